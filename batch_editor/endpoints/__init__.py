@@ -1,0 +1,247 @@
+"""A provider's models as data: what may be sent, what errors mean, what it costs.
+
+One YAML file an endpoint. Validation, defaults, prices, the sandbox's checks and the tables of the
+documentation come from it; no code knows a model's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import TypeAliasType
+
+from batch_editor.errors import EndpointError, did_you_mean
+from batch_editor.records import ParamValue
+from batch_editor.strict_yaml import YamlFault, parse_yaml
+
+# A named alias: pydantic needs one to see that the type recurs.
+PriceTable = TypeAliasType("PriceTable", "float | dict[str, PriceTable]")
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Parameter(_Data):
+    """One parameter of an endpoint: its type, whether it must be there, what it may be."""
+
+    type: Literal["string", "integer", "number", "boolean", "link", "links"]
+    required: bool = False
+    nullable: bool = False
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    max_length: int | None = None
+    max_items: int | None = None
+    role: Literal["images", "mask"] | None = None
+    about: str = ""
+
+    @property
+    def default_value(self) -> ParamValue:
+        """The default as it is sent; None where there is none."""
+        if self.default is None:
+            return None
+        return self.parse(str(self.default))
+
+    def parse(self, text: str) -> ParamValue:
+        """The value that a manifest's text stands for.
+
+        Links come as a list of one; splitting a cell is the manifest's affair.
+
+        Raises:
+            ValueError: with what was wanted, as `expected …`, if the text is no such value.
+        """
+        if self.choices and text not in self.choices:
+            raise ValueError(f"expected {_either(self.choices)}{did_you_mean(text, self.choices)}")
+        match self.type:
+            case "integer" | "number":
+                return self._number(text)
+            case "boolean":
+                if text.lower() not in ("true", "false"):
+                    raise ValueError("expected true or false")
+                return text.lower() == "true"
+            case "links":
+                return [text]
+        if self.max_length is not None and len(text) > self.max_length:
+            raise ValueError(f"has {len(text):,} characters; expected at most {self.max_length:,}")
+        return text
+
+    def _number(self, text: str) -> int | float:
+        wanted = "a whole number" if self.type == "integer" else "a number"
+        if self.minimum is not None and self.maximum is not None:
+            wanted += f" from {self.minimum:g} to {self.maximum:g}"
+        try:
+            # int() takes '1_0' and '١٢', float() takes 'inf': text of a manifest means neither.
+            if not text.isascii() or "_" in text:
+                raise ValueError
+            number = int(text) if self.type == "integer" else float(text)
+        except ValueError:
+            raise ValueError(f"expected {wanted}") from None
+        low = self.minimum if self.minimum is not None else float("-inf")
+        high = self.maximum if self.maximum is not None else float("inf")
+        if not low <= number <= high or number in (float("inf"), float("-inf")):
+            raise ValueError(f"expected {wanted}")
+        return number
+
+
+class Rule(_Data):
+    """A combination that the provider refuses: `when` these values, `need` one of those."""
+
+    when: dict[str, str]
+    need: dict[str, tuple[str, ...]]
+    why: str
+
+
+class Unused(_Data):
+    """A parameter that has no effect `when` others have these values."""
+
+    when: dict[str, str]
+    parameter: str
+    why: str
+
+
+class ErrorMeaning(_Data):
+    """What an HTTP status of the provider says.
+
+    `reach` is job (this one fails), run (everything stops) or pace (everything waits); `billed` whether the
+    provider may have charged for it.
+    """
+
+    kind: str
+    reach: Literal["job", "run", "pace"]
+    billed: bool
+    meaning: str
+
+
+class Prices(_Data):
+    """USD an image is `table[...by] × factor`; `expected` says which value an `auto` is priced as."""
+
+    factor: float = Field(default=1.0, ge=0)
+    by: tuple[str, ...] = ()
+    table: PriceTable
+    expected: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _table_has_the_depth_of_by(self) -> Prices:
+        _check_depth(self.table, len(self.by), "table")
+        return self
+
+
+class Endpoint(_Data):
+    """A model of the provider. `path` is appended to the API's base URL."""
+
+    name: str
+    title: str = ""
+    path: str
+    latency_s: float = Field(default=60.0, gt=0)
+    parameters: dict[str, Parameter]
+    rules: tuple[Rule, ...] = ()
+    unused: tuple[Unused, ...] = ()
+    errors: dict[int, ErrorMeaning] = Field(default_factory=dict)
+    prices: Prices
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Endpoint:
+        named = [
+            *(n for r in self.rules for n in (*r.when, *r.need)),
+            *(n for u in self.unused for n in (*u.when, u.parameter)),
+            *self.prices.by,
+            *self.prices.expected,
+        ]
+        for name in named:
+            if name not in self.parameters:
+                raise ValueError(f"{name!r} is used but is no parameter")
+        for name, parameter in self.parameters.items():
+            if parameter.default is not None:
+                try:
+                    parameter.parse(str(parameter.default))
+                except ValueError as error:
+                    raise ValueError(f"default of {name} is {parameter.default!r}; {error}") from error
+        return self
+
+    @cached_property
+    def images(self) -> str | None:
+        """The parameter that takes the reference images."""
+        return next((n for n, p in self.parameters.items() if p.role == "images"), None)
+
+    @cached_property
+    def mask(self) -> str | None:
+        """The parameter that takes the mask."""
+        return next((n for n, p in self.parameters.items() if p.role == "mask"), None)
+
+
+def shipped_endpoints() -> list[str]:
+    """Names of the endpoints that come with the package, sorted."""
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in resources.files(__name__).iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def load_endpoint(name: str, *, beside: Path | None = None) -> Endpoint:
+    """The endpoint of that name, or of the YAML file that the name is a path to.
+
+    A relative path is looked for in `beside` first (the folder of the manifest that names it).
+
+    Raises:
+        EndpointError: there is no such endpoint, or its file has faults.
+    """
+    if name in shipped_endpoints():
+        return _parsed(resources.files(__name__).joinpath(f"{name}.yaml").read_bytes(), name)
+    for path in ([beside / name] if beside else []) + [Path(name)]:
+        if path.is_file() and path.suffix in (".yaml", ".yml"):
+            return _parsed(path.read_bytes(), str(path))
+    known = shipped_endpoints()
+    raise EndpointError(
+        f"endpoint {name!r} is unknown{did_you_mean(name, known)}; "
+        f"expected {_either(known)}, or the path of a YAML file"
+    )
+
+
+def _parsed(data: bytes, where: str) -> Endpoint:
+    try:
+        value = parse_yaml(data)
+    except YamlFault as fault:
+        raise EndpointError(f"{where}:{fault.line}: {fault}") from fault
+    if not isinstance(value, Mapping):
+        raise EndpointError(f"{where}: not an endpoint file; expected keys such as name, path and parameters")
+    try:
+        return Endpoint.model_validate(value)
+    except ValidationError as error:
+        raise EndpointError("\n".join(_fault_lines(error, where))) from error
+
+
+def _fault_lines(error: ValidationError, where: str) -> list[str]:
+    return [
+        f"{where}: {'.'.join(str(part) for part in fault['loc']) or 'endpoint'}: {fault['msg']}"
+        for fault in error.errors()
+    ]
+
+
+def _check_depth(table: PriceTable, depth: int, where: str) -> None:
+    if depth == 0:
+        if isinstance(table, dict):
+            raise ValueError(f"{where} has more levels than `by`")
+        if table < 0:
+            raise ValueError(f"{where} is {table}; a price can't be negative")
+        return
+    if not isinstance(table, dict) or not table:
+        raise ValueError(f"{where} has fewer levels than `by`")
+    for key, inner in table.items():
+        _check_depth(inner, depth - 1, f"{where}.{key}")
+
+
+def _either(words: tuple[str, ...] | list[str]) -> str:
+    """`a, b or c`.
+
+    >>> _either(["low", "medium", "high"])
+    'low, medium or high'
+    """
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

@@ -1,0 +1,84 @@
+"""Everything this package raises on purpose. What a job met is data (`records.Failure`), not an exception.
+
+BatchEditorError
+├── UsageError              exit 2: the command, the config or a manifest is wrong; nothing was sent
+│   ├── ConfigError
+│   ├── EndpointError
+│   └── ManifestError       carries every fault found, not the first one alone
+├── LockedError             exit 5: another process is at work on the output directory
+└── MachineError            exit 6: disk full, directory lost or not writable, ledger damaged
+    ├── LedgerError
+    └── StorageError
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+class BatchEditorError(Exception):
+    """Base of all; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(BatchEditorError):
+    """What the caller gave is wrong; nothing was sent and nothing changed."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting is unknown, of the wrong type, or contradicts another one."""
+
+
+class EndpointError(UsageError):
+    """An endpoint is unknown, or its file is not one."""
+
+
+class ManifestError(UsageError):
+    """A manifest has faults; `faults` has the first ones in order, `total` counts them all."""
+
+    def __init__(self, faults: Sequence[str], *, total: int | None = None) -> None:
+        self.faults = tuple(faults)
+        self.total = len(faults) if total is None else total
+        lines = list(self.faults)
+        if self.total > len(lines):
+            lines.append(f"… and {self.total - len(lines)} more")
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[type[ManifestError], tuple[Sequence[str]], dict[str, object]]:
+        return type(self), (self.faults,), {"total": self.total}
+
+
+class LockedError(BatchEditorError):
+    """Another process holds the output directory."""
+
+    exit_code = 5
+
+
+class MachineError(BatchEditorError):
+    """This machine is in the way; what was paid for is saved first."""
+
+    exit_code = 6
+
+
+class LedgerError(MachineError):
+    """The ledger can't be read or written, or a newer version wrote it."""
+
+
+class StorageError(MachineError):
+    """A file of the output directory can't be written."""
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """The nearest known word as the tail of a message, or nothing.
+
+    >>> did_you_mean("hgih", ["low", "medium", "high"])
+    ' (did you mean high?)'
+    >>> did_you_mean("zebra", ["low", "medium", "high"])
+    ''
+    """
+    near = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -1,0 +1,188 @@
+"""The records that travel from a manifest to the ledger: frozen, slotted, picklable.
+
+Each station adds one thing: `Job` and `EditRequest` identity, `Failure` or `SavedImage` an attempt's outcome.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import orjson
+
+ParamValue: TypeAlias = "str | int | float | bool | list[str] | None"
+
+LOCAL = "sha256:"  # a link of a request that stands for a local file, by its content
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """An input image on this machine, known by its content."""
+
+    path: str
+    sha256: str
+    format: Literal["png", "jpeg", "webp"]
+    width: int
+    height: int
+    has_alpha: bool
+    size_bytes: int
+
+    @property
+    def link(self) -> str:
+        """What stands in a request's parameters until the file has been uploaded."""
+        return LOCAL + self.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class EditRequest:
+    """An image edit to ask for: every parameter as it is sent, defaults included, in the endpoint's order.
+
+    A local file stands as `sha256:<hex>`. `variant` counts from 1; higher ones are the same request again on
+    purpose.
+    """
+
+    endpoint: str
+    params: Mapping[str, ParamValue]
+    variant: int = 1
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hex digits that hash what would be sent, see `fingerprint_of`."""
+        return fingerprint_of(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An entry of the manifest after expansion, one row of the output manifest.
+
+    `output` is a path below the images folder without ending, not yet made safe; `extras` are the row's other
+    columns; `files` the local files that the request names, by content; `where` is `file:line`.
+    """
+
+    id: str
+    output: str
+    request: EditRequest
+    where: str
+    extras: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, LocalFile] = field(default_factory=dict)
+
+
+def fingerprint_of(request: EditRequest) -> str:
+    """32 hex digits, the first half of the SHA-256 of the request's canonical JSON.
+
+    The signature of a presigned link is left out: a nightly feed signs the same picture anew each time, and
+    would otherwise pay for the whole catalog again.
+    """
+    params = {name: _identity(value) for name, value in request.params.items()}
+    payload = {"endpoint": request.endpoint, "params": params}
+    if request.variant > 1:
+        payload["variant"] = request.variant
+    canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(canonical).hexdigest()[:32]
+
+
+def _identity(value: ParamValue) -> ParamValue:
+    if isinstance(value, list):
+        return [unsigned(item) for item in value]
+    return unsigned(value) if isinstance(value, str) else value
+
+
+# Query parameters that carry a signature and its circumstances: AWS SigV4, Google Cloud Storage, CloudFront and
+# AWS SigV2, Azure SAS. A set counts only where its signature itself is there: `se` alone may mean anything.
+_SIGNATURES: tuple[tuple[str, frozenset[str]], ...] = (
+    (
+        "x-amz-signature",
+        frozenset(
+            f"x-amz-{name}"
+            for name in (
+                "algorithm",
+                "credential",
+                "date",
+                "expires",
+                "security-token",
+                "signature",
+                "signedheaders",
+            )
+        ),
+    ),
+    (
+        "x-goog-signature",
+        frozenset(
+            f"x-goog-{name}"
+            for name in ("algorithm", "credential", "date", "expires", "signature", "signedheaders")
+        ),
+    ),
+    (
+        "signature",
+        frozenset(["signature", "expires", "key-pair-id", "policy", "awsaccesskeyid", "googleaccessid"]),
+    ),
+    (
+        "sig",
+        frozenset(["sig", "se", "st", "sp", "sv", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv"]),
+    ),
+)
+
+
+def unsigned(link: str) -> str:
+    """The link without a storage provider's signature; any other text as it is.
+
+    >>> unsigned("https://b.s3.amazonaws.com/mug.jpg?v=2&X-Amz-Date=20261122&X-Amz-Signature=ab12")
+    'https://b.s3.amazonaws.com/mug.jpg?v=2'
+    """
+    if "?" not in link or not link.startswith(("http://", "https://")) or "sig" not in link.lower():
+        return link
+    parts = urlsplit(link)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    names = {name.lower() for name, _ in query}
+    for signature, volatile in _SIGNATURES:
+        if signature in names:
+            kept = [(name, value) for name, value in query if name.lower() not in volatile]
+            return urlunsplit(parts._replace(query=urlencode(kept)))
+    return link
+
+
+@dataclass(frozen=True, slots=True)
+class SavedImage:
+    """An image of the provider, complete and on disk, not yet under its final name."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    format: Literal["png", "jpeg", "webp", "gif"]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt gave no image, in the terms of what is to be done about it.
+
+    kind: the `error_kind` of the output manifest.
+    reach: job (this one fails), run (everything stops) or pace (everything waits).
+    maybe_billed: whether the provider may have charged for it.
+    passing: whether the same request may well succeed later.
+    retry_after_s: the provider's own word on when, None if it gave none.
+    """
+
+    kind: str
+    message: str
+    reach: Literal["job", "run", "pace"] = "job"
+    maybe_billed: bool = False
+    passing: bool = False
+    http_status: int | None = None
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one attempt: an image or a failure, with the provider's own figures where it gave them."""
+
+    outcome: SavedImage | Failure
+    http_status: int | None = None
+    latency_s: float | None = None
+    cost_usd: float | None = None
+    request_id: str | None = None
+    remaining_credits: float | None = None

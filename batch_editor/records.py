@@ -15,6 +15,36 @@ import orjson
 
 ParamValue: TypeAlias = "str | int | float | bool | list[str] | None"
 
+PERIODS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` requests in any window of `period_s` seconds, wherever it starts."""
+
+    count: int
+    period_s: float
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """A rate as it is written: `60/min`, `10/s`, `500/h`.
+
+        >>> Rate.parse("60/min")
+        Rate(count=60, period_s=60.0)
+
+        Raises:
+            ValueError: it is written otherwise.
+        """
+        count, slash, unit = text.strip().partition("/")
+        if not (slash and count.isascii() and count.isdigit() and int(count) > 0 and unit in PERIODS_S):
+            raise ValueError(f"rate is {text!r}; expected a count and a period, such as 60/min, 10/s or 500/h")
+        return cls(int(count), PERIODS_S[unit])
+
+    def __str__(self) -> str:
+        unit = next((unit for unit, period in PERIODS_S.items() if period == self.period_s), f"{self.period_s:g}s")
+        return f"{self.count}/{unit}"
+
+
 LOCAL = "sha256:"  # a link of a request that stands for a local file, by its content
 
 
@@ -58,12 +88,13 @@ class EditRequest:
 class Job:
     """An entry of the manifest after expansion, one row of the output manifest.
 
-    `output` is a path below the images folder without ending, not yet made safe; `extras` are the row's other
-    columns; `files` the local files that the request names, by content; `where` is `file:line`.
+    `output` is a path below the images folder without ending, not yet made safe; None where the id is to give it.
+    `extras` are the row's other columns; `files` the local files that the request names, by content; `where` is
+    `file:line`.
     """
 
     id: str
-    output: str
+    output: str | None
     request: EditRequest
     where: str
     extras: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +108,7 @@ def fingerprint_of(request: EditRequest) -> str:
     would otherwise pay for the whole catalog again.
     """
     params = {name: _identity(value) for name, value in request.params.items()}
-    payload = {"endpoint": request.endpoint, "params": params}
+    payload: dict[str, object] = {"endpoint": request.endpoint, "params": params}
     if request.variant > 1:
         payload["variant"] = request.variant
     canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
@@ -111,8 +142,7 @@ _SIGNATURES: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "x-goog-signature",
         frozenset(
-            f"x-goog-{name}"
-            for name in ("algorithm", "credential", "date", "expires", "signature", "signedheaders")
+            f"x-goog-{name}" for name in ("algorithm", "credential", "date", "expires", "signature", "signedheaders")
         ),
     ),
     (

@@ -9,7 +9,7 @@ aliases are bounded before anything is built from them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -23,9 +23,7 @@ MAX_ALIASED = 100_000
 
 _NULLS = frozenset(["", "~", "null", "Null", "NULL"])
 _BOOLS = frozenset(
-    word
-    for low in ("yes", "no", "true", "false", "on", "off")
-    for word in (low, low.capitalize(), low.upper())
+    word for low in ("yes", "no", "true", "false", "on", "off") for word in (low, low.capitalize(), low.upper())
 )
 
 
@@ -71,8 +69,8 @@ def read_yaml(path: Path) -> Value:
     """The only document of a file.
 
     Raises:
-        YamlFault: it isn't UTF-8, isn't YAML, is larger than 64 MiB or nested deeper than 32, has a tag, a key
-            twice, or aliases that explode.
+        YamlFault: it isn't UTF-8 or YAML, is larger than 64 MiB or nested deeper than 32, has a tag, a key twice,
+            or aliases that explode.
         OSError: the file can't be read.
     """
     if (size := path.stat().st_size) > MAX_BYTES:
@@ -80,20 +78,21 @@ def read_yaml(path: Path) -> Value:
     return parse_yaml(path.read_bytes())
 
 
-def parse_yaml(data: bytes | str) -> Value:
+def parse_yaml(data: bytes) -> Value:
     """The only document of a text; see `read_yaml`.
 
-    >>> parse_yaml("id: 00123")
+    >>> parse_yaml(b"id: 00123")
     {'id': '00123'}
     """
-    if isinstance(data, bytes) and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    text: bytes | str = data
+    if not data.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16, which the parser reads itself
         try:
-            data = data.decode("utf-8-sig")
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = data[: error.start].count(b"\n") + 1
             raise YamlFault(f"not UTF-8 at byte {error.start}", line) from error
     try:
-        return _Composer(data).document()
+        return _Composer(text).document()
     except yaml.YAMLError as error:
         raise _translated(error) from error
 
@@ -104,12 +103,15 @@ def _translated(error: yaml.YAMLError) -> YamlFault:
     return YamlFault(f"not YAML: {problem}", mark.line + 1 if mark else 1)
 
 
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
 class _Composer:
     """Builds values from parser events; one instance a document."""
 
     def __init__(self, data: bytes | str) -> None:
-        # PyYAML's stubs want the union's common base, which they don't name.
-        self._events = yaml.parse(data, Loader=_Loader)  # type: ignore[type-var]
+        self._events = yaml.parse(data, Loader=_Loader)
         self._anchors: dict[str, tuple[Value, int]] = {}
         self._aliased = 0
         self._nodes = 0
@@ -121,19 +123,19 @@ class _Composer:
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if seen:
-                    raise YamlFault("a second document; one file holds one", event.start_mark.line + 1)
+                    raise YamlFault("a second document; one file holds one", _line(event))
                 seen = True
             elif isinstance(event, yaml.NodeEvent):
                 value = self._value(event, 0)
         return value
 
-    def _value(self, event: yaml.Event, depth: int) -> Value:
-        line = event.start_mark.line + 1
+    def _value(self, event: Any, depth: int) -> Value:
+        line = _line(event)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, line)
         if depth > MAX_DEPTH:
             raise YamlFault(f"nested deeper than {MAX_DEPTH}", line)
-        if getattr(event, "tag", None) not in (None, "!"):
+        if event.tag not in (None, "!"):
             raise YamlFault(f"a tag ({event.tag}); values are plain text here", line)
         before = self._nodes
         self._nodes += 1
@@ -174,7 +176,7 @@ class _Composer:
         for event in self._events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
-            at = event.start_mark.line + 1
+            at = _line(event)
             if not isinstance(event, yaml.ScalarEvent):
                 raise YamlFault("a key that is not plain text", at)
             if event.value == "<<" and event.implicit[0]:

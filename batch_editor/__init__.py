@@ -1,0 +1,66 @@
+"""Batches of image edits through a paid API: predicted, rate-limited, resumable, nothing paid twice.
+
+The names below are the public ones; what the command line does, they do.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batch_editor.batch import BatchOptions, run_batch
+    from batch_editor.config import Settings, api_key, load_settings
+    from batch_editor.errors import (
+        BatchEditorError,
+        ConfigError,
+        EndpointError,
+        LedgerError,
+        LockedError,
+        MachineError,
+        ManifestError,
+        StorageError,
+        UsageError,
+    )
+    from batch_editor.intake import Selection
+    from batch_editor.plan import Plan, make_plan
+    from batch_editor.summary import Summary, last_summary
+
+__all__ = [
+    "BatchEditorError",
+    "BatchOptions",
+    "ConfigError",
+    "EndpointError",
+    "LedgerError",
+    "LockedError",
+    "MachineError",
+    "ManifestError",
+    "Plan",
+    "Selection",
+    "Settings",
+    "StorageError",
+    "Summary",
+    "UsageError",
+    "api_key",
+    "last_summary",
+    "load_settings",
+    "make_plan",
+    "run_batch",
+]
+
+# Loaded when first used: the command line's --help would otherwise pay half a second for aiohttp and pydantic.
+_HOMES = {
+    "batch": ("BatchOptions", "run_batch"),
+    "config": ("Settings", "api_key", "load_settings"),
+    "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "intake": ("Selection",),
+    "plan": ("Plan", "make_plan"),
+    "summary": ("Summary", "last_summary"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

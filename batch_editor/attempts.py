@@ -1,0 +1,276 @@
+"""One request through budget, gate, ledger and client to its image or its last word."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from batch_editor.budget import Budget
+from batch_editor.client import Client, UploadRefused
+from batch_editor.endpoints import Endpoint
+from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest, Placement
+from batch_editor.limits import GateClosed, RateGate, Ticket
+from batch_editor.pool import Later
+from batch_editor.publishing import put
+from batch_editor.records import LOCAL, Answer, Failure, ParamValue, SavedImage
+from batch_editor.retry import Again, Policy, Tally, decide
+from batch_editor.storage import Store
+
+# Uploads are small beside edits and not what the rate limit counts; a few at a time fill any line.
+UPLOADS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A request on its way, with what it has been through in this run."""
+
+    request: PendingRequest
+    tally: Tally
+
+    @classmethod
+    def of(cls, request: PendingRequest) -> Task:
+        """A fresh one."""
+        return cls(request, Tally(possibly_billed=request.billed))
+
+
+class Watcher(Protocol):
+    """Who is told what happens to attempts: progress, limits on failures and time, the log."""
+
+    def may_start(self) -> bool:
+        """Whether a request may leave now; called when it is next."""
+
+    def started(self, task: Task, attempt_id: int) -> None:
+        """A request left."""
+
+    def succeeded(self, task: Task, answer: Answer, jobs: int) -> None:
+        """An attempt gave its image, for that many jobs."""
+
+    def failed(self, task: Task, failure: Failure, answer: Answer | None, status: str, delay_s: float) -> None:
+        """An attempt, or an upload for it, gave none; the request's status is now `status`."""
+
+    def stopped(self, failure: Failure) -> None:
+        """A failure that ends the run."""
+
+
+class Attempts:
+    """Makes attempts; `work` is what the pool's workers do.
+
+    The order holds the money: slot (the pool's) → upload → budget → gate → intent, durable → send → image whole,
+    fsynced → received, durable → under its name → succeeded.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        sandbox: bool,
+        inline: bool,
+        endpoints: Mapping[str, Endpoint],
+        client: Client,
+        gate: RateGate,
+        budget: Budget,
+        ledger: Ledger,
+        writer: LedgerWriter,
+        store: Store,
+        policy: Policy,
+        watcher: Watcher,
+        rng: random.Random,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._run_id = run_id
+        self._sandbox = sandbox
+        self._inline = inline
+        self._endpoints = endpoints
+        self._client = client
+        self._gate = gate
+        self._budget = budget
+        self._ledger = ledger
+        self._writer = writer
+        self._store = store
+        self._policy = policy
+        self._watcher = watcher
+        self._rng = rng
+        self._clock = clock
+        self._uploads: dict[str, asyncio.Future[str]] = {}
+        self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self.too_dear = 0
+
+    async def work(self, task: Task) -> Later[Task] | None:
+        """Make one attempt; return the task if it is to be made again."""
+        request = task.request
+        endpoint = self._endpoints[request.endpoint]
+        try:
+            body = await self._body(request, endpoint)
+        except UploadRefused as refused:
+            return await self._not_sent(task, refused.failure)
+        if not await self._budget.reserve(request.high_usd):
+            self.too_dear += 1
+            return None
+        charged_usd = 0.0
+        try:
+            ticket = await self._gate.ticket()
+            if not self._watcher.may_start():
+                return None
+            attempt_id = await self._writer.do(self._intend, request)
+            try:
+                await self._gate.depart()
+            except GateClosed:
+                await self._writer.do(self._ledger.withdraw, attempt_id)
+                raise
+            charged_usd = request.high_usd
+            self._watcher.started(task, attempt_id)
+            landing = self._store.landing(attempt_id)
+            try:
+                answer = await self._client.edit(endpoint, body, landing)
+            finally:
+                await landing.discard()
+            charged_usd = _charged(answer, request)
+            if isinstance(answer.outcome, SavedImage):
+                self._gate.accepted(ticket)
+                await self._publish(task, attempt_id, answer, answer.outcome, charged_usd)
+                return None
+            return await self._failed(task, attempt_id, ticket, answer, answer.outcome, charged_usd)
+        except GateClosed:
+            return None
+        finally:
+            self._budget.settle(request.high_usd, charged_usd)
+
+    def _intend(self, request: PendingRequest) -> int:
+        return self._ledger.intend(request.fingerprint, self._run_id, now=self._clock(), reserved_usd=request.high_usd)
+
+    async def _publish(
+        self, task: Task, attempt_id: int, answer: Answer, image: SavedImage, charged_usd: float
+    ) -> None:
+        fingerprint = task.request.fingerprint
+
+        def received() -> list[Placement]:
+            self._ledger.received(attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
+            return self._ledger.jobs_of(fingerprint)
+
+        placements = await self._writer.do(received)
+
+        def place() -> list[tuple[Placement, str]]:
+            seal = (image.sha256, image.format)
+            return [(each, put(self._store, each, Path(image.path), seal)) for each in placements]
+
+        placed = await self._on_disk(place)
+
+        def succeeded() -> None:
+            for placement, path in placed:
+                self._ledger.placed(placement, path)
+            self._ledger.succeeded(attempt_id, placed[0][1])
+
+        await self._writer.do(succeeded)
+        await self._on_disk(lambda: self._store.forget(attempt_id))
+        self._watcher.succeeded(task, answer, len(placed))
+
+    async def _failed(
+        self, task: Task, attempt_id: int, ticket: Ticket, answer: Answer, failure: Failure, charged_usd: float
+    ) -> Later[Task] | None:
+        if failure.reach == "pace":
+            self._gate.refused(ticket, failure.retry_after_s)
+        else:
+            self._gate.accepted(ticket)
+        tally = task.tally.after(failure)
+        verdict = decide(failure, tally, self._policy, self._rng)
+        state = "pending" if isinstance(verdict, Again) else verdict.status
+
+        def failed() -> None:
+            self._ledger.failed(attempt_id, failure, answer, state=state, now=self._clock(), charged_usd=charged_usd)
+
+        if failure.reach == "run":
+            self._watcher.stopped(failure)
+        await self._writer.do(failed)
+        return self._next(task, tally, verdict, failure, answer)
+
+    async def _not_sent(self, task: Task, failure: Failure) -> Later[Task] | None:
+        tally = task.tally.after(failure)
+        verdict = decide(failure, tally, self._policy, self._rng)
+        if failure.reach == "run":
+            self._watcher.stopped(failure)
+        if not isinstance(verdict, Again):
+
+            def settle() -> None:
+                self._ledger.settle_unsent(task.request.fingerprint, failure, now=self._clock())
+
+            await self._writer.do(settle)
+        return self._next(task, tally, verdict, failure, None)
+
+    def _next(
+        self, task: Task, tally: Tally, verdict: Any, failure: Failure, answer: Answer | None
+    ) -> Later[Task] | None:
+        again = isinstance(verdict, Again)
+        delay_s = verdict.delay_s if again else 0.0
+        self._watcher.failed(task, failure, answer, "pending" if again else verdict.status, delay_s)
+        return Later(Task(task.request, tally), delay_s) if again else None
+
+    async def _body(self, request: PendingRequest, endpoint: Endpoint) -> dict[str, ParamValue]:
+        """The parameters as they are sent: local files by their links."""
+        body = dict(request.params)
+        for name, value in body.items():
+            if isinstance(value, str) and value.startswith(LOCAL):
+                body[name] = await self._link(value, request, endpoint)
+            elif isinstance(value, list):
+                body[name] = [
+                    await self._link(item, request, endpoint) if item.startswith(LOCAL) else item for item in value
+                ]
+        return body
+
+    async def _link(self, value: str, request: PendingRequest, endpoint: Endpoint) -> str:
+        sha256 = value.removeprefix(LOCAL)
+        path, format = request.files[sha256]
+        if self._inline:
+            return str(await self._on_disk(lambda: _data_link(path, format)))
+        if sha256 not in self._uploads:
+            self._uploads[sha256] = asyncio.get_running_loop().create_future()
+            try:
+                link = await self._upload(sha256, path, format, endpoint)
+            except BaseException as error:
+                # The next request that needs the file tries again; those who wait now share this outcome.
+                waiting = self._uploads.pop(sha256)
+                if isinstance(error, UploadRefused):
+                    waiting.set_exception(error)
+                    waiting.exception()
+                else:
+                    waiting.cancel()
+                raise
+            self._uploads[sha256].set_result(link)
+        return await asyncio.shield(self._uploads[sha256])
+
+    async def _upload(self, sha256: str, path: str, format: str, endpoint: Endpoint) -> str:
+        async with self._uploading:
+            known = await self._writer.do(lambda: self._ledger.upload_of(sha256, sandbox=self._sandbox))
+            if known is not None:
+                return known
+            link = await self._client.upload(endpoint, await self._on_disk(lambda: _data_link(path, format)))
+            await self._writer.do(lambda: self._ledger.uploaded(sha256, link, now=self._clock(), sandbox=self._sandbox))
+            return link
+
+    def _on_disk(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._store.executor, work)
+
+
+def _charged(answer: Answer, request: PendingRequest) -> float:
+    """What an attempt counts for in the budget."""
+    outcome = answer.outcome
+    if isinstance(outcome, Failure) and not outcome.maybe_billed:
+        return 0.0
+    if answer.cost_usd is not None:
+        return answer.cost_usd
+    return request.expected_usd if isinstance(outcome, SavedImage) else request.high_usd
+
+
+def _data_link(path: str, format: str) -> str:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UploadRefused(
+            Failure("input_unreachable", f"{path}: can't be read any more ({error.strerror})")
+        ) from error
+    return f"data:image/{format};base64,{base64.b64encode(data).decode()}"

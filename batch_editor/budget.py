@@ -1,0 +1,66 @@
+"""A hard limit on money: reserved before anything is sent, settled when the price is known."""
+
+from __future__ import annotations
+
+import asyncio
+
+# Sums of binary fractions: a limit of 1.20 takes five of 0.24.
+TOLERANCE_USD = 1e-9
+
+
+class Budget:
+    """What may still be spent. `limit_usd` None is no limit.
+
+    Invariant: spent + reserved ≤ limit, where an attempt is reserved at its dearest price and stays counted at it
+    while its fate is unknown. So the provider's bill never passes the limit.
+    """
+
+    def __init__(self, limit_usd: float | None, *, spent_usd: float = 0.0) -> None:
+        self._limit = float("inf") if limit_usd is None else limit_usd
+        self._spent = spent_usd
+        self._reserved = 0.0
+        self._holders = 0
+        self._settled = asyncio.Event()
+        self._closed = False
+
+    @property
+    def left_usd(self) -> float:
+        """What may still be reserved."""
+        return self._limit - self._spent - self._reserved
+
+    @property
+    def spent_usd(self) -> float:
+        """Charged, or possibly charged."""
+        return self._spent
+
+    @property
+    def reserved_usd(self) -> float:
+        """In flight."""
+        return self._reserved
+
+    def exhausted(self, usd: float) -> bool:
+        """Whether `usd` will never fit again: what is in flight could free nothing more for it."""
+        return usd > self._limit - self._spent + TOLERANCE_USD
+
+    async def reserve(self, usd: float) -> bool:
+        """Whether `usd` could be set aside; waits while a settlement may yet make room for it."""
+        while usd > self.left_usd + TOLERANCE_USD:
+            if not self._holders or self._closed:
+                return False
+            self._settled.clear()
+            await self._settled.wait()
+        self._reserved += usd
+        self._holders += 1
+        return True
+
+    def settle(self, reserved_usd: float, charged_usd: float) -> None:
+        """Turn a reservation into what was charged."""
+        self._reserved -= reserved_usd
+        self._holders -= 1
+        self._spent += charged_usd
+        self._settled.set()
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        self._closed = True
+        self._settled.set()

@@ -1,0 +1,90 @@
+"""The command line: arguments in, exit code out. No logic of its own.
+
+Only click is imported here and in the commands' modules; each command imports what it needs when it runs, for
+`--help` and `--version` must not wait half a second for aiohttp and pandas.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from batch_editor.cli.export import export
+from batch_editor.cli.plan import plan
+from batch_editor.cli.run import run
+from batch_editor.cli.sandbox import sandbox
+from batch_editor.cli.status import status
+from batch_editor.errors import BatchEditorError
+
+# EX_SOFTWARE of sysexits.h: a bug of ours, which no code of the documented list describes.
+BUG = 70
+
+EXIT_CODES = """\b
+Exit codes:
+  0  every job has succeeded        4  stopped: budget, deadline, failures
+  1  some jobs failed or unknown    5  another process is at work there
+  2  wrong command or manifest      6  disk or ledger in the way
+  3  the provider refused           130, 143  interrupted; run again to go on"""
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="batch_editor", message="%(prog)s %(version)s", prog_name="batch-editor")
+def cli() -> None:
+    """Edit images in batches through a paid API: predicted, rate-limited, resumable, nothing paid twice.
+
+    \b
+    Example:
+      batch-editor plan jobs/products.csv
+      batch-editor run jobs/products.csv
+    """
+
+
+for command in (run, plan, status, export, sandbox):
+    cli.add_command(command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        outcome = cli.main(args=arguments, prog_name="batch-editor", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted; nothing is lost, running again goes on.", err=True)
+        return 130
+    except BatchEditorError as error:
+        for line in str(error).splitlines():
+            click.echo(f"error: {_redacted(line)}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # `… | head` has what it wanted. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        click.echo(f"error: a bug in batch-editor: {_redacted(f'{type(error).__name__}: {error}')}", err=True)
+        if "-v" in arguments:
+            click.echo(_redacted(traceback.format_exc()), err=True)
+        else:
+            click.echo("Running it again with -v shows where.", err=True)
+        return BUG
+    return outcome if isinstance(outcome, int) else 0
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+def _redacted(text: str) -> str:
+    from batch_editor.redaction import redact  # only when something is printed
+
+    return redact(text)

@@ -1,0 +1,67 @@
+"""The log: JSON lines in a file, plain lines on standard error with -v. No key ever reaches either."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from batch_editor.errors import StorageError
+from batch_editor.redaction import redact
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a record: time, level, event, and whatever the event carries."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line."""
+        event = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **_carried(record),
+        }
+        return redact(orjson.dumps(event, default=str).decode())
+
+
+class Lines(logging.Formatter):
+    """One readable line a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line."""
+        carried = " ".join(f"{name}={value}" for name, value in _carried(record).items() if value is not None)
+        return redact(f"{datetime.now():%H:%M:%S} {record.getMessage()} {carried}".rstrip())
+
+
+def set_up_logging(file: Path | None, *, verbose: bool) -> None:
+    """Send the package's log to a file, to standard error, or nowhere.
+
+    Raises:
+        StorageError: the file can't be opened.
+    """
+    log = logging.getLogger("batch_editor")
+    log.handlers.clear()
+    log.propagate = False
+    log.setLevel(logging.DEBUG)
+    log.addHandler(logging.NullHandler())
+    if file is not None:
+        try:
+            handler: logging.Handler = logging.FileHandler(file, encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"--log-file {file}: can't be written ({error.strerror})") from error
+        handler.setFormatter(JsonLines())
+        log.addHandler(handler)
+    if verbose:
+        console = logging.StreamHandler(sys.stderr)
+        console.setFormatter(Lines())
+        console.setLevel(logging.INFO)
+        log.addHandler(console)
+
+
+def _carried(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in record.__dict__.items() if name not in _STANDARD}

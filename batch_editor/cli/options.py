@@ -1,0 +1,92 @@
+"""Options that `run` and `plan` share, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from batch_editor.config import Settings
+    from batch_editor.intake import Selection
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SHARED = [
+    click.argument("manifests", metavar="MANIFEST…", nargs=-1, required=True, type=click.Path(path_type=Path)),
+    click.option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Settings; default: config.yaml in the working directory if there is one.",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=click.Path(path_type=Path),
+        help="Output directory; default: outputs/<manifest's stem>.",
+    ),
+    click.option("--concurrency", metavar="N", help="Requests in flight at most."),
+    click.option("--rate", metavar="N/min", help="Rate limit: N/s, N/min or N/h."),
+    click.option("--max-cost", metavar="USD", help="Stop before more than this is spent."),
+    click.option(
+        "--deadline", metavar="WHEN", help="06:00, 2026-11-23T06:00 or 2h: nothing is started that ends later."
+    ),
+    click.option("--limit", metavar="N", type=click.IntRange(min=1), help="The first N jobs only."),
+    click.option("--only", metavar="GLOB", multiple=True, help="Jobs whose id matches only; repeatable."),
+    click.option("--retry-failed", is_flag=True, help="Also send what was refused for good, or whose fate is unknown."),
+    click.option(
+        "--set",
+        "overrides",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="A parameter, id or output of every job; a template; repeatable.",
+    ),
+    click.option("--base-url", metavar="URL", help="The API, up to and with its version."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
+    click.option("-v", "--verbose", is_flag=True, help="Say on standard error what happens to each request."),
+]
+
+
+def shared(function: F) -> F:
+    """Give a command the shared options."""
+    for option in reversed(_SHARED):
+        function = option(function)
+    return function
+
+
+def settings_from(options: dict[str, Any]) -> Settings:
+    """Settings, with the flags on top."""
+    from batch_editor.config import load_settings
+
+    return load_settings(
+        options["config"],
+        flags={
+            "concurrency": options["concurrency"],
+            "rate_limit": options["rate"],
+            "deadline": options["deadline"],
+            "budget": {"max_cost_usd": options["max_cost"]},
+            "api": {"base_url": options["base_url"]},
+        },
+    )
+
+
+def selection_from(options: dict[str, Any]) -> Selection:
+    """Which jobs, and what is set for all of them.
+
+    Raises:
+        click.UsageError: a `--set` without `=`.
+    """
+    from batch_editor.intake import Selection
+
+    overrides = {}
+    for text in options["overrides"]:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise click.UsageError(f"--set {text!r}: expected NAME=VALUE, such as --set quality=low")
+        overrides[name.strip()] = value
+    return Selection(only=options["only"], limit=options["limit"], overrides=overrides)

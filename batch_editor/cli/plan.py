@@ -1,0 +1,41 @@
+"""`batch-editor plan`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from batch_editor.cli.options import selection_from, settings_from, shared
+
+
+@click.command()
+@shared
+def plan(**options: Any) -> int:
+    """Say what a run would cost and how long it would take. Sends nothing, needs no key.
+
+    \b
+    Example:
+      batch-editor plan jobs/products.csv --max-cost 25
+    """
+    return show_plan(options)
+
+
+def show_plan(options: dict[str, Any]) -> int:
+    """Print the plan; return the exit code."""
+    settings = settings_from(options)
+    selection = selection_from(options)
+
+    from batch_editor.plan import make_plan
+
+    made = make_plan(options["manifests"], settings, selection=selection, output=options["output"])
+    for warning in made.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if options["as_json"]:
+        import orjson
+
+        click.echo(orjson.dumps(made.as_json()))
+    else:
+        for line in made.lines():
+            click.echo(line)
+    return 0

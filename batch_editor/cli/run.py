@@ -1,0 +1,95 @@
+"""`batch-editor run`."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batch_editor.cli.options import selection_from, settings_from, shared
+from batch_editor.cli.plan import show_plan
+
+if TYPE_CHECKING:
+    from batch_editor.batch import BatchOptions
+    from batch_editor.config import Settings
+    from batch_editor.summary import Summary
+
+
+@click.command()
+@shared
+@click.option("--sandbox", is_flag=True, help="Rehearse against a stand-in inside this process: no key, no cost.")
+@click.option("--dry-run", is_flag=True, help="The same as plan.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "bar", "plain", "none"]),
+    default="auto",
+    show_default=True,
+    help="How to show progress on standard error.",
+)
+@click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log as JSON lines, appended.")
+def run(**options: Any) -> int:
+    """Expand manifests, check them, send the requests, save the images.
+
+    Doing it again on the same output directory goes on where it stopped: only what isn't done is sent.
+
+    \b
+    Example:
+      batch-editor run jobs/products.csv --set 'prompt=Put the {{ title }} on white' --max-cost 25
+    """
+    if options["dry_run"]:
+        return show_plan(options)
+    settings = settings_from(options)
+    selection = selection_from(options)
+
+    # Imported here: aiohttp and pandas cost half a second that --help need not wait for.
+    from batch_editor.batch import BatchOptions
+    from batch_editor.cli.logs import set_up_logging
+    from batch_editor.progress import progress_for
+
+    set_up_logging(options["log_file"], verbose=options["verbose"])
+    batch = BatchOptions(
+        selection=selection,
+        output=options["output"],
+        retry_failed=options["retry_failed"],
+        sandbox=options["sandbox"],
+        progress=progress_for(options["progress"]),
+        signals=True,
+    )
+    summary = asyncio.run(_run(options["manifests"], settings, batch))
+    _print(summary, as_json=options["as_json"])
+    return summary.exit_code
+
+
+async def _run(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -> Summary:
+    from pydantic import SecretStr
+
+    from batch_editor.batch import run_batch
+    from batch_editor.config import api_key
+    from batch_editor.redaction import guard
+
+    if not batch.sandbox:
+        key = api_key(settings.api)
+        guard(key.get_secret_value())
+        return await run_batch(manifests, settings, key, batch)
+
+    from batch_editor.sandbox import Sandbox, SandboxOptions
+
+    options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit)
+    async with Sandbox(options) as sandbox:
+        api = settings.api.model_copy(update={"base_url": sandbox.base_url, "upload_url": sandbox.upload_url})
+        return await run_batch(manifests, settings.model_copy(update={"api": api}), SecretStr("sandbox"), batch)
+
+
+def _print(summary: Summary, *, as_json: bool) -> None:
+    if as_json:
+        import orjson
+
+        click.echo(orjson.dumps(summary.as_json()))
+        return
+    arguments = [argument for argument in sys.argv[1:] if argument != "--retry-failed"]
+    for line in summary.lines(command=shlex.join(["batch-editor", *arguments])):
+        click.echo(line)

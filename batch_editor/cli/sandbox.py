@@ -1,0 +1,37 @@
+"""`batch-editor sandbox`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 is any free port.")
+@click.option("--latency", default="2-5", show_default=True, help="Seconds: 2, 1-3, or lognormal:57,0.3.")
+@click.option("--rate-limit", metavar="N/min", help="Refuse more than this in any window.")
+@click.option("--fault", "faults", multiple=True, metavar="SPEC", help="Inject a fault; repeatable.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the faults and latencies.")
+def sandbox(port: int, latency: str, rate_limit: str | None, faults: tuple[str, ...], seed: int) -> int:
+    """A local stand-in for the provider, which prints its URL.
+
+    \b
+    Example:
+      batch-editor sandbox --rate-limit 60/min --fault 502:0.05
+      SEGMIND_API_KEY=any batch-editor run jobs/demo.yaml --base-url http://127.0.0.1:8080/v1
+    """
+    import asyncio
+
+    from batch_editor.sandbox import Sandbox, SandboxOptions
+
+    try:
+        options = SandboxOptions(port=port, latency=latency, rate_limit=rate_limit, faults=faults, seed=seed)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+    async def serve() -> None:
+        async with Sandbox(options) as standing_in:
+            click.echo(standing_in.base_url)
+            await standing_in.serve_forever()
+
+    asyncio.run(serve())
+    return 0

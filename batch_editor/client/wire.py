@@ -1,0 +1,248 @@
+"""Bytes and headers of the provider ↔ records. Pure: no socket, no file, no clock of its own."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from batch_editor.endpoints import ErrorMeaning
+from batch_editor.records import Failure
+from batch_editor.redaction import printable
+
+# The reset header's format is not documented; an instant further off than this is taken for nonsense.
+RESET_WITHIN = timedelta(minutes=15)
+
+_MODERATION = re.compile(r"moderat|safety|content[ _-]policy|nsfw|flagged|prohibited", re.IGNORECASE)
+_MONEY = re.compile(r"credit|balance|spend|insufficient|quota|billing|payment", re.IGNORECASE)
+_CONTENT_TYPE = re.compile(r"content[ -]?type", re.IGNORECASE)
+_PARAMETER = re.compile(r"param|invalid|must be|not allowed|unsupported|expected", re.IGNORECASE)
+_TAGS = re.compile(rb"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
+
+# CDN statuses between the provider's edge and its origin: https://developers.cloudflare.com/support/
+# troubleshooting/http-status-codes/cloudflare-5xx-errors/. With 521 and 523 the origin was never reached.
+_EDGE = frozenset([520, 521, 522, 523, 524, 525, 526, 530])
+_EDGE_UNREACHED = frozenset([521, 523])
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """What a 200's headers say of itself."""
+
+    cost_usd: float | None
+    request_id: str | None
+    remaining_credits: float | None
+
+
+def billing_of(headers: Mapping[str, str]) -> Billing:
+    """The provider's own figures; None wherever a header is absent or no number."""
+    request_id = headers.get("x-request-id")
+    return Billing(
+        cost_usd=_amount(headers.get("x-cost")),
+        request_id=printable(request_id, limit=200) if request_id else None,
+        remaining_credits=_amount(headers.get("x-remaining-credits")),
+    )
+
+
+def _amount(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def failure_of(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    errors: Mapping[int, ErrorMeaning],
+    retried: frozenset[int],
+    now: datetime,
+) -> Failure:
+    """What a status other than 200 means: the endpoint's `errors` first, then what is known of gateways.
+
+    `retried` are the statuses that are worth another attempt.
+    """
+    text = error_text(body)
+    meaning = errors.get(status) or _unlisted(status)
+    kind, reach = meaning.kind, meaning.reach
+    if status in (400, 403, 406, 422) and _MODERATION.search(text):
+        kind, reach = "moderation", "job"
+    elif status == 406:
+        kind, reach = _not_acceptable(text)
+    passing = status in retried or (status in _EDGE and 502 in retried)
+    if reach == "pace" and not passing:
+        reach = "job"
+    detail = f": {text}" if text else ""
+    if 300 <= status < 400:
+        host = urlsplit(headers.get("location", "")).hostname
+        detail = f" to {printable(host, limit=100)}, which is not followed: the key would go there" if host else ""
+    return Failure(
+        kind=kind,
+        message=f"HTTP {status} ({meaning.meaning}){detail}",
+        reach=reach,
+        maybe_billed=meaning.billed,
+        passing=passing and reach != "run",
+        http_status=status,
+        retry_after_s=retry_after(headers, now=now),
+    )
+
+
+def _not_acceptable(text: str) -> tuple[str, Any]:
+    """406 is overloaded: credits, a spend limit, a wrong content type, or a parameter that was rejected."""
+    if _MONEY.search(text) or not text:
+        return "credits", "run"
+    if _CONTENT_TYPE.search(text):
+        return "bad_request", "run"
+    return ("invalid_parameter", "job") if _PARAMETER.search(text) else ("credits", "run")
+
+
+def _unlisted(status: int) -> ErrorMeaning:
+    def meaning(kind: str, text: str, *, billed: bool) -> ErrorMeaning:
+        return ErrorMeaning(kind=kind, reach="job", billed=billed, meaning=text)
+
+    if status in _EDGE_UNREACHED:
+        return meaning("server_error", "The provider's server was not reached", billed=False)
+    if status in _EDGE:
+        return meaning("server_error", "The provider's edge got no answer", billed=True)
+    if 300 <= status < 400:
+        return meaning("bad_response", "Redirected", billed=False)
+    if 400 <= status < 500:
+        return meaning("invalid_parameter", "Request refused", billed=False)
+    if 500 <= status < 600:
+        return meaning("server_error", "Server error", billed=False)
+    return meaning("bad_response", "Not a status of this API", billed=True)
+
+
+def error_text(body: bytes) -> str:
+    """What an error's body says, as one printable line: the usual JSON fields, or HTML without its tags.
+
+    >>> error_text(b'{"error": 42, "error_description": "no such model"}')
+    'no such model'
+    >>> error_text(b"<html><h1>502 Bad Gateway</h1></html>")
+    '502 Bad Gateway'
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return printable(_TAGS.sub(b" ", body).decode(errors="replace"))
+    return printable(_said(document) or "")
+
+
+def _said(document: Any) -> str | None:
+    if isinstance(document, str):
+        return document
+    if not isinstance(document, dict):
+        return orjson.dumps(document).decode() if document else None
+    for name in ("error_description", "error", "detail", "message", "msg"):
+        value = document.get(name)
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, (dict, list)) and value:
+            return (_said(value) if isinstance(value, dict) else None) or orjson.dumps(value).decode()
+    return orjson.dumps(document).decode() if document else None
+
+
+def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
+    """Seconds that the provider asks to wait: `Retry-After`, else the rate limit's reset; None for nonsense.
+
+    Dates are read against the answer's own `Date`, where it has one, for clocks differ.
+    """
+    server_now = _http_date(headers.get("date", "")) or now
+    text = headers.get("retry-after", "").strip()
+    # int() takes '+5', '1_0' and '١٢', float() takes 'inf': none of them is a delay.
+    if text.isascii() and text.isdigit() and len(text) < 20:
+        return float(text)
+    if (at := _http_date(text)) is not None:
+        return max(0.0, (at - server_now).total_seconds())
+    reset = _instant(headers.get("x-rate-limit-reset-at-utc", "").strip())
+    if reset is not None and server_now < reset <= server_now + RESET_WITHIN:
+        return (reset - server_now).total_seconds()
+    return None
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _instant(text: str) -> datetime | None:
+    """ISO 8601, or an epoch in seconds or milliseconds; the header's name says UTC."""
+    try:
+        if re.fullmatch(r"\d{9,13}(\.\d+)?", text, re.ASCII):
+            epoch = float(text)
+            return datetime.fromtimestamp(epoch / 1000 if epoch > 1e11 else epoch, UTC)
+        at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """An answer that says where the image is."""
+
+    url: str
+
+
+def image_in_json(body: bytes) -> bytes | Linked | Failure:
+    """The image, or the link to it, that a 200's JSON holds.
+
+    Understood are base64 (bare or as a `data:` link) and http(s) links, under the names and nestings that are
+    seen: `image`, `b64_json`, `output`, `image_url`, `url`, `images[0]`, `data[0]`, ….
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return unusable("HTTP 200 with broken JSON", passing=True)
+    for text in _candidates(document, 0):
+        if text.startswith(("http://", "https://")):
+            return Linked(text)
+        if (decoded := _base64(text)) is not None:
+            return decoded
+    return unusable(f"HTTP 200 without an image: {printable(_said(document) or '', limit=300)}")
+
+
+_NAMES = ("image", "b64_json", "image_base64", "base64", "images", "output", "image_url", "url", "data", "result")
+
+
+def _candidates(value: Any, depth: int) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if depth > 4:
+        return []
+    if isinstance(value, list):
+        return [text for item in value[:1] for text in _candidates(item, depth + 1)]
+    if isinstance(value, dict):
+        return [text for name in _NAMES if name in value for text in _candidates(value[name], depth + 1)]
+    return []
+
+
+def _base64(text: str) -> bytes | None:
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    if len(text) < 64:
+        return None
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def unusable(message: str, *, passing: bool = False) -> Failure:
+    """A 200 that gave no image. 200 is the status that is billed, so it may have been."""
+    return Failure("bad_response", printable(message), maybe_billed=True, passing=passing, http_status=200)

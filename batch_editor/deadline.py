@@ -1,0 +1,52 @@
+"""Deadlines as people write them, turned into an instant."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?", re.ASCII)
+_TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
+_WANTED = "a time of day (06:00), a date and time (2026-11-23T06:00) or a duration (2h, 1h30m)"
+
+
+def deadline_at(text: str, now: datetime) -> datetime:
+    """The instant that `06:00`, `2026-11-23T06:00` or `2h` means at `now`, an aware datetime.
+
+    A time of day is the next one on the clock of `now`'s zone, also across a change to or from summer time; a
+    time that such a change skips is moved on with the clock.
+
+    >>> from zoneinfo import ZoneInfo
+    >>> evening = datetime(2026, 10, 24, 22, 0, tzinfo=ZoneInfo("Europe/Berlin"))
+    >>> deadline_at("06:00", evening).isoformat()
+    '2026-10-25T06:00:00+01:00'
+
+    Raises:
+        ValueError: it is none of these, or lies in the past.
+    """
+    text = text.strip()
+    if match := _TIME_OF_DAY.fullmatch(text):
+        return _next_time_of_day(now, *(int(part or 0) for part in match.groups()))
+    if text and (match := _DURATION.fullmatch(text)):
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        if not span:
+            raise ValueError(f"deadline is {text!r}; expected a duration above zero")
+        # By the clock of UTC, or an hour would be lost or won when summer time ends or begins.
+        return datetime.fromtimestamp(now.timestamp() + span.total_seconds(), tz=now.tzinfo)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"deadline is {text!r}; expected {_WANTED}") from None
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=now.tzinfo)
+    if instant.timestamp() <= now.timestamp():
+        raise ValueError(f"deadline is {text!r}, which has passed; expected {_WANTED} to come")
+    return instant
+
+
+def _next_time_of_day(now: datetime, hour: int, minute: int, second: int) -> datetime:
+    today = now.replace(hour=hour, minute=minute, second=second, microsecond=0, fold=0)
+    candidates = [(today + timedelta(days=day)).replace(fold=fold) for day in (0, 1) for fold in (0, 1)]
+    coming = min(c.timestamp() for c in candidates if c.timestamp() > now.timestamp())
+    return datetime.fromtimestamp(coming, tz=now.tzinfo)

@@ -1,0 +1,84 @@
+"""From manifests to a spool of priced jobs, with every fault listed before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batch_editor.config import Settings
+from batch_editor.endpoints import Endpoint, Prices, load_endpoint
+from batch_editor.errors import ConfigError, EndpointError
+from batch_editor.ledger import Spool
+from batch_editor.manifest import Expansion, Faults, read_manifests
+from batch_editor.pricing import price_of
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which jobs of the manifest a run is about, and what is set for all of them."""
+
+    only: Sequence[str] = ()
+    limit: int | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+class Catalog:
+    """The endpoints that the manifests name, by name, with the prices that the settings give them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.endpoints: dict[str, Endpoint] = {}
+        self.default = self.load(settings.endpoint, None)
+
+    def load(self, name: str, beside: Path | None) -> Endpoint:
+        """The endpoint of that name, or of that file.
+
+        Raises:
+            EndpointError: there is none, or another one of the same name has been loaded.
+        """
+        endpoint = load_endpoint(name, beside=beside)
+        known = self.endpoints.setdefault(endpoint.name, endpoint)
+        if known != endpoint:
+            raise EndpointError(f"two endpoints are named {endpoint.name!r}; give one another name in its file")
+        return known
+
+    def prices(self, endpoint: Endpoint) -> Prices:
+        """The endpoint's price list, with the settings' factor or table in place of its own.
+
+        Raises:
+            ConfigError: the settings' table doesn't have the endpoint's shape.
+        """
+        pricing = self._settings.pricing
+        if endpoint.name != self.default.name or (pricing.factor is None and pricing.table is None):
+            return endpoint.prices
+        changed = endpoint.prices.model_dump()
+        if pricing.factor is not None:
+            changed["factor"] = pricing.factor
+        if pricing.table is not None:
+            changed["table"] = pricing.table
+        try:
+            return Prices.model_validate(changed)
+        except ValueError as error:
+            raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s: {error}") from error
+
+
+def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, spool: Spool) -> Sequence[str]:
+    """Expand, check and price every job into the spool; return warnings. Blocks.
+
+    Raises:
+        ManifestError: with every fault of every manifest.
+    """
+    faults = Faults()
+    expansion = Expansion(endpoint=catalog.default, load_endpoint=catalog.load, overrides=dict(selection.overrides))
+    prices: dict[str, Prices] = {}
+    for job in read_manifests(manifests, expansion, faults):
+        name = job.request.endpoint
+        if name not in prices:
+            prices[name] = catalog.prices(catalog.endpoints[name])
+        spool.add(job, price_of(prices[name], job.request.params))
+    for repeat in spool.repeats():
+        faults.add(repeat.where, f"{repeat.what} {repeat.name!r} is that of the job at {repeat.first_where}")
+    faults.raise_if_any()
+    spool.finish(only=selection.only, limit=selection.limit)
+    return faults.warnings

@@ -1,0 +1,44 @@
+"""How a manifest enters the ledger: what is new, what changed, what is done already."""
+
+from __future__ import annotations
+
+import sqlite3
+
+
+def admit(db: sqlite3.Connection, *, retry_failed: bool) -> None:
+    """Make the attached spool's jobs the manifest's, and mark which requests this run is to send.
+
+    Pending is whatever the ledger hasn't finished: new and changed requests, those never started, and those that
+    failed for a passing reason. What was refused for good, or whose fate is unknown, is taken up again with
+    `retry_failed` only.
+    """
+    db.execute("UPDATE main.jobs SET active = 0, selected = 0 WHERE active OR selected")
+    db.execute(
+        "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras)"
+        " SELECT job_id, position, 1, selected, fingerprint, output, extras FROM spool.jobs WHERE 1"
+        " ON CONFLICT (job_id) DO UPDATE SET position = excluded.position, active = 1,"
+        " selected = excluded.selected, fingerprint = excluded.fingerprint, output = excluded.output,"
+        " extras = excluded.extras"
+    )
+    # min() makes SQLite take the other columns from the job that comes first. A request that is not done takes the
+    # manifest's newest words: the same picture under a freshly signed link, the prices of today.
+    db.execute(
+        "INSERT INTO main.requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd)"
+        " SELECT fingerprint, endpoint, params, files, job_id, 'pending', expected_usd, high_usd"
+        " FROM (SELECT *, min(position) FROM spool.jobs GROUP BY fingerprint) WHERE 1"
+        " ON CONFLICT (fingerprint) DO UPDATE SET params = excluded.params, files = excluded.files,"
+        " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd"
+        " WHERE state <> 'succeeded'"
+    )
+    db.execute("UPDATE main.requests SET position = NULL WHERE position IS NOT NULL")
+    db.execute(
+        "UPDATE main.requests SET position = wanted.position"
+        " FROM (SELECT fingerprint, min(position) AS position FROM spool.jobs WHERE selected GROUP BY fingerprint)"
+        " AS wanted WHERE wanted.fingerprint = requests.fingerprint AND state <> 'succeeded'"
+    )
+    db.execute("UPDATE main.requests SET state = 'pending' WHERE position IS NOT NULL AND state = 'failed' AND passing")
+    if retry_failed:
+        db.execute(
+            "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed"
+            " WHERE position IS NOT NULL AND state IN ('failed', 'unknown')"
+        )

@@ -1,0 +1,404 @@
+"""The SQLite record of runs, jobs, requests, attempts and uploads. Synchronous; one connection, one thread.
+
+Order of an attempt's life, each step durable before the next: `intend` (its cost reserved) → sent → its image
+whole and fsynced → `received` → placed under its name → `succeeded`; or `failed`. `open_attempts` are those that a
+dead run left in between.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from batch_editor.errors import LedgerError
+from batch_editor.ledger.intake import admit
+from batch_editor.ledger.migrations import migrate
+from batch_editor.records import Answer, Failure, ParamValue, SavedImage
+
+FILE_NAME = "ledger.sqlite3"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """What a run needs to know of those before it: what its budget has already spent."""
+
+    run_id: str
+    budget_id: str
+    spent_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRequest:
+    """A request to send. `billed` counts the attempts that retry.max_possibly_billed is about."""
+
+    fingerprint: str
+    position: int
+    endpoint: str
+    params: Mapping[str, ParamValue]
+    files: Mapping[str, tuple[str, str]]
+    job_id: str
+    expected_usd: float
+    high_usd: float
+    attempts: int
+    billed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A job whose request has an image, and where that image is and should be.
+
+    `former_path` is what stands under the job's name now, if anything.
+    """
+
+    job_id: str
+    output: str
+    fingerprint: str
+    sha256: str
+    format: str
+    image_path: str | None
+    former_path: str | None
+    former_fingerprint: str | None
+    former_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """An attempt that a dead run left open."""
+
+    attempt_id: int
+    fingerprint: str
+    state: Literal["sent", "received"]
+    image: SavedImage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Jobs of the manifest by status."""
+
+    total: int
+    succeeded: int
+    failed: int
+    pending: int
+    unknown: int
+    reused: int
+
+
+class Ledger:
+    """One output directory's ledger, opened for writing.
+
+    Raises:
+        LedgerError: the file can't be opened, is damaged, or a newer version wrote it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            # The writer's thread uses it while the loop runs, the opener before and after: never both.
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # FULL: an intent must survive a power cut, or a charge could have no trace. 0.6 ms a commit.
+            self._db.execute("PRAGMA synchronous = FULL")
+            migrate(self._db)
+        except (sqlite3.Error, ValueError) as error:
+            raise self.error(error) from error
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, for readings."""
+        return self._db
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def error(self, cause: BaseException) -> LedgerError:
+        """What to tell the user of an error of SQLite."""
+        return LedgerError(f"{self._path}: the ledger can't be used ({cause})")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block or nothing of it, durable at its end."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            # SQLite may have ended the transaction itself (disk full): a second ROLLBACK would hide why.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    # Runs
+
+    def holds_paid_results(self) -> bool:
+        """Whether a run that was not a rehearsal has written here."""
+        return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE NOT sandbox)").fetchone()[0])
+
+    def forget_rehearsals(self) -> None:
+        """Before the first run that is none: what the sandbox answered counts for nothing.
+
+        Its images stay where they are until real ones take their places.
+        """
+        self._db.execute("DELETE FROM attempts")
+        self._db.execute("DELETE FROM requests")
+        self._db.execute("DELETE FROM jobs")
+
+    def begin_run(self, run_id: str, *, now: float, sandbox: bool) -> RunStart:
+        """Record a run's start. It shares the budget of the run before, unless that one had finished."""
+        last = self._db.execute(
+            "SELECT budget_id, exit_code FROM runs WHERE sandbox = ? ORDER BY started_at DESC, rowid DESC LIMIT 1",
+            (sandbox,),
+        ).fetchone()
+        budget_id = run_id if last is None or last[1] in (0, 1) else last[0]
+        self._db.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, NULL, ?, ?)",
+            (run_id, budget_id, sandbox, now, socket.gethostname(), os.getpid()),
+        )
+        (spent,) = self._db.execute(
+            "SELECT coalesce(sum(charged_usd), 0) FROM attempts JOIN runs USING (run_id) WHERE budget_id = ?",
+            (budget_id,),
+        ).fetchone()
+        return RunStart(run_id, budget_id, spent)
+
+    def end_run(self, run_id: str, *, now: float, exit_code: int) -> None:
+        """Record a run's end."""
+        self._db.execute("UPDATE runs SET ended_at = ?, exit_code = ? WHERE run_id = ?", (now, exit_code, run_id))
+
+    def admit(self, spool: Path, *, retry_failed: bool, parameters: Mapping[str, list[str]], extras: list[str]) -> None:
+        """Take over a manifest, see `intake.admit`. Not within a transaction: it makes its own.
+
+        `parameters` are the names of each endpoint's, `extras` those of the rows' other columns, in the order of the
+        output manifest.
+        """
+        self._db.execute("ATTACH ? AS spool", (str(spool),))
+        try:
+            with self.transaction():
+                admit(self._db, retry_failed=retry_failed)
+                for name, value in (("parameters", parameters), ("extras", extras)):
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO columns VALUES (?, ?)", (name, orjson.dumps(value).decode())
+                    )
+        except sqlite3.Error as error:
+            raise self.error(error) from error
+        finally:
+            self._db.execute("DETACH spool")
+
+    # What is to be done
+
+    def pending_after(self, position: int, limit: int) -> list[PendingRequest]:
+        """The next requests to send, in manifest order."""
+        rows = self._db.execute(
+            "SELECT fingerprint, position, endpoint, params, files, job_id, expected_usd, high_usd, attempts,"
+            " possibly_billed - forgiven FROM requests"
+            " WHERE state = 'pending' AND position > ? ORDER BY position LIMIT ?",
+            (position, limit),
+        )
+        return [
+            PendingRequest(fp, at, endpoint, orjson.loads(params), orjson.loads(files), *rest)
+            for fp, at, endpoint, params, files, *rest in rows
+        ]
+
+    def cheapest_pending_usd(self) -> float | None:
+        """The dearest price of the cheapest request that is left to send."""
+        row = self._db.execute(
+            "SELECT min(high_usd) FROM requests WHERE state = 'pending' AND position IS NOT NULL"
+        ).fetchone()
+        return row[0]  # type: ignore[no-any-return]
+
+    def sent_since(self, instant: float) -> list[float]:
+        """When attempts were sent after that instant, oldest first."""
+        rows = self._db.execute("SELECT sent_at FROM attempts WHERE sent_at > ? ORDER BY sent_at", (instant,))
+        return [at for (at,) in rows]
+
+    # An attempt's life
+
+    def intend(self, fingerprint: str, run_id: str, *, now: float, reserved_usd: float) -> int:
+        """Record that a request is about to leave; return the attempt's id."""
+        row = self._db.execute(
+            "UPDATE requests SET attempts = attempts + 1, sent_at = ? WHERE fingerprint = ? RETURNING attempts",
+            (now, fingerprint),
+        ).fetchone()
+        cursor = self._db.execute(
+            "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd)"
+            " VALUES (?, ?, ?, 'sent', ?, ?)",
+            (fingerprint, run_id, row[0], now, reserved_usd),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def withdraw(self, attempt_id: int) -> None:
+        """Take an intent back: the request did not leave after all."""
+        self._db.execute(
+            "UPDATE requests SET attempts = attempts - 1 WHERE fingerprint ="
+            " (SELECT fingerprint FROM attempts WHERE attempt_id = ?)",
+            (attempt_id,),
+        )
+        self._db.execute("DELETE FROM attempts WHERE attempt_id = ?", (attempt_id,))
+
+    def received(
+        self, attempt_id: int, image: SavedImage, answer: Answer, *, now: float, charged_usd: float | None
+    ) -> None:
+        """Record that an attempt's image is whole on disk, not yet under its name.
+
+        `charged_usd` None leaves what was reserved for it.
+        """
+        self._db.execute(
+            "UPDATE attempts SET state = 'received', ended_at = ?, latency_s = ?, http_status = ?,"
+            " charged_usd = coalesce(?, charged_usd),"
+            " cost_usd = ?, request_id = ?, sha256 = ?, size_bytes = ?, format = ?, width = ?, height = ?"
+            " WHERE attempt_id = ?",
+            (
+                *(now, answer.latency_s, answer.http_status, charged_usd, answer.cost_usd, answer.request_id),
+                *(image.sha256, image.size_bytes, image.format, image.width, image.height),
+                attempt_id,
+            ),
+        )
+
+    def succeeded(self, attempt_id: int, image_path: str) -> None:
+        """Record that an attempt's image has its name: its request is done."""
+        self._db.execute("UPDATE attempts SET state = 'succeeded' WHERE attempt_id = ?", (attempt_id,))
+        self._db.execute(
+            "UPDATE requests SET state = 'succeeded', image_path = ?, error_kind = NULL, error = NULL, passing = 0,"
+            " http_status = a.http_status, latency_s = a.latency_s, cost_usd = a.cost_usd,"
+            " request_id = a.request_id, sent_at = a.sent_at, ended_at = a.ended_at, sha256 = a.sha256,"
+            " size_bytes = a.size_bytes, format = a.format, width = a.width, height = a.height"
+            " FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
+            (image_path, attempt_id),
+        )
+
+    def failed(
+        self,
+        attempt_id: int,
+        failure: Failure,
+        answer: Answer | None,
+        *,
+        state: Literal["pending", "failed", "unknown"],
+        now: float,
+        charged_usd: float | None,
+        counts: bool = True,
+    ) -> None:
+        """Record an attempt without an image, and what that makes of its request.
+
+        `charged_usd` None leaves what was reserved for it. `counts`: whether it counts against
+        retry.max_possibly_billed, which the interruption of a run doesn't.
+        """
+        billed = int(failure.maybe_billed)
+        latency_s, request_id, cost_usd = (
+            (answer.latency_s, answer.request_id, answer.cost_usd) if answer else (None, None, None)
+        )
+        self._db.execute(
+            "UPDATE attempts SET state = ?, ended_at = ?, latency_s = ?, http_status = ?, error_kind = ?, error = ?,"
+            " possibly_billed = ?, charged_usd = coalesce(?, charged_usd), cost_usd = ?, request_id = ?"
+            " WHERE attempt_id = ?",
+            (
+                *("unknown" if billed else "failed", now, latency_s, failure.http_status, failure.kind),
+                *(failure.message, billed, charged_usd, cost_usd, request_id, attempt_id),
+            ),
+        )
+        self._db.execute(
+            "UPDATE requests SET state = ?, possibly_billed = possibly_billed + ?, forgiven = forgiven + ?,"
+            " passing = ?, http_status = ?, error_kind = ?, error = ?, latency_s = ?, request_id = ?, ended_at = ?"
+            " WHERE fingerprint = (SELECT fingerprint FROM attempts WHERE attempt_id = ?)",
+            (
+                *(state, billed, 0 if counts else billed, failure.passing, failure.http_status, failure.kind),
+                *(failure.message, latency_s, request_id, now, attempt_id),
+            ),
+        )
+
+    def settle_unsent(self, fingerprint: str, failure: Failure, *, now: float) -> None:
+        """Record that a request failed before anything left, such as an input that can't be uploaded."""
+        self._db.execute(
+            "UPDATE requests SET state = ?, passing = ?, error_kind = ?, error = ?, http_status = ?, ended_at = ?"
+            " WHERE fingerprint = ?",
+            (
+                "pending" if failure.reach == "run" else "failed",
+                *(failure.passing, failure.kind, failure.message, failure.http_status, now, fingerprint),
+            ),
+        )
+
+    def open_attempts(self) -> list[Interrupted]:
+        """What a dead run left between `intend` and the end."""
+        rows = self._db.execute(
+            "SELECT attempt_id, fingerprint, state, sha256, size_bytes, format, width, height FROM attempts"
+            " WHERE state IN ('sent', 'received') ORDER BY attempt_id"
+        ).fetchall()
+        return [
+            Interrupted(
+                attempt_id,
+                fingerprint,
+                state,
+                SavedImage("", *image) if state == "received" else None,
+            )
+            for attempt_id, fingerprint, state, *image in rows
+        ]
+
+    # Images under their names
+
+    def jobs_of(self, fingerprint: str) -> list[Placement]:
+        """The manifest's jobs that want the image of that request, whether or not it has one yet."""
+        rows = self._placements("j.active AND j.fingerprint = ? ORDER BY j.position", fingerprint)
+        return [Placement(*row[:-1]) for row in rows]
+
+    def misplaced(self, limit: int) -> list[Placement]:
+        """Jobs whose request has succeeded but whose image does not stand under their name."""
+        rows = self._placements(
+            "j.active AND r.state = 'succeeded' AND (j.placed_fingerprint IS NOT j.fingerprint"
+            " OR j.placed_output IS NOT j.output) ORDER BY j.position LIMIT ?",
+            limit,
+        )
+        return [Placement(*row[:-1]) for row in rows]
+
+    def images_after(self, position: int, limit: int) -> list[tuple[int, Placement]]:
+        """Jobs whose image stands under their name, as far as the ledger knows, with their position; in order."""
+        placements = self._placements(
+            "j.active AND j.position > ? AND r.state = 'succeeded' AND j.placed_fingerprint = j.fingerprint"
+            " ORDER BY j.position LIMIT ?",
+            *(position, limit),
+            also="j.position",
+        )
+        return [(row[-1], Placement(*row[:-1])) for row in placements]
+
+    def placed(self, placement: Placement, path: str) -> None:
+        """Record that a job's image stands under its name."""
+        self._db.execute(
+            "UPDATE jobs SET placed_path = ?, placed_output = ?, placed_fingerprint = ? WHERE job_id = ?",
+            (path, placement.output, placement.fingerprint, placement.job_id),
+        )
+        self._db.execute("UPDATE requests SET image_path = ? WHERE fingerprint = ?", (path, placement.fingerprint))
+
+    def lost(self, fingerprint: str, *, now: float) -> None:
+        """Record that a paid image is gone from the disk: not sent again by itself."""
+        self._db.execute(
+            "UPDATE requests SET state = 'unknown', error_kind = 'result_lost', ended_at = ?,"
+            " error = 'the image was paid for and is no longer on disk; --retry-failed makes and pays it again'"
+            " WHERE fingerprint = ?",
+            (now, fingerprint),
+        )
+
+    # Uploads
+
+    def upload_of(self, sha256: str, *, sandbox: bool) -> str | None:
+        """The link of a local file that was uploaded before."""
+        row = self._db.execute("SELECT url FROM uploads WHERE sha256 = ? AND sandbox = ?", (sha256, sandbox)).fetchone()
+        return None if row is None else row[0]
+
+    def uploaded(self, sha256: str, url: str, *, now: float, sandbox: bool) -> None:
+        """Record an upload."""
+        self._db.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", (sha256, url, now, sandbox))
+
+    def _placements(self, where: str, *values: Any, also: str = "NULL") -> list[tuple[Any, ...]]:
+        return self._db.execute(
+            "SELECT j.job_id, j.output, j.fingerprint, coalesce(r.sha256, ''), coalesce(r.format, ''),"
+            " r.image_path, j.placed_path, j.placed_fingerprint,"
+            f" (SELECT f.sha256 FROM requests f WHERE f.fingerprint = j.placed_fingerprint), {also}"
+            f" FROM jobs j JOIN requests r USING (fingerprint) WHERE {where}",
+            values,
+        ).fetchall()

@@ -1,0 +1,126 @@
+"""The ledger's schema as numbered steps: step n brings a ledger from `user_version` n-1 to n."""
+
+from __future__ import annotations
+
+import sqlite3
+
+M001_INITIAL = """
+-- One row a `batch-editor run`. budget_id joins a run and those that went on with it.
+CREATE TABLE runs (
+    run_id     TEXT PRIMARY KEY,
+    budget_id  TEXT NOT NULL,
+    sandbox    INTEGER NOT NULL,
+    started_at REAL NOT NULL,
+    ended_at   REAL,
+    exit_code  INTEGER,
+    host       TEXT NOT NULL,
+    pid        INTEGER NOT NULL
+) STRICT;
+
+-- One row a job that a manifest ever named. active: the last manifest names it; selected: the last run wanted it.
+-- placed_*: the image that stands under the job's name now, and the request it came from.
+CREATE TABLE jobs (
+    job_id             TEXT PRIMARY KEY,
+    position           INTEGER NOT NULL,
+    active             INTEGER NOT NULL,
+    selected           INTEGER NOT NULL,
+    fingerprint        TEXT NOT NULL,
+    output             TEXT NOT NULL,
+    extras             TEXT NOT NULL,
+    placed_path        TEXT,
+    placed_output      TEXT,
+    placed_fingerprint TEXT
+) STRICT;
+CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint);
+CREATE INDEX jobs_by_position ON jobs (position) WHERE active;
+
+-- One row an image edit, by what would be sent. position: its turn in this run, NULL if the run doesn't want it.
+-- forgiven: attempts that may have been billed, but no longer count against retry.max_possibly_billed.
+CREATE TABLE requests (
+    fingerprint     TEXT PRIMARY KEY,
+    endpoint        TEXT NOT NULL,
+    params          TEXT NOT NULL,
+    files           TEXT NOT NULL,
+    job_id          TEXT NOT NULL,
+    position        INTEGER,
+    state           TEXT NOT NULL CHECK (state IN ('pending', 'succeeded', 'failed', 'unknown')),
+    expected_usd    REAL NOT NULL,
+    high_usd        REAL NOT NULL,
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    possibly_billed INTEGER NOT NULL DEFAULT 0,
+    forgiven        INTEGER NOT NULL DEFAULT 0,
+    passing         INTEGER NOT NULL DEFAULT 0,
+    http_status     INTEGER,
+    error_kind      TEXT,
+    error           TEXT,
+    latency_s       REAL,
+    cost_usd        REAL,
+    request_id      TEXT,
+    sent_at         REAL,
+    ended_at        REAL,
+    image_path      TEXT,
+    sha256          TEXT,
+    size_bytes      INTEGER,
+    format          TEXT,
+    width           INTEGER,
+    height          INTEGER
+) STRICT;
+CREATE INDEX requests_to_send ON requests (position) WHERE state = 'pending' AND position IS NOT NULL;
+
+-- One row a request that left, or was about to. charged_usd counts against the budget: the dearest price while the
+-- attempt is in flight or its fate unknown, what it cost once that is known, 0 when it surely cost nothing.
+CREATE TABLE attempts (
+    attempt_id      INTEGER PRIMARY KEY,
+    fingerprint     TEXT NOT NULL,
+    run_id          TEXT NOT NULL,
+    number          INTEGER NOT NULL,
+    state           TEXT NOT NULL CHECK (state IN ('sent', 'received', 'succeeded', 'failed', 'unknown')),
+    sent_at         REAL NOT NULL,
+    ended_at        REAL,
+    latency_s       REAL,
+    http_status     INTEGER,
+    error_kind      TEXT,
+    error           TEXT,
+    possibly_billed INTEGER NOT NULL DEFAULT 0,
+    charged_usd     REAL NOT NULL,
+    cost_usd        REAL,
+    request_id      TEXT,
+    sha256          TEXT,
+    size_bytes      INTEGER,
+    format          TEXT,
+    width           INTEGER,
+    height          INTEGER
+) STRICT;
+CREATE INDEX attempts_by_sending ON attempts (sent_at);
+CREATE INDEX attempts_by_run ON attempts (run_id);
+CREATE INDEX attempts_open ON attempts (attempt_id) WHERE state IN ('sent', 'received');
+
+-- The output manifest's columns beyond the fixed ones: `parameters` (of each endpoint) and `extras`, as JSON.
+CREATE TABLE columns (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+-- Local files that were uploaded, by content: each is uploaded once.
+CREATE TABLE uploads (
+    sha256      TEXT PRIMARY KEY,
+    url         TEXT NOT NULL,
+    uploaded_at REAL NOT NULL,
+    sandbox     INTEGER NOT NULL
+) STRICT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL,)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a ledger to the newest schema, each step in a transaction of its own.
+
+    Raises:
+        ValueError: the ledger's schema is newer than this program.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise ValueError(f"its schema is version {version}, this program knows {len(MIGRATIONS)}")
+    for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE;\n{step}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -1,0 +1,177 @@
+"""What the ledger says, for people and for tables: counts, money, rows. Reads only, also while a run writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batch_editor.errors import LedgerError, UsageError
+from batch_editor.ledger.ledger import FILE_NAME, Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An error kind among the manifest's jobs: how many, and one of them."""
+
+    kind: str
+    count: int
+    job_id: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """USD. Estimated and actual are of jobs that succeeded; possibly billed is an upper bound."""
+
+    estimated: float
+    actual: float | None
+    possibly_billed: float
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The newest run of an output directory."""
+
+    run_id: str
+    started_at: float
+    ended_at: float | None
+    exit_code: int | None
+    sandbox: bool
+
+
+@contextmanager
+def reading(output: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection to the ledger of an output directory.
+
+    Raises:
+        UsageError: there is none.
+        LedgerError: it can't be read.
+    """
+    path = output / FILE_NAME
+    if not path.is_file():
+        raise UsageError(f"{output}: no ledger here; expected the output directory of a run")
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            yield db
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path}: the ledger can't be read ({error})") from error
+
+
+def counts(db: sqlite3.Connection, *, selected: bool = False) -> Counts:
+    """The manifest's jobs by status; only those that the last run wanted with `selected`."""
+    where = "j.active AND j.selected" if selected else "j.active"
+    by_state = {"succeeded": 0, "failed": 0, "pending": 0, "unknown": 0}
+    reused = 0
+    for state, count, shared in db.execute(
+        "SELECT r.state, count(*), sum(r.state = 'succeeded' AND r.job_id <> j.job_id)"
+        f" FROM jobs j JOIN requests r USING (fingerprint) WHERE {where} GROUP BY r.state"
+    ):
+        by_state[state] = count
+        reused += shared
+    return Counts(total=sum(by_state.values()), reused=reused, **by_state)
+
+
+def money(db: sqlite3.Connection) -> Money:
+    """What the manifest's jobs cost over all runs, each request once."""
+    estimated, actual, known = db.execute(
+        "SELECT coalesce(sum(expected_usd), 0), coalesce(sum(cost_usd), 0), count(cost_usd) FROM requests"
+        " WHERE state = 'succeeded' AND fingerprint IN (SELECT fingerprint FROM jobs WHERE active)"
+    ).fetchone()
+    (possibly,) = db.execute(
+        "SELECT coalesce(sum(charged_usd), 0) FROM attempts WHERE possibly_billed"
+        " AND fingerprint IN (SELECT fingerprint FROM jobs WHERE active)"
+    ).fetchone()
+    return Money(estimated, actual if known else None, possibly)
+
+
+def examples(db: sqlite3.Connection) -> list[Example]:
+    """The error kinds of jobs that are failed, unknown or stopped, the commonest first."""
+    return [
+        Example(*row)
+        for row in db.execute(
+            "SELECT r.error_kind, count(*), j.job_id, r.error, min(j.position) FROM jobs j"
+            " JOIN requests r USING (fingerprint) WHERE j.active AND r.state <> 'succeeded'"
+            " AND r.error_kind IS NOT NULL GROUP BY r.error_kind ORDER BY count(*) DESC"
+        ).fetchall()
+        for row in [row[:4]]
+    ]
+
+
+def attempts_of(db: sqlite3.Connection, run_id: str) -> tuple[int, int, int]:
+    """How many requests a run sent, how many of them were retries, how many may have been billed in vain."""
+    row = db.execute(
+        "SELECT count(*), coalesce(sum(number > 1), 0), coalesce(sum(possibly_billed), 0) FROM attempts"
+        " WHERE run_id = ?",
+        (run_id,),
+    ).fetchone()
+    return row[0], row[1], row[2]
+
+
+def latencies(db: sqlite3.Connection) -> tuple[float | None, float | None]:
+    """p50 and p95 in seconds of the attempts that gave the manifest's images."""
+    where = (
+        "FROM requests WHERE state = 'succeeded' AND latency_s IS NOT NULL"
+        " AND fingerprint IN (SELECT fingerprint FROM jobs WHERE active)"
+    )
+    (count,) = db.execute(f"SELECT count(*) {where}").fetchone()  # our own text
+
+    def quantile(share: float) -> float | None:
+        row = db.execute(
+            f"SELECT latency_s {where} ORDER BY latency_s LIMIT 1 OFFSET ?",
+            (min(int(share * count), max(count - 1, 0)),),
+        ).fetchone()
+        return None if row is None else row[0]
+
+    return quantile(0.5), quantile(0.95)
+
+
+def last_run(db: sqlite3.Connection) -> LastRun | None:
+    """The newest run, None before the first."""
+    row = db.execute(
+        "SELECT run_id, started_at, ended_at, exit_code, sandbox FROM runs ORDER BY started_at DESC, rowid DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else LastRun(row[0], row[1], row[2], row[3], bool(row[4]))
+
+
+def columns(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
+    """The names of the parameters and of the rows' other columns, in the order of the output manifest."""
+    found = {name: orjson.loads(value) for name, value in db.execute("SELECT name, value FROM columns")}
+    parameters = dict.fromkeys(name for names in found.get("parameters", {}).values() for name in names)
+    return list(parameters), found.get("extras", [])
+
+
+def rows(db: sqlite3.Connection, *, chunk: int = 10_000) -> Iterator[list[dict[str, Any]]]:
+    """The manifest's jobs in order, a dict each, `chunk` at a time. `params`, `files` and `extras` are JSON."""
+    cursor = db.execute(
+        "SELECT j.job_id, r.state AS status, CASE WHEN j.placed_fingerprint = j.fingerprint"
+        " AND r.state = 'succeeded' THEN j.placed_path END AS output_path,"
+        " r.job_id AS owner, r.* , j.extras FROM jobs j JOIN requests r USING (fingerprint)"
+        " WHERE j.active ORDER BY j.position"
+    )
+    names = [column[0] for column in cursor.description]
+    while batch := cursor.fetchmany(chunk):
+        # r.* repeats job_id as the owner's: the first of two equal names is the job's own.
+        yield [dict(zip(reversed(names), reversed(row), strict=True)) for row in batch]
+
+
+def uploads(db: sqlite3.Connection) -> dict[str, str]:
+    """Links of uploaded local files, by content."""
+    return dict(db.execute("SELECT sha256, url FROM uploads"))
+
+
+def iso(instant: float | None) -> str | None:
+    """An instant as UTC in ISO 8601, to the millisecond.
+
+    >>> iso(0.5)
+    '1970-01-01T00:00:00.500Z'
+    """
+    if instant is None:
+        return None
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

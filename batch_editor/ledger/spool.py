@@ -1,0 +1,188 @@
+"""The expanded manifest on disk, before the ledger takes it: so a million jobs need no memory, and a faulty
+manifest leaves no trace.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from batch_editor.naming import collision_key, distinct, safe_output
+from batch_editor.pricing import Price
+from batch_editor.records import Job
+
+_SCHEMA = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+CREATE TABLE jobs (
+    position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, text TEXT, named INTEGER, output TEXT,
+    output_key TEXT, fingerprint TEXT, endpoint TEXT, params TEXT, files TEXT, extras TEXT,
+    low_usd REAL, expected_usd REAL, high_usd REAL, selected INTEGER DEFAULT 1,
+    done INTEGER DEFAULT 0
+);
+"""
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Two jobs that claim the same id or the same output."""
+
+    what: str
+    name: str
+    where: str
+    first_where: str
+
+
+class Spool:
+    """Jobs in manifest order with their prices. A context manager; its file is gone afterwards.
+
+    `extras` has the names of the rows' other columns, in the order in which they were first seen.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="batch-editor-")
+        self.path = Path(self._folder.name) / "spool.sqlite3"
+        self._db = sqlite3.connect(self.path.as_uri(), uri=True, isolation_level=None, check_same_thread=False)
+        self._db.executescript(_SCHEMA)
+        self._rows: list[tuple[object, ...]] = []
+        self._count = 0
+        self.extras: dict[str, None] = {}
+        self._seen_extras: set[tuple[str, ...]] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+        self._folder.cleanup()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, job: Job, price: Price) -> None:
+        """Append a job."""
+        if (names := tuple(job.extras)) not in self._seen_extras:
+            self._seen_extras.add(names)
+            self.extras.update(dict.fromkeys(names))
+        text = job.output if job.output is not None else job.id
+        output = safe_output(text, folders=job.output is not None)
+        files = {sha256: [file.path, file.format] for sha256, file in job.files.items()}
+        self._rows.append(
+            (
+                self._count,
+                job.id,
+                job.where,
+                text,
+                job.output is not None,
+                output,
+                collision_key(output),
+                job.request.fingerprint,
+                job.request.endpoint,
+                orjson.dumps(dict(job.request.params)).decode(),
+                orjson.dumps(files).decode(),
+                orjson.dumps(dict(job.extras)).decode(),
+                price.low_usd,
+                price.expected_usd,
+                price.high_usd,
+            )
+        )
+        self._count += 1
+        if len(self._rows) >= _BATCH:
+            self._flush()
+
+    def repeats(self) -> Iterator[Repeat]:
+        """Jobs whose id, or whose explicit output, an earlier job has."""
+        self._flush()
+        yield from self._repeats("id", "job_id", "1")
+        yield from self._repeats("output", "text", "named")
+
+    def finish(self, *, only: Sequence[str] = (), limit: int | None = None) -> None:
+        """Make outputs unique, and select the jobs whose id matches a pattern of `only`, at most `limit` of them.
+
+        Outputs that collide (by case, by Unicode form, or after being made safe) each get their own text's hash,
+        so that the names don't depend on the order of the manifest.
+        """
+        self._flush()
+        self._db.create_function("distinct_output", 2, distinct, deterministic=True)
+        self._db.create_function("collision_key", 1, collision_key, deterministic=True)
+        self._db.executescript(
+            """
+            CREATE INDEX IF NOT EXISTS jobs_by_key ON jobs (output_key);
+            CREATE TEMP TABLE colliding AS SELECT output_key FROM jobs GROUP BY output_key HAVING count(*) > 1;
+            UPDATE jobs SET output = distinct_output(output, text),
+                            output_key = collision_key(distinct_output(output, text))
+                WHERE output_key IN colliding;
+            DROP TABLE colliding;
+            """
+        )
+        if only:
+            globs = [pattern.replace("[!", "[^") for pattern in only]  # SQLite's GLOB negates with ^
+            self._db.execute(
+                f"UPDATE jobs SET selected = {' OR '.join(['job_id GLOB ?'] * len(globs))}",
+                globs,
+            )
+        if limit is not None:
+            self._db.execute(
+                "UPDATE jobs SET selected = 0 WHERE selected AND position NOT IN"
+                " (SELECT position FROM jobs WHERE selected ORDER BY position LIMIT ?)",
+                (limit,),
+            )
+
+    def compare(self, ledger: Path) -> None:
+        """Mark the jobs that a run would not send, by what a ledger has of them; there need be no such file."""
+        self._flush()
+        if not ledger.is_file():
+            return
+        self._db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
+        self._db.execute(
+            "UPDATE jobs SET done = r.state IN ('succeeded', 'unknown') OR (r.state = 'failed' AND NOT r.passing)"
+            " FROM ledger.requests r WHERE r.fingerprint = jobs.fingerprint"
+        )
+        self._db.execute("DETACH ledger")
+
+    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of a SELECT on the table `jobs`, for plans."""
+        self._flush()
+        return self._db.execute(sql, values).fetchall()
+
+    def flushed(self) -> Path:
+        """The file with everything added so far, for another connection to read."""
+        self._flush()
+        return self.path
+
+    def _repeats(self, what: str, column: str, where: str) -> Iterator[Repeat]:
+        self._db.execute(f"CREATE INDEX IF NOT EXISTS jobs_by_{column} ON jobs ({column})")
+        rows = self._db.execute(
+            f"""
+            SELECT j.{column}, j.place, f.place FROM jobs j
+            JOIN (SELECT {column} AS name, min(position) AS first FROM jobs WHERE {where}
+                  GROUP BY {column} HAVING count(*) > 1) r ON r.name = j.{column}
+            JOIN jobs f ON f.position = r.first
+            WHERE j.position > r.first AND j.{where} ORDER BY j.position
+            """.replace("j.1", "1")
+        )
+        for name, place, first in rows:
+            yield Repeat(what, name, place, first)
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._db.execute("BEGIN")
+            self._db.executemany(
+                "INSERT INTO jobs (position, job_id, place, text, named, output, output_key, fingerprint,"
+                " endpoint, params, files, extras, low_usd, expected_usd, high_usd)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                self._rows,
+            )
+            self._db.execute("COMMIT")
+            self._rows.clear()

@@ -1,0 +1,9 @@
+"""Job manifests: YAML and CSV files that say what to edit, read into jobs."""
+
+from __future__ import annotations
+
+from batch_editor.manifest.expand import Expansion
+from batch_editor.manifest.faults import Faults
+from batch_editor.manifest.reader import read_manifests
+
+__all__ = ["Expansion", "Faults", "read_manifests"]

@@ -1,0 +1,72 @@
+"""A CSV manifest: one row, one job; columns are parameters or are carried along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from batch_editor.manifest.csv_table import Table
+from batch_editor.manifest.expand import Entry, Expander, Manifest
+from batch_editor.manifest.faults import shown
+from batch_editor.manifest.rows import Columns, Row, snake_case
+from batch_editor.manifest.templates import is_template
+from batch_editor.manifest.values import Reader, Source
+from batch_editor.records import Job
+
+
+def read_csv_manifest(manifest: Manifest) -> Iterator[Job]:
+    """The jobs of a CSV file in the order of its rows, lazily."""
+    with Table(manifest.path, manifest.faults) as table:
+        if not table.is_usable:
+            return
+        columns = Columns(table.columns, own=manifest.converters)
+        own: dict[str, Source | None] = {
+            name: _cell(manifest, name, index)
+            for index, name in enumerate(table.columns)
+            if name in manifest.converters
+        }
+        where = f"{manifest.path}:{table.header_line}"
+        expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, table)))
+        _warn_of_near_names(manifest, table)
+        for number, (line, cells) in enumerate(table, 1):
+            yield from expander.jobs(Row(f"{manifest.path}:{line}", number, columns, cells))
+
+
+def _cell(manifest: Manifest, name: str, index: int) -> Reader:
+    """Reads a column's cell; a blank one doesn't say anything."""
+    parameter = manifest.endpoint.parameters.get(name)
+    is_free = parameter is not None and parameter.type == "string" and not parameter.choices
+
+    def read(row: Row) -> str | None:
+        cell = row.cells[index]
+        if is_free and is_template(cell):
+            # Data, not a template: who writes the table may be anybody. But it looks meant otherwise.
+            example = "--set 'prompt=Show {{ title }}'".replace("prompt", name)
+            message = f"{name} cells with {{{{ or {{% are sent as they stand; templates come from {example}"
+            manifest.faults.warn(str(manifest.path), message)
+        return cell if cell and not cell.isspace() else None
+
+    return read
+
+
+def _hints(manifest: Manifest, table: Table) -> dict[str, str]:
+    """For each parameter that has no column, the column that looks like it."""
+    others = {snake_case(name): name for name in table.columns if name not in manifest.converters}
+    hints = {}
+    for name in manifest.endpoint.parameters:
+        for near in get_close_matches(name, others, n=1, cutoff=0.7):
+            hints[name] = (
+                f"; column {shown(others[near])} is named almost so: rename it, or pass --set '{name}={{{{ {near} }}}}'"
+            )
+    return hints
+
+
+def _warn_of_near_names(manifest: Manifest, table: Table) -> None:
+    """Say that a column `Quality` isn't the quality: the default may be the dearest."""
+    required = {name for name, parameter in manifest.endpoint.parameters.items() if parameter.required}
+    for column in table.columns:
+        name = snake_case(column)
+        is_near = name != column and name in manifest.converters and name not in table.columns
+        if is_near and name not in manifest.overrides and name not in required:
+            message = f"column {shown(column)} is carried along; the {name} of a job comes from a column {name}"
+            manifest.faults.warn(str(manifest.path), message)

@@ -1,0 +1,215 @@
+"""A CSV file as a stream of rows, strict: what a spreadsheet would guess is a fault with its line."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from batch_editor.manifest.faults import Faults, shown
+from batch_editor.redaction import KEY_SHAPE
+
+MAX_CELL = 2**20
+# Of one row: an unclosed quote, or a file without line ends, must not be gathered up to its last gigabyte.
+MAX_ROW = 16 * 2**20
+_CHUNK_BYTES = 2**16
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class _Broken(Exception):
+    """The rest of the file can't be told apart into rows."""
+
+
+class Table:
+    """A CSV file: its columns, then once its rows. A context manager that closes the file.
+
+    Faults are added with the line where their row starts, and end or skip the rows; nothing is raised. Blank
+    lines, rows of empty cells alone, and columns without a name are left out.
+    """
+
+    def __init__(self, path: Path, faults: Faults) -> None:
+        self._path = path
+        self._faults = faults
+        self._records = self._read()
+        self.header_line, self._header = next(self._records, (1, []))
+        self.columns = tuple(name for name in self._header if name)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it has a header; if not, the file is empty or the fault was added."""
+        return bool(self.columns)
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._records.close()
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        """Rows in order: the line where each starts, counted from 1, and its cells, one a column."""
+        width = len(self._header)
+        named = [index for index, name in enumerate(self._header) if name]
+        for line, cells in self._records:
+            if len(cells) != width:
+                self._fault(line, f"has {len(cells)} cells where the header has {width}")
+            elif len(named) < width:
+                yield line, [cells[index] for index in named]
+            else:
+                yield line, cells
+
+    def _read(self) -> Generator[tuple[int, list[str]], None, None]:
+        """The header, then the rows that are sound in themselves."""
+        # Process-wide in the csv module, which offers no other way; ours is the only reader of it.
+        csv.field_size_limit(MAX_CELL)
+        lines = None
+        try:
+            with self._path.open("rb") as raw:
+                encoding = "utf-16" if raw.peek(2).startswith(_UTF16) else "utf-8-sig"
+                with io.TextIOWrapper(raw, encoding, newline="") as text:
+                    lines = _Lines(text)
+                    yield from self._records_of(lines)
+        except UnicodeDecodeError as error:
+            self._report_undecodable(error)
+        except _Broken as error:
+            self._fault(lines.row_starts if lines else 1, str(error))
+        except OSError as error:
+            self._faults.add(str(self._path), f"can't be read: {error.strerror or error}")
+
+    def _records_of(self, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
+        first = lines.peek()
+        delimiter = "\t" if self._path.suffix.lower() == ".tsv" else _delimiter(first)
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        header_seen = False
+        while True:
+            start = lines.begin_row()
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                message, goes_on = _translated(error)
+                if not (goes_on and header_seen):
+                    raise _Broken(message) from error
+                self._fault(lines.number, message)
+                continue
+            if lines.has_key:
+                self._fault(
+                    start, "a cell looks like an API key; keys come from the environment, never from a manifest"
+                )
+            elif not header_seen:
+                header_seen = True
+                yield start, self._checked_header(cells)
+            elif any(map(str.strip, cells)):
+                yield start, cells
+
+    def _checked_header(self, cells: list[str]) -> list[str]:
+        names = [cell.strip() for cell in cells]
+        for index, name in enumerate(names):
+            if name and name in names[:index]:
+                raise _Broken(f"column {shown(name)} stands twice in the header")
+        if not any(names):
+            raise _Broken("a header without any name")
+        return names
+
+    def _report_undecodable(self, error: UnicodeDecodeError) -> None:
+        place = _first_undecodable(self._path, error.encoding)
+        if place is None:  # it changed meanwhile, or isn't a file that can be read twice
+            self._faults.add(str(self._path), f"is not {error.encoding.upper()}; save it as UTF-8")
+            return
+        line, offset = place
+        self._fault(line, f"not {error.encoding.upper()} at byte {offset}; save the file as UTF-8")
+
+    def _fault(self, line: int, message: str) -> None:
+        self._faults.add(f"{self._path}:{line}", message)
+
+
+class _Lines:
+    """Physical lines for the csv module, counted and bounded; the next one can be looked at beforehand."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._readline = text.readline
+        self._held: str | None = None
+        self._row_size = 0
+        self.number = 0
+        self.row_starts = 1
+        self.has_key = False
+
+    def begin_row(self) -> int:
+        """Note that the next line starts a row; its number."""
+        self._row_size = 0
+        self.has_key = False
+        self.row_starts = self.number + 1
+        return self.row_starts
+
+    def peek(self) -> str:
+        """The first line that isn't blank, or nothing."""
+        for line in self:
+            if line.strip():
+                self.number -= 1
+                self._held = line
+                return line
+        return ""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._held or self._readline(MAX_ROW + 1)
+        self._held = None
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._row_size += len(line)
+        if self._row_size > MAX_ROW:
+            raise _Broken(f"a row of more than {MAX_ROW >> 20} MiB")
+        if "\0" in line:
+            raise _Broken("a NUL character; save the file as UTF-8 text")
+        if "SG_" in line and KEY_SHAPE.search(line):
+            self.has_key = True
+        return line
+
+
+def _delimiter(header: str) -> str:
+    """Comma, semicolon or tab: the most frequent one outside quotes, the comma when there is none.
+
+    >>> _delimiter('"Size, in cm";Title')
+    ';'
+    """
+    outside = "".join(header.split('"')[::2])
+    return max(",;\t", key=outside.count)
+
+
+def _translated(error: csv.Error) -> tuple[str, bool]:
+    """The fault of a row, and whether the rows after it can be trusted."""
+    text = str(error)
+    if "unexpected end of data" in text:
+        return "a quote is opened in this row and never closed", False
+    if "field limit" in text:
+        return f"a cell of more than {MAX_CELL >> 20} MiB, or a quote that is never closed", False
+    return 'text after a closing quote; write a quote inside a cell as ""', True
+
+
+def _first_undecodable(path: Path, encoding: str) -> tuple[int, int] | None:
+    """Line and byte offset of the first byte that isn't in the encoding.
+
+    A second reading, for the fault alone: the text layer doesn't tell how far it was.
+    """
+    name = "utf-8" if encoding.startswith("utf-8") else encoding
+    decoder = codecs.getincrementaldecoder(name)()
+    offset, line, pending = 0, 1, 0
+    try:
+        with path.open("rb") as raw:
+            chunk = b"first"
+            while chunk:
+                chunk = raw.read(_CHUNK_BYTES)
+                line += decoder.decode(chunk, final=not chunk).count("\n")
+                offset += len(chunk)
+                pending = len(decoder.getstate()[0])
+    except UnicodeDecodeError as error:
+        good = error.object[: error.start].decode(error.encoding, errors="replace")
+        return line + good.count("\n"), offset - pending + error.start
+    except OSError:
+        pass
+    return None

@@ -1,0 +1,255 @@
+"""From an entry and a row to jobs: parameters in the endpoint's order, its rules, ids and variants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batch_editor.endpoints import Endpoint
+from batch_editor.errors import did_you_mean
+from batch_editor.manifest.faults import Faults, Refused, shown
+from batch_editor.manifest.rows import Row
+from batch_editor.manifest.values import (
+    Files,
+    Fixed,
+    Slot,
+    Source,
+    Written,
+    convert_id,
+    convert_output,
+    converter_of,
+    fallback_of,
+    source_of,
+)
+from batch_editor.records import LOCAL, EditRequest, Job, LocalFile, ParamValue
+
+# 123456789012 after a spreadsheet: every id of the column has become the same few.
+_SHORTENED = re.compile(r"\d\.\d+E\+\d\d")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expansion:
+    """What reading is told besides the manifests.
+
+    endpoint: for manifests that name none.
+    load_endpoint: finds the one that a manifest names, by name and the manifest's folder; raises EndpointError.
+    overrides: values or templates for every job, by parameter, `id` or `output`.
+    """
+
+    endpoint: Endpoint
+    load_endpoint: Callable[[str, Path], Endpoint]
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+class Manifest:
+    """A manifest that is being read: what all its entries share."""
+
+    def __init__(self, path: Path, endpoint: Endpoint, overrides: Mapping[str, str], faults: Faults) -> None:
+        self.path = path
+        self.endpoint = endpoint
+        self.faults = faults
+        parameters = endpoint.parameters.items()
+        self.converters = {name: converter_of(parameter, path.parent) for name, parameter in parameters}
+        self.converters |= {"id": convert_id, "output": convert_output}
+        self.overrides: dict[str, Source | None] = {}
+        before = faults.total
+        for name, value in overrides.items():
+            if name in self.converters:
+                self.overrides[name] = self.source("--set", name, value)
+            else:
+                hint = did_you_mean(name, list(self.converters))
+                faults.add("--set", f"{shown(name)} is no parameter of {endpoint.name}{hint}")
+        self.is_sound = faults.total == before
+
+    def source(self, where: str, name: str, written: Written, *, label: str = "") -> Source | None:
+        """The source of a written value; what is wrong with it is a fault, once for all rows."""
+        parameter = self.endpoint.parameters.get(name)
+        nullable = parameter is not None and parameter.nullable
+        try:
+            return source_of(written, self.converters[name], nullable=nullable)
+        except Refused as error:
+            self.faults.add(where, f"{label}{error.of(name)}")
+            return Fixed(None)  # so that it isn't missing as well
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a manifest says of one or many jobs, before their rows.
+
+    `hints` end the message that a parameter is missing; an entry that isn't sound gives faults but no jobs.
+    """
+
+    where: str
+    label: str = ""
+    own: Mapping[str, Source | None] = field(default_factory=dict)
+    defaults: Mapping[str, Source | None] = field(default_factory=dict)
+    variants: int = 1
+    hints: Mapping[str, str] = field(default_factory=dict)
+    is_sound: bool = True
+
+
+class Expander:
+    """Makes the jobs of an entry's rows. What no row can change is settled, and reported, once."""
+
+    def __init__(self, manifest: Manifest, entry: Entry) -> None:
+        self._manifest = manifest
+        self._endpoint = manifest.endpoint
+        self._entry = entry
+        self._layers = (manifest.overrides, entry.own, entry.defaults)
+        self._id = self._slot("id", None)
+        self._output = self._slot("output", None)
+        self._params: dict[str, ParamValue] = {}
+        self._files: Files = {}
+        self._given: set[str] = set()
+        self._varying: list[Slot] = []
+        self._has_warned = False
+        before = manifest.faults.total
+        for name, parameter in self._endpoint.parameters.items():
+            self._settle(self._slot(name, fallback_of(parameter)))
+        self._is_sound = manifest.is_sound and entry.is_sound and manifest.faults.total == before
+
+    def jobs(self, row: Row) -> Iterator[Job]:
+        """The row's job, or its variants; none, but faults, if something is wrong with it."""
+        files: Files = {}
+        before = self._manifest.faults.total
+        default_id = f"{self._manifest.path.stem}-{row.number}"
+        job_id = self._name(self._id, row, self._entry.label) or default_id
+        label = self._entry.label if self._manifest.faults.total > before else f"job {job_id}: "
+        output = self._name(self._output, row, label)
+        params = self._filled(row, label, files)
+        if params is None or not self._is_sound or self._manifest.faults.total > before:
+            return
+        self._warn_of_shortened(job_id)
+        extras = row.extras
+        for variant in range(1, self._entry.variants + 1):
+            suffix = f"-v{variant}" if self._entry.variants > 1 else ""
+            request = EditRequest(self._endpoint.name, params, variant)
+            named = output + suffix if output else None
+            yield Job(job_id + suffix, named, request, row.where, extras, files)
+
+    def _slot(self, name: str, fallback: Fixed | None) -> Slot:
+        sources = [layer[name] for layer in self._layers if name in layer]
+        return Slot(name, sources, self._manifest.converters[name], fallback=fallback)
+
+    def _settle(self, slot: Slot) -> None:
+        """Note what is the same in every row, in the endpoint's order; rows overwrite it."""
+        if slot.end is not None:
+            self._params[slot.name] = slot.end.value
+        if slot.readers:
+            self._params.setdefault(slot.name, None)
+            self._varying.append(slot)
+        elif slot.end is not None:
+            self._files |= slot.end.files
+            if slot.end_is_given:
+                self._given.add(slot.name)
+        elif self._endpoint.parameters[slot.name].required:
+            fault = "empty" if any(slot.name in layer for layer in self._layers) else "missing"
+            hint = self._entry.hints.get(slot.name, "")
+            self._manifest.faults.add(self._entry.where, f"{self._entry.label}{slot.name} is {fault}{hint}")
+
+    def _name(self, slot: Slot, row: Row, label: str) -> str | None:
+        try:
+            value = slot.read(row, {})
+        except Refused as error:
+            self._fault(row, label, error)
+            return None
+        if value is None and slot.end is not None:
+            value = slot.end.value
+        return value if isinstance(value, str) else None
+
+    def _filled(self, row: Row, label: str, files: Files) -> dict[str, ParamValue] | None:
+        """Every parameter, in the endpoint's order, and the local files they name; None if there are faults."""
+        params = self._params.copy()
+        files |= self._files
+        given = self._given.copy()
+        is_sound = True
+        for slot in self._varying:
+            try:
+                value = slot.read(row, files)
+                if value is None and slot.end is None and self._endpoint.parameters[slot.name].required:
+                    raise Refused(f"{slot.name} is empty")
+            except Refused as error:
+                self._fault(row, label, error)
+                is_sound = False
+                continue
+            if value is not None:
+                params[slot.name] = value
+                given.add(slot.name)
+            elif slot.end is None:
+                del params[slot.name]
+            else:
+                files |= slot.end.files
+                if slot.end_is_given:
+                    given.add(slot.name)
+        if is_sound and self._is_sound:
+            is_sound = self._keeps_rules(row, label, params, files)
+            self._warn_of_unused(params, given)
+        return params if is_sound else None
+
+    def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
+        broken = [*_broken_rules(self._endpoint, params), *_mask_faults(self._endpoint, params, files)]
+        for message in broken:
+            self._fault(row, label, Refused(message))
+        return not broken
+
+    def _fault(self, row: Row, label: str, error: Refused) -> None:
+        self._manifest.faults.add(row.where, f"{label}{error}")
+
+    def _warn_of_unused(self, params: Mapping[str, ParamValue], given: set[str]) -> None:
+        for unused in self._endpoint.unused:
+            if unused.parameter in given and _matches(unused.when, params):
+                message = f"{unused.parameter} has no effect with {_listed(unused.when, ' ')} ({unused.why})"
+                self._manifest.faults.warn(str(self._manifest.path), message)
+
+    def _warn_of_shortened(self, job_id: str) -> None:
+        if "E+" in job_id and not self._has_warned and _SHORTENED.search(job_id):
+            self._has_warned = True
+            message = f"id {shown(job_id)} looks shortened by a spreadsheet; format the column as text"
+            self._manifest.faults.warn(str(self._manifest.path), message)
+
+
+def _broken_rules(endpoint: Endpoint, params: Mapping[str, ParamValue]) -> Iterator[str]:
+    """Combinations that the provider refuses."""
+    for rule in endpoint.rules:
+        if not _matches(rule.when, params):
+            continue
+        for name, allowed in rule.need.items():
+            if (got := _as_text(params.get(name))) not in allowed:
+                needed = f"{name} {' or '.join(allowed)}"
+                yield f"{_listed(rule.when, ' is ')}, which needs {needed} ({rule.why}); got {got}"
+
+
+def _mask_faults(endpoint: Endpoint, params: Mapping[str, ParamValue], files: Files) -> Iterator[str]:
+    """What is wrong with a local mask; one behind a link is the provider's to look at."""
+    name = endpoint.mask
+    mask = _local(params.get(name or ""), files)
+    if mask is None:
+        return
+    if not mask.has_alpha:
+        yield f"{name} is {shown(Path(mask.path).name)}, which has no alpha; expected transparency where to edit"
+    images = params.get(endpoint.images or "")
+    first = _local(images[0], files) if isinstance(images, list) else None
+    if first and (mask.width, mask.height) != (first.width, first.height):
+        wanted = f"expected the size of the first image, {first.width}x{first.height}"
+        yield f"{name} is {mask.width}x{mask.height}; {wanted}"
+
+
+def _local(link: ParamValue, files: Files) -> LocalFile | None:
+    return files.get(link.removeprefix(LOCAL)) if isinstance(link, str) else None
+
+
+def _matches(when: Mapping[str, str], params: Mapping[str, ParamValue]) -> bool:
+    return all(_as_text(params.get(name)) == value for name, value in when.items())
+
+
+def _as_text(value: ParamValue) -> str:
+    """A value as an endpoint's file writes it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _listed(when: Mapping[str, str], between: str) -> str:
+    return " and ".join(f"{name}{between}{value}" for name, value in when.items())

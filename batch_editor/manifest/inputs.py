@@ -1,0 +1,172 @@
+"""Input images: cells and lists become links, and local files become what is known of them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import re
+import stat
+import struct
+import warnings
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from PIL import Image
+
+from batch_editor.manifest.faults import Refused, check_text, shown
+from batch_editor.records import LocalFile
+
+MAX_BYTES = 50_000_000  # the provider's limit is "under 50 MB each"
+
+_SEPARATORS = re.compile(r"[\s|]+")
+_HTTP = re.compile(r"https?://", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_HOST = r"(?:\[[0-9a-f:.]+\]|[^\s\x00-\x1f\x7f-\x9f/?#@:\[\]\\]+)(?::[0-9]{1,5})?"
+_LINK = re.compile(rf"https?://{_HOST}(?:[/?#][^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]*)?", re.IGNORECASE)
+_DATA = re.compile(r"data:image/(?:png|jpeg|webp);base64,")
+_FORMATS: dict[str | None, Literal["png", "jpeg", "webp"]] = {
+    "PNG": "png",
+    "JPEG": "jpeg",
+    "MPO": "jpeg",  # a phone's JPEG with a second picture behind the first
+    "WEBP": "webp",
+}
+# What Pillow raises on files that are no images, as met by fuzzing; its documentation promises OSError alone.
+_PILLOW = (
+    EOFError,
+    IndexError,
+    OSError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read_links(value: str | list[str], folder: Path) -> list[str | LocalFile]:
+    """The input images that a cell or a list stands for, in order.
+
+    Relative paths are relative to the folder.
+
+    Raises:
+        Refused: an entry is neither a link nor a local image that can be sent.
+    """
+    pieces = _pieces_of_cell(value, folder) if isinstance(value, str) else _pieces_of_list(value)
+    return [_link(piece, folder) for piece in pieces]
+
+
+def _pieces_of_cell(cell: str, folder: Path) -> list[str]:
+    cell = cell.strip()
+    if cell.startswith("["):
+        return _json_array(cell)
+    pieces = _split(cell)
+    if len(pieces) > 1 and not _HTTP.match(cell) and os.path.isfile(folder / cell):  # noqa: PTH113  # never raises
+        return [cell]
+    return pieces
+
+
+def _pieces_of_list(items: list[str]) -> list[str]:
+    """Items whole, but for one that is a cell of several links, come through a template."""
+    pieces = []
+    for item in items:
+        parts = _split(item)
+        pieces += parts if all(map(_HTTP.match, parts)) else [item.strip()]
+    return pieces
+
+
+def _split(cell: str) -> list[str]:
+    parts = (part.rstrip(",") for part in _SEPARATORS.split(cell))
+    return [part for part in parts if part]
+
+
+def _json_array(cell: str) -> list[str]:
+    try:
+        items = json.loads(cell)
+    except (ValueError, RecursionError):
+        items = None
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise Refused(f"is {shown(cell)}; expected a JSON array of links, as it starts with [")
+    return [item.strip() for item in items if item.strip()]
+
+
+def _link(text: str, folder: Path) -> str | LocalFile:
+    check_text(text)
+    if _HTTP.match(text):
+        _check_http(text)
+        return text
+    if text[:5].lower() == "data:":
+        _check_data(text)
+        return text
+    if _SCHEME.match(text):
+        raise Refused(f"is {shown(text)}; expected an http(s) link or a local path")
+    return _local_file(text, folder)
+
+
+def _check_http(link: str) -> None:
+    if _LINK.fullmatch(link):
+        return
+    host = re.split(r"[/?#]", link.partition("://")[2], maxsplit=1)[0]
+    if "@" in host:
+        raise Refused(f"is {shown(link)}; expected a link without a user name or password in it")
+    if re.search(r"[\s\x00-\x1f\x7f-\x9f]", link):
+        raise Refused(f"is {shown(link)}; expected a link without white space or control characters")
+    raise Refused(f"is {shown(link)}; expected a link such as https://example.com/mug.jpg")
+
+
+def _check_data(link: str) -> None:
+    prefix = _DATA.match(link)
+    if not prefix:
+        raise Refused(f"is {shown(link)}; expected data:image/png, jpeg or webp in base64")
+    try:
+        content = base64.b64decode(link[prefix.end() :], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refused(f"is {shown(link)}, which is not base64: {error}") from error
+    if not 0 < len(content) < MAX_BYTES:
+        raise Refused(f"is a data link of {len(content):,} bytes; expected 1 to {MAX_BYTES - 1:,}")
+
+
+def _local_file(text: str, folder: Path) -> LocalFile:
+    path = folder / text
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise Refused(f"is {shown(text)}, which is no file; expected an image")
+        if not 0 < found.st_size < MAX_BYTES:
+            raise Refused(f"is {shown(text)}, which has {found.st_size:,} bytes; expected 1 to {MAX_BYTES - 1:,}")
+        return _inspected(str(path.absolute()), found.st_mtime_ns, found.st_size, text)
+    except FileNotFoundError as error:
+        raise Refused(f"is {shown(text)}; there is no such file (paths are relative to the manifest)") from error
+    except OSError as error:
+        raise Refused(f"is {shown(text)}, which can't be read: {error.strerror or error}") from error
+
+
+# A catalog names the same logo or mask in each row; 4,096 records take about 2 MB.
+@lru_cache(maxsize=4096)
+def _inspected(path: str, mtime_ns: int, size_bytes: int, text: str) -> LocalFile:
+    """What is known of a local image; looked at again only once it has changed."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        try:
+            image_format, size, has_alpha = _header(file)
+        except Image.DecompressionBombError as error:
+            raise Refused(f"is {shown(text)}, which has more than 178 million pixels") from error
+        except _PILLOW as error:
+            raise Refused(f"is {shown(text)}, which is no PNG, JPEG or WEBP image") from error
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return LocalFile(path, digest, image_format, *size, has_alpha=has_alpha, size_bytes=size_bytes)
+
+
+def _header(file: BinaryIO) -> tuple[Literal["png", "jpeg", "webp"], tuple[int, int], bool]:
+    """Format, size and transparency, without decoding; Pillow refuses a bomb by its header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of 89 million pixels on: allowed, the provider takes them
+        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
+            known = _FORMATS[image.format], image.size, image.has_transparency_data
+            image.verify()
+    return known

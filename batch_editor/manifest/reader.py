@@ -1,0 +1,37 @@
+"""Manifests by their ending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from batch_editor.manifest.csv_manifest import read_csv_manifest
+from batch_editor.manifest.expand import Expansion, Manifest
+from batch_editor.manifest.faults import Faults
+from batch_editor.manifest.yaml_manifest import TABLES, read_yaml_manifest
+from batch_editor.records import Job
+
+
+def read_manifests(paths: Sequence[Path], expansion: Expansion, faults: Faults) -> Iterator[Job]:
+    """The jobs of the manifests in their order, lazily.
+
+    A faulty entry adds faults and gives no jobs; reading goes on, so that all faults are listed. That ids and
+    outputs are unique is the caller's to check.
+    """
+    for path in paths:
+        before = faults.total
+        is_empty = True
+        for job in _read(Path(path), expansion, faults):
+            is_empty = False
+            yield job
+        if is_empty and faults.total == before:
+            faults.add(str(path), "has no jobs")
+
+
+def _read(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job]:
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return read_yaml_manifest(path, expansion, faults)
+    if path.suffix.lower() in TABLES:
+        return read_csv_manifest(Manifest(path, expansion.endpoint, expansion.overrides, faults))
+    faults.add(str(path), "expected a manifest that ends in .yaml, .yml, .csv, .tsv or .txt")
+    return iter(())

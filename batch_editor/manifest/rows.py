@@ -1,0 +1,72 @@
+"""Rows, and the names under which templates see their cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+
+
+class Columns:
+    """The columns of a table, or of a job's matrix, and what their cells are called.
+
+    `own` are columns that are parameters of the request themselves; the others are carried along.
+    """
+
+    def __init__(self, names: Sequence[str], *, own: Collection[str] = ()) -> None:
+        self.names = tuple(names)
+        self._carried = [(index, name) for index, name in enumerate(self.names) if name not in own]
+        self._aliases = _aliases(self.names)
+
+    def extras(self, cells: Sequence[str]) -> dict[str, str]:
+        """The cells that are carried along, by their column's exact name."""
+        return {name: cells[index] for index, name in self._carried}
+
+    def namespace(self, cells: Sequence[str]) -> dict[str, object]:
+        """What a template may use: `image_src`, and `row["Image Src"]`."""
+        names: dict[str, object] = {alias: cells[index] for alias, index in self._aliases.items()}
+        names["row"] = dict(zip(self.names, cells, strict=True))
+        return names
+
+
+class Row:
+    """A row, or a combination of a row and a matrix: one job. `number` counts them in a manifest, from 1."""
+
+    def __init__(self, where: str, number: int, columns: Columns, cells: Sequence[str]) -> None:
+        self.where = where
+        self.number = number
+        self.cells = cells
+        self._columns = columns
+
+    @cached_property
+    def names(self) -> Mapping[str, object]:
+        """The namespace of templates; made only for rows that are rendered."""
+        return self._columns.namespace(self.cells)
+
+    @property
+    def extras(self) -> dict[str, str]:
+        """The cells that are carried along to the output manifest."""
+        return self._columns.extras(self.cells)
+
+
+def snake_case(name: str) -> str:
+    """The name of a column in templates.
+
+    >>> snake_case("Image Src"), snake_case("Product image URL"), snake_case("Price (USD)")
+    ('image_src', 'product_image_url', 'price_usd')
+    """
+    return re.sub(r"\W+", "_", name).strip("_").lower()
+
+
+def _aliases(names: Sequence[str]) -> dict[str, int]:
+    """Index by name in templates: exact names first, then snake_case where only one column has it."""
+    exact = {name: index for index, name in enumerate(names) if name.isidentifier()}
+    aliases: dict[str, int] = {}
+    ambiguous = set()
+    for index, name in enumerate(names):
+        alias = snake_case(name)
+        if alias in aliases:
+            ambiguous.add(alias)
+        elif alias.isidentifier():
+            aliases[alias] = index
+    return {alias: index for alias, index in aliases.items() if alias not in ambiguous} | exact

@@ -1,0 +1,323 @@
+"""A YAML manifest: entries of one job, or of one for each row and combination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count, product
+from pathlib import Path
+
+from batch_editor.endpoints import Endpoint, Parameter
+from batch_editor.errors import EndpointError, did_you_mean
+from batch_editor.manifest.csv_table import Table
+from batch_editor.manifest.expand import Entry, Expander, Expansion, Manifest
+from batch_editor.manifest.faults import Faults, Refused, check_text, shown
+from batch_editor.manifest.rows import Columns, Row
+from batch_editor.manifest.templates import is_template
+from batch_editor.manifest.values import Fixed, Source, Written
+from batch_editor.records import Job
+from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
+
+TABLES = (".csv", ".tsv", ".txt")
+_TOP = ("endpoint", "defaults", "jobs")
+_EXPANDING = ("rows", "matrix", "variants")
+_VARIANTS = Parameter(type="integer", minimum=1, maximum=100)
+
+
+def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job]:
+    """The jobs of a YAML file in the order of its entries, each entry's rows lazily."""
+    document = _document(path, faults)
+    if document is None:
+        return
+    endpoint = _endpoint(path, document, expansion, faults)
+    jobs = document.get("jobs")
+    if jobs is not None and not isinstance(jobs, list):
+        faults.add(f"{path}:{_line(jobs, document)}", f"jobs is {_kind(jobs)}; expected a list of jobs")
+        return
+    if endpoint is None or not jobs:
+        return
+    manifest = Manifest(path, endpoint, expansion.overrides, faults)
+    reader = _Reader(manifest, document)
+    for job in jobs:
+        yield from reader.jobs(job)
+
+
+def _document(path: Path, faults: Faults) -> Block | None:
+    try:
+        document = read_yaml(path)
+    except YamlFault as fault:
+        faults.add(f"{path}:{fault.line}", str(fault))
+        return None
+    except OSError as error:
+        faults.add(str(path), f"can't be read: {error.strerror or error}")
+        return None
+    if document is None:
+        return None
+    if not isinstance(document, Block):
+        line = document[0] if isinstance(document, list) and document else document
+        where = f"{path}:{getattr(line, 'line', 1)}"
+        faults.add(where, f"the manifest is {_kind(document)}; expected the keys endpoint, defaults and jobs")
+        return None
+    for key, value in document.items():
+        if key not in _TOP:
+            wanted = did_you_mean(key, _TOP) or "; expected endpoint, defaults or jobs"
+            faults.add(f"{path}:{_line(value, document)}", f"{shown(key)} is no key of a manifest{wanted}")
+    return document
+
+
+def _endpoint(path: Path, document: Block, expansion: Expansion, faults: Faults) -> Endpoint | None:
+    value = document.get("endpoint")
+    if value is None:
+        return expansion.endpoint
+    where = f"{path}:{_line(value, document)}"
+    try:
+        return expansion.load_endpoint(_text(value), path.parent)
+    except Refused as error:
+        faults.add(where, str(error.of("endpoint")))
+    except EndpointError as error:
+        for line in str(error).splitlines():
+            faults.add(where, line)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What an entry is expanded by: a table beside the manifest, mappings in it, and a matrix."""
+
+    table: Path | None = None
+    inline: Sequence[Block] | None = None
+    matrix: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class _Reader:
+    """Reads a manifest's entries; numbers its jobs."""
+
+    def __init__(self, manifest: Manifest, document: Block) -> None:
+        self._manifest = manifest
+        self._path = manifest.path
+        self._faults = manifest.faults
+        self._numbers = count(1)
+        before = self._faults.total
+        self._defaults = self._read_defaults(document)
+        self._is_sound = self._faults.total == before
+
+    def jobs(self, block: Value) -> Iterator[Job]:
+        """The jobs of an entry."""
+        if not isinstance(block, Block):
+            self._faults.add(f"{self._path}:{_line(block)}", f"a job is {_kind(block)}; expected keys and values")
+            return
+        before = self._faults.total
+        label = _label(block)
+        own = self._read_own(block, label)
+        variants = self._read_variants(block, label)
+        rows = self._read_rows(block, label)
+        is_sound = self._is_sound and self._faults.total == before
+        where = f"{self._path}:{block.line}"
+        entry = Entry(where, label, own, self._defaults, variants, is_sound=is_sound)
+        expander = Expander(self._manifest, entry)
+        if rows is not None:
+            for row in self._rows(rows, where, label):
+                yield from expander.jobs(row)
+
+    def _read_defaults(self, document: Block) -> dict[str, Source | None]:
+        block = document.get("defaults")
+        if block is None:
+            return {}
+        if not isinstance(block, Block):
+            where = f"{self._path}:{_line(block, document)}"
+            self._faults.add(where, f"defaults is {_kind(block)}; expected parameters and their values")
+            return {}
+        known = tuple(self._manifest.endpoint.parameters)
+        return self._sources(block, known, known, "defaults: ")
+
+    def _read_own(self, block: Block, label: str) -> dict[str, Source | None]:
+        names = ("id", "output", *self._manifest.endpoint.parameters)
+        return self._sources(block, names, ("id", "output", *_EXPANDING, *names[2:]), label)
+
+    def _sources(
+        self, block: Block, names: Sequence[str], known: Sequence[str], label: str
+    ) -> dict[str, Source | None]:
+        """The sources of a mapping's values; `names` are those read here, `known` all that it may have."""
+        sources: dict[str, Source | None] = {}
+        for name, value in block.items():
+            where = f"{self._path}:{_line(value, block)}"
+            if name not in known:
+                wanted = did_you_mean(name, known) or f"; expected {', '.join(known)}"
+                self._faults.add(where, f"{label}{shown(name)} is no key here{wanted}")
+            elif name in names:
+                try:
+                    written = self._written(name, value)
+                except Refused as error:
+                    self._faults.add(where, f"{label}{error.of(name)}")
+                    sources[name] = Fixed(None)  # so that it isn't missing as well
+                else:
+                    sources[name] = self._manifest.source(where, name, written, label=label)
+        return sources
+
+    def _written(self, name: str, value: Value) -> Written:
+        parameter = self._manifest.endpoint.parameters.get(name)
+        if value is None:
+            return None
+        if isinstance(value, list) and parameter is not None and parameter.type == "links":
+            return [_text(item) for item in value if item is not None]
+        may_be_truth = parameter is not None and parameter.type in ("boolean", "integer", "number")
+        return _text(value, may_be_truth=may_be_truth)
+
+    def _read_variants(self, block: Block, label: str) -> int:
+        value = block.get("variants")
+        if value is None:
+            return 1
+        try:
+            text = _text(value, may_be_truth=True)
+            return int(str(_VARIANTS.parse(text)))
+        except Refused as error:
+            self._faults.add(f"{self._path}:{_line(value, block)}", f"{label}{error.of('variants')}")
+        except ValueError as error:
+            self._faults.add(f"{self._path}:{_line(value, block)}", f"{label}variants is {shown(text)}; {error}")
+        return 1
+
+    def _read_rows(self, block: Block, label: str) -> _Rows | None:
+        """What the entry is expanded by; None if that has faults."""
+        rows = block.get("rows")
+        try:
+            if isinstance(rows, list):
+                return _Rows(inline=_mappings(rows), matrix=_matrix(block.get("matrix")))
+            table = None if rows is None else self._path.parent / _table_name(rows)
+            return _Rows(table=table, matrix=_matrix(block.get("matrix")))
+        except Refused as error:
+            at = error.line if isinstance(error, _RefusedAt) and error.line else block.line
+            self._faults.add(f"{self._path}:{at}", f"{label}{error}")
+            return None
+
+    def _rows(self, rows: _Rows, where: str, label: str) -> Iterator[Row]:
+        """Each row's combinations, the last name of the matrix varying fastest."""
+        known: dict[tuple[str, ...], Columns] = {}
+        before = self._faults.total
+        for row_where, names, cells in self._base_rows(rows, where, label):
+            if names not in known:
+                if clash := next((name for name in rows.matrix if name in names), None):
+                    self._faults.add(where, f"{label}matrix has {shown(clash)}, which is a column of rows as well")
+                    return
+                known[names] = Columns((*names, *rows.matrix))
+            for combination in product(*rows.matrix.values()):
+                yield Row(row_where, next(self._numbers), known[names], [*cells, *combination])
+        if not known and self._faults.total == before:
+            self._faults.add(where, f"{label}rows has no rows")
+
+    def _base_rows(self, rows: _Rows, where: str, label: str) -> Iterator[tuple[str, tuple[str, ...], Sequence[str]]]:
+        """Where each row is, its columns, its cells."""
+        if rows.table is not None:
+            with Table(rows.table, self._faults) as table:
+                for line, cells in table:
+                    yield f"{where}, {rows.table}:{line}", table.columns, cells
+        elif rows.inline is not None:
+            for block in rows.inline:
+                try:
+                    cells = [_cell(name, value) for name, value in block.items()]
+                except Refused as error:
+                    self._faults.add(f"{self._path}:{block.line}", f"{label}{error}")
+                else:
+                    yield f"{self._path}:{block.line}", tuple(block), cells
+        else:
+            yield where, (), ()
+
+
+class _RefusedAt(Refused):
+    """Refused, with the line."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def _table_name(value: Value) -> str:
+    try:
+        name = _text(value)
+    except Refused as error:
+        raise _RefusedAt(str(error.of("rows")), _line(value)) from error
+    if not name.lower().endswith(TABLES):
+        wanted = "expected a .csv, .tsv or .txt file, or a list of mappings"
+        raise _RefusedAt(f"rows is {shown(name)}; {wanted}", _line(value))
+    return name
+
+
+def _mappings(items: Sequence[Value]) -> list[Block]:
+    blocks = []
+    for item in items:
+        if not isinstance(item, Block):
+            raise _RefusedAt(f"rows has {_kind(item)}; expected mappings of columns and cells", _line(item))
+        blocks.append(item)
+    return blocks
+
+
+def _matrix(value: Value) -> dict[str, list[str]]:
+    if value is None:
+        return {}
+    if not isinstance(value, Block) or not value:
+        raise _RefusedAt(f"matrix is {_kind(value)}; expected names, each with a list of values", _line(value))
+    matrix = {}
+    for name, items in value.items():
+        line = _line(items, value)
+        if name == "row":
+            raise _RefusedAt("matrix has the name row, which stands for the row itself", line)
+        if not isinstance(items, list) or not items:
+            raise _RefusedAt(f"matrix {name} is {_kind(items)}; expected a list of values", line)
+        try:
+            matrix[name] = [_scalar(item) for item in items]
+        except Refused as error:
+            raise _RefusedAt(f"matrix {name} {error}", line) from error
+    return matrix
+
+
+def _cell(name: str, value: Value) -> str:
+    try:
+        return "" if value is None else _scalar(value)
+    except Refused as error:
+        raise error.of(f"rows {name}") from error
+
+
+def _scalar(value: Value) -> str:
+    text = _text(value)
+    check_text(text)
+    return text
+
+
+def _text(value: Value, *, may_be_truth: bool = False) -> str:
+    """The scalar as text.
+
+    Raises:
+        Refused: it is none, or one of YAML 1.1's truth values where a text belongs.
+    """
+    if not isinstance(value, Text):
+        raise Refused(f"is {_kind(value)}; expected text")
+    if value.boolean and not may_be_truth:
+        raise Refused(f"is {value}, which YAML reads as a truth value; put it in quotes")
+    return str(value)
+
+
+def _kind(value: Value) -> str:
+    match value:
+        case None:
+            return "null"
+        case Text():
+            return shown(value)
+        case Block():
+            return "a mapping" if value else "an empty mapping"
+        case _:
+            return "a list" if value else "an empty list"
+
+
+def _line(value: Value, around: Block | None = None) -> int:
+    """Where a value stands, as near as is known."""
+    if isinstance(value, (Text, Block)):
+        return value.line
+    lines = [_line(item) for item in value or ()]
+    return next((line for line in lines if line), around.line if around else 0)
+
+
+def _label(block: Block) -> str:
+    """How messages name an entry: by its id, if that is the same for all its jobs."""
+    name = block.get("id")
+    if not isinstance(name, Text) or is_template(name):
+        return ""
+    return f"job {name[:60].strip()}: "

@@ -1,0 +1,65 @@
+"""From a job's id or `output` to a file name: safe on every file system, unique, inside the output directory."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+# Letters and digits of any script and a little punctuation; no bidi controls, quotes, wildcards or separators.
+_UNSAFE = re.compile(r"[^\w.@+=,()\[\] -]+")
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?")
+# Most file systems allow 255 bytes a name; an ending and two hashes must still fit.
+MAX_BYTES = 120
+
+
+def safe_output(text: str, *, folders: bool) -> str:
+    """A path without ending below the images folder; the text itself wherever that is safe.
+
+    With `folders`, `/` separates folders; an id's `/` doesn't. What had to be changed carries ten hex digits of
+    its own text's hash, so that different texts stay different.
+
+    >>> safe_output("B00042.MAIN", folders=False)
+    'B00042.MAIN'
+    >>> safe_output("../../etc/passwd", folders=True)
+    'etc/passwd-3754d6cb3a'
+    """
+    parts = [part for part in text.split("/") if part not in ("", ".", "..")] if folders else [text]
+    whole = "/".join(parts) == text if folders else True
+    named = [_segment(part, text) for part in parts] or [_hashed("", text)]
+    if not whole and named == parts:
+        named[-1] = _hashed(named[-1], text)
+    return "/".join(named)
+
+
+def distinct(output: str, text: str) -> str:
+    """The output with its text's hash, for one whose name collides with another's.
+
+    >>> distinct("mug", "Mug") != distinct("mug", "mug")
+    True
+    """
+    head, _, tail = output.rpartition("/")
+    name = _hashed(tail, text)
+    return f"{head}/{name}" if head else name
+
+
+def collision_key(output: str) -> str:
+    """Equal for names that some file system takes for one: by case, or by Unicode form.
+
+    >>> collision_key("Café") == collision_key("cafe\\u0301")
+    True
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", output).casefold())
+
+
+def _segment(part: str, text: str) -> str:
+    # NFC: a name typed on a Mac and one typed on Linux are the same.
+    clean = _UNSAFE.sub("-", unicodedata.normalize("NFC", part)).strip(" .-")
+    usable = len(clean.encode()) <= MAX_BYTES and not _RESERVED.fullmatch(clean)
+    return clean if clean == part and usable else _hashed(clean, text)
+
+
+def _hashed(clean: str, text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+    head = clean.encode()[: MAX_BYTES - 11].decode(errors="ignore").rstrip(" .-")
+    return f"{head}-{digest}" if head else digest

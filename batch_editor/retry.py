@@ -1,0 +1,84 @@
+"""Whether a failed attempt is made again, and after how long. Pure arithmetic; the waiting is done elsewhere."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from batch_editor.records import Failure
+
+# A job that meets 429 this often is not paced but refused; the contract with the user names the figure.
+MAX_REFUSALS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often and how patiently an attempt is repeated; see `retry` in config.example.yaml."""
+
+    max_attempts: int = 5
+    max_possibly_billed: int = 2
+    backoff_s: float = 1.0
+    backoff_max_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a request has been through: attempts that count, those maybe billed in vain, and 429s."""
+
+    attempts: int = 0
+    possibly_billed: int = 0
+    refusals: int = 0
+
+    def after(self, failure: Failure) -> Tally:
+        """The tally with one more failed attempt."""
+        if failure.reach == "pace":
+            return replace(self, refusals=self.refusals + 1)
+        return replace(
+            self,
+            attempts=self.attempts + 1,
+            possibly_billed=self.possibly_billed + failure.maybe_billed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The attempt is made again, in `delay_s` seconds."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The request's last word, by the names of the output manifest."""
+
+    status: Literal["failed", "unknown", "pending"]
+
+
+def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -> Again | Final:
+    """What follows a failed attempt; `tally` includes it.
+
+    A failure that stops the run leaves its request pending. One that paces the run is repeated as soon as the
+    pause allows. One whose attempt may have been billed ends `unknown` where it can't be repeated, for its fate
+    is; any other `failed`.
+    """
+    if failure.reach == "run":
+        return Final("pending")
+    if failure.reach == "pace":
+        return Again(0.0) if tally.refusals < MAX_REFUSALS else Final("failed")
+    last = Final("unknown" if failure.maybe_billed else "failed")
+    if not failure.passing or tally.attempts >= policy.max_attempts:
+        return last
+    if failure.maybe_billed and tally.possibly_billed >= policy.max_possibly_billed:
+        return last
+    return Again(max(backoff(tally.attempts, policy, rng), failure.retry_after_s or 0.0))
+
+
+def backoff(attempts: int, policy: Policy, rng: random.Random) -> float:
+    """Seconds before the next attempt: exponential with full jitter, uniform in [0, min(max, base × 2ⁿ⁻¹)].
+
+    Full jitter spreads retries best for a given load: https://aws.amazon.com/blogs/architecture/
+    exponential-backoff-and-jitter/
+    """
+    ceiling = policy.backoff_s * 2.0 ** min(attempts - 1, 60)
+    return rng.uniform(0.0, min(ceiling, policy.backoff_max_s))

@@ -1,0 +1,136 @@
+"""A checked request body read as an order: which picture to make, and what it costs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from batch_editor.endpoints import Endpoint, PriceTable
+from batch_editor.sandbox.checks import body_sha256
+from batch_editor.sandbox.images import Edit, ImageFormat, Size
+
+# What models that are asked for a shape rather than a size make: about a megapixel.
+_AREA = 1024 * 1024
+
+
+class Order:
+    """What one request body asks of an endpoint.
+
+    What the body leaves to the model is chosen here: a size by the input's shape, anything else by the
+    body's hash, so that the same order is always made and priced alike.
+    """
+
+    def __init__(self, endpoint: Endpoint, body: Mapping[str, Any]) -> None:
+        self._endpoint = endpoint
+        self._values = {name: body.get(name, p.default) for name, p in endpoint.parameters.items()}
+        assert endpoint.images is not None, "an edit has an image to edit"
+        self._images = endpoint.images
+        self.body_sha256 = body_sha256(body)
+        self.prompt = str(self._values["prompt"])
+
+    @property
+    def image_link(self) -> str:
+        """The first reference image."""
+        links = self._values[self._images]
+        return str(links[0] if isinstance(links, list) else links)
+
+    @property
+    def image_parameter(self) -> str:
+        """Where that link stands in the body."""
+        return f"{self._images}[0]" if isinstance(self._values[self._images], list) else self._images
+
+    @property
+    def mask_link(self) -> str | None:
+        """The mask, if there is one."""
+        return self._values[self._endpoint.mask] if self._endpoint.mask else None
+
+    @cached_property
+    def format(self) -> ImageFormat:
+        """The format asked for; png where the endpoint offers no choice."""
+        name = self._values.get("output_format")
+        return name if name in ("jpeg", "webp") else "png"
+
+    def edit(self, input_size: Size, *, scale: float) -> Edit:
+        """The picture to make of an input of that size, at `scale` times the size asked for."""
+        shape = self._shape(input_size)
+        width, height = _pixels(shape) if shape else _of_area(*input_size)
+        compression = self._values.get("output_compression")
+        return Edit(
+            prompt=self.prompt,
+            size=(max(1, round(width * scale)), max(1, round(height * scale))),
+            format=self.format,
+            quality=95 if compression is None else int(compression),
+            transparent=self._values.get("background") == "transparent",
+            stamp=self.body_sha256,
+        )
+
+    def price_usd(self, input_size: Size) -> float:
+        """What the picture of an input of that size costs."""
+        prices = self._endpoint.prices
+        level: PriceTable = prices.table
+        for name in prices.by:
+            assert isinstance(level, dict), "the endpoint's table is as deep as `by`"
+            level = level[self._priced_as(name, tuple(level), input_size)]
+        assert isinstance(level, int | float)
+        return round(level * prices.factor, 6)
+
+    def _priced_as(self, name: str, offered: tuple[str, ...], input_size: Size) -> str:
+        value = str(self._values[name])
+        if value in offered:
+            return value
+        if name == self._shape_name:
+            return _nearest(offered, input_size)
+        return sorted(offered)[int(self.body_sha256, 16) % len(offered)]
+
+    @cached_property
+    def _shape_name(self) -> str | None:
+        """The parameter that takes sizes (1024x1536) or aspect ratios (2:3)."""
+        parameters = self._endpoint.parameters.items()
+        return next((name for name, p in parameters if _shapes(p.choices)), None)
+
+    def _shape(self, input_size: Size) -> str | None:
+        if self._shape_name is None:
+            return None
+        value = str(self._values[self._shape_name])
+        offered = _shapes(self._endpoint.parameters[self._shape_name].choices)
+        return value if value in offered else _nearest(offered, input_size)
+
+
+def _shapes(choices: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(choice for choice in choices if re.fullmatch(r"[1-9][0-9]*[x:][1-9][0-9]*", choice))
+
+
+def _nearest(shapes: tuple[str, ...], size: Size) -> str:
+    """The shape whose aspect ratio is nearest to the size's.
+
+    >>> _nearest(("1024x1024", "1536x1024", "1024x1536"), (640, 480))
+    '1536x1024'
+    """
+    return min(shapes, key=lambda shape: abs(_log_aspect(_sides(shape)) - _log_aspect(size)))
+
+
+def _pixels(shape: str) -> Size:
+    """A size as it stands; an aspect ratio as a size of the usual area.
+
+    >>> _pixels("1024x1536"), _pixels("16:9")
+    ((1024, 1536), (1365, 768))
+    """
+    return _sides(shape) if "x" in shape else _of_area(*_sides(shape))
+
+
+def _sides(shape: str) -> Size:
+    width, height = re.split("[x:]", shape)
+    return int(width), int(height)
+
+
+def _of_area(width: int, height: int) -> Size:
+    factor = math.sqrt(_AREA / (width * height))
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _log_aspect(size: Size) -> float:
+    # Of logarithms, so that 2:1 is as far from 1:1 as 1:2 is.
+    return math.log(size[0] / size[1])

@@ -1,0 +1,200 @@
+"""What became of a run, for people and for programs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from batch_editor.ledger import Counts, readings
+from batch_editor.ledger.readings import Example, Money
+from batch_editor.output_manifest import FILE_NAME
+from batch_editor.progress import duration
+from batch_editor.redaction import printable
+
+StopKind = Literal["signal", "machine", "refused", "budget", "deadline", "failures"]
+
+# Where several hold, the first wins.
+_STOP_CODES: dict[StopKind, int] = {
+    "signal": 130,
+    "machine": 6,
+    "refused": 3,
+    "budget": 4,
+    "deadline": 4,
+    "failures": 4,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ended before its work did. `exit_code` matters for signals only, which have two."""
+
+    kind: StopKind
+    message: str
+    exit_code: int = 0
+
+    def outranks(self, other: Stop | None) -> bool:
+        """Whether this reason is told rather than the other."""
+        order = list(_STOP_CODES)
+        return other is None or order.index(self.kind) < order.index(other.kind)
+
+
+def exit_code_of(db: sqlite3.Connection, stop: Stop | None) -> int:
+    """How the process ends: by the reason that it stopped, else by the jobs that the run wanted."""
+    counts = readings.counts(db, selected=True)
+    if stop is not None and stop.kind == "signal":
+        return stop.exit_code
+    if stop is not None and (stop.kind in ("machine", "refused") or counts.pending):
+        return _STOP_CODES[stop.kind]
+    if counts.failed or counts.unknown:
+        return 1
+    return 4 if counts.pending else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run's outcome. Jobs are the manifest's, requests the run's; money is over all runs of the manifest."""
+
+    run_id: str
+    output: Path
+    exit_code: int
+    jobs: Counts
+    sent: int
+    retried: int
+    possibly_billed: int
+    cost: Money
+    p50_s: float | None
+    p95_s: float | None
+    elapsed_s: float
+    errors: tuple[Example, ...]
+    stop: Stop | None = None
+    sandbox: bool = False
+
+    @property
+    def manifest(self) -> Path:
+        """The output manifest."""
+        return self.output / FILE_NAME
+
+    def as_json(self) -> dict[str, Any]:
+        """The `--json` object of `run` and `status`."""
+        return {
+            "run_id": self.run_id,
+            "output": str(self.output),
+            "exit_code": self.exit_code,
+            "jobs": {
+                "total": self.jobs.total,
+                "succeeded": self.jobs.succeeded,
+                "failed": self.jobs.failed,
+                "pending": self.jobs.pending,
+                "unknown": self.jobs.unknown,
+                "reused": self.jobs.reused,
+            },
+            "requests": {"sent": self.sent, "retried": self.retried, "possibly_billed": self.possibly_billed},
+            "cost_usd": {
+                "estimated": round(self.cost.estimated, 6),
+                "actual": None if self.cost.actual is None else round(self.cost.actual, 6),
+                "possibly_billed": round(self.cost.possibly_billed, 6),
+            },
+            "latency_s": {"p50": _rounded(self.p50_s), "p95": _rounded(self.p95_s)},
+            "elapsed_s": round(self.elapsed_s, 3),
+            "errors": {example.kind: example.count for example in self.errors},
+            "manifest": str(self.manifest),
+            "stopped_by": None if self.stop is None else self.stop.kind,
+            "sandbox": self.sandbox,
+        }
+
+    def lines(self, *, command: str = "") -> Iterator[str]:
+        """The summary for people. `command` is the one that goes on, told where that is the next step."""
+        jobs = self.jobs
+        if self.stop is not None:
+            yield f"Stopped: {self.stop.message}"
+        reused = f" ({jobs.reused} took another job's image)" if jobs.reused else ""
+        yield f"Jobs: {jobs.total}   succeeded {jobs.succeeded}{reused}, {_rest(jobs)}"
+        for error in self.errors:
+            said = printable(error.error or "", limit=200)
+            yield f"  {error.kind}: {error.count}, for example {error.job_id}: {said}"
+        yield f"Requests: {self.sent} sent in this run, {self.retried} of them again"
+        yield f"Money: {_money(self.cost, sandbox=self.sandbox)}"
+        if self.p50_s is not None and self.p95_s is not None:
+            yield f"Latency: half within {self.p50_s:.1f} s, 95 % within {self.p95_s:.1f} s"
+        yield f"Time: {duration(self.elapsed_s)}"
+        yield f"Images: {self.output / 'images'}"
+        yield f"Manifest: {self.manifest}"
+        yield from self._next_step(command)
+
+    def _next_step(self, command: str) -> Iterator[str]:
+        jobs = self.jobs
+        if jobs.pending and command:
+            yield f"{jobs.pending} jobs are left; to go on: {command}"
+        elif (jobs.failed or jobs.unknown) and command:
+            risk = ", which may pay unknown ones twice" if jobs.unknown else ""
+            yield f"To try failed jobs again{risk}: {command} --retry-failed"
+
+
+def summarize(
+    db: sqlite3.Connection,
+    run_id: str,
+    *,
+    output: Path,
+    stop: Stop | None,
+    exit_code: int,
+    elapsed_s: float,
+    sandbox: bool,
+) -> Summary:
+    """The summary of a run out of the ledger."""
+    sent, retried, possibly_billed = readings.attempts_of(db, run_id)
+    p50_s, p95_s = readings.latencies(db)
+    return Summary(
+        run_id=run_id,
+        output=output,
+        exit_code=exit_code,
+        jobs=readings.counts(db),
+        sent=sent,
+        retried=retried,
+        possibly_billed=possibly_billed,
+        cost=readings.money(db),
+        p50_s=p50_s,
+        p95_s=p95_s,
+        elapsed_s=elapsed_s,
+        errors=tuple(readings.examples(db)),
+        stop=stop,
+        sandbox=sandbox,
+    )
+
+
+def last_summary(output: Path) -> Summary:
+    """The summary of an output directory's newest run, also while that run is at work.
+
+    Raises:
+        UsageError: nothing has run there.
+        LedgerError: its ledger can't be read.
+    """
+    with readings.reading(output) as db:
+        run = readings.last_run(db)
+        return summarize(
+            db,
+            run.run_id if run else "",
+            output=output,
+            stop=None,
+            exit_code=run.exit_code if run and run.exit_code is not None else exit_code_of(db, None),
+            elapsed_s=(run.ended_at - run.started_at) if run and run.ended_at is not None else 0.0,
+            sandbox=bool(run and run.sandbox),
+        )
+
+
+def _rest(jobs: Counts) -> str:
+    return f"failed {jobs.failed}, unknown {jobs.unknown}, pending {jobs.pending}"
+
+
+def _money(cost: Money, *, sandbox: bool) -> str:
+    if sandbox:
+        return f"none, this was a rehearsal; by the price list it would be ${cost.estimated:,.2f}"
+    said = "" if cost.actual is None else f", ${cost.actual:,.2f} by what the provider said"
+    lost = f"; up to ${cost.possibly_billed:,.2f} more possibly billed without a result" if cost.possibly_billed else ""
+    return f"${cost.estimated:,.2f} by the price list{said}{lost}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,237 @@
+"""Watches a run: counts, progress, the log, and the reasons to stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+
+from batch_editor.attempts import Task
+from batch_editor.budget import Budget
+from batch_editor.config import Settings
+from batch_editor.deadline import deadline_at
+from batch_editor.ledger import Counts
+from batch_editor.limits import RateGate
+from batch_editor.progress import Progress, Snapshot
+from batch_editor.records import Answer, Failure
+from batch_editor.summary import Stop
+
+log = logging.getLogger("batch_editor")
+
+# A share of failures means nothing before this many jobs have ended.
+SHARE_AFTER = 20
+# The latest latencies tell what the next ones will be; more would only make a change show late.
+LATENCIES = 500
+
+
+class Watch:
+    """Hears of every attempt, and halts the run when it must not go on.
+
+    Two jobs that share a request count as two.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        gate: RateGate,
+        budget: Budget,
+        progress: Progress,
+        counts: Counts,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._budget = budget
+        self._progress = progress
+        self._clock = clock
+        self._total = counts.total
+        self._succeeded = counts.succeeded
+        self._failed = counts.failed + counts.unknown
+        self._retried = 0
+        self._in_flight = 0
+        self._ended = 0
+        self._went_wrong = 0
+        self._latencies: deque[float] = deque(maxlen=LATENCIES)
+        self._ends: deque[float] = deque(maxlen=LATENCIES)
+        self._kinds: dict[str, tuple[int, str]] = {}
+        self._halts: tuple[Callable[[], None], ...] = ()
+        self._deadline = (
+            deadline_at(settings.deadline, datetime.now().astimezone()).timestamp() if settings.deadline else None
+        )
+        self.stop: Stop | None = None
+
+    def halts(self, *callbacks: Callable[[], None]) -> None:
+        """What to call when the run must draw nothing more."""
+        self._halts = callbacks
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal has stopped the run."""
+        return self.stop is not None and self.stop.kind == "signal"
+
+    def interrupt(self, number: signal.Signals) -> None:
+        """A signal came: let what is in flight finish, start nothing more."""
+        self._progress.say(
+            f"{number.name}: {self._in_flight} requests in flight are paid for and will be finished;"
+            " a second signal drops them"
+        )
+        code = 130 if number is signal.SIGINT else 143
+        self._halt(Stop("signal", f"by {number.name}; running the same command again goes on", code))
+
+    def out_of_budget(self) -> None:
+        """Only requests that are too dear for what is left remain."""
+        left = max(0.0, self._budget.left_usd)
+        self._halt(
+            Stop(
+                "budget",
+                f"the budget of ${self._settings.budget.max_cost_usd:,.2f} has ${left:,.2f} left"
+                ", less than the dearest price of any request that remains; raise --max-cost",
+            )
+        )
+
+    def may_start(self) -> bool:
+        """Whether a request that leaves now will probably be back before the deadline."""
+        if self._deadline is None or self._clock() + (self._p95_s() or 0.0) <= self._deadline:
+            return True
+        self._halt(Stop("deadline", "no further request would be back before the deadline"))
+        return False
+
+    def started(self, task: Task, attempt_id: int) -> None:
+        """Count a request that left."""
+        self._in_flight += 1
+        self._retried += task.request.attempts + task.tally.attempts + task.tally.refusals > 0
+        log.debug("sent", extra={"job_id": task.request.job_id, "attempt_id": attempt_id, "in_flight": self._in_flight})
+        self._show()
+
+    def succeeded(self, task: Task, answer: Answer, jobs: int) -> None:
+        """Count jobs that have their image."""
+        self._in_flight -= 1
+        self._succeeded += jobs
+        self._ended += jobs
+        self._ends.append(time.monotonic())
+        if answer.latency_s is not None:
+            self._latencies.append(answer.latency_s)
+        log.info(
+            "succeeded",
+            extra={
+                "job_id": task.request.job_id,
+                "latency_s": answer.latency_s,
+                "cost_usd": answer.cost_usd,
+                "request_id": answer.request_id,
+            },
+        )
+        self._show()
+
+    def failed(self, task: Task, failure: Failure, answer: Answer | None, status: str, delay_s: float) -> None:
+        """Count an attempt that gave nothing, and the jobs it ends."""
+        if answer is not None:
+            self._in_flight -= 1
+        log.log(
+            logging.INFO if status == "pending" else logging.WARNING,
+            "failed",
+            extra={
+                "job_id": task.request.job_id,
+                "status": status,
+                "error_kind": failure.kind,
+                "http_status": failure.http_status,
+                "error": failure.message,
+                "possibly_billed": failure.maybe_billed,
+                "again_in_s": round(delay_s, 3) if status == "pending" else None,
+            },
+        )
+        if status in ("failed", "unknown"):
+            count, _ = self._kinds.get(failure.kind, (0, ""))
+            self._kinds[failure.kind] = (count + 1, f"{task.request.job_id}: {failure.message}")
+            self._failed += 1
+            self._ended += 1
+            self._went_wrong += 1
+            self._check_failures()
+        self._show()
+
+    def stopped(self, failure: Failure) -> None:
+        """The provider refused the account or the model: nothing more would succeed."""
+        self._halt(Stop("refused", f"{failure.message}. {_NEXT_STEPS.get(failure.kind, _NEXT_STEP)}"))
+
+    async def run(self) -> None:
+        """Show progress once a second, and stop the run at its deadline, until cancelled."""
+        while True:
+            self._show()
+            await asyncio.sleep(1.0)
+            self.may_start()
+
+    def close(self) -> None:
+        """The last figures stay."""
+        self._show()
+        self._progress.close()
+
+    def _halt(self, stop: Stop) -> None:
+        if stop.outranks(self.stop):
+            self.stop = stop
+            log.warning("stopping", extra={"kind": stop.kind, "reason": stop.message})
+        for callback in self._halts:
+            callback()
+
+    def _check_failures(self) -> None:
+        limit = self._settings.max_failures
+        if limit is None:
+            return
+        if limit.endswith("%"):
+            wrong = self._ended >= SHARE_AFTER and self._went_wrong >= float(limit[:-1]) / 100 * self._ended
+        else:
+            wrong = self._went_wrong >= int(limit)
+        if wrong:
+            kind, (count, example) = max(self._kinds.items(), key=lambda item: item[1][0])
+            self._halt(
+                Stop(
+                    "failures",
+                    f"{self._went_wrong} of {self._ended} jobs failed, which max_failures {limit} does not allow;"
+                    f" {count} of them with {kind}, for example {example}",
+                )
+            )
+
+    def _p95_s(self) -> float | None:
+        ordered = sorted(self._latencies)
+        return ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)] if ordered else None
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        recent = [at for at in self._ends if at > now - 60]
+        per_min = 60 * len(recent) / max(now - recent[0], 1.0) if recent else 0.0
+        done = self._succeeded + self._failed
+        self._progress.show(
+            Snapshot(
+                total=self._total,
+                done=done,
+                succeeded=self._succeeded,
+                failed=self._failed,
+                retried=self._retried,
+                in_flight=self._in_flight,
+                per_min=per_min,
+                spent_usd=self._budget.spent_usd,
+                eta_s=self._eta_s(self._total - done),
+            )
+        )
+
+    def _eta_s(self, left: int) -> float | None:
+        """Seconds to the end: what the rate limit allows, or what the slots can do, whichever is slower."""
+        if not self._latencies:
+            return None
+        latency_s = sorted(self._latencies)[len(self._latencies) // 2]
+        by_rate = left * self._settings.rate.period_s / self._gate.allowed
+        by_slots = left * latency_s / self._settings.concurrency
+        return max(by_rate, by_slots) + (latency_s if left else 0.0) + self._gate.pause_left_s()
+
+
+_NEXT_STEP = "Nothing was sent after that"
+_NEXT_STEPS = {
+    "auth": "Check the API key and that it may use this model, then run the same command again",
+    "credits": "Add credits or raise the spend limit at the provider, then run the same command again",
+    "not_found": "Check api.base_url and the endpoint's path",
+    "retired": "Choose its successor with `endpoint:`",
+    "connection": "Check this machine's clock and certificates, and api.base_url",
+}

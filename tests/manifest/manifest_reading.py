@@ -1,0 +1,73 @@
+"""What the tests of manifests share: an endpoint, and reading a file of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from batch_editor.endpoints import Endpoint, load_endpoint
+from batch_editor.manifest import Expansion, Faults, read_manifests
+from batch_editor.records import Job, ParamValue
+
+ENDPOINT = load_endpoint("gpt-image-1.5-edit")
+LINK = "https://example.com/mug.jpg"
+
+
+@dataclass
+class Reading:
+    """What came of reading: file names instead of whole paths, so that messages can be pinned."""
+
+    jobs: list[Job]
+    total: int
+    faults: list[str]
+    warnings: list[str]
+
+    @property
+    def ids(self) -> list[str]:
+        return [job.id for job in self.jobs]
+
+    @property
+    def job(self) -> Job:
+        assert self.faults == []
+        (job,) = self.jobs
+        return job
+
+    @property
+    def fault(self) -> str:
+        (fault,) = self.faults
+        return fault
+
+    def values(self, name: str) -> list[ParamValue]:
+        assert self.faults == []
+        return [job.request.params[name] for job in self.jobs]
+
+
+def load_beside(name: str, folder: Path) -> Endpoint:
+    return load_endpoint(name, beside=folder)
+
+
+def read(*paths: Path, **overrides: str) -> Reading:
+    faults = Faults()
+    expansion = Expansion(endpoint=ENDPOINT, load_endpoint=load_beside, overrides=overrides)
+    jobs = list(read_manifests(paths, expansion, faults))
+    prefixes = {f"{path.parent}/" for path in paths}
+
+    def short(line: str) -> str:
+        for prefix in prefixes:
+            line = line.replace(prefix, "")
+        return line
+
+    return Reading(jobs, faults.total, list(map(short, faults.lines)), list(map(short, faults.warnings)))
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def draw(path: Path, mode: str = "RGB", size: tuple[int, int] = (4, 3)) -> Path:
+    """A real image, in the format of the path's ending."""
+    Image.new(mode, size).save(path)
+    return path

@@ -20,6 +20,7 @@ from batch_editor.budget import Budget
 from batch_editor.client import Client, HttpClient
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
+from batch_editor.history import History
 from batch_editor.intake import Catalog, Selection, take_in
 from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, Spool, readings
 from batch_editor.limits import RateGate
@@ -72,11 +73,12 @@ async def run_batch(
     options = options or BatchOptions()
     paths = [Path(manifest) for manifest in manifests]
     catalog = Catalog(settings)
+    output = output_directory(paths, settings, options.output)
+    history = History([output], rehearsal=options.sandbox)
     with Spool() as spool:
-        warnings = await asyncio.to_thread(take_in, paths, catalog, options.selection, spool)
+        warnings = await asyncio.to_thread(take_in, paths, catalog, options.selection, history, spool)
         for warning in warnings:
             options.progress.say(f"warning: {warning}")
-        output = output_directory(paths, settings, options.output)
         store = Store(output)
         with ExitStack() as stack:
             stack.callback(store.close)

@@ -9,9 +9,11 @@ from pathlib import Path
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint
 from batch_editor.errors import ConfigError, EndpointError
+from batch_editor.history import History
 from batch_editor.ledger import Spool
 from batch_editor.manifest import Expansion, Faults, read_manifests
-from batch_editor.pricing import price_of
+from batch_editor.pricing import Kind, price_of
+from batch_editor.records import ParamValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ class Catalog:
             raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s: {error}") from error
 
 
-def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, spool: Spool) -> Sequence[str]:
+def take_in(
+    manifests: Sequence[Path], catalog: Catalog, selection: Selection, history: History, spool: Spool
+) -> Sequence[str]:
     """Expand, check and price every job into the spool; return warnings. Blocks.
 
     Raises:
@@ -76,9 +80,24 @@ def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, s
         name = job.request.endpoint
         if name not in prices:
             prices[name] = catalog.prices(catalog.endpoints[name])
-        spool.add(job, price_of(prices[name], job.request.params))
+            history.read(catalog.endpoints[name])
+        endpoint, params = catalog.endpoints[name], job.request.params
+        inputs = _length(params.get(endpoint.images or ""))
+        by_list = price_of(
+            prices[name], params, inputs=inputs, prompt_length=_length(params.get(endpoint.prompt or ""))
+        )
+        kind = Kind(name, tuple(_text(params.get(each)) for each in prices[name].by), inputs)
+        spool.add(job, history.charges.quote(kind, by_list), list_usd=by_list.expected_usd, inputs=inputs)
     for repeat in spool.repeats():
         faults.add(repeat.where, f"{repeat.what} {repeat.name!r} is that of the job at {repeat.first_where}")
     faults.raise_if_any()
     spool.finish(only=selection.only, limit=selection.limit)
     return faults.warnings
+
+
+def _length(value: ParamValue) -> int:
+    return len(value) if isinstance(value, (str, list)) else 0
+
+
+def _text(value: ParamValue) -> str | None:
+    return None if value is None else str(value)

@@ -27,6 +27,16 @@ JITTER_SHARE = 0.045
 SLACK_SHARE = 0.004
 
 
+def spacing_s(rate: Rate) -> float:
+    """Seconds between departures when requests wait: N of them fill the period, the jitter and the slack.
+
+    >>> round(spacing_s(Rate(60, 60.0)), 3)
+    1.01
+    """
+    jitter_s = min(JITTER_S, JITTER_SHARE * rate.period_s)
+    return (rate.period_s + jitter_s + SLACK_SHARE * rate.period_s) / rate.count
+
+
 class GateClosed(Exception):
     """The run stops: no further request may leave."""
 

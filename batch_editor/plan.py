@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from batch_editor.config import Settings
+from batch_editor.deadline import deadline_at
+from batch_editor.history import History
 from batch_editor.intake import Catalog, Selection, take_in
-from batch_editor.ledger import Spool
+from batch_editor.ledger import Spool, readings
 from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.limits import spacing_s
 from batch_editor.pricing import Price
 from batch_editor.progress import duration
+from batch_editor.retry import Policy
+from batch_editor.simulation import Course, Workload, at_share, simulate_often, spread_latencies
+
+# Where fewer attempts than this have been seen, this share of passing failures is assumed.
+SEEN_ENOUGH = 20
+ASSUMED_FAILURES = 0.01
+
+_TO_SEND = "(SELECT *, min(position) FROM jobs WHERE selected AND NOT done GROUP BY fingerprint)"
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Requests that cost alike."""
+    """Requests that cost alike: how many, the expected price of one, and where that price is from."""
 
     endpoint: str
     quality: str | None
@@ -25,6 +38,8 @@ class Group:
     inputs: int
     requests: int
     unit_usd: float
+    source: str
+    charges: int
 
     @property
     def cost_usd(self) -> float:
@@ -33,19 +48,32 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Fit:
+    """Whether a run keeps within a limit, and how many of its requests do; `limit` as it was given."""
+
+    limit: str
+    fits: bool
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do. `duration_s` is p10, p50 and p90."""
+    """What a run would do. `duration_s` is p10, p50 and p90; `known` counts jobs by what the ledger has of them."""
 
     jobs: int
     requests: int
     reused: int
     done: int
     uploads: int
+    known: dict[str, int]
     cost: Price
     duration_s: tuple[float, float, float]
+    made_of: str
     limited_by: str
     advice: str
     groups: tuple[Group, ...]
+    budget: Fit | None
+    deadline: Fit | None
     warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -74,28 +102,59 @@ class Plan:
                     "requests": group.requests,
                     "unit_usd": round(group.unit_usd, 6),
                     "cost_usd": round(group.cost_usd, 6),
+                    "price_from": group.source,
+                    "charges": group.charges,
                 }
                 for group in self.groups
             ],
+            "known": self.known,
+            "duration_from": self.made_of,
+            "budget": _fit_json(self.budget),
+            "deadline": _fit_json(self.deadline),
         }
 
-    def lines(self) -> Iterator[str]:
-        """The plan for people."""
-        cost = self.cost
-        yield f"Jobs: {self.jobs}   to send {self.requests}, sharing another's image {self.reused}, done {self.done}"
+    def lines(self, *, now: datetime | None = None) -> Iterator[str]:
+        """The plan for people; `now` is when the run would start."""
+        now = now or datetime.now().astimezone()
+        sharing = f"sharing another's image {self.reused:,}"
+        yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
+        if any(count for kind, count in self.known.items() if kind != "new"):
+            yield "  in the output directory: " + ", ".join(f"{kind} {n:,}" for kind, n in self.known.items() if n)
         if self.uploads:
-            yield f"Uploads: {self.uploads} local files"
-        yield (
-            f"Cost: ${cost.expected_usd:,.2f} expected (low ${cost.low_usd:,.2f}, high ${cost.high_usd:,.2f}),"
-            " by the endpoint's price list"
-        )
-        yield f"Time: about {duration(self.duration_s[1])}"
-        yield f"Limit: {self.limited_by}. {self.advice}"
-        for group in self.groups:
-            kind = ", ".join(part for part in (group.quality, group.size) if part)
+            yield f"Uploads: {self.uploads:,} local files, once each"
+        cost = self.cost
+        yield f"Cost: ${cost.expected_usd:,.2f} expected, ${cost.low_usd:,.2f} at least, ${cost.high_usd:,.2f} at most"
+        yield from self._table()
+        if self.requests:
+            p10, p50, p90 = self.duration_s
+            end = now + timedelta(seconds=p50)
             yield (
-                f"  {group.requests} × {group.endpoint} ({kind or 'one price'}, {group.inputs} input"
-                f"{'' if group.inputs == 1 else 's'}) at ${group.unit_usd:.4f} = ${group.cost_usd:,.2f}"
+                f"Time: {duration(p50)} expected, one run in ten below {duration(p10)}, one in ten above"
+                f" {duration(p90)}; started now, done at {end:%Y-%m-%d %H:%M}"
+            )
+            yield f"  {self.made_of}"
+        yield f"Limit: {self.advice}"
+        for name, fit in (("Budget", self.budget), ("Deadline", self.deadline)):
+            if fit is not None:
+                left = "" if fit.fits else f": {fit.requests:,} of {self.requests:,} requests do"
+                yield f"{name}: {fit.limit} {'fits' if fit.fits else 'does not fit'}{left}"
+
+    def brief(self) -> Iterator[str]:
+        """The plan in three lines, for a question before a run."""
+        cost = self.cost
+        yield f"{self.requests:,} requests, ${cost.expected_usd:,.2f} expected (up to ${cost.high_usd:,.2f})"
+        yield f"about {duration(self.duration_s[1])}; {self.advice}"
+        yield f"price from: {', '.join(dict.fromkeys(group.source for group in self.groups)) or 'nothing to send'}"
+
+    def _table(self) -> Iterator[str]:
+        total = self.cost.expected_usd or 1.0
+        for group in self.groups:
+            kind = ", ".join(part for part in (group.quality, group.size) if part) or "one price"
+            inputs = f"{group.inputs} input{'' if group.inputs == 1 else 's'}"
+            source = group.source if not group.charges else f"{group.source}, {group.charges} charges"
+            yield (
+                f"  {group.requests:>7,} × ${group.unit_usd:.4f} = ${group.cost_usd:>10,.2f}"
+                f" {group.cost_usd / total:>5.0%}  {group.endpoint}, {kind}, {inputs} ({source})"
             )
 
 
@@ -105,62 +164,179 @@ def make_plan(
     *,
     selection: Selection | None = None,
     output: Path | None = None,
+    history: Sequence[Path] = (),
+    retry_failed: bool = False,
 ) -> Plan:
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
 
+    `history` are output directories whose real charges and latencies count, besides that of `output`.
+
     Raises:
         UsageError: the settings or a manifest are wrong.
+        LedgerError: a ledger can't be read.
     """
     paths = [Path(manifest) for manifest in manifests]
+    root = output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
+    past = History([root, *history])
     with Spool() as spool:
-        warnings = take_in(paths, catalog, selection or Selection(), spool)
-        root = output or settings.outputs.directory / paths[0].stem
-        spool.compare(root / FILE_NAME)
-        return _plan(spool, catalog, settings, tuple(warnings))
+        warnings = take_in(paths, catalog, selection or Selection(), past, spool)
+        spent_usd = 0.0
+        if (root / FILE_NAME).is_file():
+            with readings.reading(root) as db:
+                run = readings.last_run(db)
+                spent_usd = readings.spent_usd(db)
+            if run is not None and not run.sandbox:
+                spool.compare(root / FILE_NAME, retry_failed=retry_failed)
+        return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, warnings=tuple(warnings))
 
 
-def _plan(spool: Spool, catalog: Catalog, settings: Settings, warnings: tuple[str, ...]) -> Plan:
+def plan_of(
+    spool: Spool,
+    catalog: Catalog,
+    settings: Settings,
+    past: History,
+    *,
+    spent_usd: float = 0.0,
+    warnings: tuple[str, ...] = (),
+) -> Plan:
+    """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before."""
     ((jobs, reused),) = spool.query("SELECT count(*), count(*) - count(DISTINCT fingerprint) FROM jobs WHERE selected")
     ((done,),) = spool.query("SELECT count(DISTINCT fingerprint) FROM jobs WHERE selected AND done")
     ((uploads,),) = spool.query(
         "SELECT count(DISTINCT file.key) FROM jobs, json_each(files) file WHERE selected AND NOT done"
     )
-    to_send = "(SELECT *, min(position) FROM jobs WHERE selected AND NOT done GROUP BY fingerprint)"
     ((requests, low, expected, high),) = spool.query(
         "SELECT count(*), coalesce(sum(low_usd), 0), coalesce(sum(expected_usd), 0), coalesce(sum(high_usd), 0)"
-        f" FROM {to_send}"
+        f" FROM {_TO_SEND}"
     )
-    groups = tuple(
-        Group(*row)
-        for row in spool.query(
-            "SELECT endpoint, params ->> 'quality', params ->> 'size',"
-            " coalesce(json_array_length(params, '$.image_urls'), 0) AS inputs, count(*), avg(expected_usd)"
-            f" FROM {to_send} GROUP BY 1, 2, 3, 4 ORDER BY sum(expected_usd) DESC"
-        )
-    )
-    latency_s = catalog.default.latency_s
-    rate = settings.rate
-    by_rate = requests * rate.period_s / rate.count
-    by_slots = -(-requests // settings.concurrency) * latency_s
-    seconds = max(by_rate + latency_s, by_slots) if requests else 0.0
-    needed = max(1, round(rate.count / rate.period_s * latency_s))
-    if by_rate + latency_s >= by_slots:
-        limited_by = "rate limit"
-        advice = f"{rate} is the limit; about {needed} requests would be in flight"
-    else:
-        limited_by = "concurrency"
-        advice = f"concurrency {settings.concurrency} is the limit; {needed} would use {rate}"
+    known = dict.fromkeys(("new", "changed", "unchanged", "failed", "unknown"), 0)
+    known.update(spool.query("SELECT known, count(*) FROM jobs WHERE selected GROUP BY known"))
+    work, made_of = _workload(spool, catalog, settings, past, requests)
+    courses = simulate_often(work)
+    p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
+    limited_by, advice = _limit(work, settings, p50)
     return Plan(
         jobs=jobs,
         requests=requests,
         reused=reused,
         done=done,
         uploads=uploads,
+        known=known,
         cost=Price(low, expected, high),
-        duration_s=(seconds, seconds, seconds),
+        duration_s=(p10.end_s, p50.end_s, p90.end_s),
+        made_of=made_of,
         limited_by=limited_by,
         advice=advice,
-        groups=groups,
+        groups=_groups(spool),
+        budget=_within_budget(spool, settings, spent_usd, requests),
+        deadline=_within_deadline(settings, p50, p90, requests),
         warnings=warnings,
     )
+
+
+def _groups(spool: Spool) -> tuple[Group, ...]:
+    return tuple(
+        Group(*row)
+        for row in spool.query(
+            "SELECT endpoint, params ->> 'quality', params ->> 'size', inputs, count(*), avg(expected_usd), source,"
+            f" max(charges) FROM {_TO_SEND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(expected_usd) DESC"
+        )
+    )
+
+
+def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History, requests: int) -> tuple[Workload, str]:
+    """What the simulation starts from, and that in words."""
+    latencies: list[float] = []
+    failures: list[float] = []
+    attempts, measured, means = 0, 0, []
+    for name, count in spool.query(f"SELECT endpoint, count(*) FROM {_TO_SEND} GROUP BY 1"):
+        seen = past.latencies_s.get(name, [])
+        typical = catalog.endpoints[name].latency_s
+        drawn = seen or spread_latencies(typical)
+        # Each endpoint weighs as much as it has requests.
+        latencies += [drawn[n * len(drawn) // 1000] for n in range(max(1, round(1000 * count / requests)))]
+        failures += past.failures_s.get(name, [])
+        attempts += past.attempts.get(name, 0)
+        measured += len(seen)
+        means.append(f"{name}'s published average of {typical:g} s" if not seen else f"{len(seen)} measured latencies")
+    enough = attempts >= SEEN_ENOUGH
+    share = min(0.9, len(failures) / attempts) if enough else ASSUMED_FAILURES
+    policy = settings.retry
+    work = Workload(
+        requests=requests,
+        concurrency=settings.concurrency,
+        spacing_s=spacing_s(settings.rate),
+        latencies_s=sorted(latencies) or [catalog.default.latency_s],
+        failure_share=share,
+        failures_s=failures or sorted(latencies) or [catalog.default.latency_s],
+        policy=Policy(policy.max_attempts, policy.max_possibly_billed, policy.backoff_s, policy.backoff_max_s),
+    )
+    seen_share = f"as {attempts} attempts showed" if enough else "assumed"
+    return work, f"simulated from {', '.join(means)}; {share:.1%} of attempts made again, {seen_share}"
+
+
+def _limit(work: Workload, settings: Settings, course: Course) -> tuple[str, str]:
+    """What holds the run back, in a word and in a sentence with the next step."""
+    if not work.requests:
+        return "nothing", "nothing to send"
+    latency_s = sum(work.latencies_s) / len(work.latencies_s)
+    in_flight = math.ceil(latency_s / work.spacing_s)
+    rate = settings.rate
+    if work.requests <= work.concurrency and (work.requests - 1) * work.spacing_s < latency_s:
+        return "latency", (
+            f"the provider's {latency_s:.0f} s an image is the limit; all {work.requests} requests are in flight"
+            " together"
+        )
+    if in_flight <= settings.concurrency:
+        return "rate limit", (
+            f"rate limit {rate} is the limit; {in_flight} requests would be in flight, concurrency"
+            f" {settings.concurrency} is enough"
+        )
+    wanted = min(in_flight, work.requests)
+    quicker = at_share(simulate_often(_with(work, wanted), repeats=5), 0.5)
+    per_min = 60 * work.concurrency / latency_s
+    return "concurrency", (
+        f"concurrency {settings.concurrency} gives {per_min:.1f}/min; {wanted} would use your {rate} and finish in"
+        f" {duration(quicker.end_s)} instead of {duration(course.end_s)}"
+    )
+
+
+def _with(work: Workload, concurrency: int) -> Workload:
+    return Workload(
+        work.requests,
+        concurrency,
+        work.spacing_s,
+        work.latencies_s,
+        work.failure_share,
+        work.failures_s,
+        work.policy,
+    )
+
+
+def _within_budget(spool: Spool, settings: Settings, spent_usd: float, requests: int) -> Fit | None:
+    limit = settings.budget.max_cost_usd
+    if limit is None:
+        return None
+    # A request is sent while what is expected of those before it leaves room for its dearest price.
+    ((within,),) = spool.query(
+        "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position) - expected_usd + high_usd AS needed"
+        f" FROM {_TO_SEND}) WHERE needed <= ?",
+        limit - spent_usd + 1e-9,
+    )
+    already = f" (${spent_usd:,.2f} of it spent)" if spent_usd else ""
+    return Fit(f"${limit:,.2f}{already}", within == requests, within)
+
+
+def _within_deadline(settings: Settings, middle: Course, late: Course, requests: int) -> Fit | None:
+    if settings.deadline is None:
+        return None
+    now = datetime.now().astimezone()
+    deadline = deadline_at(settings.deadline, now)
+    left_s = deadline.timestamp() - now.timestamp()
+    fits = late.end_s <= left_s
+    return Fit(f"{deadline:%Y-%m-%d %H:%M %Z}", fits, requests if fits else middle.done_by(left_s))
+
+
+def _fit_json(fit: Fit | None) -> dict[str, Any] | None:
+    return None if fit is None else {"limit": fit.limit, "fits": fit.fits, "requests": fit.requests}

@@ -46,6 +46,13 @@ _SHARED = [
         multiple=True,
         help="A parameter, id or output of every job; a template; repeatable.",
     ),
+    click.option(
+        "--history",
+        metavar="OUT",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Another output directory whose real charges and latencies count for the plan; repeatable.",
+    ),
     click.option("--base-url", metavar="URL", help="The API, up to and with its version."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
     click.option("-v", "--verbose", is_flag=True, help="Say on standard error what happens to each request."),

@@ -28,7 +28,14 @@ def show_plan(options: dict[str, Any]) -> int:
 
     from batch_editor.plan import make_plan
 
-    made = make_plan(options["manifests"], settings, selection=selection, output=options["output"])
+    made = make_plan(
+        options["manifests"],
+        settings,
+        selection=selection,
+        output=options["output"],
+        history=options["history"],
+        retry_failed=options["retry_failed"],
+    )
     for warning in made.warnings:
         click.echo(f"warning: {warning}", err=True)
     if options["as_json"]:

@@ -39,7 +39,7 @@ class Parameter(_Data):
     maximum: float | None = None
     max_length: int | None = None
     max_items: int | None = None
-    role: Literal["images", "mask"] | None = None
+    role: Literal["prompt", "images", "mask"] | None = None
     about: str = ""
 
     @property
@@ -119,13 +119,25 @@ class ErrorMeaning(_Data):
     meaning: str
 
 
+class Extra(_Data):
+    """USD that come on top for each of something: what to expect, and at most."""
+
+    expected: float = Field(default=0.0, ge=0)
+    high: float = Field(default=0.0, ge=0)
+
+
 class Prices(_Data):
-    """USD an image is `table[...by] × factor`; `expected` says which value an `auto` is priced as."""
+    """USD an image is `(table[...by] + extras) × factor`; `expected` says which value an `auto` is priced as.
+
+    The extras are for each input image and each character of the prompt.
+    """
 
     factor: float = Field(default=1.0, ge=0)
     by: tuple[str, ...] = ()
     table: PriceTable
     expected: dict[str, str] = Field(default_factory=dict)
+    input_image: Extra = Extra()
+    prompt_character: Extra = Extra()
 
     @model_validator(mode="after")
     def _table_has_the_depth_of_by(self) -> Prices:
@@ -169,6 +181,11 @@ class Endpoint(_Data):
     def images(self) -> str | None:
         """The parameter that takes the reference images."""
         return next((n for n, p in self.parameters.items() if p.role == "images"), None)
+
+    @cached_property
+    def prompt(self) -> str | None:
+        """The parameter that takes the prompt."""
+        return next((n for n, p in self.parameters.items() if p.role == "prompt"), None)
 
     @cached_property
     def mask(self) -> str | None:

@@ -24,7 +24,7 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool) -> None:
     # manifest's newest words: the same picture under a freshly signed link, the prices of today.
     db.execute(
         "INSERT INTO main.requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd)"
-        " SELECT fingerprint, endpoint, params, files, job_id, 'pending', expected_usd, high_usd"
+        " SELECT fingerprint, endpoint, params, files, job_id, 'pending', list_usd, high_usd"
         " FROM (SELECT *, min(position) FROM spool.jobs GROUP BY fingerprint) WHERE 1"
         " ON CONFLICT (fingerprint) DO UPDATE SET params = excluded.params, files = excluded.files,"
         " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd"

@@ -12,8 +12,10 @@ from typing import Any
 
 import orjson
 
+from batch_editor.endpoints import Endpoint
 from batch_editor.errors import LedgerError, UsageError
 from batch_editor.ledger.ledger import FILE_NAME, Counts
+from batch_editor.pricing import Charged, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,47 @@ def last_run(db: sqlite3.Connection) -> LastRun | None:
         "SELECT run_id, started_at, ended_at, exit_code, sandbox FROM runs ORDER BY started_at DESC, rowid DESC LIMIT 1"
     ).fetchone()
     return None if row is None else LastRun(row[0], row[1], row[2], row[3], bool(row[4]))
+
+
+def charges(db: sqlite3.Connection, endpoint: Endpoint) -> Iterator[tuple[Kind, Charged]]:
+    """What an endpoint's requests were charged, by what their prices depend on."""
+    by = [f"params ->> '$.{name}'" for name in endpoint.prices.by]
+    inputs = f"coalesce(json_array_length(params, '$.{endpoint.images}'), 0)" if endpoint.images else "0"
+    keys = ", ".join([*by, inputs])
+    for *values, number, count, total, listed, low, high in db.execute(
+        f"SELECT {keys}, count(*), sum(cost_usd), sum(expected_usd), min(cost_usd), max(cost_usd) FROM requests"
+        f" WHERE endpoint = ? AND state = 'succeeded' AND cost_usd IS NOT NULL"
+        f" GROUP BY {', '.join(str(n + 1) for n in range(len(by) + 1))}",
+        (endpoint.name,),
+    ):
+        yield Kind(endpoint.name, tuple(values), number), Charged(count, total, listed, low, high)
+
+
+def speeds(db: sqlite3.Connection, endpoint: str, *, limit: int) -> tuple[list[float], list[float], int]:
+    """Latencies in seconds of an endpoint's newest successes and passing failures, and how many attempts there were.
+
+    429s are left out: they are the pace's affair, and interruptions our own.
+    """
+    attempts = (
+        "FROM (SELECT a.* FROM attempts a JOIN requests r USING (fingerprint) WHERE r.endpoint = ?"
+        " AND a.latency_s IS NOT NULL AND a.http_status IS NOT 429 ORDER BY a.attempt_id DESC LIMIT ?)"
+    )
+    rows = db.execute(f"SELECT state, latency_s, error_kind {attempts}", (endpoint, limit)).fetchall()
+    passing = ("server_error", "timeout", "connection")
+    successes = [latency for state, latency, _ in rows if state == "succeeded"]
+    failures = [latency for state, latency, kind in rows if state != "succeeded" and kind in passing]
+    return successes, failures, len(rows)
+
+
+def spent_usd(db: sqlite3.Connection) -> float:
+    """What the budget that the next run goes on with has spent; 0 if the last run had finished."""
+    run = db.execute("SELECT budget_id, exit_code FROM runs ORDER BY started_at DESC, rowid DESC LIMIT 1").fetchone()
+    if run is None or run[1] in (0, 1):
+        return 0.0
+    (spent,) = db.execute(
+        "SELECT coalesce(sum(charged_usd), 0) FROM attempts JOIN runs USING (run_id) WHERE budget_id = ?", (run[0],)
+    ).fetchone()
+    return float(spent)
 
 
 def columns(db: sqlite3.Connection) -> tuple[list[str], list[str]]:

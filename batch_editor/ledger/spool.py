@@ -15,7 +15,7 @@ from typing import Any, Self
 import orjson
 
 from batch_editor.naming import collision_key, distinct, safe_output
-from batch_editor.pricing import Price
+from batch_editor.pricing import Quote
 from batch_editor.records import Job
 
 _SCHEMA = """
@@ -24,8 +24,8 @@ PRAGMA synchronous = OFF;
 CREATE TABLE jobs (
     position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, text TEXT, named INTEGER, output TEXT,
     output_key TEXT, fingerprint TEXT, endpoint TEXT, params TEXT, files TEXT, extras TEXT,
-    low_usd REAL, expected_usd REAL, high_usd REAL, selected INTEGER DEFAULT 1,
-    done INTEGER DEFAULT 0
+    low_usd REAL, expected_usd REAL, high_usd REAL, list_usd REAL, source TEXT, charges INTEGER, inputs INTEGER,
+    selected INTEGER DEFAULT 1, done INTEGER DEFAULT 0, known TEXT DEFAULT 'new'
 );
 """
 
@@ -70,8 +70,8 @@ class Spool:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, job: Job, price: Price) -> None:
-        """Append a job."""
+    def add(self, job: Job, quote: Quote, *, list_usd: float, inputs: int) -> None:
+        """Append a job with its price, what the price list alone expects, and its number of input images."""
         if (names := tuple(job.extras)) not in self._seen_extras:
             self._seen_extras.add(names)
             self.extras.update(dict.fromkeys(names))
@@ -92,9 +92,13 @@ class Spool:
                 orjson.dumps(dict(job.request.params)).decode(),
                 orjson.dumps(files).decode(),
                 orjson.dumps(dict(job.extras)).decode(),
-                price.low_usd,
-                price.expected_usd,
-                price.high_usd,
+                quote.price.low_usd,
+                quote.price.expected_usd,
+                quote.price.high_usd,
+                list_usd,
+                quote.source,
+                quote.charges,
+                inputs,
             )
         )
         self._count += 1
@@ -139,15 +143,21 @@ class Spool:
                 (limit,),
             )
 
-    def compare(self, ledger: Path) -> None:
-        """Mark the jobs that a run would not send, by what a ledger has of them; there need be no such file."""
+    def compare(self, ledger: Path, *, retry_failed: bool) -> None:
+        """Mark what a ledger has of the jobs: which are known, and which of them a run would not send."""
         self._flush()
-        if not ledger.is_file():
-            return
         self._db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
         self._db.execute(
-            "UPDATE jobs SET done = r.state IN ('succeeded', 'unknown') OR (r.state = 'failed' AND NOT r.passing)"
-            " FROM ledger.requests r WHERE r.fingerprint = jobs.fingerprint"
+            "UPDATE jobs SET known = CASE WHEN j.fingerprint = jobs.fingerprint THEN 'unchanged' ELSE 'changed' END"
+            " FROM ledger.jobs j WHERE j.job_id = jobs.job_id"
+        )
+        self._db.execute(
+            "UPDATE jobs SET known = CASE r.state WHEN 'failed' THEN iif(r.passing, known, 'failed')"
+            " WHEN 'unknown' THEN 'unknown' ELSE known END,"
+            " done = r.state = 'succeeded'"
+            " OR (NOT ? AND (r.state = 'unknown' OR (r.state = 'failed' AND NOT r.passing)))"
+            " FROM ledger.requests r WHERE r.fingerprint = jobs.fingerprint",
+            (retry_failed,),
         )
         self._db.execute("DETACH ledger")
 
@@ -180,8 +190,8 @@ class Spool:
             self._db.execute("BEGIN")
             self._db.executemany(
                 "INSERT INTO jobs (position, job_id, place, text, named, output, output_key, fingerprint,"
-                " endpoint, params, files, extras, low_usd, expected_usd, high_usd)"
-                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                " endpoint, params, files, extras, low_usd, expected_usd, high_usd, list_usd, source, charges, inputs)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 self._rows,
             )
             self._db.execute("COMMIT")

@@ -53,7 +53,7 @@ class Table:
         named = [index for index, name in enumerate(self._header) if name]
         for line, cells in self._records:
             if len(cells) != width:
-                self._fault(line, f"has {len(cells)} cells where the header has {width}")
+                self._fault(line, f"has {len(cells)} cell{'s' * (len(cells) != 1)} where the header has {width}")
             elif len(named) < width:
                 yield line, [cells[index] for index in named]
             else:

@@ -176,10 +176,10 @@ def _parse(parameter: Parameter, text: str) -> ParamValue:
     try:
         return parameter.parse(text)
     except ValueError as error:
-        raise Refused(f"is {shown(text)}; {error}") from error
+        reason = str(error)
+        raise Refused(reason if reason.startswith("has ") else f"is {shown(text)}; {reason}") from error
 
 
 def _one(text: str | list[str]) -> str:
-    if isinstance(text, str):
-        return text
-    raise Refused("is a list; expected text")
+    assert isinstance(text, str), "only links are read as lists"
+    return text

@@ -318,6 +318,6 @@ def _line(value: Value, around: Block | None = None) -> int:
 def _label(block: Block) -> str:
     """How messages name an entry: by its id, if that is the same for all its jobs."""
     name = block.get("id")
-    if not isinstance(name, Text) or is_template(name):
+    if not isinstance(name, Text) or not name.strip() or is_template(name):
         return ""
     return f"job {name[:60].strip()}: "

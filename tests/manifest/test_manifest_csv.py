@@ -143,11 +143,11 @@ def test_a_missing_required_column_is_one_fault_that_names_the_similar_one(tmp_p
     path = write(tmp_path / "m.csv", "\nid,Prompt,Image URLs\n" + f"a,x,{LINK}\n" * 100)
     reading = read(path)
     assert reading.faults == [
-        "m.csv:2: prompt is missing; column 'Prompt' is named almost so: "
-        "rename it, or pass --set 'prompt={{ prompt }}'",
-        "m.csv:2: image_urls is missing; column 'Image URLs' is named almost so: "
-        "rename it, or pass --set 'image_urls={{ image_urls }}'",
+        f"m.csv:2: {name} is missing; column {column!r} is named almost so: "
+        f"rename it, or pass --set '{name}={{{{ {name} }}}}'"
+        for name, column in (("prompt", "Prompt"), ("image_urls", "Image URLs"))
     ]
+    assert reading.warnings == []
     assert reading.jobs == []
 
 
@@ -183,6 +183,13 @@ def test_fault_094_a_character_cut_at_the_end_is_refused_with_its_offset(tmp_pat
     )
 
 
+def test_fault_094_broken_utf16_is_refused_with_its_offset(tmp_path: Path) -> None:
+    content = b"\xff\xfe" + f"{HEADER}a,x,{LINK}\n".encode("utf-16-le") + b"\x00\xdc"
+    assert read(write(tmp_path / "m.csv", content)).fault == (
+        f"m.csv:3: not UTF-16-LE at byte {len(content) - 2}; save the file as UTF-8"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "delimiter"), [("m.csv", ","), ("m.csv", ";"), ("m.txt", "\t"), ("m.tsv", "\t"), ("M.CSV", ";")]
 )
@@ -191,6 +198,11 @@ def test_fault_095_the_header_tells_the_delimiter(tmp_path: Path, name: str, del
     row = delimiter.join(["mug", "", '"x, y; z"', LINK])
     job = read(write(tmp_path / name, f"{header}\n{row}\n")).job
     assert (job.id, job.request.params["prompt"]) == ("mug", "x, y; z")
+
+
+def test_fault_095_a_tsv_file_has_tabs_whatever_its_header_says(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.tsv", f"id\tprompt\timage_urls\ta,b,c,d,e\nmug\tx\t{LINK}\t1\n")
+    assert read(path).job.extras == {"a,b,c,d,e": "1"}
 
 
 def test_fault_096_ragged_row_names_its_line(tmp_path: Path) -> None:
@@ -303,6 +315,11 @@ def test_ids_and_outputs_have_bounds(tmp_path: Path) -> None:
         f"m.csv:3: job {'a' * 200}: output has 401 characters; expected at most 400",
     ]
     assert [(job.id, job.output) for job in reading.jobs] == [("c", "a/b")]
+
+
+def test_a_prompt_has_a_bound(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", f"{HEADER}a,{'x' * 32_001},{LINK}\n")
+    assert read(path).fault == "m.csv:2: job a: prompt has 32,001 characters; expected at most 32,000"
 
 
 def test_rules_of_the_endpoint_are_kept(tmp_path: Path) -> None:

@@ -59,17 +59,17 @@ def test_items_of_a_list_are_whole_but_for_a_cell_that_came_through_a_template(t
     [
         ("file:///etc/passwd", "is 'file:///etc/passwd'; expected an http(s) link or a local path"),
         ("gs://bucket/a.png", "is 'gs://bucket/a.png'; expected an http(s) link or a local path"),
-        ("https://tom:pw@a.example/x", "is 'https://…@a.example/x'; expected a link without a user name or password in it"),
+        ("https://a:b@c.example", "is 'https://…@c.example'; expected a link without a user name or password in it"),
         ("https:///x.png", "is 'https:///x.png'; expected a link such as https://example.com/mug.jpg"),
         ("http://:80/", "is 'http://:80/'; expected a link such as https://example.com/mug.jpg"),
-        ('["https://a.example/x y"]', "is 'https://a.example/x y'; expected a link without white space or control characters"),
+        ('["https://a/b c"]', "is 'https://a/b c'; expected a link without white space or control characters"),
         ('["\\ud800"]', r"is '\ud800'; expected text that UTF-8 can carry, without lone surrogates"),
         ("[x", "is '[x'; expected a JSON array of links, as it starts with ["),
         ("[1]", "is '[1]'; expected a JSON array of links, as it starts with ["),
         ("[" * 100_000, "is '" + "[" * 59 + "…'; expected a JSON array of links, as it starts with ["),
-        ("data:image/gif;base64,R0lG", "is 'data:image/gif;base64,R0lG'; expected data:image/png, jpeg or webp in base64"),
+        ("data:image/gif,x", "is 'data:image/gif,x'; expected data:image/png, jpeg or webp in base64"),
         ("data:image/png;base64,?", "is 'data:image/png;base64,?', which is not base64: Only base64 data is allowed"),
-        ("data:image/png;base64,", "is a data link of 0 bytes; expected 1 to 49,999,999"),
+        ('["data:image/png;base64,"]', "is a data link of 0 bytes; expected 1 to 49,999,999"),
         ("gone.png", "is 'gone.png'; there is no such file (paths are relative to the manifest)"),
         ("~/x.png", "is '~/x.png'; there is no such file (paths are relative to the manifest)"),
         ("x" * 300, "is '" + "x" * 59 + "…', which can't be read: File name too long"),
@@ -155,7 +155,8 @@ def test_a_file_that_is_no_image_says_so(tmp_path: Path) -> None:
 def png_header(width: int, height: int) -> bytes:
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     data = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return b"\x89PNG\r\n\x1a\n" + data + b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    ends = (b"\0\0\0\0" + kind + struct.pack(">I", zlib.crc32(kind)) for kind in (b"IDAT", b"IEND"))
+    return b"\x89PNG\r\n\x1a\n" + data + b"".join(ends)
 
 
 def test_fault_050_an_image_of_absurd_size_is_refused_by_its_header(tmp_path: Path) -> None:

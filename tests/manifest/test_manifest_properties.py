@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import tempfile
@@ -10,17 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifest_reading import LINK, Reading, read, write
 
-from batch_editor.manifest.faults import shown
+from batch_editor.manifest.faults import Refused, shown
 from batch_editor.manifest.templates import compiled
-from batch_editor.manifest.values import Refused
 
 CSV_PIECES = st.sampled_from(
     [*'",;\t\r\n|[]{}', '""', "\0", "id", "prompt", "image_urls", "quality", "low", LINK, "é", "\ufeff", "E+11"]
 )
 YAML_PIECES = st.sampled_from(
-    ["jobs:", "\n", "  - ", "- ", "    ", "id: ", "prompt: ", "rows: ", "matrix: ", "variants: ", "defaults: "]
-    + ["image_urls: ", "{", "}", "[", "]", ", ", ": ", '"', "'", "{{ a }}", "{% if %}", "no", "null", "&a ", "*a"]
-    + ["!!", "|", ">", "#", "\t", "\\ud800", "a", "2", LINK, "\x85", "é", "mask: ", "quality: ", "endpoint: "]
+    [
+        *("jobs:", "\n", "  - ", "- ", "    ", "id: ", "prompt: ", "rows: ", "matrix: ", "variants: ", "defaults: "),
+        *("image_urls: ", "{", "}", "[", "]", ", ", ": ", '"', "'", "{{ a }}", "{% if %}", "no", "null", "&a ", "*a"),
+        *("!!", "|", ">", "#", "\t", "\\ud800", "a", "2", LINK, "\x85", "é", "mask: ", "quality: ", "endpoint: "),
+    ]
 )
 NAME = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=20)
 
@@ -64,24 +66,20 @@ def test_no_text_makes_reading_yaml_raise(text: str) -> None:
 
 
 @settings(max_examples=200)
-@given(st.text(st.sampled_from(list("{}%()[]'\"|.,+*~-/ ab10=\n")) | st.sampled_from(["for ", "if ", "in ", "set "])))
+@given(st.lists(st.sampled_from([*"{}%()[]'\"|.,+*~-/ ab10=\n", "for ", "if ", "in ", "set ", "{{"])).map("".join))
 def test_a_template_gives_text_or_is_refused(source: str) -> None:
     for text in (source, "{{" + source + "}}", "{%" + source + "%}"):
-        try:
-            rendered = compiled(text).render({"a": "x", "b": "1", "row": {}})
-        except Refused as error:
-            assert str(error)
-        else:
-            assert isinstance(rendered, str)
+        with contextlib.suppress(Refused):
+            assert isinstance(compiled(text).render({"a": "x", "b": "1", "row": {}}), str)
 
 
 @settings(max_examples=50)
-@given(st.lists(st.tuples(NAME, NAME, st.just(LINK), NAME), min_size=1, unique_by=lambda row: row[0]), st.randoms())
+@given(st.lists(st.tuples(NAME, NAME, st.just(LINK), NAME), min_size=1, unique_by=lambda row: row[0]), st.data())
 def test_ids_and_requests_do_not_depend_on_the_order_of_rows(
-    rows: list[tuple[str, str, str, str]], random: object
+    rows: list[tuple[str, str, str, str]], data: st.DataObject
 ) -> None:
-    shuffled = sorted(rows, key=lambda row: hash((row, repr(random))))
-    before, after = read_text("m.csv", table(rows)), read_text("m.csv", table(shuffled))
+    before = read_text("m.csv", table(rows))
+    after = read_text("m.csv", table(data.draw(st.permutations(rows))))
     assert before.faults == after.faults == []
     assert {job.id: (job.request, job.extras) for job in before.jobs} == {
         job.id: (job.request, job.extras) for job in after.jobs

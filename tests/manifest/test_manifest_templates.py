@@ -47,7 +47,6 @@ def test_a_template_sees_columns_and_common_filters(source: str, text: str) -> N
 
 
 def test_a_name_that_two_columns_would_have_is_left_out() -> None:
-    assert refusal("{{ a_b }}") == "template of prompt uses 'a_b', which is no column (did you mean a b?)" or True
     assert refusal("{{ a_b }}").startswith("template of prompt uses 'a_b', which is no column")
 
 
@@ -94,7 +93,7 @@ def test_fault_101_nothing_of_python_can_be_reached(source: str) -> None:
 BIG = "x" * 50_000
 BOMBS = [
     "{{ 'a' * 10 ** 9 }}",
-    "{{ 9 ** 9 ** 9 }}",
+    "{{ 2 ** 1000000000 }}",
     "{{ 10 ** 9 * 10 ** 9 * 10 ** 9 }}",
     "{{ [1] * 10 ** 9 }}",
     "{{ 'a'|center(1000000000) }}",
@@ -111,7 +110,7 @@ BOMBS = [
     "{{ big|list|join(big) }}",
     "{{ big.join(big) }}",
     "{{ big ~ big ~ big }}",
-    "{% for a in range(1000) %}{% for b in range(1000) %}{% for c in range(1000) %}{% endfor %}{% endfor %}{% endfor %}",
+    "{% for a in range(1000) %}" * 3 + "{% endfor %}" * 3,
     "{% for a in big %}{% for b in big %}{{ a }}{% endfor %}{% endfor %}",
     "{% for a in big recursive %}{{ loop(big) }}{% endfor %}",
     "{% for a in big if a == 'y' %}{% endfor %}",
@@ -127,7 +126,6 @@ BOMBS = [
 @pytest.mark.parametrize("source", BOMBS, ids=range(len(BOMBS)))
 def test_fault_101_no_template_takes_long_or_fills_the_memory(source: str) -> None:
     names: dict[str, object] = {"title": "Mug", "big": BIG}
-    refusal("{{ title }}", {"title": 1, "row": {}} if False else {}) if False else None
     tracemalloc.start()
     start = time.perf_counter()
     refusal(source, names)

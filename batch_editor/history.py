@@ -1,0 +1,53 @@
+"""What earlier runs teach about the next one: what was charged, how long answers took, how many failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from batch_editor.endpoints import Endpoint
+from batch_editor.ledger import readings
+from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.pricing import Charges
+
+# The newest attempts tell best what the next ones will be like, and enough of them that p90 means something.
+NEWEST = 2000
+
+
+class History:
+    """The ledgers of some output directories, read endpoint by endpoint. Rehearsals teach nothing, and are left out.
+
+    `latencies_s` and `failures_s` hold seconds by endpoint; `attempts` counts what they are from.
+    """
+
+    def __init__(self, outputs: Sequence[Path] = (), *, rehearsal: bool = False) -> None:
+        self._outputs = list(dict.fromkeys(output for output in outputs if (output / FILE_NAME).is_file()))
+        self._rehearsal = rehearsal
+        self._read: set[str] = set()
+        self.charges = Charges()
+        self.latencies_s: dict[str, list[float]] = {}
+        self.failures_s: dict[str, list[float]] = {}
+        self.attempts: dict[str, int] = {}
+
+    def read(self, endpoint: Endpoint) -> None:
+        """Take in what the ledgers have of an endpoint; once.
+
+        Raises:
+            LedgerError: one of them can't be read.
+        """
+        if endpoint.name in self._read:
+            return
+        self._read.add(endpoint.name)
+        self.latencies_s[endpoint.name], self.failures_s[endpoint.name] = [], []
+        self.attempts[endpoint.name] = 0
+        for output in self._outputs:
+            with readings.reading(output) as db:
+                run = readings.last_run(db)
+                if run is None or (run.sandbox and not self._rehearsal):
+                    continue
+                for kind, charged in readings.charges(db, endpoint):
+                    self.charges.add(kind, charged)
+                latencies, failures, attempts = readings.speeds(db, endpoint.name, limit=NEWEST)
+                self.latencies_s[endpoint.name] += latencies
+                self.failures_s[endpoint.name] += failures
+                self.attempts[endpoint.name] += attempts

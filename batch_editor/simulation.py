@@ -1,0 +1,111 @@
+"""How long a run takes: its own scheduler on virtual time, over and over. Pure; no clock, no network."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from batch_editor.retry import Policy, backoff
+
+# Beyond this the run is steady, and what is left is extrapolated from its pace: a million take no longer to plan.
+SAMPLE = 3000
+REPEATS = 21
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What the scheduler has before it.
+
+    spacing_s: seconds between departures that the rate limit leaves.
+    latencies_s: latencies of successes to draw from, in any order; likewise failures_s of passing failures.
+    failure_share: of attempts that fail in passing and are made again.
+    """
+
+    requests: int
+    concurrency: int
+    spacing_s: float
+    latencies_s: Sequence[float]
+    failure_share: float
+    failures_s: Sequence[float]
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One simulated run: when requests were done, in seconds from the start, ascending; extrapolated beyond."""
+
+    done_s: Sequence[float]
+    requests: int
+
+    @property
+    def pace_s(self) -> float:
+        """Seconds a request, once the run is steady."""
+        half = len(self.done_s) // 2
+        return (self.done_s[-1] - self.done_s[half]) / max(len(self.done_s) - 1 - half, 1)
+
+    @property
+    def end_s(self) -> float:
+        """When the last request is done."""
+        if not self.done_s:
+            return 0.0
+        return self.done_s[-1] + (self.requests - len(self.done_s)) * self.pace_s
+
+    def done_by(self, instant_s: float) -> int:
+        """How many are done by then."""
+        within = sum(done <= instant_s for done in self.done_s)
+        if within < len(self.done_s) or self.requests == within:
+            return within
+        return min(self.requests, within + int((instant_s - self.done_s[-1]) / max(self.pace_s, 1e-9)))
+
+
+def simulate(work: Workload, rng: random.Random) -> Course:
+    """One run: slots that free up, departures that are spaced, attempts that fail and wait and come back first."""
+    if not work.requests:
+        return Course((), 0)
+    sample = min(work.requests, SAMPLE)
+    slots = [0.0] * min(work.concurrency, sample)
+    waiting: list[tuple[float, int, int]] = []
+    order = count()
+    permit, fresh = 0.0, sample
+    done: list[float] = []
+    while len(done) < sample:
+        at = heapq.heappop(slots)
+        tries = 1
+        if waiting and (waiting[0][0] <= at or not fresh):
+            due, _, tries = heapq.heappop(waiting)
+            at = max(at, due)
+        else:
+            fresh -= 1
+        left = max(at, permit)
+        permit = left + work.spacing_s
+        if tries < work.policy.max_attempts and rng.random() < work.failure_share:
+            back = left + rng.choice(work.failures_s)
+            heapq.heappush(waiting, (back + backoff(tries, work.policy, rng), next(order), tries + 1))
+        else:
+            back = left + rng.choice(work.latencies_s)
+            done.append(back)
+        heapq.heappush(slots, back)
+    return Course(sorted(done), work.requests)
+
+
+def simulate_often(work: Workload, *, seed: int = 0, repeats: int = REPEATS) -> list[Course]:
+    """Simulated runs, the quickest first: the middle one is the median."""
+    rng = random.Random(seed)
+    return sorted((simulate(work, rng) for _ in range(repeats)), key=lambda course: course.end_s)
+
+
+def at_share(courses: Sequence[Course], share: float) -> Course:
+    """The course that this share of them, ordered by their ends, does not exceed."""
+    return courses[min(int(share * len(courses)), len(courses) - 1)]
+
+
+def spread_latencies(mean_s: float, *, seed: int = 0, sigma: float = 0.25, draws: int = 500) -> list[float]:
+    """Latencies around a published average, where nothing has been measured yet.
+
+    Lognormal, for latencies have a long right tail: exp(N(ln mean - σ²/2, σ²)), whose mean is the average.
+    """
+    rng = random.Random(seed)
+    return [mean_s * rng.lognormvariate(-sigma * sigma / 2, sigma) for _ in range(draws)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from batch_editor.budget import Budget
+from batch_editor.budget import TOLERANCE_USD, Budget
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest, Placement
@@ -20,10 +20,23 @@ from batch_editor.pool import Later
 from batch_editor.publishing import put
 from batch_editor.records import LOCAL, Answer, Failure, ParamValue, SavedImage
 from batch_editor.retry import Again, Policy, Tally, decide
+from batch_editor.spending import Spending
 from batch_editor.storage import Store
 
 # Uploads are small beside edits and not what the rate limit counts; a few at a time fill any line.
 UPLOADS_AT_ONCE = 4
+
+
+# When the day's or the month's budget has no room, this long passes before it is looked at again.
+ROOM_AGAIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An attempt that the ledger knows of; `token` is its name in the ledger that runs share."""
+
+    attempt_id: int
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,7 @@ class Attempts:
         client: Client,
         gate: RateGate,
         budget: Budget,
+        spending: Spending | None,
         ledger: Ledger,
         writer: LedgerWriter,
         store: Store,
@@ -90,6 +104,7 @@ class Attempts:
         self._client = client
         self._gate = gate
         self._budget = budget
+        self._spending = spending
         self._ledger = ledger
         self._writer = writer
         self._store = store
@@ -114,42 +129,73 @@ class Attempts:
             return None
         charged_usd = 0.0
         try:
+            if not await self._shared_room(request):
+                return self._no_room(task)
             ticket = await self._gate.ticket()
             if not self._watcher.may_start():
                 return None
-            attempt_id = await self._writer.do(self._intend, request)
+            intent = await self._writer.do(self._intend, request)
+            if intent is None:
+                return self._no_room(task)
             try:
                 await self._gate.depart()
             except GateClosed:
-                await self._writer.do(self._ledger.withdraw, attempt_id)
+                await self._writer.do(self._withdraw, intent)
                 raise
             charged_usd = request.high_usd
-            self._watcher.started(task, attempt_id)
-            landing = self._store.landing(attempt_id)
+            self._watcher.started(task, intent.attempt_id)
+            landing = self._store.landing(intent.attempt_id)
             try:
                 answer = await self._client.edit(endpoint, body, landing)
             finally:
                 await landing.discard()
             charged_usd = _charged(answer, request)
             if isinstance(answer.outcome, SavedImage):
-                self._gate.accepted(ticket)
-                await self._publish(task, attempt_id, answer, answer.outcome, charged_usd)
+                await self._publish(task, intent, answer, answer.outcome, charged_usd)
                 return None
-            return await self._failed(task, attempt_id, ticket, answer, answer.outcome, charged_usd)
+            return await self._failed(task, intent, ticket, answer, answer.outcome, charged_usd)
         except GateClosed:
             return None
         finally:
             self._budget.settle(request.high_usd, charged_usd)
 
-    def _intend(self, request: PendingRequest) -> int:
-        return self._ledger.intend(request.fingerprint, self._run_id, now=self._clock(), reserved_usd=request.high_usd)
+    async def _shared_room(self, request: PendingRequest) -> bool:
+        """Whether the day and the month have room; asked before the gate, for a permit is worth a second."""
+        if self._spending is None:
+            return True
+        return request.high_usd <= await self._writer.do(self._spending.left_usd, self._clock()) + TOLERANCE_USD
 
-    async def _publish(
-        self, task: Task, attempt_id: int, answer: Answer, image: SavedImage, charged_usd: float
-    ) -> None:
-        fingerprint = task.request.fingerprint
+    def _no_room(self, task: Task) -> Later[Task] | None:
+        """What in flight may cost less than was set aside for it; if nothing is, this request is too dear."""
+        if self._budget.others:
+            return Later(task, ROOM_AGAIN_S)
+        self.too_dear += 1
+        return None
+
+    # The shared ledger goes first where money is set aside and where it is settled: a crash in between leaves a
+    # reservation without an attempt, which the next run takes back, and never an attempt without a reservation.
+
+    def _intend(self, request: PendingRequest) -> Intent | None:
+        now = self._clock()
+        token = f"{request.fingerprint}:{self._ledger.number_of(request.fingerprint)}"
+        if self._spending is not None and not self._spending.reserve(token, request.high_usd, now):
+            return None
+        attempt_id = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=request.high_usd)
+        return Intent(attempt_id, token)
+
+    def _withdraw(self, intent: Intent) -> None:
+        self._settle(intent, 0.0)
+        self._ledger.withdraw(intent.attempt_id)
+
+    def _settle(self, intent: Intent, charged_usd: float) -> None:
+        if self._spending is not None:
+            self._spending.settle(intent.token, charged_usd)
+
+    async def _publish(self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float) -> None:
+        fingerprint, attempt_id = task.request.fingerprint, intent.attempt_id
 
         def received() -> list[Placement]:
+            self._settle(intent, charged_usd)
             self._ledger.received(attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
             return self._ledger.jobs_of(fingerprint)
 
@@ -171,18 +217,19 @@ class Attempts:
         self._watcher.succeeded(task, answer, len(placed))
 
     async def _failed(
-        self, task: Task, attempt_id: int, ticket: Ticket, answer: Answer, failure: Failure, charged_usd: float
+        self, task: Task, intent: Intent, ticket: Ticket, answer: Answer, failure: Failure, charged_usd: float
     ) -> Later[Task] | None:
         if failure.reach == "pace":
             self._gate.refused(ticket, failure.retry_after_s)
-        else:
-            self._gate.accepted(ticket)
         tally = task.tally.after(failure)
         verdict = decide(failure, tally, self._policy, self._rng)
         state = "pending" if isinstance(verdict, Again) else verdict.status
 
         def failed() -> None:
-            self._ledger.failed(attempt_id, failure, answer, state=state, now=self._clock(), charged_usd=charged_usd)
+            self._settle(intent, charged_usd)
+            self._ledger.failed(
+                intent.attempt_id, failure, answer, state=state, now=self._clock(), charged_usd=charged_usd
+            )
 
         if failure.reach == "run":
             self._watcher.stopped(failure)

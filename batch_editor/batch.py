@@ -1,41 +1,33 @@
-"""A run, from manifests to edited images: opens every resource, joins the stations, owns how it ends."""
+"""A run, from manifests to edited images: joins the stations, and owns how it begins and ends."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-import signal
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from batch_editor.attempts import Attempts, Task
-from batch_editor.budget import Budget
-from batch_editor.client import Client, HttpClient
 from batch_editor.config import Settings
-from batch_editor.errors import MachineError, UsageError
+from batch_editor.dispatch import Ask, Dispatch
+from batch_editor.errors import Declined, MachineError, UsageError
 from batch_editor.history import History
 from batch_editor.intake import Catalog, Selection, take_in
-from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, Spool, readings
-from batch_editor.limits import RateGate
+from batch_editor.ledger import Expected, Ledger, LedgerWriter, RunStart, Spool
+from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.output_manifest import write_manifest
-from batch_editor.pool import Pool
+from batch_editor.plan import Plan, assess
 from batch_editor.progress import Progress, Quiet
 from batch_editor.publishing import put_all, recover
-from batch_editor.retry import Policy
+from batch_editor.spending import Spending
 from batch_editor.storage import Store
 from batch_editor.summary import Stop, Summary, exit_code_of, summarize
-from batch_editor.watch import Watch
-
-# Requests are fetched from the ledger this many at a time; one may hold a few MB of inline links.
-PAGE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +35,20 @@ class BatchOptions:
     """What one run is told besides the settings.
 
     output: the output directory; default `<outputs.directory>/<stem of the first manifest>`.
+    retry_failed: also send what was refused for good, or whose fate is unknown.
     sandbox: a rehearsal: nothing is paid, and its results make room for real ones.
+    canary: send that many jobs first, and go on only if they cost what the plan says.
+    ask: who is asked before much money is spent, with some lines to decide by; None: nobody is there.
+    signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
     """
 
     selection: Selection = field(default_factory=Selection)
     output: Path | None = None
+    history: Sequence[Path] = ()
     retry_failed: bool = False
     sandbox: bool = False
+    canary: int = 0
+    ask: Ask | None = None
     progress: Progress = field(default_factory=Quiet)
     signals: bool = False
 
@@ -62,230 +61,175 @@ async def run_batch(
 ) -> Summary:
     """Do every job of the manifests that isn't done, and write the output manifest.
 
-    Returns when all is done or the run had to stop; `Summary.exit_code` says which. With `options.signals`, the
-    first SIGINT, SIGTERM or SIGHUP lets requests in flight finish and a second one drops them.
+    Returns when all is done or the run had to stop; `Summary.exit_code` says which.
 
     Raises:
         UsageError: the settings or a manifest are wrong; nothing was sent.
+        Declined: `options.ask` said no; nothing was sent.
         LockedError: another process is at work on the output directory.
         MachineError: the output directory or its ledger can't be used.
     """
     options = options or BatchOptions()
+    began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
+    output = options.output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
-    output = output_directory(paths, settings, options.output)
-    history = History([output], rehearsal=options.sandbox)
-    with Spool() as spool:
-        warnings = await asyncio.to_thread(take_in, paths, catalog, options.selection, history, spool)
-        for warning in warnings:
+    with Spool() as spool, ExitStack() as stack:
+        plan = await asyncio.to_thread(_plan, paths, settings, catalog, options, output, spool)
+        for warning in plan.warnings:
             options.progress.say(f"warning: {warning}")
         store = Store(output)
-        with ExitStack() as stack:
-            stack.callback(store.close)
-            await asyncio.to_thread(store.prepare)
-            stack.enter_context(store.locked())
-            ledger = Ledger(output / "ledger.sqlite3")
-            stack.callback(ledger.close)
-            run = _Run(settings, options, catalog, store, ledger)
-            await asyncio.to_thread(run.prepare, spool)
-            return await run.carry_out(key)
-
-
-def output_directory(manifests: Sequence[Path], settings: Settings, output: Path | None) -> Path:
-    """Where a run of these manifests keeps its results."""
-    return output or settings.outputs.directory / manifests[0].stem
-
-
-class _Run:
-    """One run on one locked output directory."""
-
-    def __init__(
-        self, settings: Settings, options: BatchOptions, catalog: Catalog, store: Store, ledger: Ledger
-    ) -> None:
-        self._settings = settings
-        self._options = options
-        self._catalog = catalog
-        self._store = store
-        self._ledger = ledger
-        self._start: RunStart
-        self._dropped = False
-        self._began_at = time.monotonic()
-
-    def prepare(self, spool: Spool) -> None:
-        """Settle what a dead run left, take the manifest over, put images where they belong. Blocks."""
-        now = time.time()
-        ledger, sandbox = self._ledger, self._options.sandbox
-        if sandbox and ledger.holds_paid_results():
-            raise UsageError(
-                f"{self._store.root}: holds results of the real provider, which a rehearsal would mix up;"
-                " choose another directory with --output"
-            )
-        lost = recover(ledger, self._store, now=now)
-        if lost:
-            self._options.progress.say(
-                f"the run before ended with {lost} requests in flight; they may have been billed and are sent again"
-            )
-        with ledger.transaction():
-            if not sandbox and not ledger.holds_paid_results():
-                ledger.forget_rehearsals()
-            run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"-{uuid.uuid4().hex[:6]}"
-            self._start = ledger.begin_run(run_id, now=now, sandbox=sandbox)
-        parameters = {name: list(each.parameters) for name, each in self._catalog.endpoints.items()}
-        ledger.admit(
-            spool.flushed(),
-            retry_failed=self._options.retry_failed,
-            parameters=parameters,
-            extras=list(spool.extras),
+        stack.callback(store.close)
+        await asyncio.to_thread(store.prepare)
+        stack.enter_context(store.locked())
+        ledger = Ledger(output / LEDGER_NAME)
+        stack.callback(ledger.close)
+        spending = _spending(settings, output, sandbox=options.sandbox)
+        if spending is not None:
+            stack.callback(spending.close)
+        await asyncio.to_thread(_settle_the_past, ledger, store, spending, options)
+        await _confirm(plan, settings, options)
+        start = await asyncio.to_thread(_begin, ledger, store, spool, catalog, plan, options)
+        dispatch = Dispatch(
+            settings=settings,
+            endpoints=catalog.endpoints,
+            store=store,
+            ledger=ledger,
+            spending=spending,
+            start=start,
+            sandbox=options.sandbox,
+            progress=options.progress,
+            signals=options.signals,
+            canary=spool.spread(options.canary) if options.canary else (),
+            ask=options.ask,
         )
-        gone = put_all(ledger, self._store, now=now)
-        if gone:
-            self._options.progress.say(
-                f"warning: {gone} images that were paid for are no longer on disk;"
-                " --retry-failed makes them, and pays them, again"
-            )
+        return await _carry_out(dispatch, key, began_at)
 
-    async def carry_out(self, key: SecretStr) -> Summary:
-        """Send what is pending, and end the run whatever happens."""
-        stop: Stop | None = None
-        writer = LedgerWriter(self._ledger)
-        try:
-            stop = await self._send(key, writer)
-        except MachineError as error:
-            stop = Stop("machine", str(error))
-        finally:
-            await asyncio.to_thread(writer.close)
-            summary = await asyncio.to_thread(self._end, stop)
-        return summary
 
-    def _end(self, stop: Stop | None) -> Summary:
-        """Write what is known where people look for it. Blocks."""
-        manifest = self._store.root / MANIFEST_NAME
-        try:
-            recover(self._ledger, self._store, now=time.time())
-            code = exit_code_of(self._ledger.connection, stop)
-            with self._ledger.transaction():
-                self._ledger.end_run(self._start.run_id, now=time.time(), exit_code=code)
-            write_manifest(self._ledger.connection, manifest)
-        except sqlite3.Error as error:
-            raise self._ledger.error(error) from error
-        return summarize(
-            self._ledger.connection,
-            self._start.run_id,
-            output=self._store.root,
-            stop=stop,
-            exit_code=code,
-            elapsed_s=time.monotonic() - self._began_at,
-            sandbox=self._options.sandbox,
+def _plan(
+    paths: Sequence[Path],
+    settings: Settings,
+    catalog: Catalog,
+    options: BatchOptions,
+    output: Path,
+    spool: Spool,
+) -> Plan:
+    """What the run will do, before anything is written. Blocks."""
+    past = History([output, *options.history], rehearsal=options.sandbox)
+    warnings = take_in(paths, catalog, options.selection, past, spool)
+    plan = assess(
+        spool,
+        catalog,
+        settings,
+        past,
+        output=output,
+        retry_failed=options.retry_failed,
+        rehearsal=options.sandbox,
+        warnings=warnings,
+    )
+    limit = settings.budget.max_cost_usd
+    if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:
+        raise UsageError(
+            f"the budget of ${limit:,.4g} is below the price of the first job, which may cost up to"
+            f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
+    return plan
 
-    async def _send(self, key: SecretStr, writer: LedgerWriter) -> Stop | None:
-        settings, ledger = self._settings, self._ledger
-        rate = settings.rate
-        now = time.time()
-        recent = [max(0.0, now - at) for at in await writer.do(ledger.sent_since, now - rate.period_s)]
-        gate = RateGate(
-            rate,
-            recent=recent[-rate.count :],
-            backoff_s=settings.retry.backoff_s,
-            backoff_max_s=settings.retry.backoff_max_s,
-            retry_after_max_s=settings.retry.retry_after_max_s,
+
+def _spending(settings: Settings, output: Path, *, sandbox: bool) -> Spending | None:
+    budget = settings.budget
+    if sandbox or budget.ledger is None:
+        return None
+    return Spending(
+        budget.ledger,
+        str(output.resolve()),
+        per_day_usd=budget.per_day_usd,
+        per_month_usd=budget.per_month_usd,
+    )
+
+
+def _settle_the_past(ledger: Ledger, store: Store, spending: Spending | None, options: BatchOptions) -> None:
+    """Put in order what a run that died left behind. Blocks."""
+    if options.sandbox and ledger.holds_paid_results():
+        raise UsageError(
+            f"{store.root}: holds results of the real provider, which a rehearsal would mix up;"
+            " choose another directory with --output"
         )
-        budget = Budget(settings.budget.max_cost_usd, spent_usd=self._start.spent_usd)
-        watch = Watch(
-            settings,
-            gate=gate,
-            budget=budget,
-            progress=self._options.progress,
-            counts=await writer.do(self._counts),
+    lost = recover(ledger, store, now=time.time())
+    if lost:
+        options.progress.say(
+            f"the run before ended with {lost} requests in flight; they may have been billed and are sent again"
         )
-        async with AsyncExitStack() as stack:
-            client: Client = await stack.enter_async_context(
-                HttpClient(settings.api, key, retried=settings.retry.statuses)
-            )
-            attempts = Attempts(
-                run_id=self._start.run_id,
-                sandbox=self._options.sandbox,
-                inline=settings.inputs.local_files == "inline",
-                endpoints=self._catalog.endpoints,
-                client=client,
-                gate=gate,
-                budget=budget,
-                ledger=ledger,
-                writer=writer,
-                store=self._store,
-                policy=Policy(
-                    max_attempts=settings.retry.max_attempts,
-                    max_possibly_billed=settings.retry.max_possibly_billed,
-                    backoff_s=settings.retry.backoff_s,
-                    backoff_max_s=settings.retry.backoff_max_s,
-                ),
-                watcher=watch,
-                rng=random.Random(),
-            )
-            pool = Pool(self._pending(writer, budget, watch), attempts.work, concurrency=settings.concurrency)
-            watch.halts(pool.stop, gate.close, budget.close)
-            stack.callback(watch.close)
-            with self._signals(watch):
-                await _alongside(pool.run(), gate.run(), watch.run())
-            if attempts.too_dear:
-                watch.out_of_budget()
-        return watch.stop
-
-    def _counts(self) -> Counts:
-        return readings.counts(self._ledger.connection, selected=True)
-
-    async def _pending(self, writer: LedgerWriter, budget: Budget, watch: Watch) -> AsyncIterator[Task]:
-        """What is to be sent, in manifest order, as long as the budget could pay for any of it."""
-        cheapest = await writer.do(self._ledger.cheapest_pending_usd)
-        position = -1
-        while page := await writer.do(self._ledger.pending_after, position, PAGE):
-            for request in page:
-                if cheapest is not None and budget.exhausted(cheapest):
-                    watch.out_of_budget()
-                    return
-                yield Task.of(request)
-            position = page[-1].position
-
-    @contextmanager
-    def _signals(self, watch: Watch) -> Iterator[None]:
-        """While the block runs, the first signal stops the run gently and the second one drops what is in flight."""
-        if not self._options.signals:
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        main = asyncio.current_task()
-        assert main is not None
-
-        def on_signal(number: signal.Signals) -> None:
-            if watch.interrupted:
-                self._dropped = True
-                main.cancel()
-            else:
-                watch.interrupt(number)
-
-        caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        for number in caught:
-            loop.add_signal_handler(number, on_signal, number)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not self._dropped:
-                raise
-            main.uncancel()
-        finally:
-            for number in caught:
-                loop.remove_signal_handler(number)
+    for attempt in spending.open_attempts() if spending is not None else ():
+        fingerprint, _, number = attempt.rpartition(":")
+        assert spending is not None
+        spending.settle(attempt, ledger.charged_of(fingerprint, int(number)) or 0.0)
 
 
-async def _alongside(main: Awaitable[None], *companions: Coroutine[None, None, None]) -> None:
-    """Await `main` while the companions run; they end with it. A lone error comes as itself."""
+async def _confirm(plan: Plan, settings: Settings, options: BatchOptions) -> None:
+    """Ask before much money is spent, if somebody is there to be asked."""
+    much = plan.cost.expected_usd > settings.budget.confirm_above_usd
+    if not much or options.ask is None or options.sandbox:
+        return
+    if not await asyncio.to_thread(options.ask, list(plan.brief())):
+        raise Declined("nothing was sent")
+
+
+def _begin(ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: Plan, options: BatchOptions) -> RunStart:
+    """Record the run, take the manifest over, put images where they belong. Blocks."""
+    now = time.time()
+    with ledger.transaction():
+        if not options.sandbox and not ledger.holds_paid_results():
+            ledger.forget_rehearsals()
+        run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"-{uuid.uuid4().hex[:6]}"
+        expected = Expected(plan.requests, plan.cost.expected_usd, plan.duration_s[1])
+        start = ledger.begin_run(run_id, now=now, sandbox=options.sandbox, expected=expected)
+    ledger.admit(
+        spool.flushed(),
+        retry_failed=options.retry_failed,
+        parameters={name: list(endpoint.parameters) for name, endpoint in catalog.endpoints.items()},
+        extras=list(spool.extras),
+    )
+    gone = put_all(ledger, store, now=now)
+    if gone:
+        options.progress.say(
+            f"warning: {gone} images that were paid for are no longer on disk;"
+            " --retry-failed makes them, and pays them, again"
+        )
+    return start
+
+
+async def _carry_out(dispatch: Dispatch, key: SecretStr, began_at: float) -> Summary:
+    """Send what is pending, and end the run whatever happens."""
+    stop: Stop | None = None
+    writer = LedgerWriter(dispatch.ledger)
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(companion) for companion in companions]
-            try:
-                await main
-            finally:
-                for task in tasks:
-                    task.cancel()
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors.exceptions[0].__cause__
+        stop = await dispatch.send(key, writer)
+    except MachineError as error:
+        stop = Stop("machine", str(error))
+    finally:
+        await asyncio.to_thread(writer.close)
+        summary = await asyncio.to_thread(_end, dispatch, stop, began_at)
+    return summary
+
+
+def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
+    """Write what is known where people look for it. Blocks."""
+    ledger, store, run_id = dispatch.ledger, dispatch.store, dispatch.start.run_id
+    try:
+        recover(ledger, store, now=time.time())
+        code = exit_code_of(ledger.connection, stop)
+        with ledger.transaction():
+            ledger.end_run(run_id, now=time.time(), exit_code=code)
+        write_manifest(ledger.connection, store.root / MANIFEST_NAME)
+    except sqlite3.Error as error:
+        raise ledger.error(error) from error
+    return summarize(
+        ledger.connection,
+        run_id,
+        output=store.root,
+        stop=stop,
+        exit_code=code,
+        elapsed_s=time.monotonic() - began_at,
+        sandbox=dispatch.sandbox,
+    )

@@ -42,6 +42,11 @@ class Budget:
         """Whether `usd` will never fit again: what is in flight could free nothing more for it."""
         return usd > self._limit - self._spent + TOLERANCE_USD
 
+    @property
+    def others(self) -> bool:
+        """Whether more than one reservation is held: another one may yet make room."""
+        return self._holders > 1
+
     async def reserve(self, usd: float) -> bool:
         """Whether `usd` could be set aside; waits while a settlement may yet make room for it."""
         while usd > self.left_usd + TOLERANCE_USD:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -49,7 +49,7 @@ def _rate(text: str) -> str:
 
 
 def _deadline(text: str) -> str:
-    deadline_at(text, datetime.now().astimezone())
+    deadline_at(text, datetime.now())
     return text
 
 
@@ -63,6 +63,7 @@ def _max_failures(text: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -113,9 +114,19 @@ class RetrySettings(_Part):
 
 
 class BudgetSettings(_Part):
-    """What may be spent."""
+    """What may be spent. The limits per day and month need `ledger`, the file that runs share."""
 
-    max_cost_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_cost_usd: Usd | None = None
+    per_day_usd: Usd | None = None
+    per_month_usd: Usd | None = None
+    ledger: Path | None = None
+    confirm_above_usd: float = Field(default=10.0, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _limits_have_a_ledger(self) -> BudgetSettings:
+        if (self.per_day_usd is not None or self.per_month_usd is not None) and self.ledger is None:
+            raise ValueError("per_day_usd and per_month_usd need budget.ledger, a file that the runs share")
+        return self
 
 
 class OutputSettings(_Part):

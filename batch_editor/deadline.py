@@ -11,7 +11,9 @@ _WANTED = "a time of day (06:00), a date and time (2026-11-23T06:00) or a durati
 
 
 def deadline_at(text: str, now: datetime) -> datetime:
-    """The instant that `06:00`, `2026-11-23T06:00` or `2h` means at `now`, an aware datetime.
+    """The instant that `06:00`, `2026-11-23T06:00` or `2h` means at `now`.
+
+    A naive `now` is by this machine's clock and zone, whose rules for summer time then count; so is the result.
 
     A time of day is the next one on the clock of `now`'s zone, also across a change to or from summer time; a
     time that such a change skips is moved on with the clock.
@@ -47,6 +49,9 @@ def deadline_at(text: str, now: datetime) -> datetime:
 
 def _next_time_of_day(now: datetime, hour: int, minute: int, second: int) -> datetime:
     today = now.replace(hour=hour, minute=minute, second=second, microsecond=0, fold=0)
-    candidates = [(today + timedelta(days=day)).replace(fold=fold) for day in (0, 1) for fold in (0, 1)]
-    coming = min(c.timestamp() for c in candidates if c.timestamp() > now.timestamp())
-    return datetime.fromtimestamp(coming, tz=now.tzinfo)
+    days = [today, today + timedelta(days=1)]
+    # A time that the clock shows twice comes a second time (fold=1, later); one that it skips has a fold=1 that is
+    # earlier and never shown.
+    instants = [day.timestamp() for day in days]
+    instants += [again for day in days if (again := day.replace(fold=1).timestamp()) > day.timestamp()]
+    return datetime.fromtimestamp(min(at for at in instants if at > now.timestamp()), tz=now.tzinfo)

@@ -5,6 +5,7 @@ BatchEditorError
 │   ├── ConfigError
 │   ├── EndpointError
 │   └── ManifestError       carries every fault found, not the first one alone
+├── Declined                exit 4: who was asked said no; nothing was sent
 ├── LockedError             exit 5: another process is at work on the output directory
 └── MachineError            exit 6: disk full, directory lost or not writable, ledger damaged
     ├── LedgerError
@@ -50,6 +51,12 @@ class ManifestError(UsageError):
 
     def __reduce__(self) -> tuple[type[ManifestError], tuple[Sequence[str]], dict[str, object]]:
         return type(self), (self.faults,), {"total": self.total}
+
+
+class Declined(BatchEditorError):
+    """Somebody was asked before money was spent, and said no."""
+
+    exit_code = 4
 
 
 class LockedError(BatchEditorError):

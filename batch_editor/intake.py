@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint
-from batch_editor.errors import ConfigError, EndpointError
+from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.history import History
 from batch_editor.ledger import Spool
 from batch_editor.manifest import Expansion, Faults, read_manifests
@@ -92,6 +92,8 @@ def take_in(
         faults.add(repeat.where, f"{repeat.what} {repeat.name!r} is that of the job at {repeat.first_where}")
     faults.raise_if_any()
     spool.finish(only=selection.only, limit=selection.limit)
+    if selection.only and not spool.query("SELECT EXISTS (SELECT 1 FROM jobs WHERE selected)")[0][0]:
+        raise UsageError(f"--only {' '.join(map(repr, selection.only))} matches no job's id")
     return faults.warnings
 
 

@@ -43,68 +43,74 @@ class GateClosed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Leave to send one request: when it was given, and how many the last period then held with it."""
+    """Leave to send one request: when it was given, and the how-manieth it was."""
 
     at: float
-    held: int
+    number: int
 
 
 class Pace:
-    """How many requests a period the provider takes, learnt from its 429s. Instants are given, not read.
-
-    A 429 cuts the pace to what the provider really took: the requests of the last period over the time from the
-    first of them to the end of the pause. It is never cut below what was once taken in one period (`best`), for
-    so much is allowed; and a 429 at much less than that is no matter of pace and cuts nothing. Then the pace
-    grows by a tenth at a time. How long it waits for that doubles with each full period that confirmed the same
-    ceiling, so a run under a limit that is set too high settles near the true one.
-    """
-
-    GROWTH = 1.1
+    STEP = 1.1
     SURELY_LESS = 0.9
-
+    FEW = 3
+    MOOD = 4
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
         self._sent: deque[float] = deque()
-        self._best = 0.0
+        self._number = 0
+        self._refused_at_number = 0
+        self._best = 0
         self._patience_s = rate.period_s / 6
         self._grows_at = float("inf")
+        self._mood_until = float("-inf")
+        self._mood_periods = self.MOOD
         self.allowed = float(rate.count)
+        self.log = []
 
     def sent(self, now: float) -> Ticket:
         """Count one request."""
         self._forget(now)
         self._sent.append(now)
-        return Ticket(now, len(self._sent))
+        self._number += 1
+        if now >= self._grows_at:
+            self.allowed = min(float(self._rate.count), self.allowed * self.STEP)
+            self._grows_at = now + self._patience_s
+        return Ticket(now, self._number)
 
-    def accepted(self, ticket: Ticket) -> None:
-        """The provider took that request, and so the ones in the period before it."""
-        self._best = max(self._best, ticket.held)
+    def stretch_before(self, ticket: Ticket) -> int:
+        """How many requests have left since the last 429, that one included."""
+        return ticket.number - self._refused_at_number
 
-    def refused(self, now: float, pause_s: float) -> None:
-        """The provider refused one for coming too early, and wants `pause_s` seconds of quiet."""
+    def refused(self, ticket: Ticket, now: float, pause_s: float) -> None:
+        """The provider refused that one for coming too early, and wants `pause_s` seconds of quiet."""
         self._forget(now)
-        if self._sent:
-            self._sent.pop()
-        taken = len(self._sent)
+        lasted = self.stretch_before(ticket)
+        self._refused_at_number = self._number
+        if now < self._mood_until:
+            return
         period = self._rate.period_s
-        if taken < self.SURELY_LESS * self._best:
-            self._best *= self.SURELY_LESS
+        taken = len(self._sent) - 1
+        if taken + 1 < self.SURELY_LESS * self._best:
+            self.allowed = float(self._rate.count)
+            self._mood_until = now + self._mood_periods * period
+            self._mood_periods *= 2
+            self._best = 0
             self._patience_s = period / 6
+            self.log.append((now,"mood",taken))
+            return
+        self._best = max(self._best, taken)
+        span = now + pause_s - self._sent[0] if self._sent else period
+        measured = taken * period / max(span, 1e-9)
+        limit = max(measured, self._best)
+        if 1 < lasted <= self.FEW: limit = min(limit, self.allowed / self.STEP)
+        self.allowed = max(1.0, self.allowed / 2, min(self.allowed, limit))
+        if span >= 0.8 * period:
+            self._patience_s = min(2 * self._patience_s, 8 * period)
+            if self._patience_s == 8 * period: self._mood_periods = self.MOOD
         else:
-            span = now + pause_s - self._sent[0] if self._sent else period
-            measured = taken * period / max(span, 1e-9)
-            self.allowed = max(1.0, min(self.allowed, max(measured, self._best)))
-            confirmed = span >= 0.8 * period
-            self._patience_s = min(2 * self._patience_s, 8 * period) if confirmed else period / 6
+            self._patience_s = period / 6
         self._grows_at = now + pause_s + self._patience_s
-
-    def grow(self, now: float) -> bool:
-        """Whether the pace has grown, as it does when no 429 came for long enough."""
-        if now < self._grows_at:
-            return False
-        self.allowed = min(float(self._rate.count), self.allowed * self.GROWTH)
-        self._grows_at = now + self._patience_s if self.allowed < self._rate.count else float("inf")
-        return True
+        self.log.append((now,lasted,taken,measured,self._best, self.allowed))
 
     def _forget(self, now: float) -> None:
         while self._sent and self._sent[0] <= now - self._rate.period_s:
@@ -138,6 +144,7 @@ class RateGate:
         self._rate = rate
         self._jitter_s = min(JITTER_S, JITTER_SHARE * rate.period_s)
         self._slack_s = SLACK_SHARE * rate.period_s
+        self._turn_s = rate.period_s + self._jitter_s + self._slack_s
         self._recent = recent
         self._backoff_s = backoff_s
         self._backoff_max_s = backoff_max_s
@@ -151,7 +158,7 @@ class RateGate:
         self._episode_at = float("-inf")
         self._refusals = 0
         self._closed = asyncio.Event()
-        self._paced_at = 0.0
+        self._due_at = 0.0
 
     @property
     def allowed(self) -> float:
@@ -197,26 +204,24 @@ class RateGate:
                     await self._closed.wait()
         raise GateClosed
 
-    def accepted(self, ticket: Ticket) -> None:
-        """The provider took the request of that ticket, whatever became of it."""
-        self._pace.accepted(ticket)
-        if ticket.at >= self._episode_at:
-            self._refusals = 0
-
     def refused(self, ticket: Ticket, retry_after_s: float | None) -> None:
         """The provider answered 429: pause everyone, and go on more slowly.
 
         Requests that had left before the pause began and are refused as well belong to the same episode; they may
-        lengthen it, but cut nothing further.
+        lengthen it, but cut nothing further. Without a word from the provider, pauses double as long as the first
+        requests after each are refused again.
         """
         now = asyncio.get_running_loop().time()
         same_episode = ticket.at <= self._episode_at
+        # Requests may overtake each other on their way by as much as they vary.
+        soon = ticket.at <= self._open_at + self._jitter_s and not retry_after_s
+        again = self._refusals > 0 and (soon or self._pace.stretch_before(ticket) == 1)
         if not same_episode:
-            self._refusals += 1
             self._episode_at = now
+            self._refusals = self._refusals + 1 if again else 1
         pause_s = self._pause_s(retry_after_s)
         if not same_episode:
-            self._pace.refused(now, pause_s)
+            self._pace.refused(ticket, now, pause_s)
         if now + pause_s > self._open_at and (retry_after_s or not same_episode):
             self._open_at = now + pause_s
             self._on_pause(pause_s)
@@ -240,13 +245,19 @@ class RateGate:
             while not self._waiters:
                 self._wanted.clear()
                 await self._wanted.wait()
-            if self._pace.grow(loop.time()) or self._pace.allowed != self._paced_at:
-                limiter = await self._limiter([loop.time() - at for at in list(self._departures)[-1:]])
+            if (early_s := max(self._open_at, self._due_at) - loop.time()) > 0:
+                await asyncio.sleep(early_s)
+                continue
             await limiter.acquire()
-            if (pause_s := self.pause_left_s()) > 0:
-                await asyncio.sleep(pause_s)
-            else:
+            if not self.pause_left_s():
                 self._admit(self._pace.sent(loop.time()))
+                self._due_at = self._next_due_at(loop.time())
+
+    def _next_due_at(self, now: float) -> float:
+        """When a pace that 429s have slowed lets the next one go; a late timer may be caught up with."""
+        if self._pace.allowed >= self._rate.count:
+            return now
+        return max(self._due_at, now - self._slack_s) + self._turn_s / self._pace.allowed
 
     def _admit(self, ticket: Ticket) -> None:
         while self._waiters:
@@ -256,9 +267,11 @@ class RateGate:
                 return
 
     async def _limiter(self, ages: Sequence[float]) -> AsyncLimiter:
-        """A bucket for the pace of the moment that has already seen requests of these ages, oldest first."""
-        self._paced_at = self._pace.allowed
-        leak = self._paced_at / (self._rate.period_s + self._jitter_s + self._slack_s) * (1 - 1e-6)
+        """A bucket for the whole rate that has already seen requests of these ages, oldest first.
+
+        It is never replaced, for a fresh one would forget what the old one had let through.
+        """
+        leak = self._rate.count / self._turn_s * (1 - 1e-6)
         burst = 1 + leak * self._slack_s
         limiter = AsyncLimiter(burst, burst / leak)
         await limiter.acquire(min(level_of(ages, leak), burst))

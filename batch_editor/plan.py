@@ -58,7 +58,11 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do. `duration_s` is p10, p50 and p90; `known` counts jobs by what the ledger has of them."""
+    """What a run would do.
+
+    duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the dearest price of the
+    first request to send. spent_usd: what the budget that the run goes on with has spent.
+    """
 
     jobs: int
     requests: int
@@ -74,6 +78,8 @@ class Plan:
     groups: tuple[Group, ...]
     budget: Fit | None
     deadline: Fit | None
+    first_usd: float | None
+    spent_usd: float
     warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -181,14 +187,37 @@ def make_plan(
     past = History([root, *history])
     with Spool() as spool:
         warnings = take_in(paths, catalog, selection or Selection(), past, spool)
-        spent_usd = 0.0
-        if (root / FILE_NAME).is_file():
-            with readings.reading(root) as db:
-                run = readings.last_run(db)
+        return assess(
+            spool, catalog, settings, past, output=root, retry_failed=retry_failed, rehearsal=False, warnings=warnings
+        )
+
+
+def assess(
+    spool: Spool,
+    catalog: Catalog,
+    settings: Settings,
+    past: History,
+    *,
+    output: Path,
+    retry_failed: bool,
+    rehearsal: bool,
+    warnings: Sequence[str] = (),
+) -> Plan:
+    """The plan of the jobs in a spool, given what the output directory has of them. Blocks.
+
+    A rehearsal's results count for nothing, except for the next rehearsal.
+
+    Raises:
+        LedgerError: the output directory's ledger can't be read.
+    """
+    spent_usd = 0.0
+    if (output / FILE_NAME).is_file():
+        with readings.reading(output) as db:
+            run = readings.last_run(db)
+            if run is not None and (rehearsal or not run.sandbox):
                 spent_usd = readings.spent_usd(db)
-            if run is not None and not run.sandbox:
-                spool.compare(root / FILE_NAME, retry_failed=retry_failed)
-        return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, warnings=tuple(warnings))
+                spool.compare(output / FILE_NAME, retry_failed=retry_failed)
+    return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, warnings=tuple(warnings))
 
 
 def plan_of(
@@ -212,6 +241,7 @@ def plan_of(
     )
     known = dict.fromkeys(("new", "changed", "unchanged", "failed", "unknown"), 0)
     known.update(spool.query("SELECT known, count(*) FROM jobs WHERE selected GROUP BY known"))
+    first = spool.query(f"SELECT high_usd FROM {_TO_SEND} ORDER BY position LIMIT 1")
     work, made_of = _workload(spool, catalog, settings, past, requests)
     courses = simulate_often(work)
     p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
@@ -231,6 +261,8 @@ def plan_of(
         groups=_groups(spool),
         budget=_within_budget(spool, settings, spent_usd, requests),
         deadline=_within_deadline(settings, p50, p90, requests),
+        first_usd=next((usd for (usd,) in first), None),
+        spent_usd=spent_usd,
         warnings=warnings,
     )
 
@@ -331,11 +363,11 @@ def _within_budget(spool: Spool, settings: Settings, spent_usd: float, requests:
 def _within_deadline(settings: Settings, middle: Course, late: Course, requests: int) -> Fit | None:
     if settings.deadline is None:
         return None
-    now = datetime.now().astimezone()
+    now = datetime.now()
     deadline = deadline_at(settings.deadline, now)
     left_s = deadline.timestamp() - now.timestamp()
     fits = late.end_s <= left_s
-    return Fit(f"{deadline:%Y-%m-%d %H:%M %Z}", fits, requests if fits else middle.done_by(left_s))
+    return Fit(f"{deadline:%Y-%m-%d %H:%M}", fits, requests if fits else middle.done_by(left_s))
 
 
 def _fit_json(fit: Fit | None) -> dict[str, Any] | None:

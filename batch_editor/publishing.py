@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from batch_editor.ledger import Ledger, Placement
@@ -86,15 +87,7 @@ def put_all(ledger: Ledger, store: Store, *, now: float) -> int:
     """
     lost = _check_names(ledger, store, now=now)
     while page := ledger.misplaced(PAGE):
-        with ledger.transaction():
-            for placement in page:
-                source = store.find(placement.image_path, placement.sha256)
-                if source is None:
-                    ledger.lost(placement.fingerprint, now=now)
-                    lost += 1
-                else:
-                    image = (placement.sha256, placement.format)
-                    ledger.placed(placement, put(store, placement, source, image))
+        lost += _put_again(ledger, store, page, now=now)
     return lost
 
 
@@ -103,14 +96,30 @@ def _check_names(ledger: Ledger, store: Store, *, now: float) -> int:
     while page := ledger.images_after(position, PAGE):
         missing = [p for _, p in page if p.former_path is None or not store.holds(p.former_path)]
         if missing:
-            with ledger.transaction():
-                for placement in missing:
-                    source = store.find(placement.image_path, placement.sha256)
-                    if source is None:
-                        ledger.lost(placement.fingerprint, now=now)
-                        lost += 1
-                    else:
-                        image = (placement.sha256, placement.format)
-                        ledger.placed(placement, put(store, placement, source, image))
+            lost += _put_again(ledger, store, missing, now=now)
         position = page[-1][0]
     return lost
+
+
+def _put_again(ledger: Ledger, store: Store, placements: Sequence[Placement], *, now: float) -> int:
+    """Put images that the disk has somewhere under their names; return how many it has nowhere."""
+    lost = 0
+    with ledger.transaction():
+        for placement in placements:
+            source = _found(ledger, store, placement)
+            if source is None:
+                ledger.lost(placement.fingerprint, now=now)
+                lost += 1
+            else:
+                image = (placement.sha256, placement.format)
+                ledger.placed(placement, put(store, placement, source, image))
+    return lost
+
+
+def _found(ledger: Ledger, store: Store, placement: Placement) -> Path | None:
+    """The image where it was put last, or under the name of another job that shares it."""
+    if (source := store.find(placement.image_path, placement.sha256)) is not None:
+        return source
+    shared = (each.former_path for each in ledger.jobs_of(placement.fingerprint))
+    found = (store.find(path, placement.sha256) for path in shared)
+    return next((source for source in found if source is not None), None)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from batch_editor.ledger import Counts, readings
-from batch_editor.ledger.readings import Example, Money
+from batch_editor.ledger.readings import Example, LastRun, Money, RunCost
 from batch_editor.output_manifest import FILE_NAME
 from batch_editor.progress import duration
 from batch_editor.redaction import printable
 
-StopKind = Literal["signal", "machine", "refused", "budget", "deadline", "failures"]
+StopKind = Literal["signal", "machine", "refused", "budget", "deadline", "failures", "declined"]
 
 # Where several hold, the first wins.
 _STOP_CODES: dict[StopKind, int] = {
@@ -24,6 +24,7 @@ _STOP_CODES: dict[StopKind, int] = {
     "budget": 4,
     "deadline": 4,
     "failures": 4,
+    "declined": 4,
 }
 
 
@@ -54,6 +55,27 @@ def exit_code_of(db: sqlite3.Connection, stop: Stop | None) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """A run's plan beside what became of it; `why` explains the difference, most telling first."""
+
+    expected_requests: int
+    expected_usd: float
+    expected_s: float
+    images: int
+    actual_usd: float
+    why: tuple[str, ...]
+
+    def as_json(self, elapsed_s: float) -> dict[str, Any]:
+        """The `plan` object of `--json`."""
+        return {
+            "requests": {"expected": self.expected_requests, "actual": self.images},
+            "cost_usd": {"expected": round(self.expected_usd, 6), "actual": round(self.actual_usd, 6)},
+            "duration_s": {"expected": round(self.expected_s, 1), "actual": round(elapsed_s, 1)},
+            "why": list(self.why),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """A run's outcome. Jobs are the manifest's, requests the run's; money is over all runs of the manifest."""
 
@@ -69,6 +91,7 @@ class Summary:
     p95_s: float | None
     elapsed_s: float
     errors: tuple[Example, ...]
+    comparison: Comparison | None = None
     stop: Stop | None = None
     sandbox: bool = False
 
@@ -101,6 +124,7 @@ class Summary:
             "elapsed_s": round(self.elapsed_s, 3),
             "errors": {example.kind: example.count for example in self.errors},
             "manifest": str(self.manifest),
+            "plan": None if self.comparison is None else self.comparison.as_json(self.elapsed_s),
             "stopped_by": None if self.stop is None else self.stop.kind,
             "sandbox": self.sandbox,
         }
@@ -120,9 +144,20 @@ class Summary:
         if self.p50_s is not None and self.p95_s is not None:
             yield f"Latency: half within {self.p50_s:.1f} s, 95 % within {self.p95_s:.1f} s"
         yield f"Time: {duration(self.elapsed_s)}"
+        yield from self._against_plan()
         yield f"Images: {self.output / 'images'}"
         yield f"Manifest: {self.manifest}"
         yield from self._next_step(command)
+
+    def _against_plan(self) -> Iterator[str]:
+        plan = self.comparison
+        if plan is None or not plan.expected_requests:
+            return
+        why = f": {'; '.join(plan.why)}" if plan.why else ""
+        yield (
+            f"Plan: ${plan.expected_usd:,.2f} and {duration(plan.expected_s)} for {plan.expected_requests} images;"
+            f" it was ${plan.actual_usd:,.2f} and {duration(self.elapsed_s)} for {plan.images}{why}"
+        )
 
     def _next_step(self, command: str) -> Iterator[str]:
         jobs = self.jobs
@@ -159,9 +194,42 @@ def summarize(
         p95_s=p95_s,
         elapsed_s=elapsed_s,
         errors=tuple(readings.examples(db)),
+        comparison=_compare(db, run_id, elapsed_s),
         stop=stop,
         sandbox=sandbox,
     )
+
+
+def _compare(db: sqlite3.Connection, run_id: str, elapsed_s: float) -> Comparison | None:
+    run = readings.last_run(db)
+    if run is None or run.run_id != run_id:
+        return None
+    cost = readings.cost_of(db, run_id)
+    actual_usd = cost.charged_usd + cost.possibly_usd
+    return Comparison(
+        expected_requests=run.plan_requests,
+        expected_usd=run.plan_usd,
+        expected_s=run.plan_s,
+        images=cost.images,
+        actual_usd=actual_usd,
+        why=tuple(_why(run, cost, elapsed_s)),
+    )
+
+
+def _why(run: LastRun, cost: RunCost, elapsed_s: float) -> Iterator[str]:
+    """What made a run dearer, cheaper, slower or quicker than planned; only what makes two per cent or more."""
+    if cost.images < run.plan_requests:
+        yield f"{run.plan_requests - cost.images} requests gave no image"
+    if cost.possibly_billed:
+        yield f"up to ${cost.possibly_usd:,.2f} for {cost.possibly_billed} attempts possibly billed without a result"
+    if cost.images and run.plan_requests:
+        each, planned = cost.charged_usd / cost.images, run.plan_usd / run.plan_requests
+        if abs(each - planned) > 0.02 * planned:
+            yield f"an image cost ${each:,.4f} instead of ${planned:,.4f}"
+    if cost.refused:
+        yield f"{cost.refused} requests were refused with 429 and waited"
+    if cost.images >= run.plan_requests and not cost.refused and abs(elapsed_s - run.plan_s) > 0.1 * run.plan_s:
+        yield f"answers came {'slower' if elapsed_s > run.plan_s else 'quicker'} than assumed"
 
 
 def last_summary(output: Path) -> Summary:

@@ -60,9 +60,7 @@ class Watch:
         self._ends: deque[float] = deque(maxlen=LATENCIES)
         self._kinds: dict[str, tuple[int, str]] = {}
         self._halts: tuple[Callable[[], None], ...] = ()
-        self._deadline = (
-            deadline_at(settings.deadline, datetime.now().astimezone()).timestamp() if settings.deadline else None
-        )
+        self._deadline = deadline_at(settings.deadline, datetime.now()).timestamp() if settings.deadline else None
         self.stop: Stop | None = None
 
     def halts(self, *callbacks: Callable[[], None]) -> None:
@@ -81,16 +79,15 @@ class Watch:
             " a second signal drops them"
         )
         code = 130 if number is signal.SIGINT else 143
-        self._halt(Stop("signal", f"by {number.name}; running the same command again goes on", code))
+        self.halt(Stop("signal", f"by {number.name}; running the same command again goes on", code))
 
-    def out_of_budget(self) -> None:
-        """Only requests that are too dear for what is left remain."""
-        left = max(0.0, self._budget.left_usd)
-        self._halt(
+    def out_of_budget(self, requests: int, usd: float) -> None:
+        """Only requests that are too dear for what is left remain: how many, and what they are expected to cost."""
+        self.halt(
             Stop(
                 "budget",
-                f"the budget of ${self._settings.budget.max_cost_usd:,.2f} has ${left:,.2f} left"
-                ", less than the dearest price of any request that remains; raise --max-cost",
+                f"the budget has no room for the dearest price of any request that is left; the {requests} that remain"
+                f" would cost about ${usd:,.2f}. Raise --max-cost, or the limits per day and month",
             )
         )
 
@@ -98,7 +95,7 @@ class Watch:
         """Whether a request that leaves now will probably be back before the deadline."""
         if self._deadline is None or self._clock() + (self._p95_s() or 0.0) <= self._deadline:
             return True
-        self._halt(Stop("deadline", "no further request would be back before the deadline"))
+        self.halt(Stop("deadline", "no further request would be back before the deadline"))
         return False
 
     def started(self, task: Task, attempt_id: int) -> None:
@@ -116,6 +113,7 @@ class Watch:
         self._ends.append(time.monotonic())
         if answer.latency_s is not None:
             self._latencies.append(answer.latency_s)
+        self._check_failures()
         log.info(
             "succeeded",
             extra={
@@ -155,7 +153,7 @@ class Watch:
 
     def stopped(self, failure: Failure) -> None:
         """The provider refused the account or the model: nothing more would succeed."""
-        self._halt(Stop("refused", f"{failure.message}. {_NEXT_STEPS.get(failure.kind, _NEXT_STEP)}"))
+        self.halt(Stop("refused", f"{failure.message}. {_NEXT_STEPS.get(failure.kind, _NEXT_STEP)}"))
 
     async def run(self) -> None:
         """Show progress once a second, and stop the run at its deadline, until cancelled."""
@@ -169,7 +167,8 @@ class Watch:
         self._show()
         self._progress.close()
 
-    def _halt(self, stop: Stop) -> None:
+    def halt(self, stop: Stop) -> None:
+        """Draw nothing more, for this reason."""
         if stop.outranks(self.stop):
             self.stop = stop
             log.warning("stopping", extra={"kind": stop.kind, "reason": stop.message})
@@ -186,7 +185,7 @@ class Watch:
             wrong = self._went_wrong >= int(limit)
         if wrong:
             kind, (count, example) = max(self._kinds.items(), key=lambda item: item[1][0])
-            self._halt(
+            self.halt(
                 Stop(
                     "failures",
                     f"{self._went_wrong} of {self._ended} jobs failed, which max_failures {limit} does not allow;"

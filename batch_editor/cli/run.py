@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 @click.command()
 @shared
 @click.option("--sandbox", is_flag=True, help="Rehearse against a stand-in inside this process: no key, no cost.")
+@click.option(
+    "--canary",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Send N jobs first; go on if they cost what the plan says.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
 @click.option("--dry-run", is_flag=True, help="The same as plan.")
 @click.option(
     "--progress",
@@ -56,6 +64,9 @@ def run(**options: Any) -> int:
         output=options["output"],
         retry_failed=options["retry_failed"],
         sandbox=options["sandbox"],
+        canary=options["canary"] or 0,
+        history=options["history"],
+        ask=_ask if _attended() and not options["yes"] else None,
         progress=progress_for(options["progress"]),
         signals=True,
     )
@@ -82,6 +93,17 @@ async def _run(manifests: tuple[Path, ...], settings: Settings, batch: BatchOpti
     async with Sandbox(options) as sandbox:
         api = settings.api.model_copy(update={"base_url": sandbox.base_url, "upload_url": sandbox.upload_url})
         return await run_batch(manifests, settings.model_copy(update={"api": api}), SecretStr("sandbox"), batch)
+
+
+def _attended() -> bool:
+    """Whether somebody is there to answer a question."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _ask(lines: Sequence[str]) -> bool:
+    for line in lines:
+        click.echo(line, err=True)
+    return click.confirm("Go on?", err=True)
 
 
 def _print(summary: Summary, *, as_json: bool) -> None:

@@ -174,12 +174,13 @@ class HttpClient:
             if isinstance(found, Linked):
                 return await self._download(urljoin(str(response.url), found.url), sink)
             await sink.write(found)
-        elif start[:1] == b"<" or "text/" in response.headers.get("content-type", ""):
-            said = printable((await sink.read())[:2000].decode(errors="replace"), limit=300)
-            return unusable(f"HTTP 200 with a page instead of an image: {said}", passing=True)
         try:
             return await sink.seal()
         except ValueError as error:
+            # Only now: an image that is labelled as text is an image, and paid for.
+            if start[:1] == b"<" or (start and "text/" in response.headers.get("content-type", "")):
+                said = printable((await sink.read())[:2000].decode(errors="replace"), limit=300)
+                return unusable(f"HTTP 200 with a page instead of an image: {said}", passing=True)
             # A body that was cut while the connection closed cleanly, or came empty, may come whole next time.
             return unusable(f"HTTP 200 with {error}", passing=sink.size_bytes == 0 or "cut short" in str(error))
 

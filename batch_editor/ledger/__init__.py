@@ -1,11 +1,12 @@
 """The ledger: the only memory between runs, a SQLite file that is durable before money is spent."""
 
-from batch_editor.ledger.ledger import Counts, Interrupted, Ledger, PendingRequest, Placement, RunStart
+from batch_editor.ledger.ledger import Counts, Expected, Interrupted, Ledger, PendingRequest, Placement, RunStart
 from batch_editor.ledger.spool import Spool
 from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
     "Counts",
+    "Expected",
     "Interrupted",
     "Ledger",
     "LedgerWriter",

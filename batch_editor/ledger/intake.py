@@ -30,6 +30,14 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool) -> None:
         " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd"
         " WHERE state <> 'succeeded'"
     )
+    # A done request belongs to the job that it was done for, as long as that job is there and still asks for it.
+    db.execute(
+        "UPDATE main.requests SET job_id = wanted.job_id"
+        " FROM (SELECT fingerprint, job_id, min(position) FROM spool.jobs GROUP BY fingerprint) AS wanted"
+        " WHERE wanted.fingerprint = requests.fingerprint AND state = 'succeeded' AND NOT EXISTS"
+        " (SELECT 1 FROM main.jobs j WHERE j.job_id = requests.job_id AND j.active"
+        " AND j.fingerprint = requests.fingerprint)"
+    )
     db.execute("UPDATE main.requests SET position = NULL WHERE position IS NOT NULL")
     db.execute(
         "UPDATE main.requests SET position = wanted.position"

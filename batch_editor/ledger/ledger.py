@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,15 @@ class RunStart:
     run_id: str
     budget_id: str
     spent_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a run's plan expected of it."""
+
+    requests: int
+    cost_usd: float
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +160,7 @@ class Ledger:
         self._db.execute("DELETE FROM requests")
         self._db.execute("DELETE FROM jobs")
 
-    def begin_run(self, run_id: str, *, now: float, sandbox: bool) -> RunStart:
+    def begin_run(self, run_id: str, *, now: float, sandbox: bool, expected: Expected) -> RunStart:
         """Record a run's start. It shares the budget of the run before, unless that one had finished."""
         last = self._db.execute(
             "SELECT budget_id, exit_code FROM runs WHERE sandbox = ? ORDER BY started_at DESC, rowid DESC LIMIT 1",
@@ -159,8 +168,11 @@ class Ledger:
         ).fetchone()
         budget_id = run_id if last is None or last[1] in (0, 1) else last[0]
         self._db.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, NULL, ?, ?)",
-            (run_id, budget_id, sandbox, now, socket.gethostname(), os.getpid()),
+            "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?)",
+            (
+                *(run_id, budget_id, sandbox, now, socket.gethostname(), os.getpid()),
+                *(expected.requests, expected.cost_usd, expected.duration_s),
+            ),
         )
         (spent,) = self._db.execute(
             "SELECT coalesce(sum(charged_usd), 0) FROM attempts JOIN runs USING (run_id) WHERE budget_id = ?",
@@ -195,16 +207,32 @@ class Ledger:
 
     def pending_after(self, position: int, limit: int) -> list[PendingRequest]:
         """The next requests to send, in manifest order."""
-        rows = self._db.execute(
-            "SELECT fingerprint, position, endpoint, params, files, job_id, expected_usd, high_usd, attempts,"
-            " possibly_billed - forgiven FROM requests"
-            " WHERE state = 'pending' AND position > ? ORDER BY position LIMIT ?",
-            (position, limit),
-        )
-        return [
-            PendingRequest(fp, at, endpoint, orjson.loads(params), orjson.loads(files), *rest)
-            for fp, at, endpoint, params, files, *rest in rows
-        ]
+        return self._pending("position > ? ORDER BY position LIMIT ?", position, limit)
+
+    def number_of(self, fingerprint: str) -> int:
+        """The number that the request's next attempt will have."""
+        row = self._db.execute("SELECT attempts + 1 FROM requests WHERE fingerprint = ?", (fingerprint,)).fetchone()
+        return int(row[0])
+
+    def charged_of(self, fingerprint: str, number: int) -> float | None:
+        """What an attempt counts for in budgets; None if there was none of that number."""
+        row = self._db.execute(
+            "SELECT charged_usd FROM attempts WHERE fingerprint = ? AND number = ?", (fingerprint, number)
+        ).fetchone()
+        return None if row is None else float(row[0])
+
+    def pending_among(self, fingerprints: Sequence[str]) -> list[PendingRequest]:
+        """Those of the requests that are to be sent."""
+        wanted = orjson.dumps(list(fingerprints)).decode()
+        return self._pending("fingerprint IN (SELECT value FROM json_each(?))", wanted)
+
+    def pending_cost(self) -> tuple[int, float]:
+        """How many requests are left to send, and what they are expected to cost."""
+        row = self._db.execute(
+            "SELECT count(*), coalesce(sum(expected_usd), 0) FROM requests"
+            " WHERE state = 'pending' AND position IS NOT NULL"
+        ).fetchone()
+        return row[0], row[1]
 
     def cheapest_pending_usd(self) -> float | None:
         """The dearest price of the cheapest request that is left to send."""
@@ -393,6 +421,17 @@ class Ledger:
     def uploaded(self, sha256: str, url: str, *, now: float, sandbox: bool) -> None:
         """Record an upload."""
         self._db.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", (sha256, url, now, sandbox))
+
+    def _pending(self, where: str, *values: Any) -> list[PendingRequest]:
+        rows = self._db.execute(
+            "SELECT fingerprint, position, endpoint, params, files, job_id, expected_usd, high_usd, attempts,"
+            f" possibly_billed - forgiven FROM requests WHERE state = 'pending' AND position IS NOT NULL AND {where}",
+            values,
+        )
+        return [
+            PendingRequest(fp, at, endpoint, orjson.loads(params), orjson.loads(files), *rest)
+            for fp, at, endpoint, params, files, *rest in rows
+        ]
 
     def _placements(self, where: str, *values: Any, also: str = "NULL") -> list[tuple[Any, ...]]:
         return self._db.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 M001_INITIAL = """
--- One row a `batch-editor run`. budget_id joins a run and those that went on with it.
+-- One row a `batch-editor run`. budget_id joins a run and those that went on with it; plan_* is what was expected.
 CREATE TABLE runs (
     run_id     TEXT PRIMARY KEY,
     budget_id  TEXT NOT NULL,
@@ -14,7 +14,10 @@ CREATE TABLE runs (
     ended_at   REAL,
     exit_code  INTEGER,
     host       TEXT NOT NULL,
-    pid        INTEGER NOT NULL
+    pid        INTEGER NOT NULL,
+    plan_requests INTEGER,
+    plan_usd      REAL,
+    plan_s        REAL
 ) STRICT;
 
 -- One row a job that a manifest ever named. active: the last manifest names it; selected: the last run wanted it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,13 +39,16 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The newest run of an output directory."""
+    """The newest run of an output directory; plan_* is what was expected of it. `sandbox` is 1 for a rehearsal."""
 
     run_id: str
     started_at: float
     ended_at: float | None
     exit_code: int | None
-    sandbox: bool
+    sandbox: int
+    plan_requests: int
+    plan_usd: float
+    plan_s: float
 
 
 @contextmanager
@@ -116,6 +119,28 @@ def attempts_of(db: sqlite3.Connection, run_id: str) -> tuple[int, int, int]:
     return row[0], row[1], row[2]
 
 
+@dataclass(frozen=True, slots=True)
+class RunCost:
+    """What a run's attempts did: images, their charges, what was possibly billed in vain, and refusals by 429."""
+
+    images: int
+    charged_usd: float
+    possibly_usd: float
+    possibly_billed: int
+    refused: int
+
+
+def cost_of(db: sqlite3.Connection, run_id: str) -> RunCost:
+    """What a run has cost."""
+    row = db.execute(
+        "SELECT coalesce(sum(state = 'succeeded'), 0), coalesce(sum(iif(state = 'succeeded', charged_usd, 0)), 0),"
+        " coalesce(sum(iif(possibly_billed, charged_usd, 0)), 0), coalesce(sum(possibly_billed), 0),"
+        " coalesce(sum(http_status = 429), 0) FROM attempts WHERE run_id = ?",
+        (run_id,),
+    ).fetchone()
+    return RunCost(*row)
+
+
 def latencies(db: sqlite3.Connection) -> tuple[float | None, float | None]:
     """p50 and p95 in seconds of the attempts that gave the manifest's images."""
     where = (
@@ -137,9 +162,10 @@ def latencies(db: sqlite3.Connection) -> tuple[float | None, float | None]:
 def last_run(db: sqlite3.Connection) -> LastRun | None:
     """The newest run, None before the first."""
     row = db.execute(
-        "SELECT run_id, started_at, ended_at, exit_code, sandbox FROM runs ORDER BY started_at DESC, rowid DESC LIMIT 1"
+        "SELECT run_id, started_at, ended_at, exit_code, sandbox, plan_requests, plan_usd, plan_s FROM runs"
+        " ORDER BY started_at DESC, rowid DESC LIMIT 1"
     ).fetchone()
-    return None if row is None else LastRun(row[0], row[1], row[2], row[3], bool(row[4]))
+    return None if row is None else LastRun(*row)
 
 
 def charges(db: sqlite3.Connection, endpoint: Endpoint) -> Iterator[tuple[Kind, Charged]]:
@@ -170,6 +196,31 @@ def speeds(db: sqlite3.Connection, endpoint: str, *, limit: int) -> tuple[list[f
     successes = [latency for state, latency, _ in rows if state == "succeeded"]
     failures = [latency for state, latency, kind in rows if state != "succeeded" and kind in passing]
     return successes, failures, len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What some requests were expected to cost, and what became of them."""
+
+    succeeded: int
+    expected_usd: float
+    charged_usd: float
+    p50_s: float | None
+
+
+def compared(db: sqlite3.Connection, fingerprints: Sequence[str]) -> Compared:
+    """What became of some requests, the succeeded ones' charges beside their list price."""
+    rows = db.execute(
+        "SELECT expected_usd, coalesce(cost_usd, expected_usd), latency_s FROM requests WHERE state = 'succeeded'"
+        " AND fingerprint IN (SELECT value FROM json_each(?)) ORDER BY latency_s",
+        (orjson.dumps(list(fingerprints)).decode(),),
+    ).fetchall()
+    return Compared(
+        succeeded=len(rows),
+        expected_usd=sum(expected for expected, _, _ in rows),
+        charged_usd=sum(charged for _, charged, _ in rows),
+        p50_s=rows[len(rows) // 2][2] if rows else None,
+    )
 
 
 def spent_usd(db: sqlite3.Connection) -> float:

@@ -51,6 +51,9 @@ def inspect_image(path: Path) -> tuple[ImageFormat, int, int]:
     format = sniff(head)
     if format is None:
         raise BadImage(f"not an image: it begins with {head[:8]!r}" if head else "an empty body")
+    # First: a cut body is worth another attempt, a broken one is not, and Pillow calls both broken.
+    if not _is_whole(path, format):
+        raise BadImage(f"a {format} that was cut short")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -70,8 +73,6 @@ def inspect_image(path: Path) -> tuple[ImageFormat, int, int]:
         Image.DecompressionBombError,
     ) as error:
         raise BadImage(f"a broken {format}: {error}") from error
-    if not _is_whole(path, format):
-        raise BadImage(f"a {format} that was cut short")
     return format, width, height
 
 

@@ -161,9 +161,12 @@ class Store:
             (self.root / LANDING / f"{attempt_id}{ending}").unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove bodies that were never whole, left by a run that died."""
-        for part in (self.root / LANDING).glob("*.part"):
-            part.unlink(missing_ok=True)
+        """Remove what is left in the landing folder once every attempt is settled.
+
+        Whole images as well: attempt numbers come again after a rehearsal, and its images must not pass for paid ones.
+        """
+        for left in (self.root / LANDING).iterdir():
+            left.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Wait for the threads."""
@@ -175,6 +178,8 @@ class Store:
         kept = self._history(path, _sha256(path))
         kept.parent.mkdir(parents=True, exist_ok=True)
         path.replace(kept)
+        # An image that came out of the history is a link of what is kept there; renaming one onto the other leaves both.
+        path.unlink(missing_ok=True)
         fsync_directory(kept.parent)
         return kept
 

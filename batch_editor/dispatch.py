@@ -1,0 +1,218 @@
+"""Sends what is pending: opens client, gate and budget, runs the pools, and hears signals."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from batch_editor.attempts import Attempts, Task
+from batch_editor.budget import Budget
+from batch_editor.client import HttpClient
+from batch_editor.config import Settings
+from batch_editor.endpoints import Endpoint
+from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, readings
+from batch_editor.limits import RateGate
+from batch_editor.pool import Pool
+from batch_editor.progress import Progress
+from batch_editor.retry import Policy
+from batch_editor.spending import Spending
+from batch_editor.storage import Store
+from batch_editor.summary import Stop
+from batch_editor.watch import Watch
+
+# Requests are fetched from the ledger this many at a time; one may hold a few MB of inline links.
+PAGE = 64
+# A canary that costs this much more than planned stops a run that nobody watches.
+CANARY_EXCESS = 1.5
+
+Ask = Callable[[Sequence[str]], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """What sending needs. `canary` are the fingerprints to send first; `ask` is who decides after them."""
+
+    settings: Settings
+    endpoints: Mapping[str, Endpoint]
+    store: Store
+    ledger: Ledger
+    spending: Spending | None
+    start: RunStart
+    sandbox: bool
+    progress: Progress
+    signals: bool
+    canary: Sequence[str]
+    ask: Ask | None
+
+    async def send(self, key: SecretStr, writer: LedgerWriter) -> Stop | None:
+        """Make every pending request's attempts; return why it stopped, None if all is done.
+
+        Raises:
+            MachineError: the disk or a ledger is in the way.
+        """
+        settings = self.settings
+        gate = await self._gate(writer)
+        budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
+        watch = Watch(settings, gate=gate, budget=budget, progress=self.progress, counts=await writer.do(self._counts))
+        async with HttpClient(settings.api, key, retried=settings.retry.statuses) as client:
+            attempts = Attempts(
+                run_id=self.start.run_id,
+                sandbox=self.sandbox,
+                inline=settings.inputs.local_files == "inline",
+                endpoints=self.endpoints,
+                client=client,
+                gate=gate,
+                budget=budget,
+                spending=self.spending,
+                ledger=self.ledger,
+                writer=writer,
+                store=self.store,
+                policy=policy_of(settings),
+                watcher=watch,
+                rng=random.Random(),
+            )
+            try:
+                with self._signals(watch):
+                    await alongside(self._pools(attempts, watch, budget, gate, writer), gate.run(), watch.run())
+            finally:
+                watch.close()
+        if attempts.too_dear:
+            await self._out_of_budget(watch, writer)
+        return watch.stop
+
+    async def _pools(
+        self, attempts: Attempts, watch: Watch, budget: Budget, gate: RateGate, writer: LedgerWriter
+    ) -> None:
+        concurrency = self.settings.concurrency
+
+        async def drain(source: AsyncIterator[Task]) -> None:
+            pool = Pool(source, attempts.work, concurrency=concurrency)
+            watch.halts(pool.stop, gate.close, budget.close)
+            if watch.stop is None:
+                await pool.run()
+
+        if self.canary:
+            await drain(self._canaries(writer))
+            if watch.stop is None:
+                await self._judge(watch, writer)
+        await drain(self._pending(writer, budget, watch))
+
+    async def _canaries(self, writer: LedgerWriter) -> AsyncIterator[Task]:
+        for request in await writer.do(self.ledger.pending_among, self.canary):
+            yield Task.of(request)
+
+    async def _judge(self, watch: Watch, writer: LedgerWriter) -> None:
+        """Compare the canary with the plan: ask whether to go on, or decide if there is nobody to ask."""
+        sent = await writer.do(lambda: readings.compared(self.ledger.connection, self.canary))
+        share = sent.charged_usd / sent.expected_usd if sent.expected_usd else 1.0
+        cost = f"${sent.charged_usd:,.4f}; the plan expected ${sent.expected_usd:,.4f} ({share:.0%})"
+        lines = (
+            f"Canary: {sent.succeeded} of {len(self.canary)} jobs succeeded for {cost}",
+            f"Latency: half within {sent.p50_s or 0:.1f} s",
+        )
+        if self.ask is not None:
+            if not await asyncio.to_thread(self.ask, lines):
+                watch.halt(Stop("declined", "as you said after the canary"))
+            return
+        for line in lines:
+            self.progress.say(line)
+        if share > CANARY_EXCESS:
+            watch.halt(
+                Stop("budget", f"the canary cost {share:.1f} × the plan; look at it, then run again without --canary")
+            )
+
+    async def _pending(self, writer: LedgerWriter, budget: Budget, watch: Watch) -> AsyncIterator[Task]:
+        """What is to be sent, in manifest order, as long as the budget could pay for any of it."""
+        cheapest = await writer.do(self.ledger.cheapest_pending_usd)
+        position = -1
+        while page := await writer.do(self.ledger.pending_after, position, PAGE):
+            for request in page:
+                if cheapest is not None and budget.exhausted(cheapest):
+                    await self._out_of_budget(watch, writer)
+                    return
+                yield Task.of(request)
+            position = page[-1].position
+
+    async def _out_of_budget(self, watch: Watch, writer: LedgerWriter) -> None:
+        requests, usd = await writer.do(self.ledger.pending_cost)
+        watch.out_of_budget(requests, usd)
+
+    async def _gate(self, writer: LedgerWriter) -> RateGate:
+        """A gate that knows what runs before this one sent within the last period."""
+        rate, retry = self.settings.rate, self.settings.retry
+        now = time.time()
+        recent = [max(0.0, now - at) for at in await writer.do(self.ledger.sent_since, now - rate.period_s)]
+        return RateGate(
+            rate,
+            recent=recent[-rate.count :],
+            backoff_s=retry.backoff_s,
+            backoff_max_s=retry.backoff_max_s,
+            retry_after_max_s=retry.retry_after_max_s,
+        )
+
+    def _counts(self) -> Counts:
+        return readings.counts(self.ledger.connection, selected=True)
+
+    @contextmanager
+    def _signals(self, watch: Watch) -> Iterator[None]:
+        """While the block runs, the first signal stops the run gently and the second drops what is in flight."""
+        if not self.signals:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        main = asyncio.current_task()
+        assert main is not None
+        dropped = False
+
+        def on_signal(number: signal.Signals) -> None:
+            nonlocal dropped
+            if watch.interrupted:
+                dropped = True
+                main.cancel()
+            else:
+                watch.interrupt(number)
+
+        caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in caught:
+            loop.add_signal_handler(number, on_signal, number)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not dropped:
+                raise
+            main.uncancel()
+        finally:
+            for number in caught:
+                loop.remove_signal_handler(number)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The retry policy of the settings."""
+    retry = settings.retry
+    return Policy(
+        max_attempts=retry.max_attempts,
+        max_possibly_billed=retry.max_possibly_billed,
+        backoff_s=retry.backoff_s,
+        backoff_max_s=retry.backoff_max_s,
+    )
+
+
+async def alongside(main: Awaitable[None], *companions: Coroutine[None, None, None]) -> None:
+    """Await `main` while the companions run; they end with it. A lone error comes as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(companion) for companion in companions]
+            try:
+                await main
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__

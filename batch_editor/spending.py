@@ -1,0 +1,126 @@
+"""A ledger of spending that runs share: what a day and a month may cost, over processes and output directories."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from batch_editor.budget import TOLERANCE_USD
+from batch_editor.errors import LedgerError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS spending (
+    owner   TEXT NOT NULL,
+    attempt TEXT NOT NULL,
+    at      REAL NOT NULL,
+    usd     REAL NOT NULL,
+    open    INTEGER NOT NULL,
+    PRIMARY KEY (owner, attempt)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS spending_by_time ON spending (at, usd);
+"""
+
+# Another process holds the file for one commit at a time, a few milliseconds; this long means it hangs.
+PATIENCE_S = 30.0
+
+
+class Spending:
+    """A shared file of spending; one row an attempt, at its dearest price until it is settled. Blocks.
+
+    Days and months are those of UTC: a limit must not change its meaning twice a year. `owner` names the output
+    directory; its lock is held by whoever writes its rows. What `limits` would pass is refused within the very
+    transaction that reserves, so processes at work at the same time never pass it together.
+
+    Raises:
+        LedgerError: the file can't be used.
+    """
+
+    def __init__(self, path: Path, owner: str, *, per_day_usd: float | None, per_month_usd: float | None) -> None:
+        self._path = path
+        self._owner = owner
+        self._limits = [("day", per_day_usd), ("month", per_month_usd)]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Opened by the run, used on the ledger's thread: never both at once.
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise self._unusable(error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def left_usd(self, now: float) -> float:
+        """What may still be reserved today and this month."""
+        with self._errors():
+            return self._left(now)
+
+    def reserve(self, attempt: str, usd: float, now: float) -> bool:
+        """Set the price of an attempt aside, durably; False if a limit would be passed."""
+        with self._errors(), self._transaction():
+            if usd > self._left(now) + TOLERANCE_USD:
+                return False
+            self._db.execute("INSERT OR REPLACE INTO spending VALUES (?, ?, ?, ?, 1)", (self._owner, attempt, now, usd))
+            return True
+
+    def settle(self, attempt: str, usd: float) -> None:
+        """Turn a reservation into what was charged; nothing is left of one that cost nothing."""
+        with self._errors(), self._transaction():
+            if usd:
+                self._db.execute(
+                    "UPDATE spending SET usd = ?, open = 0 WHERE owner = ? AND attempt = ?",
+                    (usd, self._owner, attempt),
+                )
+            else:
+                self._db.execute("DELETE FROM spending WHERE owner = ? AND attempt = ?", (self._owner, attempt))
+
+    def open_attempts(self) -> list[str]:
+        """Reservations that a run of this output directory left behind when it died."""
+        with self._errors():
+            rows = self._db.execute("SELECT attempt FROM spending WHERE owner = ? AND open", (self._owner,))
+            return [attempt for (attempt,) in rows]
+
+    def _left(self, now: float) -> float:
+        left = float("inf")
+        for period, limit in self._limits:
+            if limit is not None:
+                begin, end = _period(period, now)
+                (spent,) = self._db.execute(
+                    "SELECT coalesce(sum(usd), 0) FROM spending WHERE at >= ? AND at < ?", (begin, end)
+                ).fetchone()
+                left = min(left, limit - spent)
+        return left
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: BaseException) -> LedgerError:
+        return LedgerError(f"{self._path}: budget.ledger can't be used ({error})")
+
+
+def _period(period: str, now: float) -> tuple[float, float]:
+    """First instant of the UTC day or month of `now`, and of the next one."""
+    today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if period == "day":
+        return today.timestamp(), (today + timedelta(days=1)).timestamp()
+    first = today.replace(day=1)
+    return first.timestamp(), (first + timedelta(days=32)).replace(day=1).timestamp()

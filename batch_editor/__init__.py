@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from batch_editor.intake import Selection
-    from batch_editor.plan import Plan, make_plan
+    from batch_editor.plan import Plan
+    from batch_editor.planning import make_plan
     from batch_editor.summary import Summary, last_summary
 
 __all__ = [
@@ -54,7 +55,8 @@ _HOMES = {
     "config": ("Settings", "api_key", "load_settings"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "intake": ("Selection",),
-    "plan": ("Plan", "make_plan"),
+    "plan": ("Plan",),
+    "planning": ("make_plan",),
     "summary": ("Summary", "last_summary"),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,18 +13,17 @@ from typing import Any, Protocol
 from batch_editor.budget import TOLERANCE_USD, Budget
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
+from batch_editor.errors import MachineError
 from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest, Placement
 from batch_editor.limits import GateClosed, RateGate, Ticket
 from batch_editor.pool import Later
 from batch_editor.publishing import put
-from batch_editor.records import LOCAL, Answer, Failure, ParamValue, SavedImage
+from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.retry import Again, Policy, Tally, decide
 from batch_editor.spending import Spending
+from batch_editor.steady_prices import SteadyPrices
 from batch_editor.storage import Store
-
-# Uploads are small beside edits and not what the rate limit counts; a few at a time fill any line.
-UPLOADS_AT_ONCE = 4
-
+from batch_editor.uploads import Uploads
 
 # When the day's or the month's budget has no room, this long passes before it is looked at again.
 ROOM_AGAIN_S = 1.0
@@ -70,6 +68,9 @@ class Watcher(Protocol):
     def stopped(self, failure: Failure) -> None:
         """A failure that ends the run."""
 
+    def broken(self, error: MachineError) -> None:
+        """The disk or a ledger is in the way of an attempt, and so of the run."""
+
 
 class Attempts:
     """Makes attempts; `work` is what the pool's workers do.
@@ -82,10 +83,9 @@ class Attempts:
         self,
         *,
         run_id: str,
-        sandbox: bool,
-        inline: bool,
         endpoints: Mapping[str, Endpoint],
         client: Client,
+        uploads: Uploads,
         gate: RateGate,
         budget: Budget,
         spending: Spending | None,
@@ -93,13 +93,12 @@ class Attempts:
         writer: LedgerWriter,
         store: Store,
         policy: Policy,
+        prices: SteadyPrices,
         watcher: Watcher,
         rng: random.Random,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._run_id = run_id
-        self._sandbox = sandbox
-        self._inline = inline
         self._endpoints = endpoints
         self._client = client
         self._gate = gate
@@ -112,19 +111,31 @@ class Attempts:
         self._watcher = watcher
         self._rng = rng
         self._clock = clock
-        self._uploads: dict[str, asyncio.Future[str]] = {}
-        self._uploading = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._uploads = uploads
+        self.prices = prices
         self.too_dear = 0
 
     async def work(self, task: Task) -> Later[Task] | None:
-        """Make one attempt; return the task if it is to be made again."""
+        """Make one attempt; return the task if it is to be made again.
+
+        An attempt that the machine gets in the way of stays open in the ledger, with its image where it has landed,
+        for `recover` to settle. Raised from here, it would cancel the others in flight, which are paid for as well.
+        """
+        try:
+            return await self._attempt(task)
+        except MachineError as error:
+            self._watcher.broken(error)
+            return None
+
+    async def _attempt(self, task: Task) -> Later[Task] | None:
         request = task.request
         endpoint = self._endpoints[request.endpoint]
         try:
-            body = await self._body(request, endpoint)
+            body = await self._uploads.body(request, endpoint)
         except UploadRefused as refused:
             return await self._not_sent(task, refused.failure)
-        if not await self._budget.reserve(request.high_usd):
+        reserved_usd = await self._budget.reserve(request.high_usd, steady_usd=self.prices.steady_usd(request))
+        if reserved_usd is None:
             self.too_dear += 1
             return None
         charged_usd = 0.0
@@ -134,7 +145,7 @@ class Attempts:
             ticket = await self._gate.ticket()
             if not self._watcher.may_start():
                 return None
-            intent = await self._writer.do(self._intend, request)
+            intent = await self._writer.do(self._intend, request, reserved_usd)
             if intent is None:
                 return self._no_room(task)
             try:
@@ -142,7 +153,7 @@ class Attempts:
             except GateClosed:
                 await self._writer.do(self._withdraw, intent)
                 raise
-            charged_usd = request.high_usd
+            charged_usd = reserved_usd
             self._watcher.started(task, intent.attempt_id)
             landing = self._store.landing(intent.attempt_id)
             try:
@@ -150,6 +161,7 @@ class Attempts:
             finally:
                 await landing.discard()
             charged_usd = _charged(answer, request)
+            self.prices.learn(request, answer)
             if isinstance(answer.outcome, SavedImage):
                 await self._publish(task, intent, answer, answer.outcome, charged_usd)
                 return None
@@ -157,7 +169,7 @@ class Attempts:
         except GateClosed:
             return None
         finally:
-            self._budget.settle(request.high_usd, charged_usd)
+            self._budget.settle(reserved_usd, charged_usd)
 
     async def _shared_room(self, request: PendingRequest) -> bool:
         """Whether the day and the month have room; asked before the gate, for a permit is worth a second."""
@@ -175,12 +187,12 @@ class Attempts:
     # The shared ledger goes first where money is set aside and where it is settled: a crash in between leaves a
     # reservation without an attempt, which the next run takes back, and never an attempt without a reservation.
 
-    def _intend(self, request: PendingRequest) -> Intent | None:
+    def _intend(self, request: PendingRequest, reserved_usd: float) -> Intent | None:
         now = self._clock()
         token = f"{request.fingerprint}:{self._ledger.number_of(request.fingerprint)}"
-        if self._spending is not None and not self._spending.reserve(token, request.high_usd, now):
+        if self._spending is not None and not self._spending.reserve(token, reserved_usd, now):
             return None
-        attempt_id = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=request.high_usd)
+        attempt_id = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=reserved_usd)
         return Intent(attempt_id, token)
 
     def _withdraw(self, intent: Intent) -> None:
@@ -257,48 +269,6 @@ class Attempts:
         self._watcher.failed(task, failure, answer, "pending" if again else verdict.status, delay_s)
         return Later(Task(task.request, tally), delay_s) if again else None
 
-    async def _body(self, request: PendingRequest, endpoint: Endpoint) -> dict[str, ParamValue]:
-        """The parameters as they are sent: local files by their links."""
-        body = dict(request.params)
-        for name, value in body.items():
-            if isinstance(value, str) and value.startswith(LOCAL):
-                body[name] = await self._link(value, request, endpoint)
-            elif isinstance(value, list):
-                body[name] = [
-                    await self._link(item, request, endpoint) if item.startswith(LOCAL) else item for item in value
-                ]
-        return body
-
-    async def _link(self, value: str, request: PendingRequest, endpoint: Endpoint) -> str:
-        sha256 = value.removeprefix(LOCAL)
-        path, format = request.files[sha256]
-        if self._inline:
-            return str(await self._on_disk(lambda: _data_link(path, format)))
-        if sha256 not in self._uploads:
-            self._uploads[sha256] = asyncio.get_running_loop().create_future()
-            try:
-                link = await self._upload(sha256, path, format, endpoint)
-            except BaseException as error:
-                # The next request that needs the file tries again; those who wait now share this outcome.
-                waiting = self._uploads.pop(sha256)
-                if isinstance(error, UploadRefused):
-                    waiting.set_exception(error)
-                    waiting.exception()
-                else:
-                    waiting.cancel()
-                raise
-            self._uploads[sha256].set_result(link)
-        return await asyncio.shield(self._uploads[sha256])
-
-    async def _upload(self, sha256: str, path: str, format: str, endpoint: Endpoint) -> str:
-        async with self._uploading:
-            known = await self._writer.do(lambda: self._ledger.upload_of(sha256, sandbox=self._sandbox))
-            if known is not None:
-                return known
-            link = await self._client.upload(endpoint, await self._on_disk(lambda: _data_link(path, format)))
-            await self._writer.do(lambda: self._ledger.uploaded(sha256, link, now=self._clock(), sandbox=self._sandbox))
-            return link
-
     def _on_disk(self, work: Callable[[], Any]) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._store.executor, work)
 
@@ -311,13 +281,3 @@ def _charged(answer: Answer, request: PendingRequest) -> float:
     if answer.cost_usd is not None:
         return answer.cost_usd
     return request.expected_usd if isinstance(outcome, SavedImage) else request.high_usd
-
-
-def _data_link(path: str, format: str) -> str:
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UploadRefused(
-            Failure("input_unreachable", f"{path}: can't be read any more ({error.strerror})")
-        ) from error
-    return f"data:image/{format};base64,{base64.b64encode(data).decode()}"

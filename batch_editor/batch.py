@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from pydantic import SecretStr
 
@@ -17,17 +17,24 @@ from batch_editor.config import Settings
 from batch_editor.dispatch import Ask, Dispatch
 from batch_editor.errors import Declined, MachineError, UsageError
 from batch_editor.history import History
+from batch_editor.input_check import look_at_inputs
 from batch_editor.intake import Catalog, Selection, take_in
 from batch_editor.ledger import Expected, Ledger, LedgerWriter, RunStart, Spool
 from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.output_manifest import write_manifest
-from batch_editor.plan import Plan, assess
+from batch_editor.plan import Plan
+from batch_editor.planning import assess
 from batch_editor.progress import Progress, Quiet
 from batch_editor.publishing import put_all, recover
+from batch_editor.records import Failure
+from batch_editor.redaction import guard
 from batch_editor.spending import Spending
 from batch_editor.storage import Store
 from batch_editor.summary import Stop, Summary, exit_code_of, summarize
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,7 @@ class BatchOptions:
     output: the output directory; default `<outputs.directory>/<stem of the first manifest>`.
     retry_failed: also send what was refused for good, or whose fate is unknown.
     sandbox: a rehearsal: nothing is paid, and its results make room for real ones.
+    check_inputs: look at every input link first; requests with a faulty one fail unsent.
     canary: send that many jobs first, and go on only if they cost what the plan says.
     ask: who is asked before much money is spent, with some lines to decide by; None: nobody is there.
     signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
@@ -48,6 +56,7 @@ class BatchOptions:
     retry_failed: bool = False
     sandbox: bool = False
     canary: int = 0
+    check_inputs: bool = False
     ask: Ask | None = None
     progress: Progress = field(default_factory=Quiet)
     signals: bool = False
@@ -70,6 +79,8 @@ async def run_batch(
         MachineError: the output directory or its ledger can't be used.
     """
     options = options or BatchOptions()
+    if not options.sandbox:
+        guard(key.get_secret_value())
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or settings.outputs.directory / paths[0].stem
@@ -87,9 +98,12 @@ async def run_batch(
         spending = _spending(settings, output, sandbox=options.sandbox)
         if spending is not None:
             stack.callback(spending.close)
-        await asyncio.to_thread(_settle_the_past, ledger, store, spending, options)
-        await _confirm(plan, settings, options)
-        start = await asyncio.to_thread(_begin, ledger, store, spool, catalog, plan, options)
+        with ledger.translated():
+            await _to_the_end(_settle_the_past, ledger, store, spending, options)
+            await _confirm(plan, settings, options)
+            start = await _to_the_end(_begin, ledger, store, spool, catalog, plan, options)
+        if options.check_inputs:
+            await _check_inputs(ledger, spool, catalog, settings, plan, options)
         dispatch = Dispatch(
             settings=settings,
             endpoints=catalog.endpoints,
@@ -199,6 +213,22 @@ def _begin(ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: P
     return start
 
 
+async def _check_inputs(
+    ledger: Ledger, spool: Spool, catalog: Catalog, settings: Settings, plan: Plan, options: BatchOptions
+) -> None:
+    check = await look_at_inputs(spool, catalog.endpoints, settings, plan)
+    for line in check.lines():
+        options.progress.say(line)
+
+    def settle() -> None:
+        with ledger.transaction():
+            for faulty in check.faulty:
+                failure = Failure("input_unreachable", faulty.fault, passing=True)
+                ledger.settle_unsent(faulty.fingerprint, failure, now=time.time())
+
+    await asyncio.to_thread(settle)
+
+
 async def _carry_out(dispatch: Dispatch, key: SecretStr, began_at: float) -> Summary:
     """Send what is pending, and end the run whatever happens."""
     stop: Stop | None = None
@@ -208,28 +238,40 @@ async def _carry_out(dispatch: Dispatch, key: SecretStr, began_at: float) -> Sum
     except MachineError as error:
         stop = Stop("machine", str(error))
     finally:
-        await asyncio.to_thread(writer.close)
-        summary = await asyncio.to_thread(_end, dispatch, stop, began_at)
+        await _to_the_end(writer.close)
+        summary = await _to_the_end(_end, dispatch, stop, began_at)
     return summary
 
 
 def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
     """Write what is known where people look for it. Blocks."""
     ledger, store, run_id = dispatch.ledger, dispatch.store, dispatch.start.run_id
-    try:
-        recover(ledger, store, now=time.time())
+    store.close()  # what a dropped attempt set off may still be landing
+    with ledger.translated():
+        try:
+            recover(ledger, store, now=time.time())
+        except MachineError as error:  # an image that can't be placed stays where it landed, for the next run
+            stop = stop or Stop("machine", str(error))
         code = exit_code_of(ledger.connection, stop)
         with ledger.transaction():
             ledger.end_run(run_id, now=time.time(), exit_code=code)
         write_manifest(ledger.connection, store.root / MANIFEST_NAME)
-    except sqlite3.Error as error:
-        raise ledger.error(error) from error
-    return summarize(
-        ledger.connection,
-        run_id,
-        output=store.root,
-        stop=stop,
-        exit_code=code,
-        elapsed_s=time.monotonic() - began_at,
-        sandbox=dispatch.sandbox,
-    )
+        return summarize(
+            ledger.connection,
+            run_id,
+            output=store.root,
+            stop=stop,
+            exit_code=code,
+            elapsed_s=time.monotonic() - began_at,
+            sandbox=dispatch.sandbox,
+        )
+
+
+async def _to_the_end(work: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+    """`asyncio.to_thread`, but a cancellation waits: what the thread works with must not be closed under it."""
+    thread = asyncio.ensure_future(asyncio.to_thread(work, *values, **named))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        await asyncio.wait([thread])
+        raise

@@ -47,16 +47,26 @@ class Budget:
         """Whether more than one reservation is held: another one may yet make room."""
         return self._holders > 1
 
-    async def reserve(self, usd: float) -> bool:
-        """Whether `usd` could be set aside; waits while a settlement may yet make room for it."""
+    async def reserve(self, usd: float, *, steady_usd: float | None = None) -> float | None:
+        """What was set aside for a request of that dearest price; None if there is no room for it.
+
+        Waits while a settlement may yet make room. `steady_usd` is what every request of its kind was charged so
+        far: when nothing else is in flight and only so much is left, the request takes all of it. So a budget is
+        used up, one request at a time at its end, and not left with the difference between dearest and real price.
+        """
         while usd > self.left_usd + TOLERANCE_USD:
-            if not self._holders or self._closed:
-                return False
+            if self._closed:
+                return None
+            if not self._holders:
+                if steady_usd is None or steady_usd > self.left_usd + TOLERANCE_USD:
+                    return None
+                usd = self.left_usd
+                break
             self._settled.clear()
             await self._settled.wait()
         self._reserved += usd
         self._holders += 1
-        return True
+        return usd
 
     def settle(self, reserved_usd: float, charged_usd: float) -> None:
         """Turn a reservation into what was charged."""

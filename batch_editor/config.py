@@ -100,6 +100,7 @@ class InputSettings(_Part):
     """What becomes of local files that a manifest names."""
 
     local_files: Literal["upload", "inline"] = "upload"
+    allow_private_links: bool = False
 
 
 class RetrySettings(_Part):

@@ -17,14 +17,17 @@ from batch_editor.budget import Budget
 from batch_editor.client import HttpClient
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
+from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, readings
 from batch_editor.limits import RateGate
 from batch_editor.pool import Pool
 from batch_editor.progress import Progress
 from batch_editor.retry import Policy
 from batch_editor.spending import Spending
+from batch_editor.steady_prices import PriceKind, SteadyPrices
 from batch_editor.storage import Store
 from batch_editor.summary import Stop
+from batch_editor.uploads import Uploads
 from batch_editor.watch import Watch
 
 # Requests are fetched from the ledger this many at a time; one may hold a few MB of inline links.
@@ -64,10 +67,16 @@ class Dispatch:
         async with HttpClient(settings.api, key, retried=settings.retry.statuses) as client:
             attempts = Attempts(
                 run_id=self.start.run_id,
-                sandbox=self.sandbox,
-                inline=settings.inputs.local_files == "inline",
                 endpoints=self.endpoints,
                 client=client,
+                uploads=Uploads(
+                    inline=settings.inputs.local_files == "inline",
+                    sandbox=self.sandbox,
+                    client=client,
+                    ledger=self.ledger,
+                    writer=writer,
+                    store=self.store,
+                ),
                 gate=gate,
                 budget=budget,
                 spending=self.spending,
@@ -75,6 +84,7 @@ class Dispatch:
                 writer=writer,
                 store=self.store,
                 policy=policy_of(settings),
+                prices=SteadyPrices(await writer.do(self._charged), self.endpoints),
                 watcher=watch,
                 rng=random.Random(),
             )
@@ -93,7 +103,7 @@ class Dispatch:
         concurrency = self.settings.concurrency
 
         async def drain(source: AsyncIterator[Task]) -> None:
-            pool = Pool(source, attempts.work, concurrency=concurrency)
+            pool = Pool(_while_sound(source, watch), attempts.work, concurrency=concurrency)
             watch.halts(pool.stop, gate.close, budget.close)
             if watch.stop is None:
                 await pool.run()
@@ -102,7 +112,7 @@ class Dispatch:
             await drain(self._canaries(writer))
             if watch.stop is None:
                 await self._judge(watch, writer)
-        await drain(self._pending(writer, budget, watch))
+        await drain(self._pending(writer, budget, attempts.prices, watch))
 
     async def _canaries(self, writer: LedgerWriter) -> AsyncIterator[Task]:
         for request in await writer.do(self.ledger.pending_among, self.canary):
@@ -128,13 +138,15 @@ class Dispatch:
                 Stop("budget", f"the canary cost {share:.1f} × the plan; look at it, then run again without --canary")
             )
 
-    async def _pending(self, writer: LedgerWriter, budget: Budget, watch: Watch) -> AsyncIterator[Task]:
+    async def _pending(
+        self, writer: LedgerWriter, budget: Budget, prices: SteadyPrices, watch: Watch
+    ) -> AsyncIterator[Task]:
         """What is to be sent, in manifest order, as long as the budget could pay for any of it."""
         cheapest = await writer.do(self.ledger.cheapest_pending_usd)
         position = -1
         while page := await writer.do(self.ledger.pending_after, position, PAGE):
             for request in page:
-                if cheapest is not None and budget.exhausted(cheapest):
+                if cheapest is not None and budget.exhausted(min(cheapest, prices.lowest_usd())):
                     await self._out_of_budget(watch, writer)
                     return
                 yield Task.of(request)
@@ -157,6 +169,13 @@ class Dispatch:
             retry_after_max_s=retry.retry_after_max_s,
         )
 
+    def _charged(self) -> dict[PriceKind, tuple[int, float, float]]:
+        return {
+            (name, listed, inputs): (count, low, high)
+            for name, endpoint in self.endpoints.items()
+            for listed, inputs, count, low, high in readings.charges_by_list(self.ledger.connection, endpoint)
+        }
+
     def _counts(self) -> Counts:
         return readings.counts(self.ledger.connection, selected=True)
 
@@ -173,11 +192,11 @@ class Dispatch:
 
         def on_signal(number: signal.Signals) -> None:
             nonlocal dropped
-            if watch.interrupted:
+            if not watch.interrupted:
+                watch.interrupt(number)
+            elif not dropped:  # once: a third signal must not hit what the second one set off
                 dropped = True
                 main.cancel()
-            else:
-                watch.interrupt(number)
 
         caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         for number in caught:
@@ -191,6 +210,15 @@ class Dispatch:
         finally:
             for number in caught:
                 loop.remove_signal_handler(number)
+
+
+async def _while_sound(source: AsyncIterator[Task], watch: Watch) -> AsyncIterator[Task]:
+    """What the source gives, until the machine is in its way: raised, that would cancel what is in flight."""
+    try:
+        async for task in source:
+            yield task
+    except MachineError as error:
+        watch.broken(error)
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -14,6 +14,7 @@ from batch_editor.attempts import Task
 from batch_editor.budget import Budget
 from batch_editor.config import Settings
 from batch_editor.deadline import deadline_at
+from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts
 from batch_editor.limits import RateGate
 from batch_editor.progress import Progress, Snapshot
@@ -154,6 +155,10 @@ class Watch:
     def stopped(self, failure: Failure) -> None:
         """The provider refused the account or the model: nothing more would succeed."""
         self.halt(Stop("refused", f"{failure.message}. {_NEXT_STEPS.get(failure.kind, _NEXT_STEP)}"))
+
+    def broken(self, error: MachineError) -> None:
+        """The machine is in the way: let what is in flight finish, as far as it can."""
+        self.halt(Stop("machine", str(error)))
 
     async def run(self) -> None:
         """Show progress once a second, and stop the run at its deadline, until cancelled."""

@@ -26,7 +26,7 @@ def show_plan(options: dict[str, Any]) -> int:
     settings = settings_from(options)
     selection = selection_from(options)
 
-    from batch_editor.plan import make_plan
+    from batch_editor.planning import make_plan
 
     made = make_plan(
         options["manifests"],
@@ -35,6 +35,7 @@ def show_plan(options: dict[str, Any]) -> int:
         output=options["output"],
         history=options["history"],
         retry_failed=options["retry_failed"],
+        check_inputs=options["check_inputs"],
     )
     for warning in made.warnings:
         click.echo(f"warning: {warning}", err=True)

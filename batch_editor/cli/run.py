@@ -65,6 +65,7 @@ def run(**options: Any) -> int:
         retry_failed=options["retry_failed"],
         sandbox=options["sandbox"],
         canary=options["canary"] or 0,
+        check_inputs=options["check_inputs"],
         history=options["history"],
         ask=_ask if _attended() and not options["yes"] else None,
         progress=progress_for(options["progress"]),
@@ -80,11 +81,9 @@ async def _run(manifests: tuple[Path, ...], settings: Settings, batch: BatchOpti
 
     from batch_editor.batch import run_batch
     from batch_editor.config import api_key
-    from batch_editor.redaction import guard
 
     if not batch.sandbox:
         key = api_key(settings.api)
-        guard(key.get_secret_value())
         return await run_batch(manifests, settings, key, batch)
 
     from batch_editor.sandbox import Sandbox, SandboxOptions

@@ -2,5 +2,6 @@
 
 from batch_editor.client.http import HttpClient
 from batch_editor.client.interface import Client, Sink, UploadRefused
+from batch_editor.client.links import LinkReport, look_at
 
-__all__ = ["Client", "HttpClient", "Sink", "UploadRefused"]
+__all__ = ["Client", "HttpClient", "LinkReport", "Sink", "UploadRefused", "look_at"]

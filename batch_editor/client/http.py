@@ -7,9 +7,6 @@ whatever host they name; answers that are links are fetched by a session that ne
 from __future__ import annotations
 
 import asyncio
-import errno
-import ipaddress
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +18,7 @@ import aiohttp
 import orjson
 from pydantic import SecretStr
 
+from batch_editor.client.guard import is_local_url, socket_factory
 from batch_editor.client.interface import Sink, UploadRefused
 from batch_editor.client.wire import Linked, billing_of, failure_of, image_in_json, unusable
 from batch_editor.config import ApiSettings
@@ -68,7 +66,10 @@ class HttpClient:
             read_bufsize=READ_BYTES,
         )
         self._results = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, socket_factory=self._guarded_socket),
+            # With a base URL on this machine (a stand-in, a test), results may come from there too.
+            connector=aiohttp.TCPConnector(
+                limit=0, socket_factory=socket_factory(allow_private=is_local_url(self._api.base_url))
+            ),
             timeout=timeout,
             headers={"Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -222,35 +223,12 @@ class HttpClient:
                 return None if failure is None else failure.message
         return f"paid, but its link redirects more than {MAX_HOPS} times"
 
-    def _guarded_socket(self, address: Any) -> socket.socket:
-        """A socket for a result link; refuses addresses of this machine and its networks.
-
-        At the socket, where the name has been resolved: a check before would be a check of another answer. With a
-        base URL that is itself such an address (a stand-in, a test), results may come from there too.
-        """
-        family, kind, protocol, _, where = address
-        host = ipaddress.ip_address(where[0].partition("%")[0])
-        mapped = getattr(host, "ipv4_mapped", None) or getattr(host, "sixtofour", None) or host
-        if not (mapped.is_global and not mapped.is_multicast) and not _is_local(self._api.base_url):
-            raise OSError(errno.EACCES, f"{where[0]} is not a public address")
-        return socket.socket(family, kind, protocol)
-
 
 @dataclass(slots=True)
 class _Departure:
     """Whether a request's headers went out."""
 
     left: bool = False
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False
 
 
 async def _stream(response: aiohttp.ClientResponse, sink: Sink) -> Failure | None:

@@ -112,10 +112,11 @@ class Ledger:
         try:
             # The writer's thread uses it while the loop runs, the opener before and after: never both.
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+            # First, for it turns away what a newer version wrote, and that must stay as it is.
+            migrate(self._db)
             self._db.execute("PRAGMA journal_mode = WAL")
             # FULL: an intent must survive a power cut, or a charge could have no trace. 0.6 ms a commit.
             self._db.execute("PRAGMA synchronous = FULL")
-            migrate(self._db)
         except (sqlite3.Error, ValueError) as error:
             raise self.error(error) from error
 
@@ -131,6 +132,18 @@ class Ledger:
     def error(self, cause: BaseException) -> LedgerError:
         """What to tell the user of an error of SQLite."""
         return LedgerError(f"{self._path}: the ledger can't be used ({cause})")
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Within the block, SQLite's errors are this package's.
+
+        Raises:
+            LedgerError: the ledger can't be read or written.
+        """
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self.error(error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

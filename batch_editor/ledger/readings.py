@@ -182,6 +182,16 @@ def charges(db: sqlite3.Connection, endpoint: Endpoint) -> Iterator[tuple[Kind, 
         yield Kind(endpoint.name, tuple(values), number), Charged(count, total, listed, low, high)
 
 
+def charges_by_list(db: sqlite3.Connection, endpoint: Endpoint) -> list[tuple[float, int, int, float, float]]:
+    """List price, number of input images, count, lowest and highest charge of an endpoint's requests."""
+    inputs = f"coalesce(json_array_length(params, '$.{endpoint.images}'), 0)" if endpoint.images else "0"
+    return db.execute(
+        f"SELECT round(expected_usd, 9), {inputs}, count(*), min(cost_usd), max(cost_usd) FROM requests"
+        " WHERE endpoint = ? AND state = 'succeeded' AND cost_usd IS NOT NULL GROUP BY 1, 2",
+        (endpoint.name,),
+    ).fetchall()
+
+
 def speeds(db: sqlite3.Connection, endpoint: str, *, limit: int) -> tuple[list[float], list[float], int]:
     """Latencies in seconds of an endpoint's newest successes and passing failures, and how many attempts there were.
 

@@ -72,7 +72,11 @@ class Store:
         Raises:
             LockedError: another process holds it; the message says which.
         """
-        with (self.root / ".lock").open("a+", encoding="utf-8") as file:
+        try:
+            lock = (self.root / ".lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"{self.root}: can't be locked ({error.strerror})") from error
+        with lock as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -178,7 +182,7 @@ class Store:
         kept = self._history(path, _sha256(path))
         kept.parent.mkdir(parents=True, exist_ok=True)
         path.replace(kept)
-        # An image that came out of the history is a link of what is kept there; renaming one onto the other leaves both.
+        # An image that came out of the history is a link of the one there, and renaming it onto that leaves both.
         path.unlink(missing_ok=True)
         fsync_directory(kept.parent)
         return kept

@@ -1,0 +1,230 @@
+"""The dry run: what a manifest will cost and how long it will take, before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from batch_editor.config import Settings
+from batch_editor.deadline import deadline_at
+from batch_editor.history import History
+from batch_editor.intake import Catalog, Selection, take_in
+from batch_editor.ledger import Spool, readings
+from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.limits import spacing_s
+from batch_editor.plan import Fit, Group, Plan
+from batch_editor.pricing import Price
+from batch_editor.progress import duration
+from batch_editor.retry import Policy
+from batch_editor.simulation import Course, Workload, at_share, simulate_often, spread_latencies
+
+# Where fewer attempts than this have been seen, this share of passing failures is assumed.
+SEEN_ENOUGH = 20
+ASSUMED_FAILURES = 0.01
+
+_TO_SEND = "(SELECT *, min(position) FROM jobs WHERE selected AND NOT done GROUP BY fingerprint)"
+
+
+def make_plan(
+    manifests: Sequence[Path | str],
+    settings: Settings,
+    *,
+    selection: Selection | None = None,
+    output: Path | None = None,
+    history: Sequence[Path] = (),
+    retry_failed: bool = False,
+    check_inputs: bool = False,
+) -> Plan:
+    """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
+
+    `history` are output directories whose real charges and latencies count, besides that of `output`. Only with
+    `check_inputs` is the network used, to look at every distinct input link; then no event loop may be running.
+
+    Raises:
+        UsageError: the settings or a manifest are wrong.
+        LedgerError: a ledger can't be read.
+    """
+    paths = [Path(manifest) for manifest in manifests]
+    root = output or settings.outputs.directory / paths[0].stem
+    catalog = Catalog(settings)
+    past = History([root, *history])
+    with Spool() as spool:
+        warnings = take_in(paths, catalog, selection or Selection(), past, spool)
+        plan = assess(
+            spool, catalog, settings, past, output=root, retry_failed=retry_failed, rehearsal=False, warnings=warnings
+        )
+        if not check_inputs:
+            return plan
+        from batch_editor.input_check import look_at_inputs  # here: aiohttp, which other plans do without
+
+        return replace(plan, inputs=asyncio.run(look_at_inputs(spool, catalog.endpoints, settings, plan)))
+
+
+def assess(
+    spool: Spool,
+    catalog: Catalog,
+    settings: Settings,
+    past: History,
+    *,
+    output: Path,
+    retry_failed: bool,
+    rehearsal: bool,
+    warnings: Sequence[str] = (),
+) -> Plan:
+    """The plan of the jobs in a spool, given what the output directory has of them. Blocks.
+
+    A rehearsal's results count for nothing, except for the next rehearsal.
+
+    Raises:
+        LedgerError: the output directory's ledger can't be read.
+    """
+    spent_usd = 0.0
+    if (output / FILE_NAME).is_file():
+        with readings.reading(output) as db:
+            run = readings.last_run(db)
+            if run is not None and (rehearsal or not run.sandbox):
+                spent_usd = readings.spent_usd(db)
+                spool.compare(output / FILE_NAME, retry_failed=retry_failed)
+    return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, warnings=tuple(warnings))
+
+
+def plan_of(
+    spool: Spool,
+    catalog: Catalog,
+    settings: Settings,
+    past: History,
+    *,
+    spent_usd: float = 0.0,
+    warnings: tuple[str, ...] = (),
+) -> Plan:
+    """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before."""
+    ((jobs, reused),) = spool.query("SELECT count(*), count(*) - count(DISTINCT fingerprint) FROM jobs WHERE selected")
+    ((done,),) = spool.query("SELECT count(DISTINCT fingerprint) FROM jobs WHERE selected AND done")
+    ((uploads,),) = spool.query(
+        "SELECT count(DISTINCT file.key) FROM jobs, json_each(files) file WHERE selected AND NOT done"
+    )
+    ((requests, low, expected, high),) = spool.query(
+        "SELECT count(*), coalesce(sum(low_usd), 0), coalesce(sum(expected_usd), 0), coalesce(sum(high_usd), 0)"
+        f" FROM {_TO_SEND}"
+    )
+    known = dict.fromkeys(("new", "changed", "unchanged", "failed", "unknown"), 0)
+    known.update(spool.query("SELECT known, count(*) FROM jobs WHERE selected GROUP BY known"))
+    first = spool.query(f"SELECT high_usd FROM {_TO_SEND} ORDER BY position LIMIT 1")
+    work, made_of = _workload(spool, catalog, settings, past, requests)
+    courses = simulate_often(work)
+    p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
+    limited_by, advice = _limit(work, settings, p50)
+    return Plan(
+        jobs=jobs,
+        requests=requests,
+        reused=reused,
+        done=done,
+        uploads=uploads,
+        known=known,
+        cost=Price(low, expected, high),
+        duration_s=(p10.end_s, p50.end_s, p90.end_s),
+        made_of=made_of,
+        limited_by=limited_by,
+        advice=advice,
+        groups=_groups(spool),
+        budget=_within_budget(spool, settings, spent_usd, requests),
+        deadline=_within_deadline(settings, p50, p90, requests),
+        first_usd=next((usd for (usd,) in first), None),
+        spent_usd=spent_usd,
+        warnings=warnings,
+    )
+
+
+def _groups(spool: Spool) -> tuple[Group, ...]:
+    return tuple(
+        Group(*row)
+        for row in spool.query(
+            "SELECT endpoint, params ->> 'quality', params ->> 'size', inputs, count(*), avg(expected_usd), source,"
+            f" max(charges) FROM {_TO_SEND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(expected_usd) DESC"
+        )
+    )
+
+
+def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History, requests: int) -> tuple[Workload, str]:
+    """What the simulation starts from, and that in words."""
+    latencies: list[float] = []
+    failures: list[float] = []
+    attempts, measured, means = 0, 0, []
+    for name, count in spool.query(f"SELECT endpoint, count(*) FROM {_TO_SEND} GROUP BY 1"):
+        seen = past.latencies_s.get(name, [])
+        typical = catalog.endpoints[name].latency_s
+        drawn = seen or spread_latencies(typical)
+        # Each endpoint weighs as much as it has requests.
+        latencies += [drawn[n * len(drawn) // 1000] for n in range(max(1, round(1000 * count / requests)))]
+        failures += past.failures_s.get(name, [])
+        attempts += past.attempts.get(name, 0)
+        measured += len(seen)
+        means.append(f"{name}'s published average of {typical:g} s" if not seen else f"{len(seen)} measured latencies")
+    enough = attempts >= SEEN_ENOUGH
+    share = min(0.9, len(failures) / attempts) if enough else ASSUMED_FAILURES
+    policy = settings.retry
+    work = Workload(
+        requests=requests,
+        concurrency=settings.concurrency,
+        spacing_s=spacing_s(settings.rate),
+        latencies_s=sorted(latencies) or [catalog.default.latency_s],
+        failure_share=share,
+        failures_s=failures or sorted(latencies) or [catalog.default.latency_s],
+        policy=Policy(policy.max_attempts, policy.max_possibly_billed, policy.backoff_s, policy.backoff_max_s),
+    )
+    seen_share = f"as {attempts} attempts showed" if enough else "assumed"
+    return work, f"simulated from {', '.join(means)}; {share:.1%} of attempts made again, {seen_share}"
+
+
+def _limit(work: Workload, settings: Settings, course: Course) -> tuple[str, str]:
+    """What holds the run back, in a word and in a sentence with the next step."""
+    if not work.requests:
+        return "nothing", "nothing to send"
+    latency_s = sum(work.latencies_s) / len(work.latencies_s)
+    in_flight = math.ceil(latency_s / work.spacing_s)
+    rate = settings.rate
+    if work.requests <= work.concurrency and (work.requests - 1) * work.spacing_s < latency_s:
+        return "latency", (
+            f"the provider's {latency_s:.0f} s an image is the limit; all {work.requests} requests are in flight"
+            " together"
+        )
+    if in_flight <= settings.concurrency:
+        return "rate limit", (
+            f"rate limit {rate} is the limit; {in_flight} requests would be in flight, concurrency"
+            f" {settings.concurrency} is enough"
+        )
+    wanted = min(in_flight, work.requests)
+    quicker = at_share(simulate_often(replace(work, concurrency=wanted), repeats=5), 0.5)
+    per_min = 60 * work.concurrency / latency_s
+    return "concurrency", (
+        f"concurrency {settings.concurrency} gives {per_min:.1f}/min; {wanted} would use your {rate} and finish in"
+        f" {duration(quicker.end_s)} instead of {duration(course.end_s)}"
+    )
+
+
+def _within_budget(spool: Spool, settings: Settings, spent_usd: float, requests: int) -> Fit | None:
+    limit = settings.budget.max_cost_usd
+    if limit is None:
+        return None
+    # A request is sent while what is expected of those before it leaves room for its dearest price.
+    ((within,),) = spool.query(
+        "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position) - expected_usd + high_usd AS needed"
+        f" FROM {_TO_SEND}) WHERE needed <= ?",
+        limit - spent_usd + 1e-9,
+    )
+    already = f" (${spent_usd:,.2f} of it spent)" if spent_usd else ""
+    return Fit(f"${limit:,.2f}{already}", within == requests, within)
+
+
+def _within_deadline(settings: Settings, middle: Course, late: Course, requests: int) -> Fit | None:
+    if settings.deadline is None:
+        return None
+    now = datetime.now()
+    deadline = deadline_at(settings.deadline, now)
+    left_s = deadline.timestamp() - now.timestamp()
+    fits = late.end_s <= left_s
+    return Fit(f"{deadline:%Y-%m-%d %H:%M}", fits, requests if fits else middle.done_by(left_s))

@@ -1,0 +1,46 @@
+"""What requests of a kind were charged every time: lets a budget be used up to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batch_editor.budget import TOLERANCE_USD
+from batch_editor.endpoints import Endpoint
+from batch_editor.ledger import PendingRequest
+from batch_editor.records import Answer, SavedImage
+
+PriceKind = tuple[str, float, int]
+
+
+class SteadyPrices:
+    """Kinds of requests that were charged the same amount every time; requests of a kind have one list price.
+
+    `known` maps endpoint, list price and number of input images to count, lowest and highest charge.
+    """
+
+    # Three equal charges in a row are a price; fewer may be chance where the model chooses the size.
+    ENOUGH = 3
+
+    def __init__(self, known: Mapping[PriceKind, tuple[int, float, float]], endpoints: Mapping[str, Endpoint]) -> None:
+        self._known = dict(known)
+        self._endpoints = endpoints
+
+    def steady_usd(self, request: PendingRequest) -> float | None:
+        """What a request of that kind has always cost; None if that isn't known."""
+        count, low, high = self._known.get(self._kind(request), (0, 0.0, 1.0))
+        return high if count >= self.ENOUGH and high - low < TOLERANCE_USD else None
+
+    def lowest_usd(self) -> float:
+        """The lowest of all charges; infinity before the first."""
+        return min((low for _, low, _ in self._known.values()), default=float("inf"))
+
+    def learn(self, request: PendingRequest, answer: Answer) -> None:
+        """Take a charge in, if the provider named one."""
+        if answer.cost_usd is not None and isinstance(answer.outcome, SavedImage):
+            kind, cost = self._kind(request), answer.cost_usd
+            count, low, high = self._known.get(kind, (0, cost, cost))
+            self._known[kind] = (count + 1, min(low, cost), max(high, cost))
+
+    def _kind(self, request: PendingRequest) -> PriceKind:
+        images = request.params.get(self._endpoints[request.endpoint].images or "")
+        return request.endpoint, round(request.expected_usd, 9), len(images) if isinstance(images, list) else 0

@@ -65,8 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             click.echo(f"error: {_redacted(line)}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        # `… | head` has what it wanted. Python would complain again when it flushes at exit.
+    except (BrokenPipeError, SystemExit):
+        # `… | head` has what it wanted; click makes a SystemExit(1) of it, and nothing else here raises one. Python
+        # would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

@@ -81,9 +81,16 @@ async def _run(manifests: tuple[Path, ...], settings: Settings, batch: BatchOpti
 
     from batch_editor.batch import run_batch
     from batch_editor.config import api_key
+    from batch_editor.errors import ConfigError
+    from batch_editor.planning import make_plan
 
     if not batch.sandbox:
-        key = api_key(settings.api)
+        try:
+            key = api_key(settings.api)
+        except ConfigError:
+            # What is wrong with the manifest is the better news to begin with.
+            make_plan(manifests, settings, selection=batch.selection, output=batch.output)
+            raise
         return await run_batch(manifests, settings, key, batch)
 
     from batch_editor.sandbox import Sandbox, SandboxOptions

@@ -1,0 +1,29 @@
+"""Settings, and the key."""
+
+from batch_editor.config.key import api_key
+from batch_editor.config.loading import load_settings
+from batch_editor.config.settings import (
+    ENV_PREFIX,
+    ApiSettings,
+    BudgetSettings,
+    InputSettings,
+    OutputSettings,
+    PricingSettings,
+    RetrySettings,
+    Settings,
+    setting_names,
+)
+
+__all__ = [
+    "ENV_PREFIX",
+    "ApiSettings",
+    "BudgetSettings",
+    "InputSettings",
+    "OutputSettings",
+    "PricingSettings",
+    "RetrySettings",
+    "Settings",
+    "api_key",
+    "load_settings",
+    "setting_names",
+]

@@ -1,0 +1,170 @@
+"""Where settings come from, and what to say of those that are wrong.
+
+Flags win over the environment (`BATCH_EDITOR_RETRY__MAX_ATTEMPTS`), the environment over the config file, the file
+over the defaults.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
+
+from batch_editor.config.settings import ENV_PREFIX, Settings, setting_names
+from batch_editor.errors import ConfigError, did_you_mean
+from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
+
+DEFAULT_FILE = Path("config.yaml")
+
+
+def load_settings(
+    file: Path | None = None,
+    *,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Settings from flags, the environment, and `file` (default: `config.yaml` if there is one).
+
+    `flags` are nested by setting: `{"retry": {"max_attempts": 3}}`.
+
+    Raises:
+        ConfigError: every fault in one message, each with where it was found.
+    """
+    if file is None and DEFAULT_FILE.is_file():
+        file = DEFAULT_FILE
+    values = _read(file) if file else Block()
+    given = _without_none(flags or {})
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                init_settings,
+                env_settings,
+                InitSettingsSource(settings_cls, init_kwargs=_without_none(values)),
+            )
+
+    faults = [*_unknown_env()]
+    try:
+        settings = Loaded(**given)
+    except ValidationError as error:
+        faults += [_fault(fault["loc"], _wanted(fault), file, values, given) for fault in error.errors()]
+    except ValueError as error:  # an environment variable that should hold JSON and doesn't
+        faults.append(f"environment: {error}")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return settings
+
+
+def _read(file: Path) -> Block:
+    try:
+        value = read_yaml(file)
+    except YamlFault as fault:
+        raise ConfigError(f"{file}:{fault.line}: {fault}") from fault
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be read ({error.strerror})") from error
+    if value is None:
+        return Block()
+    if not isinstance(value, Block):
+        raise ConfigError(f"{file}: not a config; expected settings such as `concurrency: 64`")
+    return value
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are given: null stands for the default."""
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _fault(loc: tuple[int | str, ...], message: str, file: Path | None, values: Block, flags: Mapping[str, Any]) -> str:
+    """One fault, with the place that the value came from."""
+    name = ".".join(str(part) for part in loc if not str(part).startswith(("function-", "constrained-")))
+    path = name.split(".")
+    given = _found(flags, path)
+    if given is not None:
+        where = "command line"
+    elif f"{ENV_PREFIX}{'__'.join(path).upper()}" in os.environ:
+        where, given = f"environment: {ENV_PREFIX}{'__'.join(path).upper()}", None
+        return f"{where}: {message}"
+    else:
+        given = _found(values, path)
+        line = _line(values, path)
+        where = f"{file}:{line}" if line else str(file or "config")
+    if message == "Extra inputs are not permitted":
+        return f"{where}: {name} is no setting{did_you_mean(path[-1], _names_beside(path))}"
+    shown = f" is {str(given)[:60]!r};" if isinstance(given, (str, int, float)) else ":"
+    return f"{where}: {name}{shown} {message[:1].lower()}{message[1:]}"
+
+
+# pydantic's messages in the words of the others: what was wanted.
+_WANTED = {
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_parsing": "expected a number",
+    "bool_parsing": "expected true or false",
+    "finite_number": "expected a finite number",
+    "greater_than": "expected more than {gt:g}",
+    "greater_than_equal": "expected at least {ge:g}",
+    "less_than_equal": "expected at most {le:g}",
+    "literal_error": "expected {expected}",
+}
+
+
+def _wanted(fault: ErrorDetails) -> str:
+    wanted = _WANTED.get(fault["type"])
+    return wanted.format(**fault.get("ctx", {})) if wanted else fault["msg"].removeprefix("Value error, ")
+
+
+def _found(values: Mapping[str, Any], path: list[str]) -> Any:
+    value: Any = values
+    for part in path:
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def _line(values: Block, path: list[str]) -> int | None:
+    value: Value = values
+    line = None
+    for part in path:
+        if not isinstance(value, Block) or part not in value:
+            break
+        value = value[part]
+        if isinstance(value, (Text, Block)):
+            line = value.line
+    return line
+
+
+def _names_beside(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in path[:-1]:
+        field = model.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def _unknown_env() -> Iterator[str]:
+    """Variables with our prefix that name no setting: a typo would otherwise be a setting silently ignored."""
+    leaves = {ENV_PREFIX + name.replace(".", "__").upper() for name in setting_names()}
+    parts = {ENV_PREFIX + name.partition(".")[0].upper() for name in setting_names()}
+    for name in sorted(os.environ):
+        known = name.upper() in leaves | parts or name.upper().startswith(f"{ENV_PREFIX}PRICING__TABLE__")
+        if name.startswith(ENV_PREFIX) and not known:
+            yield f"environment: {name} is no setting{did_you_mean(name, sorted(n.lower() for n in leaves))}"

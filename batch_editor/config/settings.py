@@ -1,0 +1,180 @@
+"""Every setting: its type, its default and its unit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    SettingsConfigDict,
+)
+
+from batch_editor.deadline import deadline_at
+from batch_editor.endpoints import PriceTable
+from batch_editor.records import Rate
+
+T = TypeVar("T")
+
+ENV_PREFIX = "BATCH_EDITOR_"
+DEFAULT_BASE_URL = "https://api.segmind.com/v1"
+DEFAULT_UPLOAD_URL = "https://workflows-api.segmind.com/upload-asset"
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected an http(s) URL")
+    if parts.username or parts.password:
+        raise ValueError("expected a URL without a user name; the key goes into the environment")
+    return text.rstrip("/")
+
+
+def _rate(text: str) -> str:
+    return str(_checked(Rate.parse, text))
+
+
+def _deadline(text: str) -> str:
+    _checked(lambda written: deadline_at(written, datetime.now()), text)
+    return text
+
+
+def _checked(parse: Callable[[str], T], text: str) -> T:
+    """What `parse` makes of the text; its error without the beginning, which says the value over again."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(str(error).partition("; ")[2] or str(error)) from error
+
+
+def _max_failures(text: str) -> str:
+    share = re.fullmatch(r"(\d+(?:\.\d+)?)%", text, re.ASCII)
+    if share and 0 < float(share[1]) <= 100:
+        return text
+    if re.fullmatch(r"[1-9]\d*", text, re.ASCII):
+        return text
+    raise ValueError("expected a count above zero, or a share such as 20%")
+
+
+Url = Annotated[str, AfterValidator(_url)]
+Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+
+class ApiSettings(_Part):
+    """Where the provider is and how long to wait for it."""
+
+    base_url: Url = DEFAULT_BASE_URL
+    key_env: str = "SEGMIND_API_KEY"
+    key_file: Path | None = None
+    timeout_s: Seconds = 300.0
+    connect_timeout_s: Seconds = 10.0
+    upload_url: Url | None = None
+
+    @property
+    def uploads_to(self) -> str:
+        """Where local files are uploaded: as set, else beside the API.
+
+        A base URL of one's own without an upload URL means another host is meant; the key must not go to the
+        provider's.
+        """
+        if self.upload_url:
+            return self.upload_url
+        if self.base_url == DEFAULT_BASE_URL:
+            return DEFAULT_UPLOAD_URL
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}/upload-asset"
+
+
+class InputSettings(_Part):
+    """What becomes of local files that a manifest names."""
+
+    local_files: Literal["upload", "inline"] = "upload"
+    allow_private_links: bool = False
+
+
+class RetrySettings(_Part):
+    """What is tried again, how often and how patiently."""
+
+    max_attempts: int = Field(default=5, ge=1)
+    statuses: frozenset[Annotated[int, Field(ge=400, le=599)]] = frozenset({408, 429, 502, 503, 504})
+    max_possibly_billed: int = Field(default=2, ge=1)
+    backoff_s: Seconds = 1.0
+    backoff_max_s: Seconds = 60.0
+    retry_after_max_s: Seconds = 600.0
+
+
+class BudgetSettings(_Part):
+    """What may be spent. The limits per day and month need `ledger`, the file that runs share."""
+
+    max_cost_usd: Usd | None = None
+    per_day_usd: Usd | None = None
+    per_month_usd: Usd | None = None
+    ledger: Path | None = None
+    confirm_above_usd: float = Field(default=10.0, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _limits_have_a_ledger(self) -> BudgetSettings:
+        if (self.per_day_usd is not None or self.per_month_usd is not None) and self.ledger is None:
+            raise ValueError("per_day_usd and per_month_usd need budget.ledger, a file that the runs share")
+        return self
+
+
+class OutputSettings(_Part):
+    """Where results go."""
+
+    directory: Path = Path("outputs")
+
+
+class PricingSettings(_Part):
+    """The price list, where the endpoint's own doesn't fit the account."""
+
+    factor: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    table: PriceTable | None = None
+
+
+class Settings(BaseSettings):
+    """Every setting. `load_settings` reads them; the constructor reads the environment as well."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        coerce_numbers_to_str=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+    )
+
+    api: ApiSettings = ApiSettings()
+    inputs: InputSettings = InputSettings()
+    endpoint: str = "gpt-image-1.5-edit"
+    concurrency: int = Field(default=64, ge=1, le=20_000)
+    rate_limit: Annotated[str, AfterValidator(_rate)] = "60/min"
+    retry: RetrySettings = RetrySettings()
+    budget: BudgetSettings = BudgetSettings()
+    deadline: Annotated[str, AfterValidator(_deadline)] | None = None
+    max_failures: Annotated[str, AfterValidator(_max_failures)] | None = None
+    outputs: OutputSettings = OutputSettings()
+    pricing: PricingSettings = PricingSettings()
+
+    @property
+    def rate(self) -> Rate:
+        """The rate limit as a record."""
+        return Rate.parse(self.rate_limit)
+
+
+def setting_names(model: type[BaseModel] = Settings) -> Iterator[str]:
+    """Every setting by its dotted name, in order."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from (f"{name}.{inner}" for inner in setting_names(field.annotation))
+        else:
+            yield name

@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 from pydantic import SecretStr
 
 from batch_editor.config import Settings
+from batch_editor.descriptors import provide_descriptors
 from batch_editor.dispatch import Ask, Dispatch
 from batch_editor.errors import Declined, MachineError, UsageError
 from batch_editor.history import History
@@ -85,6 +86,7 @@ async def run_batch(
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
+    provide_descriptors(settings.concurrency)
     with Spool() as spool, ExitStack() as stack:
         plan = await asyncio.to_thread(_plan, paths, settings, catalog, options, output, spool)
         for warning in plan.warnings:

@@ -36,6 +36,7 @@ _SHARED = [
     click.option(
         "--deadline", metavar="WHEN", help="06:00, 2026-11-23T06:00 or 2h: nothing is started that ends later."
     ),
+    click.option("--max-failures", metavar="N|SHARE", help="Stop after so many failed jobs: 50, or 20%."),
     click.option("--limit", metavar="N", type=click.IntRange(min=1), help="The first N jobs only."),
     click.option("--only", metavar="GLOB", multiple=True, help="Jobs whose id matches only; repeatable."),
     click.option("--retry-failed", is_flag=True, help="Also send what was refused for good, or whose fate is unknown."),
@@ -77,6 +78,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
             "concurrency": options["concurrency"],
             "rate_limit": options["rate"],
             "deadline": options["deadline"],
+            "max_failures": options["max_failures"],
             "budget": {"max_cost_usd": options["max_cost"]},
             "api": {"base_url": options["base_url"]},
         },

@@ -134,20 +134,21 @@ class Attempts:
             body = await self._uploads.body(request, endpoint)
         except UploadRefused as refused:
             return await self._not_sent(task, refused.failure)
-        reserved_usd = await self._budget.reserve(request.high_usd, steady_usd=self.prices.steady_usd(request))
+        dearest_usd, steady_usd = self.prices.dearest_usd(request), self.prices.steady_usd(request)
+        reserved_usd = await self._budget.reserve(dearest_usd, steady_usd=steady_usd)
         if reserved_usd is None:
             self.too_dear += 1
             return None
         charged_usd = 0.0
         try:
-            if not await self._shared_room(request):
-                return self._no_room(task)
+            if not await self._shared_room(reserved_usd, steady_usd):
+                return await self._no_room(task)
             ticket = await self._gate.ticket()
             if not self._watcher.may_start():
                 return None
-            intent = await self._writer.do(self._intend, request, reserved_usd)
+            intent = await self._writer.do(self._intend, request, reserved_usd, steady_usd)
             if intent is None:
-                return self._no_room(task)
+                return await self._no_room(task)
             try:
                 await self._gate.depart()
             except GateClosed:
@@ -160,7 +161,7 @@ class Attempts:
                 answer = await self._client.edit(endpoint, body, landing)
             finally:
                 await landing.discard()
-            charged_usd = _charged(answer, request)
+            charged_usd = _charged(answer, request, reserved_usd)
             self.prices.learn(request, answer)
             if isinstance(answer.outcome, SavedImage):
                 await self._publish(task, intent, answer, answer.outcome, charged_usd)
@@ -171,15 +172,17 @@ class Attempts:
         finally:
             self._budget.settle(reserved_usd, charged_usd)
 
-    async def _shared_room(self, request: PendingRequest) -> bool:
-        """Whether the day and the month have room; asked before the gate, for a permit is worth a second."""
+    async def _shared_room(self, reserved_usd: float, steady_usd: float | None) -> bool:
+        """Whether the day and the month may have room; asked before the gate, for a permit is worth a second."""
         if self._spending is None:
             return True
-        return request.high_usd <= await self._writer.do(self._spending.left_usd, self._clock()) + TOLERANCE_USD
+        needed_usd = reserved_usd if steady_usd is None else min(reserved_usd, steady_usd)
+        return needed_usd <= await self._writer.do(self._spending.left_usd, self._clock()) + TOLERANCE_USD
 
-    def _no_room(self, task: Task) -> Later[Task] | None:
-        """What in flight may cost less than was set aside for it; if nothing is, this request is too dear."""
-        if self._budget.others:
+    async def _no_room(self, task: Task) -> Later[Task] | None:
+        """What is in flight, here or in another run, may cost less than was set aside; else this is too dear."""
+        assert self._spending is not None
+        if await self._writer.do(self._spending.waits, self._clock()):
             return Later(task, ROOM_AGAIN_S)
         self.too_dear += 1
         return None
@@ -187,10 +190,11 @@ class Attempts:
     # The shared ledger goes first where money is set aside and where it is settled: a crash in between leaves a
     # reservation without an attempt, which the next run takes back, and never an attempt without a reservation.
 
-    def _intend(self, request: PendingRequest, reserved_usd: float) -> Intent | None:
+    def _intend(self, request: PendingRequest, reserved_usd: float, steady_usd: float | None) -> Intent | None:
         now = self._clock()
-        token = f"{request.fingerprint}:{self._ledger.number_of(request.fingerprint)}"
-        if self._spending is not None and not self._spending.reserve(token, reserved_usd, now):
+        # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays spent.
+        token = f"{self._run_id}:{request.fingerprint}:{self._ledger.number_of(request.fingerprint)}"
+        if self._spending is not None and not self._spending.reserve(token, reserved_usd, now, steady_usd=steady_usd):
             return None
         attempt_id = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=reserved_usd)
         return Intent(attempt_id, token)
@@ -273,11 +277,11 @@ class Attempts:
         return asyncio.get_running_loop().run_in_executor(self._store.executor, work)
 
 
-def _charged(answer: Answer, request: PendingRequest) -> float:
-    """What an attempt counts for in the budget."""
+def _charged(answer: Answer, request: PendingRequest, reserved_usd: float) -> float:
+    """What an attempt counts for in the budget: what was set aside for it, as long as its fate is unknown."""
     outcome = answer.outcome
-    if isinstance(outcome, Failure) and not outcome.maybe_billed:
-        return 0.0
     if answer.cost_usd is not None:
         return answer.cost_usd
-    return request.expected_usd if isinstance(outcome, SavedImage) else request.high_usd
+    if isinstance(outcome, Failure) and not outcome.maybe_billed:
+        return 0.0
+    return request.expected_usd if isinstance(outcome, SavedImage) else reserved_usd

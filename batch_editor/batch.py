@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from batch_editor.config import Settings
 from batch_editor.descriptors import provide_descriptors
-from batch_editor.dispatch import Ask, Dispatch
+from batch_editor.dispatch import Ask, Dispatch, answered
 from batch_editor.errors import Declined, MachineError, UsageError
 from batch_editor.history import History
 from batch_editor.input_check import look_at_inputs
@@ -44,6 +44,7 @@ class BatchOptions:
 
     output: the output directory; default `<outputs.directory>/<stem of the first manifest>`.
     retry_failed: also send what was refused for good, or whose fate is unknown.
+    resend_unknown: also send what is unknown, though it may have been billed.
     sandbox: a rehearsal: nothing is paid, and its results make room for real ones.
     check_inputs: look at every input link first; requests with a faulty one fail unsent.
     canary: send that many jobs first, and go on only if they cost what the plan says.
@@ -55,6 +56,7 @@ class BatchOptions:
     output: Path | None = None
     history: Sequence[Path] = ()
     retry_failed: bool = False
+    resend_unknown: bool = False
     sandbox: bool = False
     canary: int = 0
     check_inputs: bool = False
@@ -94,14 +96,16 @@ async def run_batch(
         store = Store(output)
         stack.callback(store.close)
         await asyncio.to_thread(store.prepare)
-        stack.enter_context(store.locked())
+        dead = stack.enter_context(store.locked())
+        if dead is not None:
+            options.progress.say(f"took over from {dead}, which ended without a word")
         ledger = Ledger(output / LEDGER_NAME)
         stack.callback(ledger.close)
         spending = _spending(settings, output, sandbox=options.sandbox)
         if spending is not None:
             stack.callback(spending.close)
         with ledger.translated():
-            await _to_the_end(_settle_the_past, ledger, store, spending, options)
+            await _to_the_end(_settle_the_past, ledger, store, spending, settings, options)
             await _confirm(plan, settings, options)
             start = await _to_the_end(_begin, ledger, store, spool, catalog, plan, options)
         if options.check_inputs:
@@ -116,7 +120,7 @@ async def run_batch(
             sandbox=options.sandbox,
             progress=options.progress,
             signals=options.signals,
-            canary=spool.spread(options.canary) if options.canary else (),
+            canary=spool.spread(options.canary) if options.canary else {},
             ask=options.ask,
         )
         return await _carry_out(dispatch, key, began_at)
@@ -161,25 +165,41 @@ def _spending(settings: Settings, output: Path, *, sandbox: bool) -> Spending | 
         str(output.resolve()),
         per_day_usd=budget.per_day_usd,
         per_month_usd=budget.per_month_usd,
+        attempt_s=settings.api.timeout_s,
     )
 
 
-def _settle_the_past(ledger: Ledger, store: Store, spending: Spending | None, options: BatchOptions) -> None:
+def _settle_the_past(
+    ledger: Ledger, store: Store, spending: Spending | None, settings: Settings, options: BatchOptions
+) -> None:
     """Put in order what a run that died left behind. Blocks."""
     if options.sandbox and ledger.holds_paid_results():
         raise UsageError(
             f"{store.root}: holds results of the real provider, which a rehearsal would mix up;"
             " choose another directory with --output"
         )
-    lost = recover(ledger, store, now=time.time())
+    hold = settings.retry.unknown == "hold" and not options.resend_unknown
+    lost = recover(ledger, store, now=time.time(), hold=hold)
     if lost:
+        fate = "wait for --resend-unknown" if hold else "are sent again"
         options.progress.say(
-            f"the run before ended with {lost} requests in flight; they may have been billed and are sent again"
+            f"the run before ended with {lost} requests in flight; they may have been billed and {fate}"
         )
-    for attempt in spending.open_attempts() if spending is not None else ():
-        fingerprint, _, number = attempt.rpartition(":")
-        assert spending is not None
-        spending.settle(attempt, ledger.charged_of(fingerprint, int(number)) or 0.0)
+    if spending is not None:
+        _settle_spending(spending, ledger)
+
+
+def _settle_spending(spending: Spending, ledger: Ledger) -> None:
+    """Turn reservations of a run that died into what the ledger knows of them.
+
+    It knows of every attempt that left. So one that it knows not was not made, unless the ledger is another one.
+    """
+    for attempt in spending.open_attempts():
+        run_id, fingerprint, number = attempt.split(":")
+        if ledger.knows_run(run_id):
+            spending.settle(attempt, ledger.charged_of(fingerprint, int(number)) or 0.0)
+        else:
+            spending.keep(attempt)
 
 
 async def _confirm(plan: Plan, settings: Settings, options: BatchOptions) -> None:
@@ -187,7 +207,7 @@ async def _confirm(plan: Plan, settings: Settings, options: BatchOptions) -> Non
     much = plan.cost.expected_usd > settings.budget.confirm_above_usd
     if not much or options.ask is None or options.sandbox:
         return
-    if not await asyncio.to_thread(options.ask, list(plan.brief())):
+    if not await answered(options.ask, list(plan.brief())):
         raise Declined("nothing was sent")
 
 
@@ -203,6 +223,7 @@ def _begin(ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: P
     ledger.admit(
         spool.flushed(),
         retry_failed=options.retry_failed,
+        resend_unknown=options.resend_unknown,
         parameters={name: list(endpoint.parameters) for name, endpoint in catalog.endpoints.items()},
         extras=list(spool.extras),
     )
@@ -251,7 +272,7 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
     store.close()  # what a dropped attempt set off may still be landing
     with ledger.translated():
         try:
-            recover(ledger, store, now=time.time())
+            recover(ledger, store, now=time.time(), hold=dispatch.settings.retry.unknown == "hold")
         except MachineError as error:  # an image that can't be placed stays where it landed, for the next run
             stop = stop or Stop("machine", str(error))
         code = exit_code_of(ledger.connection, stop)

@@ -42,11 +42,6 @@ class Budget:
         """Whether `usd` will never fit again: what is in flight could free nothing more for it."""
         return usd > self._limit - self._spent + TOLERANCE_USD
 
-    @property
-    def others(self) -> bool:
-        """Whether more than one reservation is held: another one may yet make room."""
-        return self._holders > 1
-
     async def reserve(self, usd: float, *, steady_usd: float | None = None) -> float | None:
         """What was set aside for a request of that dearest price; None if there is no room for it.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -38,9 +39,38 @@ CANARY_EXCESS = 1.5
 Ask = Callable[[Sequence[str]], bool]
 
 
+async def answered(ask: Ask, lines: Sequence[str]) -> bool:
+    """What is answered to a question that blocks, on a thread of its own.
+
+    Not `asyncio.to_thread`, whose threads are waited for at the end: a Ctrl-C would only be heard after an answer.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bool] = loop.create_future()
+
+    def settle(value: bool, error: BaseException | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(value)
+        else:
+            answer.set_exception(error)
+
+    def work() -> None:
+        value, error = False, None
+        try:
+            value = ask(lines)
+        except BaseException as raised:  # noqa: BLE001  # it belongs to the asker, not to this thread
+            error = raised
+        with suppress(RuntimeError):  # the run is over, and its loop closed
+            loop.call_soon_threadsafe(settle, value, error)
+
+    threading.Thread(target=work, name="question", daemon=True).start()
+    return await answer
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """What sending needs. `canary` are the fingerprints to send first; `ask` is who decides after them."""
+    """What sending needs. `canary` are the requests to send first with the plan's prices; `ask` is who decides then."""
 
     settings: Settings
     endpoints: Mapping[str, Endpoint]
@@ -51,7 +81,7 @@ class Dispatch:
     sandbox: bool
     progress: Progress
     signals: bool
-    canary: Sequence[str]
+    canary: Mapping[str, float]
     ask: Ask | None
 
     async def send(self, key: SecretStr, writer: LedgerWriter) -> Stop | None:
@@ -115,25 +145,28 @@ class Dispatch:
         await drain(self._pending(writer, budget, attempts.prices, watch))
 
     async def _canaries(self, writer: LedgerWriter) -> AsyncIterator[Task]:
-        for request in await writer.do(self.ledger.pending_among, self.canary):
+        for request in await writer.do(self.ledger.pending_among, list(self.canary)):
             yield Task.of(request)
 
     async def _judge(self, watch: Watch, writer: LedgerWriter) -> None:
         """Compare the canary with the plan: ask whether to go on, or decide if there is nobody to ask."""
         sent = await writer.do(lambda: readings.compared(self.ledger.connection, self.canary))
         share = sent.charged_usd / sent.expected_usd if sent.expected_usd else 1.0
+        failed = not sent.succeeded and bool(self.canary)
         cost = f"${sent.charged_usd:,.4f}; the plan expected ${sent.expected_usd:,.4f} ({share:.0%})"
         lines = (
             f"Canary: {sent.succeeded} of {len(self.canary)} jobs succeeded for {cost}",
             f"Latency: half within {sent.p50_s or 0:.1f} s",
         )
         if self.ask is not None:
-            if not await asyncio.to_thread(self.ask, lines):
+            if not await answered(self.ask, lines):
                 watch.halt(Stop("declined", "as you said after the canary"))
             return
         for line in lines:
             self.progress.say(line)
-        if share > CANARY_EXCESS:
+        if failed:
+            watch.halt(Stop("failures", "none of the canary's jobs succeeded; see errors, then run again"))
+        elif share > CANARY_EXCESS:
             watch.halt(
                 Stop("budget", f"the canary cost {share:.1f} × the plan; look at it, then run again without --canary")
             )
@@ -145,12 +178,17 @@ class Dispatch:
         cheapest = await writer.do(self.ledger.cheapest_pending_usd)
         position = -1
         while page := await writer.do(self.ledger.pending_after, position, PAGE):
+            assert cheapest is not None
+            exhausted = await self._shared_exhausted(min(cheapest, prices.lowest_usd()), writer)
             for request in page:
-                if cheapest is not None and budget.exhausted(min(cheapest, prices.lowest_usd())):
+                if exhausted or budget.exhausted(min(cheapest, prices.lowest_usd())):
                     await self._out_of_budget(watch, writer)
                     return
                 yield Task.of(request)
             position = page[-1].position
+
+    async def _shared_exhausted(self, usd: float, writer: LedgerWriter) -> bool:
+        return self.spending is not None and await writer.do(self.spending.exhausted, usd, time.time())
 
     async def _out_of_budget(self, watch: Watch, writer: LedgerWriter) -> None:
         requests, usd = await writer.do(self.ledger.pending_cost)

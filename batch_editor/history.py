@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from batch_editor.endpoints import Endpoint
+from batch_editor.endpoints import Endpoint, Prices
 from batch_editor.ledger import readings
 from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.pricing import Charges
@@ -29,8 +29,8 @@ class History:
         self.failures_s: dict[str, list[float]] = {}
         self.attempts: dict[str, int] = {}
 
-    def read(self, endpoint: Endpoint) -> None:
-        """Take in what the ledgers have of an endpoint; once.
+    def read(self, endpoint: Endpoint, prices: Prices) -> None:
+        """Take in what the ledgers have of an endpoint, beside what these prices say; once.
 
         Raises:
             LedgerError: one of them can't be read.
@@ -45,7 +45,7 @@ class History:
                 run = readings.last_run(db)
                 if run is None or (run.sandbox and not self._rehearsal):
                     continue
-                for kind, charged in readings.charges(db, endpoint):
+                for kind, charged in readings.charges(db, endpoint, prices):
                     self.charges.add(kind, charged)
                 latencies, failures, attempts = readings.speeds(db, endpoint.name, limit=NEWEST)
                 self.latencies_s[endpoint.name] += latencies

@@ -80,7 +80,7 @@ def take_in(
         name = job.request.endpoint
         if name not in prices:
             prices[name] = catalog.prices(catalog.endpoints[name])
-            history.read(catalog.endpoints[name])
+            history.read(catalog.endpoints[name], prices[name])
         endpoint, params = catalog.endpoints[name], job.request.params
         inputs = _length(params.get(endpoint.images or ""))
         by_list = price_of(

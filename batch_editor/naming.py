@@ -55,8 +55,10 @@ def collision_key(output: str) -> str:
 def _segment(part: str, text: str) -> str:
     # NFC: a name typed on a Mac and one typed on Linux are the same.
     clean = _UNSAFE.sub("-", unicodedata.normalize("NFC", part)).strip(" .-")
-    usable = len(clean.encode()) <= MAX_BYTES and not _RESERVED.fullmatch(clean)
-    return clean if clean == part and usable else _hashed(clean, text)
+    if _RESERVED.fullmatch(clean):
+        # Windows takes `nul.txt` for `nul`, whatever follows the first dot.
+        return _hashed(clean.replace(".", "-"), text)
+    return clean if clean and clean == part and len(clean.encode()) <= MAX_BYTES else _hashed(clean, text)
 
 
 def _hashed(clean: str, text: str) -> str:

@@ -49,7 +49,7 @@ def write_manifest(db: sqlite3.Connection, path: Path) -> None:
                 export_rows(db, file, "csv")
                 file.flush()
                 os.fsync(file.fileno())
-                temporary.chmod(0o666 & ~_umask())
+                temporary.chmod(0o660 & ~_umask())  # prompts and links are nobody else's
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)

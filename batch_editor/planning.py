@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from batch_editor.config import Settings
-from batch_editor.deadline import deadline_at
 from batch_editor.history import History
 from batch_editor.intake import Catalog, Selection, take_in
 from batch_editor.ledger import Spool, readings
@@ -132,7 +130,7 @@ def plan_of(
         advice=advice,
         groups=_groups(spool),
         budget=_within_budget(spool, settings, spent_usd, requests),
-        deadline=_within_deadline(settings, p50, p90, requests),
+        deadline=_within_deadline(settings, p90),
         first_usd=next((usd for (usd,) in first), None),
         spent_usd=spent_usd,
         warnings=warnings,
@@ -158,8 +156,9 @@ def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History,
         seen = past.latencies_s.get(name, [])
         typical = catalog.endpoints[name].latency_s
         drawn = seen or spread_latencies(typical)
-        # Each endpoint weighs as much as it has requests.
-        latencies += [drawn[n * len(drawn) // 1000] for n in range(max(1, round(1000 * count / requests)))]
+        # Each endpoint weighs as much as it has requests, and is drawn from as a whole.
+        weight = max(1, round(1000 * count / requests))
+        latencies += [drawn[n * len(drawn) // weight] for n in range(weight)]
         failures += past.failures_s.get(name, [])
         attempts += past.attempts.get(name, 0)
         measured += len(seen)
@@ -185,8 +184,7 @@ def _limit(work: Workload, settings: Settings, course: Course) -> tuple[str, str
     if not work.requests:
         return "nothing", "nothing to send"
     latency_s = sum(work.latencies_s) / len(work.latencies_s)
-    in_flight = math.ceil(latency_s / work.spacing_s)
-    rate = settings.rate
+    rate, in_flight = settings.rate, work.in_flight
     if work.requests <= work.concurrency and (work.requests - 1) * work.spacing_s < latency_s:
         return "latency", (
             f"the provider's {latency_s:.0f} s an image is the limit; all {work.requests} requests are in flight"
@@ -194,8 +192,8 @@ def _limit(work: Workload, settings: Settings, course: Course) -> tuple[str, str
         )
     if in_flight <= settings.concurrency:
         return "rate limit", (
-            f"rate limit {rate} is the limit; {in_flight} requests would be in flight, concurrency"
-            f" {settings.concurrency} is enough"
+            f"rate limit {rate} is the limit; {in_flight} request{'' if in_flight == 1 else 's'} would be in flight,"
+            f" concurrency {settings.concurrency} is enough"
         )
     wanted = min(in_flight, work.requests)
     quicker = at_share(simulate_often(replace(work, concurrency=wanted), repeats=5), 0.5)
@@ -220,11 +218,10 @@ def _within_budget(spool: Spool, settings: Settings, spent_usd: float, requests:
     return Fit(f"${limit:,.2f}{already}", within == requests, within)
 
 
-def _within_deadline(settings: Settings, middle: Course, late: Course, requests: int) -> Fit | None:
-    if settings.deadline is None:
+def _within_deadline(settings: Settings, late: Course) -> Fit | None:
+    """What nine in ten runs have done by the deadline."""
+    deadline = settings.ends_at
+    if deadline is None:
         return None
-    now = datetime.now()
-    deadline = deadline_at(settings.deadline, now)
-    left_s = deadline.timestamp() - now.timestamp()
-    fits = late.end_s <= left_s
-    return Fit(f"{deadline:%Y-%m-%d %H:%M}", fits, requests if fits else middle.done_by(left_s))
+    within = late.done_by(deadline.timestamp() - datetime.now().timestamp())
+    return Fit(f"{deadline:%Y-%m-%d %H:%M}", within == late.requests, within)

@@ -47,6 +47,16 @@ def price_of(prices: Prices, params: Mapping[str, ParamValue], *, inputs: int = 
     )
 
 
+def is_fixed(prices: Prices, params: Mapping[str, ParamValue]) -> bool:
+    """Whether these parameters leave the model no choice that the price depends on.
+
+    >>> prices = Prices(by=("size",), table={"s": 1, "l": 3})
+    >>> is_fixed(prices, {"size": "l"}), is_fixed(prices, {"size": "auto"})
+    (True, False)
+    """
+    return len(set(_leaves(prices.table, [params.get(name) for name in prices.by]))) == 1
+
+
 def _levels(prices: Prices, chosen: list[ParamValue]) -> Iterator[tuple[str, ParamValue, frozenset[str]]]:
     """Each priced parameter with its value and the values that the table knows for it."""
     tables = [prices.table]

@@ -25,10 +25,11 @@ def put(store: Store, placement: Placement, source: Path, image: tuple[str, str]
     return path
 
 
-def recover(ledger: Ledger, store: Store, *, now: float) -> int:
+def recover(ledger: Ledger, store: Store, *, now: float, hold: bool = False) -> int:
     """Settle what a run that died left open; return how many attempts may have been billed in vain. Blocks.
 
-    An image that was whole on disk is kept. Any other attempt may have been billed; its request is sent again.
+    An image that was whole on disk is kept. Any other attempt may have been billed; its request is sent again, or
+    with `hold` stays unknown until somebody says so.
     """
     lost = 0
     for attempt in ledger.open_attempts():
@@ -43,7 +44,7 @@ def recover(ledger: Ledger, store: Store, *, now: float) -> int:
                     attempt.attempt_id,
                     _INTERRUPTED,
                     None,
-                    state="pending",
+                    state="unknown" if hold else "pending",
                     now=now,
                     charged_usd=None,
                     counts=False,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -11,7 +13,9 @@ from itertools import count
 from batch_editor.retry import Policy, backoff
 
 # Beyond this the run is steady, and what is left is extrapolated from its pace: a million take no longer to plan.
+# So many times as many as are in flight together, or there would be no steady middle to take the pace from.
 SAMPLE = 3000
+SAMPLE_IN_FLIGHT = 8
 REPEATS = 21
 
 
@@ -32,40 +36,60 @@ class Workload:
     failures_s: Sequence[float]
     policy: Policy
 
+    @property
+    def in_flight(self) -> int:
+        """How many the rate limit would have in flight, if there were slots for them."""
+        return math.ceil(sum(self.latencies_s) / len(self.latencies_s) / self.spacing_s)
+
+    @property
+    def sample(self) -> int:
+        """How many requests show what the whole run is like."""
+        return max(SAMPLE, SAMPLE_IN_FLIGHT * min(self.concurrency, self.in_flight))
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One simulated run: when requests were done, in seconds from the start, ascending; extrapolated beyond."""
+    """One simulated run: when requests were done, in seconds from the start, ascending.
+
+    Of a long run they are a sample: its beginning, as much of its steady middle as is needed, and its end. The
+    requests that are missing belong in the middle, at its pace; put behind the end, whose last answers trickle in,
+    they would make a long run longer than it is.
+    """
 
     done_s: Sequence[float]
     requests: int
 
     @property
     def pace_s(self) -> float:
-        """Seconds a request, once the run is steady."""
-        half = len(self.done_s) // 2
-        return (self.done_s[-1] - self.done_s[half]) / max(len(self.done_s) - 1 - half, 1)
+        """Seconds a request, while the run is steady: between the first quarter of the sample and the last."""
+        first, last = len(self.done_s) // 4, 3 * len(self.done_s) // 4
+        return (self.done_s[last] - self.done_s[first]) / (last - first) if last > first else 0.0
 
     @property
     def end_s(self) -> float:
         """When the last request is done."""
-        if not self.done_s:
-            return 0.0
-        return self.done_s[-1] + (self.requests - len(self.done_s)) * self.pace_s
+        return self.done_s[-1] + self._missing_s if self.done_s else 0.0
 
     def done_by(self, instant_s: float) -> int:
         """How many are done by then."""
-        within = sum(done <= instant_s for done in self.done_s)
-        if within < len(self.done_s) or self.requests == within:
-            return within
-        return min(self.requests, within + int((instant_s - self.done_s[-1]) / max(self.pace_s, 1e-9)))
+        half = len(self.done_s) // 2
+        missing = self.requests - len(self.done_s)
+        if not missing or instant_s <= self.done_s[half]:
+            return bisect_right(self.done_s, instant_s)
+        if instant_s < self.done_s[half] + self._missing_s:
+            return half + 1 + int((instant_s - self.done_s[half]) / self.pace_s)
+        return missing + bisect_right(self.done_s, instant_s - self._missing_s)
+
+    @property
+    def _missing_s(self) -> float:
+        return (self.requests - len(self.done_s)) * self.pace_s
 
 
 def simulate(work: Workload, rng: random.Random) -> Course:
     """One run: slots that free up, departures that are spaced, attempts that fail and wait and come back first."""
     if not work.requests:
         return Course((), 0)
-    sample = min(work.requests, SAMPLE)
+    sample = min(work.requests, work.sample)
     slots = [0.0] * min(work.concurrency, sample)
     waiting: list[tuple[float, int, int]] = []
     order = count()

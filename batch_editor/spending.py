@@ -32,15 +32,25 @@ class Spending:
 
     Days and months are those of UTC: a limit must not change its meaning twice a year. `owner` names the output
     directory; its lock is held by whoever writes its rows. What `limits` would pass is refused within the very
-    transaction that reserves, so processes at work at the same time never pass it together.
+    transaction that reserves, so processes at work at the same time never pass it together. `attempt_s` is how long
+    an attempt may take: a reservation that has been open for longer is that of a run that died.
 
     Raises:
         LedgerError: the file can't be used.
     """
 
-    def __init__(self, path: Path, owner: str, *, per_day_usd: float | None, per_month_usd: float | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        owner: str,
+        *,
+        per_day_usd: float | None,
+        per_month_usd: float | None,
+        attempt_s: float = 300.0,
+    ) -> None:
         self._path = path
         self._owner = owner
+        self._attempt_s = attempt_s
         self._limits = [("day", per_day_usd), ("month", per_month_usd)]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,11 +71,28 @@ class Spending:
         with self._errors():
             return self._left(now)
 
-    def reserve(self, attempt: str, usd: float, now: float) -> bool:
-        """Set the price of an attempt aside, durably; False if a limit would be passed."""
+    def exhausted(self, usd: float, now: float) -> bool:
+        """Whether `usd` will not fit, even if nothing that is open were charged."""
+        with self._errors():
+            return usd > self._left(now, and_open=False) + TOLERANCE_USD
+
+    def waits(self, now: float) -> bool:
+        """Whether attempts are in flight, of whichever run, that may yet make room."""
+        with self._errors():
+            return self._in_flight(now)
+
+    def reserve(self, attempt: str, usd: float, now: float, *, steady_usd: float | None = None) -> bool:
+        """Set the price of an attempt aside, durably; False if a limit would be passed.
+
+        As `Budget.reserve`: an attempt that was charged `steady_usd` every time takes all that is left where nothing
+        else is in flight, so that a day is used up to its end.
+        """
         with self._errors(), self._transaction():
-            if usd > self._left(now) + TOLERANCE_USD:
-                return False
+            left = self._left(now)
+            if usd > left + TOLERANCE_USD:
+                if steady_usd is None or steady_usd > left + TOLERANCE_USD or self._in_flight(now):
+                    return False
+                usd = left
             self._db.execute("INSERT OR REPLACE INTO spending VALUES (?, ?, ?, ?, 1)", (self._owner, attempt, now, usd))
             return True
 
@@ -86,13 +113,27 @@ class Spending:
             rows = self._db.execute("SELECT attempt FROM spending WHERE owner = ? AND open", (self._owner,))
             return [attempt for (attempt,) in rows]
 
-    def _left(self, now: float) -> float:
+    def keep(self, attempt: str) -> None:
+        """Leave what was reserved for an attempt as its price: nobody knows its fate any more."""
+        with self._errors():
+            self._db.execute(
+                "UPDATE spending SET open = 0 WHERE owner = ? AND attempt = ?",
+                (self._owner, attempt),
+            )
+
+    def _in_flight(self, now: float) -> bool:
+        since = now - self._attempt_s
+        (found,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM spending WHERE open AND at > ?)", (since,)).fetchone()
+        return bool(found)
+
+    def _left(self, now: float, *, and_open: bool = True) -> float:
         left = float("inf")
         for period, limit in self._limits:
             if limit is not None:
                 begin, end = _period(period, now)
                 (spent,) = self._db.execute(
-                    "SELECT coalesce(sum(usd), 0) FROM spending WHERE at >= ? AND at < ?", (begin, end)
+                    "SELECT coalesce(sum(usd), 0) FROM spending WHERE at >= ? AND at < ? AND (? OR NOT open)",
+                    (begin, end, and_open),
                 ).fetchone()
                 left = min(left, limit - spent)
         return left

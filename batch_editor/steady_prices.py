@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from batch_editor.budget import TOLERANCE_USD
 from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import PendingRequest
+from batch_editor.pricing import is_fixed
 from batch_editor.records import Answer, SavedImage
 
 PriceKind = tuple[str, float, int]
@@ -18,7 +19,7 @@ class SteadyPrices:
     `known` maps endpoint, list price and number of input images to count, lowest and highest charge.
     """
 
-    # Three equal charges in a row are a price; fewer may be chance where the model chooses the size.
+    # Three equal charges in a row are a price.
     ENOUGH = 3
 
     def __init__(self, known: Mapping[PriceKind, tuple[int, float, float]], endpoints: Mapping[str, Endpoint]) -> None:
@@ -26,9 +27,16 @@ class SteadyPrices:
         self._endpoints = endpoints
 
     def steady_usd(self, request: PendingRequest) -> float | None:
-        """What a request of that kind has always cost; None if that isn't known."""
+        """What a request of that kind has always cost; None if that isn't known, or the model chooses each time."""
+        if not is_fixed(self._endpoints[request.endpoint].prices, request.params):
+            return None
         count, low, high = self._known.get(self._kind(request), (0, 0.0, 1.0))
         return high if count >= self.ENOUGH and high - low < TOLERANCE_USD else None
+
+    def dearest_usd(self, request: PendingRequest) -> float:
+        """What it may cost at most: never less than was charged for one of its kind, whatever the price list says."""
+        _, _, high = self._known.get(self._kind(request), (0, 0.0, 0.0))
+        return max(request.high_usd, high)
 
     def lowest_usd(self) -> float:
         """The lowest of all charges; infinity before the first."""

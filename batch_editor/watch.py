@@ -8,12 +8,10 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
 
 from batch_editor.attempts import Task
 from batch_editor.budget import Budget
 from batch_editor.config import Settings
-from batch_editor.deadline import deadline_at
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts
 from batch_editor.limits import RateGate
@@ -61,7 +59,7 @@ class Watch:
         self._ends: deque[float] = deque(maxlen=LATENCIES)
         self._kinds: dict[str, tuple[int, str]] = {}
         self._halts: tuple[Callable[[], None], ...] = ()
-        self._deadline = deadline_at(settings.deadline, datetime.now()).timestamp() if settings.deadline else None
+        self._deadline = settings.ends_at.timestamp() if settings.ends_at else None
         self.stop: Stop | None = None
 
     def halts(self, *callbacks: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +52,7 @@ def set_up_logging(file: Path | None, *, verbose: bool) -> None:
     log.addHandler(logging.NullHandler())
     if file is not None:
         try:
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o660))  # prompts and links are nobody else's
             handler: logging.Handler = logging.FileHandler(file, encoding="utf-8")
         except OSError as error:
             raise StorageError(f"--log-file {file}: can't be written ({error.strerror})") from error

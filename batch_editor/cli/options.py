@@ -40,6 +40,7 @@ _SHARED = [
     click.option("--limit", metavar="N", type=click.IntRange(min=1), help="The first N jobs only."),
     click.option("--only", metavar="GLOB", multiple=True, help="Jobs whose id matches only; repeatable."),
     click.option("--retry-failed", is_flag=True, help="Also send what was refused for good, or whose fate is unknown."),
+    click.option("--resend-unknown", is_flag=True, help="Also send what is unknown, though it may have been billed."),
     click.option(
         "--set",
         "overrides",

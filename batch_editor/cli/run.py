@@ -63,6 +63,7 @@ def run(**options: Any) -> int:
         selection=selection,
         output=options["output"],
         retry_failed=options["retry_failed"],
+        resend_unknown=options["resend_unknown"],
         sandbox=options["sandbox"],
         canary=options["canary"] or 0,
         check_inputs=options["check_inputs"],

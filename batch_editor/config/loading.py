@@ -7,6 +7,7 @@ over the defaults.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,16 @@ def load_settings(
     try:
         settings = Loaded(**given)
     except ValidationError as error:
-        faults += [_fault(fault["loc"], _wanted(fault), file, values, given) for fault in error.errors()]
+        faults += [
+            _fault(fault["loc"], _wanted(fault), file, values, given)
+            for fault in error.errors()
+            if not _is_told_of(fault, given, values)
+        ]
     except ValueError as error:  # an environment variable that should hold JSON and doesn't
-        faults.append(f"environment: {error}")
+        named = re.search(r'"(\w+)"', str(error))
+        faults.append(f"environment: {ENV_PREFIX}{named[1].upper() if named else ''}: expected JSON")
     if faults:
-        raise ConfigError("\n".join(faults))
+        raise ConfigError("\n".join(dict.fromkeys(faults)))
     return settings
 
 
@@ -94,6 +100,8 @@ def _fault(loc: tuple[int | str, ...], message: str, file: Path | None, values: 
     """One fault, with the place that the value came from."""
     name = ".".join(str(part) for part in loc if not str(part).startswith(("function-", "constrained-")))
     path = name.split(".")
+    if path[:2] == ["pricing", "table"]:  # pydantic says for each shape of a table why it isn't that
+        path, name, message = path[:2], "pricing.table", "expected USD, nested by the endpoint's priced parameters"
     given = _found(flags, path)
     if given is not None:
         where = "command line"
@@ -110,9 +118,21 @@ def _fault(loc: tuple[int | str, ...], message: str, file: Path | None, values: 
     return f"{where}: {name}{shown} {message[:1].lower()}{message[1:]}"
 
 
+def _is_told_of(fault: ErrorDetails, flags: Mapping[str, Any], values: Block) -> bool:
+    """Whether it is an unknown name that stands in the environment alone, see `_unknown_env`."""
+    path = [str(part) for part in fault["loc"]]
+    return fault["type"] == "extra_forbidden" and _found(flags, path) is None and _found(values, path) is None
+
+
 # pydantic's messages in the words of the others: what was wanted.
 _WANTED = {
     "int_parsing": "expected a whole number",
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "string_type": "expected text",
+    "path_type": "expected a path",
+    "frozen_set_type": "expected a list, such as [502, 504]",
+    "model_type": "expected settings of its own",
     "int_from_float": "expected a whole number",
     "float_parsing": "expected a number",
     "bool_parsing": "expected true or false",
@@ -132,9 +152,12 @@ def _wanted(fault: ErrorDetails) -> str:
 def _found(values: Mapping[str, Any], path: list[str]) -> Any:
     value: Any = values
     for part in path:
-        if not isinstance(value, Mapping) or part not in value:
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, Mapping) and part in value:
+            value = value[part]
+        else:
             return None
-        value = value[part]
     return value
 
 
@@ -167,4 +190,5 @@ def _unknown_env() -> Iterator[str]:
     for name in sorted(os.environ):
         known = name.upper() in leaves | parts or name.upper().startswith(f"{ENV_PREFIX}PRICING__TABLE__")
         if name.startswith(ENV_PREFIX) and not known:
-            yield f"environment: {name} is no setting{did_you_mean(name, sorted(n.lower() for n in leaves))}"
+            written = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            yield f"environment: {name} is no setting{did_you_mean(written, list(setting_names()))}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_settings import (
     BaseSettings,
     SettingsConfigDict,
@@ -27,8 +27,12 @@ DEFAULT_UPLOAD_URL = "https://workflows-api.segmind.com/upload-asset"
 
 
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # http://[::1, or a port that is none
+        usable = False
+    if not usable:
         raise ValueError("expected an http(s) URL")
     if parts.username or parts.password:
         raise ValueError("expected a URL without a user name; the key goes into the environment")
@@ -111,6 +115,7 @@ class RetrySettings(_Part):
     backoff_s: Seconds = 1.0
     backoff_max_s: Seconds = 60.0
     retry_after_max_s: Seconds = 600.0
+    unknown: Literal["resend", "hold"] = "resend"
 
 
 class BudgetSettings(_Part):
@@ -165,10 +170,19 @@ class Settings(BaseSettings):
     outputs: OutputSettings = OutputSettings()
     pricing: PricingSettings = PricingSettings()
 
+    # A time of day means its next one when the settings are read, and not a day later because a question before the
+    # run was answered after it.
+    _read_at: datetime = PrivateAttr(default_factory=datetime.now)
+
     @property
     def rate(self) -> Rate:
         """The rate limit as a record."""
         return Rate.parse(self.rate_limit)
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """The instant of the deadline, by this machine's clock and zone; it stays the same however late it is."""
+        return None if self.deadline is None else deadline_at(self.deadline, self._read_at)
 
 
 def setting_names(model: type[BaseModel] = Settings) -> Iterator[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 
 
-def admit(db: sqlite3.Connection, *, retry_failed: bool) -> None:
+def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -> None:
     """Make the attached spool's jobs the manifest's, and mark which requests this run is to send.
 
     Pending is whatever the ledger hasn't finished: new and changed requests, those never started, and those that
     failed for a passing reason. What was refused for good, or whose fate is unknown, is taken up again with
-    `retry_failed` only.
+    `retry_failed` only, or the latter with `resend_unknown`.
     """
     db.execute("UPDATE main.jobs SET active = 0, selected = 0 WHERE active OR selected")
     db.execute(
@@ -45,8 +45,10 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool) -> None:
         " AS wanted WHERE wanted.fingerprint = requests.fingerprint AND state <> 'succeeded'"
     )
     db.execute("UPDATE main.requests SET state = 'pending' WHERE position IS NOT NULL AND state = 'failed' AND passing")
-    if retry_failed:
+    again = {"failed": retry_failed, "unknown": retry_failed or resend_unknown}
+    for state in (state for state, wanted in again.items() if wanted):
         db.execute(
             "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed"
-            " WHERE position IS NOT NULL AND state IN ('failed', 'unknown')"
+            " WHERE position IS NOT NULL AND state = ?",
+            (state,),
         )

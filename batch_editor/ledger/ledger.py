@@ -11,7 +11,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -110,6 +110,8 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
+            # Prompts and links are nobody else's; the WAL takes the mode of the file.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o660))
             # The writer's thread uses it while the loop runs, the opener before and after: never both.
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
             # First, for it turns away what a newer version wrote, and that must stay as it is.
@@ -117,7 +119,7 @@ class Ledger:
             self._db.execute("PRAGMA journal_mode = WAL")
             # FULL: an intent must survive a power cut, or a charge could have no trace. 0.6 ms a commit.
             self._db.execute("PRAGMA synchronous = FULL")
-        except (sqlite3.Error, ValueError) as error:
+        except (OSError, sqlite3.Error, ValueError) as error:
             raise self.error(error) from error
 
     @property
@@ -126,7 +128,10 @@ class Ledger:
         return self._db
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and leave it as one file, which a plan can read without a trace beside it."""
+        with suppress(sqlite3.Error):  # somebody reads it just now: then the next run's end does it
+            self._db.execute("PRAGMA busy_timeout = 0")
+            self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
 
     def error(self, cause: BaseException) -> LedgerError:
@@ -197,7 +202,15 @@ class Ledger:
         """Record a run's end."""
         self._db.execute("UPDATE runs SET ended_at = ?, exit_code = ? WHERE run_id = ?", (now, exit_code, run_id))
 
-    def admit(self, spool: Path, *, retry_failed: bool, parameters: Mapping[str, list[str]], extras: list[str]) -> None:
+    def admit(
+        self,
+        spool: Path,
+        *,
+        retry_failed: bool,
+        resend_unknown: bool,
+        parameters: Mapping[str, list[str]],
+        extras: list[str],
+    ) -> None:
         """Take over a manifest, see `intake.admit`. Not within a transaction: it makes its own.
 
         `parameters` are the names of each endpoint's, `extras` those of the rows' other columns, in the order of the
@@ -206,7 +219,7 @@ class Ledger:
         self._db.execute("ATTACH ? AS spool", (str(spool),))
         try:
             with self.transaction():
-                admit(self._db, retry_failed=retry_failed)
+                admit(self._db, retry_failed=retry_failed, resend_unknown=resend_unknown)
                 for name, value in (("parameters", parameters), ("extras", extras)):
                     self._db.execute(
                         "INSERT OR REPLACE INTO columns VALUES (?, ?)", (name, orjson.dumps(value).decode())
@@ -215,6 +228,10 @@ class Ledger:
             raise self.error(error) from error
         finally:
             self._db.execute("DETACH spool")
+
+    def knows_run(self, run_id: str) -> bool:
+        """Whether that run was one of this ledger's."""
+        return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE run_id = ?)", (run_id,)).fetchone()[0])
 
     # What is to be done
 

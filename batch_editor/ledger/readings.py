@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,10 +12,10 @@ from typing import Any
 
 import orjson
 
-from batch_editor.endpoints import Endpoint
+from batch_editor.endpoints import Endpoint, Prices
 from batch_editor.errors import LedgerError, UsageError
 from batch_editor.ledger.ledger import FILE_NAME, Counts
-from batch_editor.pricing import Charged, Kind
+from batch_editor.pricing import Charged, Kind, price_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +168,24 @@ def last_run(db: sqlite3.Connection) -> LastRun | None:
     return None if row is None else LastRun(*row)
 
 
-def charges(db: sqlite3.Connection, endpoint: Endpoint) -> Iterator[tuple[Kind, Charged]]:
-    """What an endpoint's requests were charged, by what their prices depend on."""
-    by = [f"params ->> '$.{name}'" for name in endpoint.prices.by]
+def charges(db: sqlite3.Connection, endpoint: Endpoint, prices: Prices) -> Iterator[tuple[Kind, Charged]]:
+    """What an endpoint's requests were charged, by what their prices depend on.
+
+    Beside them what `prices` lists: a list that has been corrected since must not be corrected once more.
+    """
+    by = [f"params ->> '$.{name}'" for name in prices.by]
     inputs = f"coalesce(json_array_length(params, '$.{endpoint.images}'), 0)" if endpoint.images else "0"
+    prompt = f"coalesce(avg(length(params ->> '$.{endpoint.prompt}')), 0)" if endpoint.prompt else "0"
     keys = ", ".join([*by, inputs])
-    for *values, number, count, total, listed, low, high in db.execute(
-        f"SELECT {keys}, count(*), sum(cost_usd), sum(expected_usd), min(cost_usd), max(cost_usd) FROM requests"
+    for *values, number, length, count, total, low, high in db.execute(
+        f"SELECT {keys}, {prompt}, count(*), sum(cost_usd), min(cost_usd), max(cost_usd) FROM requests"
         f" WHERE endpoint = ? AND state = 'succeeded' AND cost_usd IS NOT NULL"
         f" GROUP BY {', '.join(str(n + 1) for n in range(len(by) + 1))}",
         (endpoint.name,),
     ):
-        yield Kind(endpoint.name, tuple(values), number), Charged(count, total, listed, low, high)
+        params = dict(zip(prices.by, values, strict=True))
+        listed = price_of(prices, params, inputs=number, prompt_length=round(length)).expected_usd
+        yield Kind(endpoint.name, tuple(values), number), Charged(count, total, count * listed, low, high)
 
 
 def charges_by_list(db: sqlite3.Connection, endpoint: Endpoint) -> list[tuple[float, int, int, float, float]]:
@@ -218,16 +224,16 @@ class Compared:
     p50_s: float | None
 
 
-def compared(db: sqlite3.Connection, fingerprints: Sequence[str]) -> Compared:
-    """What became of some requests, the succeeded ones' charges beside their list price."""
+def compared(db: sqlite3.Connection, expected_usd: Mapping[str, float]) -> Compared:
+    """What became of some requests: the succeeded ones' charges beside what was expected, by fingerprint."""
     rows = db.execute(
-        "SELECT expected_usd, coalesce(cost_usd, expected_usd), latency_s FROM requests WHERE state = 'succeeded'"
+        "SELECT fingerprint, coalesce(cost_usd, expected_usd), latency_s FROM requests WHERE state = 'succeeded'"
         " AND fingerprint IN (SELECT value FROM json_each(?)) ORDER BY latency_s",
-        (orjson.dumps(list(fingerprints)).decode(),),
+        (orjson.dumps(list(expected_usd)).decode(),),
     ).fetchall()
     return Compared(
         succeeded=len(rows),
-        expected_usd=sum(expected for expected, _, _ in rows),
+        expected_usd=sum(expected_usd[fingerprint] for fingerprint, _, _ in rows),
         charged_usd=sum(charged for _, charged, _ in rows),
         p50_s=rows[len(rows) // 2][2] if rows else None,
     )

@@ -161,21 +161,24 @@ class Spool:
         )
         self._db.execute("DETACH ledger")
 
-    def spread(self, count: int) -> list[str]:
-        """Fingerprints of requests to send that stand for all: from each template in turn, spread over its jobs."""
+    def spread(self, count: int) -> dict[str, float]:
+        """Requests to send that stand for all: from each template in turn, spread over its jobs.
+
+        By fingerprint, with their expected price.
+        """
         template = "iif(instr(place, ', '), substr(place, 1, instr(place, ', ') - 1), endpoint)"
         rows = self.query(
             f"WITH to_send AS (SELECT *, min(position), {template} AS template FROM jobs"
             " WHERE selected AND NOT done GROUP BY fingerprint),"
-            " ranked AS (SELECT fingerprint, position, template, count(*) OVER (PARTITION BY template) AS size,"
-            " row_number() OVER (PARTITION BY template ORDER BY position) - 1 AS rank FROM to_send)"
-            # A multiplication by a large prime scatters the ranks of a template evenly over its jobs.
-            " SELECT fingerprint FROM (SELECT fingerprint, position, row_number() OVER"
-            " (PARTITION BY template ORDER BY rank * 7919 % size, rank) AS turn FROM ranked)"
+            " ranked AS (SELECT fingerprint, position, template, expected_usd, 0.6180339887498949 *"
+            " (row_number() OVER (PARTITION BY template ORDER BY position) - 1) AS rank FROM to_send)"
+            # Multiples of the golden ratio, without their whole part: those nearest zero lie evenly among the jobs.
+            " SELECT fingerprint, expected_usd FROM (SELECT fingerprint, position, expected_usd, row_number() OVER"
+            " (PARTITION BY template ORDER BY rank - CAST(rank AS INTEGER)) AS turn FROM ranked)"
             " ORDER BY turn, position LIMIT ?",
             count,
         )
-        return [fingerprint for (fingerprint,) in rows]
+        return dict(rows)
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of a SELECT on the table `jobs`, for plans."""

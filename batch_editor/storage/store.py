@@ -66,8 +66,11 @@ class Store:
             ) from error
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory for this process; the kernel frees it however the process ends.
+    def locked(self) -> Iterator[str | None]:
+        """Hold the directory for this process; yields who held it last, if that process died at it.
+
+        The kernel frees the lock however a process ends; the file's text only tells people who holds it, and is
+        emptied by whoever leaves in good order.
 
         Raises:
             LockedError: another process holds it; the message says which.
@@ -82,12 +85,15 @@ class Store:
             except OSError as error:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                     raise StorageError(f"{self.root}: can't be locked ({error.strerror})") from error
-                raise LockedError(f"{self.root}: {_holder(file)} is at work here; wait for it, or stop it") from None
+                holder = _holder(file) or "another process"
+                raise LockedError(f"{self.root}: {holder} is at work here; wait for it, or stop it") from None
+            dead = _holder(file)
             file.truncate(0)
             since = datetime.now(UTC).isoformat(timespec="seconds")
             file.write(orjson.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).decode())
             file.flush()
-            yield
+            yield dead
+            file.truncate(0)
 
     def landing(self, attempt_id: int) -> Landing:
         """A place for that attempt's body."""
@@ -230,10 +236,10 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _holder(file: TextIO) -> str:
+def _holder(file: TextIO) -> str | None:
     file.seek(0)
     try:
         holder = orjson.loads(file.read())
         return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return "another process"
+        return None

@@ -267,6 +267,7 @@ def policy_of(settings: Settings) -> Policy:
         max_possibly_billed=retry.max_possibly_billed,
         backoff_s=retry.backoff_s,
         backoff_max_s=retry.backoff_max_s,
+        retry_after_max_s=retry.retry_after_max_s,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from batch_editor.budget import TOLERANCE_USD
 from batch_editor.config import Settings
 from batch_editor.history import History
 from batch_editor.intake import Catalog, Selection, take_in
@@ -208,11 +209,13 @@ def _within_budget(spool: Spool, settings: Settings, spent_usd: float, requests:
     limit = settings.budget.max_cost_usd
     if limit is None:
         return None
-    # A request is sent while what is expected of those before it leaves room for its dearest price.
+    # A request is sent while what is expected of those before it leaves room for its dearest price; or, at the end
+    # of the budget and where the model has no choice, for the price that its kind is charged every time.
     ((within,),) = spool.query(
-        "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position) - expected_usd + high_usd AS needed"
-        f" FROM {_TO_SEND}) WHERE needed <= ?",
-        limit - spent_usd + 1e-9,
+        "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position)"
+        " + iif(expected_usd > low_usd + 1e-9, high_usd - expected_usd, 0) AS needed, high_usd, position,"
+        f" min(position) OVER () AS first FROM {_TO_SEND}) WHERE needed <= ? AND (position > first OR high_usd <= ?)",
+        *(limit - spent_usd + TOLERANCE_USD, limit + TOLERANCE_USD),
     )
     already = f" (${spent_usd:,.2f} of it spent)" if spent_usd else ""
     return Fit(f"${limit:,.2f}{already}", within == requests, within)

@@ -20,6 +20,7 @@ class Policy:
     max_possibly_billed: int = 2
     backoff_s: float = 1.0
     backoff_max_s: float = 60.0
+    retry_after_max_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -
         return last
     if failure.maybe_billed and tally.possibly_billed >= policy.max_possibly_billed:
         return last
-    return Again(max(backoff(tally.attempts, policy, rng), failure.retry_after_s or 0.0))
+    asked_s = min(failure.retry_after_s or 0.0, policy.retry_after_max_s)
+    return Again(max(backoff(tally.attempts, policy, rng), asked_s))
 
 
 def backoff(attempts: int, policy: Policy, rng: random.Random) -> float:

@@ -20,6 +20,8 @@ from batch_editor.records import Answer, Failure
 from batch_editor.summary import Stop
 
 log = logging.getLogger("batch_editor")
+# Without a handler Python prints warnings bare: "failed", to whoever calls this package from code of their own.
+log.addHandler(logging.NullHandler())
 
 # A share of failures means nothing before this many jobs have ended.
 SHARE_AFTER = 20

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from run_bench import Bench
+from run_recorder import Recorder
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A bench of its own for each test; no config.yaml or variable of the developer's reaches it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("SEGMIND_API_KEY", "BATCH_EDITOR_RATE_LIMIT", "BATCH_EDITOR_CONCURRENCY"):
+        monkeypatch.delenv(name, raising=False)
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+async def recorder() -> AsyncIterator[Recorder]:
+    """A server that keeps what it is sent and answers as it is told."""
+    async with Recorder() as server:
+        yield server

@@ -1,0 +1,143 @@
+"""Local files as inputs: uploaded once for their content, or sent inline."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from run_bench import Bench, body_of, job, jobs, sandbox, sha256_of
+from run_recorder import Recorder, http, png
+
+from batch_editor import ManifestError
+
+
+def photo(folder: Path, name: str, size: tuple[int, int] = (40, 30)) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(size))
+    return path
+
+
+@pytest.mark.parametrize("shape", ["file_urls", "urls"])
+async def test_a_file_is_uploaded_once_and_its_link_serves_every_job_and_run(bench: Bench, shape: Any) -> None:
+    photo(bench.folder, "mug.png")
+    photo(bench.folder, "copies/same.png")
+    wanted = [
+        *jobs(8, image_urls=["mug.png"]),
+        job("copy", image_urls=["copies/same.png"]),
+    ]
+    async with sandbox(upload_shape=shape, latency="0.02") as provider:
+        summary = await bench.run(wanted, provider, concurrency=9)
+        assert (summary.exit_code, provider.books.uploads) == (0, 1)
+        links = {row["image_urls"] for row in bench.rows()}
+        link = bench.row("copy")["image_urls"]
+        assert link.startswith(f"{provider.url}/uploads/")
+        assert links == {link}
+        await bench.run([*wanted, job("new", image_urls=["mug.png"])], provider)
+        assert (provider.books.uploads, provider.books.requests) == (1, 10)
+    assert bench.stamp("copy") == sha256_of(job("copy"), image_urls=[link])
+    assert provider.books.key_leaks == 0
+
+
+async def test_a_file_with_other_content_is_another_request(bench: Bench) -> None:
+    async with sandbox() as provider:
+        for side in (30, 31):
+            photo(bench.folder, "mug.png", (40, side))
+            await bench.run([job("mug", image_urls=["mug.png"])], provider)
+    assert (provider.books.uploads, provider.books.requests) == (2, 2)
+
+
+async def test_a_file_that_only_moved_is_the_same_request(bench: Bench) -> None:
+    async with sandbox() as provider:
+        photo(bench.folder, "mug.png")
+        await bench.run([job("mug", image_urls=["mug.png"])], provider)
+        photo(bench.folder, "elsewhere/cup.png")
+        await bench.run([job("mug", image_urls=["elsewhere/cup.png"])], provider)
+    assert (provider.books.uploads, provider.books.requests) == (1, 1)
+
+
+async def test_a_mask_is_uploaded_too(bench: Bench) -> None:
+    photo(bench.folder, "mug.png")
+    Image.new("RGBA", (40, 30), (0, 0, 0, 0)).save(bench.folder / "mask.png")
+    async with sandbox() as provider:
+        summary = await bench.run([job("mug", image_urls=["mug.png"], mask="mask.png")], provider)
+    assert (summary.exit_code, provider.books.uploads) == (0, 2)
+    assert bench.row("mug")["mask"].startswith(f"{provider.url}/uploads/")
+
+
+async def test_inline_files_are_sent_within_the_request(bench: Bench, recorder: Recorder) -> None:
+    path = photo(bench.folder, "mug.png")
+    wanted = job("mug", image_urls=["mug.png"])
+    summary = await bench.run([wanted], recorder.base_url, inputs__local_files="inline")
+    data = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    (request,) = recorder.requests
+    assert request.json == body_of(wanted, image_urls=[data])
+    assert summary.exit_code == 0
+    assert bench.row("mug")["image_urls"].endswith("mug.png")
+
+
+async def test_a_missing_file_is_a_fault_before_anything_is_sent(bench: Bench) -> None:
+    async with sandbox() as provider:
+        with pytest.raises(ManifestError) as caught:
+            await bench.run([job("a"), job("b", image_urls=["none.png"]), job("c", image_urls=["nil.png"])], provider)
+    assert caught.value.total == 2
+    assert "image_urls is 'none.png'; there is no such file" in caught.value.faults[0]
+    assert (provider.books.requests, provider.books.uploads) == (0, 0)
+    assert not bench.out.exists()
+
+
+async def test_a_file_that_goes_while_the_run_is_on_fails_its_own_jobs(bench: Bench, recorder: Recorder) -> None:
+    path = photo(bench.folder, "mug.png")
+    manifest = bench.write([job("first"), job("second", image_urls=["mug.png"])])
+
+    async def answer(writer: Any) -> None:
+        path.unlink()
+        writer.write(http(png()))
+
+    recorder.answer = answer
+    summary = await bench.run(manifest, recorder.base_url, concurrency=1)
+    assert summary.exit_code == 1
+    row = bench.row("second")
+    assert (row["status"], row["attempts"], row["error_kind"]) == ("failed", "0", "input_unreachable")
+
+
+async def test_an_upload_that_fails_in_passing_is_tried_again_and_costs_nothing(
+    bench: Bench, recorder: Recorder
+) -> None:
+    photo(bench.folder, "mug.png")
+    replies = itertools.chain(
+        [http(b"busy", status="503 Busy"), http(b"slow down", status="429 Too Many Requests")],
+        itertools.repeat(http(b'{"file_urls": ["https://files.example/mug.png"]}', content_type="application/json")),
+    )
+
+    async def upload(writer: Any) -> None:
+        writer.write(next(replies))
+
+    recorder.answers["/upload-asset"] = upload
+    summary = await bench.run(jobs(3, image_urls=["mug.png"]), recorder.base_url, concurrency=1)
+    assert (summary.exit_code, summary.sent, summary.possibly_billed) == (0, 3, 0)
+    assert [row["attempts"] for row in bench.rows()] == ["1"] * 3
+    uploads = [request for request in recorder.requests if request.path == "/upload-asset"]
+    assert len(uploads) == 3
+
+
+async def test_an_upload_that_is_refused_for_the_key_stops_the_run(bench: Bench, recorder: Recorder) -> None:
+    photo(bench.folder, "mug.png")
+    recorder.answers["/upload-asset"] = http(b'{"error": "no"}', status="401 Unauthorized")
+    summary = await bench.run([job("a", image_urls=["mug.png"]), *jobs(3)], recorder.base_url, concurrency=1)
+    assert (summary.exit_code, summary.sent) == (3, 0)
+    assert set(bench.statuses().values()) == {"pending"}
+
+
+async def test_without_an_upload_url_the_key_stays_with_the_api_that_was_named(
+    bench: Bench, recorder: Recorder
+) -> None:
+    photo(bench.folder, "mug.png")
+    recorder.answers["/upload-asset"] = http(b'{"urls": ["https://files.example/mug.png"]}')
+    await bench.run([job("a", image_urls=["mug.png"])], recorder.base_url)
+    assert [request.path for request in recorder.requests] == ["/upload-asset", "/v1/gpt-image-1.5-edit"]
+    assert recorder.requests[1].json["image_urls"] == ["https://files.example/mug.png"]

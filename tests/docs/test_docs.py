@@ -1,0 +1,107 @@
+"""The documentation can't rot: what it shows exists, and what exists is shown."""
+
+import re
+import runpy
+from pathlib import Path
+
+import click
+import pytest
+
+from batch_editor import load_settings, make_plan
+from batch_editor.cli import cli
+from batch_editor.config import setting_names
+from batch_editor.endpoints import load_endpoint, shipped_endpoints
+from batch_editor.output_manifest import COLUMNS
+from batch_editor.strict_yaml import Block, Value, read_yaml
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "config.example.yaml"
+
+
+def dotted(value: Value, prefix: str = "") -> dict[str, Value]:
+    if not isinstance(value, Block):
+        return {prefix.rstrip("."): value}
+    return {name: leaf for key, inner in value.items() for name, leaf in dotted(inner, f"{prefix}{key}.").items()}
+
+
+def test_the_example_config_has_every_setting_and_no_other() -> None:
+    assert list(dotted(read_yaml(EXAMPLE))) == list(setting_names())
+
+
+def test_the_example_config_shows_the_defaults() -> None:
+    assert load_settings(EXAMPLE).model_dump() == load_settings().model_dump()
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_every_command_is_in_the_readme(name: str) -> None:
+    assert f"batch-editor {name}" in README
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_every_command_shows_an_example(name: str) -> None:
+    command = cli.commands[name]
+    assert command.help is not None
+    assert f"Example:\n  batch-editor {name}" in command.get_help(click.Context(command, info_name=name)).replace(
+        "\n    ", "\n  "
+    ).replace("  Example:", "Example:")
+
+
+def test_every_option_in_the_readme_exists() -> None:
+    known = {
+        option for command in cli.commands.values() for parameter in command.params for option in parameter.opts
+    } | {"--help", "--version"}
+    in_code = "\n".join(re.findall(r"```sh\n(.*?)```", re.sub(r" +# .*", "", README), re.DOTALL)) + " ".join(
+        re.findall(r"`(--[^`]*)`", README)
+    )
+    used = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", in_code))
+    assert used <= known
+
+
+def test_every_column_is_in_the_readme() -> None:
+    assert [name for name in COLUMNS if f"`{name}`" not in README] == []
+
+
+@pytest.mark.parametrize(
+    "manifest", [*sorted(ROOT.glob("jobs/*.yaml")), ROOT / "jobs/catalog.csv"], ids=lambda p: p.name
+)
+def test_every_manifest_in_jobs_loads(manifest: Path, tmp_path: Path) -> None:
+    plan = make_plan([manifest], load_settings(), output=tmp_path / "out")
+    assert plan.jobs > 0
+    assert plan.warnings == ()
+
+
+def test_every_table_in_jobs_is_a_manifest_or_the_rows_of_one() -> None:
+    manifests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("jobs/*.yaml"))
+    assert [path.name for path in ROOT.glob("jobs/*.csv") if path.name != "catalog.csv"] == ["products.csv"]
+    assert "rows: products.csv" in manifests
+
+
+def test_every_photograph_has_its_licence() -> None:
+    licences = (ROOT / "jobs/photos/LICENSES.md").read_text(encoding="utf-8")
+    assert [photo.name for photo in ROOT.glob("jobs/photos/*.jpg") if photo.name not in licences] == []
+
+
+def test_the_endpoint_tables_are_made_from_the_endpoint_files() -> None:
+    page = runpy.run_path(str(ROOT / "docs/endpoints.py"))["page"]()
+    assert (ROOT / "docs/endpoints.md").read_text(encoding="utf-8") == page
+
+
+@pytest.mark.parametrize("name", shipped_endpoints())
+def test_no_code_knows_a_models_name(name: str) -> None:
+    title = load_endpoint(name).name
+    default = ROOT / "batch_editor/config/settings.py"
+    naming = [
+        path.relative_to(ROOT)
+        for path in ROOT.glob("batch_editor/**/*.py")
+        if title in path.read_text(encoding="utf-8") and path != default
+    ]
+    assert naming == []
+
+
+def test_every_error_kind_that_the_code_gives_is_in_the_readme() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("batch_editor/**/*.py"))
+    kinds = set(re.findall(r'Failure\(\s*"(\w+)"', source)) | set(re.findall(r"error_kind = '(\w+)'", source))
+    for name in shipped_endpoints():
+        kinds |= {error.kind for error in load_endpoint(name).errors.values()}
+    assert {kind for kind in kinds if f"`{kind}`" not in README} == set()

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,8 +26,8 @@ from batch_editor.steady_prices import SteadyPrices
 from batch_editor.storage import Store
 from batch_editor.uploads import Uploads
 
-# When the day's or the month's budget has no room, this long passes before it is looked at again.
-ROOM_AGAIN_S = 1.0
+# Other processes make room in the day's and the month's budget without a word, so it is looked at this often.
+ROOM_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Attempts:
         self._rng = rng
         self._clock = clock
         self._uploads = uploads
+        self._settled = asyncio.Event()
         self.prices = prices
         self.too_dear = 0
 
@@ -134,21 +136,24 @@ class Attempts:
             body = await self._uploads.body(request, endpoint)
         except UploadRefused as refused:
             return await self._not_sent(task, refused.failure)
-        dearest_usd, steady_usd = self.prices.dearest_usd(request), self.prices.steady_usd(request)
-        reserved_usd = await self._budget.reserve(dearest_usd, steady_usd=steady_usd)
+        dearest_usd, steady_usd = self.prices.both_usd(request)
+        reserved_usd = await self._budget.reserve(
+            dearest_usd, steady_usd=steady_usd, again=lambda: self.prices.both_usd(request)
+        )
         if reserved_usd is None:
             self.too_dear += 1
             return None
         charged_usd = 0.0
         try:
-            if not await self._shared_room(reserved_usd, steady_usd):
-                return await self._no_room(task)
+            while not await self._shared_room(request, reserved_usd):
+                if not await self._may_get_room():
+                    return None
             ticket = await self._gate.ticket()
             if not self._watcher.may_start():
                 return None
-            intent = await self._writer.do(self._intend, request, reserved_usd, steady_usd)
+            intent = await self._writer.do(self._intend, request, reserved_usd, self.prices.steady_usd(request))
             if intent is None:
-                return await self._no_room(task)
+                return Later(task, 0.0)
             try:
                 await self._gate.depart()
             except GateClosed:
@@ -171,21 +176,32 @@ class Attempts:
             return None
         finally:
             self._budget.settle(reserved_usd, charged_usd)
+            self._settled.set()
 
-    async def _shared_room(self, reserved_usd: float, steady_usd: float | None) -> bool:
+    async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
         """Whether the day and the month may have room; asked before the gate, for a permit is worth a second."""
         if self._spending is None:
             return True
+        steady_usd = self.prices.steady_usd(request)
         needed_usd = reserved_usd if steady_usd is None else min(reserved_usd, steady_usd)
         return needed_usd <= await self._writer.do(self._spending.left_usd, self._clock()) + TOLERANCE_USD
 
-    async def _no_room(self, task: Task) -> Later[Task] | None:
-        """What is in flight, here or in another run, may cost less than was set aside; else this is too dear."""
+    async def _may_get_room(self) -> bool:
+        """Wait for what is in flight, here or in another run, which may cost less than was set aside for it.
+
+        False if nothing is, and the request is too dear, or if the run stops.
+        """
         assert self._spending is not None
-        if await self._writer.do(self._spending.waits, self._clock()):
-            return Later(task, ROOM_AGAIN_S)
-        self.too_dear += 1
-        return None
+        self._settled.clear()
+        if self._budget.closed:
+            return False
+        if not await self._writer.do(self._spending.waits, self._clock()):
+            self.too_dear += 1
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ROOM_AGAIN_S):
+                await self._settled.wait()
+        return True
 
     # The shared ledger goes first where money is set aside and where it is settled: a crash in between leaves a
     # reservation without an attempt, which the next run takes back, and never an attempt without a reservation.

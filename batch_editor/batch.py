@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from batch_editor.config import Settings
 from batch_editor.descriptors import provide_descriptors
-from batch_editor.dispatch import Ask, Dispatch, answered
+from batch_editor.dispatch import Ask, Dispatch, answered, release_signals
 from batch_editor.errors import Declined, MachineError, UsageError
 from batch_editor.history import History
 from batch_editor.input_check import look_at_inputs
@@ -262,7 +262,11 @@ async def _carry_out(dispatch: Dispatch, key: SecretStr, began_at: float) -> Sum
         stop = Stop("machine", str(error))
     finally:
         await _to_the_end(writer.close)
-        summary = await _to_the_end(_end, dispatch, stop, began_at)
+        try:
+            summary = await _to_the_end(_end, dispatch, stop, began_at)
+        finally:
+            if dispatch.signals:
+                release_signals()
     return summary
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 # Sums of binary fractions: a limit of 1.20 takes five of 0.24.
 TOLERANCE_USD = 1e-9
@@ -34,6 +35,11 @@ class Budget:
         return self._spent
 
     @property
+    def closed(self) -> bool:
+        """Whether nobody is to wait any longer."""
+        return self._closed
+
+    @property
     def reserved_usd(self) -> float:
         """In flight."""
         return self._reserved
@@ -42,12 +48,19 @@ class Budget:
         """Whether `usd` will never fit again: what is in flight could free nothing more for it."""
         return usd > self._limit - self._spent + TOLERANCE_USD
 
-    async def reserve(self, usd: float, *, steady_usd: float | None = None) -> float | None:
+    async def reserve(
+        self,
+        usd: float,
+        *,
+        steady_usd: float | None = None,
+        again: Callable[[], tuple[float, float | None]] | None = None,
+    ) -> float | None:
         """What was set aside for a request of that dearest price; None if there is no room for it.
 
         Waits while a settlement may yet make room. `steady_usd` is what every request of its kind was charged so
         far: when nothing else is in flight and only so much is left, the request takes all of it. So a budget is
         used up, one request at a time at its end, and not left with the difference between dearest and real price.
+        `again` gives both prices anew after each wait: the settlements that make room teach them.
         """
         while usd > self.left_usd + TOLERANCE_USD:
             if self._closed:
@@ -59,6 +72,8 @@ class Budget:
                 break
             self._settled.clear()
             await self._settled.wait()
+            if again is not None:
+                usd, steady_usd = again()
         self._reserved += usd
         self._holders += 1
         return usd

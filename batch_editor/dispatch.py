@@ -36,6 +36,8 @@ PAGE = 64
 # A canary that costs this much more than planned stops a run that nobody watches.
 CANARY_EXCESS = 1.5
 
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 Ask = Callable[[Sequence[str]], bool]
 
 
@@ -59,7 +61,7 @@ async def answered(ask: Ask, lines: Sequence[str]) -> bool:
         value, error = False, None
         try:
             value = ask(lines)
-        except BaseException as raised:  # noqa: BLE001  # it belongs to the asker, not to this thread
+        except BaseException as raised:  # noqa: BLE001  # it belongs to who asked, not to this thread
             error = raised
         with suppress(RuntimeError):  # the run is over, and its loop closed
             loop.call_soon_threadsafe(settle, value, error)
@@ -135,14 +137,14 @@ class Dispatch:
         async def drain(source: AsyncIterator[Task]) -> None:
             pool = Pool(_while_sound(source, watch), attempts.work, concurrency=concurrency)
             watch.halts(pool.stop, gate.close, budget.close)
-            if watch.stop is None:
-                await pool.run()
+            await pool.run()
 
         if self.canary:
             await drain(self._canaries(writer))
             if watch.stop is None:
                 await self._judge(watch, writer)
-        await drain(self._pending(writer, budget, attempts.prices, watch))
+        if watch.stop is None:
+            await drain(self._pending(writer, budget, attempts.prices, watch))
 
     async def _canaries(self, writer: LedgerWriter) -> AsyncIterator[Task]:
         for request in await writer.do(self.ledger.pending_among, list(self.canary)):
@@ -159,7 +161,10 @@ class Dispatch:
             f"Latency: half within {sent.p50_s or 0:.1f} s",
         )
         if self.ask is not None:
-            if not await answered(self.ask, lines):
+            question = asyncio.ensure_future(answered(self.ask, lines))
+            watch.halts(question.cancel)  # by a signal
+            await asyncio.wait([question])
+            if not question.cancelled() and not question.result():
                 watch.halt(Stop("declined", "as you said after the canary"))
             return
         for line in lines:
@@ -236,8 +241,7 @@ class Dispatch:
                 dropped = True
                 main.cancel()
 
-        caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        for number in caught:
+        for number in CAUGHT:
             loop.add_signal_handler(number, on_signal, number)
         try:
             yield
@@ -246,8 +250,15 @@ class Dispatch:
                 raise
             main.uncancel()
         finally:
-            for number in caught:
-                loop.remove_signal_handler(number)
+            # Not removed yet: a signal that comes while the manifest is written would leave the old one there.
+            for number in CAUGHT:
+                loop.add_signal_handler(number, lambda: None)
+
+
+def release_signals() -> None:
+    """Leave signals to whoever else hears them; the run is over."""
+    for number in CAUGHT:
+        asyncio.get_running_loop().remove_signal_handler(number)
 
 
 async def _while_sound(source: AsyncIterator[Task], watch: Watch) -> AsyncIterator[Task]:

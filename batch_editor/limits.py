@@ -43,78 +43,118 @@ class GateClosed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Leave to send one request: when it was given, and the how-manieth it was."""
+    """Leave to send one request: when it was given, and the how-manieth of the run it is."""
 
     at: float
     number: int
 
 
 class Pace:
-    STEP = 1.1
+    """How many requests a period the provider takes, learnt from its 429s. Instants are given, not read.
+
+    A 429 cuts the pace to what the provider took: the requests of the last period that it didn't refuse, over the
+    time from the first of them to the end of the pause. Then the pace grows by a tenth at a time, and how long it
+    waits for that doubles with each whole period that gave the same answer, and halves while nothing refuses it. So
+    a run whose limit is set too high settles near the true one, asks for more now and then, and takes it if it can.
+
+    A provider may also refuse some requests whatever the pace. That shows: they come at surely fewer requests a
+    period than were taken before. Cuts would then only add up, so the full rate is tried; the pauses are kept. If
+    too many are refused in that time, pace was the matter after all. Each trial that holds makes the next one
+    longer, each that doesn't makes the next one later.
+    """
+
+    GROWTH = 1.1
+    # Of a limit of 60/min, 8 periods keep 429s at 0.3 % of the requests; at 5/min at 3 %.
+    PATIENCE_PERIODS = 8
+    # A window counted at our end differs from the provider's by what is on its way; a tenth is more than that.
     SURELY_LESS = 0.9
-    FEW = 3
-    MOOD = 4
+    # Measured over less of a period than this, what was taken says little about a whole one.
+    WATCHED = 0.8
+    TRIAL_PERIODS = 4
+    # A trial may have 5 refusals and 15 % of its requests: one in ten passes, and limits that name no pause, set ten
+    # times too high (20–37 % refused), do not.
+    TRIAL_REFUSALS = 5
+    TRIAL_SHARE = 0.15
+
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
-        self._sent: deque[float] = deque()
-        self._number = 0
-        self._refused_at_number = 0
+        self._taken: deque[float] = deque()
         self._best = 0
         self._patience_s = rate.period_s / 6
         self._grows_at = float("inf")
-        self._mood_until = float("-inf")
-        self._mood_periods = self.MOOD
+        self._grown = False
+        self._trial_until = float("-inf")
+        self._trial_sent = self._trial_refused = 0
+        self._trial_periods = self._trial_pause_periods = self.TRIAL_PERIODS
+        self._next_trial_at = float("-inf")
+        self.number = 0
         self.allowed = float(rate.count)
-        self.log = []
 
     def sent(self, now: float) -> Ticket:
-        """Count one request."""
+        """Count one request, and grow if no 429 came for long enough."""
         self._forget(now)
-        self._sent.append(now)
-        self._number += 1
+        self._taken.append(now)
+        self.number += 1
+        self._trial_sent += 1
         if now >= self._grows_at:
-            self.allowed = min(float(self._rate.count), self.allowed * self.STEP)
+            if self._grown:
+                # Down to two periods: a window needs one to fill, and a refusal must still find the step it is for.
+                self._patience_s = max(self._patience_s / 2, min(self._patience_s, 2 * self._rate.period_s))
+            self._grown = True
+            self.allowed = min(float(self._rate.count), self.allowed * self.GROWTH)
             self._grows_at = now + self._patience_s
-        return Ticket(now, self._number)
+        return Ticket(now, self.number)
 
-    def stretch_before(self, ticket: Ticket) -> int:
-        """How many requests have left since the last 429, that one included."""
-        return ticket.number - self._refused_at_number
+    def not_taken(self, ticket: Ticket) -> None:
+        """The provider refused the request of that ticket."""
+        self._trial_refused += 1
+        with suppress(ValueError):
+            self._taken.remove(ticket.at)
 
-    def refused(self, ticket: Ticket, now: float, pause_s: float) -> None:
-        """The provider refused that one for coming too early, and wants `pause_s` seconds of quiet."""
+    def slow_down(self, now: float, pause_s: float, *, again: bool) -> None:
+        """A pause of `pause_s` seconds begins because of a 429.
+
+        `again` where it came straight after the pause before: that was too short, and the pace is no better known.
+        """
         self._forget(now)
-        lasted = self.stretch_before(ticket)
-        self._refused_at_number = self._number
-        if now < self._mood_until:
-            return
         period = self._rate.period_s
-        taken = len(self._sent) - 1
-        if taken + 1 < self.SURELY_LESS * self._best:
-            self.allowed = float(self._rate.count)
-            self._mood_until = now + self._mood_periods * period
-            self._mood_periods *= 2
+        if now < self._trial_until:
+            if self._trial_refused <= self.TRIAL_REFUSALS + self.TRIAL_SHARE * self._trial_sent:
+                return
+            self._trial_until = float("-inf")
+            self._next_trial_at = now + self._trial_pause_periods * period
+            self._trial_pause_periods *= 2
             self._best = 0
-            self._patience_s = period / 6
-            self.log.append((now,"mood",taken))
-            return
+        taken = len(self._taken)
+        if taken + 1 < self.SURELY_LESS * self._best and not again:
+            self._best = 0
+            if now >= self._next_trial_at:
+                self._try_the_full_rate(now)
+                return
         self._best = max(self._best, taken)
-        span = now + pause_s - self._sent[0] if self._sent else period
-        measured = taken * period / max(span, 1e-9)
-        limit = max(measured, self._best)
-        if 1 < lasted <= self.FEW: limit = min(limit, self.allowed / self.STEP)
+        watched_s = now + pause_s - self._taken[0] if self._taken else period
+        measured = taken * period / max(watched_s, 1e-9)
+        watched = watched_s >= self.WATCHED * period
+        limit = measured if watched else max(measured, self._best)
+        # Halved at most: a first request may be refused for what others sent.
         self.allowed = max(1.0, self.allowed / 2, min(self.allowed, limit))
-        if span >= 0.8 * period:
-            self._patience_s = min(2 * self._patience_s, 8 * period)
-            if self._patience_s == 8 * period: self._mood_periods = self.MOOD
-        else:
+        if not watched:
             self._patience_s = period / 6
+        elif not again:
+            self._patience_s = min(2 * self._patience_s, self.PATIENCE_PERIODS * period)
+        self._grown = False
         self._grows_at = now + pause_s + self._patience_s
-        self.log.append((now,lasted,taken,measured,self._best, self.allowed))
+
+    def _try_the_full_rate(self, now: float) -> None:
+        self.allowed = float(self._rate.count)
+        self._patience_s = self._rate.period_s / 6
+        self._trial_sent = self._trial_refused = 0
+        self._trial_until = now + self._trial_periods * self._rate.period_s
+        self._trial_periods *= 2
 
     def _forget(self, now: float) -> None:
-        while self._sent and self._sent[0] <= now - self._rate.period_s:
-            self._sent.popleft()
+        while self._taken and self._taken[0] <= now - self._rate.period_s:
+            self._taken.popleft()
 
 
 class RateGate:
@@ -144,7 +184,6 @@ class RateGate:
         self._rate = rate
         self._jitter_s = min(JITTER_S, JITTER_SHARE * rate.period_s)
         self._slack_s = SLACK_SHARE * rate.period_s
-        self._turn_s = rate.period_s + self._jitter_s + self._slack_s
         self._recent = recent
         self._backoff_s = backoff_s
         self._backoff_max_s = backoff_max_s
@@ -157,6 +196,7 @@ class RateGate:
         self._open_at = 0.0
         self._episode_at = float("-inf")
         self._refusals = 0
+        self._first_after_pause = 0
         self._closed = asyncio.Event()
         self._due_at = 0.0
 
@@ -212,16 +252,16 @@ class RateGate:
         requests after each are refused again.
         """
         now = asyncio.get_running_loop().time()
+        self._pace.not_taken(ticket)
         same_episode = ticket.at <= self._episode_at
-        # Requests may overtake each other on their way by as much as they vary.
-        soon = ticket.at <= self._open_at + self._jitter_s and not retry_after_s
-        again = self._refusals > 0 and (soon or self._pace.stretch_before(ticket) == 1)
+        again = ticket.number == self._first_after_pause
         if not same_episode:
             self._episode_at = now
+            self._first_after_pause = self._pace.number + 1
             self._refusals = self._refusals + 1 if again else 1
         pause_s = self._pause_s(retry_after_s)
         if not same_episode:
-            self._pace.refused(ticket, now, pause_s)
+            self._pace.slow_down(now, pause_s, again=again)
         if now + pause_s > self._open_at and (retry_after_s or not same_episode):
             self._open_at = now + pause_s
             self._on_pause(pause_s)
@@ -257,7 +297,7 @@ class RateGate:
         """When a pace that 429s have slowed lets the next one go; a late timer may be caught up with."""
         if self._pace.allowed >= self._rate.count:
             return now
-        return max(self._due_at, now - self._slack_s) + self._turn_s / self._pace.allowed
+        return max(self._due_at, now - self._slack_s) + spacing_s(self._rate) * self._rate.count / self._pace.allowed
 
     def _admit(self, ticket: Ticket) -> None:
         while self._waiters:
@@ -271,7 +311,7 @@ class RateGate:
 
         It is never replaced, for a fresh one would forget what the old one had let through.
         """
-        leak = self._rate.count / self._turn_s * (1 - 1e-6)
+        leak = (1 - 1e-6) / spacing_s(self._rate)
         burst = 1 + leak * self._slack_s
         limiter = AsyncLimiter(burst, burst / leak)
         await limiter.acquire(min(level_of(ages, leak), burst))

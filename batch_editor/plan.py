@@ -148,6 +148,11 @@ class Plan:
         cost = self.cost
         yield f"Cost: ${cost.expected_usd:,.2f} expected, ${cost.low_usd:,.2f} at least, ${cost.high_usd:,.2f} at most"
         yield from self._table()
+        if cost.low_usd < cost.high_usd:
+            yield (
+                "  at least: auto is the cheapest, inputs and prompt are free;"
+                " at most: auto is the dearest, inputs and prompt cost the most they can"
+            )
         if self.requests:
             p10, p50, p90 = self.duration_s
             end = now + timedelta(seconds=p50)

@@ -213,9 +213,10 @@ def _within_budget(spool: Spool, settings: Settings, spent_usd: float, requests:
     # of the budget and where the model has no choice, for the price that its kind is charged every time.
     ((within,),) = spool.query(
         "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position)"
-        " + iif(expected_usd > low_usd + 1e-9, high_usd - expected_usd, 0) AS needed, high_usd, position,"
-        f" min(position) OVER () AS first FROM {_TO_SEND}) WHERE needed <= ? AND (position > first OR high_usd <= ?)",
-        *(limit - spent_usd + TOLERANCE_USD, limit + TOLERANCE_USD),
+        " + iif(expected_usd > low_usd + 1e-9, high_usd - expected_usd, 0) AS needed,"
+        f" first_value(high_usd) OVER (ORDER BY position) AS first_usd FROM {_TO_SEND})"
+        " WHERE needed <= ? AND (first_usd <= ? OR ?)",
+        *(limit - spent_usd + TOLERANCE_USD, limit, spent_usd > 0),
     )
     already = f" (${spent_usd:,.2f} of it spent)" if spent_usd else ""
     return Fit(f"${limit:,.2f}{already}", within == requests, within)

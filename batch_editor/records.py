@@ -90,7 +90,7 @@ class Job:
 
     `output` is a path below the images folder without ending, not yet made safe; None where the id is to give it.
     `extras` are the row's other columns; `files` the local files that the request names, by content; `where` is
-    `file:line`.
+    `file:line`; `template` where the entry is that the job was made from, the same for all its jobs.
     """
 
     id: str
@@ -99,6 +99,7 @@ class Job:
     where: str
     extras: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, LocalFile] = field(default_factory=dict)
+    template: str = ""
 
 
 def fingerprint_of(request: EditRequest) -> str:

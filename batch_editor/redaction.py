@@ -35,7 +35,7 @@ def printable(text: str, *, limit: int = 500) -> str:
     >>> printable("bad\x1b[31m\nnews")
     'bad [31m news'
     """
-    text = redact(text[: 4 * limit])
+    text = redact(text)[: 4 * limit]  # in this order: half a key has no shape to be known by
     clean = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
     clean = " ".join(clean.split())
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"

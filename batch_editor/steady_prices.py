@@ -38,6 +38,10 @@ class SteadyPrices:
         _, _, high = self._known.get(self._kind(request), (0, 0.0, 0.0))
         return max(request.high_usd, high)
 
+    def both_usd(self, request: PendingRequest) -> tuple[float, float | None]:
+        """The dearest and the steady price, as far as is known now."""
+        return self.dearest_usd(request), self.steady_usd(request)
+
     def lowest_usd(self) -> float:
         """The lowest of all charges; infinity before the first."""
         return min((low for _, low, _ in self._known.values()), default=float("inf"))

@@ -60,11 +60,11 @@ class Watch:
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._ends: deque[float] = deque(maxlen=LATENCIES)
         self._kinds: dict[str, tuple[int, str]] = {}
-        self._halts: tuple[Callable[[], None], ...] = ()
+        self._halts: tuple[Callable[[], object], ...] = ()
         self._deadline = settings.ends_at.timestamp() if settings.ends_at else None
         self.stop: Stop | None = None
 
-    def halts(self, *callbacks: Callable[[], None]) -> None:
+    def halts(self, *callbacks: Callable[[], object]) -> None:
         """What to call when the run must draw nothing more."""
         self._halts = callbacks
 
@@ -144,11 +144,12 @@ class Watch:
             },
         )
         if status in ("failed", "unknown"):
+            jobs = task.request.jobs
             count, _ = self._kinds.get(failure.kind, (0, ""))
-            self._kinds[failure.kind] = (count + 1, f"{task.request.job_id}: {failure.message}")
-            self._failed += 1
-            self._ended += 1
-            self._went_wrong += 1
+            self._kinds[failure.kind] = (count + jobs, f"{task.request.job_id}: {failure.message}")
+            self._failed += jobs
+            self._ended += jobs
+            self._went_wrong += jobs
             self._check_failures()
         self._show()
 

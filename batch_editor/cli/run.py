@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -110,7 +111,12 @@ def _attended() -> bool:
 def _ask(lines: Sequence[str]) -> bool:
     for line in lines:
         click.echo(line, err=True)
-    return click.confirm("Go on?", err=True)
+    while True:
+        click.echo("Go on? [y/N]: ", nl=False, err=True)
+        # Not input(): whoever holds sys.stdin's lock on another thread when Ctrl-C ends the program aborts it.
+        answer = os.read(sys.stdin.fileno(), 1024).decode(errors="replace").strip().lower()
+        if answer in ("", "n", "no", "y", "yes"):
+            return answer.startswith("y")
 
 
 def _print(summary: Summary, *, as_json: bool) -> None:

@@ -104,6 +104,10 @@ async def _look(session: aiohttp.ClientSession, link: str) -> LinkReport:
         return await _fetch(session, link)
     except TimeoutError:
         return LinkReport(link, f"no answer within {TIMEOUT_S:g} s")
+    except aiohttp.ClientConnectorError as error:
+        if not isinstance(error.os_error, PermissionError):
+            return LinkReport(link, f"not reachable: {printable(str(error), limit=150)}")
+        return LinkReport(link, f"refused: {error.os_error.strerror}; inputs.allow_private_links allows it")
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return LinkReport(link, f"not reachable: {printable(str(error) or type(error).__name__, limit=150)}")
 

@@ -76,21 +76,22 @@ def failure_of(
     """
     text = error_text(body)
     meaning = errors.get(status) or _unlisted(status)
-    kind, reach = meaning.kind, meaning.reach
+    kind, reach, says = meaning.kind, meaning.reach, meaning.meaning
     if status in (400, 403, 406, 422) and _MODERATION.search(text):
         kind, reach = "moderation", "job"
+        says = "Refused by the content filter" if status in (403, 406) else says
     elif status == 406:
-        kind, reach = _not_acceptable(text)
+        kind, reach, says = _not_acceptable(text, says)
     passing = status in retried or (status in _EDGE and 502 in retried)
     if reach == "pace" and not passing:
         reach = "job"
     detail = f": {text}" if text else ""
     if 300 <= status < 400:
-        host = urlsplit(headers.get("location", "")).hostname
+        host = _host(headers.get("location", ""))
         detail = f" to {printable(host, limit=100)}, which is not followed: the key would go there" if host else ""
     return Failure(
         kind=kind,
-        message=f"HTTP {status} ({meaning.meaning}){detail}",
+        message=f"HTTP {status} ({says}){detail}",
         reach=reach,
         maybe_billed=meaning.billed,
         passing=passing and reach != "run",
@@ -99,13 +100,20 @@ def failure_of(
     )
 
 
-def _not_acceptable(text: str) -> tuple[str, Any]:
+def _host(link: str) -> str | None:
+    try:
+        return urlsplit(link).hostname
+    except ValueError:  # http://[
+        return None
+
+
+def _not_acceptable(text: str, says: str) -> tuple[str, Any, str]:
     """406 is overloaded: credits, a spend limit, a wrong content type, or a parameter that was rejected."""
     if _MONEY.search(text) or not text:
-        return "credits", "run"
+        return "credits", "run", says
     if _CONTENT_TYPE.search(text):
-        return "bad_request", "run"
-    return ("invalid_parameter", "job") if _PARAMETER.search(text) else ("credits", "run")
+        return "bad_request", "run", "Content type refused: a bug in batch-editor, not in the account"
+    return ("invalid_parameter", "job", "Parameter refused") if _PARAMETER.search(text) else ("credits", "run", says)
 
 
 def _unlisted(status: int) -> ErrorMeaning:

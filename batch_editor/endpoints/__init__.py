@@ -236,18 +236,18 @@ def _parsed(data: bytes, where: str) -> Endpoint:
 
 
 def _fault_lines(error: ValidationError, where: str) -> list[str]:
-    return [
-        f"{where}: {'.'.join(str(part) for part in fault['loc']) or 'endpoint'}: {fault['msg']}"
-        for fault in error.errors()
+    faults = [
+        (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) for fault in error.errors()
     ]
+    return [f"{where}: {place or 'endpoint'}: {message}" for place, message in faults]
 
 
 def _check_depth(table: PriceTable, depth: int, where: str) -> None:
     if depth == 0:
         if isinstance(table, dict):
             raise ValueError(f"{where} has more levels than `by`")
-        if table < 0:
-            raise ValueError(f"{where} is {table}; a price can't be negative")
+        if not 0 <= table < float("inf"):  # NaN is neither
+            raise ValueError(f"{where} is {table:g}; expected USD, zero or more")
         return
     if not isinstance(table, dict) or not table:
         raise ValueError(f"{where} has fewer levels than `by`")

@@ -46,7 +46,9 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class PendingRequest:
-    """A request to send. `billed` counts the attempts that retry.max_possibly_billed is about."""
+    """A request to send. `billed` counts the attempts that retry.max_possibly_billed is about, `jobs` those
+    of the run that share it.
+    """
 
     fingerprint: str
     position: int
@@ -58,6 +60,7 @@ class PendingRequest:
     high_usd: float
     attempts: int
     billed: int
+    jobs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,7 +458,8 @@ class Ledger:
     def _pending(self, where: str, *values: Any) -> list[PendingRequest]:
         rows = self._db.execute(
             "SELECT fingerprint, position, endpoint, params, files, job_id, expected_usd, high_usd, attempts,"
-            f" possibly_billed - forgiven FROM requests WHERE state = 'pending' AND position IS NOT NULL AND {where}",
+            " possibly_billed - forgiven, (SELECT count(*) FROM jobs WHERE jobs.fingerprint = requests.fingerprint"
+            f" AND active AND selected) FROM requests WHERE state = 'pending' AND position IS NOT NULL AND {where}",
             values,
         )
         return [

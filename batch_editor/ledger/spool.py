@@ -22,7 +22,7 @@ _SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 CREATE TABLE jobs (
-    position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, text TEXT, named INTEGER, output TEXT,
+    position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, template TEXT, text TEXT, named INTEGER, output TEXT,
     output_key TEXT, fingerprint TEXT, endpoint TEXT, params TEXT, files TEXT, extras TEXT,
     low_usd REAL, expected_usd REAL, high_usd REAL, list_usd REAL, source TEXT, charges INTEGER, inputs INTEGER,
     selected INTEGER DEFAULT 1, done INTEGER DEFAULT 0, known TEXT DEFAULT 'new'
@@ -83,6 +83,7 @@ class Spool:
                 self._count,
                 job.id,
                 job.where,
+                job.template,
                 text,
                 job.output is not None,
                 output,
@@ -164,12 +165,12 @@ class Spool:
     def spread(self, count: int) -> dict[str, float]:
         """Requests to send that stand for all: from each template in turn, spread over its jobs.
 
-        By fingerprint, with their expected price.
+        By fingerprint, with their expected price. Single jobs are taken together as one template.
         """
-        template = "iif(instr(place, ', '), substr(place, 1, instr(place, ', ') - 1), endpoint)"
+        template = "iif(count(*) OVER (PARTITION BY template) > 1, template, '')"
         rows = self.query(
-            f"WITH to_send AS (SELECT *, min(position), {template} AS template FROM jobs"
-            " WHERE selected AND NOT done GROUP BY fingerprint),"
+            "WITH once AS (SELECT *, min(position) FROM jobs WHERE selected AND NOT done GROUP BY fingerprint),"
+            f" to_send AS (SELECT fingerprint, position, expected_usd, {template} AS template FROM once),"
             " ranked AS (SELECT fingerprint, position, template, expected_usd, 0.6180339887498949 *"
             " (row_number() OVER (PARTITION BY template ORDER BY position) - 1) AS rank FROM to_send)"
             # Multiples of the golden ratio, without their whole part: those nearest zero lie evenly among the jobs.
@@ -208,9 +209,9 @@ class Spool:
         if self._rows:
             self._db.execute("BEGIN")
             self._db.executemany(
-                "INSERT INTO jobs (position, job_id, place, text, named, output, output_key, fingerprint,"
+                "INSERT INTO jobs (position, job_id, place, template, text, named, output, output_key, fingerprint,"
                 " endpoint, params, files, extras, low_usd, expected_usd, high_usd, list_usd, source, charges, inputs)"
-                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 self._rows,
             )
             self._db.execute("COMMIT")

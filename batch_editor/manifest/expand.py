@@ -127,7 +127,7 @@ class Expander:
             suffix = f"-v{variant}" if self._entry.variants > 1 else ""
             request = EditRequest(self._endpoint.name, params, variant)
             named = output + suffix if output else None
-            yield Job(job_id + suffix, named, request, row.where, extras, files)
+            yield Job(job_id + suffix, named, request, row.where, extras, files, self._entry.where)
 
     def _slot(self, name: str, fallback: Fixed | None) -> Slot:
         sources = [layer[name] for layer in self._layers if name in layer]

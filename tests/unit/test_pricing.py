@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_editor.endpoints import Extra, Prices, load_endpoint
+from batch_editor.pricing import Charged, Charges, Kind, Price, price_of
+
+SHIPPED = load_endpoint("gpt-image-1.5-edit").prices
+
+
+def figures(price: Price) -> tuple[float, float, float]:
+    return tuple(round(usd, 4) for usd in (price.low_usd, price.expected_usd, price.high_usd))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("quality", "size", "usd"),
+    [
+        ("low", "1024x1024", (0.0108, 0.0108, 0.0108)),
+        ("medium", "1536x1024", (0.06, 0.06, 0.06)),
+        ("high", "1024x1536", (0.24, 0.24, 0.24)),
+        ("high", "auto", (0.1596, 0.24, 0.24)),
+        ("auto", "1024x1024", (0.0108, 0.1596, 0.1596)),
+        ("auto", "auto", (0.0108, 0.24, 0.24)),
+    ],
+)
+def test_the_shipped_price_list_comes_to_the_published_average_where_the_model_chooses(
+    quality: str, size: str, usd: tuple[float, float, float]
+) -> None:
+    assert figures(price_of(SHIPPED, {"quality": quality, "size": size})) == usd
+
+
+def test_a_parameter_that_is_absent_is_priced_like_auto() -> None:
+    assert price_of(SHIPPED, {}) == price_of(SHIPPED, {"quality": "auto", "size": "auto"})
+
+
+def test_a_value_that_the_table_lacks_is_priced_at_its_dearest_where_nothing_is_expected() -> None:
+    prices = Prices(by=("size",), table={"s": 1.0, "l": 3.0})
+    assert price_of(prices, {"size": "xl"}) == Price(1.0, 3.0, 3.0)
+
+
+def test_a_flat_price_needs_no_parameter() -> None:
+    assert price_of(Prices(table=0.036), {"prompt": "x"}) == Price(0.036, 0.036, 0.036)
+
+
+def test_levels_may_hold_different_values() -> None:
+    prices = Prices(by=("a", "b"), table={"x": {"1": 1.0}, "y": {"2": 2.0, "3": 5.0}}, expected={"b": "2"})
+    assert price_of(prices, {"a": "y"}) == Price(2.0, 2.0, 5.0)
+    assert price_of(prices, {"a": "x", "b": "3"}) == Price(1.0, 1.0, 1.0)
+
+
+def test_inputs_and_prompt_come_on_top_of_the_expected_and_the_dearest_price() -> None:
+    prices = Prices(
+        factor=2.0,
+        table=1.0,
+        input_image=Extra(expected=0.1, high=0.5),
+        prompt_character=Extra(expected=0.001, high=0.002),
+    )
+    assert figures(price_of(prices, {}, inputs=3, prompt_length=100)) == (2.0, 2.8, 5.4)
+
+
+@given(
+    quality=st.sampled_from(["low", "medium", "high", "auto", "odd"]),
+    size=st.sampled_from(["1024x1024", "1024x1536", "1536x1024", "auto", "odd"]),
+    inputs=st.integers(0, 16),
+    length=st.integers(0, 32_000),
+)
+def test_low_is_never_above_expected_nor_expected_above_high(quality: str, size: str, inputs: int, length: int) -> None:
+    price = price_of(SHIPPED, {"quality": quality, "size": size}, inputs=inputs, prompt_length=length)
+    assert 0 < price.low_usd <= price.expected_usd <= price.high_usd
+
+
+LIST = Price(0.1, 0.2, 0.3)
+KIND = Kind("gpt", ("high",), 1)
+
+
+def charged(*usd: float, list_usd: float = 0.2) -> Charged:
+    total = Charged()
+    for each in usd:
+        total.add(Charged(1, each, list_usd, each, each))
+    return total
+
+
+def test_without_charges_the_list_is_the_price() -> None:
+    quote = Charges().quote(KIND, LIST)
+    assert (quote.price, quote.source, quote.charges) == (LIST, "price list", 0)
+
+
+def test_two_charges_are_too_few_to_go_by() -> None:
+    charges = Charges()
+    charges.add(KIND, charged(0.15, 0.17))
+    assert charges.quote(KIND, LIST).source == "price list"
+
+
+def test_charges_for_the_same_are_the_price_and_the_dearest_never_falls_below_the_list() -> None:
+    charges = Charges()
+    charges.add(KIND, charged(0.15, 0.16, 0.17))
+    quote = charges.quote(KIND, LIST)
+    assert quote.source == "charged for the same"
+    assert (quote.price.low_usd, round(quote.price.expected_usd, 6), quote.price.high_usd) == (0.15, 0.16, 0.3)
+
+
+def test_then_charges_with_other_inputs_count_then_the_endpoint_s_as_a_factor() -> None:
+    charges = Charges()
+    charges.add(Kind("gpt", ("high",), 2), charged(0.4, 0.4, 0.4))
+    assert charges.quote(KIND, LIST).source == "charged for the same with other inputs"
+    other = charges.quote(Kind("gpt", ("low",), 1), LIST)
+    assert other.source == "price list × 2.00, as charged for others"
+    assert figures(other.price) == (0.1, 0.4, 0.6)
+    assert charges.quote(Kind("banana", (), 1), LIST).source == "price list"

@@ -154,6 +154,9 @@ class Attempts:
             intent = await self._writer.do(self._intend, request, reserved_usd, self.prices.steady_usd(request))
             if intent is None:
                 return Later(task, 0.0)
+            if self._gate.pause_left_s():  # it began meanwhile: an intent that lasts would look sent after a crash
+                await self._writer.do(self._withdraw, intent)
+                return Later(task, 0.0)
             try:
                 await self._gate.depart()
             except GateClosed:

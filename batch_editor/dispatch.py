@@ -203,7 +203,9 @@ class Dispatch:
         """A gate that knows what runs before this one sent within the last period."""
         rate, retry = self.settings.rate, self.settings.retry
         now = time.time()
-        recent = [max(0.0, now - at) for at in await writer.do(self.ledger.sent_since, now - rate.period_s)]
+        # A little longer than a period: an intent is a little older than the departure that followed it.
+        since = now - 1.05 * rate.period_s
+        recent = [max(0.0, now - at) for at in await writer.do(self.ledger.sent_since, since)]
         return RateGate(
             rate,
             recent=recent[-rate.count :],

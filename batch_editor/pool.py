@@ -27,9 +27,12 @@ class Pool(Generic[T]):
     """Does every item of a source once, at most `concurrency` at a time.
 
     An item is drawn only when a worker is free for it, so a slow worker slows the source. A worker that returns
-    `Later` is free at once; its item comes back when it is due, before fresh ones. No more than `concurrency`
-    items wait to come back: while that many do, nothing fresh is drawn, and an outage stays the size of the pool.
+    `Later` is free at once; its item comes back when it is due, before fresh ones. While `concurrency + SPARE` items
+    wait to come back, nothing fresh is drawn, so an outage stays the size of the pool.
     """
+
+    # With few workers, a few items that wait long must not keep everything else waiting.
+    SPARE = 16
 
     def __init__(
         self,
@@ -99,7 +102,7 @@ class Pool(Generic[T]):
                 if self._waiting and self._waiting[0][0] <= loop.time():
                     self._busy += 1
                     return heapq.heappop(self._waiting)[2]
-                if not self._dry and len(self._waiting) < self._concurrency:
+                if not self._dry and len(self._waiting) < self._concurrency + self.SPARE:
                     try:
                         item = await anext(self._source)
                     except StopAsyncIteration:

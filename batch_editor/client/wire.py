@@ -31,6 +31,8 @@ _TAGS = re.compile(rb"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
 # CDN statuses between the provider's edge and its origin: https://developers.cloudflare.com/support/
 # troubleshooting/http-status-codes/cloudflare-5xx-errors/. With 521 and 523 the origin was never reached.
 _EDGE = frozenset([520, 521, 522, 523, 524, 525, 526, 530])
+# Successes that hold no image, or not all of it, though one was made: as good as an answer that was cut off.
+_BODILESS = frozenset([204, 206])
 _EDGE_UNREACHED = frozenset([521, 523])
 
 
@@ -82,7 +84,7 @@ def failure_of(
         says = "Refused by the content filter" if status in (403, 406) else says
     elif status == 406:
         kind, reach, says = _not_acceptable(text, says)
-    passing = status in retried or (status in _EDGE and 502 in retried)
+    passing = status in retried or status in _BODILESS or (status in _EDGE and 502 in retried)
     if reach == "pace" and not passing:
         reach = "job"
     detail = f": {text}" if text else ""
@@ -126,6 +128,8 @@ def _unlisted(status: int) -> ErrorMeaning:
         return meaning("server_error", "The provider's edge got no answer", billed=True)
     if 300 <= status < 400:
         return meaning("bad_response", "Redirected", billed=False)
+    if status == 425:
+        return meaning("timeout", "Too early", billed=True)
     if 400 <= status < 500:
         return meaning("invalid_parameter", "Request refused", billed=False)
     if 500 <= status < 600:

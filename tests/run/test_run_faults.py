@@ -213,23 +213,23 @@ async def test_fault_038_by_default_a_job_that_always_times_out_there_costs_at_m
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "sent"),
     [
-        b"HTTP/1.1 204 No Content\r\n\r\n",
-        http(png(), status="206 Partial Content"),
-        http(b"{}", status="999 Odd", content_type="application/json"),
-        http(b'{"request_id": "r1"}', status="202 Accepted", content_type="application/json"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 2),
+        (http(png(), status="206 Partial Content"), 2),
+        (http(b"{}", status="999 Odd", content_type="application/json"), 1),
+        (http(b'{"request_id": "r1"}', status="202 Accepted", content_type="application/json"), 1),
     ],
     ids=["204", "206", "999", "202"],
 )
 async def test_fault_009_010_011_040_a_status_the_api_does_not_know_may_have_been_billed(
-    bench: Bench, recorder: Recorder, answer: bytes
+    bench: Bench, recorder: Recorder, answer: bytes, sent: int
 ) -> None:
     recorder.answer = answer
     await bench.run([job("mug")], recorder.base_url)
     row = bench.row("mug")
-    assert (row["status"], row["possibly_billed"], row["error_kind"]) == ("unknown", "1", "bad_response")
-    assert len(recorder.requests) == 1
+    assert (row["status"], row["possibly_billed"], row["error_kind"]) == ("unknown", str(sent), "bad_response")
+    assert len(recorder.requests) == sent
 
 
 async def test_fault_041_a_long_error_is_cut_and_its_controls_are_gone(bench: Bench, recorder: Recorder) -> None:

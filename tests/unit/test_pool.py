@@ -48,7 +48,23 @@ def test_every_item_is_done_as_often_as_it_asks_for_and_never_more_than_n_at_onc
     assert done == {item: 1 + len(delays) for item, (_, delays) in enumerate(jobs)}
     assert busiest <= concurrency
     # While as many wait nothing fresh is drawn; those at work just then may still come to wait.
-    assert most_waiting < 2 * concurrency
+    assert most_waiting < 2 * concurrency + Pool.SPARE
+
+
+def test_with_one_worker_an_item_that_waits_does_not_hold_up_the_others() -> None:
+    async def main() -> list[int]:
+        done: list[int] = []
+
+        async def work(item: int) -> Later[int] | None:
+            if item == 0 and 1 not in done:
+                return Later(item, 60.0)
+            done.append(item)
+            return None
+
+        await Pool(items(4), work, concurrency=1).run()
+        return done
+
+    assert run(main()) == [1, 2, 3, 0]
 
 
 def test_an_item_is_drawn_only_when_a_worker_is_free_for_it() -> None:
@@ -122,8 +138,8 @@ def test_in_an_outage_nothing_fresh_is_drawn_beyond_the_size_of_the_pool() -> No
         return during, len(drawn)
 
     during, after = run(main())
-    # Those that the last free workers took while the fifth was on its way to wait.
-    assert during <= 2 * 5
+    # Those that the last free workers took while the last one was on its way to wait.
+    assert during <= 2 * 5 + Pool.SPARE
     assert after == 1000
 
 

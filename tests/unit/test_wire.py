@@ -52,8 +52,8 @@ FINAL, AGAIN = False, True
         for fault, *row in [
             (9, 201, "bad_response", "job", MAYBE, FINAL, "Not a status of this API"),
             (9, 202, "bad_response", "job", MAYBE, FINAL, "Not a status of this API"),
-            (10, 204, "bad_response", "job", MAYBE, FINAL, "Not a status of this API"),
-            (11, 206, "bad_response", "job", MAYBE, FINAL, "Not a status of this API"),
+            (10, 204, "bad_response", "job", MAYBE, AGAIN, "Not a status of this API"),
+            (11, 206, "bad_response", "job", MAYBE, AGAIN, "Not a status of this API"),
             (12, 302, "bad_response", "job", FREE, FINAL, "Redirected"),
             (13, 400, "invalid_parameter", "job", FREE, FINAL, "Invalid parameters or request format"),
             (14, 401, "auth", "run", FREE, FINAL, "Missing or invalid API key"),

@@ -145,9 +145,8 @@ class Attempts:
             return None
         charged_usd = 0.0
         try:
-            while not await self._shared_room(request, reserved_usd):
-                if not await self._may_get_room():
-                    return None
+            if not await self._shared_room(request, reserved_usd):
+                return None
             ticket = await self._gate.ticket()
             if not self._watcher.may_start():
                 return None
@@ -169,7 +168,7 @@ class Attempts:
                 answer = await self._client.edit(endpoint, body, landing)
             finally:
                 await landing.discard()
-            charged_usd = _charged(answer, request, reserved_usd)
+            charged_usd = _charged(answer, reserved_usd)
             self.prices.learn(request, answer)
             if isinstance(answer.outcome, SavedImage):
                 await self._publish(task, intent, answer, answer.outcome, charged_usd)
@@ -182,29 +181,27 @@ class Attempts:
             self._settled.set()
 
     async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
-        """Whether the day and the month may have room; asked before the gate, for a permit is worth a second."""
+        """Wait until the day and the month may have room; before the gate, for a permit is worth a second.
+
+        False if the request is too dear for what is left, or if the run stops. What is in flight, here or in another
+        run, is waited for: it may cost less than was set aside for it.
+        """
         if self._spending is None:
             return True
-        steady_usd = self.prices.steady_usd(request)
-        needed_usd = reserved_usd if steady_usd is None else min(reserved_usd, steady_usd)
-        return needed_usd <= await self._writer.do(self._spending.left_usd, self._clock()) + TOLERANCE_USD
-
-    async def _may_get_room(self) -> bool:
-        """Wait for what is in flight, here or in another run, which may cost less than was set aside for it.
-
-        False if nothing is, and the request is too dear, or if the run stops.
-        """
-        assert self._spending is not None
-        self._settled.clear()
-        if self._budget.closed:
-            return False
-        if not await self._writer.do(self._spending.waits, self._clock()):
-            self.too_dear += 1
-            return False
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ROOM_AGAIN_S):
-                await self._settled.wait()
-        return True
+        while not self._budget.closed:
+            self._settled.clear()
+            left_usd, in_flight = await self._writer.do(self._spending.room, self._clock())
+            steady_usd = self.prices.steady_usd(request)
+            needed_usd = reserved_usd if in_flight or steady_usd is None else min(reserved_usd, steady_usd)
+            if needed_usd <= left_usd + TOLERANCE_USD:
+                return True
+            if not in_flight:
+                self.too_dear += 1
+                return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ROOM_AGAIN_S):
+                    await self._settled.wait()
+        return False
 
     # The shared ledger goes first where money is set aside and where it is settled: a crash in between leaves a
     # reservation without an attempt, which the next run takes back, and never an attempt without a reservation.
@@ -296,11 +293,14 @@ class Attempts:
         return asyncio.get_running_loop().run_in_executor(self._store.executor, work)
 
 
-def _charged(answer: Answer, request: PendingRequest, reserved_usd: float) -> float:
-    """What an attempt counts for in the budget: what was set aside for it, as long as its fate is unknown."""
+def _charged(answer: Answer, reserved_usd: float) -> float:
+    """What an attempt counts for in the budget: what was set aside for it, unless the provider says what it charged.
+
+    An estimate would do for a report, but not for a limit: a provider that charges more without a word would pass it.
+    """
     outcome = answer.outcome
     if answer.cost_usd is not None:
         return answer.cost_usd
     if isinstance(outcome, Failure) and not outcome.maybe_billed:
         return 0.0
-    return request.expected_usd if isinstance(outcome, SavedImage) else reserved_usd
+    return reserved_usd

@@ -135,7 +135,7 @@ def _plan(
     spool: Spool,
 ) -> Plan:
     """What the run will do, before anything is written. Blocks."""
-    past = History([output, *options.history], rehearsal=options.sandbox)
+    past = History(output, options.history, rehearsal=options.sandbox)
     warnings = take_in(paths, catalog, options.selection, past, spool)
     plan = assess(
         spool,
@@ -281,7 +281,7 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
             stop = stop or Stop("machine", str(error))
         code = exit_code_of(ledger.connection, stop)
         with ledger.transaction():
-            ledger.end_run(run_id, now=time.time(), exit_code=code)
+            ledger.end_run(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
         write_manifest(ledger.connection, store.root / MANIFEST_NAME)
         return summarize(
             ledger.connection,

@@ -15,24 +15,28 @@ NEWEST = 2000
 
 
 class History:
-    """The ledgers of some output directories, read endpoint by endpoint. Rehearsals teach nothing, and are left out.
+    """The ledgers of a run's own output directory and of others. Rehearsals teach nothing, and are left out.
 
-    `latencies_s` and `failures_s` hold seconds by endpoint; `attempts` counts what they are from.
+    `latencies_s` and `failures_s` hold seconds by endpoint; `attempts` counts what they are from. `refusals` are the
+    429s besides.
     """
 
-    def __init__(self, outputs: Sequence[Path] = (), *, rehearsal: bool = False) -> None:
-        self._outputs = list(dict.fromkeys(output for output in outputs if (output / FILE_NAME).is_file()))
+    def __init__(self, own: Path, others: Sequence[Path] = (), *, rehearsal: bool = False) -> None:
+        # A first run has no ledger yet; a directory that somebody names must have one.
+        self._outputs = list(dict.fromkeys([*([own] if (own / FILE_NAME).is_file() else []), *others]))
         self._rehearsal = rehearsal
         self._read: set[str] = set()
         self.charges = Charges()
         self.latencies_s: dict[str, list[float]] = {}
         self.failures_s: dict[str, list[float]] = {}
         self.attempts: dict[str, int] = {}
+        self.refusals: dict[str, list[readings.Refusals]] = {}
 
     def read(self, endpoint: Endpoint, prices: Prices) -> None:
         """Take in what the ledgers have of an endpoint, beside what these prices say; once.
 
         Raises:
+            UsageError: one of the others has no ledger.
             LedgerError: one of them can't be read.
         """
         if endpoint.name in self._read:
@@ -40,6 +44,7 @@ class History:
         self._read.add(endpoint.name)
         self.latencies_s[endpoint.name], self.failures_s[endpoint.name] = [], []
         self.attempts[endpoint.name] = 0
+        self.refusals[endpoint.name] = []
         for output in self._outputs:
             with readings.reading(output) as db:
                 run = readings.last_run(db)
@@ -51,3 +56,4 @@ class History:
                 self.latencies_s[endpoint.name] += latencies
                 self.failures_s[endpoint.name] += failures
                 self.attempts[endpoint.name] += attempts
+                self.refusals[endpoint.name].append(readings.refusals(db, endpoint.name, limit=NEWEST))

@@ -62,7 +62,8 @@ class Catalog:
         try:
             return Prices.model_validate(changed)
         except ValueError as error:
-            raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s: {error}") from error
+            shape = " by ".join(endpoint.prices.by) or "one number"
+            raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s ({shape})") from error
 
 
 def take_in(
@@ -90,6 +91,11 @@ def take_in(
         spool.add(job, history.charges.quote(kind, by_list), list_usd=by_list.expected_usd, inputs=inputs)
     for repeat in spool.repeats():
         faults.add(repeat.where, f"{repeat.what} {repeat.name!r} is that of the job at {repeat.first_where}")
+    seen: dict[str, str] = {}
+    for job_id, where in faults.faulty:
+        first_where = seen.setdefault(job_id, spool.where_of(job_id) or where)
+        if first_where != where:
+            faults.add(where, f"id {job_id!r} is that of the job at {first_where}")
     faults.raise_if_any()
     spool.finish(only=selection.only, limit=selection.limit)
     if selection.only and not spool.query("SELECT EXISTS (SELECT 1 FROM jobs WHERE selected)")[0][0]:

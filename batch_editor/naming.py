@@ -9,6 +9,7 @@ import unicodedata
 # Letters and digits of any script and a little punctuation; no bidi controls, quotes, wildcards or separators.
 _UNSAFE = re.compile(r"[^\w.@+=,()\[\] -]+")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?")
+_IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 # Most file systems allow 255 bytes a name; an ending and two hashes must still fit.
 MAX_BYTES = 120
 
@@ -27,6 +28,8 @@ def safe_output(text: str, *, folders: bool) -> str:
     parts = [part for part in text.split("/") if part not in ("", ".", "..")] if folders else [text]
     whole = "/".join(parts) == text if folders else True
     named = [_segment(part, text) for part in parts] or [_hashed("", text)]
+    # A folder `mug.png` would stand where the image of a job `mug` belongs.
+    named[:-1] = [_hashed(part, text) if part.lower().endswith(_IMAGE_ENDINGS) else part for part in named[:-1]]
     if not whole and named == parts:
         named[-1] = _hashed(named[-1], text)
     return "/".join(named)

@@ -6,12 +6,13 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from batch_editor.errors import StorageError
+from batch_editor.errors import StorageError, UsageError
 from batch_editor.ledger import readings
 from batch_editor.records import LOCAL
 
@@ -69,6 +70,8 @@ def export_rows(db: sqlite3.Connection, file: IO[Any], format: Format) -> None:
     names = [*COLUMNS, *parameters, *(f"row.{name}" for name in extras)]
     frames = _frames(pd, db, names, parameters)
     if format == "parquet":
+        if find_spec("pyarrow") is None:
+            raise UsageError("export to parquet needs pyarrow; run: pip install 'batch_editor[parquet]'")
         pd.concat(list(frames), ignore_index=True).to_parquet(file, index=False)
         return
     for first, frame in _firsts(frames):

@@ -14,6 +14,7 @@ from batch_editor.history import History
 from batch_editor.intake import Catalog, Selection, take_in
 from batch_editor.ledger import Spool, readings
 from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.ledger.readings import Refusals
 from batch_editor.limits import spacing_s
 from batch_editor.plan import Fit, Group, Plan
 from batch_editor.pricing import Price
@@ -50,7 +51,7 @@ def make_plan(
     paths = [Path(manifest) for manifest in manifests]
     root = output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
-    past = History([root, *history])
+    past = History(root, history)
     with Spool() as spool:
         warnings = take_in(paths, catalog, selection or Selection(), past, spool)
         plan = assess(
@@ -152,7 +153,8 @@ def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History,
     """What the simulation starts from, and that in words."""
     latencies: list[float] = []
     failures: list[float] = []
-    attempts, measured, means = 0, 0, []
+    attempts, means = 0, []
+    refusals: list[Refusals] = []
     for name, count in spool.query(f"SELECT endpoint, count(*) FROM {_TO_SEND} GROUP BY 1"):
         seen = past.latencies_s.get(name, [])
         typical = catalog.endpoints[name].latency_s
@@ -162,9 +164,10 @@ def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History,
         latencies += [drawn[n * len(drawn) // weight] for n in range(weight)]
         failures += past.failures_s.get(name, [])
         attempts += past.attempts.get(name, 0)
-        measured += len(seen)
+        refusals += past.refusals.get(name, [])
         means.append(f"{name}'s published average of {typical:g} s" if not seen else f"{len(seen)} measured latencies")
     enough = attempts >= SEEN_ENOUGH
+    refused = sum(each.count for each in refusals)
     share = min(0.9, len(failures) / attempts) if enough else ASSUMED_FAILURES
     policy = settings.retry
     work = Workload(
@@ -175,9 +178,15 @@ def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History,
         failure_share=share,
         failures_s=failures or sorted(latencies) or [catalog.default.latency_s],
         policy=Policy(policy.max_attempts, policy.max_possibly_billed, policy.backoff_s, policy.backoff_max_s),
+        refused_share=min(0.9, refused / (attempts + refused)) if enough else 0.0,
+        refused_s=sum(each.count * each.latency_s for each in refusals) / max(refused, 1),
+        pause_s=sum(each.count * each.pause_s for each in refusals) / max(refused, 1),
     )
     seen_share = f"as {attempts} attempts showed" if enough else "assumed"
-    return work, f"simulated from {', '.join(means)}; {share:.1%} of attempts made again, {seen_share}"
+    paused = f"; {work.refused_share:.1%} met a 429 and paused the run" if work.refused_share else ""
+    if not means:
+        return work, "nothing to send"
+    return work, f"simulated from {', '.join(means)}; {share:.1%} of attempts made again, {seen_share}{paused}"
 
 
 def _limit(work: Workload, settings: Settings, course: Course) -> tuple[str, str]:

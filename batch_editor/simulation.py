@@ -26,6 +26,7 @@ class Workload:
     spacing_s: seconds between departures that the rate limit leaves.
     latencies_s: latencies of successes to draw from, in any order; likewise failures_s of passing failures.
     failure_share: of attempts that fail in passing and are made again.
+    refused_share: of departures that meet a 429, after refused_s seconds, and then pause everyone for pause_s.
     """
 
     requests: int
@@ -35,6 +36,9 @@ class Workload:
     failure_share: float
     failures_s: Sequence[float]
     policy: Policy
+    refused_share: float = 0.0
+    refused_s: float = 0.0
+    pause_s: float = 0.0
 
     @property
     def in_flight(self) -> int:
@@ -107,7 +111,11 @@ def simulate(work: Workload, rng: random.Random) -> Course:
             fresh -= 1
         left = max(at, permit)
         permit = left + work.spacing_s
-        if tries < work.policy.max_attempts and rng.random() < work.failure_share:
+        if work.refused_share and rng.random() < work.refused_share:
+            back = left + work.refused_s
+            permit = max(permit, back + work.pause_s)
+            heapq.heappush(waiting, (back, next(order), tries))
+        elif tries < work.policy.max_attempts and rng.random() < work.failure_share:
             back = left + rng.choice(work.failures_s)
             heapq.heappush(waiting, (back + backoff(tries, work.policy, rng), next(order), tries + 1))
         else:

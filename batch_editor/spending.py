@@ -76,10 +76,11 @@ class Spending:
         with self._errors():
             return usd > self._left(now, and_open=False) + TOLERANCE_USD
 
-    def waits(self, now: float) -> bool:
-        """Whether attempts are in flight, of whichever run, that may yet make room."""
-        with self._errors():
-            return self._in_flight(now)
+    def room(self, now: float) -> tuple[float, bool]:
+        """What may still be reserved, and whether attempts are in flight, of whichever run, that may yet make room."""
+        # At one instant: what is settled between two looks would be seen neither in flight nor as room.
+        with self._errors(), self._transaction():
+            return self._left(now), self._in_flight(now)
 
     def reserve(self, attempt: str, usd: float, now: float, *, steady_usd: float | None = None) -> bool:
         """Set the price of an attempt aside, durably; False if a limit would be passed.

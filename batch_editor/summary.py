@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from batch_editor.ledger import Counts, readings
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost
@@ -218,6 +218,8 @@ def _compare(db: sqlite3.Connection, run_id: str, elapsed_s: float) -> Compariso
 
 def _why(run: LastRun, cost: RunCost, elapsed_s: float) -> Iterator[str]:
     """What made a run dearer, cheaper, slower or quicker than planned; only what makes two per cent or more."""
+    if not run.plan_requests:
+        return
     if cost.images < run.plan_requests:
         yield f"{run.plan_requests - cost.images} requests gave no image"
     if cost.possibly_billed:
@@ -245,7 +247,7 @@ def last_summary(output: Path) -> Summary:
             db,
             run.run_id if run else "",
             output=output,
-            stop=None,
+            stop=Stop(cast("StopKind", run.stop_kind), run.stop_message or "") if run and run.stop_kind else None,
             exit_code=run.exit_code if run and run.exit_code is not None else exit_code_of(db, None),
             elapsed_s=(run.ended_at - run.started_at) if run and run.ended_at is not None else 0.0,
             sandbox=bool(run and run.sandbox),

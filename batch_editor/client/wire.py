@@ -22,6 +22,9 @@ from batch_editor.redaction import printable
 # The reset header's format is not documented; an instant further off than this is taken for nonsense.
 RESET_WITHIN = timedelta(minutes=15)
 
+# No image costs a hundredth of it; a figure beyond is a mistake that would end every budget.
+MAX_COST_USD = 1000.0
+
 _MODERATION = re.compile(r"moderat|safety|content[ _-]policy|nsfw|flagged|prohibited", re.IGNORECASE)
 _MONEY = re.compile(r"credit|balance|spend|insufficient|quota|billing|payment", re.IGNORECASE)
 _CONTENT_TYPE = re.compile(r"content[ -]?type", re.IGNORECASE)
@@ -49,18 +52,18 @@ def billing_of(headers: Mapping[str, str]) -> Billing:
     """The provider's own figures; None wherever a header is absent or no number."""
     request_id = headers.get("x-request-id")
     return Billing(
-        cost_usd=_amount(headers.get("x-cost")),
+        cost_usd=_amount(headers.get("x-cost"), most=MAX_COST_USD),
         request_id=printable(request_id, limit=200) if request_id else None,
         remaining_credits=_amount(headers.get("x-remaining-credits")),
     )
 
 
-def _amount(text: str | None) -> float | None:
+def _amount(text: str | None, *, most: float = math.inf) -> float | None:
     try:
         value = float(text) if text else math.nan
     except ValueError:
         return None
-    return value if math.isfinite(value) and value >= 0 else None
+    return value if math.isfinite(value) and 0 <= value <= most else None
 
 
 def failure_of(

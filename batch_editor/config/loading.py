@@ -89,11 +89,12 @@ def _read(file: Path) -> Block:
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that are given: null stands for the default."""
-    return {
+    given = {
         key: _without_none(value) if isinstance(value, Mapping) else value
         for key, value in values.items()
         if value is not None
     }
+    return {key: value for key, value in given.items() if value != {}}
 
 
 def _fault(loc: tuple[int | str, ...], message: str, file: Path | None, values: Block, flags: Mapping[str, Any]) -> str:

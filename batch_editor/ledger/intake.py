@@ -45,6 +45,10 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -
         " AS wanted WHERE wanted.fingerprint = requests.fingerprint AND state <> 'succeeded'"
     )
     db.execute("UPDATE main.requests SET state = 'pending' WHERE position IS NOT NULL AND state = 'failed' AND passing")
+    db.execute(
+        "UPDATE main.requests SET error_kind = NULL, error = NULL"
+        " WHERE state = 'pending' AND error_kind IN ('budget', 'deadline')"
+    )
     again = {"failed": retry_failed, "unknown": retry_failed or resend_unknown}
     for state in (state for state, wanted in again.items() if wanted):
         db.execute(

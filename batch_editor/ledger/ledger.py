@@ -189,7 +189,7 @@ class Ledger:
         ).fetchone()
         budget_id = run_id if last is None or last[1] in (0, 1) else last[0]
         self._db.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?)",
+            "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?, NULL, NULL)",
             (
                 *(run_id, budget_id, sandbox, now, socket.gethostname(), os.getpid()),
                 *(expected.requests, expected.cost_usd, expected.duration_s),
@@ -201,9 +201,22 @@ class Ledger:
         ).fetchone()
         return RunStart(run_id, budget_id, spent)
 
-    def end_run(self, run_id: str, *, now: float, exit_code: int) -> None:
-        """Record a run's end."""
-        self._db.execute("UPDATE runs SET ended_at = ?, exit_code = ? WHERE run_id = ?", (now, exit_code, run_id))
+    def end_run(self, run_id: str, *, now: float, exit_code: int, stop: tuple[str, str] | None) -> None:
+        """Record a run's end, and the kind and words of what stopped it.
+
+        Jobs that a limit left pending say so.
+        """
+        kind, message = stop or (None, None)
+        self._db.execute(
+            "UPDATE runs SET ended_at = ?, exit_code = ?, stop_kind = ?, stop_message = ? WHERE run_id = ?",
+            (now, exit_code, kind, message, run_id),
+        )
+        if kind in ("budget", "deadline"):
+            self._db.execute(
+                "UPDATE requests SET error_kind = ?, error = ?"
+                " WHERE state = 'pending' AND position IS NOT NULL AND error_kind IS NULL",
+                (kind, message),
+            )
 
     def admit(
         self,

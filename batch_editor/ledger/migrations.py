@@ -17,7 +17,9 @@ CREATE TABLE runs (
     pid        INTEGER NOT NULL,
     plan_requests INTEGER,
     plan_usd      REAL,
-    plan_s        REAL
+    plan_s        REAL,
+    stop_kind     TEXT,
+    stop_message  TEXT
 ) STRICT;
 
 -- One row a job that a manifest ever named. active: the last manifest names it; selected: the last run wanted it.

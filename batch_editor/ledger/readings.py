@@ -39,7 +39,8 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The newest run of an output directory; plan_* is what was expected of it. `sandbox` is 1 for a rehearsal."""
+    """The newest run of an output directory; plan_* is what was expected of it, stop_* what
+    stopped it. `sandbox` is 1 for a rehearsal."""
 
     run_id: str
     started_at: float
@@ -49,6 +50,8 @@ class LastRun:
     plan_requests: int
     plan_usd: float
     plan_s: float
+    stop_kind: str | None
+    stop_message: str | None
 
 
 @contextmanager
@@ -133,9 +136,10 @@ class RunCost:
 def cost_of(db: sqlite3.Connection, run_id: str) -> RunCost:
     """What a run has cost."""
     row = db.execute(
-        "SELECT coalesce(sum(state = 'succeeded'), 0), coalesce(sum(iif(state = 'succeeded', charged_usd, 0)), 0),"
-        " coalesce(sum(iif(possibly_billed, charged_usd, 0)), 0), coalesce(sum(possibly_billed), 0),"
-        " coalesce(sum(http_status = 429), 0) FROM attempts WHERE run_id = ?",
+        "SELECT coalesce(sum(a.state = 'succeeded'), 0),"
+        " coalesce(sum(iif(a.state = 'succeeded', coalesce(a.cost_usd, r.expected_usd), 0)), 0),"
+        " coalesce(sum(iif(a.possibly_billed, a.charged_usd, 0)), 0), coalesce(sum(a.possibly_billed), 0),"
+        " coalesce(sum(a.http_status = 429), 0) FROM attempts a JOIN requests r USING (fingerprint) WHERE run_id = ?",
         (run_id,),
     ).fetchone()
     return RunCost(*row)
@@ -162,7 +166,8 @@ def latencies(db: sqlite3.Connection) -> tuple[float | None, float | None]:
 def last_run(db: sqlite3.Connection) -> LastRun | None:
     """The newest run, None before the first."""
     row = db.execute(
-        "SELECT run_id, started_at, ended_at, exit_code, sandbox, plan_requests, plan_usd, plan_s FROM runs"
+        "SELECT run_id, started_at, ended_at, exit_code, sandbox, plan_requests, plan_usd, plan_s,"
+        " stop_kind, stop_message FROM runs"
         " ORDER BY started_at DESC, rowid DESC LIMIT 1"
     ).fetchone()
     return None if row is None else LastRun(*row)
@@ -239,6 +244,27 @@ def compared(db: sqlite3.Connection, expected_usd: Mapping[str, float]) -> Compa
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """429s among an endpoint's attempts: how many, and their average latency and pause until the next departure."""
+
+    count: int = 0
+    latency_s: float = 0.0
+    pause_s: float = 0.0
+
+
+def refusals(db: sqlite3.Connection, endpoint: str, *, limit: int) -> Refusals:
+    """The newest 429s of an endpoint."""
+    row = db.execute(
+        "SELECT count(*), coalesce(avg(latency_s), 0), coalesce(avg(pause_s), 0) FROM"
+        " (SELECT a.latency_s, (SELECT min(sent_at) FROM attempts WHERE sent_at > a.ended_at) - a.ended_at AS pause_s"
+        " FROM attempts a JOIN requests r USING (fingerprint) WHERE r.endpoint = ? AND a.http_status = 429"
+        " ORDER BY a.attempt_id DESC LIMIT ?)",
+        (endpoint, limit),
+    ).fetchone()
+    return Refusals(*row)
+
+
 def spent_usd(db: sqlite3.Connection) -> float:
     """What the budget that the next run goes on with has spent; 0 if the last run had finished."""
     run = db.execute("SELECT budget_id, exit_code FROM runs ORDER BY started_at DESC, rowid DESC LIMIT 1").fetchone()
@@ -257,7 +283,7 @@ def columns(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
     return list(parameters), found.get("extras", [])
 
 
-def rows(db: sqlite3.Connection, *, chunk: int = 10_000) -> Iterator[list[dict[str, Any]]]:
+def rows(db: sqlite3.Connection, *, chunk: int = 1_000) -> Iterator[list[dict[str, Any]]]:
     """The manifest's jobs in order, a dict each, `chunk` at a time. `params`, `files` and `extras` are JSON."""
     cursor = db.execute(
         "SELECT j.job_id, r.state AS status, CASE WHEN j.placed_fingerprint = j.fingerprint"

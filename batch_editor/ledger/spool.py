@@ -112,6 +112,11 @@ class Spool:
         yield from self._repeats("id", "job_id", "1")
         yield from self._repeats("output", "text", "named")
 
+    def where_of(self, job_id: str) -> str | None:
+        """The place of the job with that id."""
+        rows = self.query("SELECT place FROM jobs WHERE job_id = ? LIMIT 1", job_id)
+        return rows[0][0] if rows else None
+
     def finish(self, *, only: Sequence[str] = (), limit: int | None = None) -> None:
         """Make outputs unique, and select the jobs whose id matches a pattern of `only`, at most `limit` of them.
 

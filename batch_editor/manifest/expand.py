@@ -120,6 +120,7 @@ class Expander:
         output = self._name(self._output, row, label)
         params = self._filled(row, label, files)
         if params is None or not self._is_sound or self._manifest.faults.total > before:
+            self._manifest.faults.note(job_id, row.where)
             return
         self._warn_of_shortened(job_id)
         extras = row.extras

@@ -9,6 +9,7 @@ from batch_editor.redaction import KEY_SHAPE, printable, redact
 
 # A wrong column is wrong in every row: twenty lines show the pattern, the count tells the extent.
 KEPT = 20
+NOTED = 1000
 _SHOWN = 60
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 
@@ -22,12 +23,21 @@ class Refused(ValueError):
 
 
 class Faults:
-    """Faults and warnings in the order they were met: the first 20 of each, and the number of faults."""
+    """Faults and warnings in the order they were met: the first 20 of each, and the number of faults.
+
+    `faulty` has the ids, with their places, of jobs that a fault kept from being made.
+    """
 
     def __init__(self) -> None:
         self.total = 0
         self.lines: list[str] = []
         self.warnings: list[str] = []
+        self.faulty: list[tuple[str, str]] = []
+
+    def note(self, job_id: str, where: str) -> None:
+        """An id that a faulty job claims: it may be another job's as well. The first thousand are kept."""
+        if len(self.faulty) < NOTED:
+            self.faulty.append((job_id, where))
 
     def add(self, where: str, message: str) -> None:
         """A fault, as `where: message`."""

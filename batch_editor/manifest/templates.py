@@ -105,9 +105,9 @@ class Template:
         try:
             self._template = _ENVIRONMENT.from_string(_bounded(_ENVIRONMENT.parse(source)))
         except TemplateSyntaxError as error:
-            raise TemplateFault(f"is none: {error.message}") from error
+            raise TemplateFault(f"is not a template: {error.message}") from error
         except (TemplateError, SyntaxError, *_PYTHON) as error:
-            raise TemplateFault(f"is none: {_reason(error)}") from error
+            raise TemplateFault(f"is not a template: {_reason(error)}") from error
 
     def render(self, names: Mapping[str, object]) -> str:
         """The text that the template makes of the names.

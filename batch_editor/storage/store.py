@@ -92,8 +92,10 @@ class Store:
             since = datetime.now(UTC).isoformat(timespec="seconds")
             file.write(orjson.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).decode())
             file.flush()
-            yield dead
-            file.truncate(0)
+            try:
+                yield dead
+            finally:
+                file.truncate(0)
 
     def landing(self, attempt_id: int) -> Landing:
         """A place for that attempt's body."""
@@ -119,7 +121,6 @@ class Store:
 
         Raises:
             StorageError: the disk is in the way.
-            FileNotFoundError: the source is gone.
         """
         target = self._inside(f"{output}{ENDINGS[format]}")  # type: ignore[index]
         try:
@@ -130,8 +131,6 @@ class Store:
                 self._retire(target)
             _link(source, target)
             fsync_directory(target.parent)
-        except FileNotFoundError:
-            raise
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
         return self._relative(target)

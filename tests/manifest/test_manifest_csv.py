@@ -125,7 +125,7 @@ def test_a_wrong_override_is_reported_once(tmp_path: Path) -> None:
     assert reading.faults == [
         "--set: 'qualty' is no parameter of gpt-image-1.5-edit (did you mean quality?)",
         "--set: size is 'big'; expected 1024x1024, 1536x1024, 1024x1536 or auto",
-        "--set: template of prompt is none: unexpected end of template, expected 'end of print statement'.",
+        "--set: template of prompt is not a template: unexpected end of template, expected 'end of print statement'.",
     ]
     assert reading.jobs == []
 

@@ -55,8 +55,8 @@ def test_a_name_that_two_columns_would_have_is_left_out() -> None:
     [
         ("{{ titel }}", "uses 'titel', which is no column (did you mean title?)"),
         ("{{ row['Imge Src'] }}", "uses 'Imge Src', which is no column (did you mean Image Src?)"),
-        ("{{ title", "is none: unexpected end of template, expected 'end of print statement'."),
-        ("{{ title|uper }}", "is none: No filter named 'uper'."),
+        ("{{ title", "is not a template: unexpected end of template, expected 'end of print statement'."),
+        ("{{ title|uper }}", "is not a template: No filter named 'uper'."),
         ("{{ none }}", "fails: nothing (none) where text belongs"),
         ("{{ row }}", "fails: a dict where text belongs"),
         ("{{ 1 / 0 }}", "fails: division by zero"),

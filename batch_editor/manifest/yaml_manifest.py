@@ -159,7 +159,9 @@ class _Reader:
         if value is None:
             return None
         if isinstance(value, list) and parameter is not None and parameter.type == "links":
-            return [_text(item) for item in value if item is not None]
+            if None in value:
+                raise Refused("has a link that is null; expected a link or a path")
+            return [_text(item) for item in value]
         may_be_truth = parameter is not None and parameter.type in ("boolean", "integer", "number")
         return _text(value, may_be_truth=may_be_truth)
 

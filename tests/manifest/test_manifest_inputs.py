@@ -46,12 +46,17 @@ def test_items_of_a_list_are_whole_but_for_a_cell_that_came_through_a_template(t
         tmp_path / "m.yaml",
         "jobs:\n"
         f'  - {{rows: [{{Images: "{A}, {B}"}}, {{Images: ""}}], prompt: x,\n'
-        f'     image_urls: ["{{{{ images }}}}", "", null, "https://c.example/a|b", "{A}"]}}\n',
+        f'     image_urls: ["{{{{ images }}}}", "", "https://c.example/a|b", "{A}"]}}\n',
     )
     assert read(path).values("image_urls") == [
         [A, B, "https://c.example/a|b"],
         ["https://c.example/a|b", A],
     ]
+
+
+def test_a_null_among_links_is_a_fault_and_not_one_link_less(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.yaml", f"jobs:\n  - {{id: a, prompt: x, image_urls: [{A}, null]}}\n")
+    assert read(path).fault == "m.yaml:2: job a: image_urls has a link that is null; expected a link or a path"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""The time that a plan expects beside the time that the real scheduler takes, against a provider of known shape."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from money_bench import Bench, jobs, sandbox
+
+from batch_editor import Plan
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What holds a run back, and the word of the plan for it."""
+
+    count: int
+    limited_by: str
+    provider: dict[str, Any]
+    flags: dict[str, Any] = field(default_factory=dict)
+
+
+SHAPES = {
+    "rate-bound": Shape(32, "rate limit", {"latency": "0.3-0.5"}, {"rate_limit": "20/s", "concurrency": 40}),
+    "concurrency-bound": Shape(32, "concurrency", {"latency": "0.3-0.5"}, {"concurrency": 8}),
+    "long-tailed": Shape(140, "concurrency", {"latency": "lognormal:0.3,0.5"}, {"concurrency": 20}),
+    "faulty": Shape(
+        48, "concurrency", {"latency": "0.3-0.5", "faults": ("502:0.1",)}, {"concurrency": 12, "retry__backoff_s": 0.4}
+    ),
+    "tiny": Shape(3, "latency", {"latency": "0.9-1.1"}, {"concurrency": 8}),
+}
+# Start-up, commits and image files, which at latencies of a minute are nothing.
+SLACK_S = 0.5
+
+
+@pytest.mark.parametrize("name", SHAPES)
+async def test_half_of_the_simulated_runs_end_when_the_real_one_does(bench: Bench, name: str) -> None:
+    shape = SHAPES[name]
+    before, out = bench.folder / "before", bench.folder / "after"
+    async with sandbox(**shape.provider) as provider:
+        await bench.run(jobs(shape.count, name="a"), provider, out=before, **shape.flags)
+        plan = bench.plan(jobs(shape.count, name="b"), out=out, history=[before], **shape.flags)
+        await bench.run(jobs(shape.count, name="b"), provider, out=out, **shape.flags)
+    _, expected_s, _ = plan.duration_s
+    assert expected_s == pytest.approx(sending_s(out), rel=0.15, abs=SLACK_S)
+    assert plan.limited_by == shape.limited_by
+    assert says_from_what(plan, out=before)
+
+
+def sending_s(out: Path) -> float:
+    """From the first request's leaving to the last answer."""
+    with closing(sqlite3.connect(out / "ledger.sqlite3")) as db:
+        (seconds,) = db.execute("SELECT max(ended_at) - min(sent_at) FROM attempts").fetchone()
+    return float(seconds)
+
+
+def says_from_what(plan: Plan, *, out: Path) -> bool:
+    with closing(sqlite3.connect(out / "ledger.sqlite3")) as db:
+        (measured,) = db.execute("SELECT count(*) FROM attempts WHERE state = 'succeeded'").fetchone()
+    return f"simulated from {measured} measured latencies" in plan.made_of

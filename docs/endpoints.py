@@ -9,11 +9,11 @@ PAGE = Path(__file__).with_suffix(".md")
 
 def page() -> str:
     """The page, as Markdown."""
-    parts = [
-        "# Endpoints\n\n"
+    intro = (
         "Made from `batch_editor/endpoints/*.yaml` by `python docs/endpoints.py`. An endpoint of your own is a file of"
         " the same shape; name its path as `endpoint:` in a config or a manifest."
-    ]
+    )
+    parts = ["# Endpoints", intro]
     parts += [_section(load_endpoint(name)) for name in shipped_endpoints()]
     return "\n\n".join(parts) + "\n"
 

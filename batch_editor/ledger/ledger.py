@@ -10,161 +10,22 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 
-from batch_editor.errors import LedgerError
+from batch_editor.ledger.database import Database
+from batch_editor.ledger.entries import Expected, Interrupted, PendingRequest, Placement, RunStart
 from batch_editor.ledger.intake import admit
-from batch_editor.ledger.migrations import migrate
-from batch_editor.records import Answer, Failure, ParamValue, SavedImage
+from batch_editor.records import Answer, Failure, SavedImage
 
 FILE_NAME = "ledger.sqlite3"
 
 
-@dataclass(frozen=True, slots=True)
-class RunStart:
-    """What a run needs to know of those before it: what its budget has already spent."""
-
-    run_id: str
-    budget_id: str
-    spent_usd: float
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a run's plan expected of it."""
-
-    requests: int
-    cost_usd: float
-    duration_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class PendingRequest:
-    """A request to send. `billed` counts the attempts that retry.max_possibly_billed is about, `jobs` those
-    of the run that share it.
-    """
-
-    fingerprint: str
-    position: int
-    endpoint: str
-    params: Mapping[str, ParamValue]
-    files: Mapping[str, tuple[str, str]]
-    job_id: str
-    expected_usd: float
-    high_usd: float
-    attempts: int
-    billed: int
-    jobs: int
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """A job whose request has an image, and where that image is and should be.
-
-    `former_path` is what stands under the job's name now, if anything.
-    """
-
-    job_id: str
-    output: str
-    fingerprint: str
-    sha256: str
-    format: str
-    image_path: str | None
-    former_path: str | None
-    former_fingerprint: str | None
-    former_sha256: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """An attempt that a dead run left open."""
-
-    attempt_id: int
-    fingerprint: str
-    state: Literal["sent", "received"]
-    image: SavedImage | None
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Jobs of the manifest by status."""
-
-    total: int
-    succeeded: int
-    failed: int
-    pending: int
-    unknown: int
-    reused: int
-
-
-class Ledger:
-    """One output directory's ledger, opened for writing.
-
-    Raises:
-        LedgerError: the file can't be opened, is damaged, or a newer version wrote it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            # Prompts and links are nobody else's; the WAL takes the mode of the file.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o660))
-            # The writer's thread uses it while the loop runs, the opener before and after: never both.
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            # First, for it turns away what a newer version wrote, and that must stay as it is.
-            migrate(self._db)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # FULL: an intent must survive a power cut, or a charge could have no trace. 0.6 ms a commit.
-            self._db.execute("PRAGMA synchronous = FULL")
-        except (OSError, sqlite3.Error, ValueError) as error:
-            raise self.error(error) from error
-
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The connection, for readings."""
-        return self._db
-
-    def close(self) -> None:
-        """Close the file, and leave it as one file, which a plan can read without a trace beside it."""
-        with suppress(sqlite3.Error):  # somebody reads it just now: then the next run's end does it
-            self._db.execute("PRAGMA busy_timeout = 0")
-            self._db.execute("PRAGMA journal_mode = DELETE")
-        self._db.close()
-
-    def error(self, cause: BaseException) -> LedgerError:
-        """What to tell the user of an error of SQLite."""
-        return LedgerError(f"{self._path}: the ledger can't be used ({cause})")
-
-    @contextmanager
-    def translated(self) -> Iterator[None]:
-        """Within the block, SQLite's errors are this package's.
-
-        Raises:
-            LedgerError: the ledger can't be read or written.
-        """
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self.error(error) from error
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of the block or nothing of it, durable at its end."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            # SQLite may have ended the transaction itself (disk full): a second ROLLBACK would hide why.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
+class Ledger(Database):
+    """One output directory's ledger, opened for writing; errors are those of `Database`."""
 
     # Runs
 

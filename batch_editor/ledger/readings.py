@@ -14,7 +14,8 @@ import orjson
 
 from batch_editor.endpoints import Endpoint, Prices
 from batch_editor.errors import LedgerError, UsageError
-from batch_editor.ledger.ledger import FILE_NAME, Counts
+from batch_editor.ledger.entries import Counts
+from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.pricing import Charged, Kind, price_of
 
 

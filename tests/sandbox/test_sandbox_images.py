@@ -132,9 +132,7 @@ def test_placeholders_differ_by_their_link() -> None:
         ((60, 55), "auto", (102, 102)),
     ],
 )
-async def test_the_size_is_the_one_asked_for_or_the_inputs_nearest(
-    input_size: Size, size: str, made: Size
-) -> None:
+async def test_the_size_is_the_one_asked_for_or_the_inputs_nearest(input_size: Size, size: str, made: Size) -> None:
     async with bench(size_scale=0.1) as lab:
         reply = await lab.edit(size=size, image_urls=[data_link(png(input_size))])
     assert reply.image.size == made

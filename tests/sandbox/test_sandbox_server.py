@@ -166,9 +166,7 @@ def test_an_option_that_is_not_understood_is_refused(option: dict[str, Any], mes
         SandboxOptions(**option)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "-1", "3-1", "1-2-3", "nan", "inf", "lognormal:", "lognormal:0,1", "lognormal:5"]
-)
+@pytest.mark.parametrize("text", ["", "-1", "3-1", "1-2-3", "nan", "inf", "lognormal:", "lognormal:0,1", "lognormal:5"])
 def test_a_latency_outside_the_grammar_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^latency is "):
         parse_latency(text)

@@ -1,0 +1,86 @@
+"""What the ledger hands out and takes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from batch_editor.records import ParamValue, SavedImage
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """What a run needs to know of those before it: what its budget has already spent."""
+
+    run_id: str
+    budget_id: str
+    spent_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a run's plan expected of it."""
+
+    requests: int
+    cost_usd: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRequest:
+    """A request to send. `billed` counts the attempts that retry.max_possibly_billed is about, `jobs` those
+    of the run that share it.
+    """
+
+    fingerprint: str
+    position: int
+    endpoint: str
+    params: Mapping[str, ParamValue]
+    files: Mapping[str, tuple[str, str]]
+    job_id: str
+    expected_usd: float
+    high_usd: float
+    attempts: int
+    billed: int
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A job whose request has an image, and where that image is and should be.
+
+    `former_path` is what stands under the job's name now, if anything.
+    """
+
+    job_id: str
+    output: str
+    fingerprint: str
+    sha256: str
+    format: str
+    image_path: str | None
+    former_path: str | None
+    former_fingerprint: str | None
+    former_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """An attempt that a dead run left open."""
+
+    attempt_id: int
+    fingerprint: str
+    state: Literal["sent", "received"]
+    image: SavedImage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Jobs of the manifest by status."""
+
+    total: int
+    succeeded: int
+    failed: int
+    pending: int
+    unknown: int
+    reused: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -56,11 +57,25 @@ class Spending:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Opened by the run, used on the ledger's thread: never both at once.
             self._db = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead()
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from error
+
+    def _write_ahead(self) -> None:
+        """Switch the journal; a new file once, for it keeps the mode."""
+        patience_ends_at = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                # Of processes that switch at the same time one succeeds; the others are told at once that the file is
+                # locked, whatever the time-out (2 of 100 were, with four starting together).
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patience_ends_at:
+                    raise
+                time.sleep(0.01)
 
     def close(self) -> None:
         """Close the file."""

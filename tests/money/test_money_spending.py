@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -195,6 +196,27 @@ def test_processes_at_the_same_time_never_pass_a_limit_together(tmp_path: Path) 
     assert 1.9 < billed <= 2.0
     with opened(file, day=2.0) as spending:
         assert spending.left_usd(NOON) == pytest.approx(2.0 - billed)
+
+
+# Files that are all new, each opened by every process at the same instant.
+OPENER = """
+import sys, time
+from pathlib import Path
+from batch_editor.spending import Spending
+for number in range(30):
+    while time.time() < float(sys.argv[3]) + 0.03 * number:
+        pass
+    Spending(Path(sys.argv[1]) / str(number), sys.argv[2], per_day_usd=1.0, per_month_usd=None).close()
+"""
+
+
+def test_processes_that_start_together_open_a_new_file_together(tmp_path: Path) -> None:
+    at_once = str(time.time() + 1.5)
+    openers = [
+        subprocess.Popen([sys.executable, "-c", OPENER, str(tmp_path), name, at_once], stderr=subprocess.PIPE)
+        for name in "abcd"
+    ]
+    assert [opener.communicate(timeout=50)[1] for opener in openers] == [b""] * 4
 
 
 def shared(ledger: Path, **limits: float) -> dict[str, Any]:

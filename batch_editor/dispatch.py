@@ -241,6 +241,7 @@ class Dispatch:
                 watch.interrupt(number)
             elif not dropped:  # once: a third signal must not hit what the second one set off
                 dropped = True
+                watch.drop()
                 main.cancel()
 
         for number in CAUGHT:

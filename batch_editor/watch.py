@@ -82,6 +82,10 @@ class Watch:
         code = 130 if number is signal.SIGINT else 143
         self.halt(Stop("signal", f"by {number.name}; running the same command again goes on", code))
 
+    def drop(self) -> None:
+        """A second signal came: what is in flight is dropped."""
+        self._progress.say(f"dropped {self._in_flight} requests in flight; they may have been billed")
+
     def out_of_budget(self, requests: int, usd: float) -> None:
         """Only requests that are too dear for what is left remain: how many, and what they are expected to cost."""
         self.halt(

@@ -19,7 +19,7 @@ class SteadyPrices:
     `known` maps endpoint, list price and number of input images to count, lowest and highest charge.
     """
 
-    # Three equal charges in a row are a price.
+    # Three equal charges are a price; fewer may be chance.
     ENOUGH = 3
 
     def __init__(self, known: Mapping[PriceKind, tuple[int, float, float]], endpoints: Mapping[str, Endpoint]) -> None:
@@ -27,11 +27,26 @@ class SteadyPrices:
         self._endpoints = endpoints
 
     def steady_usd(self, request: PendingRequest) -> float | None:
-        """What a request of that kind has always cost; None if that isn't known, or the model chooses each time."""
+        """What a request of that kind will cost, by what was charged so far; None if that doesn't tell.
+
+        Its kind was always charged the same, often enough or exactly the list price; or nothing is known of it, but
+        every charge of its endpoint was the list price. Never known where the model chooses each time.
+        """
         if not is_fixed(self._endpoints[request.endpoint].prices, request.params):
             return None
-        count, low, high = self._known.get(self._kind(request), (0, 0.0, 1.0))
-        return high if count >= self.ENOUGH and high - low < TOLERANCE_USD else None
+        kind = self._kind(request)
+        if kind not in self._known:
+            return request.expected_usd if self._list_holds(request.endpoint) else None
+        count, low, high = self._known[kind]
+        as_listed = abs(high - kind[1]) < TOLERANCE_USD
+        return high if high - low < TOLERANCE_USD and (as_listed or count >= self.ENOUGH) else None
+
+    def _list_holds(self, endpoint: str) -> bool:
+        charges = [
+            (count, low, high, kind[1]) for kind, (count, low, high) in self._known.items() if kind[0] == endpoint
+        ]
+        by_list = all(abs(low - listed) + abs(high - listed) < TOLERANCE_USD for _, low, high, listed in charges)
+        return by_list and sum(count for count, *_ in charges) >= self.ENOUGH
 
     def dearest_usd(self, request: PendingRequest) -> float:
         """What it may cost at most: never less than was charged for one of its kind, whatever the price list says."""

@@ -173,6 +173,7 @@ class Expander:
                     raise Refused(f"{slot.name} is empty")
             except Refused as error:
                 self._fault(row, label, error)
+                params[slot.name] = None
                 is_sound = False
                 continue
             if value is not None:
@@ -184,8 +185,8 @@ class Expander:
                 files |= slot.end.files
                 if slot.end_is_given:
                     given.add(slot.name)
+        is_sound &= self._keeps_rules(row, label, params, files)
         if is_sound and self._is_sound:
-            is_sound = self._keeps_rules(row, label, params, files)
             self._warn_of_unused(params, given)
         return params if is_sound else None
 
@@ -212,12 +213,12 @@ class Expander:
 
 
 def _broken_rules(endpoint: Endpoint, params: Mapping[str, ParamValue]) -> Iterator[str]:
-    """Combinations that the provider refuses."""
+    """Combinations that the provider refuses; what isn't known, for it is faulty itself, breaks no rule."""
     for rule in endpoint.rules:
         if not _matches(rule.when, params):
             continue
         for name, allowed in rule.need.items():
-            if (got := _as_text(params.get(name))) not in allowed:
+            if params.get(name) is not None and (got := _as_text(params.get(name))) not in allowed:
                 needed = f"{name} {' or '.join(allowed)}"
                 yield f"{_listed(rule.when, ' is ')}, which needs {needed} ({rule.why}); got {got}"
 

@@ -54,6 +54,15 @@ def test_items_of_a_list_are_whole_but_for_a_cell_that_came_through_a_template(t
     ]
 
 
+def test_a_faulty_input_does_not_hide_a_broken_rule(tmp_path: Path) -> None:
+    for own in ("output_format: jpeg", "output_format: jpgg"):
+        job = f"{{id: a, prompt: x, image_urls: [gone.png], background: transparent, {own}}}"
+        faults = read(write(tmp_path / "m.yaml", f"jobs:\n  - {job}\n")).faults
+        assert "gone.png" in faults[0]
+        assert len(faults) == 2
+        assert ("needs output_format png or webp" in faults[1]) == own.endswith("jpeg")
+
+
 def test_a_null_among_links_is_a_fault_and_not_one_link_less(tmp_path: Path) -> None:
     path = write(tmp_path / "m.yaml", f"jobs:\n  - {{id: a, prompt: x, image_urls: [{A}, null]}}\n")
     assert read(path).fault == "m.yaml:2: job a: image_urls has a link that is null; expected a link or a path"

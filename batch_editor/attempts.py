@@ -16,11 +16,12 @@ from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest, Placement
-from batch_editor.limits import GateClosed, RateGate, Ticket
+from batch_editor.limits import GateClosed, RateGate
+from batch_editor.pace import Ticket
 from batch_editor.pool import Later
 from batch_editor.publishing import put
 from batch_editor.records import Answer, Failure, SavedImage
-from batch_editor.retry import Again, Policy, Tally, decide
+from batch_editor.retry import Again, Final, Policy, Tally, decide
 from batch_editor.spending import Spending
 from batch_editor.steady_prices import SteadyPrices
 from batch_editor.storage import Store
@@ -36,6 +37,14 @@ class Intent:
 
     attempt_id: int
     token: str
+
+
+@dataclass(slots=True)
+class Reserved:
+    """What is set aside in the budget for an attempt, and how much of it counts as charged so far."""
+
+    usd: float
+    charged_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,12 @@ class Watcher(Protocol):
 
     def stopped(self, failure: Failure) -> None:
         """A failure that ends the run."""
+
+    def outage(self, failure: Failure | None, next_s: float) -> None:
+        """The provider is down, and is tried again in so many seconds; or, without a failure, it is there again."""
+
+    def gave_up(self, failure: Failure, lasted_s: float) -> None:
+        """The provider has been down for so long, and has been tried as often as a run does."""
 
     def broken(self, error: MachineError) -> None:
         """The disk or a ledger is in the way of an attempt, and so of the run."""
@@ -143,42 +158,52 @@ class Attempts:
         if reserved_usd is None:
             self.too_dear += 1
             return None
-        charged_usd = 0.0
+        reserved = Reserved(reserved_usd)
         try:
             if not await self._shared_room(request, reserved_usd):
                 return None
             ticket = await self._gate.ticket()
-            if not self._watcher.may_start():
-                return None
-            intent = await self._writer.do(self._intend, request, reserved_usd, self.prices.steady_usd(request))
-            if intent is None:
-                return Later(task, 0.0)
-            if self._gate.pause_left_s():  # it began meanwhile: an intent that lasts would look sent after a crash
-                await self._writer.do(self._withdraw, intent)
-                return Later(task, 0.0)
             try:
-                await self._gate.depart()
-            except GateClosed:
-                await self._writer.do(self._withdraw, intent)
-                raise
-            charged_usd = reserved_usd
-            self._watcher.started(task, intent.attempt_id)
-            landing = self._store.landing(intent.attempt_id)
-            try:
-                answer = await self._client.edit(endpoint, body, landing)
+                return await self._send(task, endpoint, body, ticket, reserved)
             finally:
-                await landing.discard()
-            charged_usd = _charged(answer, reserved_usd)
-            self.prices.learn(request, answer)
-            if isinstance(answer.outcome, SavedImage):
-                await self._publish(task, intent, answer, answer.outcome, charged_usd)
-                return None
-            return await self._failed(task, intent, ticket, answer, answer.outcome, charged_usd)
+                self._gate.gone(ticket)
         except GateClosed:
             return None
         finally:
-            self._budget.settle(reserved_usd, charged_usd)
+            self._budget.settle(reserved_usd, reserved.charged_usd)
             self._settled.set()
+
+    async def _send(
+        self, task: Task, endpoint: Endpoint, body: Mapping[str, Any], ticket: Ticket, reserved: Reserved
+    ) -> Later[Task] | None:
+        request = task.request
+        if not self._watcher.may_start():
+            return None
+        intent = await self._writer.do(self._intend, request, reserved.usd, self.prices.steady_usd(request))
+        if intent is None:
+            return Later(task, 0.0)
+        if self._gate.pause_left_s():  # it began meanwhile: an intent that lasts would look sent after a crash
+            await self._writer.do(self._withdraw, intent)
+            return Later(task, 0.0)
+        try:
+            await self._gate.depart()
+        except GateClosed:
+            await self._writer.do(self._withdraw, intent)
+            raise
+        reserved.charged_usd = reserved.usd
+        self._watcher.started(task, intent.attempt_id)
+        landing = self._store.landing(intent.attempt_id)
+        try:
+            answer = await self._client.edit(endpoint, body, landing)
+        finally:
+            await landing.discard()
+        reserved.charged_usd = _charged(answer, reserved.usd)
+        self.prices.learn(request, answer)
+        self._tell_gate(task, ticket, answer)
+        if isinstance(answer.outcome, SavedImage):
+            await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
+            return None
+        return await self._failed(task, intent, answer, answer.outcome, reserved.charged_usd)
 
     async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
         """Wait until the day and the month may have room; before the gate, for a permit is worth a second.
@@ -249,18 +274,19 @@ class Attempts:
         self._watcher.succeeded(task, answer, len(placed))
 
     async def _failed(
-        self, task: Task, intent: Intent, ticket: Ticket, answer: Answer, failure: Failure, charged_usd: float
+        self, task: Task, intent: Intent, answer: Answer, failure: Failure, charged_usd: float
     ) -> Later[Task] | None:
-        if failure.reach == "pace":
-            self._gate.refused(ticket, failure.retry_after_s)
-        tally = task.tally.after(failure)
-        verdict = decide(failure, tally, self._policy, self._rng)
+        tally, verdict, counts = self._decide(task, failure)
         state = "pending" if isinstance(verdict, Again) else verdict.status
 
         def failed() -> None:
             self._settle(intent, charged_usd)
             self._ledger.failed(
-                intent.attempt_id, failure, answer, state=state, now=self._clock(), charged_usd=charged_usd
+                *(intent.attempt_id, failure, answer),
+                state=state,
+                now=self._clock(),
+                charged_usd=charged_usd,
+                counts=counts,
             )
 
         if failure.reach == "run":
@@ -269,8 +295,11 @@ class Attempts:
         return self._next(task, tally, verdict, failure, answer)
 
     async def _not_sent(self, task: Task, failure: Failure) -> Later[Task] | None:
-        tally = task.tally.after(failure)
-        verdict = decide(failure, tally, self._policy, self._rng)
+        if failure.passing:
+            before = self._gate.outage
+            self._gate.unreached(task.request.fingerprint)
+            self._tell_of_outage(before, failure)
+        tally, verdict, _ = self._decide(task, failure)
         if failure.reach == "run":
             self._watcher.stopped(failure)
         if not isinstance(verdict, Again):
@@ -281,13 +310,36 @@ class Attempts:
             await self._writer.do(settle)
         return self._next(task, tally, verdict, failure, None)
 
+    def _tell_gate(self, task: Task, ticket: Ticket, answer: Answer) -> None:
+        before, failure = self._gate.outage, None
+        if isinstance(answer.outcome, SavedImage):
+            self._gate.succeeded(ticket, answer.latency_s or 0.0)
+        else:
+            failure = answer.outcome
+            self._gate.failed(ticket, task.request.fingerprint, failure)
+        self._tell_of_outage(before, failure)
+
+    def _tell_of_outage(self, before: bool, failure: Failure | None) -> None:
+        if failure is not None and self._gate.hopeless():
+            self._watcher.gave_up(failure, self._gate.outage_s())
+        elif before != self._gate.outage:
+            self._watcher.outage(failure if self._gate.outage else None, self._gate.held_s())
+
+    def _decide(self, task: Task, failure: Failure) -> tuple[Tally, Again | Final, bool]:
+        """The request's tally, what follows, and whether the failure counts: one that an outage explains doesn't."""
+        if failure.passing and failure.reach == "job" and self._gate.outage:
+            return task.tally, Again(self._gate.held_s()), False
+        tally = task.tally.after(failure)
+        return tally, decide(failure, tally, self._policy, self._rng), True
+
     def _next(
-        self, task: Task, tally: Tally, verdict: Any, failure: Failure, answer: Answer | None
+        self, task: Task, tally: Tally, verdict: Again | Final, failure: Failure, answer: Answer | None
     ) -> Later[Task] | None:
-        again = isinstance(verdict, Again)
-        delay_s = verdict.delay_s if again else 0.0
-        self._watcher.failed(task, failure, answer, "pending" if again else verdict.status, delay_s)
-        return Later(Task(task.request, tally), delay_s) if again else None
+        if isinstance(verdict, Final):
+            self._watcher.failed(task, failure, answer, verdict.status, 0.0)
+            return None
+        self._watcher.failed(task, failure, answer, "pending", verdict.delay_s)
+        return Later(Task(task.request, tally), verdict.delay_s)
 
     def _on_disk(self, work: Callable[[], Any]) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._store.executor, work)

@@ -23,7 +23,7 @@ from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, readings
 from batch_editor.limits import RateGate
 from batch_editor.pool import Pool
 from batch_editor.progress import Progress
-from batch_editor.retry import Policy
+from batch_editor.retry import policy_of
 from batch_editor.spending import Spending
 from batch_editor.steady_prices import PriceKind, SteadyPrices
 from batch_editor.storage import Store
@@ -271,18 +271,6 @@ async def _while_sound(source: AsyncIterator[Task], watch: Watch) -> AsyncIterat
             yield task
     except MachineError as error:
         watch.broken(error)
-
-
-def policy_of(settings: Settings) -> Policy:
-    """The retry policy of the settings."""
-    retry = settings.retry
-    return Policy(
-        max_attempts=retry.max_attempts,
-        max_possibly_billed=retry.max_possibly_billed,
-        backoff_s=retry.backoff_s,
-        backoff_max_s=retry.backoff_max_s,
-        retry_after_max_s=retry.retry_after_max_s,
-    )
 
 
 async def alongside(main: Awaitable[None], *companions: Coroutine[None, None, None]) -> None:

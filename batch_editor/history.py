@@ -17,8 +17,8 @@ NEWEST = 2000
 class History:
     """The ledgers of a run's own output directory and of others. Rehearsals teach nothing, and are left out.
 
-    `latencies_s` and `failures_s` hold seconds by endpoint; `attempts` counts what they are from. `refusals` are the
-    429s besides.
+    `latencies_s` holds seconds by endpoint, `failures` those of passing failures and whether they were dropped by an
+    overloaded provider; `attempts` counts what they are from. `refusals` are the 429s besides.
     """
 
     def __init__(self, own: Path, others: Sequence[Path] = (), *, rehearsal: bool = False) -> None:
@@ -28,7 +28,7 @@ class History:
         self._read: set[str] = set()
         self.charges = Charges()
         self.latencies_s: dict[str, list[float]] = {}
-        self.failures_s: dict[str, list[float]] = {}
+        self.failures: dict[str, list[tuple[float, bool]]] = {}
         self.attempts: dict[str, int] = {}
         self.refusals: dict[str, list[readings.Refusals]] = {}
 
@@ -42,7 +42,7 @@ class History:
         if endpoint.name in self._read:
             return
         self._read.add(endpoint.name)
-        self.latencies_s[endpoint.name], self.failures_s[endpoint.name] = [], []
+        self.latencies_s[endpoint.name], self.failures[endpoint.name] = [], []
         self.attempts[endpoint.name] = 0
         self.refusals[endpoint.name] = []
         for output in self._outputs:
@@ -54,6 +54,6 @@ class History:
                     self.charges.add(kind, charged)
                 latencies, failures, attempts = readings.speeds(db, endpoint.name, limit=NEWEST)
                 self.latencies_s[endpoint.name] += latencies
-                self.failures_s[endpoint.name] += failures
+                self.failures[endpoint.name] += failures
                 self.attempts[endpoint.name] += attempts
                 self.refusals[endpoint.name].append(readings.refusals(db, endpoint.name, limit=NEWEST))

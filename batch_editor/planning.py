@@ -15,12 +15,11 @@ from batch_editor.intake import Catalog, Selection, take_in
 from batch_editor.ledger import Spool, readings
 from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.ledger.readings import Refusals
-from batch_editor.limits import spacing_s
 from batch_editor.plan import Fit, Group, Plan
 from batch_editor.pricing import Price
 from batch_editor.progress import duration
-from batch_editor.retry import Policy
-from batch_editor.simulation import Course, Workload, at_share, simulate_often, spread_latencies
+from batch_editor.retry import policy_of
+from batch_editor.simulation import Course, Failed, Workload, at_share, simulate_often, smoothed, spread_latencies
 
 # Where fewer attempts than this have been seen, this share of passing failures is assumed.
 SEEN_ENOUGH = 20
@@ -152,32 +151,31 @@ def _groups(spool: Spool) -> tuple[Group, ...]:
 def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History, requests: int) -> tuple[Workload, str]:
     """What the simulation starts from, and that in words."""
     latencies: list[float] = []
-    failures: list[float] = []
+    failures: list[Failed] = []
     attempts, means = 0, []
     refusals: list[Refusals] = []
     for name, count in spool.query(f"SELECT endpoint, count(*) FROM {_TO_SEND} GROUP BY 1"):
         seen = past.latencies_s.get(name, [])
         typical = catalog.endpoints[name].latency_s
-        drawn = seen or spread_latencies(typical)
+        drawn = smoothed(seen) if seen else spread_latencies(typical)
         # Each endpoint weighs as much as it has requests, and is drawn from as a whole.
         weight = max(1, round(1000 * count / requests))
         latencies += [drawn[n * len(drawn) // weight] for n in range(weight)]
-        failures += past.failures_s.get(name, [])
+        failures += [Failed(*failed) for failed in past.failures.get(name, [])]
         attempts += past.attempts.get(name, 0)
         refusals += past.refusals.get(name, [])
         means.append(f"{name}'s published average of {typical:g} s" if not seen else f"{len(seen)} measured latencies")
     enough = attempts >= SEEN_ENOUGH
     refused = sum(each.count for each in refusals)
     share = min(0.9, len(failures) / attempts) if enough else ASSUMED_FAILURES
-    policy = settings.retry
     work = Workload(
         requests=requests,
         concurrency=settings.concurrency,
-        spacing_s=spacing_s(settings.rate),
+        rate=settings.rate,
         latencies_s=sorted(latencies) or [catalog.default.latency_s],
         failure_share=share,
-        failures_s=failures or sorted(latencies) or [catalog.default.latency_s],
-        policy=Policy(policy.max_attempts, policy.max_possibly_billed, policy.backoff_s, policy.backoff_max_s),
+        failures=failures or [Failed(latency_s) for latency_s in latencies or [catalog.default.latency_s]],
+        policy=policy_of(settings),
         refused_share=min(0.9, refused / (attempts + refused)) if enough else 0.0,
         refused_s=sum(each.count * each.latency_s for each in refusals) / max(refused, 1),
         pause_s=sum(each.count * each.pause_s for each in refusals) / max(refused, 1),

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from batch_editor.config import Settings
 from batch_editor.records import Failure
 
 # A job that meets 429 this often is not paced but refused; the contract with the user names the figure.
@@ -21,6 +22,18 @@ class Policy:
     backoff_s: float = 1.0
     backoff_max_s: float = 60.0
     retry_after_max_s: float = 600.0
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The retry policy of the settings."""
+    retry = settings.retry
+    return Policy(
+        max_attempts=retry.max_attempts,
+        max_possibly_billed=retry.max_possibly_billed,
+        backoff_s=retry.backoff_s,
+        backoff_max_s=retry.backoff_max_s,
+        retry_after_max_s=retry.retry_after_max_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)

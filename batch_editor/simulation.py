@@ -5,40 +5,63 @@ from __future__ import annotations
 import heapq
 import math
 import random
+import statistics
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 
+from batch_editor.pace import Ticket
+from batch_editor.records import Failure, Rate
 from batch_editor.retry import Policy, backoff
+from batch_editor.throttle import Throttle, spacing_s
 
 # Beyond this the run is steady, and what is left is extrapolated from its pace: a million take no longer to plan.
 # So many times as many as are in flight together, or there would be no steady middle to take the pace from.
 SAMPLE = 3000
 SAMPLE_IN_FLIGHT = 8
+# Many requests say more in one simulated run than few, and take longer: so it is repeated less often.
 REPEATS = 21
+LEAST_REPEATS = 5
+SIMULATED = 50_000
+# Fewer latencies than this say too little of a shape.
+SMOOTHED_FROM = 10
+
+_BROKEN = Failure("server_error", "simulated", passing=True, http_status=502)
+_DROPPED = Failure("timeout", "simulated", passing=True, http_status=504)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A passing failure: after how many seconds it came, and whether it cuts what is in flight, see `Ramp`."""
+
+    latency_s: float
+    dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What the scheduler has before it.
 
-    spacing_s: seconds between departures that the rate limit leaves.
-    latencies_s: latencies of successes to draw from, in any order; likewise failures_s of passing failures.
+    latencies_s: latencies of successes to draw from, in any order; likewise `failures`.
     failure_share: of attempts that fail in passing and are made again.
     refused_share: of departures that meet a 429, after refused_s seconds, and then pause everyone for pause_s.
     """
 
     requests: int
     concurrency: int
-    spacing_s: float
+    rate: Rate
     latencies_s: Sequence[float]
     failure_share: float
-    failures_s: Sequence[float]
+    failures: Sequence[Failed]
     policy: Policy
     refused_share: float = 0.0
     refused_s: float = 0.0
     pause_s: float = 0.0
+
+    @property
+    def spacing_s(self) -> float:
+        """Seconds between departures that the rate limit leaves."""
+        return spacing_s(self.rate)
 
     @property
     def in_flight(self) -> int:
@@ -48,7 +71,7 @@ class Workload:
     @property
     def sample(self) -> int:
         """How many requests show what the whole run is like."""
-        return max(SAMPLE, SAMPLE_IN_FLIGHT * min(self.concurrency, self.in_flight))
+        return min(self.requests, max(SAMPLE, SAMPLE_IN_FLIGHT * min(self.concurrency, self.in_flight)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,42 +115,63 @@ class Course:
 
 
 def simulate(work: Workload, rng: random.Random) -> Course:
-    """One run: slots that free up, departures that are spaced, attempts that fail and wait and come back first."""
-    if not work.requests:
-        return Course((), 0)
-    sample = min(work.requests, work.sample)
-    slots = [0.0] * min(work.concurrency, sample)
+    """One run: slots that free up, departures that are spaced, attempts that fail and wait and come back first.
+
+    What the answers do to the run, its own `Throttle` says.
+    """
+    policy, spacing = work.policy, work.spacing_s
+    throttle = Throttle(
+        work.rate,
+        backoff_s=policy.backoff_s,
+        backoff_max_s=policy.backoff_max_s,
+        retry_after_max_s=policy.retry_after_max_s,
+    )
+    refused = Failure("rate_limited", "simulated", reach="pace", passing=True, retry_after_s=work.pause_s)
+    out: list[tuple[float, int, Ticket, int, Failure | None]] = []
     waiting: list[tuple[float, int, int]] = []
-    order = count()
-    permit, fresh = 0.0, sample
+    fresh, left = work.sample, 0
+    now = permit = 0.0
     done: list[float] = []
-    while len(done) < sample:
-        at = heapq.heappop(slots)
-        tries = 1
-        if waiting and (waiting[0][0] <= at or not fresh):
-            due, _, tries = heapq.heappop(waiting)
-            at = max(at, due)
+    while len(done) < work.sample:
+        at = math.inf
+        if len(out) < work.concurrency and (fresh or waiting):
+            at = throttle.next_at(max(now if fresh else waiting[0][0], now, permit))
+        if out and out[0][0] <= at:
+            now, number, ticket, tries, failure = heapq.heappop(out)
+            if failure is None:
+                throttle.succeeded(ticket, now - ticket.at)
+                done.append(now)
+                continue
+            throttle.failed(ticket, str(number), failure, now)
+            if failure is refused or throttle.outage.lasts:
+                heapq.heappush(waiting, (now, number, tries - 1))
+            else:
+                heapq.heappush(waiting, (now + backoff(tries, policy, rng), number, tries))
+            continue
+        now, permit = at, at + spacing
+        if waiting and (waiting[0][0] <= now or not fresh):
+            _, number, tries = heapq.heappop(waiting)
         else:
-            fresh -= 1
-        left = max(at, permit)
-        permit = left + work.spacing_s
-        if work.refused_share and rng.random() < work.refused_share:
-            back = left + work.refused_s
-            permit = max(permit, back + work.pause_s)
-            heapq.heappush(waiting, (back, next(order), tries))
-        elif tries < work.policy.max_attempts and rng.random() < work.failure_share:
-            back = left + rng.choice(work.failures_s)
-            heapq.heappush(waiting, (back + backoff(tries, work.policy, rng), next(order), tries + 1))
-        else:
-            back = left + rng.choice(work.latencies_s)
-            done.append(back)
-        heapq.heappush(slots, back)
+            number, tries, fresh, left = left, 0, fresh - 1, left + 1
+        failure, latency_s = _outcome(work, tries, refused, rng)
+        heapq.heappush(out, (now + latency_s, number, throttle.sent(now), tries + 1, failure))
     return Course(sorted(done), work.requests)
 
 
-def simulate_often(work: Workload, *, seed: int = 0, repeats: int = REPEATS) -> list[Course]:
+def _outcome(work: Workload, tries: int, refused: Failure, rng: random.Random) -> tuple[Failure | None, float]:
+    """How an attempt ends, and after how many seconds; `tries` were made before it."""
+    if work.refused_share and rng.random() < work.refused_share:
+        return refused, work.refused_s
+    if tries + 1 < work.policy.max_attempts and rng.random() < work.failure_share:
+        failed = rng.choice(work.failures)
+        return (_DROPPED if failed.dropped else _BROKEN), failed.latency_s
+    return None, rng.choice(work.latencies_s)
+
+
+def simulate_often(work: Workload, *, seed: int = 0, repeats: int | None = None) -> list[Course]:
     """Simulated runs, the quickest first: the middle one is the median."""
     rng = random.Random(seed)
+    repeats = repeats or min(REPEATS, max(LEAST_REPEATS, SIMULATED // max(work.sample, 1)))
     return sorted((simulate(work, rng) for _ in range(repeats)), key=lambda course: course.end_s)
 
 
@@ -143,3 +187,20 @@ def spread_latencies(mean_s: float, *, seed: int = 0, sigma: float = 0.25, draws
     """
     rng = random.Random(seed)
     return [mean_s * rng.lognormvariate(-sigma * sigma / 2, sigma) for _ in range(draws)]
+
+
+def smoothed(latencies_s: Sequence[float], *, seed: int = 0, draws: int = 2000) -> list[float]:
+    """Latencies like those that were seen, but not only those: the slowest of many more would be slower.
+
+    A bootstrap smoothed on the logarithms, h = 1.06 min(σ, IQR/1.349) n^(-1/5) (B. W. Silverman, Density Estimation,
+    1986, §3.4), scaled to keep the mean that was seen.
+    """
+    if len(latencies_s) < SMOOTHED_FROM or min(latencies_s) <= 0:
+        return list(latencies_s)
+    rng = random.Random(seed)
+    logs = [math.log(latency) for latency in latencies_s]
+    first, _, third = statistics.quantiles(logs, n=4)
+    width = 1.06 * min(statistics.stdev(logs), (third - first) / 1.349) * len(logs) ** -0.2
+    drawn = [math.exp(rng.choice(logs) + rng.gauss(0.0, width)) for _ in range(draws)]
+    scale = statistics.fmean(latencies_s) / statistics.fmean(drawn)
+    return [latency * scale for latency in drawn]

@@ -14,7 +14,7 @@ from batch_editor.output_manifest import FILE_NAME
 from batch_editor.progress import duration
 from batch_editor.redaction import printable
 
-StopKind = Literal["signal", "machine", "refused", "budget", "deadline", "failures", "declined"]
+StopKind = Literal["signal", "machine", "refused", "budget", "deadline", "failures", "outage", "declined"]
 
 # Where several hold, the first wins.
 _STOP_CODES: dict[StopKind, int] = {
@@ -24,6 +24,7 @@ _STOP_CODES: dict[StopKind, int] = {
     "budget": 4,
     "deadline": 4,
     "failures": 4,
+    "outage": 4,
     "declined": 4,
 }
 

@@ -15,7 +15,7 @@ from batch_editor.config import Settings
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts
 from batch_editor.limits import RateGate
-from batch_editor.progress import Progress, Snapshot
+from batch_editor.progress import Progress, Snapshot, duration
 from batch_editor.records import Answer, Failure
 from batch_editor.summary import Stop
 
@@ -160,6 +160,28 @@ class Watch:
     def stopped(self, failure: Failure) -> None:
         """The provider refused the account or the model: nothing more would succeed."""
         self.halt(Stop("refused", f"{failure.message}. {_NEXT_STEPS.get(failure.kind, _NEXT_STEP)}"))
+
+    def outage(self, failure: Failure | None, next_s: float) -> None:
+        """The provider is down, or, without a failure, answers again."""
+        if failure is None:
+            self._progress.say("the provider answers again; going on")
+            log.warning("outage over")
+        else:
+            self._progress.say(
+                f"the provider is down ({failure.message}): the run holds, tries with one request at a time, next in"
+                f" {next_s:.0f} s, and charges no job for it"
+            )
+            log.warning("outage", extra={"error": failure.message, "next_try_s": round(next_s, 3)})
+
+    def gave_up(self, failure: Failure, lasted_s: float) -> None:
+        """The provider is down for too long: leave the rest to the next run."""
+        self.halt(
+            Stop(
+                "outage",
+                f"the provider has been down for {duration(lasted_s)} ({failure.message});"
+                " run the same command again when it answers",
+            )
+        )
 
     def broken(self, error: MachineError) -> None:
         """The machine is in the way: let what is in flight finish, as far as it can."""

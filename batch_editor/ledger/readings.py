@@ -204,19 +204,24 @@ def charges_by_list(db: sqlite3.Connection, endpoint: Endpoint) -> list[tuple[fl
     ).fetchall()
 
 
-def speeds(db: sqlite3.Connection, endpoint: str, *, limit: int) -> tuple[list[float], list[float], int]:
+def speeds(db: sqlite3.Connection, endpoint: str, *, limit: int) -> tuple[list[float], list[tuple[float, bool]], int]:
     """Latencies in seconds of an endpoint's newest successes and passing failures, and how many attempts there were.
 
-    429s are left out: they are the pace's affair, and interruptions our own.
+    With each failure goes whether an overloaded provider dropped it: 503, 504 or no answer in time. 429s are left
+    out: they are the pace's affair, and interruptions our own.
     """
     attempts = (
         "FROM (SELECT a.* FROM attempts a JOIN requests r USING (fingerprint) WHERE r.endpoint = ?"
         " AND a.latency_s IS NOT NULL AND a.http_status IS NOT 429 ORDER BY a.attempt_id DESC LIMIT ?)"
     )
-    rows = db.execute(f"SELECT state, latency_s, error_kind {attempts}", (endpoint, limit)).fetchall()
+    rows = db.execute(f"SELECT state, latency_s, error_kind, http_status {attempts}", (endpoint, limit)).fetchall()
     passing = ("server_error", "timeout", "connection")
-    successes = [latency for state, latency, _ in rows if state == "succeeded"]
-    failures = [latency for state, latency, kind in rows if state != "succeeded" and kind in passing]
+    successes = [latency for state, latency, _, _ in rows if state == "succeeded"]
+    failures = [
+        (latency, kind == "timeout" or status in (503, 504))
+        for state, latency, kind, status in rows
+        if state != "succeeded" and kind in passing
+    ]
     return successes, failures, len(rows)
 
 

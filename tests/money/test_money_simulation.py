@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch_editor.records import Rate
 from batch_editor.retry import Policy
 from batch_editor.simulation import (
     SAMPLE,
     Course,
+    Failed,
     Workload,
     at_share,
     simulate,
@@ -29,32 +31,38 @@ def workloads(draw: st.DrawFn) -> Workload:
     return Workload(
         requests=draw(st.integers(1, 300)),
         concurrency=draw(st.integers(1, 80)),
-        spacing_s=draw(st.floats(0.001, 5.0)),
+        rate=Rate(draw(st.integers(1, 1000)), draw(st.sampled_from([1.0, 5.0, 60.0]))),
         latencies_s=draw(latencies),
         failure_share=draw(st.floats(0.0, 0.9)),
-        failures_s=draw(latencies),
+        failures=[Failed(latency_s, draw(st.booleans())) for latency_s in draw(latencies)],
         policy=PATIENT,
+        refused_share=draw(st.sampled_from([0.0, 0.05, 0.5])),
+        refused_s=draw(st.floats(0.0, 1.0)),
+        pause_s=draw(st.floats(0.0, 5.0)),
     )
 
 
-def workload(requests: int, *, concurrency: int = 64, spacing_s: float = 1.01, sigma: float = 0.25) -> Workload:
+def workload(requests: int, *, concurrency: int = 64, rate: str = "60/min", sigma: float = 0.25) -> Workload:
     drawn = spread_latencies(57.0, sigma=sigma)
-    return Workload(requests, concurrency, spacing_s, drawn, 0.01, drawn, PATIENT)
+    return Workload(requests, concurrency, Rate.parse(rate), drawn, 0.01, [Failed(57.0)], PATIENT)
 
 
 @given(workloads(), st.integers())
+@settings(deadline=None)
 def test_a_run_is_never_shorter_than_the_rate_allows(work: Workload, seed: int) -> None:
     least_s = (work.requests - 1) * work.spacing_s + min(work.latencies_s)
     assert simulate(work, random.Random(seed)).end_s >= least_s * (1 - 1e-9)
 
 
 @given(workloads(), st.integers())
+@settings(deadline=None)
 def test_a_run_is_never_shorter_than_its_slots_allow(work: Workload, seed: int) -> None:
     waves = -(-work.requests // work.concurrency)
     assert simulate(work, random.Random(seed)).end_s >= waves * min(work.latencies_s) * (1 - 1e-9)
 
 
 @given(workloads(), st.integers())
+@settings(deadline=None)
 def test_every_request_is_done_once_and_none_before_an_answer_could_be_there(work: Workload, seed: int) -> None:
     course = simulate(work, random.Random(seed))
     assert len(course.done_s) == work.requests
@@ -65,6 +73,7 @@ def test_every_request_is_done_once_and_none_before_an_answer_could_be_there(wor
 
 
 @given(workloads(), st.integers())
+@settings(deadline=None)
 def test_the_same_seed_gives_the_same_runs_in_order_of_their_ends(work: Workload, seed: int) -> None:
     courses = simulate_often(work, seed=seed, repeats=5)
     assert courses == simulate_often(work, seed=seed, repeats=5)
@@ -73,9 +82,10 @@ def test_the_same_seed_gives_the_same_runs_in_order_of_their_ends(work: Workload
 
 
 @given(workloads())
+@settings(deadline=None)
 def test_more_slots_do_not_make_a_run_without_faults_slower(work: Workload) -> None:
-    alone = Workload(work.requests, 1, work.spacing_s, work.latencies_s, 0.0, work.failures_s, work.policy)
-    together = Workload(work.requests, 1000, work.spacing_s, work.latencies_s, 0.0, work.failures_s, work.policy)
+    alone = Workload(work.requests, 1, work.rate, work.latencies_s, 0.0, work.failures, work.policy)
+    together = Workload(work.requests, 1000, work.rate, work.latencies_s, 0.0, work.failures, work.policy)
     assert simulate(together, random.Random(0)).end_s <= simulate(alone, random.Random(0)).end_s + 1e-6
 
 
@@ -85,14 +95,16 @@ def test_nothing_to_send_takes_no_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("concurrency", "spacing_s"), [(64, 1.01), (8, 1.01), (1000, 0.01)], ids=["rate", "concurrency", "many in flight"]
+    ("concurrency", "rate"),
+    [(64, "60/min"), (8, "60/min"), (1000, "6000/min")],
+    ids=["rate", "concurrency", "many in flight"],
 )
-def test_a_sample_extrapolated_is_as_long_as_the_whole_simulated(concurrency: int, spacing_s: float) -> None:
-    long = workload(40_000, concurrency=concurrency, spacing_s=spacing_s)
+def test_a_sample_extrapolated_is_as_long_as_the_whole_simulated(concurrency: int, rate: str) -> None:
+    long = workload(40_000, concurrency=concurrency, rate=rate)
     extrapolated = at_share(simulate_often(long, repeats=5), 0.5)
     assert len(extrapolated.done_s) == long.sample < 40_000
     # One attempt in a hundred is made again, and the last answers trickle in.
-    busy_s = 40_000 * 1.01 * max(spacing_s, 57.0 / concurrency)
+    busy_s = 40_000 * 1.01 * max(long.spacing_s, 57.0 / concurrency)
     assert extrapolated.end_s == pytest.approx(busy_s + 1.5 * 57.0, rel=0.02)
 
 

@@ -13,6 +13,8 @@ from typing import Protocol
 from virtual_time import now
 
 from batch_editor.limits import GateClosed, RateGate
+from batch_editor.pace import Ticket
+from batch_editor.records import Failure
 
 
 class Provider(Protocol):
@@ -94,6 +96,12 @@ class Log:
         return len(self.refused) / max(1, len(self.refused) + len(self.let_in))
 
 
+def refuse(gate: RateGate, ticket: Ticket, retry_after_s: float | None) -> None:
+    """Answer a request with 429."""
+    failure = Failure("rate_limited", "too many", reach="pace", passing=True, retry_after_s=retry_after_s)
+    gate.failed(ticket, f"request {ticket.number}", failure)
+
+
 @asynccontextmanager
 async def running(gate: RateGate) -> AsyncIterator[RateGate]:
     task = asyncio.create_task(gate.run())
@@ -126,10 +134,11 @@ async def busy_run(
             await asyncio.sleep(way_s())
             if wait_s := provider.wait_s(now()):
                 log.refused.append(now())
-                gate.refused(ticket, wait_s if says_when else None)
+                refuse(gate, ticket, wait_s if says_when else None)
             else:
                 log.let_in.append(now())
                 await asyncio.sleep(latency_s)
+                gate.succeeded(ticket, latency_s)
 
     async with running(gate):
         tasks = [asyncio.create_task(worker()) for _ in range(workers)]

@@ -17,12 +17,14 @@ from simulated_provider import (
     TokenBucket,
     busy_run,
     most_in_a_window,
+    refuse,
     running,
 )
 from virtual_time import now, run
 
-from batch_editor.limits import JITTER_S, JITTER_SHARE, GateClosed, RateGate, level_of
+from batch_editor.limits import GateClosed, RateGate, level_of
 from batch_editor.records import Rate
+from batch_editor.throttle import JITTER_S, JITTER_SHARE
 
 rates = st.builds(Rate, st.integers(1, 40), st.sampled_from([1.0, 2.0, 60.0, 3600.0]))
 
@@ -37,10 +39,11 @@ async def arrivals(gate: RateGate, wanted_at: Iterable[float], way_s: Callable[[
 
     async def send(at: float) -> None:
         await asyncio.sleep(at)
-        await gate.ticket()
+        ticket = await gate.ticket()
         await gate.depart()
         await asyncio.sleep(way_s())
         arrived.append(now())
+        gate.succeeded(ticket, now() - at)
 
     async with running(gate), asyncio.TaskGroup() as group:
         for at in wanted_at:
@@ -208,7 +211,7 @@ class Answering:
         ticket = await self.gate.ticket()
         await self.gate.depart()
         refused_at = now()
-        self.gate.refused(ticket, retry_after_s)
+        refuse(self.gate, ticket, retry_after_s)
         await self.gate.ticket()
         await self.gate.depart()
         return now() - refused_at
@@ -229,7 +232,7 @@ def test_after_a_429_nobody_leaves_until_the_retry_after_is_over() -> None:
                 left.append(now())
                 if not refused_at and now() > 5:
                     refused_at = now()
-                    gate.refused(ticket, 7.0)
+                    refuse(gate, ticket, 7.0)
                     assert gate.pause_left_s() == pytest.approx(7.0)
 
         async with running(gate), asyncio.TaskGroup() as group:
@@ -248,7 +251,7 @@ def test_who_has_a_ticket_but_has_not_left_waits_out_the_pause_as_well() -> None
         async with running(gate):
             first = await gate.ticket()
             await gate.ticket()
-            gate.refused(first, 9.0)
+            refuse(gate, first, 9.0)
             await gate.depart()
             return now()
 
@@ -289,15 +292,16 @@ def test_a_retry_after_is_capped() -> None:
 def test_pauses_double_while_the_first_request_after_each_is_refused_again_and_names_no_time() -> None:
     async def main() -> list[float]:
         pauses: list[float] = []
-        gate = RateGate(FAST, backoff_s=1.0, backoff_max_s=10.0, on_pause=pauses.append)
+        gate = RateGate(FAST, backoff_s=1.0, backoff_max_s=10.0)
         async with running(gate):
             for _ in range(6):
                 ticket = await gate.ticket()
                 await gate.depart()
-                gate.refused(ticket, None)
+                refuse(gate, ticket, None)
+                pauses.append(gate.pause_left_s())
         return pauses
 
-    assert run(main()) == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert run(main()) == pytest.approx([1.0, 2.0, 4.0, 8.0, 10.0, 10.0])
 
 
 def test_a_retry_after_of_zero_is_no_leave_to_hammer() -> None:
@@ -312,46 +316,49 @@ def test_a_retry_after_of_zero_is_no_leave_to_hammer() -> None:
 def test_after_requests_that_were_taken_the_pause_is_short_again() -> None:
     async def main() -> list[float]:
         pauses: list[float] = []
-        gate = RateGate(Rate(60, 60.0), on_pause=pauses.append)
+        gate = RateGate(Rate(60, 60.0))
         async with running(gate):
             for refused in (True, True, True, False, False, True):
                 ticket = await gate.ticket()
                 await gate.depart()
                 if refused:
-                    gate.refused(ticket, None)
+                    refuse(gate, ticket, None)
+                    pauses.append(gate.pause_left_s())
+                else:
+                    gate.succeeded(ticket, 1.0)
         return pauses
 
-    assert run(main()) == [1.0, 2.0, 4.0, 1.0]
+    assert run(main()) == pytest.approx([1.0, 2.0, 4.0, 1.0])
 
 
 def test_requests_refused_together_are_one_refusal() -> None:
-    async def main() -> tuple[list[float], float, float]:
-        pauses: list[float] = []
-        gate = RateGate(Rate(600, 60.0), on_pause=pauses.append)
+    async def main() -> tuple[float, float, float]:
+        gate = RateGate(Rate(600, 60.0))
         async with running(gate):
             tickets = [await gate.ticket() for _ in range(40)]
-            gate.refused(tickets[0], None)
+            refuse(gate, tickets[0], None)
             once = gate.allowed
             for ticket in tickets[1:]:
-                gate.refused(ticket, None)
-            return pauses, once, gate.allowed
+                refuse(gate, ticket, None)
+            return gate.pause_left_s(), once, gate.allowed
 
-    pauses, once, often = run(main())
-    assert pauses == [1.0]
+    pause_s, once, often = run(main())
+    assert pause_s == pytest.approx(1.0)
     assert often == once
 
 
 def test_a_refusal_of_the_same_time_may_ask_for_a_longer_pause() -> None:
     async def main() -> list[float]:
         pauses: list[float] = []
-        gate = RateGate(Rate(600, 60.0), on_pause=pauses.append)
+        gate = RateGate(Rate(600, 60.0))
         async with running(gate):
             tickets = [await gate.ticket() for _ in range(3)]
             for ticket, retry_after_s in zip(tickets, (5.0, 9.0, 2.0), strict=True):
-                gate.refused(ticket, retry_after_s)
+                refuse(gate, ticket, retry_after_s)
+                pauses.append(gate.pause_left_s())
         return pauses
 
-    assert run(main()) == [5.0, 9.0]
+    assert run(main()) == pytest.approx([5.0, 9.0, 9.0])
 
 
 def test_a_refusal_of_the_very_first_request_does_not_slow_the_run_for_long() -> None:
@@ -493,7 +500,7 @@ def test_closing_wakes_who_waits_out_a_pause_with_a_ticket() -> None:
         gate = RateGate(Rate(60, 60.0))
         async with running(gate), asyncio.TaskGroup() as group:
             ticket = await gate.ticket()
-            gate.refused(ticket, 300.0)
+            refuse(gate, ticket, 300.0)
 
             async def depart() -> None:
                 with pytest.raises(GateClosed):

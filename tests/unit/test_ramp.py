@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from batch_editor.ramp import Ramp
+
+
+def test_it_starts_with_few_and_doubles_four_times_a_second() -> None:
+    ramp, at = Ramp(per_s=1e6), 100.0
+    left: list[float] = []
+    while len(left) < 10_000:
+        at = max(at, ramp.room_at(at))
+        ramp.sent(at)
+        left.append(at)
+    assert left[Ramp.FEW - 1] == 100.0
+    assert left[2 * Ramp.FEW - 1] == pytest.approx(100.25)
+    assert left[-1] == pytest.approx(100.0 + 0.25 * math.log2(10_000 / Ramp.FEW))
+
+
+def test_what_succeeds_makes_room_for_as_many_more() -> None:
+    ramp = Ramp(per_s=1e6)
+    for _ in range(Ramp.FEW):
+        ramp.sent(0.0)
+    assert ramp.room_at(0.0) > 0.0
+    ramp.succeeded(0.0, 0.001)
+    ramp.sent(0.0)
+    assert ramp.room_at(0.0) == 0.0
+
+
+def test_what_is_in_flight_stays_below_rate_times_p95_and_a_quarter() -> None:
+    ramp, rng = Ramp(per_s=1.0), random.Random(0)
+    for at in range(200):
+        ramp.sent(at)
+        ramp.succeeded(at, rng.uniform(40.0, 60.0))
+    while ramp.room_at(1000.0) <= 1000.0:
+        ramp.sent(1000.0)
+    assert ramp.in_flight == pytest.approx(1.25 * 59, abs=2)
+
+
+def test_a_quick_provider_is_never_held_to_fewer_than_few() -> None:
+    ramp = Ramp(per_s=1.0)
+    for at in range(200):
+        ramp.sent(at)
+        ramp.succeeded(at, 0.01)
+    for _ in range(Ramp.FEW):
+        assert ramp.room_at(1000.0) == 1000.0
+        ramp.sent(1000.0)
+
+
+def test_drops_cut_once_for_what_was_sent_before() -> None:
+    ramp = Ramp(per_s=1e6)
+    for _ in range(100):
+        ramp.sent(0.0)
+    for _ in range(60):
+        ramp.dropped(sent_at=0.0, now=50.0)
+    assert ramp.in_flight == 40
+    # Cut when the dropped came to a fifth of what was in flight: 0.7 of the 84 that were left then.
+    while ramp.room_at(50.0) <= 50.0:
+        ramp.sent(50.0)
+    assert ramp.in_flight == math.ceil(0.7 * 84)
+
+
+def cut(*, to: int) -> Ramp:
+    """One that was cut, and has nothing in flight."""
+    ramp = Ramp(per_s=1e6)
+    for _ in range(100):
+        ramp.sent(0.0)
+    for _ in range(100):
+        ramp.dropped(sent_at=0.0, now=50.0)
+    assert filled(ramp, at=50.0) == to
+    return ramp
+
+
+def filled(ramp: Ramp, *, at: float) -> int:
+    """How many are in flight when there is no more room."""
+    while ramp.room_at(at) <= at:
+        ramp.sent(at)
+    return ramp.in_flight
+
+
+def test_after_a_cut_there_is_room_for_one_more_each_time_that_as_many_succeeded() -> None:
+    ramp = cut(to=59)
+    for at, expected in ((60.0, 60), (70.0, 61), (80.0, 62)):
+        for _ in range(ramp.in_flight):
+            ramp.succeeded(at - 1.0, 1.0)
+            filled(ramp, at=at)
+        assert filled(ramp, at=at) == expected
+
+
+def test_after_an_outage_no_cut_is_left_over() -> None:
+    ramp = cut(to=59)
+    ramp.restart()
+    ramp.sent(60.0)
+    assert ramp.room_at(60.0) < 61.0
+    assert filled(ramp, at=61.0) > 100
+
+
+# A provider that queues and bills past its time-out -------------------------------------------------------------------
+
+
+@dataclass
+class Outcome:
+    minutes: float
+    wasted: int
+    most_in_flight: int
+
+
+def queueing(*, jobs: int, servers: int, ramp: Ramp | None, per_s: float = 1.0, failing: float = 0.0) -> Outcome:
+    """What becomes of jobs at a provider with so many servers and an endless queue before them.
+
+    It gives up waiting after 120 s with a 504, but does the job all the same, and bills it. `failing` is a share of
+    requests that meet a 504 for no reason, soon or late. At most 57 are in flight.
+    """
+    rng = random.Random(0)
+    free = [0.0] * servers
+    out: list[tuple[float, float, bool]] = []
+    now = permit = 0.0
+    left, done, wasted, most = jobs, 0, 0, 0
+    while done < jobs:
+        at = max(now, permit, ramp.room_at(max(now, permit)) if ramp else 0.0) if left and len(out) < 57 else math.inf
+        if out and out[0][0] <= at:
+            now, sent_at, good = heapq.heappop(out)
+            done, left = (done + 1, left) if good else (done, left + 1)
+            if ramp and good:
+                ramp.succeeded(sent_at, now - sent_at)
+            elif ramp:
+                ramp.dropped(sent_at, now)
+            continue
+        now, permit, left = at, at + 1 / per_s, left - 1
+        if ramp:
+            ramp.sent(now)
+        if rng.random() < failing:
+            heapq.heappush(out, (now + rng.uniform(1.0, 60.0), now, False))
+        else:
+            end = max(now, free[0]) + 50.0 * rng.lognormvariate(-0.03125, 0.25)
+            heapq.heapreplace(free, end)
+            wasted += end > now + 120.0
+            heapq.heappush(out, (min(end, now + 120.0), now, end <= now + 120.0))
+        most = max(most, len(out))
+    return Outcome(now / 60, wasted, most)
+
+
+def test_a_provider_that_queues_is_not_fed_into_collapse() -> None:
+    """It could do 25 at a time, so 1,000 in 33 min."""
+    fed, ramped = (queueing(jobs=1000, servers=25, ramp=ramp) for ramp in (None, Ramp(1.0)))
+    assert fed.minutes > 45
+    assert fed.wasted > 450
+    assert ramped.minutes < 42
+    assert ramped.wasted < 200
+
+
+@pytest.mark.parametrize("failing", [0.0, 0.1, 0.3])
+def test_failures_at_random_cost_no_speed(failing: float) -> None:
+    fed, ramped = (queueing(jobs=1000, servers=200, ramp=ramp, failing=failing) for ramp in (None, Ramp(1.0)))
+    assert ramped.minutes < 1.1 * fed.minutes

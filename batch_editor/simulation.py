@@ -7,13 +7,14 @@ import math
 import random
 import statistics
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch_editor.pace import Ticket
 from batch_editor.records import Failure, Rate
 from batch_editor.retry import Policy, backoff
-from batch_editor.throttle import Throttle, spacing_s
+from batch_editor.throttle import SLACK_SHARE, Throttle, spacing_s
 
 # Beyond this the run is steady, and what is left is extrapolated from its pace: a million take no longer to plan.
 # So many times as many as are in flight together, or there would be no steady middle to take the pace from.
@@ -115,11 +116,12 @@ class Course:
 
 
 def simulate(work: Workload, rng: random.Random) -> Course:
-    """One run: slots that free up, departures that are spaced, attempts that fail and wait and come back first.
+    """One run: slots that free up, departures that are spaced, attempts that fail and wait and come back.
 
-    What the answers do to the run, its own `Throttle` says.
+    What the answers do to the run, its own `Throttle` says. Who has a slot queues for leave to send; who waits to
+    come back is drawn before what is fresh, as the pool does it.
     """
-    policy, spacing = work.policy, work.spacing_s
+    policy, spacing, slack = work.policy, work.spacing_s, SLACK_SHARE * work.rate.period_s
     throttle = Throttle(
         work.rate,
         backoff_s=policy.backoff_s,
@@ -127,42 +129,48 @@ def simulate(work: Workload, rng: random.Random) -> Course:
         retry_after_max_s=policy.retry_after_max_s,
     )
     refused = Failure("rate_limited", "simulated", reach="pace", passing=True, retry_after_s=work.pause_s)
-    out: list[tuple[float, int, Ticket, int, Failure | None]] = []
+    fresh = iter(range(work.sample))
+    queue: deque[tuple[int, int]] = deque()
+    out: list[tuple[float, int, int, Ticket, Failure | None]] = []
     waiting: list[tuple[float, int, int]] = []
-    fresh, left = work.sample, 0
-    now = permit = 0.0
+    now, permit = 0.0, -slack
     done: list[float] = []
     while len(done) < work.sample:
-        at = math.inf
-        if len(out) < work.concurrency and (fresh or waiting):
-            at = throttle.next_at(max(now if fresh else waiting[0][0], now, permit))
-        if out and out[0][0] <= at:
-            now, number, ticket, tries, failure = heapq.heappop(out)
+        while len(queue) + len(out) < work.concurrency:
+            if waiting and waiting[0][0] <= now:
+                queue.append(heapq.heappop(waiting)[1:])
+            elif (number := next(fresh, None)) is not None:
+                queue.append((number, 1))
+            else:
+                break
+        leaves_at = throttle.next_at(max(now, permit)) if queue else math.inf
+        back_at = waiting[0][0] if waiting and not queue and len(out) < work.concurrency else math.inf
+        if out and out[0][0] <= min(leaves_at, back_at):
+            now, number, tries, ticket, failure = heapq.heappop(out)
             if failure is None:
                 throttle.succeeded(ticket, now - ticket.at)
                 done.append(now)
                 continue
             throttle.failed(ticket, str(number), failure, now)
             if failure is refused or throttle.outage.lasts:
-                heapq.heappush(waiting, (now, number, tries - 1))
+                heapq.heappush(waiting, (now + throttle.outage.wait_s(now), number, tries))
             else:
-                heapq.heappush(waiting, (now + backoff(tries, policy, rng), number, tries))
-            continue
-        now, permit = at, at + spacing
-        if waiting and (waiting[0][0] <= now or not fresh):
-            _, number, tries = heapq.heappop(waiting)
+                heapq.heappush(waiting, (now + backoff(tries, policy, rng), number, tries + 1))
+        elif queue:
+            now, permit = leaves_at, max(permit, leaves_at - slack) + spacing
+            number, tries = queue.popleft()
+            failure, latency_s = _outcome(work, tries, refused, rng)
+            heapq.heappush(out, (now + latency_s, number, tries, throttle.sent(now), failure))
         else:
-            number, tries, fresh, left = left, 0, fresh - 1, left + 1
-        failure, latency_s = _outcome(work, tries, refused, rng)
-        heapq.heappush(out, (now + latency_s, number, throttle.sent(now), tries + 1, failure))
+            now = back_at
     return Course(sorted(done), work.requests)
 
 
 def _outcome(work: Workload, tries: int, refused: Failure, rng: random.Random) -> tuple[Failure | None, float]:
-    """How an attempt ends, and after how many seconds; `tries` were made before it."""
+    """How an attempt ends, and after how many seconds; `tries` counts it."""
     if work.refused_share and rng.random() < work.refused_share:
         return refused, work.refused_s
-    if tries + 1 < work.policy.max_attempts and rng.random() < work.failure_share:
+    if tries < work.policy.max_attempts and rng.random() < work.failure_share:
         failed = rng.choice(work.failures)
         return (_DROPPED if failed.dropped else _BROKEN), failed.latency_s
     return None, rng.choice(work.latencies_s)

@@ -20,6 +20,7 @@ from batch_editor.simulation import (
     simulate_often,
     spread_latencies,
 )
+from batch_editor.throttle import SLACK_SHARE
 
 PATIENT = Policy(max_attempts=5, backoff_s=0.5, backoff_max_s=5.0)
 
@@ -50,8 +51,9 @@ def workload(requests: int, *, concurrency: int = 64, rate: str = "60/min", sigm
 @given(workloads(), st.integers())
 @settings(deadline=None)
 def test_a_run_is_never_shorter_than_the_rate_allows(work: Workload, seed: int) -> None:
-    least_s = (work.requests - 1) * work.spacing_s + min(work.latencies_s)
-    assert simulate(work, random.Random(seed)).end_s >= least_s * (1 - 1e-9)
+    # But for what a late timer may catch up.
+    least_s = (work.requests - 1) * work.spacing_s + min(work.latencies_s) - SLACK_SHARE * work.rate.period_s
+    assert simulate(work, random.Random(seed)).end_s >= least_s - 1e-6
 
 
 @given(workloads(), st.integers())

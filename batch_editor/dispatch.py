@@ -23,6 +23,7 @@ from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, readings
 from batch_editor.limits import RateGate
 from batch_editor.pool import Pool
 from batch_editor.progress import Progress
+from batch_editor.publishing import Publisher
 from batch_editor.retry import Policy
 from batch_editor.spending import Spending
 from batch_editor.steady_prices import PriceKind, SteadyPrices
@@ -86,7 +87,7 @@ class Dispatch:
     canary: Mapping[str, float]
     ask: Ask | None
 
-    async def send(self, key: SecretStr, writer: LedgerWriter) -> Stop | None:
+    async def send(self, key: SecretStr, writer: LedgerWriter, publisher: Publisher) -> Stop | None:
         """Make every pending request's attempts; return why it stopped, None if all is done.
 
         Raises:
@@ -115,6 +116,7 @@ class Dispatch:
                 ledger=self.ledger,
                 writer=writer,
                 store=self.store,
+                publisher=publisher,
                 policy=policy_of(settings),
                 prices=SteadyPrices(await writer.do(self._charged), self.endpoints),
                 watcher=watch,

@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeVar
 
 from batch_editor.errors import StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import fsync_directory, inspect_image
+from batch_editor.storage.inspect import inspect_image
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class Landing:
     """A file for one attempt's body. Every method that touches the disk does so on a thread.
 
     `seal` turns it into `<name>.full`, which by construction is a whole, fsynced image; anything else stays
-    `<name>.part` and is removed by `discard`.
+    `<name>.part` and is removed by `discard`. That new name is durable after the next `Store.keep_landed`.
     """
 
     def __init__(self, folder: Path, name: str, executor: Executor) -> None:
@@ -56,7 +56,7 @@ class Landing:
         return await self._run(self._read)
 
     async def seal(self) -> SavedImage:
-        """Check that this is a whole image, make it durable, and say what it is.
+        """Check that this is a whole image, make its content durable, and say what it is.
 
         Raises:
             BadImage: it is not; nothing was sealed.
@@ -65,7 +65,8 @@ class Landing:
 
     async def discard(self) -> None:
         """Close and remove what was not sealed."""
-        await self._run(self._remove)
+        if self._file is not None:
+            await self._run(self._remove)
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
@@ -103,8 +104,8 @@ class Landing:
         format, width, height = inspect_image(self._part)
         os.fsync(file.fileno())
         file.close()
+        self._file = None
         self._part.rename(self._full)
-        fsync_directory(self._full.parent)
         return SavedImage(
             path=str(self._full),
             sha256=self._hash.hexdigest(),

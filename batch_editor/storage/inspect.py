@@ -37,8 +37,8 @@ def sniff(head: bytes) -> ImageFormat | None:
     return None
 
 
-def inspect_image(path: Path) -> tuple[ImageFormat, int, int]:
-    """Format, width and height in pixels of a whole image.
+def inspect_image(file: BinaryIO) -> tuple[ImageFormat, int, int]:
+    """Format, width and height in pixels of a whole image, read from its first byte.
 
     `verify()` takes 0.9 ms for 2 MB and finds any flipped byte of a PNG by its checksums; the end of the file is
     looked at besides, for a body that was cut while the connection closed cleanly ends without an error.
@@ -46,34 +46,33 @@ def inspect_image(path: Path) -> tuple[ImageFormat, int, int]:
     Raises:
         BadImage: with what is wrong.
     """
-    with path.open("rb") as file:
-        head = file.read(12)
-        format = sniff(head)
-        if format is None:
-            raise BadImage(f"not an image: it begins with {head[:8]!r}" if head else "an empty body")
-        # First: a cut body is worth another attempt, a broken one is not, and Pillow calls both broken.
-        if not _is_whole(file, head, format):
-            raise BadImage(f"a {format} that was cut short")
-        file.seek(0)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(file, formats=[format.upper()]) as image:
-                    width, height = image.size
-                    if width * height > MAX_PIXELS:
-                        raise BadImage(f"{width}×{height} pixels; at most {MAX_PIXELS:,} are taken")
-                    image.verify()
-        # Pillow raises whatever a broken file makes its readers stumble over.
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            EOFError,
-            IndexError,
-            KeyError,
-            Image.DecompressionBombError,
-        ) as error:
-            raise BadImage(f"a broken {format}: {error}") from error
+    head = file.read(12)
+    format = sniff(head)
+    if format is None:
+        raise BadImage(f"not an image: it begins with {head[:8]!r}" if head else "an empty body")
+    # First: a cut body is worth another attempt, a broken one is not, and Pillow calls both broken.
+    if not _is_whole(file, head, format):
+        raise BadImage(f"a {format} that was cut short")
+    file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file, formats=[format.upper()]) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise BadImage(f"{width}×{height} pixels; at most {MAX_PIXELS:,} are taken")
+                image.verify()
+    # Pillow raises whatever a broken file makes its readers stumble over.
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        KeyError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise BadImage(f"a broken {format}: {error}") from error
     return format, width, height
 
 

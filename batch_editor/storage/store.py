@@ -108,7 +108,8 @@ class Store:
         if not path.is_file():
             return None
         try:
-            format, width, height = inspect_image(path)
+            with path.open("rb") as file:
+                format, width, height = inspect_image(file)
         except BadImage:
             return None
         return SavedImage(str(path), _sha256(path), path.stat().st_size, format, width, height)
@@ -132,16 +133,15 @@ class Store:
         Raises:
             StorageError: the disk is in the way.
         """
-        target = self._inside(f"{output}{ENDINGS[format]}")  # type: ignore[index]
+        target = self.root / IMAGES / f"{output}{ENDINGS[format]}"  # type: ignore[index]
         try:
-            if not target.parent.is_dir():
-                folders.update(_make(target.parent))
+            if target.parent not in folders:
+                self._enter(target.parent, folders)
             if not _link(source, target):
                 if target.is_file() and not target.is_symlink() and _sha256(target) == sha256:
                     return self._relative(target)
                 self._retire(target)
                 _link(source, target)
-            folders.add(target.parent)
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
         return self._relative(target)
@@ -220,22 +220,17 @@ class Store:
             return path
         return self.root / HISTORY / below.with_name(f"{below.stem}.{sha256[:12]}{below.suffix}")
 
-    def _inside(self, output: str) -> Path:
-        """The path below the images folder, which no folder on the way leaves by a link."""
-        target = self.root / IMAGES / output
-        if not target.parent.resolve().is_relative_to(self._images):
-            raise StorageError(f"{target}: a link on the way leads out of the output directory")
-        return target
+    def _enter(self, folder: Path, folders: set[Path]) -> None:
+        """Make a folder below the images folder, which no folder on the way leaves by a link."""
+        if not folder.resolve().is_relative_to(self._images):
+            raise StorageError(f"{folder}: a link on the way leads out of the output directory")
+        folders.add(folder)
+        if not folder.is_dir():
+            folders.update(each.parent for each in (folder, *folder.parents) if not each.exists())
+            folder.mkdir(parents=True, exist_ok=True)
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
-
-
-def _make(folder: Path) -> list[Path]:
-    """Make a folder and those above it that are missing; return the folders that hold the new names."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return [each.parent for each in missing]
 
 
 def _link(source: Path, target: Path) -> bool:

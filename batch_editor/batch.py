@@ -88,7 +88,7 @@ async def run_batch(
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
-    provide_descriptors(settings.concurrency)
+    provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
     with Spool() as spool, ExitStack() as stack:
         plan = await asyncio.to_thread(_plan, paths, settings, catalog, options, output, spool)
         for warning in plan.warnings:

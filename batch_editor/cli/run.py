@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shlex
 import sys
@@ -73,6 +74,7 @@ def run(**options: Any) -> int:
         progress=progress_for(options["progress"]),
         signals=True,
     )
+    gc.freeze()  # 100,000 objects of the libraries, which each full collection would look at again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary = runner.run(_run(options["manifests"], settings, batch))
     _print(summary, as_json=options["as_json"])

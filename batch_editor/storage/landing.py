@@ -29,9 +29,9 @@ class Landing:
     `<name>.part` and is removed by `discard`. That new name is durable after the next `Store.keep_landed`.
     """
 
-    def __init__(self, folder: Path, name: str, executor: Executor) -> None:
-        self._part = folder / f"{name}.part"
-        self._full = folder / f"{name}.full"
+    def __init__(self, folder: str, name: str, executor: Executor) -> None:
+        self._part = f"{folder}/{name}.part"
+        self._full = f"{folder}/{name}.full"
         self._executor = executor
         self._file: int | None = None
         self._hash = hashlib.sha256()
@@ -103,15 +103,15 @@ class Landing:
             self._flush()
         else:
             self._flush()
-            with self._part.open("rb") as written:
+            with Path(self._part).open("rb") as written:
                 format, width, height = inspect_image(written)
         assert self._file is not None
         os.fsync(self._file)
         os.close(self._file)
         self._file = None
-        self._part.rename(self._full)
+        Path(self._part).rename(self._full)
         return SavedImage(
-            path=str(self._full),
+            path=self._full,
             sha256=self._hash.hexdigest(),
             size_bytes=self.size_bytes,
             format=format,
@@ -123,4 +123,4 @@ class Landing:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        self._part.unlink(missing_ok=True)
+        Path(self._part).unlink(missing_ok=True)

@@ -38,6 +38,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._landing = str(root / LANDING)
         self._images = root.resolve() / IMAGES  # `prepare` sees to it that this is no link
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
 
@@ -100,7 +101,7 @@ class Store:
 
     def landing(self, attempt_id: int) -> Landing:
         """A place for that attempt's body."""
-        return Landing(self.root / LANDING, str(attempt_id), self._executor)
+        return Landing(self._landing, str(attempt_id), self._executor)
 
     def landed(self, attempt_id: int) -> SavedImage | None:
         """The whole image that an attempt of a run that died had received, if it had."""

@@ -158,7 +158,7 @@ class Attempts:
                 await self._writer.do(self._withdraw, intent)
                 return Later(task, 0.0)
             try:
-                await self._gate.depart()
+                await self._gate.depart(ticket)
             except GateClosed:
                 await self._writer.do(self._withdraw, intent)
                 raise

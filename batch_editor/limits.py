@@ -18,6 +18,7 @@ from itertools import pairwise
 from aiolimiter import AsyncLimiter
 
 from batch_editor.records import Rate
+from batch_editor.schedule import Schedule
 
 # How much the way to the provider may vary: handshakes and our own fsync before sending. 0.35 s keeps 99 % of a
 # limit per minute; 4.5 % of a second keeps 95 % of a limit per second, where 5 ms were seen to be too little.
@@ -34,7 +35,12 @@ def spacing_s(rate: Rate) -> float:
     1.01
     """
     jitter_s = min(JITTER_S, JITTER_SHARE * rate.period_s)
-    return (rate.period_s + jitter_s + SLACK_SHARE * rate.period_s) / rate.count
+    return (rate.period_s + jitter_s + slack_s(rate)) / rate.count
+
+
+def slack_s(rate: Rate) -> float:
+    """Seconds that a late departure may be caught up with."""
+    return SLACK_SHARE * rate.period_s
 
 
 class GateClosed(Exception):
@@ -169,6 +175,7 @@ class RateGate:
         backoff_s, backoff_max_s: the pause after a 429 that names none, doubling up to the second.
         retry_after_max_s: the longest pause that the provider may ask for.
         on_pause: told of each pause, in seconds.
+        schedule: the turns that runs of the same key share; None: this run is alone.
     """
 
     def __init__(
@@ -180,10 +187,12 @@ class RateGate:
         backoff_max_s: float = 60.0,
         retry_after_max_s: float = 600.0,
         on_pause: Callable[[float], None] = lambda _: None,
+        schedule: Schedule | None = None,
     ) -> None:
         self._rate = rate
+        self._schedule = schedule
         self._jitter_s = min(JITTER_S, JITTER_SHARE * rate.period_s)
-        self._slack_s = SLACK_SHARE * rate.period_s
+        self._slack_s = slack_s(rate)
         self._recent = recent
         self._backoff_s = backoff_s
         self._backoff_max_s = backoff_max_s
@@ -222,16 +231,19 @@ class RateGate:
         self._wanted.set()
         return await waiter
 
-    async def depart(self) -> None:
+    async def depart(self, ticket: Ticket | None = None) -> None:
         """The last word before the bytes go: wait out a pause that began meanwhile, or a stall of our own.
 
         A ticket says that now is a good time; writing the intent to the ledger takes a few milliseconds, on a busy
-        disk many more, and requests held up together would leave together.
+        disk many more, and requests held up together would leave together. What other runs send is not known here:
+        beside them, a `ticket` that was held up for longer than a way may take gets another turn.
 
         Raises:
             GateClosed: the gate was closed meanwhile; the request must not leave.
         """
         loop = asyncio.get_running_loop()
+        if self._schedule is not None and ticket is not None and loop.time() > ticket.at + self._jitter_s:
+            await self._schedule.turn()
         while not self._closed.is_set():
             earliest = self._open_at
             if len(self._departures) == self._rate.count:
@@ -289,6 +301,8 @@ class RateGate:
                 await asyncio.sleep(early_s)
                 continue
             await limiter.acquire()
+            if self._schedule is not None:
+                await self._schedule.turn()
             if not self.pause_left_s():
                 self._admit(self._pace.sent(loop.time()))
                 self._due_at = self._next_due_at(loop.time())

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from batch_editor.budget import TOLERANCE_USD, Budget
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
-from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest, Placement
+from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest
 from batch_editor.limits import GateClosed, RateGate
 from batch_editor.pace import Ticket
 from batch_editor.pool import Later
-from batch_editor.publishing import put
+from batch_editor.publishing import Arrival, Publisher
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.retry import Again, Final, Policy, Tally, decide
 from batch_editor.spending import Spending
@@ -33,7 +32,7 @@ ROOM_AGAIN_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An attempt that the ledger knows of; `token` is its name in the ledger that runs share."""
+    """An attempt that the ledger knows of; `token` is its name in the ledger that runs share, if there is one."""
 
     attempt_id: int
     token: str
@@ -92,7 +91,7 @@ class Attempts:
     """Makes attempts; `work` is what the pool's workers do.
 
     The order holds the money: slot (the pool's) → upload → budget → gate → intent, durable → send → image whole,
-    fsynced → received, durable → under its name → succeeded.
+    fsynced → received, durable → under its name, durable → succeeded. What comes after the image is `Publisher`'s.
     """
 
     def __init__(
@@ -108,6 +107,7 @@ class Attempts:
         ledger: Ledger,
         writer: LedgerWriter,
         store: Store,
+        publisher: Publisher,
         policy: Policy,
         prices: SteadyPrices,
         watcher: Watcher,
@@ -123,6 +123,7 @@ class Attempts:
         self._ledger = ledger
         self._writer = writer
         self._store = store
+        self._publisher = publisher
         self._policy = policy
         self._watcher = watcher
         self._rng = rng
@@ -186,7 +187,7 @@ class Attempts:
             await self._writer.do(self._withdraw, intent)
             return Later(task, 0.0)
         try:
-            await self._gate.depart()
+            await self._gate.depart(ticket)
         except GateClosed:
             await self._writer.do(self._withdraw, intent)
             raise
@@ -233,10 +234,13 @@ class Attempts:
 
     def _intend(self, request: PendingRequest, reserved_usd: float, steady_usd: float | None) -> Intent | None:
         now = self._clock()
-        # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays spent.
-        token = f"{self._run_id}:{request.fingerprint}:{self._ledger.number_of(request.fingerprint)}"
-        if self._spending is not None and not self._spending.reserve(token, reserved_usd, now, steady_usd=steady_usd):
-            return None
+        token = ""
+        if self._spending is not None:
+            # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays
+            # spent.
+            token = f"{self._run_id}:{request.fingerprint}:{self._ledger.number_of(request.fingerprint)}"
+            if not self._spending.reserve(token, reserved_usd, now, steady_usd=steady_usd):
+                return None
         attempt_id = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=reserved_usd)
         return Intent(attempt_id, token)
 
@@ -249,29 +253,12 @@ class Attempts:
             self._spending.settle(intent.token, charged_usd)
 
     async def _publish(self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float) -> None:
-        fingerprint, attempt_id = task.request.fingerprint, intent.attempt_id
-
-        def received() -> list[Placement]:
+        def record() -> None:
             self._settle(intent, charged_usd)
-            self._ledger.received(attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
-            return self._ledger.jobs_of(fingerprint)
+            self._ledger.received(intent.attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
 
-        placements = await self._writer.do(received)
-
-        def place() -> list[tuple[Placement, str]]:
-            seal = (image.sha256, image.format)
-            return [(each, put(self._store, each, Path(image.path), seal)) for each in placements]
-
-        placed = await self._on_disk(place)
-
-        def succeeded() -> None:
-            for placement, path in placed:
-                self._ledger.placed(placement, path)
-            self._ledger.succeeded(attempt_id, placed[0][1])
-
-        await self._writer.do(succeeded)
-        await self._on_disk(lambda: self._store.forget(attempt_id))
-        self._watcher.succeeded(task, answer, len(placed))
+        arrival = Arrival(intent.attempt_id, task.request.fingerprint, image, record)
+        self._watcher.succeeded(task, answer, await self._publisher.publish(arrival))
 
     async def _failed(
         self, task: Task, intent: Intent, answer: Answer, failure: Failure, charged_usd: float
@@ -340,9 +327,6 @@ class Attempts:
             return None
         self._watcher.failed(task, failure, answer, "pending", verdict.delay_s)
         return Later(Task(task.request, tally), verdict.delay_s)
-
-    def _on_disk(self, work: Callable[[], Any]) -> Awaitable[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._store.executor, work)
 
 
 def _charged(answer: Answer, reserved_usd: float) -> float:

@@ -27,7 +27,7 @@ from batch_editor.output_manifest import write_manifest
 from batch_editor.plan import Plan
 from batch_editor.planning import assess
 from batch_editor.progress import Progress, Quiet
-from batch_editor.publishing import put_all, recover
+from batch_editor.publishing import Publisher, put_all, recover
 from batch_editor.records import Failure
 from batch_editor.redaction import guard
 from batch_editor.spending import Spending
@@ -88,7 +88,7 @@ async def run_batch(
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
-    provide_descriptors(settings.concurrency)
+    provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
     with Spool() as spool, ExitStack() as stack:
         plan = await asyncio.to_thread(_plan, paths, settings, catalog, options, output, spool)
         for warning in plan.warnings:
@@ -256,18 +256,25 @@ async def _carry_out(dispatch: Dispatch, key: SecretStr, began_at: float) -> Sum
     """Send what is pending, and end the run whatever happens."""
     stop: Stop | None = None
     writer = LedgerWriter(dispatch.ledger)
+    publisher = Publisher(dispatch.ledger, writer, dispatch.store)
     try:
-        stop = await dispatch.send(key, writer)
+        stop = await dispatch.send(key, writer, publisher)
     except MachineError as error:
         stop = Stop("machine", str(error))
     finally:
-        await _to_the_end(writer.close)
+        await _to_the_end(_close, publisher, writer)
         try:
             summary = await _to_the_end(_end, dispatch, stop, began_at)
         finally:
             if dispatch.signals:
                 release_signals()
     return summary
+
+
+def _close(publisher: Publisher, writer: LedgerWriter) -> None:
+    """End the threads, the one that still needs the other first. Blocks."""
+    publisher.close()
+    writer.close()
 
 
 def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:

@@ -6,24 +6,27 @@ import resource
 
 from batch_editor.errors import UsageError
 
-# A request in flight holds a socket, later a file; a rehearsal the other end of the socket too, and the next
-# connection may open before the last one is gone. 1,024, a usual soft limit, fails 9 of 10 at 10,000 in flight.
-EACH = 4
-BESIDES = 64
+# A request in flight holds a socket, and besides it the body's file or the socket of the link that it answered with;
+# in a rehearsal the other end of the socket too. 1,024, a usual soft limit, fails 9 of 10 at 10,000 in flight.
+EACH = 2
+EACH_REHEARSED = 3
+# The ledger, logs, threads; among many requests, these are what not all of them hold at once.
+BESIDES = 256
 
 
-def provide_descriptors(concurrency: int) -> None:
+def provide_descriptors(concurrency: int, *, rehearsal: bool = False) -> None:
     """Raise this process's soft limit as far as that many requests in flight need.
 
     Raises:
         UsageError: the hard limit is too low.
     """
-    needed = EACH * concurrency + BESIDES
+    each = EACH_REHEARSED if rehearsal else EACH
+    needed = max(each * concurrency, concurrency + BESIDES)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
-        possible = max(1, (hard - BESIDES) // EACH)
+        possible = max(1, hard // each if hard >= each * BESIDES else hard - BESIDES)
         raise UsageError(
             f"concurrency {concurrency} needs {needed} open files, and the system allows {hard};"
             f" use --concurrency {possible} or less, or raise the limit (ulimit -Hn {needed})"

@@ -23,11 +23,14 @@ from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, readings
 from batch_editor.limits import RateGate
 from batch_editor.pool import Pool
 from batch_editor.progress import Progress
+from batch_editor.publishing import Publisher
 from batch_editor.retry import policy_of
+from batch_editor.schedule import Schedule, schedule_path
 from batch_editor.spending import Spending
 from batch_editor.steady_prices import PriceKind, SteadyPrices
 from batch_editor.storage import Store
 from batch_editor.summary import Stop
+from batch_editor.throttle import slack_s, spacing_s
 from batch_editor.uploads import Uploads
 from batch_editor.watch import Watch
 
@@ -86,14 +89,15 @@ class Dispatch:
     canary: Mapping[str, float]
     ask: Ask | None
 
-    async def send(self, key: SecretStr, writer: LedgerWriter) -> Stop | None:
+    async def send(self, key: SecretStr, writer: LedgerWriter, publisher: Publisher) -> Stop | None:
         """Make every pending request's attempts; return why it stopped, None if all is done.
 
         Raises:
             MachineError: the disk or a ledger is in the way.
         """
         settings = self.settings
-        gate = await self._gate(writer)
+        schedule = self._schedule(key)
+        gate = await self._gate(writer, schedule)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
         watch = Watch(settings, gate=gate, budget=budget, progress=self.progress, counts=await writer.do(self._counts))
         async with HttpClient(settings.api, key, retried=settings.retry.statuses) as client:
@@ -115,6 +119,7 @@ class Dispatch:
                 ledger=self.ledger,
                 writer=writer,
                 store=self.store,
+                publisher=publisher,
                 policy=policy_of(settings),
                 prices=SteadyPrices(await writer.do(self._charged), self.endpoints),
                 watcher=watch,
@@ -125,6 +130,8 @@ class Dispatch:
                     await alongside(self._pools(attempts, watch, budget, gate, writer), gate.run(), watch.run())
             finally:
                 watch.close()
+                if schedule is not None:
+                    schedule.close()
         if attempts.too_dear:
             await self._out_of_budget(watch, writer)
         return watch.stop
@@ -199,7 +206,15 @@ class Dispatch:
         requests, usd = await writer.do(self.ledger.pending_cost)
         watch.out_of_budget(requests, usd)
 
-    async def _gate(self, writer: LedgerWriter) -> RateGate:
+    def _schedule(self, key: SecretStr) -> Schedule | None:
+        """The turns that all runs of this key share; a rehearsal's provider is its own."""
+        if self.sandbox:
+            return None
+        path = schedule_path(key.get_secret_value(), self.settings.api.base_url)
+        rate = self.settings.rate
+        return Schedule(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=self.progress.say)
+
+    async def _gate(self, writer: LedgerWriter, schedule: Schedule | None) -> RateGate:
         """A gate that knows what runs before this one sent within the last period."""
         rate, retry = self.settings.rate, self.settings.retry
         now = time.time()
@@ -212,6 +227,7 @@ class Dispatch:
             backoff_s=retry.backoff_s,
             backoff_max_s=retry.backoff_max_s,
             retry_after_max_s=retry.retry_after_max_s,
+            schedule=schedule,
         )
 
     def _charged(self) -> dict[PriceKind, tuple[int, float, float]]:

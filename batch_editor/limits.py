@@ -19,7 +19,8 @@ from aiolimiter import AsyncLimiter
 
 from batch_editor.pace import Ticket
 from batch_editor.records import Failure, Rate
-from batch_editor.throttle import JITTER_S, JITTER_SHARE, SLACK_SHARE, Throttle, spacing_s
+from batch_editor.schedule import Schedule
+from batch_editor.throttle import JITTER_S, JITTER_SHARE, Throttle, slack_s, spacing_s
 
 
 class GateClosed(Exception):
@@ -37,6 +38,7 @@ class RateGate:
         rate: what the provider allows.
         recent: ages in seconds of the requests that runs before this one sent within the last period; they count.
         backoff_s, backoff_max_s, retry_after_max_s: see `Throttle`.
+        schedule: the turns that runs of the same key share; None: this run is alone.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class RateGate:
         backoff_s: float = 1.0,
         backoff_max_s: float = 60.0,
         retry_after_max_s: float = 600.0,
+        schedule: Schedule | None = None,
     ) -> None:
         self._rate = rate
+        self._schedule = schedule
         self._jitter_s = min(JITTER_S, JITTER_SHARE * rate.period_s)
-        self._slack_s = SLACK_SHARE * rate.period_s
+        self._slack_s = slack_s(rate)
         self._recent = recent
         self._throttle = Throttle(
             rate, backoff_s=backoff_s, backoff_max_s=backoff_max_s, retry_after_max_s=retry_after_max_s
@@ -100,15 +104,18 @@ class RateGate:
         self._wanted.set()
         return await waiter
 
-    async def depart(self) -> None:
+    async def depart(self, ticket: Ticket | None = None) -> None:
         """The last word before the bytes go: wait out a pause that began meanwhile, or a stall of our own.
 
         A ticket says that now is a good time; writing the intent to the ledger takes a few milliseconds, on a busy
-        disk many more, and requests held up together would leave together.
+        disk many more, and requests held up together would leave together. What other runs send is not known here:
+        beside them, a `ticket` that was held up for longer than a way may take gets another turn.
 
         Raises:
             GateClosed: the gate was closed meanwhile; the request must not leave.
         """
+        if self._schedule is not None and ticket is not None and self._now() > ticket.at + self._jitter_s:
+            await self._schedule.turn()
         while not self._closed.is_set():
             earliest = self._throttle.open_at
             if len(self._departures) == self._rate.count:
@@ -165,6 +172,8 @@ class RateGate:
                         await self._changed.wait()
                 continue
             await limiter.acquire()
+            if self._schedule is not None:
+                await self._schedule.turn()
             if self._throttle.next_at(self._now()) <= self._now():
                 self._admit()
 

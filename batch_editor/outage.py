@@ -6,7 +6,7 @@ import math
 
 
 class Outage:
-    """Begins when the provider fails a few requests in a row, and ends with its first answer.
+    """Begins when the provider fails a few requests in a row, and ends with its first answer to one sent since.
 
     While it lasts, one request at a time is sent to try, at intervals that double. The failures of those, and of
     what was in flight when it began, are the provider's and not the requests': they use up none of their attempts.
@@ -68,8 +68,13 @@ class Outage:
         if self._trying == number:
             self._trying = None
 
-    def answered(self) -> None:
-        """The provider answered, if only to refuse: it is there."""
+    def answered(self, number: int) -> None:
+        """The provider answered the request of that ticket, if only to refuse it.
+
+        During an outage only the one that tries counts: what was in flight when it began is answered from before.
+        """
+        if self.lasts and number != self._trying:
+            return
         self._failed.clear()
         self._tries = 0
         self._trying = self._began_at = None

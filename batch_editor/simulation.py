@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from batch_editor.pace import Ticket
 from batch_editor.records import Failure, Rate
 from batch_editor.retry import Policy, backoff
-from batch_editor.throttle import SLACK_SHARE, Throttle, spacing_s
+from batch_editor.throttle import Throttle, slack_s, spacing_s
 
 # Beyond this the run is steady, and what is left is extrapolated from its pace: a million take no longer to plan.
 # So many times as many as are in flight together, or there would be no steady middle to take the pace from.
@@ -121,7 +121,7 @@ def simulate(work: Workload, rng: random.Random) -> Course:
     What the answers do to the run, its own `Throttle` says. Who has a slot queues for leave to send; who waits to
     come back is drawn before what is fresh, as the pool does it.
     """
-    policy, spacing, slack = work.policy, work.spacing_s, SLACK_SHARE * work.rate.period_s
+    policy, spacing, slack = work.policy, work.spacing_s, slack_s(work.rate)
     throttle = Throttle(
         work.rate,
         backoff_s=policy.backoff_s,

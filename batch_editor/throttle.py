@@ -29,7 +29,12 @@ def spacing_s(rate: Rate) -> float:
     1.01
     """
     jitter_s = min(JITTER_S, JITTER_SHARE * rate.period_s)
-    return (rate.period_s + jitter_s + SLACK_SHARE * rate.period_s) / rate.count
+    return (rate.period_s + jitter_s + slack_s(rate)) / rate.count
+
+
+def slack_s(rate: Rate) -> float:
+    """Seconds that a late departure may be caught up with."""
+    return SLACK_SHARE * rate.period_s
 
 
 class Throttle:
@@ -81,7 +86,7 @@ class Throttle:
         ticket = self._pace.sent(now)
         if self._pace.allowed < self._rate.count:
             # A late timer may be caught up with.
-            since = max(self._due_at, now - SLACK_SHARE * self._rate.period_s)
+            since = max(self._due_at, now - slack_s(self._rate))
             self._due_at = since + spacing_s(self._rate) * self._rate.count / self._pace.allowed
         else:
             self._due_at = now
@@ -100,7 +105,7 @@ class Throttle:
         """The request gave its image."""
         if self._given_back(ticket):
             self._ramp.succeeded(ticket.at, latency_s)
-            self._answered()
+            self._answered(ticket)
 
     def failed(self, ticket: Ticket, request: str, failure: Failure, now: float) -> None:
         """The request, by its fingerprint, failed."""
@@ -108,7 +113,7 @@ class Throttle:
             return
         if failure.reach == "pace":
             self._ramp.gone()
-            self._answered()
+            self._answered(ticket)
             self._refused(ticket, failure.retry_after_s, now)
             return
         if failure.http_status in (503, 504) or failure.kind == "timeout":
@@ -119,7 +124,7 @@ class Throttle:
             asked_s = min(failure.retry_after_s or 0.0, self._retry_after_max_s)
             self.outage.failed(request, ticket.number, now, asked_s=asked_s)
         else:
-            self._answered()
+            self._answered(ticket)
 
     def _given_back(self, ticket: Ticket) -> bool:
         if ticket.number not in self._out:
@@ -127,10 +132,11 @@ class Throttle:
         self._out.remove(ticket.number)
         return True
 
-    def _answered(self) -> None:
-        if self.outage.lasts:
+    def _answered(self, ticket: Ticket) -> None:
+        lasted = self.outage.lasts
+        self.outage.answered(ticket.number)
+        if lasted and not self.outage.lasts:
             self._ramp.restart()
-        self.outage.answered()
 
     def _refused(self, ticket: Ticket, retry_after_s: float | None, now: float) -> None:
         """A 429: pause everyone, and go on more slowly.

@@ -48,7 +48,8 @@ def set_up_logging(file: Path | None, *, verbose: bool) -> None:
     log = logging.getLogger("batch_editor")
     log.handlers.clear()
     log.propagate = False
-    log.setLevel(logging.DEBUG)
+    # Where nobody listens, no record is made: they would be a tenth of what an attempt costs.
+    log.setLevel(logging.DEBUG if file is not None else logging.INFO if verbose else logging.CRITICAL)
     log.addHandler(logging.NullHandler())
     if file is not None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from PIL import Image
 
@@ -37,8 +37,8 @@ def sniff(head: bytes) -> ImageFormat | None:
     return None
 
 
-def inspect_image(path: Path) -> tuple[ImageFormat, int, int]:
-    """Format, width and height in pixels of a whole image.
+def inspect_image(file: BinaryIO) -> tuple[ImageFormat, int, int]:
+    """Format, width and height in pixels of a whole image, read from its first byte.
 
     `verify()` takes 0.9 ms for 2 MB and finds any flipped byte of a PNG by its checksums; the end of the file is
     looked at besides, for a body that was cut while the connection closed cleanly ends without an error.
@@ -46,18 +46,18 @@ def inspect_image(path: Path) -> tuple[ImageFormat, int, int]:
     Raises:
         BadImage: with what is wrong.
     """
-    with path.open("rb") as file:
-        head = file.read(12)
+    head = file.read(12)
     format = sniff(head)
     if format is None:
         raise BadImage(f"not an image: it begins with {head[:8]!r}" if head else "an empty body")
     # First: a cut body is worth another attempt, a broken one is not, and Pillow calls both broken.
-    if not _is_whole(path, format):
+    if not _is_whole(file, head, format):
         raise BadImage(f"a {format} that was cut short")
+    file.seek(0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=[format.upper()]) as image:
+            with Image.open(file, formats=[format.upper()]) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise BadImage(f"{width}×{height} pixels; at most {MAX_PIXELS:,} are taken")
@@ -76,12 +76,10 @@ def inspect_image(path: Path) -> tuple[ImageFormat, int, int]:
     return format, width, height
 
 
-def _is_whole(path: Path, format: ImageFormat) -> bool:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        file.seek(max(0, size - 4096))
-        tail = file.read()
+def _is_whole(file: BinaryIO, head: bytes, format: ImageFormat) -> bool:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 4096))
+    tail = file.read()
     match format:
         case "png":
             return b"IEND\xaeB`\x82" in tail

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from batch_editor.errors import StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import fsync_directory, inspect_image
+from batch_editor.storage.inspect import inspect_image
 
 T = TypeVar("T")
 
@@ -25,14 +26,14 @@ class Landing:
     """A file for one attempt's body. Every method that touches the disk does so on a thread.
 
     `seal` turns it into `<name>.full`, which by construction is a whole, fsynced image; anything else stays
-    `<name>.part` and is removed by `discard`.
+    `<name>.part` and is removed by `discard`. That new name is durable after the next `Store.keep_landed`.
     """
 
-    def __init__(self, folder: Path, name: str, executor: Executor) -> None:
-        self._part = folder / f"{name}.part"
-        self._full = folder / f"{name}.full"
+    def __init__(self, folder: str, name: str, executor: Executor) -> None:
+        self._part = f"{folder}/{name}.part"
+        self._full = f"{folder}/{name}.full"
         self._executor = executor
-        self._file: BinaryIO | None = None
+        self._file: int | None = None
         self._hash = hashlib.sha256()
         self._gathered = bytearray()
         self.size_bytes = 0
@@ -56,7 +57,7 @@ class Landing:
         return await self._run(self._read)
 
     async def seal(self) -> SavedImage:
-        """Check that this is a whole image, make it durable, and say what it is.
+        """Check that this is a whole image, make its content durable, and say what it is.
 
         Raises:
             BadImage: it is not; nothing was sealed.
@@ -65,7 +66,8 @@ class Landing:
 
     async def discard(self) -> None:
         """Close and remove what was not sealed."""
-        await self._run(self._remove)
+        if self._file is not None:
+            await self._run(self._remove)
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
@@ -73,40 +75,43 @@ class Landing:
         except OSError as error:
             raise StorageError(f"{self._part}: can't be written ({error.strerror or error})") from error
 
-    def _flush(self) -> BinaryIO:
+    def _flush(self) -> int:
         if self._file is None:
-            self._file = self._part.open("w+b")
-        self._file.write(self._gathered)
+            self._file = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        left = memoryview(self._gathered)
+        while left:
+            left = left[os.write(self._file, left) :]
         self._hash.update(self._gathered)
-        self._gathered.clear()
+        self._gathered = bytearray()
         return self._file
 
     def _truncate(self) -> None:
         if self._file is not None:
-            self._file.seek(0)
-            self._file.truncate()
-        self._gathered.clear()
+            os.lseek(self._file, 0, os.SEEK_SET)
+            os.truncate(self._file, 0)
+        self._gathered = bytearray()
         self._hash = hashlib.sha256()
         self.size_bytes = 0
         self.head = b""
 
     def _read(self) -> bytes:
-        file = self._flush()
-        file.seek(0)
-        data = file.read()
-        file.seek(0, os.SEEK_END)
-        return data
+        return os.pread(self._flush(), self.size_bytes, 0)
 
     def _seal(self) -> SavedImage:
-        file = self._flush()
-        file.flush()
-        format, width, height = inspect_image(self._part)
-        os.fsync(file.fileno())
-        file.close()
-        self._part.rename(self._full)
-        fsync_directory(self._full.parent)
+        if self._file is None:  # a small one: looked at in memory, which spares a dozen changes of thread
+            format, width, height = inspect_image(io.BytesIO(self._gathered))
+            self._flush()
+        else:
+            self._flush()
+            with Path(self._part).open("rb") as written:
+                format, width, height = inspect_image(written)
+        assert self._file is not None
+        os.fsync(self._file)
+        os.close(self._file)
+        self._file = None
+        Path(self._part).rename(self._full)
         return SavedImage(
-            path=str(self._full),
+            path=self._full,
             sha256=self._hash.hexdigest(),
             size_bytes=self.size_bytes,
             format=format,
@@ -116,5 +121,6 @@ class Landing:
 
     def _remove(self) -> None:
         if self._file is not None:
-            self._file.close()
-        self._part.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = None
+        Path(self._part).unlink(missing_ok=True)

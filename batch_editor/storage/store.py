@@ -8,7 +8,7 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -38,6 +38,8 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._landing = str(root / LANDING)
+        self._images = root.resolve() / IMAGES  # `prepare` sees to it that this is no link
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
 
     @property
@@ -99,7 +101,7 @@ class Store:
 
     def landing(self, attempt_id: int) -> Landing:
         """A place for that attempt's body."""
-        return Landing(self.root / LANDING, str(attempt_id), self._executor)
+        return Landing(self._landing, str(attempt_id), self._executor)
 
     def landed(self, attempt_id: int) -> SavedImage | None:
         """The whole image that an attempt of a run that died had received, if it had."""
@@ -107,33 +109,55 @@ class Store:
         if not path.is_file():
             return None
         try:
-            format, width, height = inspect_image(path)
+            with path.open("rb") as file:
+                format, width, height = inspect_image(file)
         except BadImage:
             return None
         return SavedImage(str(path), _sha256(path), path.stat().st_size, format, width, height)
 
-    def place(self, source: Path, output: str, sha256: str, format: str) -> str:
-        """Give an image its name below the images folder; return its path.
-
-        Done again after a crash anywhere in it, it comes to the same. A file that stands there with other content
-        is moved to the history first: it was paid for. Links rather than renames, so that what is being read
-        under either name stays whole.
+    def keep_landed(self) -> None:
+        """Make the names of sealed images durable; one step for as many as have landed since the last time.
 
         Raises:
             StorageError: the disk is in the way.
         """
-        target = self._inside(f"{output}{ENDINGS[format]}")  # type: ignore[index]
+        self.keep({self.root / LANDING})
+
+    def place(self, source: Path, output: str, sha256: str, format: str, folders: set[Path]) -> str:
+        """Give an image its name below the images folder; return its path.
+
+        The name is durable when `keep` has been called with `folders`, to which this adds: so many images need one
+        step a folder. Done again after a crash anywhere in it, it comes to the same. A file that stands there with
+        other content is moved to the history first: it was paid for. Links rather than renames, so that what is
+        being read under either name stays whole.
+
+        Raises:
+            StorageError: the disk is in the way.
+        """
+        target = self.root / IMAGES / f"{output}{ENDINGS[format]}"  # type: ignore[index]
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_symlink() or target.exists():
+            if target.parent not in folders:
+                self._enter(target.parent, folders)
+            if not _link(source, target):
                 if target.is_file() and not target.is_symlink() and _sha256(target) == sha256:
                     return self._relative(target)
                 self._retire(target)
-            _link(source, target)
-            fsync_directory(target.parent)
+                _link(source, target)
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
         return self._relative(target)
+
+    def keep(self, folders: Iterable[Path]) -> None:
+        """Make the names in these folders durable.
+
+        Raises:
+            StorageError: the disk is in the way.
+        """
+        for folder in folders:
+            try:
+                fsync_directory(folder)
+            except OSError as error:
+                raise StorageError(f"{folder}: can't be written ({error.strerror})") from error
 
     def clear(self, path: str, sha256: str | None, *, keep: bool) -> None:
         """Take an image's former name away, if the image is still the one with that content.
@@ -165,9 +189,8 @@ class Store:
         return (self.root / path).is_file()
 
     def forget(self, attempt_id: int) -> None:
-        """Remove what an attempt left in the landing folder."""
-        for ending in (".full", ".part"):
-            (self.root / LANDING / f"{attempt_id}{ending}").unlink(missing_ok=True)
+        """Remove an attempt's sealed image from the landing folder; what else it left goes with the next `sweep`."""
+        (self.root / LANDING / f"{attempt_id}.full").unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what is left in the landing folder once every attempt is settled.
@@ -198,26 +221,33 @@ class Store:
             return path
         return self.root / HISTORY / below.with_name(f"{below.stem}.{sha256[:12]}{below.suffix}")
 
-    def _inside(self, output: str) -> Path:
-        """The path below the images folder, which no folder on the way leaves by a link."""
-        target = self.root / IMAGES / output
-        parent = target.parent.resolve()
-        if not parent.is_relative_to((self.root / IMAGES).resolve()):
-            raise StorageError(f"{target}: a link on the way leads out of the output directory")
-        return target
+    def _enter(self, folder: Path, folders: set[Path]) -> None:
+        """Make a folder below the images folder, which no folder on the way leaves by a link."""
+        if not folder.resolve().is_relative_to(self._images):
+            raise StorageError(f"{folder}: a link on the way leads out of the output directory")
+        folders.add(folder)
+        if not folder.is_dir():
+            folders.update(each.parent for each in (folder, *folder.parents) if not each.exists())
+            folder.mkdir(parents=True, exist_ok=True)
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
 
-def _link(source: Path, target: Path) -> None:
+def _link(source: Path, target: Path) -> bool:
+    """Whether the target could be made; False if something stands there."""
     try:
         os.link(source, target)
+    except FileExistsError:
+        return False
     except OSError as error:
         # FAT, some network file systems and link counts at their limit know no further links.
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV):
             raise
+        if target.is_symlink() or target.exists():
+            return False
         _copy(source, target)
+    return True
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -26,12 +26,10 @@ async def test_fault_066_an_outage_loses_no_job_and_is_not_fed(bench: Bench, fau
 async def test_during_an_outage_one_request_at_a_time_tries(bench: Bench) -> None:
     async with sandbox(faults=("503@11-40",), latency="0.05") as provider:
         await bench.run(jobs(60), provider, concurrency=10)
-    # The last of the ten that were in flight together came as the 20th.
-    tries = provider.books.log[21:40]
-    gaps = [later.at - earlier.at for earlier, later in pairwise(tries)]
-    # An answer's latency and the longest backoff lie between two; when one arrives may vary a little.
-    assert sorted(gaps)[len(gaps) // 2] > 0.1
-    assert min(gaps) > 0.08
+    # Ten were in flight when the first failed, and four more may have left before the fifth.
+    tries = provider.books.log[25:40]
+    # An answer's latency and the longest backoff lie between two.
+    assert min(later.at - earlier.at for earlier, later in pairwise(tries)) > 0.099
 
 
 async def test_a_provider_that_can_not_be_reached_for_a_while_loses_no_job(bench: Bench) -> None:

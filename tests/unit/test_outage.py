@@ -36,7 +36,7 @@ def test_an_answer_in_between_begins_the_count_anew() -> None:
     for number in range(10 * FEW):
         outage.failed(f"request {number}", number, 0.0)
         if number % 3 == 0:
-            outage.answered()
+            outage.answered(number)
     assert not outage.lasts
 
 
@@ -89,12 +89,21 @@ def test_a_try_that_did_not_leave_lets_another_one_go() -> None:
     assert outage.next_at(107.0) == 107.0
 
 
-def test_any_answer_ends_it() -> None:
+def test_the_answer_to_a_try_ends_it() -> None:
     outage = begun()
-    outage.answered()
+    outage.sent(10)
+    outage.answered(10)
     assert not outage.lasts
     assert outage.next_at(3.0) == 3.0
     assert outage.lasted_s(1e9) == 0.0
+
+
+def test_answers_to_what_was_in_flight_before_do_not_end_it() -> None:
+    outage = begun()
+    outage.answered(6)
+    outage.sent(10)
+    outage.answered(7)
+    assert outage.lasts
 
 
 def test_a_run_tries_forty_times() -> None:
@@ -106,5 +115,6 @@ def test_a_run_tries_forty_times() -> None:
         outage.failed("any", number, at)
     assert outage.hopeless
     assert outage.lasted_s(at) == 5.0 + 10.0 + 20.0 + 37 * 30.0
-    outage.answered()
+    outage.sent(99)
+    outage.answered(99)
     assert not outage.hopeless

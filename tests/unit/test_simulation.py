@@ -20,7 +20,7 @@ from batch_editor.simulation import (
     simulate_often,
     spread_latencies,
 )
-from batch_editor.throttle import SLACK_SHARE
+from batch_editor.throttle import slack_s
 
 PATIENT = Policy(max_attempts=5, backoff_s=0.5, backoff_max_s=5.0)
 
@@ -52,7 +52,7 @@ def workload(requests: int, *, concurrency: int = 64, rate: str = "60/min", sigm
 @settings(deadline=None)
 def test_a_run_is_never_shorter_than_the_rate_allows(work: Workload, seed: int) -> None:
     # But for what a late timer may catch up.
-    least_s = (work.requests - 1) * work.spacing_s + min(work.latencies_s) - SLACK_SHARE * work.rate.period_s
+    least_s = (work.requests - 1) * work.spacing_s + min(work.latencies_s) - slack_s(work.rate)
     assert simulate(work, random.Random(seed)).end_s >= least_s - 1e-6
 
 

@@ -1,0 +1,106 @@
+"""When the next request of an API key may leave: one schedule for all runs on this machine, in a small locked file."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+# A run reserves one turn at a time, so the schedule is at most as many turns ahead as runs share it. A file that is
+# further ahead is from before this machine started, when its clock began anew.
+MOST_RUNS = 64
+# Whoever holds the lock needs it for 20 µs; it is tried again this often, and given up as broken after this long.
+LOCK_AGAIN_S = 0.001
+LOCK_PATIENCE_S = 2.0
+
+_INSTANT = struct.Struct("<d")
+
+
+def schedule_path(key: str, base_url: str) -> Path:
+    """Where the runs that use a key at a provider find their schedule; its name is a hash and tells neither."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    name = hashlib.sha256(f"{key}\n{urlsplit(base_url).netloc}".encode()).hexdigest()[:32]
+    return Path(state) / "batch_editor" / name
+
+
+class Schedule:
+    """Turns to send, `spacing_s` apart, over all runs that have the file open; a late one catches up `slack_s`.
+
+    The file holds one instant of the system's monotonic clock, which all processes share and nobody sets: that of the
+    next turn. Taking a turn moves it on, under a lock that the kernel frees however a process ends. So runs that
+    crash and start again in a loop keep the limit as well, for what is left of them is the instant. A file that can't
+    be used is said once, by `say`; turns then come at once, and the run keeps the limit by itself.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        spacing_s: float,
+        slack_s: float,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._spacing_s = spacing_s
+        self._slack_s = slack_s
+        self._say = say
+        self._clock = clock
+        self._file: int | None = None
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Leave the schedule to the other runs."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    async def turn(self) -> None:
+        """Take the next turn, and wait for it."""
+        patience_ends_at = self._clock() + LOCK_PATIENCE_S
+        while self._file is not None:
+            try:
+                # Not on a thread: four calls of a few microseconds, and a thread's answer may be 5 ms late.
+                due_at = self._reserve(self._file)
+            except BlockingIOError as error:
+                if self._clock() > patience_ends_at:
+                    self._give_up(error)
+                await asyncio.sleep(LOCK_AGAIN_S)
+                continue
+            except OSError as error:
+                self._give_up(error)
+                return
+            if (early_s := due_at - self._clock()) > 0:
+                await asyncio.sleep(early_s)
+            return
+
+    def _reserve(self, file: int) -> float:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            now = self._clock()
+            held = os.pread(file, _INSTANT.size, 0)
+            next_at = _INSTANT.unpack(held)[0] if len(held) == _INSTANT.size else now
+            if not next_at < now + MOST_RUNS * self._spacing_s:  # nor if it is no number
+                next_at = now + self._spacing_s
+            due_at: float = max(next_at, now - self._slack_s)
+            os.pwrite(file, _INSTANT.pack(due_at + self._spacing_s), 0)
+            return due_at
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _give_up(self, error: OSError) -> None:
+        self.close()
+        self._say(
+            f"warning: {self._path}: can't be used ({error.strerror}); other runs of the same key at the same time"
+            " would not share the rate limit with this one"
+        )

@@ -1,0 +1,171 @@
+"""One rate limit for all runs of a key on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import random
+import signal
+import struct
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from run_bench import Bench, arrived, job, jobs, sandbox
+from simulated_provider import most_in_a_window, running
+from virtual_time import now, run
+
+from batch_editor.limits import GateClosed, RateGate
+from batch_editor.records import Rate
+from batch_editor.sandbox.books import Books
+from batch_editor.schedule import Schedule, schedule_path
+from batch_editor.throttle import slack_s, spacing_s
+
+RATE = Rate(10, 1.0)
+
+
+def schedule_of(path: Path, said: list[str], rate: Rate = RATE) -> Schedule:
+    """On virtual time."""
+    return Schedule(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=said.append, clock=now)
+
+
+async def departures(path: Path, said: list[str], *, runs: int, rate: Rate, for_s: float) -> list[float]:
+    """When requests leave, of runs that share a schedule and always have some to send; their disks are slow."""
+    left: list[float] = []
+    rng = random.Random(runs)
+
+    async def worker(gate: RateGate) -> None:
+        while True:
+            ticket = await gate.ticket()
+            await asyncio.sleep(rng.choice([0.0, 0.001, 0.3 * rate.period_s]) if rng.random() < 0.1 else 0.0)
+            await gate.depart(ticket)
+            left.append(now())
+
+    async with AsyncExitStack() as stack:
+        schedules = [schedule_of(path, said, rate) for _ in range(runs)]
+        gates = [await stack.enter_async_context(running(RateGate(rate, schedule=each))) for each in schedules]
+        tasks = [asyncio.create_task(worker(gate)) for gate in gates for _ in range(5)]
+        await asyncio.sleep(for_s)
+        for gate in gates:
+            gate.close()
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(end) for end in ends} <= {GateClosed, asyncio.CancelledError}
+        for each in schedules:
+            each.close()
+    return left
+
+
+@pytest.mark.parametrize("rate", [Rate(10, 1.0), Rate(100, 1.0), Rate(60, 60.0)], ids=str)
+@pytest.mark.parametrize("runs", [1, 2, 7])
+def test_no_window_of_all_runs_together_holds_more_than_the_limit(tmp_path: Path, rate: Rate, runs: int) -> None:
+    said: list[str] = []
+    periods = 30
+    left = run(departures(tmp_path / "turns", said, runs=runs, rate=rate, for_s=periods * rate.period_s))
+    assert said == []
+    assert most_in_a_window(left, rate.period_s) <= rate.count
+    # 4.5 % are kept back for the way; what a slow disk held up takes another turn.
+    assert len(left) >= 0.85 * periods * rate.count
+
+
+async def test_fault_079_two_runs_share_the_limit(bench: Bench) -> None:
+    manifests = [bench.write([job(f"{name}-{n}") for n in range(30)], name=f"{name}.yaml") for name in "ab"]
+    async with sandbox() as provider, AsyncExitStack() as stack:
+        processes = [
+            await stack.enter_async_context(
+                bench.started(
+                    *("run", manifest, "-o", bench.folder / manifest.stem, "--base-url", provider.base_url),
+                    *("--rate", "10/s", "--progress", "none"),
+                )
+            )
+            for manifest in manifests
+        ]
+        ended = [await process.finished() for process in processes]
+    assert [each.code for each in ended] == [0, 0], [each.err for each in ended]
+    assert provider.books.requests == 60
+    assert provider.books.most_in_window(1.0) <= 10
+    assert share_used(provider.books) >= 0.9
+
+
+def share_used(books: Books) -> float:
+    """Of a limit of 10/s, while both runs had something to send; 4.5 % of it are kept back for the way."""
+    times = [entry.at for entry in books.log][10:40]
+    return (len(times) - 1) / (times[-1] - times[0]) / 10
+
+
+async def test_a_run_that_crashes_and_starts_again_in_a_loop_keeps_the_limit(bench: Bench) -> None:
+    manifest = bench.write(jobs(100))
+    async with sandbox(latency="0.05") as provider:
+        for number in range(4):
+            # Deleting the output directory takes the ledger's memory of what was sent; the schedule is elsewhere.
+            arguments = ("run", manifest, "-o", bench.folder / f"out-{number}", "--base-url", provider.base_url)
+            before = provider.books.requests
+            async with bench.started(*arguments, "--rate", "10/s", "--progress", "none") as process:
+                await arrived(provider.books, before + 3)
+                process.send(signal.SIGKILL)
+                await process.finished()
+    assert provider.books.requests >= 12
+    assert provider.books.most_in_window(1.0) <= 10
+
+
+def test_keys_and_hosts_have_schedules_of_their_own_and_the_name_tells_nothing(tmp_path: Path) -> None:
+    paths = {schedule_path(key, url) for key in ("a-key", "b-key") for url in ("https://one.example", "http://two/v1")}
+    assert len(paths) == 4
+    assert {path.parent for path in paths} == {Path(os.environ["XDG_STATE_HOME"]) / "batch_editor"}
+    assert not any("key" in path.name or "example" in path.name for path in paths)
+    assert schedule_path("a-key", "https://one.example/v1") == schedule_path("a-key", "https://one.example/v2")
+
+
+def test_without_xdg_state_home_it_is_below_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert schedule_path("a-key", "https://one.example").parent == Path("/home/somebody/.local/state/batch_editor")
+
+
+@pytest.mark.parametrize("content", [b"", b"half", struct.pack("<d", float("nan")), struct.pack("<d", 1e12)])
+def test_what_no_run_of_today_has_written_holds_nobody_up(tmp_path: Path, content: bytes) -> None:
+    path, said = tmp_path / "turns", list[str]()
+    path.write_bytes(content)
+
+    async def two_turns() -> float:
+        turns = schedule_of(path, said)
+        await turns.turn()
+        await turns.turn()
+        return now()
+
+    assert run(two_turns()) <= 2 * spacing_s(RATE) + 1e-3
+    assert said == []
+
+
+@pytest.mark.parametrize("obstacle", ["a folder", "a link", "no folder"])
+async def test_a_file_that_cannot_be_used_is_said_and_the_run_goes_on(bench: Bench, obstacle: str) -> None:
+    async with sandbox() as provider:
+        path = schedule_path("SG_0123456789abcdef", provider.base_url)
+        if obstacle == "no folder":
+            path.parent.write_text("a file")
+        else:
+            path.parent.mkdir()
+            path.mkdir() if obstacle == "a folder" else path.symlink_to(bench.folder / "elsewhere")
+        arguments = bench.run_arguments(bench.write(jobs(3)), provider)
+        ended = await bench.command(*arguments)
+    assert ended.code == 0
+    assert ended.err.count(f"warning: {path}: can't be used (") == 1
+    assert not (bench.folder / "elsewhere").exists()
+
+
+def test_whoever_stands_still_with_the_lock_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    path, said = tmp_path / "turns", list[str]()
+
+    async def turn() -> float:
+        turns = schedule_of(path, said)
+        await turns.turn()
+        with path.open("rb") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            await turns.turn()
+        return now()
+
+    assert 2 <= run(turn()) < 3
+    assert len(said) == 1
+    assert "would not share the rate limit" in said[0]

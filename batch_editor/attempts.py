@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from batch_editor.budget import TOLERANCE_USD, Budget
 from batch_editor.client import Client, UploadRefused
@@ -25,6 +25,8 @@ from batch_editor.spending import Spending
 from batch_editor.steady_prices import SteadyPrices
 from batch_editor.storage import Store
 from batch_editor.uploads import Uploads
+
+T = TypeVar("T")
 
 # Other processes make room in the day's and the month's budget without a word, so it is looked at this often.
 ROOM_AGAIN_S = 0.5
@@ -72,6 +74,9 @@ class Watcher(Protocol):
     def broken(self, error: MachineError) -> None:
         """The disk or a ledger is in the way of an attempt, and so of the run."""
 
+    def unsaved(self, task: Task, error: MachineError) -> None:
+        """An answer came and could not be saved."""
+
 
 class Attempts:
     """Makes attempts; `work` is what the pool's workers do.
@@ -110,6 +115,7 @@ class Attempts:
         self._store = store
         self._policy = policy
         self._watcher = watcher
+        store.patience.hears = watcher.broken
         self._rng = rng
         self._clock = clock
         self._uploads = uploads
@@ -120,13 +126,14 @@ class Attempts:
     async def work(self, task: Task) -> Later[Task] | None:
         """Make one attempt; return the task if it is to be made again.
 
-        An attempt that the machine gets in the way of stays open in the ledger, with its image where it has landed,
-        for `recover` to settle. Raised from here, it would cancel the others in flight, which are paid for as well.
+        What a machine gets in the way of once the request has left is done again for as long as the store is patient.
+        After that the attempt stays open in the ledger, with its image where it has landed, for `recover` to settle.
+        Raised from here, it would cancel the others in flight, which are paid for as well.
         """
         try:
             return await self._attempt(task)
         except MachineError as error:
-            self._watcher.broken(error)
+            await self._store.patience.trouble(error)
             return None
 
     async def _attempt(self, task: Task) -> Later[Task] | None:
@@ -163,11 +170,7 @@ class Attempts:
                 raise
             charged_usd = reserved_usd
             self._watcher.started(task, intent.attempt_id)
-            landing = self._store.landing(intent.attempt_id)
-            try:
-                answer = await self._client.edit(endpoint, body, landing)
-            finally:
-                await landing.discard()
+            answer = await self._answer(task, intent, endpoint, body)
             charged_usd = _charged(answer, reserved_usd)
             self.prices.learn(request, answer)
             if isinstance(answer.outcome, SavedImage):
@@ -179,6 +182,16 @@ class Attempts:
         finally:
             self._budget.settle(reserved_usd, charged_usd)
             self._settled.set()
+
+    async def _answer(self, task: Task, intent: Intent, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
+        landing = self._store.landing(intent.attempt_id)
+        try:
+            return await self._client.edit(endpoint, body, landing)
+        except MachineError as error:
+            self._watcher.unsaved(task, error)
+            raise
+        finally:
+            await landing.discard()
 
     async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
         """Wait until the day and the month may have room; before the gate, for a permit is worth a second.
@@ -231,7 +244,7 @@ class Attempts:
             self._ledger.received(attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
             return self._ledger.jobs_of(fingerprint)
 
-        placements = await self._writer.do(received)
+        placements = await self._record(received)
 
         def place() -> list[tuple[Placement, str]]:
             seal = (image.sha256, image.format)
@@ -244,7 +257,7 @@ class Attempts:
                 self._ledger.placed(placement, path)
             self._ledger.succeeded(attempt_id, placed[0][1])
 
-        await self._writer.do(succeeded)
+        await self._record(succeeded)
         await self._on_disk(lambda: self._store.forget(attempt_id))
         self._watcher.succeeded(task, answer, len(placed))
 
@@ -265,7 +278,7 @@ class Attempts:
 
         if failure.reach == "run":
             self._watcher.stopped(failure)
-        await self._writer.do(failed)
+        await self._record(failed)
         return self._next(task, tally, verdict, failure, answer)
 
     async def _not_sent(self, task: Task, failure: Failure) -> Later[Task] | None:
@@ -288,6 +301,10 @@ class Attempts:
         delay_s = verdict.delay_s if again else 0.0
         self._watcher.failed(task, failure, answer, "pending" if again else verdict.status, delay_s)
         return Later(Task(task.request, tally), delay_s) if again else None
+
+    async def _record(self, operation: Callable[[], T]) -> T:
+        """What became of a request that has left, durable: worth waiting for."""
+        return await self._store.patience.persist(lambda: self._writer.do(operation))
 
     def _on_disk(self, work: Callable[[], Any]) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._store.executor, work)

@@ -93,12 +93,14 @@ async def run_batch(
         plan = await asyncio.to_thread(_plan, paths, settings, catalog, options, output, spool)
         for warning in plan.warnings:
             options.progress.say(f"warning: {warning}")
-        store = Store(output)
+        store = Store(output, wait_s=settings.outputs.wait_s)
         stack.callback(store.close)
         await asyncio.to_thread(store.prepare)
         dead = stack.enter_context(store.locked())
         if dead is not None:
             options.progress.say(f"took over from {dead}, which ended without a word")
+        await asyncio.to_thread(store.set_room_aside, min(settings.concurrency, plan.requests))
+        stack.callback(store.give_room_free)
         ledger = Ledger(output / LEDGER_NAME)
         stack.callback(ledger.close)
         spending = _spending(settings, output, sandbox=options.sandbox)
@@ -274,6 +276,7 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
     """Write what is known where people look for it. Blocks."""
     ledger, store, run_id = dispatch.ledger, dispatch.store, dispatch.start.run_id
     store.close()  # what a dropped attempt set off may still be landing
+    store.give_room_free()
     with ledger.translated():
         try:
             recover(ledger, store, now=time.time(), hold=dispatch.settings.retry.unknown == "hold")

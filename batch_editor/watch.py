@@ -15,7 +15,7 @@ from batch_editor.config import Settings
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts
 from batch_editor.limits import RateGate
-from batch_editor.progress import Progress, Snapshot
+from batch_editor.progress import Progress, Snapshot, duration
 from batch_editor.records import Answer, Failure
 from batch_editor.summary import Stop
 
@@ -163,7 +163,17 @@ class Watch:
 
     def broken(self, error: MachineError) -> None:
         """The machine is in the way: let what is in flight finish, as far as it can."""
+        if self._in_flight and (self.stop is None or self.stop.kind != "machine"):
+            self._progress.say(
+                f"{error}; {self._in_flight} requests in flight are paid for and will be finished, and saved as soon as"
+                f" this machine lets them, within {duration(self._settings.outputs.wait_s)}"
+            )
         self.halt(Stop("machine", str(error)))
+
+    def unsaved(self, task: Task, error: MachineError) -> None:
+        """A paid answer is lost: nothing could keep it."""
+        self._progress.say(f"{task.request.job_id}: its answer could not be saved and may have been billed: {error}")
+        log.error("unsaved", extra={"job_id": task.request.job_id, "error": str(error)})
 
     async def run(self) -> None:
         """Show progress once a second, and stop the run at its deadline, until cancelled."""

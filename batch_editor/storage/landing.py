@@ -7,12 +7,15 @@ import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from batch_editor.errors import StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import fsync_directory, inspect_image
+from batch_editor.storage.inspect import BadImage, fsync_directory, inspect_image
+from batch_editor.storage.patience import Patience
 
 T = TypeVar("T")
 
@@ -26,17 +29,20 @@ class Landing:
 
     `seal` turns it into `<name>.full`, which by construction is a whole, fsynced image; anything else stays
     `<name>.part` and is removed by `discard`.
+
+    A body that the disk doesn't take is kept in memory until it does, for it is paid for: at most 64 MiB each, of
+    an image 2 or 3 MB, and never more of them than requests are in flight, for the first trouble stops the run.
     """
 
-    def __init__(self, folder: Path, name: str, executor: Executor) -> None:
+    def __init__(self, folder: Path, name: str, executor: Executor, patience: Patience) -> None:
         self._part = folder / f"{name}.part"
         self._full = folder / f"{name}.full"
         self._executor = executor
-        self._file: BinaryIO | None = None
-        self._hash = hashlib.sha256()
-        self._gathered = bytearray()
-        self.size_bytes = 0
-        self.head = b""
+        self._patience = patience
+        self._file: FileIO | None = None
+        self._held = False
+        self._lost = False
+        self._restart()
 
     async def write(self, data: bytes) -> None:
         """Append. Returns when the bytes are gathered, or on their way to the disk."""
@@ -44,12 +50,17 @@ class Landing:
             self.head += data[: 64 - len(self.head)]
         self.size_bytes += len(data)
         self._gathered += data
-        if len(self._gathered) >= GATHER_BYTES:
-            await self._run(self._flush)
+        if len(self._gathered) >= GATHER_BYTES and not self._held:
+            try:
+                await self._run(self._flush)
+            except StorageError as error:
+                self._held = True
+                await self._patience.trouble(error)
 
     async def restart(self) -> None:
         """Forget what was written, to write something else."""
-        await self._run(self._truncate)
+        await self._run(self._remove)
+        self._restart()
 
     async def read(self) -> bytes:
         """Everything written so far. For answers that are JSON around an image."""
@@ -60,8 +71,9 @@ class Landing:
 
         Raises:
             BadImage: it is not; nothing was sealed.
+            StorageError: the disk was in the way for as long as was waited for it.
         """
-        return await self._run(self._seal)
+        return await self._patience.persist(lambda: self._run(self._seal))
 
     async def discard(self) -> None:
         """Close and remove what was not sealed."""
@@ -73,38 +85,73 @@ class Landing:
         except OSError as error:
             raise StorageError(f"{self._part}: can't be written ({error.strerror or error})") from error
 
-    def _flush(self) -> BinaryIO:
-        if self._file is None:
-            self._file = self._part.open("w+b")
-        self._file.write(self._gathered)
-        self._hash.update(self._gathered)
-        self._gathered.clear()
-        return self._file
-
-    def _truncate(self) -> None:
-        if self._file is not None:
-            self._file.seek(0)
-            self._file.truncate()
-        self._gathered.clear()
+    def _restart(self) -> None:
         self._hash = hashlib.sha256()
+        self._written = 0
+        # What is not on the disk, or no longer; the first `_hashed` bytes of it are in the hash already.
+        self._gathered = bytearray()
+        self._hashed = 0
         self.size_bytes = 0
         self.head = b""
 
+    def _flush(self) -> FileIO:
+        """Write what is gathered, or take back what was written before."""
+        try:
+            if self._file is None:
+                self._part.unlink(missing_ok=True)  # whatever it is, nothing is written through a link
+                self._file = FileIO(self._part, "x+")
+            with memoryview(self._gathered) as rest:
+                at = 0
+                while at < len(rest):
+                    at += self._file.write(rest[at:])
+        except OSError:
+            self._take_back()
+            raise
+        self._hash.update(memoryview(self._gathered)[self._hashed :])
+        self._written += len(self._gathered)
+        self._gathered = bytearray()
+        self._hashed = 0
+        return self._file
+
+    def _take_back(self) -> None:
+        """Hold the whole body in memory; its file is given up. An fsync that failed must not be tried again.
+
+        After one the kernel may have dropped the pages: what is read back is compared with what was written.
+        """
+        if self._written:
+            back = b""
+            with suppress(OSError):
+                back = self._on_disk()
+            self._lost = hashlib.sha256(back).digest() != self._hash.digest()
+            self._gathered[:0] = back
+            self._hashed = len(back)
+            self._written = 0
+        self._remove()
+
+    def _on_disk(self) -> bytes:
+        blocks: list[bytes] = []
+        while self._file is not None and (left := self._written - sum(map(len, blocks))):
+            blocks.append(os.pread(self._file.fileno(), left, self._written - left))
+            if not blocks[-1]:
+                break
+        return b"".join(blocks)
+
     def _read(self) -> bytes:
-        file = self._flush()
-        file.seek(0)
-        data = file.read()
-        file.seek(0, os.SEEK_END)
-        return data
+        return self._on_disk() + self._gathered
 
     def _seal(self) -> SavedImage:
+        if self._lost:
+            raise BadImage("a body that this machine's disk took and did not give back")
         file = self._flush()
-        file.flush()
-        format, width, height = inspect_image(self._part)
-        os.fsync(file.fileno())
-        file.close()
-        self._part.rename(self._full)
-        fsync_directory(self._full.parent)
+        try:
+            format, width, height = inspect_image(self._part)
+            os.fsync(file.fileno())
+            self._part.rename(self._full)
+            fsync_directory(self._full.parent)
+        except OSError:
+            self._take_back()
+            raise
+        self._remove()
         return SavedImage(
             path=str(self._full),
             sha256=self._hash.hexdigest(),
@@ -115,6 +162,11 @@ class Landing:
         )
 
     def _remove(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._part.unlink(missing_ok=True)
+        """Close the file and remove what was not sealed; what stays all the same is swept away by the next run."""
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        with suppress(OSError):
+            if self._file is not None:
+                self._part.unlink(missing_ok=True)
+        self._file = None

@@ -241,6 +241,25 @@ class Store:
         except OSError as error:
             raise StorageError(f"{self.root / LANDING}: can't be emptied ({error.strerror})") from error
 
+    def keep_unclaimed(self) -> int:
+        """Move whole images that have landed to the history; return how many. For when nobody knows whose they are.
+
+        Raises:
+            StorageError: the disk is in the way.
+        """
+        kept = 0
+        try:
+            for left in (self.root / LANDING).glob("*.full"):
+                if not left.stem.isdecimal():
+                    continue
+                if (image := self.landed(int(left.stem))) is not None:
+                    name = f"unclaimed-{image.sha256[:12]}{ENDINGS[image.format]}"
+                    left.replace(self.root / HISTORY / name)
+                    kept += 1
+        except OSError as error:
+            raise StorageError(f"{self.root / LANDING}: can't be emptied ({error.strerror})") from error
+        return kept
+
     def close(self) -> None:
         """Wait for the threads."""
         self._executor.shutdown()

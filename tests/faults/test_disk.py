@@ -181,7 +181,7 @@ async def test_fault_067_a_disk_without_room_for_what_would_be_in_flight_is_told
 
 async def test_fault_067_a_ledger_without_room_for_a_page_sends_nothing_more(bench: Bench, disk: Disk) -> None:
     disk.mount(24_000)
-    manifest = bench.write(jobs(400))
+    manifest = bench.write(jobs(150))
     async with sandbox(latency="0.05") as provider:
         arguments = bench.run_arguments(manifest, provider, "--concurrency", "4")
         async with bench.started(*arguments) as process:
@@ -191,11 +191,11 @@ async def test_fault_067_a_ledger_without_room_for_a_page_sends_nothing_more(ben
         assert finished.code == 6
         assert "(database or disk is full)" in finished.out or "(No space left on device)" in finished.out
         sent = provider.books.requests
-        assert sent < 400
+        assert sent < 150
         assert (Counter(bench.statuses().values())["succeeded"], billed(bench)) == (sent, 0)
         disk.change("size=200m")
         assert (await bench.run(manifest, provider)).exit_code == 0
-        assert (provider.books.requests, provider.books.double_billed) == (400, 0)
+        assert (provider.books.requests, provider.books.double_billed) == (150, 0)
 
 
 async def test_fault_068_a_disk_that_turns_read_only_and_back_loses_nothing(bench: Bench, disk: Disk) -> None:

@@ -27,6 +27,8 @@ log.addHandler(logging.NullHandler())
 SHARE_AFTER = 20
 # The latest latencies tell what the next ones will be; more would only make a change show late.
 LATENCIES = 500
+# The clock and time drift apart by less than this while a clock is being adjusted.
+JUMP_S = 60.0
 
 
 class Watch:
@@ -177,10 +179,24 @@ class Watch:
 
     async def run(self) -> None:
         """Show progress once a second, and stop the run at its deadline, until cancelled."""
+        offset_s = self._clock() - time.monotonic()
         while True:
             self._show()
             await asyncio.sleep(1.0)
+            jump_s = self._clock() - time.monotonic() - offset_s
+            if abs(jump_s) > JUMP_S:
+                offset_s += jump_s
+                self._jumped(jump_s)
             self.may_start()
+
+    def _jumped(self, jump_s: float) -> None:
+        """The clock moved otherwise than time did; while a machine sleeps, its time stands still."""
+        way = "forward" if jump_s > 0 else "back"
+        self._progress.say(
+            f"the clock went {way} by {duration(abs(jump_s))}: it was set, or this machine slept. The deadline goes by"
+            " the clock; requests that were in flight in a sleep are lost and may have been billed"
+        )
+        log.warning("clock jumped", extra={"jump_s": round(jump_s, 3)})
 
     def close(self) -> None:
         """The last figures stay."""

@@ -74,7 +74,11 @@ def run(**options: Any) -> int:
         signals=True,
     )
     summary = asyncio.run(_run(options["manifests"], settings, batch))
-    _print(summary, as_json=options["as_json"])
+    try:
+        _print(summary, as_json=options["as_json"])
+    except BrokenPipeError:
+        # Nobody reads it any more; how the run ended is still told by the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return summary.exit_code
 
 

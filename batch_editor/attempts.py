@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from batch_editor.budget import TOLERANCE_USD, Budget
 from batch_editor.client import Client, UploadRefused
@@ -25,6 +25,8 @@ from batch_editor.spending import Spending
 from batch_editor.steady_prices import SteadyPrices
 from batch_editor.storage import Store
 from batch_editor.uploads import Uploads
+
+T = TypeVar("T")
 
 # Other processes make room in the day's and the month's budget without a word, so it is looked at this often.
 ROOM_AGAIN_S = 0.5
@@ -86,6 +88,9 @@ class Watcher(Protocol):
     def broken(self, error: MachineError) -> None:
         """The disk or a ledger is in the way of an attempt, and so of the run."""
 
+    def unsaved(self, task: Task, error: MachineError) -> None:
+        """An answer came and could not be saved."""
+
 
 class Attempts:
     """Makes attempts; `work` is what the pool's workers do.
@@ -126,6 +131,7 @@ class Attempts:
         self._publisher = publisher
         self._policy = policy
         self._watcher = watcher
+        store.patience.hears = watcher.broken
         self._rng = rng
         self._clock = clock
         self._uploads = uploads
@@ -136,13 +142,14 @@ class Attempts:
     async def work(self, task: Task) -> Later[Task] | None:
         """Make one attempt; return the task if it is to be made again.
 
-        An attempt that the machine gets in the way of stays open in the ledger, with its image where it has landed,
-        for `recover` to settle. Raised from here, it would cancel the others in flight, which are paid for as well.
+        What a machine gets in the way of once the request has left is done again for as long as the store is patient.
+        After that the attempt stays open in the ledger, with its image where it has landed, for `recover` to settle.
+        Raised from here, it would cancel the others in flight, which are paid for as well.
         """
         try:
             return await self._attempt(task)
         except MachineError as error:
-            self._watcher.broken(error)
+            await self._store.patience.trouble(error)
             return None
 
     async def _attempt(self, task: Task) -> Later[Task] | None:
@@ -193,11 +200,7 @@ class Attempts:
             raise
         reserved.charged_usd = reserved.usd
         self._watcher.started(task, intent.attempt_id)
-        landing = self._store.landing(intent.attempt_id)
-        try:
-            answer = await self._client.edit(endpoint, body, landing)
-        finally:
-            await landing.discard()
+        answer = await self._answer(task, intent, endpoint, body)
         reserved.charged_usd = _charged(answer, reserved.usd)
         self.prices.learn(request, answer)
         self._tell_gate(task, ticket, answer)
@@ -205,6 +208,16 @@ class Attempts:
             await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
             return None
         return await self._failed(task, intent, answer, answer.outcome, reserved.charged_usd)
+
+    async def _answer(self, task: Task, intent: Intent, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
+        landing = self._store.landing(intent.attempt_id)
+        try:
+            return await self._client.edit(endpoint, body, landing)
+        except MachineError as error:
+            self._watcher.unsaved(task, error)
+            raise
+        finally:
+            await landing.discard()
 
     async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
         """Wait until the day and the month may have room; before the gate, for a permit is worth a second.
@@ -258,7 +271,8 @@ class Attempts:
             self._ledger.received(intent.attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
 
         arrival = Arrival(intent.attempt_id, task.request.fingerprint, image, record)
-        self._watcher.succeeded(task, answer, await self._publisher.publish(arrival))
+        jobs = await self._store.patience.persist(lambda: self._publisher.publish(arrival))
+        self._watcher.succeeded(task, answer, jobs)
 
     async def _failed(
         self, task: Task, intent: Intent, answer: Answer, failure: Failure, charged_usd: float
@@ -278,7 +292,7 @@ class Attempts:
 
         if failure.reach == "run":
             self._watcher.stopped(failure)
-        await self._writer.do(failed)
+        await self._record(failed)
         return self._next(task, tally, verdict, failure, answer)
 
     async def _not_sent(self, task: Task, failure: Failure) -> Later[Task] | None:
@@ -327,6 +341,10 @@ class Attempts:
             return None
         self._watcher.failed(task, failure, answer, "pending", verdict.delay_s)
         return Later(Task(task.request, tally), verdict.delay_s)
+
+    async def _record(self, operation: Callable[[], T]) -> T:
+        """What became of a request that has left, durable: worth waiting for."""
+        return await self._store.patience.persist(lambda: self._writer.do(operation))
 
 
 def _charged(answer: Answer, reserved_usd: float) -> float:

@@ -16,14 +16,14 @@ from pydantic import SecretStr
 from batch_editor.config import Settings
 from batch_editor.descriptors import provide_descriptors
 from batch_editor.dispatch import Ask, Dispatch, answered, release_signals
-from batch_editor.errors import Declined, MachineError, UsageError
+from batch_editor.errors import Declined, LedgerError, MachineError, UsageError
 from batch_editor.history import History
 from batch_editor.input_check import look_at_inputs
 from batch_editor.intake import Catalog, Selection, take_in
 from batch_editor.ledger import Expected, Ledger, LedgerWriter, RunStart, Spool
 from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.output_manifest import write_manifest
+from batch_editor.output_manifest import is_output_manifest, write_manifest
 from batch_editor.plan import Plan
 from batch_editor.planning import assess
 from batch_editor.progress import Progress, Quiet
@@ -93,13 +93,15 @@ async def run_batch(
         plan = await asyncio.to_thread(_plan, paths, settings, catalog, options, output, spool)
         for warning in plan.warnings:
             options.progress.say(f"warning: {warning}")
-        store = Store(output)
+        store = Store(output, wait_s=settings.outputs.wait_s)
         stack.callback(store.close)
         await asyncio.to_thread(store.prepare)
         dead = stack.enter_context(store.locked())
         if dead is not None:
             options.progress.say(f"took over from {dead}, which ended without a word")
-        ledger = Ledger(output / LEDGER_NAME)
+        await asyncio.to_thread(store.set_room_aside, min(settings.concurrency, plan.requests))
+        stack.callback(store.give_room_free)
+        ledger = _open_ledger(output)
         stack.callback(ledger.close)
         spending = _spending(settings, output, sandbox=options.sandbox)
         if spending is not None:
@@ -124,6 +126,17 @@ async def run_batch(
             ask=options.ask,
         )
         return await _carry_out(dispatch, key, began_at)
+
+
+def _open_ledger(output: Path) -> Ledger:
+    path, manifest = output / LEDGER_NAME, output / MANIFEST_NAME
+    gone = not path.exists() or (path.is_file() and not path.stat().st_size)
+    if gone and is_output_manifest(manifest):
+        raise LedgerError(
+            f"{path}: the ledger is gone, and {manifest} tells of a run whose images would be paid for again;"
+            f" `batch-editor status {output} --rebuild` makes it anew. To begin anew, remove {MANIFEST_NAME}"
+        )
+    return Ledger(path)
 
 
 def _plan(
@@ -281,6 +294,7 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
     """Write what is known where people look for it. Blocks."""
     ledger, store, run_id = dispatch.ledger, dispatch.store, dispatch.start.run_id
     store.close()  # what a dropped attempt set off may still be landing
+    store.give_room_free()
     with ledger.translated():
         try:
             recover(ledger, store, now=time.time(), hold=dispatch.settings.retry.unknown == "hold")

@@ -66,9 +66,13 @@ class LockedError(BatchEditorError):
 
 
 class MachineError(BatchEditorError):
-    """This machine is in the way; what was paid for is saved first."""
+    """This machine is in the way; what was paid for is saved first.
+
+    `passing`: whether the same may work later, when room was made or a mount has come back.
+    """
 
     exit_code = 6
+    passing = True
 
 
 class LedgerError(MachineError):

@@ -58,6 +58,16 @@ def write_manifest(db: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"{path}: can't be written ({error.strerror})") from error
 
 
+def is_output_manifest(path: Path) -> bool:
+    """Whether a file is there and begins as an output manifest does."""
+    start = ",".join(COLUMNS[:3]).encode()
+    try:
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
+
+
 def export_rows(db: sqlite3.Connection, file: IO[Any], format: Format) -> None:
     """Every job of the manifest, a row each, in manifest order, a chunk of rows in memory at a time.
 
@@ -160,6 +170,15 @@ def _defused(frame: pd.DataFrame) -> pd.DataFrame:
         live = cells.str.startswith(_FORMULA) & ~cells.str.fullmatch(_NUMBER)
         frame.loc[live, name] = "'" + cells[live]
     return frame
+
+
+def plain(cell: str) -> str:
+    """A cell of the CSV without the apostrophe that defused it.
+
+    >>> plain("'=1+1"), plain("'tis")
+    ('=1+1', "'tis")
+    """
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 def _umask() -> int:

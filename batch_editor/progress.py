@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, NoReturn, Protocol, TextIO
+from typing import Any, Literal, NoReturn, Protocol, TextIO, cast
 
 from tqdm import tqdm
 
@@ -121,10 +122,31 @@ class Bar:
 
 def progress_for(style: Style, stream: TextIO | None = None) -> Progress:
     """The progress that a style names; `auto` is a bar on a terminal, plain lines elsewhere."""
-    stream = stream if stream is not None else sys.stderr
+    stream = cast("TextIO", _Unheard(stream if stream is not None else sys.stderr))
     if style == "bar" or (style == "auto" and stream.isatty()):
         return Bar(stream)
     return Quiet(stream) if style == "none" else Plain(stream)
+
+
+class _Unheard:
+    """A stream that perhaps nobody reads any more: a closed terminal is no reason to end a run that is paid for."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or not."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or not."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def details(snapshot: Snapshot) -> str:

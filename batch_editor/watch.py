@@ -29,6 +29,8 @@ SHARE_AFTER = 20
 LATENCIES = 500
 # As often as a bar is painted. A snapshot of 500 latencies costs 0.1 ms, and 1,000 results a second bring two each.
 SHOW_EVERY_S = 0.1
+# The clock and time drift apart by less than this while a clock is being adjusted.
+JUMP_S = 60.0
 
 
 class Watch:
@@ -192,14 +194,38 @@ class Watch:
 
     def broken(self, error: MachineError) -> None:
         """The machine is in the way: let what is in flight finish, as far as it can."""
+        if self._in_flight and (self.stop is None or self.stop.kind != "machine"):
+            self._progress.say(
+                f"{error}; {self._in_flight} requests in flight are paid for and will be finished, and saved as soon as"
+                f" this machine lets them, within {duration(self._settings.outputs.wait_s)}"
+            )
         self.halt(Stop("machine", str(error)))
+
+    def unsaved(self, task: Task, error: MachineError) -> None:
+        """A paid answer is lost: nothing could keep it."""
+        self._progress.say(f"{task.request.job_id}: its answer could not be saved and may have been billed: {error}")
+        log.error("unsaved", extra={"job_id": task.request.job_id, "error": str(error)})
 
     async def run(self) -> None:
         """Show progress once a second, and stop the run at its deadline, until cancelled."""
+        offset_s = self._clock() - time.monotonic()
         while True:
             self._show()
             await asyncio.sleep(1.0)
+            jump_s = self._clock() - time.monotonic() - offset_s
+            if abs(jump_s) > JUMP_S:
+                offset_s += jump_s
+                self._jumped(jump_s)
             self.may_start()
+
+    def _jumped(self, jump_s: float) -> None:
+        """The clock moved otherwise than time did; while a machine sleeps, its time stands still."""
+        way = "forward" if jump_s > 0 else "back"
+        self._progress.say(
+            f"the clock went {way} by {duration(abs(jump_s))}: it was set, or this machine slept. The deadline goes by"
+            " the clock; requests that were in flight in a sleep are lost and may have been billed"
+        )
+        log.warning("clock jumped", extra={"jump_s": round(jump_s, 3)})
 
     def close(self) -> None:
         """The last figures stay."""

@@ -77,7 +77,11 @@ def run(**options: Any) -> int:
     gc.freeze()  # 100,000 objects of the libraries, which each full collection would look at again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary = runner.run(_run(options["manifests"], settings, batch))
-    _print(summary, as_json=options["as_json"])
+    try:
+        _print(summary, as_json=options["as_json"])
+    except BrokenPipeError:
+        # Nobody reads it any more; how the run ended is still told by the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return summary.exit_code
 
 

@@ -10,7 +10,13 @@ import click
 @click.command()
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def status(output: Path, *, as_json: bool) -> int:
+@click.option(
+    "--rebuild",
+    "rebuilding",
+    is_flag=True,
+    help="First make a lost or damaged ledger anew from manifest.csv and the images.",
+)
+def status(output: Path, *, as_json: bool, rebuilding: bool) -> int:
     """Counts by status, money, what is left and why. Also while a run is at work.
 
     \b
@@ -19,6 +25,11 @@ def status(output: Path, *, as_json: bool) -> int:
     """
     from batch_editor.summary import last_summary
 
+    if rebuilding:
+        from batch_editor.rebuild import rebuild
+
+        for line in rebuild(output).lines():
+            click.echo(line, err=True)
     summary = last_summary(output)
     if as_json:
         import orjson

@@ -138,6 +138,7 @@ class OutputSettings(_Part):
     """Where results go."""
 
     directory: Path = Path("outputs")
+    wait_s: Seconds = 600.0
 
 
 class PricingSettings(_Part):

@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from batch_editor.endpoints import Endpoint, Prices
-from batch_editor.errors import LedgerError, UsageError
+from batch_editor.errors import UsageError
+from batch_editor.ledger.database import unusable
 from batch_editor.ledger.entries import Counts
 from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.pricing import Charged, Kind, price_of
@@ -55,6 +56,12 @@ class LastRun:
     stop_message: str | None
 
 
+def has_ledger(output: Path) -> bool:
+    """Whether an output directory has a ledger; a run that died at once may have left an empty one, which is none."""
+    path = output / FILE_NAME
+    return path.is_file() and path.stat().st_size > 0
+
+
 @contextmanager
 def reading(output: Path) -> Iterator[sqlite3.Connection]:
     """A read-only connection to the ledger of an output directory.
@@ -64,13 +71,13 @@ def reading(output: Path) -> Iterator[sqlite3.Connection]:
         LedgerError: it can't be read.
     """
     path = output / FILE_NAME
-    if not path.is_file():
+    if not has_ledger(output):
         raise UsageError(f"{output}: no ledger here; expected the output directory of a run")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             yield db
     except sqlite3.Error as error:
-        raise LedgerError(f"{path}: the ledger can't be read ({error})") from error
+        raise unusable(path, error) from error
 
 
 def counts(db: sqlite3.Connection, *, selected: bool = False) -> Counts:

@@ -8,12 +8,15 @@ import io
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
 from batch_editor.errors import StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import inspect_image
+from batch_editor.storage.inspect import BadImage, inspect_image
+from batch_editor.storage.patience import Patience
 
 T = TypeVar("T")
 
@@ -27,17 +30,20 @@ class Landing:
 
     `seal` turns it into `<name>.full`, which by construction is a whole, fsynced image; anything else stays
     `<name>.part` and is removed by `discard`. That new name is durable after the next `Store.keep_landed`.
+
+    A body that the disk doesn't take is kept in memory until it does, for it is paid for: at most 64 MiB each, of
+    an image 2 or 3 MB, and never more of them than requests are in flight, for the first trouble stops the run.
     """
 
-    def __init__(self, folder: str, name: str, executor: Executor) -> None:
-        self._part = f"{folder}/{name}.part"
-        self._full = f"{folder}/{name}.full"
+    def __init__(self, folder: str, name: str, executor: Executor, patience: Patience) -> None:
+        self._part = Path(f"{folder}/{name}.part")
+        self._full = Path(f"{folder}/{name}.full")
         self._executor = executor
-        self._file: int | None = None
-        self._hash = hashlib.sha256()
-        self._gathered = bytearray()
-        self.size_bytes = 0
-        self.head = b""
+        self._patience = patience
+        self._file: FileIO | None = None
+        self._held = False
+        self._lost = False
+        self._restart()
 
     async def write(self, data: bytes) -> None:
         """Append. Returns when the bytes are gathered, or on their way to the disk."""
@@ -45,12 +51,17 @@ class Landing:
             self.head += data[: 64 - len(self.head)]
         self.size_bytes += len(data)
         self._gathered += data
-        if len(self._gathered) >= GATHER_BYTES:
-            await self._run(self._flush)
+        if len(self._gathered) >= GATHER_BYTES and not self._held:
+            try:
+                await self._run(self._flush)
+            except StorageError as error:
+                self._held = True
+                await self._patience.trouble(error)
 
     async def restart(self) -> None:
         """Forget what was written, to write something else."""
-        await self._run(self._truncate)
+        await self._run(self._remove)
+        self._restart()
 
     async def read(self) -> bytes:
         """Everything written so far. For answers that are JSON around an image."""
@@ -61,8 +72,9 @@ class Landing:
 
         Raises:
             BadImage: it is not; nothing was sealed.
+            StorageError: the disk was in the way for as long as was waited for it.
         """
-        return await self._run(self._seal)
+        return await self._patience.persist(lambda: self._run(self._seal))
 
     async def discard(self) -> None:
         """Close and remove what was not sealed."""
@@ -75,43 +87,81 @@ class Landing:
         except OSError as error:
             raise StorageError(f"{self._part}: can't be written ({error.strerror or error})") from error
 
-    def _flush(self) -> int:
-        if self._file is None:
-            self._file = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
-        left = memoryview(self._gathered)
-        while left:
-            left = left[os.write(self._file, left) :]
-        self._hash.update(self._gathered)
-        self._gathered = bytearray()
-        return self._file
-
-    def _truncate(self) -> None:
-        if self._file is not None:
-            os.lseek(self._file, 0, os.SEEK_SET)
-            os.truncate(self._file, 0)
-        self._gathered = bytearray()
+    def _restart(self) -> None:
         self._hash = hashlib.sha256()
+        self._written = 0
+        # What is not on the disk, or no longer; the first `_hashed` bytes of it are in the hash already.
+        self._gathered = bytearray()
+        self._hashed = 0
         self.size_bytes = 0
         self.head = b""
 
+    def _flush(self) -> FileIO:
+        """Write what is gathered, or take back what was written before."""
+        try:
+            if self._file is None:
+                self._part.unlink(missing_ok=True)  # whatever it is, nothing is written through a link
+                self._file = FileIO(self._part, "x+")
+            with memoryview(self._gathered) as rest:
+                at = 0
+                while at < len(rest):
+                    at += self._file.write(rest[at:])
+        except OSError:
+            self._take_back()
+            raise
+        self._hash.update(memoryview(self._gathered)[self._hashed :])
+        self._written += len(self._gathered)
+        self._gathered = bytearray()
+        self._hashed = 0
+        return self._file
+
+    def _take_back(self) -> None:
+        """Hold the whole body in memory; its file is given up. An fsync that failed must not be tried again.
+
+        After one the kernel may have dropped the pages: what is read back is compared with what was written.
+        """
+        if self._written:
+            back = b""
+            with suppress(OSError):
+                back = self._on_disk()
+            self._lost = hashlib.sha256(back).digest() != self._hash.digest()
+            self._gathered[:0] = back
+            self._hashed = len(back)
+            self._written = 0
+        self._remove()
+
+    def _on_disk(self) -> bytes:
+        blocks: list[bytes] = []
+        while self._file is not None and (left := self._written - sum(map(len, blocks))):
+            blocks.append(os.pread(self._file.fileno(), left, self._written - left))
+            if not blocks[-1]:
+                break
+        return b"".join(blocks)
+
     def _read(self) -> bytes:
-        return os.pread(self._flush(), self.size_bytes, 0)
+        return self._on_disk() + self._gathered
 
     def _seal(self) -> SavedImage:
-        if self._file is None:  # a small one: looked at in memory, which spares a dozen changes of thread
-            format, width, height = inspect_image(io.BytesIO(self._gathered))
-            self._flush()
-        else:
-            self._flush()
-            with Path(self._part).open("rb") as written:
-                format, width, height = inspect_image(written)
-        assert self._file is not None
-        os.fsync(self._file)
-        os.close(self._file)
+        if self._lost:
+            raise BadImage("a body that this machine's disk took and did not give back")
+        image = None
+        if self._file is None:  # looked at in memory, which spares a small one a dozen changes of thread
+            image = inspect_image(io.BytesIO(self._gathered))
+        file = self._flush()
+        try:
+            if image is None:
+                with self._part.open("rb") as written:
+                    image = inspect_image(written)
+            os.fsync(file.fileno())
+            self._part.rename(self._full)
+        except OSError:
+            self._take_back()
+            raise
+        file.close()
         self._file = None
-        Path(self._part).rename(self._full)
+        format, width, height = image
         return SavedImage(
-            path=self._full,
+            path=str(self._full),
             sha256=self._hash.hexdigest(),
             size_bytes=self.size_bytes,
             format=format,
@@ -120,7 +170,11 @@ class Landing:
         )
 
     def _remove(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-        Path(self._part).unlink(missing_ok=True)
+        """Close the file and remove what was not sealed; what stays all the same is swept away by the next run."""
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        with suppress(OSError):
+            if self._file is not None:
+                self._part.unlink(missing_ok=True)
+        self._file = None

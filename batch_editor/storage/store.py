@@ -10,10 +10,9 @@ import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
 import orjson
 
@@ -21,23 +20,34 @@ from batch_editor.errors import LockedError, StorageError
 from batch_editor.records import SavedImage
 from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image
 from batch_editor.storage.landing import Landing
+from batch_editor.storage.patience import Patience
 
 IMAGES = "images"
 HISTORY = "images/.history"
 LANDING = "images/.landing"
+BALLAST = ".ballast"
 
 # Enough to keep a disk busy; more only queue on it.
 THREADS = 8
+
+# Set aside for each request in flight: an image of the largest size is 3 MB as PNG. At most 64 MiB of it: more are
+# hardly ever on their way to the disk at once, and what finds no room is held in memory.
+BALLAST_EACH = 3 * 2**20
+BALLAST_MOST = 64 * 2**20
+# And for the ledger, which can't even say what was paid without a page to write it on.
+BALLAST_LEDGER = 4 * 2**20
 
 
 class Store:
     """An output directory. Everything but `landing` blocks; on the loop, call it through a thread.
 
-    Paths that go in and out are relative to the directory, with `/`.
+    Paths that go in and out are relative to the directory, with `/`. What was paid for waits `wait_s` for a disk
+    that is in the way.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, wait_s: float = 600.0) -> None:
         self.root = root
+        self.patience = Patience(wait_s, make_room=self._make_room)
         self._landing = str(root / LANDING)
         self._images = root.resolve() / IMAGES  # `prepare` sees to it that this is no link
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
@@ -56,7 +66,7 @@ class Store:
         try:
             for folder in (IMAGES, HISTORY, LANDING):
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
-            for folder in (IMAGES, LANDING):
+            for folder in (IMAGES, HISTORY, LANDING):
                 if (self.root / folder).resolve() != self.root.resolve() / folder:
                     raise StorageError(f"{self.root / folder}: a link that leads elsewhere; expected a folder")
             with tempfile.TemporaryFile(dir=self.root / LANDING) as probe:
@@ -77,43 +87,83 @@ class Store:
         Raises:
             LockedError: another process holds it; the message says which.
         """
+        path = self.root / ".lock"
         try:
-            lock = (self.root / ".lock").open("a+", encoding="utf-8")
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660)
         except OSError as error:
-            raise StorageError(f"{self.root}: can't be locked ({error.strerror})") from error
-        with lock as file:
+            raise StorageError(f"{path}: can't be opened ({_why(error)})") from error
+        try:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                     raise StorageError(f"{self.root}: can't be locked ({error.strerror})") from error
-                holder = _holder(file) or "another process"
+                holder = _holder(lock) or "another process"
                 raise LockedError(f"{self.root}: {holder} is at work here; wait for it, or stop it") from None
-            dead = _holder(file)
-            file.truncate(0)
+            dead = _holder(lock)
             since = datetime.now(UTC).isoformat(timespec="seconds")
-            file.write(orjson.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}).decode())
-            file.flush()
+            held = orjson.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+            # Its text is a courtesy, the lock isn't: a disk that is full or gone is met where it matters.
+            with suppress(OSError):
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, held, 0)
             try:
                 yield dead
             finally:
-                file.truncate(0)
+                with suppress(OSError):
+                    os.ftruncate(lock, 0)
+        finally:
+            os.close(lock)
+
+    def set_room_aside(self, in_flight: int) -> None:
+        """Take the room that so many requests in flight may need, for `patience` to give it free on a full disk.
+
+        Raises:
+            StorageError: there is not so much.
+        """
+        size = min(in_flight * BALLAST_EACH, BALLAST_MOST) + BALLAST_LEDGER
+        path = self.root / BALLAST
+        try:
+            path.unlink(missing_ok=True)  # that of a run that died
+            if not in_flight:
+                return
+            with path.open("xb") as file:
+                _allocate(file.fileno(), size)
+        except OSError as error:
+            self.give_room_free()
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise StorageError(f"{self.root}: can't be written ({error.strerror})") from error
+            raise StorageError(
+                f"{self.root}: {error.strerror}; {in_flight} requests in flight need {size >> 20} MiB free for what"
+                " comes back. Make room, choose another directory with --output, or lower --concurrency"
+            ) from error
+
+    def give_room_free(self) -> None:
+        """Leave the room that was set aside to whoever needs it."""
+        with suppress(OSError):  # nothing to be done about it on a disk that is gone
+            (self.root / BALLAST).unlink(missing_ok=True)
 
     def landing(self, attempt_id: int) -> Landing:
         """A place for that attempt's body."""
-        return Landing(self._landing, str(attempt_id), self._executor)
+        return Landing(self._landing, str(attempt_id), self._executor, self.patience)
 
     def landed(self, attempt_id: int) -> SavedImage | None:
-        """The whole image that an attempt of a run that died had received, if it had."""
+        """The whole image that an attempt of a run that died had received, if it had.
+
+        Raises:
+            StorageError: there is a file, and the disk doesn't give it back.
+        """
         path = self.root / LANDING / f"{attempt_id}.full"
-        if not path.is_file():
-            return None
         try:
+            if path.is_symlink() or not path.is_file():
+                return None
             with path.open("rb") as file:
                 format, width, height = inspect_image(file)
+            return SavedImage(str(path), _sha256(path), path.stat().st_size, format, width, height)
         except BadImage:
             return None
-        return SavedImage(str(path), _sha256(path), path.stat().st_size, format, width, height)
+        except OSError as error:
+            raise StorageError(f"{path}: can't be read ({error.strerror})") from error
 
     def keep_landed(self) -> None:
         """Make the names of sealed images durable; one step for as many as have landed since the last time.
@@ -176,12 +226,19 @@ class Store:
             raise StorageError(f"{former}: can't be moved ({error.strerror})") from error
 
     def find(self, path: str | None, sha256: str) -> Path | None:
-        """Where the image with that content is: under its path, or in the history."""
+        """Where the image with that content is: under its path, or in the history.
+
+        Raises:
+            StorageError: there is a file, and the disk doesn't give it back.
+        """
         if path is None:
             return None
         for candidate in (self.root / path, self._history(self.root / path, sha256)):
-            if candidate.is_file() and _sha256(candidate) == sha256:
-                return candidate
+            try:
+                if candidate.is_file() and _sha256(candidate) == sha256:
+                    return candidate
+            except OSError as error:
+                raise StorageError(f"{candidate}: can't be read ({error.strerror})") from error
         return None
 
     def holds(self, path: str) -> bool:
@@ -190,19 +247,52 @@ class Store:
 
     def forget(self, attempt_id: int) -> None:
         """Remove an attempt's sealed image from the landing folder; what else it left goes with the next `sweep`."""
-        (self.root / LANDING / f"{attempt_id}.full").unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.root / LANDING / f"{attempt_id}.full").unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what is left in the landing folder once every attempt is settled.
 
         Whole images as well: attempt numbers come again after a rehearsal, and its images must not pass for paid ones.
+
+        Raises:
+            StorageError: the disk is in the way.
         """
-        for left in (self.root / LANDING).iterdir():
-            left.unlink(missing_ok=True)
+        try:
+            for left in (self.root / LANDING).iterdir():
+                left.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.root / LANDING}: can't be emptied ({error.strerror})") from error
+
+    def keep_unclaimed(self) -> int:
+        """Move whole images that have landed to the history; return how many. For when nobody knows whose they are.
+
+        Raises:
+            StorageError: the disk is in the way.
+        """
+        kept = 0
+        try:
+            for left in (self.root / LANDING).glob("*.full"):
+                if not left.stem.isdecimal():
+                    continue
+                if (image := self.landed(int(left.stem))) is not None:
+                    name = f"unclaimed-{image.sha256[:12]}{ENDINGS[image.format]}"
+                    left.replace(self.root / HISTORY / name)
+                    kept += 1
+        except OSError as error:
+            raise StorageError(f"{self.root / LANDING}: can't be emptied ({error.strerror})") from error
+        return kept
 
     def close(self) -> None:
         """Wait for the threads."""
         self._executor.shutdown()
+
+    def _make_room(self) -> None:
+        self.give_room_free()
+        with suppress(OSError):
+            # Somebody may have removed them. Not the directory itself: it may be a mount that is away.
+            for folder in (IMAGES, HISTORY, LANDING):
+                (self.root / folder).mkdir(exist_ok=True)
 
     def _retire(self, path: Path) -> Path:
         if path.is_symlink() or not path.is_file():
@@ -265,10 +355,21 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _holder(file: TextIO) -> str | None:
-    file.seek(0)
+def _allocate(file: int, size_bytes: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size_bytes)
+        return
+    for _ in range(size_bytes >> 20):  # macOS
+        os.write(file, bytes(2**20))
+
+
+def _why(error: OSError) -> str | None:
+    return "a link; expected a file" if error.errno == errno.ELOOP else error.strerror
+
+
+def _holder(lock: int) -> str | None:
     try:
-        holder = orjson.loads(file.read())
+        holder = orjson.loads(os.pread(lock, 4096, 0))
         return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         return None

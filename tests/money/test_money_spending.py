@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -287,7 +288,7 @@ async def test_what_was_spent_stays_spent_when_an_output_directory_is_deleted(be
     flags = shared(bench.folder / "spending", per_day_usd=1.0)
     async with sandbox() as provider:
         await bench.run([job("a")], provider, **flags)
-        (bench.out / "ledger.sqlite3").unlink()
+        shutil.rmtree(bench.out)
         await bench.run([job("a")], provider, **flags)
     assert provider.books.billed == 2
     assert sum(row["usd"] for row in rows(bench.folder / "spending")) == pytest.approx(2 * LOW_USD)

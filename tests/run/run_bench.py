@@ -90,6 +90,11 @@ class Process:
         assert self._process.stdout is not None
         return (await self._process.stdout.readline()).decode()
 
+    async def error_line(self) -> str:
+        """The next line of standard error; empty at its end."""
+        assert self._process.stderr is not None
+        return (await self._process.stderr.readline()).decode()
+
     async def finished(self) -> Finished:
         out, err = await self._process.communicate()
         assert self._process.returncode is not None

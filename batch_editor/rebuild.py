@@ -1,0 +1,241 @@
+"""A ledger that is lost or damaged, made anew from the output manifest and the images. Sends nothing."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from batch_editor.endpoints import Endpoint, load_endpoint
+from batch_editor.errors import EndpointError, LedgerError, StorageError, UsageError
+from batch_editor.ledger import Ledger
+from batch_editor.ledger.database import is_lost
+from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
+from batch_editor.ledger.restore import Told, restore
+from batch_editor.naming import safe_output
+from batch_editor.output_manifest import COLUMNS, plain
+from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
+from batch_editor.pricing import price_of
+from batch_editor.storage import ENDINGS, IMAGES, Store
+
+# Failures that a next run sends again; what was refused for good stays failed.
+_PASSING = frozenset(["connection", "timeout", "rate_limited", "server_error", "interrupted"])
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What came of it. `missing` are images that are not on the disk, `unclaimed` those that nobody tells of."""
+
+    jobs: int
+    images: int
+    missing: int
+    newer: int
+    unclaimed: int
+    counted_usd: float
+    kept: Path | None
+
+    def lines(self) -> Iterator[str]:
+        """What to tell."""
+        yield f"Rebuilt the ledger: {self.jobs} jobs, {self.images} images checked by their content"
+        if self.missing:
+            yield f"{self.missing} images are not where the manifest says; the next run looks for them in the history"
+        if self.newer:
+            yield (
+                f"{self.newer} images are newer than the manifest: nothing says which requests made them, so their jobs"
+                " are unknown and not sent again; look at them, --retry-failed makes them anew"
+            )
+        if self.unclaimed:
+            yield f"{self.unclaimed} images had no name yet; they are in images/.history as unclaimed-…"
+        if self.counted_usd:
+            yield f"The budget of the next run begins with ${self.counted_usd:,.2f} spent, for jobs are left"
+        if self.kept is not None:
+            yield f"The damaged ledger is kept: {self.kept}"
+
+
+def rebuild(output: Path) -> Rebuilt:
+    """Make the ledger of an output directory anew from its manifest.csv, and keep the damaged one beside it. Blocks.
+
+    Images count if their content is that of the manifest. Attempts, costs and failures are carried over; what was
+    sent after the manifest was written is only known by the images that came of it.
+
+    Raises:
+        UsageError: there is no output manifest, or the ledger is sound.
+        LockedError: a run is at work there.
+        MachineError: the directory can't be written, or a newer version wrote the ledger.
+    """
+    manifest, ledger = output / MANIFEST_NAME, output / LEDGER_NAME
+    if not manifest.is_file():
+        raise UsageError(f"{output}: no {MANIFEST_NAME} here to rebuild a ledger from")
+    store = Store(output)
+    with closing(store), store.locked():
+        store.prepare()
+        if not is_lost(ledger):
+            raise UsageError(f"{ledger}: this ledger is sound; there is nothing to rebuild")
+        reader = _Reader(store, manifest)
+        rows = list(reader.rows())
+        fresh = output / f"{LEDGER_NAME}.new"
+        fresh.unlink(missing_ok=True)
+        made = Ledger(fresh)
+        with closing(made), made.translated(), made.transaction():
+            counted_usd = restore(made.connection, rows, now=time.time())
+        kept = _put_aside(ledger)
+        fresh.replace(ledger)
+        return Rebuilt(
+            jobs=len(rows),
+            images=sum(row.stands for row in rows),
+            missing=sum(row.status == "succeeded" and not row.stands for row in rows),
+            newer=reader.newer,
+            unclaimed=store.keep_unclaimed(),
+            counted_usd=counted_usd,
+            kept=kept,
+        )
+
+
+def _put_aside(ledger: Path) -> Path | None:
+    """Give a damaged ledger another name, with what belongs to it."""
+    kept = None
+    for ending in ("", "-wal", "-shm"):
+        path = ledger.with_name(ledger.name + ending)
+        with suppress(FileNotFoundError):
+            name = ledger.with_name(f"{ledger.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}{ending}")
+            os.rename(path, name)  # noqa: PTH104  # of a link the link itself
+            kept = kept or name
+    return kept
+
+
+class _Reader:
+    """An output manifest's rows as what they tell, compared with the images."""
+
+    def __init__(self, store: Store, manifest: Path) -> None:
+        self._store = store
+        self._manifest = manifest
+        self._written_at = manifest.stat().st_mtime
+        self._endpoints: dict[str, Endpoint | None] = {}
+        self.newer = 0
+
+    def rows(self) -> Iterator[Told]:
+        """Every row, in order.
+
+        Raises:
+            LedgerError: the file is no output manifest.
+        """
+        csv.field_size_limit(2**27)
+        try:
+            with self._manifest.open(encoding="utf-8", newline="") as file:
+                reader = csv.DictReader(file, strict=True, restval="")
+                if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                    raise LedgerError(f"{self._manifest}: not an output manifest; expected the columns {COLUMNS[0]}, …")
+                for row in reader:
+                    yield self._told({name: plain(cell) for name, cell in row.items()})
+        except (OSError, ValueError, csv.Error) as error:
+            raise LedgerError(f"{self._manifest}: can't be read as an output manifest ({error})") from error
+
+    def _told(self, row: Mapping[str, str]) -> Told:
+        endpoint = self._endpoint(row["endpoint"])
+        names = [name for name in row if name not in COLUMNS and not name.startswith("row.")]
+        params = {name: _value(endpoint, name, row[name]) for name in names}
+        expected_usd, each_usd = _prices(endpoint, params)
+        status, path = row["status"], row["output_path"] or None
+        told = Told(
+            job_id=row["job_id"],
+            owner=row["reused_from"] or row["job_id"],
+            output=_output(path, row["job_id"]),
+            fingerprint=row["fingerprint"],
+            endpoint=row["endpoint"],
+            params=params,
+            extras={name.removeprefix("row."): cell for name, cell in row.items() if name.startswith("row.")},
+            status=status,
+            attempts=int(row["attempts"] or 0),
+            possibly_billed=int(row["possibly_billed"] or 0),
+            passing=status == "failed" and row["error_kind"] in _PASSING and row["http_status"] != "500",
+            expected_usd=float(row["estimated_cost_usd"] or 0) or expected_usd,
+            each_usd=max(each_usd, float(row["estimated_cost_usd"] or 0)),
+            cost_usd=float(row["actual_cost_usd"]) if row["actual_cost_usd"] and not row["reused_from"] else None,
+            stands=path is not None and _sha256(self._store.root / path) == row["sha256"],
+            image_path=path,
+            sent_at=_instant(row["started_at"]),
+            ended_at=_instant(row["finished_at"]),
+            latency_s=float(row["latency_s"]) if row["latency_s"] else None,
+            columns={
+                **{name: row[name] or None for name in ("error_kind", "error", "request_id", "sha256", "format")},
+                **{name: int(row[name]) if row[name] else None for name in _WHOLE},
+            },
+        )
+        return self._with_newer_image(told) if status in ("pending", "failed") else told
+
+    def _with_newer_image(self, told: Told) -> Told:
+        """What a run made that did not come to its end: an image under the job's name that the manifest knows not."""
+        for ending in ENDINGS.values():
+            path = self._store.root / IMAGES / f"{told.output}{ending}"
+            if path.is_file() and not path.is_symlink() and path.stat().st_mtime > self._written_at:
+                self.newer += 1
+                error = f"{path.name} is newer than the manifest; nothing says which request made it"
+                return replace(
+                    told,
+                    status="unknown",
+                    attempts=told.attempts + 1,
+                    possibly_billed=told.possibly_billed + 1,
+                    columns={**told.columns, "error_kind": "interrupted", "error": error},
+                )
+        return told
+
+    def _endpoint(self, name: str) -> Endpoint | None:
+        if name not in self._endpoints:
+            try:
+                self._endpoints[name] = load_endpoint(name)
+            except EndpointError:  # a file of somebody's own, that only the job manifest names
+                self._endpoints[name] = None
+        return self._endpoints[name]
+
+
+_WHOLE = ("http_status", "bytes", "width", "height")
+
+
+def _value(endpoint: Endpoint | None, name: str, cell: str) -> Any:
+    parameter = endpoint.parameters.get(name) if endpoint else None
+    if not cell:
+        return None
+    if parameter is None:
+        return cell
+    if parameter.type == "links":
+        return cell.split("|")
+    try:
+        return parameter.parse(cell)
+    except ValueError:
+        return cell
+
+
+def _prices(endpoint: Endpoint | None, params: Mapping[str, Any]) -> tuple[float, float]:
+    if endpoint is None:
+        return 0.0, 0.0
+    inputs = len(params.get(endpoint.images or "") or ())
+    prompt = str(params.get(endpoint.prompt or "") or "")
+    price = price_of(endpoint.prices, params, inputs=inputs, prompt_length=len(prompt))
+    return price.expected_usd, price.high_usd
+
+
+def _output(path: str | None, job_id: str) -> str:
+    if path is None:
+        return safe_output(job_id, folders=False)
+    return path.removeprefix(f"{IMAGES}/").rpartition(".")[0]
+
+
+def _instant(text: str) -> float | None:
+    return datetime.fromisoformat(text).timestamp() if text else None
+
+
+def _sha256(path: Path) -> str | None:
+    if path.is_symlink() or not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StorageError(f"{path}: can't be read ({error.strerror})") from error

@@ -1,0 +1,376 @@
+"""Disks that are full, read-only, gone or broken. The full ones are real file systems of a few MB."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import io
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from run_bench import KEY, Bench, Process, arrived, job, jobs, sandbox, sha256_of
+from run_recorder import Recorder, http
+
+from batch_editor import StorageError
+from batch_editor.errors import MachineError
+from batch_editor.storage import BadImage, Store
+from batch_editor.storage.patience import Patience
+
+MB = 2**20
+
+
+class Disk:
+    """A file system of its own in memory, as small as wanted."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def mount(self, kilobytes: int, *, at: Path | None = None) -> None:
+        self.place = at or self.place
+        self.place.mkdir(parents=True, exist_ok=True)
+        _do("mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(self.place))
+
+    def change(self, *options: str) -> None:
+        _do("mount", "-o", ",".join(["remount", *options]), str(self.place))
+
+    def fill(self) -> None:
+        """Leave not a byte free."""
+        with (self.place / "filler").open("ab", buffering=0) as file:
+            for size in (MB, 4096):
+                with suppress(OSError):
+                    while True:
+                        file.write(bytes(size))
+        assert self.free < 4096
+
+    @property
+    def free(self) -> int:
+        return shutil.disk_usage(self.place).free
+
+
+def _do(*command: str) -> None:
+    """As root, which makes small file systems."""
+    subprocess.run(command, check=True, capture_output=True, timeout=10)
+
+
+@pytest.fixture
+def disk(bench: Bench) -> Iterator[Disk]:
+    """What the bench writes goes to a disk that is not there before `mount`."""
+    disk = Disk(bench.folder / "disk")
+    bench.out = disk.place / "out"
+    bench.images = bench.out / "images"
+    yield disk
+    subprocess.run(["umount", "-l", disk.place], check=False, capture_output=True)
+
+
+def noise(megabytes: float) -> bytes:
+    """A PNG of that size, for noise can't be compressed."""
+    side = int((megabytes * MB / 3) ** 0.5)
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (side, side), random.Random(0).randbytes(3 * side * side)).save(
+        buffer, "PNG", compress_level=0
+    )
+    return buffer.getvalue()
+
+
+def run_of(bench: Bench, recorder: Recorder, manifest: Path, *more: str) -> list[str | Path]:
+    return [
+        *("run", manifest, "-o", bench.out, "--base-url", recorder.base_url),
+        *("--rate", "1000/s", "--progress", "plain", *more),
+    ]
+
+
+def billed(bench: Bench) -> int:
+    return sum(int(row["possibly_billed"]) for row in bench.rows())
+
+
+async def said(process: Process, *words: str) -> str:
+    """Wait for a line of standard error with these words."""
+    while line := await process.error_line():
+        if all(word in line for word in words):
+            return line
+    raise AssertionError(f"nothing about {words}")
+
+
+@pytest.mark.parametrize("kilobytes", [24_000, 26_500])
+async def test_fault_067_on_a_full_disk_what_is_in_flight_is_saved_in_the_room_set_aside(
+    bench: Bench, disk: Disk, recorder: Recorder, kilobytes: int
+) -> None:
+    """What the disk can't take first (a part, the ledger) differs with its size; what comes of it does not."""
+    disk.mount(kilobytes)
+    manifest = bench.write(jobs(12))
+    recorder.answer = http(noise(2.7), more="x-cost: 0.01\r\n")
+    finished = await bench.command(*run_of(bench, recorder, manifest, "--concurrency", "4"))
+    assert finished.code == 6, finished.err
+    assert f"Stopped: {bench.out}" in finished.out
+    assert "(No space left on device)" in finished.out
+    assert "Traceback" not in finished.err
+    sent = len(recorder.requests)
+    assert sent < 12
+    assert Counter(bench.statuses().values()) == {"succeeded": sent, "pending": 12 - sent}
+    assert (billed(bench), {row["actual_cost_usd"] for row in bench.rows()}) == (0, {"0.01", ""})
+    disk.change("size=200m")
+    summary = await bench.run(manifest, recorder.base_url)
+    assert (summary.exit_code, len(recorder.requests), billed(bench)) == (0, 12, 0)
+
+
+async def test_fault_067_what_finds_no_room_waits_in_memory_until_there_is_some(
+    bench: Bench, disk: Disk, recorder: Recorder
+) -> None:
+    disk.mount(20_000)
+    manifest = bench.write(jobs(8))
+    recorder.answer = http(noise(8))
+    async with bench.started(*run_of(bench, recorder, manifest, "--concurrency", "4")) as process:
+        await said(process, "can't be written (No space left on device)", "requests in flight are paid for")
+        disk.change("size=200m")
+        finished = await process.finished()
+    assert finished.code == 6
+    sent = len(recorder.requests)
+    assert 4 <= sent < 8
+    assert Counter(bench.statuses().values()) == {"succeeded": sent, "pending": 8 - sent}
+    assert billed(bench) == 0
+    assert (await bench.run(manifest, recorder.base_url)).exit_code == 0
+    assert (len(recorder.requests), billed(bench)) == (8, 0)
+
+
+async def test_fault_067_what_can_be_saved_nowhere_is_named_and_may_have_been_billed(
+    bench: Bench, disk: Disk, recorder: Recorder
+) -> None:
+    disk.mount(20_000)
+    manifest = bench.write(jobs(8))
+    recorder.answer = http(noise(8))
+    finished = await bench.command(
+        *run_of(bench, recorder, manifest, "--concurrency", "4"), environment={"BATCH_EDITOR_OUTPUTS__WAIT_S": "1"}
+    )
+    assert finished.code == 6
+    unsaved = [line for line in finished.err.splitlines() if "could not be saved and may have been billed" in line]
+    sent, saved = len(recorder.requests), Counter(bench.statuses().values())["succeeded"]
+    # 20 MB hold two of them beside the ledger. Nothing half written has a name.
+    assert (saved, len(unsaved)) == (2, sent - 2)
+    assert {len(path.read_bytes()) for path in bench.images.glob("*.png")} == {len(noise(8))}
+    assert billed(bench) == len(unsaved)
+    disk.change("size=200m")
+    summary = await bench.run(manifest, recorder.base_url)
+    assert (summary.exit_code, len(recorder.requests), billed(bench)) == (0, 8 + len(unsaved), len(unsaved))
+
+
+async def test_fault_067_a_disk_without_room_for_what_would_be_in_flight_is_told_before_anything_is_sent(
+    bench: Bench, disk: Disk, recorder: Recorder
+) -> None:
+    disk.mount(8_000)
+    finished = await bench.command(*run_of(bench, recorder, bench.write(jobs(3)), "--concurrency", "2"))
+    assert finished.code == 6
+    assert finished.err == (
+        f"error: {bench.out}: No space left on device; 2 requests in flight need 10 MiB free for what comes back."
+        " Make room, choose another directory with --output, or lower --concurrency\n"
+    )
+    assert recorder.requests == []
+    finished = await bench.command(*run_of(bench, recorder, bench.write(jobs(3)), "--concurrency", "1"))
+    assert finished.code == 0, finished.err
+    assert sorted(path.name for path in bench.out.iterdir()) == [".lock", "images", "ledger.sqlite3", "manifest.csv"]
+
+
+async def test_fault_067_a_ledger_without_room_for_a_page_sends_nothing_more(bench: Bench, disk: Disk) -> None:
+    disk.mount(24_000)
+    manifest = bench.write(jobs(150))
+    async with sandbox(latency="0.05") as provider:
+        arguments = bench.run_arguments(manifest, provider, "--concurrency", "4")
+        async with bench.started(*arguments) as process:
+            await arrived(provider.books, 8)
+            disk.fill()
+            finished = await process.finished()
+        assert finished.code == 6
+        assert "(database or disk is full)" in finished.out or "(No space left on device)" in finished.out
+        sent = provider.books.requests
+        assert sent < 150
+        assert (Counter(bench.statuses().values())["succeeded"], billed(bench)) == (sent, 0)
+        disk.change("size=200m")
+        assert (await bench.run(manifest, provider)).exit_code == 0
+        assert (provider.books.requests, provider.books.double_billed) == (150, 0)
+
+
+async def test_fault_068_a_disk_that_turns_read_only_and_back_loses_nothing(bench: Bench, disk: Disk) -> None:
+    bench.out = bench.folder / "out"
+    bench.images = bench.out / "images"
+    disk.mount(64_000, at=bench.images)
+    manifest = bench.write(jobs(12))
+    async with sandbox(latency="1") as provider:
+        async with bench.started(*bench.run_arguments(manifest, provider, "--concurrency", "4")) as process:
+            await arrived(provider.books, 4)
+            disk.change("ro")
+            await said(process, "images/.landing/", "can't be written (Read-only file system)")
+            disk.change("rw")
+            finished = await process.finished()
+        assert finished.code == 6, finished.err
+        assert "Traceback" not in finished.err
+        assert (provider.books.requests, Counter(bench.statuses().values())["succeeded"]) == (4, 4)
+        assert (await bench.run(manifest, provider)).exit_code == 0
+        assert (provider.books.requests, billed(bench)) == (12, 0)
+
+
+def landed(store: Store) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (store.root / "images/.landing").iterdir()}
+
+
+@pytest.fixture
+def landing_place(tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    stores: list[Store] = []
+
+    def make() -> Store:
+        stores.append(Store(tmp_path, wait_s=5))
+        stores[-1].prepare()
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT, errno.ENOSPC], ids=errno.errorcode.get)
+async def test_fault_068_an_fsync_that_failed_is_not_tried_again_on_the_same_file(
+    landing_place: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """After a failed fsync the kernel may have dropped the pages, and a second one would succeed for nothing."""
+    store, real, failures = landing_place(), os.fsync, [code, code]
+    failed: list[int] = []
+    heard: list[MachineError] = []
+    store.patience.hears = heard.append
+
+    def fsync(file: int) -> None:
+        if failures:
+            failed.append(os.fstat(file).st_ino)
+            # Held open, so that its number isn't given to the next file.
+            os.dup(file)
+            raise OSError(failures.pop(), os.strerror(code))
+        assert os.fstat(file).st_ino not in failed
+        real(file)
+
+    image = noise(1)
+    landing = store.landing(1)
+    for start in range(0, len(image), 50_000):
+        await landing.write(image[start : start + 50_000])
+    monkeypatch.setattr(os, "fsync", fsync)
+    saved = await landing.seal()
+    await landing.discard()
+    assert (len(set(failed)), len(heard)) == (2, 2)
+    assert f"1.part: can't be written ({os.strerror(code)})" in str(heard[0])
+    assert landed(store) == {"1.full": image}
+    assert (saved.sha256, saved.size_bytes) == (hashlib.sha256(image).hexdigest(), len(image))
+
+
+async def test_fault_068_pages_that_a_failed_fsync_dropped_are_no_image(
+    landing_place: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = landing_place()
+
+    def fsync(file: int) -> None:
+        os.ftruncate(file, 4096)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    landing = store.landing(1)
+    await landing.write(noise(1))
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(BadImage, match="this machine's disk took and did not give back"):
+        await landing.seal()
+    await landing.discard()
+    assert landed(store) == {}
+
+
+async def test_fault_068_patience_ends_for_all_at_the_same_time() -> None:
+    room_made: list[int] = []
+    patience = Patience(1.0, make_room=lambda: room_made.append(1))
+    tries = Counter[str]()
+
+    def never(name: str) -> Callable[[], object]:
+        async def work() -> None:
+            tries[name] += 1
+            raise StorageError(name)
+
+        return work
+
+    for name in ("first", "second"):
+        with pytest.raises(StorageError, match=name):
+            await patience.persist(never(name))  # type: ignore[arg-type]
+    assert tries["second"] <= 2 < tries["first"]
+    assert len(room_made) == tries.total()
+
+
+@pytest.mark.parametrize("place", ["is-a-file", "is-a-file/below"])
+async def test_fault_069_an_output_directory_that_cannot_be_is_told_before_anything_is_sent(
+    bench: Bench, place: str
+) -> None:
+    (bench.folder / "is-a-file").write_text("here")
+    async with sandbox() as provider:
+        with pytest.raises(StorageError, match="choose another directory with --output"):
+            await bench.run(jobs(2), provider, out=bench.folder / place)
+    assert provider.books.requests == 0
+
+
+async def test_fault_069_a_read_only_output_directory_is_told_before_anything_is_sent(bench: Bench) -> None:
+    manifest = bench.write(jobs(2))
+    bench.out.mkdir(mode=0o500)
+    # Root may write anywhere, unless it gives that up.
+    humbly = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+    async with sandbox() as provider:
+        process = await asyncio.create_subprocess_exec(
+            *(*humbly, sys.executable, "-m", "batch_editor", *map(str, bench.run_arguments(manifest, provider))),
+            cwd=bench.folder,
+            env={**os.environ, "SEGMIND_API_KEY": KEY},
+            stderr=subprocess.PIPE,
+        )
+        _, err = await process.communicate()
+    message = f"error: {bench.out}: can't be written (Permission denied); choose another directory with --output\n"
+    assert (process.returncode, err.decode()) == (6, message)
+    assert provider.books.requests == 0
+
+
+async def test_fault_069_an_output_directory_that_is_removed_stops_the_run_and_names_what_is_lost(
+    bench: Bench,
+) -> None:
+    manifest = bench.write(jobs(12))
+    async with sandbox(latency="1") as provider:
+        async with bench.started(
+            *bench.run_arguments(manifest, provider, "--concurrency", "4"),
+            environment={"BATCH_EDITOR_OUTPUTS__WAIT_S": "1"},
+        ) as process:
+            await arrived(provider.books, 4)
+            shutil.rmtree(bench.out)
+            finished = await process.finished()
+        assert finished.code == 6, finished.err
+        assert provider.books.requests == 4
+    assert "Traceback" not in finished.err
+    assert finished.err.count("could not be saved and may have been billed") == 4
+    assert "(No such file or directory)" in finished.err
+    assert not bench.out.exists()
+
+
+async def test_fault_069_an_images_folder_that_is_removed_is_made_again_for_what_is_in_flight(bench: Bench) -> None:
+    manifest = bench.write(jobs(12))
+    async with sandbox(latency="1") as provider:
+        async with bench.started(*bench.run_arguments(manifest, provider, "--concurrency", "4")) as process:
+            await arrived(provider.books, 4)
+            shutil.rmtree(bench.images)
+            finished = await process.finished()
+        assert finished.code == 6
+        assert Counter(bench.statuses().values()) == {"succeeded": 4, "pending": 8}
+        assert (await bench.run(manifest, provider)).exit_code == 0
+        assert (provider.books.requests, billed(bench)) == (12, 0)
+
+
+async def test_fault_071_images_cross_to_another_file_system_by_a_copy(bench: Bench, disk: Disk) -> None:
+    bench.out = bench.folder / "out"
+    bench.images = bench.out / "images"
+    disk.mount(64_000, at=bench.images / ".landing")
+    async with sandbox() as provider:
+        assert (await bench.run(jobs(5), provider)).exit_code == 0
+    assert bench.files() == [f"job-{number}.png" for number in range(5)]
+    assert bench.stamp("job-3") == sha256_of(job("job-3"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from batch_editor.acceptance import Acceptance
 from batch_editor.budget import TOLERANCE_USD, Budget
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
@@ -18,7 +19,7 @@ from batch_editor.errors import MachineError
 from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest, Placement
 from batch_editor.limits import GateClosed, RateGate, Ticket
 from batch_editor.pool import Later
-from batch_editor.publishing import put
+from batch_editor.publishing import put, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.retry import Again, Policy, Tally, decide
 from batch_editor.spending import Spending
@@ -32,9 +33,10 @@ ROOM_AGAIN_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An attempt that the ledger knows of; `token` is its name in the ledger that runs share."""
+    """A request's attempt of that number, known to the ledger; `token` is its name in the ledger that runs share."""
 
     attempt_id: int
+    number: int
     token: str
 
 
@@ -60,8 +62,8 @@ class Watcher(Protocol):
     def started(self, task: Task, attempt_id: int) -> None:
         """A request left."""
 
-    def succeeded(self, task: Task, answer: Answer, jobs: int) -> None:
-        """An attempt gave its image, for that many jobs."""
+    def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
+        """An attempt gave its image, for that many jobs; `warning` says what is other than asked."""
 
     def failed(self, task: Task, failure: Failure, answer: Answer | None, status: str, delay_s: float) -> None:
         """An attempt, or an upload for it, gave none; the request's status is now `status`."""
@@ -77,7 +79,9 @@ class Attempts:
     """Makes attempts; `work` is what the pool's workers do.
 
     The order holds the money: slot (the pool's) → upload → budget → gate → intent, durable → send → image whole,
-    fsynced → received, durable → under its name → succeeded.
+    fsynced → received, durable → checked → under its name → succeeded. What the check rejects goes from there among
+    the rejected → failed. A body that is no image is fsynced → among the rejected → failed. So a crash at any instant
+    leaves what was paid for where `recover` finds it; it checks again what was received, and doesn't send it again.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Attempts:
         ledger: Ledger,
         writer: LedgerWriter,
         store: Store,
+        acceptance: Acceptance,
         policy: Policy,
         prices: SteadyPrices,
         watcher: Watcher,
@@ -108,6 +113,7 @@ class Attempts:
         self._ledger = ledger
         self._writer = writer
         self._store = store
+        self._acceptance = acceptance
         self._policy = policy
         self._watcher = watcher
         self._rng = rng
@@ -163,22 +169,28 @@ class Attempts:
                 raise
             charged_usd = reserved_usd
             self._watcher.started(task, intent.attempt_id)
-            landing = self._store.landing(intent.attempt_id)
-            try:
-                answer = await self._client.edit(endpoint, body, landing)
-            finally:
-                await landing.discard()
+            answer = await self._send(intent, endpoint, body)
             charged_usd = _charged(answer, reserved_usd)
             self.prices.learn(request, answer)
             if isinstance(answer.outcome, SavedImage):
-                await self._publish(task, intent, answer, answer.outcome, charged_usd)
-                return None
+                return await self._publish(task, intent, ticket, answer, answer.outcome, charged_usd)
             return await self._failed(task, intent, ticket, answer, answer.outcome, charged_usd)
         except GateClosed:
             return None
         finally:
             self._budget.settle(reserved_usd, charged_usd)
             self._settled.set()
+
+    async def _send(self, intent: Intent, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
+        """The provider's answer; its body, if it was paid for, is durable in the landing folder."""
+        landing = self._store.landing(intent.attempt_id)
+        try:
+            answer = await self._client.edit(endpoint, body, landing)
+            if isinstance(answer.outcome, Failure) and answer.http_status == 200 and landing.size_bytes:
+                await landing.keep()
+        finally:
+            await landing.discard()
+        return answer
 
     async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
         """Wait until the day and the month may have room; before the gate, for a permit is worth a second.
@@ -209,11 +221,12 @@ class Attempts:
     def _intend(self, request: PendingRequest, reserved_usd: float, steady_usd: float | None) -> Intent | None:
         now = self._clock()
         # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays spent.
-        token = f"{self._run_id}:{request.fingerprint}:{self._ledger.number_of(request.fingerprint)}"
+        number = self._ledger.number_of(request.fingerprint)
+        token = f"{self._run_id}:{request.fingerprint}:{number}"
         if self._spending is not None and not self._spending.reserve(token, reserved_usd, now, steady_usd=steady_usd):
             return None
         attempt_id = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=reserved_usd)
-        return Intent(attempt_id, token)
+        return Intent(attempt_id, number, token)
 
     def _withdraw(self, intent: Intent) -> None:
         self._settle(intent, 0.0)
@@ -223,8 +236,10 @@ class Attempts:
         if self._spending is not None:
             self._spending.settle(intent.token, charged_usd)
 
-    async def _publish(self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float) -> None:
-        fingerprint, attempt_id = task.request.fingerprint, intent.attempt_id
+    async def _publish(
+        self, task: Task, intent: Intent, ticket: Ticket, answer: Answer, image: SavedImage, charged_usd: float
+    ) -> Later[Task] | None:
+        request, fingerprint, attempt_id = task.request, task.request.fingerprint, intent.attempt_id
 
         def received() -> list[Placement]:
             self._settle(intent, charged_usd)
@@ -232,6 +247,9 @@ class Attempts:
             return self._ledger.jobs_of(fingerprint)
 
         placements = await self._writer.do(received)
+        verdict = await self._acceptance.verdict(request.endpoint, request.params, request.files, image)
+        if verdict.rejected is not None:
+            return await self._failed(task, intent, ticket, answer, verdict.rejected, charged_usd)
 
         def place() -> list[tuple[Placement, str]]:
             seal = (image.sha256, image.format)
@@ -246,7 +264,8 @@ class Attempts:
 
         await self._writer.do(succeeded)
         await self._on_disk(lambda: self._store.forget(attempt_id))
-        self._watcher.succeeded(task, answer, len(placed))
+        self._watcher.succeeded(task, answer, len(placed), verdict.warning)
+        return None
 
     async def _failed(
         self, task: Task, intent: Intent, ticket: Ticket, answer: Answer, failure: Failure, charged_usd: float
@@ -265,8 +284,17 @@ class Attempts:
 
         if failure.reach == "run":
             self._watcher.stopped(failure)
+        if answer.http_status == 200:
+            await self._set_aside(task.request.fingerprint, intent)
         await self._writer.do(failed)
+        if answer.http_status == 200:
+            await self._on_disk(lambda: self._store.forget(intent.attempt_id))
         return self._next(task, tally, verdict, failure, answer)
+
+    async def _set_aside(self, fingerprint: str, intent: Intent) -> None:
+        """Put what an attempt has received, if anything, among the rejected: it was paid for."""
+        placements = await self._writer.do(self._ledger.jobs_of, fingerprint)
+        await self._on_disk(lambda: set_aside(self._store, placements, intent.attempt_id, fingerprint, intent.number))
 
     async def _not_sent(self, task: Task, failure: Failure) -> Later[Task] | None:
         tally = task.tally.after(failure)

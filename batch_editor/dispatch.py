@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from batch_editor.acceptance import Acceptance
 from batch_editor.attempts import Attempts, Task
 from batch_editor.budget import Budget
 from batch_editor.client import HttpClient
@@ -77,6 +78,7 @@ class Dispatch:
     settings: Settings
     endpoints: Mapping[str, Endpoint]
     store: Store
+    acceptance: Acceptance
     ledger: Ledger
     spending: Spending | None
     start: RunStart
@@ -115,6 +117,7 @@ class Dispatch:
                 ledger=self.ledger,
                 writer=writer,
                 store=self.store,
+                acceptance=self.acceptance,
                 policy=policy_of(settings),
                 prices=SteadyPrices(await writer.do(self._charged), self.endpoints),
                 watcher=watch,
@@ -282,6 +285,7 @@ def policy_of(settings: Settings) -> Policy:
         backoff_s=retry.backoff_s,
         backoff_max_s=retry.backoff_max_s,
         retry_after_max_s=retry.retry_after_max_s,
+        bad_response=retry.bad_response,
     )
 
 

@@ -24,13 +24,14 @@ GATHER_BYTES = 256 * 2**10
 class Landing:
     """A file for one attempt's body. Every method that touches the disk does so on a thread.
 
-    `seal` turns it into `<name>.full`, which by construction is a whole, fsynced image; anything else stays
-    `<name>.part` and is removed by `discard`.
+    `seal` turns it into `<name>.full`, which by construction is a whole, fsynced image; `keep` into `<name>.bad`,
+    fsynced as well, which was paid for and is none. Anything else stays `<name>.part` and is removed by `discard`.
     """
 
     def __init__(self, folder: Path, name: str, executor: Executor) -> None:
         self._part = folder / f"{name}.part"
         self._full = folder / f"{name}.full"
+        self._bad = folder / f"{name}.bad"
         self._executor = executor
         self._file: BinaryIO | None = None
         self._hash = hashlib.sha256()
@@ -63,8 +64,12 @@ class Landing:
         """
         return await self._run(self._seal)
 
+    async def keep(self) -> None:
+        """Make what was written durable, though it is no image."""
+        await self._run(self._keep)
+
     async def discard(self) -> None:
-        """Close and remove what was not sealed."""
+        """Close and remove what was neither sealed nor kept."""
         await self._run(self._remove)
 
     async def _run(self, work: Callable[[], T]) -> T:
@@ -101,10 +106,7 @@ class Landing:
         file = self._flush()
         file.flush()
         format, width, height = inspect_image(self._part)
-        os.fsync(file.fileno())
-        file.close()
-        self._part.rename(self._full)
-        fsync_directory(self._full.parent)
+        self._finish(file, self._full)
         return SavedImage(
             path=str(self._full),
             sha256=self._hash.hexdigest(),
@@ -113,6 +115,16 @@ class Landing:
             width=width,
             height=height,
         )
+
+    def _keep(self) -> None:
+        self._finish(self._flush(), self._bad)
+
+    def _finish(self, file: BinaryIO, name: Path) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        self._part.rename(name)
+        fsync_directory(name.parent)
 
     def _remove(self) -> None:
         if self._file is not None:

@@ -19,11 +19,12 @@ import orjson
 
 from batch_editor.errors import LockedError, StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image
+from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, sniff
 from batch_editor.storage.landing import Landing
 
 IMAGES = "images"
 HISTORY = "images/.history"
+REJECTED = "images/.rejected"
 LANDING = "images/.landing"
 
 # Enough to keep a disk busy; more only queue on it.
@@ -112,6 +113,37 @@ class Store:
             return None
         return SavedImage(str(path), _sha256(path), path.stat().st_size, format, width, height)
 
+    def holds_spoiled(self, attempt_id: int) -> bool:
+        """Whether an attempt of a run that died had received a body that is no image."""
+        return (self.root / LANDING / f"{attempt_id}.bad").is_file()
+
+    def reject(self, attempt_id: int, output: str, number: int) -> str | None:
+        """Keep what an attempt received and what is no result; return its path, None if nothing was received.
+
+        It is named after the job's output, the number of its attempt and the content: so nothing is ever overwritten,
+        and done again after a crash it comes to the same.
+
+        Raises:
+            StorageError: the disk is in the way.
+        """
+        landed = (self.root / LANDING / f"{attempt_id}{ending}" for ending in (".full", ".bad"))
+        source = next((path for path in landed if path.is_file()), None)
+        if source is None:
+            return None
+        target = self.root / REJECTED / output
+        try:
+            with source.open("rb") as file:
+                format = sniff(file.read(12))
+            ending = ENDINGS[format] if format else ".bin"
+            target = self._inside(f".rejected/{output}.attempt-{number}.{_sha256(source)[:12]}{ending}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                _link(source, target)
+                fsync_directory(target.parent)
+        except OSError as error:
+            raise StorageError(f"{target}: can't be written ({error.strerror})") from error
+        return self._relative(target)
+
     def place(self, source: Path, output: str, sha256: str, format: str) -> str:
         """Give an image its name below the images folder; return its path.
 
@@ -166,7 +198,7 @@ class Store:
 
     def forget(self, attempt_id: int) -> None:
         """Remove what an attempt left in the landing folder."""
-        for ending in (".full", ".part"):
+        for ending in (".full", ".bad", ".part"):
             (self.root / LANDING / f"{attempt_id}{ending}").unlink(missing_ok=True)
 
     def sweep(self) -> None:

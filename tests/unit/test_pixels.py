@@ -72,6 +72,10 @@ def test_one_colour_is_blank(tmp_path: Path, image: Image.Image, said: str) -> N
     assert fault(saved(tmp_path, image)) is None
 
 
+def test_16_bits_of_grey_are_not_blank_because_8_would_be(tmp_path: Path) -> None:
+    assert fault(saved(tmp_path, Image.linear_gradient("L").convert("I;16").point(lambda step: step + 1000))) is None
+
+
 def test_a_picture_that_is_transparent_all_over_is_blank_whatever_lies_under_it(tmp_path: Path) -> None:
     image = photo()
     image.putalpha(0)

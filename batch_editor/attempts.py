@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from batch_editor.acceptance import Acceptance
 from batch_editor.budget import TOLERANCE_USD, Budget
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
@@ -18,7 +19,7 @@ from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest
 from batch_editor.limits import GateClosed, RateGate
 from batch_editor.pace import Ticket
 from batch_editor.pool import Later
-from batch_editor.publishing import Arrival, Publisher
+from batch_editor.publishing import Arrival, Publisher, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.retry import Again, Final, Policy, Tally, decide
 from batch_editor.spending import Spending
@@ -34,9 +35,11 @@ ROOM_AGAIN_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An attempt that the ledger knows of; `token` is its name in the ledger that runs share, if there is one."""
+    """A request's attempt of that number, known to the ledger; `token` is its name in the ledger that runs share, if
+    there is one."""
 
     attempt_id: int
+    number: int
     token: str
 
 
@@ -70,8 +73,8 @@ class Watcher(Protocol):
     def started(self, task: Task, attempt_id: int) -> None:
         """A request left."""
 
-    def succeeded(self, task: Task, answer: Answer, jobs: int) -> None:
-        """An attempt gave its image, for that many jobs."""
+    def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
+        """An attempt gave its image, for that many jobs; `warning` says what is other than asked."""
 
     def failed(self, task: Task, failure: Failure, answer: Answer | None, status: str, delay_s: float) -> None:
         """An attempt, or an upload for it, gave none; the request's status is now `status`."""
@@ -96,7 +99,10 @@ class Attempts:
     """Makes attempts; `work` is what the pool's workers do.
 
     The order holds the money: slot (the pool's) → upload → budget → gate → intent, durable → send → image whole,
-    fsynced → received, durable → under its name, durable → succeeded. What comes after the image is `Publisher`'s.
+    fsynced → received, durable → checked → under its name, durable → succeeded: what comes after the image, but for the
+    check, is `Publisher`'s. What the check rejects goes from there among the rejected → failed. A body that is no image
+    is fsynced → among the rejected → failed. So a crash at any instant leaves what was paid for where `recover` finds
+    it; it checks again what was received, and doesn't send it again.
     """
 
     def __init__(
@@ -113,6 +119,7 @@ class Attempts:
         writer: LedgerWriter,
         store: Store,
         publisher: Publisher,
+        acceptance: Acceptance,
         policy: Policy,
         prices: SteadyPrices,
         watcher: Watcher,
@@ -129,6 +136,7 @@ class Attempts:
         self._writer = writer
         self._store = store
         self._publisher = publisher
+        self._acceptance = acceptance
         self._policy = policy
         self._watcher = watcher
         store.patience.hears = watcher.broken
@@ -205,19 +213,22 @@ class Attempts:
         self.prices.learn(request, answer)
         self._tell_gate(task, ticket, answer)
         if isinstance(answer.outcome, SavedImage):
-            await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
-            return None
+            return await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
         return await self._failed(task, intent, answer, answer.outcome, reserved.charged_usd)
 
     async def _answer(self, task: Task, intent: Intent, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
+        """The provider's answer; its body, if it was paid for, is durable in the landing folder."""
         landing = self._store.landing(intent.attempt_id)
         try:
-            return await self._client.edit(endpoint, body, landing)
+            answer = await self._client.edit(endpoint, body, landing)
+            if isinstance(answer.outcome, Failure) and answer.http_status == 200 and landing.size_bytes:
+                await landing.keep()
         except MachineError as error:
             self._watcher.unsaved(task, error)
             raise
         finally:
             await landing.discard()
+        return answer
 
     async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
         """Wait until the day and the month may have room; before the gate, for a permit is worth a second.
@@ -247,15 +258,16 @@ class Attempts:
 
     def _intend(self, request: PendingRequest, reserved_usd: float, steady_usd: float | None) -> Intent | None:
         now = self._clock()
+        number = self._ledger.number_of(request.fingerprint)
         token = ""
         if self._spending is not None:
             # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays
             # spent.
-            token = f"{self._run_id}:{request.fingerprint}:{self._ledger.number_of(request.fingerprint)}"
+            token = f"{self._run_id}:{request.fingerprint}:{number}"
             if not self._spending.reserve(token, reserved_usd, now, steady_usd=steady_usd):
                 return None
         attempt_id = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=reserved_usd)
-        return Intent(attempt_id, token)
+        return Intent(attempt_id, number, token)
 
     def _withdraw(self, intent: Intent) -> None:
         self._settle(intent, 0.0)
@@ -265,14 +277,24 @@ class Attempts:
         if self._spending is not None:
             self._spending.settle(intent.token, charged_usd)
 
-    async def _publish(self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float) -> None:
+    async def _publish(
+        self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float
+    ) -> Later[Task] | None:
+        request, patience = task.request, self._store.patience
+
         def record() -> None:
             self._settle(intent, charged_usd)
             self._ledger.received(intent.attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
 
-        arrival = Arrival(intent.attempt_id, task.request.fingerprint, image, record)
-        jobs = await self._store.patience.persist(lambda: self._publisher.publish(arrival))
-        self._watcher.succeeded(task, answer, jobs)
+        arrival = Arrival(intent.attempt_id, request.fingerprint, image, record)
+        if self._acceptance.takes_time:
+            await patience.persist(lambda: self._publisher.receive(arrival))
+        verdict = await self._acceptance.verdict(request.endpoint, request.params, request.files, image)
+        if verdict.rejected is not None:
+            return await self._failed(task, intent, answer, verdict.rejected, charged_usd)
+        jobs = await patience.persist(lambda: self._publisher.publish(arrival))
+        self._watcher.succeeded(task, answer, jobs, verdict.warning)
+        return None
 
     async def _failed(
         self, task: Task, intent: Intent, answer: Answer, failure: Failure, charged_usd: float
@@ -292,8 +314,21 @@ class Attempts:
 
         if failure.reach == "run":
             self._watcher.stopped(failure)
+        if answer.http_status == 200:
+            await self._set_aside(task.request.fingerprint, intent)
         await self._record(failed)
+        if answer.http_status == 200:
+            await self._on_disk(lambda: self._store.forget(intent.attempt_id))
         return self._next(task, tally, verdict, failure, answer)
+
+    async def _set_aside(self, fingerprint: str, intent: Intent) -> None:
+        """Put what an attempt has received, if anything, among the rejected: it was paid for."""
+        placements = await self._record(lambda: self._ledger.jobs_of(fingerprint))
+        await self._on_disk(lambda: set_aside(self._store, placements, intent.attempt_id, fingerprint, intent.number))
+
+    async def _on_disk(self, work: Callable[[], None]) -> None:
+        loop, store = asyncio.get_running_loop(), self._store
+        await store.patience.persist(lambda: loop.run_in_executor(store.executor, work))
 
     async def _not_sent(self, task: Task, failure: Failure) -> Later[Task] | None:
         if failure.passing:

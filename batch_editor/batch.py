@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from pydantic import SecretStr
 
+from batch_editor.acceptance import Acceptance
 from batch_editor.config import Settings
 from batch_editor.descriptors import provide_descriptors
 from batch_editor.dispatch import Ask, Dispatch, answered, release_signals
@@ -103,11 +104,14 @@ async def run_batch(
         stack.callback(store.give_room_free)
         ledger = _open_ledger(output)
         stack.callback(ledger.close)
+        acceptance = Acceptance(settings.checks, catalog.endpoints)
+        stack.callback(acceptance.close)
+        await _to_the_end(acceptance.start)
         spending = _spending(settings, output, sandbox=options.sandbox)
         if spending is not None:
             stack.callback(spending.close)
         with ledger.translated():
-            await _to_the_end(_settle_the_past, ledger, store, spending, settings, options)
+            await _to_the_end(_settle_the_past, ledger, store, acceptance, spending, settings, options)
             await _confirm(plan, settings, options)
             start = await _to_the_end(_begin, ledger, store, spool, catalog, plan, options)
         if options.check_inputs:
@@ -116,6 +120,7 @@ async def run_batch(
             settings=settings,
             endpoints=catalog.endpoints,
             store=store,
+            acceptance=acceptance,
             ledger=ledger,
             spending=spending,
             start=start,
@@ -183,7 +188,12 @@ def _spending(settings: Settings, output: Path, *, sandbox: bool) -> Spending | 
 
 
 def _settle_the_past(
-    ledger: Ledger, store: Store, spending: Spending | None, settings: Settings, options: BatchOptions
+    ledger: Ledger,
+    store: Store,
+    acceptance: Acceptance,
+    spending: Spending | None,
+    settings: Settings,
+    options: BatchOptions,
 ) -> None:
     """Put in order what a run that died left behind. Blocks."""
     if options.sandbox and ledger.holds_paid_results():
@@ -192,7 +202,7 @@ def _settle_the_past(
             " choose another directory with --output"
         )
     hold = settings.retry.unknown == "hold" and not options.resend_unknown
-    lost = recover(ledger, store, now=time.time(), hold=hold)
+    lost = recover(ledger, store, acceptance, now=time.time(), hold=hold)
     if lost:
         fate = "wait for --resend-unknown" if hold else "are sent again"
         options.progress.say(
@@ -297,7 +307,8 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
     store.give_room_free()
     with ledger.translated():
         try:
-            recover(ledger, store, now=time.time(), hold=dispatch.settings.retry.unknown == "hold")
+            hold = dispatch.settings.retry.unknown == "hold"
+            recover(ledger, store, dispatch.acceptance, now=time.time(), hold=hold)
         except MachineError as error:  # an image that can't be placed stays where it landed, for the next run
             stop = stop or Stop("machine", str(error))
         code = exit_code_of(ledger.connection, stop)

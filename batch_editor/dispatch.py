@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from batch_editor.acceptance import Acceptance
 from batch_editor.attempts import Attempts, Task
 from batch_editor.budget import Budget
 from batch_editor.client import HttpClient
@@ -80,6 +81,7 @@ class Dispatch:
     settings: Settings
     endpoints: Mapping[str, Endpoint]
     store: Store
+    acceptance: Acceptance
     ledger: Ledger
     spending: Spending | None
     start: RunStart
@@ -120,6 +122,7 @@ class Dispatch:
                 writer=writer,
                 store=self.store,
                 publisher=publisher,
+                acceptance=self.acceptance,
                 policy=policy_of(settings),
                 prices=SteadyPrices(await writer.do(self._charged), self.endpoints),
                 watcher=watch,

@@ -1,4 +1,7 @@
-"""Images get their names: after an attempt, after a crash, and when a manifest renames or shares them."""
+"""Images get their names: after an attempt, after a crash, and when a manifest renames or shares them.
+
+What was paid for and is no result gets one as well, among the rejected.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from batch_editor.acceptance import Acceptance
 from batch_editor.errors import StorageError
 from batch_editor.group_thread import GroupThread
-from batch_editor.ledger import Ledger, LedgerWriter, Placement
+from batch_editor.ledger import Interrupted, Ledger, LedgerWriter, Placement
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.storage import ENDINGS, HISTORY, IMAGES, Store
 
@@ -37,7 +41,7 @@ class Publisher:
         self._ledger = ledger
         self._writer = writer
         self._store = store
-        self._thread: GroupThread[Arrival, int] = GroupThread(self._publish, name="publisher")
+        self._thread: GroupThread[tuple[Arrival, bool], int] = GroupThread(self._serve, name="publisher")
 
     async def publish(self, arrival: Arrival) -> int:
         """How many jobs have the image now. Cancelling the caller doesn't take it back.
@@ -45,15 +49,28 @@ class Publisher:
         Raises:
             MachineError: the disk or the ledger is in the way; the image stays where it landed.
         """
-        return await self._thread.do(arrival)
+        return await self._thread.do((arrival, True))
+
+    async def receive(self, arrival: Arrival) -> None:
+        """Only make it `received`, for one that is looked at before it is published; errors are those of `publish`."""
+        await self._thread.do((arrival, False))
 
     def close(self) -> None:
         """Publish what has arrived, then end the thread. Blocks."""
         self._thread.close()
 
-    def _publish(self, arrivals: Sequence[Arrival]) -> list[int | BaseException]:
+    def _serve(self, group: Sequence[tuple[Arrival, bool]]) -> list[int | BaseException]:
         self._store.keep_landed()
-        wanted = self._writer.wait(self._received, arrivals)
+        wanted = self._writer.wait(self._received, [arrival for arrival, _ in group])
+        published = iter(
+            self._publish(
+                [arrival for arrival, to_publish in group if to_publish],
+                [images for (_, to_publish), images in zip(group, wanted, strict=True) if to_publish],
+            )
+        )
+        return [next(published) if to_publish else 0 for _, to_publish in group]
+
+    def _publish(self, arrivals: Sequence[Arrival], wanted: Sequence[Sequence[Unplaced]]) -> list[int | BaseException]:
         outcomes = iter(put(self._store, [each for images in wanted for each in images]))
         placed = [[next(outcomes) for _ in images] for images in wanted]
         errors = [next((path for path in paths if isinstance(path, StorageError)), None) for paths in placed]
@@ -135,20 +152,35 @@ def put_one(store: Store, image: Unplaced) -> str:
     return outcome
 
 
-def recover(ledger: Ledger, store: Store, *, now: float, hold: bool = False) -> int:
+def set_aside(store: Store, placements: Sequence[Placement], attempt_id: int, fingerprint: str, number: int) -> None:
+    """Keep what a request's attempt of that number received, and what is no result, among the rejected. Blocks.
+
+    It is named after the first job that asks for it, or after the request where no job does any more.
+    """
+    store.reject(attempt_id, placements[0].output if placements else fingerprint, number)
+
+
+def recover(ledger: Ledger, store: Store, acceptance: Acceptance, *, now: float, hold: bool = False) -> int:
     """Settle what a run that died left open; return how many attempts may have been billed in vain. Blocks.
 
-    An image that was whole on disk is kept. Any other attempt may have been billed; its request is sent again, or
-    with `hold` stays unknown until somebody says so.
+    An image that was whole on disk is checked, a second time perhaps, and kept: under its name or among the rejected.
+    What was received is not sent again from here, whatever `retry.bad_response` says. Any other attempt may have been
+    billed; its request is sent again, or with `hold` stays unknown until somebody says so.
     """
     lost = 0
     for attempt in ledger.open_attempts():
-        image = store.landed(attempt.attempt_id)
+        landed, answer = store.landed(attempt.attempt_id), attempt.answer
+        if landed is not None and answer is None:
+            answer = Answer(landed)
+            ledger.received(attempt.attempt_id, landed, answer, now=now, charged_usd=None)
+        refused = _refused(ledger, store, acceptance, attempt, landed)
+        image = landed or (answer and answer.outcome)
         with ledger.transaction():
-            if image is not None and attempt.state == "sent":
-                ledger.received(attempt.attempt_id, image, Answer(image), now=now, charged_usd=None)
-            image = image or attempt.image
-            if image is None or not _finish(ledger, store, attempt.attempt_id, attempt.fingerprint, image):
+            if refused is not None:
+                ledger.failed(attempt.attempt_id, refused, answer, state="unknown", now=now, charged_usd=None)
+            elif not isinstance(image, SavedImage) or not _finish(
+                ledger, store, attempt.attempt_id, attempt.fingerprint, image
+            ):
                 lost += 1
                 ledger.failed(
                     attempt.attempt_id,
@@ -164,6 +196,32 @@ def recover(ledger: Ledger, store: Store, *, now: float, hold: bool = False) -> 
     return lost
 
 
+def _refused(
+    ledger: Ledger, store: Store, acceptance: Acceptance, attempt: Interrupted, landed: SavedImage | None
+) -> Failure | None:
+    """Why what an attempt received is no result; it is among the rejected then. None if it is one, or nothing came."""
+    placements = ledger.jobs_of(attempt.fingerprint)
+    refused = None
+    if store.holds_spoiled(attempt.attempt_id):
+        refused = _SPOILED
+    elif landed is not None and not _stands(store, placements, landed):
+        refused = acceptance.judge(attempt.endpoint, attempt.params, attempt.files, landed).rejected
+    if refused is not None:
+        set_aside(store, placements, attempt.attempt_id, attempt.fingerprint, attempt.number)
+    return refused
+
+
+def _stands(store: Store, placements: Sequence[Placement], image: SavedImage) -> bool:
+    """Whether the image has a name already: then it was accepted, by the settings of that time."""
+    return any(store.find(f"{IMAGES}/{each.output}{ENDINGS[image.format]}", image.sha256) for each in placements)
+
+
+_SPOILED = Failure(
+    "bad_response",
+    "HTTP 200 without a usable image; the run ended before it could say more",
+    maybe_billed=True,
+    http_status=200,
+)
 _INTERRUPTED = Failure(
     "interrupted",
     "the run ended while this request was in flight; it may have been billed",

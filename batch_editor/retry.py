@@ -22,6 +22,7 @@ class Policy:
     backoff_s: float = 1.0
     backoff_max_s: float = 60.0
     retry_after_max_s: float = 600.0
+    bad_response: bool = False
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -33,6 +34,7 @@ def policy_of(settings: Settings) -> Policy:
         backoff_s=retry.backoff_s,
         backoff_max_s=retry.backoff_max_s,
         retry_after_max_s=retry.retry_after_max_s,
+        bad_response=retry.bad_response,
     )
 
 
@@ -74,19 +76,28 @@ def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -
 
     A failure that stops the run leaves its request pending. One that paces the run is repeated as soon as the
     pause allows. One whose attempt may have been billed ends `unknown` where it can't be repeated, for its fate
-    is; any other `failed`.
+    is; any other `failed`. An answer that never came whole is repeated as connections are; one that did, and is no
+    result, only with `policy.bad_response`.
     """
     if failure.reach == "run":
         return Final("pending")
     if failure.reach == "pace":
         return Again(0.0) if tally.refusals < MAX_REFUSALS else Final("failed")
     last = Final("unknown" if failure.maybe_billed else "failed")
-    if not failure.passing or tally.attempts >= policy.max_attempts:
+    if (
+        not (failure.passing or (policy.bad_response and _is_no_result(failure)))
+        or tally.attempts >= policy.max_attempts
+    ):
         return last
     if failure.maybe_billed and tally.possibly_billed >= policy.max_possibly_billed:
         return last
     asked_s = min(failure.retry_after_s or 0.0, policy.retry_after_max_s)
     return Again(max(backoff(tally.attempts, policy, rng), asked_s))
+
+
+def _is_no_result(failure: Failure) -> bool:
+    """Whether an answer came and was paid for, and is no image, or not the one that was asked for."""
+    return failure.kind == "bad_response" and failure.http_status == 200
 
 
 def backoff(attempts: int, policy: Policy, rng: random.Random) -> float:

@@ -63,6 +63,8 @@ class Watch:
         self._went_wrong = 0
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
         self._ends: deque[float] = deque(maxlen=LATENCIES)
+        self._other = 0
+        self._other_example = ""
         self._kinds: dict[str, tuple[int, str]] = {}
         self._shows_at = 0.0
         self._halts: tuple[Callable[[], object], ...] = ()
@@ -119,8 +121,8 @@ class Watch:
             )
         self._show()
 
-    def succeeded(self, task: Task, answer: Answer, jobs: int) -> None:
-        """Count jobs that have their image."""
+    def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
+        """Count jobs that have their image, and those among them that have another one than they asked for."""
         self._in_flight -= 1
         self._succeeded += jobs
         self._ended += jobs
@@ -128,6 +130,10 @@ class Watch:
         if answer.latency_s is not None:
             self._latencies.append(answer.latency_s)
         self._check_failures()
+        if warning is not None:
+            self._other += jobs
+            self._other_example = self._other_example or f"{task.request.job_id}: {warning}"
+            log.warning("other than asked", extra={"job_id": task.request.job_id, "difference": warning})
         log.info(
             "succeeded",
             extra={
@@ -231,6 +237,11 @@ class Watch:
         """The last figures stay."""
         self._show(last=True)
         self._progress.close()
+        if self._other:
+            self._progress.say(
+                f"warning: {self._other} images are other than asked, for example {self._other_example};"
+                " `checks: full` would reject them"
+            )
 
     def halt(self, stop: Stop) -> None:
         """Draw nothing more, for this reason."""

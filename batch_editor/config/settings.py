@@ -116,6 +116,7 @@ class RetrySettings(_Part):
     backoff_max_s: Seconds = 60.0
     retry_after_max_s: Seconds = 600.0
     unknown: Literal["resend", "hold"] = "resend"
+    bad_response: bool = False
 
 
 class BudgetSettings(_Part):
@@ -168,6 +169,7 @@ class Settings(BaseSettings):
     budget: BudgetSettings = BudgetSettings()
     deadline: Annotated[str, AfterValidator(_deadline)] | None = None
     max_failures: Annotated[str, AfterValidator(_max_failures)] | None = None
+    checks: Literal["header", "full"] = "header"
     outputs: OutputSettings = OutputSettings()
     pricing: PricingSettings = PricingSettings()
 

@@ -28,7 +28,11 @@ class _Data(BaseModel):
 
 
 class Parameter(_Data):
-    """One parameter of an endpoint: its type, whether it must be there, what it may be."""
+    """One parameter of an endpoint: its type, whether it must be there, what it may be, and what it is about.
+
+    Roles that say what the image is to be: `size` takes WIDTHxHEIGHT, `format` png, jpeg, webp or gif, `background`
+    transparent. Any other value of theirs, such as auto, leaves it to the model.
+    """
 
     type: Literal["string", "integer", "number", "boolean", "link", "links"]
     required: bool = False
@@ -39,7 +43,7 @@ class Parameter(_Data):
     maximum: float | None = None
     max_length: int | None = None
     max_items: int | None = None
-    role: Literal["prompt", "images", "mask"] | None = None
+    role: Literal["prompt", "images", "mask", "size", "format", "background"] | None = None
     about: str = ""
 
     @property
@@ -180,17 +184,21 @@ class Endpoint(_Data):
     @cached_property
     def images(self) -> str | None:
         """The parameter that takes the reference images."""
-        return next((n for n, p in self.parameters.items() if p.role == "images"), None)
+        return self.parameter_of("images")
 
     @cached_property
     def prompt(self) -> str | None:
         """The parameter that takes the prompt."""
-        return next((n for n, p in self.parameters.items() if p.role == "prompt"), None)
+        return self.parameter_of("prompt")
 
     @cached_property
     def mask(self) -> str | None:
         """The parameter that takes the mask."""
-        return next((n for n, p in self.parameters.items() if p.role == "mask"), None)
+        return self.parameter_of("mask")
+
+    def parameter_of(self, role: str) -> str | None:
+        """The name of the parameter with that role; None where the endpoint has none."""
+        return next((n for n, p in self.parameters.items() if p.role == role), None)
 
 
 def shipped_endpoints() -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from batch_editor.records import ParamValue, SavedImage
+from batch_editor.records import Answer, ParamValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,16 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """An attempt that a dead run left open."""
+    """An attempt that a dead run left open; `answer` is what it had received, its image without a path."""
 
     attempt_id: int
     fingerprint: str
+    number: int
     state: Literal["sent", "received"]
-    image: SavedImage | None
+    endpoint: str
+    params: Mapping[str, ParamValue]
+    files: Mapping[str, tuple[str, str]]
+    answer: Answer | None
 
 
 @dataclass(frozen=True, slots=True)

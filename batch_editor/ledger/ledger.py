@@ -1,8 +1,8 @@
 """The SQLite record of runs, jobs, requests, attempts and uploads. Synchronous; one connection, one thread.
 
 Order of an attempt's life, each step durable before the next: `intend` (its cost reserved) → sent → its image
-whole and fsynced → `received` → placed under its name → `succeeded`; or `failed`. `open_attempts` are those that a
-dead run left in between.
+whole and fsynced → `received` → checked, placed under its name → `succeeded`; or `failed`. `open_attempts` are those
+that a dead run left in between.
 """
 
 from __future__ import annotations
@@ -262,17 +262,17 @@ class Ledger(Database):
     def open_attempts(self) -> list[Interrupted]:
         """What a dead run left between `intend` and the end."""
         rows = self._db.execute(
-            "SELECT attempt_id, fingerprint, state, sha256, size_bytes, format, width, height FROM attempts"
-            " WHERE state IN ('sent', 'received') ORDER BY attempt_id"
-        ).fetchall()
+            "SELECT attempt_id, fingerprint, number, a.state, endpoint, params, files, a.http_status, a.latency_s,"
+            " a.cost_usd, a.request_id, a.sha256, a.size_bytes, a.format, a.width, a.height"
+            " FROM attempts a JOIN requests r USING (fingerprint)"
+            " WHERE a.state IN ('sent', 'received') ORDER BY attempt_id"
+        )
         return [
             Interrupted(
-                attempt_id,
-                fingerprint,
-                state,
-                SavedImage("", *image) if state == "received" else None,
+                *(attempt_id, fingerprint, number, state, endpoint, orjson.loads(params), orjson.loads(files)),
+                answer=Answer(SavedImage("", *rest[4:]), *rest[:4]) if state == "received" else None,
             )
-            for attempt_id, fingerprint, state, *image in rows
+            for attempt_id, fingerprint, number, state, endpoint, params, files, *rest in rows
         ]
 
     # Images under their names

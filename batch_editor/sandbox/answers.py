@@ -79,7 +79,7 @@ async def spoil(fault: Fault, answer: Answer, request: web.Request, sent: Sent) 
             return error(200, fault.text or "Image generation failed")
         case "corrupt":
             return answer.response(_bit_flipped(answer.body))
-    # What is left is wrong-format, which the image was made with.
+    # What is left are the flaws that the image was made with.
     return answer.response()
 
 

@@ -106,8 +106,8 @@ class Api:
         if fault is None or not fault.at_once:
             await asyncio.sleep(self._latency(sent.random(self._options.seed, "latency")))
         if fault is None or fault.runs_job:
-            mislabelled = fault is not None and fault.kind == "wrong-format"
-            picture = await self._studio.make(Order(endpoint, parameters), mislabelled=mislabelled)
+            flaw = fault.kind if fault is not None else None
+            picture = await self._studio.make(Order(endpoint, parameters), flaw=flaw)
             if fault is None or fault.billed:
                 self._books.bill(entry, picture.price_usd)
         if fault is not None and fault.status is not None:

@@ -24,6 +24,11 @@ KIND is an HTTP status from 400 to 599, or
   redirect      307 to another host
   wrong-format  an image of another format than its label says
   corrupt       an image with one bit flipped
+  cut-inside    an image without its second half, but with its end, and with checksums that are right
+  wrong-size    an image of half the width and height
+  blank         an image all of one colour
+  opaque        an image without an alpha channel; for a transparent background, on a painted checkerboard
+  unchanged     the input, fitted to the size and encoded anew
 
 @N, @N-M and @N+ select by the running number of the request (the first is 1). PROBABILITY is from 0 to 1.
 Statuses below 500 and redirect are answered at once, all else after the latency.
@@ -42,7 +47,7 @@ Examples: 502:0.05  429:0.1:retry-after=2  502:first=1  504@3  401@10+  truncate
 
 _KINDS = (
     *("reset", "hang", "truncate", "slow", "html", "empty", "garbage", "json-error"),
-    *("redirect", "wrong-format", "corrupt"),
+    *("redirect", "wrong-format", "corrupt", "cut-inside", "wrong-size", "blank", "opaque", "unchanged"),
 )
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import colorsys
 import hashlib
 import io
+import struct
 import textwrap
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
@@ -33,11 +36,16 @@ class Edit:
     stamp: str
 
 
-def edited(source: Image.Image, edit: Edit, *, mask: Image.Image | None = None) -> bytes:
+def edited(source: Image.Image, edit: Edit, *, mask: Image.Image | None = None, flaw: str | None = None) -> bytes:
     """The edited picture, encoded; always the same bytes for the same input and edit.
 
-    The source covers the size asked for, its middle kept. Only where the mask's alpha is 0 is it changed.
+    The source covers the size asked for, its middle kept. Only where the mask's alpha is 0 is it changed. `flaw` is
+    blank, unchanged, opaque or cut-inside; another word is none.
     """
+    if flaw == "blank":
+        return _encoded(Image.new("RGB", edit.size, "white"), edit)
+    if flaw == "unchanged":
+        return _encoded(ImageOps.fit(source, edit.size, Image.Resampling.LANCZOS), edit)
     # Coarse steps first: a small picture of a large input takes a tenth of the time, and looks the same.
     coarse = min(source.width // edit.size[0], source.height // edit.size[1]) // 2
     base = on_white(source.reduce(coarse) if coarse > 1 else source)
@@ -53,7 +61,31 @@ def edited(source: Image.Image, edit: Edit, *, mask: Image.Image | None = None) 
     if mask is not None:
         kept = ImageOps.fit(mask.getchannel("A"), edit.size, Image.Resampling.NEAREST)
         picture = Image.composite(base.convert("RGBA"), picture, kept.point(_KEEP_WHERE_NOT_0))
-    return _encoded(picture if edit.transparent else picture.convert("RGB"), edit)
+    if flaw == "opaque":
+        picture = _on_checkerboard(picture)
+    data = _encoded(picture if edit.transparent else picture.convert("RGB"), edit)
+    return cut_inside(data, edit.format) if flaw == "cut-inside" else data
+
+
+def cut_inside(data: bytes, format: ImageFormat) -> bytes:
+    """An encoded picture without the second half of its pixels, but with an end, lengths and checksums that are right.
+
+    Chunks as in https://www.w3.org/TR/png-3/#5Chunk-layout and
+    https://developers.google.com/speed/webp/docs/riff_container
+    """
+    if format == "jpeg":
+        return data[: len(data) // 2] + b"\xff\xd9"
+    if format == "png":
+        chunks = _halved(_chunks(data[8:], ">", name_first=False), (b"IDAT",))
+        return data[:8] + b"".join(
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+            for name, content in chunks
+        )
+    chunks = _halved(_chunks(data[12:], "<", name_first=True), (b"VP8 ", b"VP8L"))
+    body = b"WEBP" + b"".join(
+        name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2) for name, content in chunks
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def placeholder(words: str, *, seed: str) -> Image.Image:
@@ -86,6 +118,34 @@ def on_white(image: Image.Image) -> Image.Image:
     ground = Image.new("RGBA", image.size, "white")
     ground.alpha_composite(image.convert("RGBA"))
     return ground.convert("RGB")
+
+
+def _chunks(data: bytes, order: str, *, name_first: bool) -> Iterator[tuple[bytes, bytes]]:
+    """Names and contents; a PNG's length comes before the name, and a checksum after the content."""
+    at = 0
+    while at < len(data):
+        name_at, length_at = (at, at + 4) if name_first else (at + 4, at)
+        (length,) = struct.unpack_from(f"{order}I", data, length_at)
+        yield data[name_at : name_at + 4], data[at + 8 : at + 8 + length]
+        at += 8 + length + (length % 2 if name_first else 4)
+
+
+def _halved(chunks: Iterator[tuple[bytes, bytes]], names: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks, those of these names cut to an even half."""
+    for name, content in chunks:
+        yield name, content[: len(content) // 4 * 2] if name in names else content
+
+
+def _on_checkerboard(picture: Image.Image) -> Image.Image:
+    """The picture without transparency, on squares as editors show it; an opaque one as it is, as RGB."""
+    board = Image.new("RGBA", picture.size, "white")
+    side = max(1, min(picture.size) // 32)
+    draw = ImageDraw.Draw(board)
+    for top in range(0, picture.height, side):
+        for left in range(top % (2 * side), picture.width, 2 * side):
+            draw.rectangle((left, top, left + side - 1, top + side - 1), fill="lightgrey")
+    board.alpha_composite(picture)
+    return board.convert("RGB")
 
 
 _KEEP_WHERE_NOT_0 = [0] + [255] * 255

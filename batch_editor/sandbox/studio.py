@@ -54,8 +54,8 @@ class Studio:
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    async def make(self, order: Order, *, mislabelled: bool = False) -> Picture:
-        """The picture that is ordered; mislabelled, it is of another format than its label.
+    async def make(self, order: Order, *, flaw: str | None = None) -> Picture:
+        """The picture that is ordered, with the flaw of a fault of that kind, if it is of one that pictures have.
 
         Raises:
             Refusal: 400, an input can't be read or the mask doesn't fit.
@@ -63,9 +63,11 @@ class Studio:
         source = await self._inputs.read(order.image_link, parameter=order.image_parameter)
         mask = await self._mask(order, source)
         edit = order.edit(source.size, scale=self._scale)
-        if mislabelled:
+        if flaw == "wrong-format":
             edit = replace(edit, format="jpeg" if order.format == "png" else "png")
-        work = partial(edited, source.image, edit, mask=mask.image if mask else None)
+        if flaw == "wrong-size":
+            edit = replace(edit, size=(max(1, edit.size[0] // 2), max(1, edit.size[1] // 2)))
+        work = partial(edited, source.image, edit, mask=mask.image if mask else None, flaw=flaw)
         data = await asyncio.get_running_loop().run_in_executor(self._executor, work)
         return Picture(data, order.format, order.price_usd(source.size))
 

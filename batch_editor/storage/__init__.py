@@ -2,6 +2,6 @@
 
 from batch_editor.storage.inspect import ENDINGS, BadImage, inspect_image
 from batch_editor.storage.landing import Landing
-from batch_editor.storage.store import HISTORY, IMAGES, Store
+from batch_editor.storage.store import HISTORY, IMAGES, REJECTED, Store
 
-__all__ = ["ENDINGS", "HISTORY", "IMAGES", "BadImage", "Landing", "Store", "inspect_image"]
+__all__ = ["ENDINGS", "HISTORY", "IMAGES", "REJECTED", "BadImage", "Landing", "Store", "inspect_image"]

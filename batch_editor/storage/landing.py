@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from batch_editor.errors import StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import BadImage, inspect_image
+from batch_editor.storage.inspect import BadImage, fsync_directory, inspect_image
 from batch_editor.storage.patience import Patience
 
 T = TypeVar("T")
@@ -28,8 +28,9 @@ GATHER_BYTES = 256 * 2**10
 class Landing:
     """A file for one attempt's body. Every method that touches the disk does so on a thread.
 
-    `seal` turns it into `<name>.full`, which by construction is a whole, fsynced image; anything else stays
-    `<name>.part` and is removed by `discard`. That new name is durable after the next `Store.keep_landed`.
+    `seal` turns it into `<name>.full`, which by construction is a whole, fsynced image; `keep` into `<name>.bad`,
+    fsynced as well, which was paid for and is none. Anything else stays `<name>.part` and is removed by `discard`. A
+    sealed name is durable after the next `Store.keep_landed`.
 
     A body that the disk doesn't take is kept in memory until it does, for it is paid for: at most 64 MiB each, of
     an image 2 or 3 MB, and never more of them than requests are in flight, for the first trouble stops the run.
@@ -38,6 +39,7 @@ class Landing:
     def __init__(self, folder: str, name: str, executor: Executor, patience: Patience) -> None:
         self._part = Path(f"{folder}/{name}.part")
         self._full = Path(f"{folder}/{name}.full")
+        self._bad = Path(f"{folder}/{name}.bad")
         self._executor = executor
         self._patience = patience
         self._file: FileIO | None = None
@@ -76,8 +78,12 @@ class Landing:
         """
         return await self._patience.persist(lambda: self._run(self._seal))
 
+    async def keep(self) -> None:
+        """Make what was written durable, though it is no image."""
+        await self._patience.persist(lambda: self._run(self._keep))
+
     async def discard(self) -> None:
-        """Close and remove what was not sealed."""
+        """Close and remove what was neither sealed nor kept."""
         if self._file is not None:
             await self._run(self._remove)
 
@@ -152,13 +158,10 @@ class Landing:
             if image is None:
                 with self._part.open("rb") as written:
                     image = inspect_image(written)
-            os.fsync(file.fileno())
-            self._part.rename(self._full)
+            self._finish(file, self._full)
         except OSError:
             self._take_back()
             raise
-        file.close()
-        self._file = None
         format, width, height = image
         return SavedImage(
             path=str(self._full),
@@ -168,6 +171,21 @@ class Landing:
             width=width,
             height=height,
         )
+
+    def _keep(self) -> None:
+        file = self._flush()
+        try:
+            self._finish(file, self._bad)
+            fsync_directory(self._bad.parent)
+        except OSError:
+            self._take_back()
+            raise
+
+    def _finish(self, file: FileIO, name: Path) -> None:
+        os.fsync(file.fileno())
+        self._part.rename(name)
+        file.close()
+        self._file = None
 
     def _remove(self) -> None:
         """Close the file and remove what was not sealed; what stays all the same is swept away by the next run."""

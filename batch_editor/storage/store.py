@@ -18,12 +18,13 @@ import orjson
 
 from batch_editor.errors import LockedError, StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image
+from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, sniff
 from batch_editor.storage.landing import Landing
 from batch_editor.storage.patience import Patience
 
 IMAGES = "images"
 HISTORY = "images/.history"
+REJECTED = "images/.rejected"
 LANDING = "images/.landing"
 BALLAST = ".ballast"
 
@@ -165,6 +166,37 @@ class Store:
         except OSError as error:
             raise StorageError(f"{path}: can't be read ({error.strerror})") from error
 
+    def holds_spoiled(self, attempt_id: int) -> bool:
+        """Whether an attempt of a run that died had received a body that is no image."""
+        return (self.root / LANDING / f"{attempt_id}.bad").is_file()
+
+    def reject(self, attempt_id: int, output: str, number: int) -> str | None:
+        """Keep what an attempt received and what is no result; return its path, None if nothing was received.
+
+        It is named after the job's output, the number of its attempt and the content: so nothing is ever overwritten,
+        and done again after a crash it comes to the same.
+
+        Raises:
+            StorageError: the disk is in the way.
+        """
+        landed = (self.root / LANDING / f"{attempt_id}{ending}" for ending in (".full", ".bad"))
+        source = next((path for path in landed if path.is_file()), None)
+        if source is None:
+            return None
+        target = self.root / REJECTED / output
+        try:
+            with source.open("rb") as file:
+                format = sniff(file.read(12))
+            ending = ENDINGS[format] if format else ".bin"
+            target = self.root / REJECTED / f"{output}.attempt-{number}.{_sha256(source)[:12]}{ending}"
+            folders: set[Path] = set()
+            self._enter(target.parent, folders)
+            if _link(source, target):
+                self.keep(folders)
+        except OSError as error:
+            raise StorageError(f"{target}: can't be written ({error.strerror})") from error
+        return self._relative(target)
+
     def keep_landed(self) -> None:
         """Make the names of sealed images durable; one step for as many as have landed since the last time.
 
@@ -246,9 +278,10 @@ class Store:
         return (self.root / path).is_file()
 
     def forget(self, attempt_id: int) -> None:
-        """Remove an attempt's sealed image from the landing folder; what else it left goes with the next `sweep`."""
+        """Remove what an attempt received from the landing folder; what else it left goes with the next `sweep`."""
         with suppress(OSError):
-            (self.root / LANDING / f"{attempt_id}.full").unlink(missing_ok=True)
+            for ending in (".full", ".bad"):
+                (self.root / LANDING / f"{attempt_id}{ending}").unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Remove what is left in the landing folder once every attempt is settled.

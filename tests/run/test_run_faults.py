@@ -158,7 +158,10 @@ async def test_fault_047_an_image_that_came_broken_was_paid_for_and_is_not_bough
     row = bench.row("mug")
     assert (row["status"], row["attempts"], row["possibly_billed"]) == ("unknown", "1", "1")
     assert (row["error_kind"], row["http_status"]) == ("bad_response", "200")
-    assert bench.files() == []
+    # What came is kept, under the name of the job and its attempt.
+    (kept,) = bench.files()
+    assert kept.startswith(".rejected/mug.attempt-1.")
+    assert kept.endswith({"garbage": ".bin", "corrupt": ".png"}[fault])
 
 
 async def test_fault_008_048_an_image_of_another_format_is_kept_under_its_true_ending(bench: Bench) -> None:

@@ -7,10 +7,10 @@ import time
 
 import aiohttp
 import pytest
-from PIL import Image
-from sandbox_bench import Reply, bench
+from PIL import Image, ImageChops
+from sandbox_bench import Reply, bench, data_link
 
-from batch_editor.sandbox import FAULT_HELP, parse_fault
+from batch_editor.sandbox import FAULT_HELP, parse_fault, read_stamp
 from batch_editor.sandbox.faults import Sent, first_fault
 
 
@@ -56,7 +56,8 @@ def test_the_first_fault_that_fires_wins() -> None:
             "rest:0.1",
             (
                 "fault 'rest:0.1' has the kind 'rest'; expected a status from 400 to 599, reset, hang, "
-                "truncate, slow, html, empty, garbage, json-error, redirect, wrong-format or corrupt "
+                "truncate, slow, html, empty, garbage, json-error, redirect, wrong-format, corrupt, cut-inside, "
+                "wrong-size, blank, opaque or unchanged "
                 "(did you mean reset?)"
             ),
         ),
@@ -223,6 +224,7 @@ async def test_slow_drips_the_whole_image() -> None:
         ("garbage", "image/png"),
         ("json-error", "application/json; charset=utf-8"),
         ("corrupt", "image/png"),
+        ("cut-inside", "image/png"),
     ],
 )
 async def test_a_200_without_an_image_is_charged_like_one(spec: str, content_type: str) -> None:
@@ -239,6 +241,48 @@ async def test_wrong_format_is_a_good_image_under_a_wrong_label() -> None:
         labelled_webp = await lab.edit("wrong-format", output_format="webp")
     assert (labelled_png.headers["Content-Type"], labelled_png.image.format) == ("image/png", "JPEG")
     assert (labelled_webp.headers["Content-Type"], labelled_webp.image.format) == ("image/webp", "PNG")
+
+
+async def test_wrong_size_is_half_the_size() -> None:
+    async with bench(size_scale=0.1) as lab:
+        assert (await lab.edit("wrong-size", size="1536x1024")).image.size == (77, 51)
+
+
+async def test_blank_is_of_one_colour_and_carries_the_request_all_the_same() -> None:
+    async with bench() as lab:
+        reply = await lab.edit("blank")
+    assert reply.image.getextrema() == ((255, 255),) * 3
+    assert read_stamp(io.BytesIO(reply.data))
+
+
+@pytest.mark.parametrize("output_format", ["png", "webp"])
+async def test_opaque_paints_where_transparency_was_asked_for(output_format: str) -> None:
+    async with bench() as lab:
+        asked = {"background": "transparent", "output_format": output_format}
+        right, painted = await lab.edit(**asked), await lab.edit("opaque", **asked)
+    assert right.image.mode == "RGBA"
+    assert (painted.status, painted.image.mode) == (200, "RGB")
+    assert len(painted.image.getcolors(maxcolors=2**16) or []) > 1
+
+
+async def test_unchanged_is_the_input_in_the_size_asked_for() -> None:
+    source = Image.linear_gradient("L").convert("RGB")
+    buffer = io.BytesIO()
+    source.save(buffer, "PNG")
+    async with bench() as lab:
+        reply = await lab.edit("unchanged", image_urls=[data_link(buffer.getvalue())], size="1024x1024")
+    difference = ImageChops.difference(reply.image.convert("L"), source.convert("L").resize(reply.image.size))
+    low, high = difference.getextrema()
+    assert (low, high) <= (0, 8)
+
+
+@pytest.mark.parametrize("output_format", ["png", "webp"])
+async def test_cut_inside_has_an_end_and_is_found_by_decoding_alone(output_format: str) -> None:
+    async with bench(size_scale=0.2) as lab:
+        reply = await lab.edit("cut-inside", output_format=output_format)
+    with Image.open(io.BytesIO(reply.data)) as image:
+        image.verify()
+    assert not is_image(reply)
 
 
 async def test_a_redirect_that_is_followed_leaks_the_key() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,31 @@ def test_attempts_that_may_have_been_billed_have_a_limit_of_their_own_and_end_un
 
 def test_an_attempt_that_may_have_been_billed_ends_unknown_also_when_attempts_run_out() -> None:
     assert attempts_of(BILLED, Policy(max_attempts=3, max_possibly_billed=9)) == (3, Final("unknown"))
+
+
+NO_RESULT = Failure("bad_response", "blank", maybe_billed=True, http_status=200)
+
+
+def test_an_answer_that_is_no_result_is_asked_for_again_only_where_that_is_allowed() -> None:
+    assert attempts_of(NO_RESULT, Policy()) == (1, Final("unknown"))
+    assert attempts_of(NO_RESULT, Policy(bad_response=True, max_possibly_billed=3)) == (3, Final("unknown"))
+    assert attempts_of(NO_RESULT, Policy(bad_response=True, max_attempts=2, max_possibly_billed=9)) == (
+        2,
+        Final("unknown"),
+    )
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        replace(NO_RESULT, kind="unchecked"),
+        replace(NO_RESULT, kind="result_lost"),
+        replace(NO_RESULT, http_status=202),
+    ],
+    ids=["unchecked", "result_lost", "accepted"],
+)
+def test_what_is_perhaps_a_result_is_not_asked_for_again_even_so(failure: Failure) -> None:
+    assert attempts_of(failure, Policy(bad_response=True)) == (1, Final("unknown"))
 
 
 def test_a_free_failure_after_billed_ones_ends_failed() -> None:

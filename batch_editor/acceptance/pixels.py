@@ -1,0 +1,152 @@
+"""What an image's pixels say of it. A program of its own, for a process that may crash or hang: see `workers`.
+
+Reads a JSON object a line from standard input (`path`, `format`, `transparent`, `inputs`), answers each with
+`{"fault": …}`. It imports Pillow and nothing of the package. What goes wrong with the image is a fault; whatever else
+goes wrong ends the process, and says nothing of the image.
+
+A JPEG whose data end early but properly passes: libjpeg fills the rest with grey, and tells only by a warning that
+Pillow drops. To call grey a fault would reject studio backgrounds.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import struct
+import sys
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageChops, ImageOps, ImageStat
+
+# Of an image or an input: 200 MB decoded. The endpoints make 1.6 million; no model makes a tenth of it.
+MAX_PIXELS = 50_000_000
+# Alpha from 0 to 255: below this a pixel is seen through, whatever lies under it.
+SEEN_THROUGH = 16
+# Two pictures are the same if at this length of the longer side no channel of any pixel differs by more than MOST,
+# nor by more than MEAN on average. Photographs of 450 to 3,000 pixels, scaled, cropped and encoded anew as PNG, JPEG
+# of quality 75 or WebP of 80, come to 16 and 1.4 at most; 5 % more light comes to 4.1 on average, and at a longer
+# length edges differ more than small edits do. What stays below is called unchanged though a retoucher may know better.
+COMPARED_LENGTH = 128
+MOST, MEAN = 20, 2.0
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+
+# What Pillow raises on bytes that are no whole image, as met by fuzzing; its documentation promises OSError alone.
+_PILLOW = (
+    *(EOFError, IndexError, KeyError, OSError, OverflowError, SyntaxError, TypeError, ValueError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
+
+
+def fault_of(path: Path, *, format: str, transparent: bool, inputs: Sequence[Path]) -> str | None:
+    """What is wrong with the image of that file, None if nothing is.
+
+    `transparent`: whether its background was to be; `inputs` are local pictures, one of which it may be unchanged.
+
+    Raises:
+        OSError: the file can't be read; of its content nothing is said.
+    """
+    data = path.read_bytes()
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                return f"{image.width}x{image.height} pixels, more than the {MAX_PIXELS:,} that are decoded"
+            image.load()
+            picture = _plain(image)
+            blank = _blank(image, picture)
+    except _PILLOW as error:
+        return f"a {format} that does not decode: {error}"
+    if blank is not None:
+        return blank
+    if transparent and (opaque := _opaque(picture)) is not None:
+        return f"asked for a transparent background, got {opaque}"
+    if any(_same(picture, each) for each in inputs):
+        return "the input came back unchanged"
+    return None
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _blank(image: Image.Image, picture: Image.Image) -> str | None:
+    if picture.mode == "RGBA" and picture.getchannel("A").getextrema()[1] == 0:
+        return "blank: every pixel is transparent"
+    # Of the image as it is: 16 bits of grey are cut to 8 in the picture. One band gives a pair, more a pair each.
+    extremes: Any = image.getextrema()
+    if any(low != high for low, high in (extremes if isinstance(extremes[0], tuple) else [extremes])):
+        return None
+    colour: Any = picture.getpixel((0, 0))
+    return f"blank: every pixel is #{bytes(colour).hex()}"
+
+
+def _opaque(picture: Image.Image) -> str | None:
+    if picture.mode != "RGBA":
+        return "no alpha channel"
+    lowest = picture.getchannel("A").getextrema()[0]
+    assert isinstance(lowest, int), "alpha is of 8 bits"
+    return None if lowest < SEEN_THROUGH else "an alpha channel without a transparent pixel"
+
+
+def _same(picture: Image.Image, source: Path) -> bool:
+    """Whether this is the picture of that file, perhaps scaled, cropped to shape or encoded anew.
+
+    A file that is gone or too large to decode is not compared.
+    """
+    scale = COMPARED_LENGTH / max(picture.size)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    try:
+        with Image.open(source, formats=(*FORMATS, "MPO")) as opened:
+            opened.draft("RGB", (4 * COMPARED_LENGTH, 4 * COMPARED_LENGTH))
+            if opened.width * opened.height > MAX_PIXELS:
+                return False
+            other = _plain(ImageOps.exif_transpose(opened))
+    except _PILLOW:
+        return False
+    # Both the same way: half a pixel of cropping shows at every edge.
+    one, two = (ImageOps.fit(each, size, Image.Resampling.BILINEAR) for each in (picture, other))
+    return _alike(one, two)
+
+
+def _alike(one: Image.Image, other: Image.Image) -> bool:
+    # Premultiplied: what lies under full transparency is not seen, and encoders change it.
+    bands = zip(*(picture.convert("RGBA").convert("RGBa").split() for picture in (one, other)), strict=True)
+    differences = [ImageChops.difference(*pair) for pair in bands]
+    most = max(int(difference.getextrema()[1]) for difference in differences)  # type: ignore[arg-type]
+    return most <= MOST and max(ImageStat.Stat(difference).mean[0] for difference in differences) <= MEAN
+
+
+def _answer(order: Mapping[str, Any]) -> str | None:
+    return fault_of(
+        Path(order["path"]),
+        format=order["format"],
+        transparent=order["transparent"],
+        inputs=[Path(each) for each in order["inputs"]],
+    )
+
+
+def main(limit_s: int) -> None:
+    """Serve until standard input ends. A picture that takes longer than `limit_s` ends the process."""
+    # Ctrl-C goes to every process of a terminal: what was paid for is still to be checked then.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # nothing but answers may get among them
+    print(json.dumps({"ready": True}), file=answers, flush=True)
+    for line in sys.stdin:
+        # By the kernel, for who started this process may have died of a kill, and a decoder may hear no Python.
+        signal.alarm(limit_s)
+        fault = _answer(json.loads(line))
+        signal.alarm(0)
+        print(json.dumps({"fault": fault}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

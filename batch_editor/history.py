@@ -7,7 +7,6 @@ from pathlib import Path
 
 from batch_editor.endpoints import Endpoint, Prices
 from batch_editor.ledger import readings
-from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.pricing import Charges
 
 # The newest attempts tell best what the next ones will be like, and enough of them that p90 means something.
@@ -23,7 +22,7 @@ class History:
 
     def __init__(self, own: Path, others: Sequence[Path] = (), *, rehearsal: bool = False) -> None:
         # A first run has no ledger yet; a directory that somebody names must have one.
-        self._outputs = list(dict.fromkeys([*([own] if (own / FILE_NAME).is_file() else []), *others]))
+        self._outputs = list(dict.fromkeys([*([own] if readings.begun(own) else []), *others]))
         self._rehearsal = rehearsal
         self._read: set[str] = set()
         self.charges = Charges()

@@ -83,7 +83,7 @@ def assess(
         LedgerError: the output directory's ledger can't be read.
     """
     spent_usd = 0.0
-    if (output / FILE_NAME).is_file():
+    if readings.begun(output):
         with readings.reading(output) as db:
             run = readings.last_run(db)
             if run is not None and (rehearsal or not run.sandbox):

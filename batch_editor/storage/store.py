@@ -19,7 +19,7 @@ import orjson
 
 from batch_editor.errors import LockedError, StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image
+from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, make_folder
 from batch_editor.storage.landing import Landing
 
 IMAGES = "images"
@@ -52,8 +52,12 @@ class Store:
             StorageError: they can't.
         """
         try:
+            make_folder(self.root)
             for folder in (IMAGES, HISTORY, LANDING):
-                (self.root / folder).mkdir(parents=True, exist_ok=True)
+                (self.root / folder).mkdir(exist_ok=True)
+            # Always, for who made them may have died before.
+            fsync_directory(self.root)
+            fsync_directory(self.root / IMAGES)
             for folder in (IMAGES, LANDING):
                 if (self.root / folder).resolve() != self.root.resolve() / folder:
                     raise StorageError(f"{self.root / folder}: a link that leads elsewhere; expected a folder")
@@ -130,7 +134,7 @@ class Store:
                     return self._relative(target)
                 self._retire(target)
             _link(source, target)
-            fsync_directory(target.parent)
+            self._fsync_names(target.parent)
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
         return self._relative(target)
@@ -174,8 +178,14 @@ class Store:
 
         Whole images as well: attempt numbers come again after a rehearsal, and its images must not pass for paid ones.
         """
-        for left in (self.root / LANDING).iterdir():
-            left.unlink(missing_ok=True)
+        landing = self.root / LANDING
+        try:
+            for left in landing.iterdir():
+                left.unlink(missing_ok=True)
+            # Also if there was nothing left: what was removed before could come back by a power cut.
+            fsync_directory(landing)
+        except OSError as error:
+            raise StorageError(f"{landing}: can't be cleared ({error.strerror})") from error
 
     def close(self) -> None:
         """Wait for the threads."""
@@ -184,13 +194,25 @@ class Store:
     def _retire(self, path: Path) -> Path:
         if path.is_symlink() or not path.is_file():
             raise StorageError(f"{path}: something other than a file stands where an image belongs")
-        kept = self._history(path, _sha256(path))
+        sha256 = _sha256(path)
+        kept = self._history(path, sha256)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(kept)
-        # An image that came out of the history is a link of the one there, and renaming it onto that leaves both.
-        path.unlink(missing_ok=True)
-        fsync_directory(kept.parent)
+        # Not renamed: of two folders, a power cut may leave the one without the old name and the other without the new.
+        if not kept.is_file() or _sha256(kept) != sha256:
+            kept.unlink(missing_ok=True)
+            _link(path, kept)
+        self._fsync_names(kept.parent)
+        path.unlink()
         return kept
+
+    def _fsync_names(self, folder: Path) -> None:
+        """Make the names in a folder durable, and those on the way to it from the images folder.
+
+        Whoever made a folder on the way, in this run or in one that died, may not have come to that.
+        """
+        while folder != self.root:
+            fsync_directory(folder)
+            folder = folder.parent
 
     def _history(self, path: Path, sha256: str) -> Path:
         below = path.relative_to(self.root / IMAGES)

@@ -101,14 +101,19 @@ class RunServer:
         death: Death | None = None,
         killed_after_s: float | None = None,
         log: Path | None = None,
+        synchronous: str | None = None,
     ) -> int:
-        """The exit code of a command line; -9 if it was killed."""
+        """The exit code of a command line; -9 if it was killed.
+
+        Its calls go to `log`. `synchronous` is what SQLite is told in place of what the run tells it.
+        """
         watched = watch(desk.disk, log=log, death=death)
         told = {
             "arguments": list(arguments),
             "folder": str(desk.folder),
             "environment": {"SEGMIND_API_KEY": KEY},
             "watch": watched if death or log else None,
+            "synchronous": synchronous,
         }
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(told).encode() + b"\n")

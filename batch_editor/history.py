@@ -22,7 +22,7 @@ class History:
 
     def __init__(self, own: Path, others: Sequence[Path] = (), *, rehearsal: bool = False) -> None:
         # A first run has no ledger yet; a directory that somebody names must have one.
-        self._outputs = list(dict.fromkeys([*([own] if readings.has_ledger(own) else []), *others]))
+        self._outputs = list(dict.fromkeys([*([own] if readings.begun(own) else []), *others]))
         self._rehearsal = rehearsal
         self._read: set[str] = set()
         self.charges = Charges()

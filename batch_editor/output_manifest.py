@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +14,7 @@ import orjson
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.ledger import readings
 from batch_editor.records import LOCAL
+from batch_editor.storage import fsync_directory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,19 +41,20 @@ def write_manifest(db: sqlite3.Connection, path: Path) -> None:
     Raises:
         StorageError: the disk is in the way.
     """
+    # Always the same name: so one that a run left when it died doesn't stay.
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=".manifest-", encoding="utf-8", newline="", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            try:
+        try:
+            # Prompts and links are nobody else's.
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o660)
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
                 export_rows(db, file, "csv")
                 file.flush()
                 os.fsync(file.fileno())
-                temporary.chmod(0o660 & ~_umask())  # prompts and links are nobody else's
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            temporary.replace(path)
+            fsync_directory(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"{path}: can't be written ({error.strerror})") from error
 
@@ -179,9 +180,3 @@ def plain(cell: str) -> str:
     ('=1+1', "'tis")
     """
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -82,7 +82,7 @@ def assess(
         LedgerError: the output directory's ledger can't be read.
     """
     spent_usd = 0.0
-    if readings.has_ledger(output):
+    if readings.begun(output):
         with readings.reading(output) as db:
             run = readings.last_run(db)
             if run is not None and (rehearsal or not run.sandbox):

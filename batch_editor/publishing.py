@@ -289,9 +289,18 @@ def _put_again(ledger: Ledger, store: Store, placements: Sequence[Placement], *,
 
 
 def _found(ledger: Ledger, store: Store, placement: Placement) -> Path | None:
-    """The image where it was put last, or under the name of another job that shares it."""
+    """The image where it was put last, or where any job that shares it has it or is to have it.
+
+    A run that died while it put images under new names may have taken the former ones away, and not yet said so.
+    """
     if (source := store.find(placement.image_path, placement.sha256)) is not None:
         return source
-    shared = (each.former_path for each in ledger.jobs_of(placement.fingerprint))
-    found = (store.find(path, placement.sha256) for path in shared)
+    shared = ledger.jobs_of(placement.fingerprint)
+    paths = (path for each in shared for path in (each.former_path, _path(each)))
+    found = (store.find(path, placement.sha256) for path in paths)
     return next((source for source in found if source is not None), None)
+
+
+def _path(placement: Placement) -> str:
+    """Where a job's image belongs."""
+    return f"{IMAGES}/{placement.output}{ENDINGS[placement.format]}"  # type: ignore[index]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from batch_editor.budget import TOLERANCE_USD
 from batch_editor.errors import LedgerError
+from batch_editor.storage import make_folder
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spending (
@@ -54,7 +55,7 @@ class Spending:
         self._attempt_s = attempt_s
         self._limits = [("day", per_day_usd), ("month", per_month_usd)]
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             # Opened by the run, used on the ledger's thread: never both at once.
             self._db = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
             self._write_ahead()

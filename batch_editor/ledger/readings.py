@@ -56,12 +56,6 @@ class LastRun:
     stop_message: str | None
 
 
-def has_ledger(output: Path) -> bool:
-    """Whether an output directory has a ledger; a run that died at once may have left an empty one, which is none."""
-    path = output / FILE_NAME
-    return path.is_file() and path.stat().st_size > 0
-
-
 @contextmanager
 def reading(output: Path) -> Iterator[sqlite3.Connection]:
     """A read-only connection to the ledger of an output directory.
@@ -70,12 +64,32 @@ def reading(output: Path) -> Iterator[sqlite3.Connection]:
         UsageError: there is none.
         LedgerError: it can't be read.
     """
-    path = output / FILE_NAME
-    if not has_ledger(output):
+    if not begun(output):
         raise UsageError(f"{output}: no ledger here; expected the output directory of a run")
+    path = output / FILE_NAME
+    with _errors(path), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        yield db
+
+
+def begun(output: Path) -> bool:
+    """Whether an output directory has a ledger to read. One whose first run died at once has only its empty file.
+
+    Raises:
+        LedgerError: it can't be read.
+    """
+    path = output / FILE_NAME
+    if path.with_name(f"{FILE_NAME}-journal").exists():
+        # Who died while it opened or closed the ledger left half a transaction, which a reader that may not write can
+        # neither take back nor read past.
+        with _errors(path), closing(sqlite3.connect(path)) as db:
+            db.execute("SELECT count(*) FROM sqlite_master")
+    return path.is_file() and path.stat().st_size > 0
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            yield db
+        yield
     except sqlite3.Error as error:
         raise unusable(path, error) from error
 

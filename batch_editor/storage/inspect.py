@@ -92,6 +92,14 @@ def _is_whole(file: BinaryIO, head: bytes, format: ImageFormat) -> bool:
             return tail.rstrip(b"\0").endswith(b";")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and what is missing above it, durable under their names."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        fsync_directory(each.parent)
+
+
 def fsync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -18,7 +18,7 @@ import orjson
 
 from batch_editor.errors import LockedError, StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, sniff
+from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, make_folder, sniff
 from batch_editor.storage.landing import Landing
 from batch_editor.storage.patience import Patience
 
@@ -65,8 +65,12 @@ class Store:
             StorageError: they can't.
         """
         try:
+            make_folder(self.root)
             for folder in (IMAGES, HISTORY, LANDING):
-                (self.root / folder).mkdir(parents=True, exist_ok=True)
+                (self.root / folder).mkdir(exist_ok=True)
+            # Always, for who made them may have died before.
+            fsync_directory(self.root)
+            fsync_directory(self.root / IMAGES)
             for folder in (IMAGES, HISTORY, LANDING):
                 if (self.root / folder).resolve() != self.root.resolve() / folder:
                     raise StorageError(f"{self.root / folder}: a link that leads elsewhere; expected a folder")
@@ -291,11 +295,14 @@ class Store:
         Raises:
             StorageError: the disk is in the way.
         """
+        landing = self.root / LANDING
         try:
-            for left in (self.root / LANDING).iterdir():
+            for left in landing.iterdir():
                 left.unlink(missing_ok=True)
+            # Also if there was nothing left: what was removed before could come back by a power cut.
+            fsync_directory(landing)
         except OSError as error:
-            raise StorageError(f"{self.root / LANDING}: can't be emptied ({error.strerror})") from error
+            raise StorageError(f"{landing}: can't be emptied ({error.strerror})") from error
 
     def keep_unclaimed(self) -> int:
         """Move whole images that have landed to the history; return how many. For when nobody knows whose they are.
@@ -330,13 +337,26 @@ class Store:
     def _retire(self, path: Path) -> Path:
         if path.is_symlink() or not path.is_file():
             raise StorageError(f"{path}: something other than a file stands where an image belongs")
-        kept = self._history(path, _sha256(path))
+        sha256 = _sha256(path)
+        kept = self._history(path, sha256)
         kept.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(kept)
-        # An image that came out of the history is a link of the one there, and renaming it onto that leaves both.
-        path.unlink(missing_ok=True)
-        fsync_directory(kept.parent)
+        # Not renamed: of two folders, a power cut may leave the one without the old name and the other without the new.
+        if not kept.is_file() or _sha256(kept) != sha256:
+            kept.unlink(missing_ok=True)
+            _link(path, kept)
+        for folder in self._way_to(kept.parent):
+            fsync_directory(folder)
+        path.unlink()
         return kept
+
+    def _way_to(self, folder: Path) -> Iterator[Path]:
+        """A folder below the images folder, and those on the way to it, whose names must be durable with its own.
+
+        Whoever made a folder on the way, in this run or in one that died, may not have come to that.
+        """
+        while folder != self.root:
+            yield folder
+            folder = folder.parent
 
     def _history(self, path: Path, sha256: str) -> Path:
         below = path.relative_to(self.root / IMAGES)
@@ -348,10 +368,8 @@ class Store:
         """Make a folder below the images folder, which no folder on the way leaves by a link."""
         if not folder.resolve().is_relative_to(self._images):
             raise StorageError(f"{folder}: a link on the way leads out of the output directory")
-        folders.add(folder)
-        if not folder.is_dir():
-            folders.update(each.parent for each in (folder, *folder.parents) if not each.exists())
-            folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        folders.update(self._way_to(folder))
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

@@ -6,11 +6,12 @@ import asyncio
 import random
 import signal
 import sqlite3
+import sys
 from collections import Counter
 
 import pytest
 from PIL import Image
-from run_bench import Bench, arrived, jobs, sandbox, sha256_of
+from run_bench import Bench, arrived, job, jobs, sandbox, sha256_of
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -81,6 +82,55 @@ async def test_a_result_that_was_whole_on_disk_when_the_process_died_is_not_boug
         assert (summary.exit_code, summary.sent, provider.books.requests) == (0, 0, 3)
     assert bench.stamp("job-1") == sha256_of(jobs(3)[1])
     assert bench.row("job-1")["possibly_billed"] == "0"
+
+
+async def test_images_that_a_run_had_given_new_names_when_it_died_are_found_there(bench: Bench) -> None:
+    before = [job("mug"), job("cup")]
+    async with sandbox() as provider:
+        await bench.run(before, provider)
+        (bench.images / "mug.png").rename(bench.images / "new.png")
+        summary = await bench.run([job("mug", output="new"), job("cup")], provider)
+        assert (summary.exit_code, summary.sent, provider.books.requests) == (0, 0, 2)
+    assert bench.row("mug")["output_path"] == "images/new.png"
+    assert bench.stamp("mug") == sha256_of(job("mug"))
+
+
+async def test_a_run_that_died_within_the_making_of_its_ledger_can_be_gone_on_with(bench: Bench) -> None:
+    bench.out.mkdir()
+    (bench.out / "ledger.sqlite3").touch()
+    said = await bench.command("status", bench.out)
+    assert (said.code, said.err) == (2, f"error: {bench.out}: no ledger here; expected the output directory of a run\n")
+    async with sandbox() as provider:
+        assert (await bench.run(jobs(2), provider)).exit_code == 0
+
+
+async def test_a_run_that_died_within_a_transaction_that_has_reached_the_file_can_be_gone_on_with(bench: Bench) -> None:
+    """While a run opens or closes its ledger, the file has no log beside it, and changes in place."""
+    die_within = (
+        "import os, sqlite3, sys;"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        # More than its memory may hold goes to the file before the end.
+        "db.execute('PRAGMA cache_size = 1');"
+        "db.execute('BEGIN');"
+        "db.execute('UPDATE requests SET params = hex(zeroblob(9999))');"
+        "os._exit(0)"
+    )
+    async with sandbox() as provider:
+        await bench.run(jobs(2), provider)
+        died = await asyncio.create_subprocess_exec(sys.executable, "-c", die_within, bench.out / "ledger.sqlite3")
+        assert await died.wait() == 0
+        assert (bench.out / "ledger.sqlite3-journal").exists()
+        assert (await bench.command("plan", bench.write(jobs(2)), "-o", bench.out)).code == 0
+        assert (await bench.run(jobs(3), provider)).exit_code == 0
+        assert provider.books.requests == 3
+
+
+async def test_a_manifest_that_a_run_had_half_written_when_it_died_does_not_stay(bench: Bench) -> None:
+    async with sandbox() as provider:
+        await bench.run(jobs(2), provider)
+        (bench.out / ".manifest.csv.part").write_text("job_id,sta")
+        await bench.run(jobs(2), provider)
+    assert sorted(path.name for path in bench.out.iterdir()) == [".lock", "images", "ledger.sqlite3", "manifest.csv"]
 
 
 async def test_a_budget_counts_what_a_killed_run_had_in_flight(bench: Bench) -> None:

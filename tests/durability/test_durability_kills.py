@@ -1,0 +1,16 @@
+"""Runs that are killed at every step: nothing is lost, nothing is bought twice; `kills.py 1000` is the long version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kills import live_through
+
+
+@pytest.mark.timeout(600)
+async def test_wherever_a_run_is_killed_the_next_ones_come_to_the_same_end(tmp_path: Path) -> None:
+    tally = await live_through(100, tmp_path)
+    assert tally.wrong == []
+    assert tally.never == []
+    assert tally.kills >= 100

@@ -33,7 +33,7 @@ _TAGS = re.compile(rb"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
 
 # CDN statuses between the provider's edge and its origin: https://developers.cloudflare.com/support/
 # troubleshooting/http-status-codes/cloudflare-5xx-errors/. With 521 and 523 the origin was never reached.
-_EDGE = frozenset([520, 521, 522, 523, 524, 525, 526, 530])
+_EDGE = frozenset([*range(520, 530), 530])
 # They are tried again where the status is that stands for them.
 _AS = {**dict.fromkeys(_EDGE, 502), 425: 408}
 # Successes that hold no image, or not all of it, though one was made: as good as an answer that was cut off.
@@ -138,7 +138,8 @@ def _unlisted(status: int) -> ErrorMeaning:
     if 400 <= status < 500:
         return meaning("invalid_parameter", "Request refused", billed=False)
     if 500 <= status < 600:
-        return meaning("server_error", "Server error", billed=False)
+        # Only of these two it is sure that nothing was done; gateways make up others, such as 598 for a time-out.
+        return meaning("server_error", "Server error", billed=status not in (501, 505))
     return meaning("bad_response", "Not a status of this API", billed=True)
 
 

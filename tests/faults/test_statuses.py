@@ -312,7 +312,7 @@ async def test_fault_033_a_reset_that_cannot_be_is_ignored(bench: Bench, recorde
 
 async def test_fault_022_036_037_038_039_a_gateway_s_trouble_is_tried_again(bench: Bench) -> None:
     unbilled = (521, 523)
-    statuses = (408, 425, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 530)
+    statuses = (408, 425, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530)
     async with sandbox(faults=tuple(f"{status}:prompt~<{status}>:first=1" for status in statuses)) as provider:
         found = await fates(bench, provider, [job(f"job-{status}", f"edit <{status}>") for status in statuses])
     assert found == [succeeded(sent=2, billed=int(status not in unbilled)) for status in statuses]
@@ -349,10 +349,10 @@ async def test_fault_038_by_default_a_job_that_always_times_out_there_costs_at_m
 async def test_fault_040_a_status_that_the_api_does_not_know_may_have_been_billed(
     bench: Bench, recorder: Recorder
 ) -> None:
-    statuses = (101, 205, 600, 999)
-    recorder.answer = in_turn(*(f"HTTP/1.1 {status} Odd\r\nContent-Length: 0\r\n\r\n".encode() for status in statuses))
-    found = await fates(bench, recorder, jobs(4), concurrency=1)
-    assert found == [unknown("bad_response", status, sent=1) for status in statuses]
+    kinds = {**dict.fromkeys((101, 205, 600, 999), "bad_response"), **dict.fromkeys((507, 598), "server_error")}
+    recorder.answer = in_turn(*(f"HTTP/1.1 {status} Odd\r\nContent-Length: 0\r\n\r\n".encode() for status in kinds))
+    found = await fates(bench, recorder, jobs(len(kinds)), concurrency=1)
+    assert found == [unknown(kind, status, sent=1) for status, kind in kinds.items()]
 
 
 @pytest.mark.parametrize("status", ["99", "abc"])

@@ -364,6 +364,7 @@ async def test_fault_051_bombs_as_errors_and_behind_links_go_off_no_more(bench: 
     recorder.answers["/bomb.png"] = http(bomb, more="Content-Encoding: gzip\r\n")
     found = await fates(bench, recorder, jobs(2), concurrency=1)
     assert found == [failed("invalid_parameter", 400), unknown("result_lost", 200, sent=1)]
+    assert bench.row("job-1")["error"].endswith("answers HTTP 200 with a body of more than 64 MiB")
 
 
 @pytest.mark.parametrize("declared", [None, 2 * 2**30, 10**10])

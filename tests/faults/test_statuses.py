@@ -135,14 +135,14 @@ async def test_fault_014_015_016_017_018_019_020_021_024_a_refusal_of_the_accoun
 ) -> None:
     name, colon, options = fault.partition(":")
     async with sandbox(faults=(f"{name}@10+{colon}{options}",), latency="0.02") as provider:
-        summary = await bench.run(jobs(60), provider, concurrency=4)
+        summary = await bench.run(jobs(30), provider, concurrency=4)
     books = provider.books
     assert summary.exit_code == 3
     assert summary.stop is not None
     assert summary.stop.kind == "refused"
     # Those in flight beside the first one that is refused may be refused as well; nothing is drawn after that.
     assert books.requests < 10 + 2 * 4
-    assert Counter(bench.statuses().values()) == {"succeeded": books.billed, "pending": 60 - books.billed}
+    assert Counter(bench.statuses().values()) == {"succeeded": books.billed, "pending": 30 - books.billed}
     refused = [row for row in bench.rows() if row["status"] == "pending" and row["http_status"]]
     assert len(refused) == books.requests - books.billed
     assert {row["error_kind"] for row in refused} == {kind}

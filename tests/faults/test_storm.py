@@ -41,7 +41,7 @@ ODD = [
 
 
 async def test_all_jobs_survive_a_mixture_of_faults_and_the_manifest_counts_every_request(bench: Bench) -> None:
-    wanted = jobs(150)
+    wanted = jobs(100)
     async with sandbox(faults=HALF_GOES_WRONG, seed=3, latency="0-0.02") as provider:
         summary = await bench.run(
             wanted, provider, concurrency=20, retry__max_possibly_billed=50, retry__max_attempts=50

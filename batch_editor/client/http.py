@@ -7,6 +7,7 @@ whatever host they name; answers that are links are fetched by a session that ne
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import orjson
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import SecretStr
 
 from batch_editor.client.guard import is_local_url, socket_factory
@@ -29,9 +31,14 @@ from batch_editor.redaction import printable
 # An image of the largest size is 3 MB as PNG; JSON around it adds a third.
 MAX_BODY_BYTES = 64 * 2**20
 MAX_ERROR_BYTES = 64 * 2**10
+# The status has said what there is to do; while its text drips in, a 429 would hold nobody back, a 401 stop nothing.
+ERROR_BODY_S = 5.0
+# aiohttp takes 8 KiB. A proxy's policies and cookies may be longer, and the image behind them is paid for.
+MAX_HEADER_BYTES = 64 * 2**10
 READ_BYTES = 64 * 2**10
 MAX_HOPS = 3
 DOWNLOAD_TRIES = 4
+_UPLOADED = (200, 201)
 
 
 class HttpClient:
@@ -64,6 +71,8 @@ class HttpClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
             read_bufsize=READ_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
         )
         self._results = aiohttp.ClientSession(
             # With a base URL on this machine (a stand-in, a test), results may come from there too.
@@ -74,6 +83,8 @@ class HttpClient:
             headers={"Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=READ_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
         )
         return self
 
@@ -93,7 +104,7 @@ class HttpClient:
         try:
             async with self._session.post(
                 f"{self._api.base_url}/{endpoint.path}",
-                data=orjson.dumps(body),
+                data=io.BytesIO(orjson.dumps(body)),  # goes out in pieces, where bytes would go in one
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
                 trace_request_ctx=departure,
@@ -105,7 +116,7 @@ class HttpClient:
                     outcome = failure_of(
                         status,
                         headers,
-                        await _error_body(response),
+                        await _text_of(response, whole=False),
                         errors=endpoint.errors,
                         retried=self._retried,
                         now=datetime.now(UTC),
@@ -127,17 +138,17 @@ class HttpClient:
         try:
             async with self._session.post(
                 self._api.uploads_to,
-                data=orjson.dumps({"data_urls": [data_link]}),
+                data=io.BytesIO(orjson.dumps({"data_urls": [data_link]})),
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
             ) as response:
-                text = await response.content.read(MAX_ERROR_BYTES)
                 status, headers = response.status, response.headers
+                text = await _text_of(response, whole=status in _UPLOADED)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UploadRefused(
                 Failure("connection", f"upload: {_said(error)}", passing=True, maybe_billed=False)
             ) from error
-        if status != 200:
+        if status not in _UPLOADED:
             raise UploadRefused(self._upload_failure(endpoint, status, headers, text))
         try:
             answer = orjson.loads(text)
@@ -146,7 +157,9 @@ class HttpClient:
                 raise ValueError(link)
         except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, ValueError) as error:
             said = printable(text.decode(errors="replace"), limit=200)
-            raise UploadRefused(Failure("bad_response", f"upload: answered without a link: {said}")) from error
+            raise UploadRefused(
+                Failure("bad_response", f"upload: answered without a link: {said}", passing=True)
+            ) from error
         return str(link)
 
     def _upload_failure(self, endpoint: Endpoint, status: int, headers: Mapping[str, str], text: bytes) -> Failure:
@@ -173,7 +186,7 @@ class HttpClient:
                 return found
             await sink.restart()
             if isinstance(found, Linked):
-                return await self._download(urljoin(str(response.url), found.url), sink)
+                return await self._download(found.url, sink)
             await sink.write(found)
         try:
             return await sink.seal()
@@ -187,41 +200,61 @@ class HttpClient:
 
     async def _download(self, url: str, sink: Sink) -> SavedImage | Failure:
         """Fetch a result link at once, for such links expire. A GET costs nothing, so it is tried again."""
-        message = ""
+        why = ""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._api.timeout_s  # of all tries: a link that drips would hold its slot for hours
         for attempt in range(DOWNLOAD_TRIES):
-            if attempt:
-                await asyncio.sleep(0.5 * 2**attempt)
-                await sink.restart()
+            pause_s = 0.5 * 2**attempt if attempt else 0.0
+            if loop.time() + pause_s >= ends_at:
+                break
+            await asyncio.sleep(pause_s)
+            await sink.restart()
             try:
-                gone = await self._fetch(url, sink)
+                gone = await self._fetch(url, sink, ends_at=ends_at)
                 if gone is None:
                     return await sink.seal()
-                return Failure("result_lost", gone, maybe_billed=True, http_status=200)
+                why = gone
+                break
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                message = _said(error)
-        host = urlsplit(url).hostname or ""
-        return Failure(
-            "result_lost",
-            f"paid, but its link at {printable(host, limit=100)} could not be fetched: {message}",
-            maybe_billed=True,
-            http_status=200,
-        )
+                why = f"could not be fetched: {_said(error)}"
+                if isinstance(getattr(error, "os_error", None), PermissionError):
+                    break  # the guard would say so again
+        # Whole, but for what may sign it: somebody may still get by hand what was paid for.
+        link = printable(url.partition("?")[0], limit=200)
+        return Failure("result_lost", f"paid, but its link {link} {why}", maybe_billed=True, http_status=200)
 
-    async def _fetch(self, url: str, sink: Sink) -> str | None:
+    async def _fetch(self, url: str, sink: Sink, *, ends_at: float) -> str | None:
         """Stream a link's content to the sink; a reason if the link will never give it."""
+        target = _link(url)
+        loop = asyncio.get_running_loop()
         for _ in range(MAX_HOPS + 1):
-            async with self._results.get(url, allow_redirects=False) as response:
+            if target is None:
+                return "leads to something that is no http(s) link"
+            timeout = aiohttp.ClientTimeout(
+                total=max(ends_at - loop.time(), 0.001), sock_connect=self._api.connect_timeout_s
+            )
+            async with self._results.get(target, allow_redirects=False, timeout=timeout) as response:
                 if response.status in (301, 302, 303, 307, 308):
-                    url = urljoin(url, response.headers.get("location", ""))
-                    if urlsplit(url).scheme not in ("http", "https"):
-                        return "paid, but its link leads to something that is no http(s) link"
+                    target = _link(response.headers.get("location", ""), base=target)
                     continue
                 if response.status in (401, 403, 404, 410):
-                    return f"paid, but its link answers HTTP {response.status}: it has expired"
-                response.raise_for_status()
+                    return f"answers HTTP {response.status}: it has expired"
+                if response.status != 200:
+                    raise aiohttp.ClientError(f"HTTP {response.status}")
                 failure = await _stream(response, sink)
-                return None if failure is None else failure.message
-        return f"paid, but its link redirects more than {MAX_HOPS} times"
+                return None if failure is None else f"answers {failure.message}"
+        return f"redirects more than {MAX_HOPS} times"
+
+
+def _link(url: str, *, base: str = "") -> str | None:
+    """The URL, made absolute; None if that is no http(s) URL."""
+    try:
+        absolute = urljoin(base, url)
+        parts = urlsplit(absolute)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # http://[, or a port that is none
+        return None
+    return absolute if usable else None
 
 
 @dataclass(slots=True)
@@ -244,17 +277,19 @@ async def _stream(response: aiohttp.ClientResponse, sink: Sink) -> Failure | Non
     return unusable(f"HTTP 200 with a body of more than {MAX_BODY_BYTES >> 20} MiB")
 
 
-async def _error_body(response: aiohttp.ClientResponse) -> bytes:
-    """The first 64 KiB of an error's body; what was got of it if the connection breaks: the status says enough."""
-    body = b""
+async def _text_of(response: aiohttp.ClientResponse, *, whole: bool) -> bytes:
+    """A body's first 64 KiB; of what need not be whole, as much of them as comes soon."""
+    body = bytearray()
     try:
-        async for block in response.content.iter_any():
-            body += block
-            if len(body) >= MAX_ERROR_BYTES:
-                break
+        async with asyncio.timeout(None if whole else ERROR_BODY_S):
+            async for block in response.content.iter_any():
+                body += block[: MAX_ERROR_BYTES - len(body)]
+                if len(body) == MAX_ERROR_BYTES:
+                    break
     except (aiohttp.ClientError, TimeoutError, OSError):
-        pass
-    return body[:MAX_ERROR_BYTES]
+        if whole:
+            raise
+    return bytes(body)
 
 
 def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float) -> Failure:
@@ -272,13 +307,26 @@ def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float)
         )
     if not left:
         return Failure("connection", f"not reached: {_said(error)}", passing=True)
-    what = "the connection broke before an answer" if status is None else "the answer was cut off"
+    if status is not None:
+        what = "the answer was cut off"
+    elif isinstance(error, aiohttp.ClientResponseError):
+        what = "the answer was no HTTP that can be read"
+    else:
+        what = "the connection broke before an answer"
     return Failure("connection", f"{what}: {_said(error)}", maybe_billed=True, passing=True, http_status=status)
 
 
 def _said(error: BaseException) -> str:
-    # Never repr(): that of aiohttp's ClientResponseError holds the request's headers, and so the key.
-    return printable(str(error) or type(error).__name__, limit=200)
+    # Never repr(): that of aiohttp's ClientResponseError holds the request's headers, and so the key. Its str() begins
+    # with a 400 which is the parser's and not the provider's.
+    text = str(error)
+    if isinstance(error.__cause__, HttpProcessingError):
+        text = error.__cause__.message.rstrip(" ^\n")
+    elif isinstance(error, aiohttp.ServerDisconnectedError):
+        text = "the server closed it"
+    elif isinstance(error, TimeoutError):
+        text = text or "no end of it in time"
+    return printable(text or type(error).__name__, limit=200)
 
 
 async def _mark_left(

@@ -33,7 +33,9 @@ _TAGS = re.compile(rb"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
 
 # CDN statuses between the provider's edge and its origin: https://developers.cloudflare.com/support/
 # troubleshooting/http-status-codes/cloudflare-5xx-errors/. With 521 and 523 the origin was never reached.
-_EDGE = frozenset([520, 521, 522, 523, 524, 525, 526, 530])
+_EDGE = frozenset([*range(520, 530), 530])
+# They are tried again where the status is that stands for them.
+_AS = {**dict.fromkeys(_EDGE, 502), 425: 408}
 # Successes that hold no image, or not all of it, though one was made: as good as an answer that was cut off.
 _BODILESS = frozenset([204, 206])
 _EDGE_UNREACHED = frozenset([521, 523])
@@ -59,11 +61,11 @@ def billing_of(headers: Mapping[str, str]) -> Billing:
 
 
 def _amount(text: str | None, *, most: float = math.inf) -> float | None:
-    try:
-        value = float(text) if text else math.nan
-    except ValueError:
+    # float() takes '1_0', '١٢' and 'inf' as well.
+    if text is None or not re.fullmatch(r"(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", text.strip(), re.ASCII | re.IGNORECASE):
         return None
-    return value if math.isfinite(value) and 0 <= value <= most else None
+    value = float(text)
+    return value if math.isfinite(value) and value <= most else None
 
 
 def failure_of(
@@ -87,7 +89,7 @@ def failure_of(
         says = "Refused by the content filter" if status in (403, 406) else says
     elif status == 406:
         kind, reach, says = _not_acceptable(text, says)
-    passing = status in retried or status in _BODILESS or (status in _EDGE and 502 in retried)
+    passing = status in retried or status in _BODILESS or _AS.get(status) in retried
     if reach == "pace" and not passing:
         reach = "job"
     detail = f": {text}" if text else ""
@@ -136,7 +138,8 @@ def _unlisted(status: int) -> ErrorMeaning:
     if 400 <= status < 500:
         return meaning("invalid_parameter", "Request refused", billed=False)
     if 500 <= status < 600:
-        return meaning("server_error", "Server error", billed=False)
+        # Only of these two it is sure that nothing was done; gateways make up others, such as 598 for a time-out.
+        return meaning("server_error", "Server error", billed=status not in (501, 505))
     return meaning("bad_response", "Not a status of this API", billed=True)
 
 
@@ -151,22 +154,31 @@ def error_text(body: bytes) -> str:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
+        if b"\0" in body:
+            return ""  # an image, or packed text: nothing to read
         return printable(_TAGS.sub(b" ", body).decode(errors="replace"))
     return printable(_said(document) or "")
 
 
-def _said(document: Any) -> str | None:
+def _said(document: Any, depth: int = 0) -> str | None:
     if isinstance(document, str):
         return document
-    if not isinstance(document, dict):
-        return orjson.dumps(document).decode() if document else None
+    if not isinstance(document, dict) or depth > 8:
+        return _compact(document) if document else None
     for name in ("error_description", "error", "detail", "message", "msg"):
         value = document.get(name)
         if isinstance(value, str) and value:
             return value
         if isinstance(value, (dict, list)) and value:
-            return (_said(value) if isinstance(value, dict) else None) or orjson.dumps(value).decode()
-    return orjson.dumps(document).decode() if document else None
+            return (_said(value, depth + 1) if isinstance(value, dict) else None) or _compact(value)
+    return _compact(document) if document else None
+
+
+def _compact(document: Any) -> str:
+    try:
+        return orjson.dumps(document).decode()
+    except orjson.JSONEncodeError:  # 254 levels are written, 1024 are read
+        return "JSON that is nested without end"
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:

@@ -47,24 +47,3 @@ async def test_the_next_run_knows_what_the_last_one_sent(bench: Bench) -> None:
         await bench.run(jobs(20), provider, rate_limit="10/s")
     assert provider.books.requests == 20
     assert provider.books.most_in_window(1.0) <= 10
-
-
-async def test_fault_027_a_rate_set_too_high_settles_near_the_true_one_with_few_refusals(bench: Bench) -> None:
-    async with sandbox(rate_limit="10/s") as provider:
-        summary = await bench.run(jobs(35), provider, rate_limit="40/s", concurrency=40)
-    books = provider.books
-    assert summary.jobs.succeeded == 35
-    assert books.billed == 35
-    # Those in flight when the first refusal comes are refused with it; after that the pace is the provider's.
-    assert books.answered[429] <= 25
-    assert summary.possibly_billed == 0
-
-
-async def test_fault_028_a_429_holds_everybody_back_for_as_long_as_it_says(bench: Bench) -> None:
-    async with sandbox(faults=("429@5:retry-after=1",)) as provider:
-        summary = await bench.run(jobs(15), provider, rate_limit="200/s", concurrency=5)
-    assert summary.jobs.succeeded == 15
-    refused = provider.books.log[4]
-    assert refused.status == 429
-    during = [entry for entry in provider.books.log if refused.at + 0.05 < entry.at < refused.at + 0.95]
-    assert during == []

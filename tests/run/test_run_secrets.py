@@ -66,12 +66,3 @@ async def test_a_key_of_any_shape_is_kept_out_of_what_a_program_records(bench: B
     assert recorder.requests[0].headers["x-api-key"] == key
     assert [data for data in contents(bench.out) if key.encode() in data] == []
     assert "who is [key]?" in bench.row("job-0")["error"]
-
-
-async def test_fault_065_a_proxy_of_the_environment_never_sees_the_key(bench: Bench, recorder: Recorder) -> None:
-    manifest = bench.write(jobs(1))
-    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), recorder.url)
-    async with sandbox() as provider:
-        finished = await bench.command(*bench.run_arguments(manifest, provider), environment=proxies)
-    assert finished.code == 0
-    assert (provider.books.requests, recorder.requests) == (1, [])

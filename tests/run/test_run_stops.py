@@ -1,4 +1,4 @@
-"""What ends a run before its work is done: refusals of the account, budgets, deadlines, failures."""
+"""What ends a run before its work is done: budgets, deadlines, failures."""
 
 from __future__ import annotations
 
@@ -11,62 +11,6 @@ from run_bench import Bench, jobs, sandbox
 from batch_editor import UsageError
 
 LOW_USD = 0.0108
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        ("401", "auth"),
-        ("402", "credits"),
-        ("403", "auth"),
-        ("404", "not_found"),
-        ("405", "not_found"),
-        ("406", "credits"),
-        ("406:text=Team spend limit reached", "credits"),
-        ("406:text=Invalid content type", "bad_request"),
-        ("410", "retired"),
-    ],
-)
-async def test_a_refusal_of_the_account_or_the_model_stops_the_run_and_leaves_the_rest_pending(
-    bench: Bench, fault: str, kind: str
-) -> None:
-    """Rows 14–21 and 24."""
-    name, colon, options = fault.partition(":")
-    async with sandbox(faults=(f"{name}@10+{colon}{options}",), latency="0.02") as provider:
-        summary = await bench.run(jobs(60), provider, concurrency=4)
-    books = provider.books
-    assert summary.exit_code == 3
-    assert summary.stop is not None
-    assert summary.stop.kind == "refused"
-    # Those in flight beside the first one that is refused may be refused as well; nothing is drawn after that.
-    assert books.requests < 10 + 2 * 4
-    assert Counter(bench.statuses().values()) == {"succeeded": books.billed, "pending": 60 - books.billed}
-    refused = [row for row in bench.rows() if row["status"] == "pending" and row["http_status"]]
-    assert len(refused) == books.requests - books.billed
-    assert {row["error_kind"] for row in refused} == {kind}
-    assert {row["estimated_cost_usd"] for row in bench.rows() if row["status"] == "pending"} == {""}
-
-
-async def test_fault_015_after_a_refusal_the_next_run_does_the_rest(bench: Bench) -> None:
-    async with sandbox(faults=("401@5+",), latency="0.02") as provider:
-        await bench.run(jobs(20), provider, concurrency=4)
-        finished = provider.books.billed
-    async with sandbox() as provider:
-        summary = await bench.run(jobs(20), provider)
-    assert (summary.exit_code, provider.books.requests) == (0, 20 - finished)
-
-
-async def test_fault_015_what_is_in_flight_when_the_key_is_revoked_is_finished(bench: Bench) -> None:
-    async with sandbox(faults=("401@8",), latency="0.5") as provider:
-        summary = await bench.run(jobs(30), provider, concurrency=8)
-    assert (summary.exit_code, summary.jobs.succeeded) == (3, 7)
-    assert (provider.books.requests, provider.books.billed) == (8, 7)
-
-
-async def test_fault_021_credits_that_run_out_stop_the_run(bench: Bench) -> None:
-    async with sandbox(credits_usd=5 * LOW_USD + 0.001) as provider:
-        summary = await bench.run(jobs(20), provider, concurrency=1)
-    assert (summary.exit_code, summary.jobs.succeeded, provider.books.requests) == (3, 5, 6)
 
 
 async def test_fault_084_the_budget_is_never_passed_by_what_the_provider_bills(bench: Bench) -> None:

@@ -12,7 +12,8 @@ from typing import BinaryIO, TypeVar
 
 from batch_editor.errors import StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import fsync_directory, inspect_image
+from batch_editor.redaction import redact
+from batch_editor.storage.inspect import fsync_directory, inspect_image, sniff
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class Landing:
         return await self._run(self._seal)
 
     async def keep(self) -> None:
-        """Make what was written durable, though it is no image."""
+        """Make what was written durable, though it is no image; text without anything that is, or looks like, a key."""
         await self._run(self._keep)
 
     async def discard(self) -> None:
@@ -117,7 +118,15 @@ class Landing:
         )
 
     def _keep(self) -> None:
-        self._finish(self._flush(), self._bad)
+        file = self._flush()
+        if sniff(self.head) is None:
+            # A page or an error may say the request over again, and the key with it. Latin-1 has a character for
+            # every byte, and so changes none.
+            text = self._read().decode("latin-1")
+            if (clean := redact(text)) != text:
+                self._truncate()
+                file.write(clean.encode("latin-1"))
+        self._finish(file, self._bad)
 
     def _finish(self, file: BinaryIO, name: Path) -> None:
         file.flush()

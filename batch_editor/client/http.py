@@ -178,6 +178,7 @@ class HttpClient:
     async def _image(self, response: aiohttp.ClientResponse, sink: Sink) -> SavedImage | Failure:
         """The image of a 200, by what its bytes are: the page says an image, its sample reads JSON."""
         if (too_large := await _stream(response, sink)) is not None:
+            await sink.restart()  # no image is so large: nothing to keep, and a disk to fill
             return too_large
         start = sink.head.lstrip()
         if start.startswith((b"{", b"[", b'"')):

@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from batch_editor.errors import StorageError
 from batch_editor.records import SavedImage
-from batch_editor.storage.inspect import BadImage, fsync_directory, inspect_image
+from batch_editor.redaction import redact
+from batch_editor.storage.inspect import BadImage, fsync_directory, inspect_image, sniff
 from batch_editor.storage.patience import Patience
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ class Landing:
         return await self._patience.persist(lambda: self._run(self._seal))
 
     async def keep(self) -> None:
-        """Make what was written durable, though it is no image."""
+        """Make what was written durable, though it is no image; text without anything that is, or looks like, a key."""
         await self._patience.persist(lambda: self._run(self._keep))
 
     async def discard(self) -> None:
@@ -173,6 +174,14 @@ class Landing:
         )
 
     def _keep(self) -> None:
+        if sniff(self.head) is None:
+            # A page or an error may say the request over again, and the key with it. Latin-1 has a character for
+            # every byte, and so changes none.
+            text = bytes(self._read()).decode("latin-1")
+            if (clean := redact(text)) != text:
+                self._remove()
+                self._restart()
+                self._gathered += clean.encode("latin-1")
         file = self._flush()
         try:
             self._finish(file, self._bad)

@@ -175,6 +175,15 @@ async def test_every_byte_that_was_paid_for_is_kept_whatever_is_checked(bench: B
         assert (bench.images / name).stat().st_size > 50
 
 
+async def test_a_key_in_what_is_kept_is_replaced_and_every_other_byte_is_as_received(
+    bench: Bench, recorder: Recorder
+) -> None:
+    recorder.answer = http(b"\xff\x00" + KEY.encode() + "– ü\r\n".encode())
+    await bench.run([job("mug")], recorder.base_url)
+    (kept,) = rejected(bench)
+    assert (bench.images / kept).read_bytes() == b"\xff\x00[key]" + "– ü\r\n".encode()
+
+
 async def test_an_empty_answer_leaves_nothing(bench: Bench) -> None:
     async with sandbox(faults=("empty",)) as provider:
         await bench.run([job("mug")], provider)

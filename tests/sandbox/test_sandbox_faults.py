@@ -56,7 +56,7 @@ def test_the_first_fault_that_fires_wins() -> None:
             "rest:0.1",
             (
                 "fault 'rest:0.1' has the kind 'rest'; expected a status from 400 to 599, reset, hang, "
-                "truncate, slow, html, empty, garbage, json-error, redirect, wrong-format or corrupt "
+                "truncate, slow, html, empty, garbage, json-error, redirect, wrong-format, corrupt, failed or lost "
                 "(did you mean reset?)"
             ),
         ),

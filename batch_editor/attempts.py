@@ -15,10 +15,10 @@ from batch_editor.budget import TOLERANCE_USD, Budget
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
-from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest, Placement
+from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter, PendingRequest, Placement
 from batch_editor.limits import GateClosed, RateGate, Ticket
 from batch_editor.pool import Later
-from batch_editor.publishing import put
+from batch_editor.publishing import keep, put
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.retry import Again, Policy, Tally, decide
 from batch_editor.spending import Spending
@@ -40,15 +40,24 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A request on its way, with what it has been through in this run."""
+    """A request on its way, with what it has been through in this run.
+
+    `accepted` is there where an attempt of a run before is to be collected, and none to be made.
+    """
 
     request: PendingRequest
     tally: Tally
+    accepted: AcceptedAttempt | None = None
 
     @classmethod
     def of(cls, request: PendingRequest) -> Task:
         """A fresh one."""
         return cls(request, Tally(possibly_billed=request.billed))
+
+    @classmethod
+    def collecting(cls, accepted: AcceptedAttempt) -> Task:
+        """The rest of an attempt that the provider has accepted."""
+        return cls(accepted.request, Tally(possibly_billed=accepted.request.billed), accepted)
 
 
 class Watcher(Protocol):
@@ -59,6 +68,9 @@ class Watcher(Protocol):
 
     def started(self, task: Task, attempt_id: int) -> None:
         """A request left."""
+
+    def collecting(self, task: Task, attempt_id: int) -> None:
+        """The result of an accepted request is asked for."""
 
     def succeeded(self, task: Task, answer: Answer, jobs: int) -> None:
         """An attempt gave its image, for that many jobs."""
@@ -77,7 +89,7 @@ class Attempts:
     """Makes attempts; `work` is what the pool's workers do.
 
     The order holds the money: slot (the pool's) → upload → budget → gate → intent, durable → send → image whole,
-    fsynced → received, durable → under its name → succeeded.
+    fsynced → received, durable → under its name → succeeded. What v2 accepts is durable before it is polled.
     """
 
     def __init__(
@@ -124,6 +136,9 @@ class Attempts:
         for `recover` to settle. Raised from here, it would cancel the others in flight, which are paid for as well.
         """
         try:
+            if task.accepted is not None:
+                await self._collect(task, task.accepted)
+                return None
             return await self._attempt(task)
         except MachineError as error:
             self._watcher.broken(error)
@@ -165,7 +180,12 @@ class Attempts:
             self._watcher.started(task, intent.attempt_id)
             landing = self._store.landing(intent.attempt_id)
             try:
-                answer = await self._client.edit(endpoint, body, landing)
+                answer = await self._client.edit(
+                    endpoint,
+                    body,
+                    landing,
+                    accepted=lambda id: self._writer.do(self._ledger.accepted, intent.attempt_id, id),
+                )
             finally:
                 await landing.discard()
             charged_usd = _charged(answer, reserved_usd)
@@ -179,6 +199,25 @@ class Attempts:
         finally:
             self._budget.settle(reserved_usd, charged_usd)
             self._settled.set()
+
+    async def _collect(self, task: Task, accepted: AcceptedAttempt) -> None:
+        """Go on with an attempt of a run before: no budget and no gate, for it has passed both."""
+        token = f"{accepted.run_id}:{task.request.fingerprint}:{accepted.number}"
+        intent = Intent(accepted.attempt_id, token)
+        self._watcher.collecting(task, intent.attempt_id)
+        landing = self._store.landing(intent.attempt_id)
+        try:
+            answer = await self._client.collect(accepted.request_id, landing)
+        finally:
+            await landing.discard()
+        charged_usd = _charged(answer, accepted.charged_usd)
+        if accepted.counted_usd:
+            self._budget.revise(accepted.counted_usd, charged_usd)
+            self._settled.set()
+        if isinstance(answer.outcome, SavedImage):
+            await self._publish(task, intent, answer, answer.outcome, charged_usd)
+        else:
+            await self._failed(task, intent, None, answer, answer.outcome, charged_usd)
 
     async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
         """Wait until the day and the month may have room; before the gate, for a permit is worth a second.
@@ -233,8 +272,12 @@ class Attempts:
 
         placements = await self._writer.do(received)
 
+        kept: list[str] = []
+
         def place() -> list[tuple[Placement, str]]:
             seal = (image.sha256, image.format)
+            if not placements:
+                kept.append(keep(self._store, fingerprint, Path(image.path), seal))
             return [(each, put(self._store, each, Path(image.path), seal)) for each in placements]
 
         placed = await self._on_disk(place)
@@ -242,16 +285,19 @@ class Attempts:
         def succeeded() -> None:
             for placement, path in placed:
                 self._ledger.placed(placement, path)
-            self._ledger.succeeded(attempt_id, placed[0][1])
+            self._ledger.succeeded(attempt_id, placed[0][1] if placed else kept[0])
 
         await self._writer.do(succeeded)
         await self._on_disk(lambda: self._store.forget(attempt_id))
         self._watcher.succeeded(task, answer, len(placed))
 
     async def _failed(
-        self, task: Task, intent: Intent, ticket: Ticket, answer: Answer, failure: Failure, charged_usd: float
+        self, task: Task, intent: Intent, ticket: Ticket | None, answer: Answer, failure: Failure, charged_usd: float
     ) -> Later[Task] | None:
-        if failure.reach == "pace":
+        if answer.collectable:
+            await self._uncollected(task, intent, answer, failure)
+            return None
+        if failure.reach == "pace" and ticket is not None:
             self._gate.refused(ticket, failure.retry_after_s)
         tally = task.tally.after(failure)
         verdict = decide(failure, tally, self._policy, self._rng)
@@ -267,6 +313,13 @@ class Attempts:
             self._watcher.stopped(failure)
         await self._writer.do(failed)
         return self._next(task, tally, verdict, failure, answer)
+
+    async def _uncollected(self, task: Task, intent: Intent, answer: Answer, failure: Failure) -> None:
+        """Leave an accepted attempt to the next run, at the price that was set aside for it."""
+        if failure.reach == "run":
+            self._watcher.stopped(failure)
+        await self._writer.do(lambda: self._ledger.uncollected(intent.attempt_id, failure, now=self._clock()))
+        self._watcher.failed(task, failure, answer, "pending", 0.0)
 
     async def _not_sent(self, task: Task, failure: Failure) -> Later[Task] | None:
         tally = task.tally.after(failure)

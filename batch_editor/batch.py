@@ -179,7 +179,8 @@ def _settle_the_past(
             " choose another directory with --output"
         )
     hold = settings.retry.unknown == "hold" and not options.resend_unknown
-    lost = recover(ledger, store, now=time.time(), hold=hold)
+    # A rehearsal's provider is gone with its run.
+    lost = recover(ledger, store, now=time.time(), hold=hold, collect=not options.sandbox)
     if lost:
         fate = "wait for --resend-unknown" if hold else "are sent again"
         options.progress.say(
@@ -276,7 +277,8 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
     store.close()  # what a dropped attempt set off may still be landing
     with ledger.translated():
         try:
-            recover(ledger, store, now=time.time(), hold=dispatch.settings.retry.unknown == "hold")
+            hold = dispatch.settings.retry.unknown == "hold"
+            recover(ledger, store, now=time.time(), hold=hold, collect=not dispatch.sandbox)
         except MachineError as error:  # an image that can't be placed stays where it landed, for the next run
             stop = stop or Stop("machine", str(error))
         code = exit_code_of(ledger.connection, stop)

@@ -85,6 +85,11 @@ class Budget:
         self._spent += charged_usd
         self._settled.set()
 
+    def revise(self, counted_usd: float, charged_usd: float) -> None:
+        """What a run before had spent is known better now."""
+        self._spent += charged_usd - counted_usd
+        self._settled.set()
+
     def close(self) -> None:
         """Let nobody wait any longer."""
         self._closed = True

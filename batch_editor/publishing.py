@@ -25,17 +25,30 @@ def put(store: Store, placement: Placement, source: Path, image: tuple[str, str]
     return path
 
 
-def recover(ledger: Ledger, store: Store, *, now: float, hold: bool = False) -> int:
+def keep(store: Store, fingerprint: str, source: Path, image: tuple[str, str]) -> str:
+    """Put an image that no job of the manifest wants any more into the history; return its path. Blocks.
+
+    It was paid for all the same. `image` is its sha256 and its format.
+    """
+    return store.place(source, f"{HISTORY.removeprefix(IMAGES + '/')}/{fingerprint}", *image)
+
+
+def recover(ledger: Ledger, store: Store, *, now: float, hold: bool = False, collect: bool = True) -> int:
     """Settle what a run that died left open; return how many attempts may have been billed in vain. Blocks.
 
-    An image that was whole on disk is kept. Any other attempt may have been billed; its request is sent again, or
-    with `hold` stays unknown until somebody says so.
+    An image that was whole on disk is kept. What the provider has accepted stays open with `collect`, for a run to
+    ask for. Any other attempt may have been billed; its request is sent again, or with `hold` stays unknown until
+    somebody says so.
     """
     lost = 0
     for attempt in ledger.open_attempts():
         image = store.landed(attempt.attempt_id)
         with ledger.transaction():
-            if image is not None and attempt.state == "sent":
+            if image is None and attempt.state == "accepted" and collect:
+                if not attempt.uncollected:
+                    ledger.uncollected(attempt.attempt_id, _ACCEPTED, now=now)
+                continue
+            if image is not None and attempt.state != "received":
                 ledger.received(attempt.attempt_id, image, Answer(image), now=now, charged_usd=None)
             image = image or attempt.image
             if image is None or not _finish(ledger, store, attempt.attempt_id, attempt.fingerprint, image):
@@ -62,6 +75,14 @@ _INTERRUPTED = Failure(
 )
 
 
+_ACCEPTED = Failure(
+    "interrupted",
+    "the run ended while this request was in flight; the provider has accepted it, and the next run collects it",
+    maybe_billed=True,
+    passing=True,
+)
+
+
 def _finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, image: SavedImage) -> bool:
     """Whether the image of an attempt that had received it is under its names now."""
     placements = ledger.jobs_of(fingerprint)
@@ -73,8 +94,7 @@ def _finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, ima
             path = put(store, placement, source, (image.sha256, image.format))
             ledger.placed(placement, path)
     if path is None and landed is not None:
-        # No job of the manifest wants it any more; it was paid for all the same.
-        path = store.place(landed, f"{HISTORY.removeprefix(IMAGES + '/')}/{fingerprint}", image.sha256, image.format)
+        path = keep(store, fingerprint, landed, (image.sha256, image.format))
     if path is not None:
         ledger.succeeded(attempt_id, path)
     return path is not None

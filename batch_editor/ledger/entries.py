@@ -66,12 +66,29 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """An attempt that a dead run left open."""
+    """An attempt that a dead run left open; `uncollected` if it is one that a run has told of already."""
 
     attempt_id: int
     fingerprint: str
-    state: Literal["sent", "received"]
+    state: Literal["sent", "accepted", "received"]
     image: SavedImage | None
+    uncollected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedAttempt:
+    """An attempt whose result the provider keeps under `request_id`.
+
+    `counted_usd` is what the present run's budget has counted for it: 0 if it belongs to another budget.
+    """
+
+    attempt_id: int
+    run_id: str
+    number: int
+    request_id: str
+    charged_usd: float
+    counted_usd: float
+    request: PendingRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,7 +225,7 @@ def test_the_example_has_every_setting_and_says_its_default() -> None:
 
 def test_setting_names_are_dotted_and_in_order() -> None:
     names = list(setting_names())
-    assert names[:2] == ["api.base_url", "api.key_env"]
+    assert names[:2] == ["api.base_url", "api.version"]
     assert names[-1] == "pricing.table"
     assert len(names) == len(set(names))
 

@@ -30,7 +30,7 @@ from batch_editor.progress import Progress, Quiet
 from batch_editor.publishing import put_all, recover
 from batch_editor.records import Failure
 from batch_editor.redaction import guard
-from batch_editor.spending import Spending
+from batch_editor.spending import Spending, shared_spending
 from batch_editor.storage import Store
 from batch_editor.summary import Stop, Summary, exit_code_of, summarize
 
@@ -101,7 +101,7 @@ async def run_batch(
             options.progress.say(f"took over from {dead}, which ended without a word")
         ledger = Ledger(output / LEDGER_NAME)
         stack.callback(ledger.close)
-        spending = _spending(settings, output, sandbox=options.sandbox)
+        spending = None if options.sandbox else shared_spending(settings, output)
         if spending is not None:
             stack.callback(spending.close)
         with ledger.translated():
@@ -154,19 +154,6 @@ def _plan(
             f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
     return plan
-
-
-def _spending(settings: Settings, output: Path, *, sandbox: bool) -> Spending | None:
-    budget = settings.budget
-    if sandbox or budget.ledger is None:
-        return None
-    return Spending(
-        budget.ledger,
-        str(output.resolve()),
-        per_day_usd=budget.per_day_usd,
-        per_month_usd=budget.per_month_usd,
-        attempt_s=settings.api.timeout_s,
-    )
 
 
 def _settle_the_past(

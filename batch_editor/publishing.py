@@ -51,7 +51,7 @@ def recover(ledger: Ledger, store: Store, *, now: float, hold: bool = False, col
             if image is not None and attempt.state != "received":
                 ledger.received(attempt.attempt_id, image, Answer(image), now=now, charged_usd=None)
             image = image or attempt.image
-            if image is None or not _finish(ledger, store, attempt.attempt_id, attempt.fingerprint, image):
+            if image is None or not finish(ledger, store, attempt.attempt_id, attempt.fingerprint, image):
                 lost += 1
                 ledger.failed(
                     attempt.attempt_id,
@@ -83,7 +83,7 @@ _ACCEPTED = Failure(
 )
 
 
-def _finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, image: SavedImage) -> bool:
+def finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, image: SavedImage) -> bool:
     """Whether the image of an attempt that had received it is under its names now."""
     placements = ledger.jobs_of(fingerprint)
     landed = Path(image.path) if image.path else None

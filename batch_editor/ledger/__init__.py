@@ -2,7 +2,9 @@
 
 from batch_editor.ledger.entries import (
     AcceptedAttempt,
+    Charge,
     Counts,
+    Doubt,
     Expected,
     Interrupted,
     PendingRequest,
@@ -15,7 +17,9 @@ from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
     "AcceptedAttempt",
+    "Charge",
     "Counts",
+    "Doubt",
     "Expected",
     "Interrupted",
     "Ledger",

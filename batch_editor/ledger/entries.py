@@ -92,6 +92,34 @@ class AcceptedAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """An attempt that may have been billed without a result; `request_state` is that of its request by now."""
+
+    attempt_id: int
+    run_id: str
+    number: int
+    state: str
+    sent_at: float
+    request_id: str | None
+    charged_usd: float
+    fingerprint: str
+    job_id: str
+    request_state: str
+    params: Mapping[str, ParamValue]
+    files: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An attempt that gave its image, and so was charged."""
+
+    attempt_id: int
+    request_id: str | None
+    sent_at: float
+    params: Mapping[str, ParamValue]
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """Jobs of the manifest by status."""
 

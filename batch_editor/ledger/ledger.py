@@ -16,15 +16,15 @@ from typing import Any, Literal
 
 import orjson
 
-from batch_editor.ledger.collecting import Collecting
 from batch_editor.ledger.entries import Expected, Interrupted, PendingRequest, Placement, RunStart
 from batch_editor.ledger.intake import admit
+from batch_editor.ledger.reconciling import Reconciling
 from batch_editor.records import Answer, Failure, SavedImage
 
 FILE_NAME = "ledger.sqlite3"
 
 
-class Ledger(Collecting):
+class Ledger(Reconciling):
     """One output directory's ledger, opened for writing; errors are those of `Database`."""
 
     # Runs

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from batch_editor.budget import TOLERANCE_USD, Budget
+from batch_editor.budget import TOLERANCE_USD, Budget, charged
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
@@ -53,11 +53,6 @@ class Task:
     def of(cls, request: PendingRequest) -> Task:
         """A fresh one."""
         return cls(request, Tally(possibly_billed=request.billed))
-
-    @classmethod
-    def collecting(cls, accepted: AcceptedAttempt) -> Task:
-        """The rest of an attempt that the provider has accepted."""
-        return cls(accepted.request, Tally(possibly_billed=accepted.request.billed), accepted)
 
 
 class Watcher(Protocol):
@@ -184,11 +179,11 @@ class Attempts:
                     endpoint,
                     body,
                     landing,
-                    accepted=lambda id: self._writer.do(self._ledger.accepted, intent.attempt_id, id),
+                    accepted=lambda request_id: self._accepted(intent, request_id),
                 )
             finally:
                 await landing.discard()
-            charged_usd = _charged(answer, reserved_usd)
+            charged_usd = charged(answer, reserved_usd)
             self.prices.learn(request, answer)
             if isinstance(answer.outcome, SavedImage):
                 await self._publish(task, intent, answer, answer.outcome, charged_usd)
@@ -200,6 +195,13 @@ class Attempts:
             self._budget.settle(reserved_usd, charged_usd)
             self._settled.set()
 
+    async def _accepted(self, intent: Intent, request_id: str) -> None:
+        try:
+            await self._writer.do(self._ledger.accepted, intent.attempt_id, request_id)
+        except MachineError as error:
+            # Polled all the same: the image may still land, and is kept for `recover`; the id would be lost.
+            self._watcher.broken(error)
+
     async def _collect(self, task: Task, accepted: AcceptedAttempt) -> None:
         """Go on with an attempt of a run before: no budget and no gate, for it has passed both."""
         token = f"{accepted.run_id}:{task.request.fingerprint}:{accepted.number}"
@@ -210,7 +212,7 @@ class Attempts:
             answer = await self._client.collect(accepted.request_id, landing)
         finally:
             await landing.discard()
-        charged_usd = _charged(answer, accepted.charged_usd)
+        charged_usd = charged(answer, accepted.charged_usd)
         if accepted.counted_usd:
             self._budget.revise(accepted.counted_usd, charged_usd)
             self._settled.set()
@@ -272,20 +274,18 @@ class Attempts:
 
         placements = await self._writer.do(received)
 
-        kept: list[str] = []
+        seal = (image.sha256, image.format)
 
         def place() -> list[tuple[Placement, str]]:
-            seal = (image.sha256, image.format)
-            if not placements:
-                kept.append(keep(self._store, fingerprint, Path(image.path), seal))
             return [(each, put(self._store, each, Path(image.path), seal)) for each in placements]
 
         placed = await self._on_disk(place)
+        kept = None if placed else await self._on_disk(lambda: keep(self._store, fingerprint, Path(image.path), seal))
 
         def succeeded() -> None:
             for placement, path in placed:
                 self._ledger.placed(placement, path)
-            self._ledger.succeeded(attempt_id, placed[0][1] if placed else kept[0])
+            self._ledger.succeeded(attempt_id, kept or placed[0][1])
 
         await self._writer.do(succeeded)
         await self._on_disk(lambda: self._store.forget(attempt_id))
@@ -344,16 +344,3 @@ class Attempts:
 
     def _on_disk(self, work: Callable[[], Any]) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._store.executor, work)
-
-
-def _charged(answer: Answer, reserved_usd: float) -> float:
-    """What an attempt counts for in the budget: what was set aside for it, unless the provider says what it charged.
-
-    An estimate would do for a report, but not for a limit: a provider that charges more without a word would pass it.
-    """
-    outcome = answer.outcome
-    if answer.cost_usd is not None:
-        return answer.cost_usd
-    if isinstance(outcome, Failure) and not outcome.maybe_billed:
-        return 0.0
-    return reserved_usd

@@ -23,7 +23,7 @@ from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, readings
 from batch_editor.limits import RateGate
 from batch_editor.pool import Pool
 from batch_editor.progress import Progress
-from batch_editor.retry import Policy
+from batch_editor.retry import Policy, Tally
 from batch_editor.spending import Spending
 from batch_editor.steady_prices import PriceKind, SteadyPrices
 from batch_editor.storage import Store
@@ -96,8 +96,8 @@ class Dispatch:
         gate = await self._gate(writer)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
         watch = Watch(settings, gate=gate, budget=budget, progress=self.progress, counts=await writer.do(self._counts))
-        # Polls may count towards the provider's limit, or not: at its rate they pass it neither alone nor, as a 429
-        # slows both, together.
+        # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
+        # them, and alone they don't pass it; if they do count, 429s teach both gates.
         polls = self._rate_gate([])
         async with HttpClient(settings.api, key, retry=settings.retry, polls=polls) as client:
             attempts = Attempts(
@@ -158,7 +158,7 @@ class Dispatch:
         if accepted:
             self.progress.say(f"collecting the results of {len(accepted)} requests that were accepted before")
         for each in accepted:
-            yield Task.collecting(each)
+            yield Task(each.request, Tally(), each)
 
     async def _canaries(self, writer: LedgerWriter) -> AsyncIterator[Task]:
         for request in await writer.do(self.ledger.pending_among, list(self.canary)):

@@ -119,7 +119,7 @@ class HttpClient:
             outcome = _broken(error, left=departure.left, status=status, limit_s=self._api.timeout_s)
         if isinstance(outcome, Accepted):
             await accepted(outcome.request_id)
-            answer = await self._polling.collect(outcome.request_id, sink)
+            answer = await self._polling.collect(outcome.request_id, sink, fresh=True)
             return replace(answer, latency_s=loop.time() - began)
         billing = billing_of(headers)
         return Answer(
@@ -133,7 +133,7 @@ class HttpClient:
 
     async def collect(self, request_id: str, sink: Sink) -> Answer:
         """The result of a request that was accepted before."""
-        return await self._polling.collect(request_id, sink)
+        return await self._polling.collect(request_id, sink, fresh=False)
 
     async def upload(self, endpoint: Endpoint, data_link: str) -> str:
         """A public link for a local file, given as a `data:` link."""

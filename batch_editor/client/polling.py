@@ -59,40 +59,37 @@ class Polling:
         self._rng = rng
         self._took_s: deque[float] = deque(maxlen=LATELY)
 
-    async def collect(self, request_id: str, sink: Sink) -> Answer:
-        """The result of an accepted request.
+    async def collect(self, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
+        """The result of an accepted request; `fresh` if it was accepted just now.
 
         Given up after `api.timeout_s`, without what polls had to wait for their rate: then, and when the key is
         refused, the answer is `collectable`.
         """
-        answer = await self._collect(f"{self._api.v2_url}/requests/{request_id}", request_id, sink)
+        answer = await self._collect(request_id, sink, fresh=fresh)
         return replace(answer, request_id=request_id)
 
-    async def _collect(self, url: str, request_id: str, sink: Sink) -> Answer:
+    async def _collect(self, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
+        url = f"{self._api.v2_url}/requests/{request_id}"
         clock = asyncio.get_running_loop().time
         began = clock()
         queued_s = not_yet_s = 0.0
         missing = polls = 0
-        await asyncio.sleep(self._first_s())
+        await asyncio.sleep(self._first_s() if fresh else 0.0)
         while True:
             before = clock()
             ticket = await self._gate.ticket()
             await self._gate.depart()
             queued_s += clock() - before
-            found = await self._ask(f"{url}/status", ticket)
+            found: Answer | Said = await self._ask(f"{url}/status", ticket)
             polls += 1
             if isinstance(found, Completed):
-                self._took_s.append((not_yet_s + clock() - began) / 2)
-                if found.image is None:
-                    # The one request that each job needs besides: it needn't queue behind other jobs' polls.
-                    found = await self._ask(url, ticket, result=True)
-            if isinstance(found, Completed):
-                fetched = await self._fetched(found, sink)
-                if isinstance(fetched, Answer):
-                    return fetched
-                found = fetched
+                if fresh:
+                    self._took_s.append((not_yet_s + clock() - began) / 2)
+                found = await self._fetched(found, url, ticket, sink)
             if isinstance(found, Failure):
-                return Answer(found, http_status=found.http_status, collectable=found.reach == "run")
+                found = Answer(found, http_status=found.http_status, collectable=found.reach == "run")
+            if isinstance(found, Answer):
+                return found
             missing = missing + 1 if isinstance(found, Missing) else 0
             if missing == MISSING_TWICE:
                 return Answer(_expired(request_id), http_status=404)
@@ -136,8 +133,14 @@ class Polling:
             return NotYet("its result isn't there yet")
         return found
 
-    async def _fetched(self, done: Completed, sink: Sink) -> Answer | NotYet:
+    async def _fetched(self, done: Completed, url: str, ticket: Any, sink: Sink) -> Answer | Said:
         """What a completed request comes to."""
+        if done.image is None:
+            # The one request that each job needs besides: it needn't queue behind other jobs' polls.
+            found = await self._ask(url, ticket, result=True)
+            if not isinstance(found, Completed):
+                return found
+            done = found
         await sink.restart()
         outcome: SavedImage | Failure
         if done.image is None:

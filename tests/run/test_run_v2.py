@@ -14,6 +14,7 @@ import pytest
 from run_bench import Bench, arrived, job, jobs, sandbox, sha256_of
 from run_recorder import Recorder, http, png
 
+from batch_editor import make_plan
 from batch_editor.sandbox import Sandbox
 
 pytestmark = pytest.mark.timeout(120)
@@ -166,6 +167,29 @@ async def test_what_is_not_there_in_time_is_collected_by_the_next_run(bench: Ben
     assert (row["status"], row["possibly_billed"], row["attempts"]) == ("succeeded", "0", "1")
     assert row["error"] == ""
     assert second.cost.possibly_billed == 0
+
+
+async def test_a_plan_doesnt_count_what_is_to_be_collected(bench: Bench) -> None:
+    async with sandbox(latency="3") as provider:
+        await run(bench, jobs(3), provider, api__timeout_s=0.3)
+        plan = make_plan([bench.write(jobs(4))], bench.settings(provider), output=bench.out)
+    assert (plan.jobs, plan.requests) == (4, 1)
+
+
+async def test_a_deadline_lets_what_was_accepted_finish(bench: Bench) -> None:
+    async with sandbox(latency="4") as provider:
+        summary = await run(bench, jobs(5), provider, concurrency=2, deadline="2s")
+    assert summary.exit_code == 4
+    assert Counter(bench.statuses().values()) == {"succeeded": 2, "pending": 3}
+    assert (provider.books.requests, provider.books.billed) == (2, 2)
+
+
+async def test_the_built_in_sandbox_speaks_v2(bench: Bench) -> None:
+    manifest = bench.write(jobs(2))
+    finished = await bench.command(
+        "run", manifest, "-o", bench.out, "--sandbox", "--json", environment={"BATCH_EDITOR_API__VERSION": "v2"}
+    )
+    assert (finished.code, finished.json["jobs"]["succeeded"]) == (0, 2)
 
 
 async def test_no_option_submits_again_what_may_still_be_collected(bench: Bench) -> None:

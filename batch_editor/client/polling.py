@@ -119,12 +119,12 @@ class Polling:
             async with self._session.get(
                 url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=POLL_TIMEOUT_S)
             ) as response:
-                body = b""
+                body = bytearray()
                 async for block in response.content.iter_any():
                     body += block
                     if len(body) > MAX_BODY_BYTES:
                         return unusable(f"a record of more than {MAX_BODY_BYTES >> 20} MiB")
-                found = progress_of(response.status, response.headers, body)
+                found = progress_of(response.status, response.headers, bytes(body))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return NotYet(f"a poll failed: {said_by(error)}")
         if isinstance(found, NotYet) and found.refused:
@@ -137,10 +137,11 @@ class Polling:
         """What a completed request comes to."""
         if done.image is None:
             # The one request that each job needs besides: it needn't queue behind other jobs' polls.
-            found = await self._ask(url, ticket, result=True)
-            if not isinstance(found, Completed):
-                return found
-            done = found
+            record = await self._ask(url, ticket, result=True)
+            if not isinstance(record, Completed):
+                return record
+            cost_usd = done.cost_usd if record.cost_usd is None else record.cost_usd
+            done = replace(record, cost_usd=cost_usd)
         await sink.restart()
         outcome: SavedImage | Failure
         if done.image is None:

@@ -204,22 +204,26 @@ class Attempts:
 
     async def _collect(self, task: Task, accepted: AcceptedAttempt) -> None:
         """Go on with an attempt of a run before: no budget and no gate, for it has passed both."""
-        token = f"{accepted.run_id}:{task.request.fingerprint}:{accepted.number}"
-        intent = Intent(accepted.attempt_id, token)
+        intent = Intent(accepted.attempt_id, f"{accepted.run_id}:{task.request.fingerprint}:{accepted.number}")
         self._watcher.collecting(task, intent.attempt_id)
-        landing = self._store.landing(intent.attempt_id)
-        try:
-            answer = await self._client.collect(accepted.request_id, landing)
-        finally:
-            await landing.discard()
-        charged_usd = charged(answer, accepted.charged_usd)
+        charged_usd = accepted.charged_usd
         if accepted.counted_usd:
-            self._budget.revise(accepted.counted_usd, charged_usd)
+            self._budget.reopen(accepted.counted_usd)
+        try:
+            landing = self._store.landing(intent.attempt_id)
+            try:
+                answer = await self._client.collect(accepted.request_id, landing)
+            finally:
+                await landing.discard()
+            charged_usd = charged(answer, accepted.charged_usd)
+            if isinstance(answer.outcome, SavedImage):
+                await self._publish(task, intent, answer, answer.outcome, charged_usd)
+            else:
+                await self._failed(task, intent, None, answer, answer.outcome, charged_usd)
+        finally:
+            if accepted.counted_usd:
+                self._budget.settle(accepted.counted_usd, charged_usd)
             self._settled.set()
-        if isinstance(answer.outcome, SavedImage):
-            await self._publish(task, intent, answer, answer.outcome, charged_usd)
-        else:
-            await self._failed(task, intent, None, answer, answer.outcome, charged_usd)
 
     async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
         """Wait until the day and the month may have room; before the gate, for a permit is worth a second.

@@ -87,10 +87,11 @@ class Budget:
         self._spent += charged_usd
         self._settled.set()
 
-    def revise(self, counted_usd: float, charged_usd: float) -> None:
-        """What a run before had spent is known better now."""
-        self._spent += charged_usd - counted_usd
-        self._settled.set()
+    def reopen(self, counted_usd: float) -> None:
+        """Turn what a run before had counted as spent into a reservation again: its price is about to be known."""
+        self._spent -= counted_usd
+        self._reserved += counted_usd
+        self._holders += 1
 
     def close(self) -> None:
         """Let nobody wait any longer."""

@@ -230,16 +230,13 @@ async def test_a_job_that_is_no_longer_wanted_is_collected_into_the_history(benc
 
 
 async def test_the_budget_counts_what_is_not_collected_yet_and_then_what_it_cost(bench: Bench) -> None:
-    limit: dict[str, Any] = {"budget__max_cost_usd": 0.06}
+    """A job here costs $0.0108, and $0.051 at the dearest: while one is open, no other fits into $0.065."""
+    limit: dict[str, Any] = {"budget__max_cost_usd": 0.065}
     async with sandbox(latency="3") as provider:
-        await run(bench, jobs(1), provider, api__timeout_s=0.3, **limit)
-        [(_, _, reserved)] = attempts(bench)
-        # One more at its dearest fits, two don't; what the collected one cost makes room.
-        second = await run(bench, jobs(4), provider, **limit)
-    assert reserved > provider.books.billed_usd / provider.books.billed
-    assert provider.books.billed_usd <= 0.06
-    assert second.exit_code in (0, 4)
-    assert provider.books.double_billed == 0
+        first = await run(bench, jobs(2), provider, api__timeout_s=0.3, **limit)
+        assert (first.exit_code, provider.books.requests) == (4, 1)
+        second = await run(bench, jobs(2), provider, **limit)
+    assert (second.exit_code, second.sent, provider.books.billed_usd) == (0, 1, 0.0216)
 
 
 async def test_a_key_that_polls_refuse_stops_the_run_and_loses_nothing(bench: Bench) -> None:

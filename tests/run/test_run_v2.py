@@ -254,6 +254,20 @@ async def test_a_submission_without_an_answer_is_possibly_billed_and_made_again(
     assert [row["possibly_billed"] for row in bench.rows()] == ["0", "1", "1"]
 
 
+async def test_a_ledger_that_cannot_take_the_id_costs_no_result(bench: Bench) -> None:
+    async with sandbox(latency="0.2") as provider:
+        await run(bench, jobs(1), provider)
+        with sqlite3.connect(bench.out / "ledger.sqlite3") as db:
+            db.execute(
+                "CREATE TRIGGER full BEFORE UPDATE ON attempts WHEN new.state = 'accepted'"
+                " BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+            )
+        db.close()
+        summary = await run(bench, jobs(2), provider)
+        assert (summary.exit_code, provider.books.requests) == (6, 2)
+        assert bench.stamp("job-1") == sha256_of(jobs(2)[1])
+
+
 async def test_a_rehearsal_that_was_killed_is_not_asked_after(bench: Bench) -> None:
     """Its provider died with it."""
     async with sandbox(latency="3") as provider:

@@ -85,7 +85,7 @@ def progress_of(status: int, headers: Mapping[str, str], body: bytes) -> Said:
         )
     text = error_text(body)
     if state == "FAILED" or status == 422:
-        # Not billed: https://docs.segmind.com, and the SDK 1.3.0 takes 422 for nothing else.
+        # A failed job is a 422 with a body like any other, on both URLs: https://pypi.org/project/segmind/1.3.0/, v2.py.
         kind = "moderation" if MODERATION.search(text) else "inference_failed"
         return Failure(kind, f"the provider ran it and it failed: {text}", http_status=422)
     if status in (404, 410):

@@ -85,7 +85,8 @@ def progress_of(status: int, headers: Mapping[str, str], body: bytes) -> Said:
         )
     text = error_text(body)
     if state == "FAILED" or status == 422:
-        # A failed job is a 422 with a body like any other, on both URLs: https://pypi.org/project/segmind/1.3.0/, v2.py.
+        # A failed job is a 422 with a body like any other, of both URLs: v2.py of
+        # https://pypi.org/project/segmind/1.3.0/.
         kind = "moderation" if MODERATION.search(text) else "inference_failed"
         return Failure(kind, f"the provider ran it and it failed: {text}", http_status=422)
     if status in (404, 410):

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from batch_editor.acceptance import Acceptance
-from batch_editor.budget import TOLERANCE_USD, Budget
+from batch_editor.budget import TOLERANCE_USD, Budget, charged
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
-from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest
+from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter, PendingRequest
 from batch_editor.limits import GateClosed, RateGate
 from batch_editor.pace import Ticket
 from batch_editor.pool import Later
@@ -24,7 +24,7 @@ from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.retry import Again, Final, Policy, Tally, decide
 from batch_editor.spending import Spending
 from batch_editor.steady_prices import SteadyPrices
-from batch_editor.storage import Store
+from batch_editor.storage import Landing, Store
 from batch_editor.uploads import Uploads
 
 T = TypeVar("T")
@@ -53,10 +53,14 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A request on its way, with what it has been through in this run."""
+    """A request on its way, with what it has been through in this run.
+
+    `accepted` is there where an attempt of a run before is to be collected, and none to be made.
+    """
 
     request: PendingRequest
     tally: Tally
+    accepted: AcceptedAttempt | None = None
 
     @classmethod
     def of(cls, request: PendingRequest) -> Task:
@@ -72,6 +76,9 @@ class Watcher(Protocol):
 
     def started(self, task: Task, attempt_id: int) -> None:
         """A request left."""
+
+    def collecting(self, task: Task, attempt_id: int) -> None:
+        """The result of an accepted request is asked for."""
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
         """An attempt gave its image, for that many jobs; `warning` says what is other than asked."""
@@ -100,9 +107,10 @@ class Attempts:
 
     The order holds the money: slot (the pool's) → upload → budget → gate → intent, durable → send → image whole,
     fsynced → received, durable → checked → under its name, durable → succeeded: what comes after the image, but for the
-    check, is `Publisher`'s. What the check rejects goes from there among the rejected → failed. A body that is no image
-    is fsynced → among the rejected → failed. So a crash at any instant leaves what was paid for where `recover` finds
-    it; it checks again what was received, and doesn't send it again.
+    check, is `Publisher`'s. What v2 accepts is durable before it is polled. What the check rejects goes from there
+    among the rejected → failed. A body that is no image is fsynced → among the rejected → failed. So a crash at any
+    instant leaves what was paid for where `recover` finds it; it checks again what was received, and doesn't send it
+    again.
     """
 
     def __init__(
@@ -155,6 +163,9 @@ class Attempts:
         Raised from here, it would cancel the others in flight, which are paid for as well.
         """
         try:
+            if task.accepted is not None:
+                await self._collect(task, task.accepted)
+                return None
             return await self._attempt(task)
         except MachineError as error:
             await self._store.patience.trouble(error)
@@ -208,19 +219,25 @@ class Attempts:
             raise
         reserved.charged_usd = reserved.usd
         self._watcher.started(task, intent.attempt_id)
-        answer = await self._answer(task, intent, endpoint, body)
-        reserved.charged_usd = _charged(answer, reserved.usd)
+        answer = await self._answer(
+            task,
+            intent,
+            lambda landing: self._client.edit(
+                *(endpoint, body, landing), accepted=lambda request_id: self._accepted(intent, request_id)
+            ),
+        )
+        reserved.charged_usd = charged(answer, reserved.usd)
         self.prices.learn(request, answer)
         self._tell_gate(task, ticket, answer)
         if isinstance(answer.outcome, SavedImage):
             return await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
         return await self._failed(task, intent, answer, answer.outcome, reserved.charged_usd)
 
-    async def _answer(self, task: Task, intent: Intent, endpoint: Endpoint, body: Mapping[str, Any]) -> Answer:
+    async def _answer(self, task: Task, intent: Intent, ask: Callable[[Landing], Awaitable[Answer]]) -> Answer:
         """The provider's answer; its body, if it was paid for, is durable in the landing folder."""
         landing = self._store.landing(intent.attempt_id)
         try:
-            answer = await self._client.edit(endpoint, body, landing)
+            answer = await ask(landing)
             if isinstance(answer.outcome, Failure) and answer.http_status == 200 and landing.size_bytes:
                 await landing.keep()
         except MachineError as error:
@@ -229,6 +246,35 @@ class Attempts:
         finally:
             await landing.discard()
         return answer
+
+    async def _accepted(self, intent: Intent, request_id: str) -> None:
+        try:
+            await self._writer.do(self._ledger.accepted, intent.attempt_id, request_id)
+        except MachineError as error:
+            # Polled all the same: the image may still land, and is kept for `recover`; the id would be lost.
+            self._watcher.broken(error)
+
+    async def _collect(self, task: Task, accepted: AcceptedAttempt) -> None:
+        """Go on with an attempt of a run before: no budget and no gate, for it has passed both."""
+        token = f"{accepted.run_id}:{task.request.fingerprint}:{accepted.number}"
+        intent = Intent(accepted.attempt_id, accepted.number, token)
+        self._watcher.collecting(task, intent.attempt_id)
+        charged_usd = accepted.charged_usd
+        if accepted.counted_usd:
+            self._budget.reopen(accepted.counted_usd)
+        try:
+            answer = await self._answer(
+                task, intent, lambda landing: self._client.collect(accepted.request_id, landing)
+            )
+            charged_usd = charged(answer, accepted.charged_usd)
+            if isinstance(answer.outcome, SavedImage):
+                await self._publish(task, intent, answer, answer.outcome, charged_usd)
+            else:
+                await self._failed(task, intent, answer, answer.outcome, charged_usd)
+        finally:
+            if accepted.counted_usd:
+                self._budget.settle(accepted.counted_usd, charged_usd)
+            self._settled.set()
 
     async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
         """Wait until the day and the month may have room; before the gate, for a permit is worth a second.
@@ -299,6 +345,9 @@ class Attempts:
     async def _failed(
         self, task: Task, intent: Intent, answer: Answer, failure: Failure, charged_usd: float
     ) -> Later[Task] | None:
+        if answer.collectable:
+            await self._uncollected(task, intent, answer, failure)
+            return None
         tally, verdict, counts = self._decide(task, failure)
         state = "pending" if isinstance(verdict, Again) else verdict.status
 
@@ -320,6 +369,13 @@ class Attempts:
         if answer.http_status == 200:
             await self._on_disk(lambda: self._store.forget(intent.attempt_id))
         return self._next(task, tally, verdict, failure, answer)
+
+    async def _uncollected(self, task: Task, intent: Intent, answer: Answer, failure: Failure) -> None:
+        """Leave an accepted attempt to the next run, at the price that was set aside for it."""
+        if failure.reach == "run":
+            self._watcher.stopped(failure)
+        await self._record(lambda: self._ledger.uncollected(intent.attempt_id, failure, now=self._clock()))
+        self._watcher.failed(task, failure, answer, "pending", 0.0)
 
     async def _set_aside(self, fingerprint: str, intent: Intent) -> None:
         """Put what an attempt has received, if anything, among the rejected: it was paid for."""
@@ -380,16 +436,3 @@ class Attempts:
     async def _record(self, operation: Callable[[], T]) -> T:
         """What became of a request that has left, durable: worth waiting for."""
         return await self._store.patience.persist(lambda: self._writer.do(operation))
-
-
-def _charged(answer: Answer, reserved_usd: float) -> float:
-    """What an attempt counts for in the budget: what was set aside for it, unless the provider says what it charged.
-
-    An estimate would do for a report, but not for a limit: a provider that charges more without a word would pass it.
-    """
-    outcome = answer.outcome
-    if answer.cost_usd is not None:
-        return answer.cost_usd
-    if isinstance(outcome, Failure) and not outcome.maybe_billed:
-        return 0.0
-    return reserved_usd

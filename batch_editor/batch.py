@@ -31,7 +31,7 @@ from batch_editor.progress import Progress, Quiet
 from batch_editor.publishing import Publisher, put_all, recover
 from batch_editor.records import Failure
 from batch_editor.redaction import guard
-from batch_editor.spending import Spending
+from batch_editor.spending import Spending, shared_spending
 from batch_editor.storage import Store
 from batch_editor.summary import Stop, Summary, exit_code_of, summarize
 
@@ -107,7 +107,7 @@ async def run_batch(
         acceptance = Acceptance(settings.checks, catalog.endpoints)
         stack.callback(acceptance.close)
         await _to_the_end(acceptance.start)
-        spending = _spending(settings, output, sandbox=options.sandbox)
+        spending = None if options.sandbox else shared_spending(settings, output)
         if spending is not None:
             stack.callback(spending.close)
         with ledger.translated():
@@ -174,19 +174,6 @@ def _plan(
     return plan
 
 
-def _spending(settings: Settings, output: Path, *, sandbox: bool) -> Spending | None:
-    budget = settings.budget
-    if sandbox or budget.ledger is None:
-        return None
-    return Spending(
-        budget.ledger,
-        str(output.resolve()),
-        per_day_usd=budget.per_day_usd,
-        per_month_usd=budget.per_month_usd,
-        attempt_s=settings.api.timeout_s,
-    )
-
-
 def _settle_the_past(
     ledger: Ledger,
     store: Store,
@@ -202,7 +189,8 @@ def _settle_the_past(
             " choose another directory with --output"
         )
     hold = settings.retry.unknown == "hold" and not options.resend_unknown
-    lost = recover(ledger, store, acceptance, now=time.time(), hold=hold)
+    # A rehearsal's provider is gone with its run.
+    lost = recover(ledger, store, acceptance, now=time.time(), hold=hold, collect=not options.sandbox)
     if lost:
         fate = "wait for --resend-unknown" if hold else "are sent again"
         options.progress.say(
@@ -308,7 +296,7 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
     with ledger.translated():
         try:
             hold = dispatch.settings.retry.unknown == "hold"
-            recover(ledger, store, dispatch.acceptance, now=time.time(), hold=hold)
+            recover(ledger, store, dispatch.acceptance, now=time.time(), hold=hold, collect=not dispatch.sandbox)
         except MachineError as error:  # an image that can't be placed stays where it landed, for the next run
             stop = stop or Stop("machine", str(error))
         code = exit_code_of(ledger.connection, stop)

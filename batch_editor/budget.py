@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from batch_editor.records import Answer, Failure
+
 # Sums of binary fractions: a limit of 1.20 takes five of 0.24.
 TOLERANCE_USD = 1e-9
 
@@ -85,7 +87,26 @@ class Budget:
         self._spent += charged_usd
         self._settled.set()
 
+    def reopen(self, counted_usd: float) -> None:
+        """Turn what a run before had counted as spent into a reservation again: its price is about to be known."""
+        self._spent -= counted_usd
+        self._reserved += counted_usd
+        self._holders += 1
+
     def close(self) -> None:
         """Let nobody wait any longer."""
         self._closed = True
         self._settled.set()
+
+
+def charged(answer: Answer, reserved_usd: float) -> float:
+    """What an attempt counts for in the budget: what was set aside for it, unless the provider says what it charged.
+
+    An estimate would do for a report, but not for a limit: a provider that charges more without a word would pass it.
+    """
+    outcome = answer.outcome
+    if answer.cost_usd is not None:
+        return answer.cost_usd
+    if isinstance(outcome, Failure) and not outcome.maybe_billed:
+        return 0.0
+    return reserved_usd

@@ -25,7 +25,7 @@ from batch_editor.limits import RateGate
 from batch_editor.pool import Pool
 from batch_editor.progress import Progress
 from batch_editor.publishing import Publisher
-from batch_editor.retry import policy_of
+from batch_editor.retry import Tally, policy_of
 from batch_editor.schedule import Schedule, schedule_path
 from batch_editor.spending import Spending
 from batch_editor.steady_prices import PriceKind, SteadyPrices
@@ -102,7 +102,10 @@ class Dispatch:
         gate = await self._gate(writer, schedule)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
         watch = Watch(settings, gate=gate, budget=budget, progress=self.progress, counts=await writer.do(self._counts))
-        async with HttpClient(settings.api, key, retried=settings.retry.statuses) as client:
+        # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
+        # them, and alone they don't pass it; if they do count, 429s teach both gates.
+        polls = self._rate_gate([])
+        async with HttpClient(settings.api, key, retry=settings.retry, polls=polls) as client:
             attempts = Attempts(
                 run_id=self.start.run_id,
                 endpoints=self.endpoints,
@@ -130,7 +133,9 @@ class Dispatch:
             )
             try:
                 with self._signals(watch):
-                    await alongside(self._pools(attempts, watch, budget, gate, writer), gate.run(), watch.run())
+                    await alongside(
+                        self._pools(attempts, watch, budget, gate, writer), gate.run(), polls.run(), watch.run()
+                    )
             finally:
                 watch.close()
                 if schedule is not None:
@@ -149,12 +154,21 @@ class Dispatch:
             watch.halts(pool.stop, gate.close, budget.close)
             await pool.run()
 
+        collected = self._accepted(writer)
         if self.canary:
-            await drain(self._canaries(writer))
+            await drain(_one_after_the_other(collected, self._canaries(writer)))
             if watch.stop is None:
                 await self._judge(watch, writer)
         if watch.stop is None:
-            await drain(self._pending(writer, budget, attempts.prices, watch))
+            await drain(_one_after_the_other(collected, self._pending(writer, budget, attempts.prices, watch)))
+
+    async def _accepted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
+        """What runs before have paid and not fetched: first of all, for the provider keeps it for an hour."""
+        accepted = await writer.do(self.ledger.accepted_attempts, self.start.budget_id)
+        if accepted:
+            self.progress.say(f"collecting the results of {len(accepted)} requests that were accepted before")
+        for each in accepted:
+            yield Task(each.request, Tally(), each)
 
     async def _canaries(self, writer: LedgerWriter) -> AsyncIterator[Task]:
         for request in await writer.do(self.ledger.pending_among, list(self.canary)):
@@ -219,14 +233,18 @@ class Dispatch:
 
     async def _gate(self, writer: LedgerWriter, schedule: Schedule | None) -> RateGate:
         """A gate that knows what runs before this one sent within the last period."""
-        rate, retry = self.settings.rate, self.settings.retry
+        rate = self.settings.rate
         now = time.time()
         # A little longer than a period: an intent is a little older than the departure that followed it.
         since = now - 1.05 * rate.period_s
         recent = [max(0.0, now - at) for at in await writer.do(self.ledger.sent_since, since)]
+        return self._rate_gate(recent[-rate.count :], schedule)
+
+    def _rate_gate(self, recent: Sequence[float], schedule: Schedule | None = None) -> RateGate:
+        retry = self.settings.retry
         return RateGate(
-            rate,
-            recent=recent[-rate.count :],
+            self.settings.rate,
+            recent=recent,
             backoff_s=retry.backoff_s,
             backoff_max_s=retry.backoff_max_s,
             retry_after_max_s=retry.retry_after_max_s,
@@ -281,6 +299,12 @@ def release_signals() -> None:
     """Leave signals to whoever else hears them; the run is over."""
     for number in CAUGHT:
         asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def _one_after_the_other(*sources: AsyncIterator[Task]) -> AsyncIterator[Task]:
+    for source in sources:
+        async for task in source:
+            yield task
 
 
 async def _while_sound(source: AsyncIterator[Task], watch: Watch) -> AsyncIterator[Task]:

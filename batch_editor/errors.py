@@ -6,6 +6,7 @@ BatchEditorError
 │   ├── EndpointError
 │   └── ManifestError       carries every fault found, not the first one alone
 ├── Declined                exit 4: who was asked said no; nothing was sent
+├── HistoryError            exit 3: the provider's list of requests can't be read; nothing was settled
 ├── LockedError             exit 5: another process is at work on the output directory
 └── MachineError            exit 6: disk full, directory lost or not writable, ledger damaged
     ├── LedgerError
@@ -57,6 +58,12 @@ class Declined(BatchEditorError):
     """Somebody was asked before money was spent, and said no."""
 
     exit_code = 4
+
+
+class HistoryError(BatchEditorError):
+    """The provider doesn't say, or not in words that are understood, what it was sent and what it charged."""
+
+    exit_code = 3
 
 
 class LockedError(BatchEditorError):

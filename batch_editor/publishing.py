@@ -72,17 +72,26 @@ class Publisher:
 
     def _publish(self, arrivals: Sequence[Arrival], wanted: Sequence[Sequence[Unplaced]]) -> list[int | BaseException]:
         outcomes = iter(put(self._store, [each for images in wanted for each in images]))
-        placed = [[next(outcomes) for _ in images] for images in wanted]
+        placed = [
+            [next(outcomes) for _ in images] or [self._kept(arrival)]
+            for arrival, images in zip(arrivals, wanted, strict=True)
+        ]
         errors = [next((path for path in paths if isinstance(path, StorageError)), None) for paths in placed]
         done = [
-            (arrival, [(image.placement, path) for image, path in zip(images, paths, strict=True)])
+            (arrival, [image.placement for image in images], [str(path) for path in paths])
             for arrival, images, paths, error in zip(arrivals, wanted, placed, errors, strict=True)
             if error is None
         ]
         self._writer.wait(self._succeeded, done)
-        for arrival, _ in done:
+        for arrival, _, _ in done:
             self._store.forget(arrival.attempt_id)
-        return [len(paths) if error is None else error for paths, error in zip(placed, errors, strict=True)]
+        return [len(images) if error is None else error for images, error in zip(wanted, errors, strict=True)]
+
+    def _kept(self, arrival: Arrival) -> str | StorageError:
+        try:
+            return keep(self._store, arrival.fingerprint, Path(arrival.image.path), arrival.image)
+        except StorageError as error:
+            return error
 
     def _received(self, arrivals: Sequence[Arrival]) -> list[list[Unplaced]]:
         for arrival in arrivals:
@@ -95,11 +104,11 @@ class Publisher:
             for arrival in arrivals
         ]
 
-    def _succeeded(self, done: Sequence[tuple[Arrival, Sequence[tuple[Placement, str]]]]) -> None:
-        for arrival, placements in done:
-            for placement, path in placements:
+    def _succeeded(self, done: Sequence[tuple[Arrival, Sequence[Placement], Sequence[str]]]) -> None:
+        for arrival, placements, paths in done:
+            for placement, path in zip(placements, paths, strict=False):  # no job may want it: then it is kept
                 self._ledger.placed(placement, path)
-            self._ledger.succeeded(arrival.attempt_id, placements[0][1])
+            self._ledger.succeeded(arrival.attempt_id, paths[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,22 @@ def put_one(store: Store, image: Unplaced) -> str:
     return outcome
 
 
+def keep(store: Store, fingerprint: str, source: Path, image: SavedImage) -> str:
+    """Put an image that no job of the manifest wants any more into the history; return its path. Blocks.
+
+    It was paid for all the same.
+
+    Raises:
+        StorageError: the disk is in the way.
+    """
+    folders: set[Path] = set()
+    path = store.place(
+        source, f"{HISTORY.removeprefix(IMAGES + '/')}/{fingerprint}", image.sha256, image.format, folders
+    )
+    store.keep(folders)
+    return path
+
+
 def set_aside(store: Store, placements: Sequence[Placement], attempt_id: int, fingerprint: str, number: int) -> None:
     """Keep what a request's attempt of that number received, and what is no result, among the rejected. Blocks.
 
@@ -160,12 +185,15 @@ def set_aside(store: Store, placements: Sequence[Placement], attempt_id: int, fi
     store.reject(attempt_id, placements[0].output if placements else fingerprint, number)
 
 
-def recover(ledger: Ledger, store: Store, acceptance: Acceptance, *, now: float, hold: bool = False) -> int:
+def recover(
+    ledger: Ledger, store: Store, acceptance: Acceptance, *, now: float, hold: bool = False, collect: bool = True
+) -> int:
     """Settle what a run that died left open; return how many attempts may have been billed in vain. Blocks.
 
     An image that was whole on disk is checked, a second time perhaps, and kept: under its name or among the rejected.
-    What was received is not sent again from here, whatever `retry.bad_response` says. Any other attempt may have been
-    billed; its request is sent again, or with `hold` stays unknown until somebody says so.
+    What was received is not sent again from here, whatever `retry.bad_response` says. What the provider has accepted
+    stays open with `collect`, for a run to ask for. Any other attempt may have been billed; its request is sent
+    again, or with `hold` stays unknown until somebody says so.
     """
     lost = 0
     for attempt in ledger.open_attempts():
@@ -178,7 +206,11 @@ def recover(ledger: Ledger, store: Store, acceptance: Acceptance, *, now: float,
         with ledger.transaction():
             if refused is not None:
                 ledger.failed(attempt.attempt_id, refused, answer, state="unknown", now=now, charged_usd=None)
-            elif not isinstance(image, SavedImage) or not _finish(
+            elif image is None and attempt.state == "accepted" and collect:
+                if not attempt.uncollected:
+                    ledger.uncollected(attempt.attempt_id, _ACCEPTED, now=now)
+                continue
+            elif not isinstance(image, SavedImage) or not finish(
                 ledger, store, attempt.attempt_id, attempt.fingerprint, image
             ):
                 lost += 1
@@ -230,7 +262,15 @@ _INTERRUPTED = Failure(
 )
 
 
-def _finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, image: SavedImage) -> bool:
+_ACCEPTED = Failure(
+    "interrupted",
+    "the run ended while this request was in flight; the provider has accepted it, and the next run collects it",
+    maybe_billed=True,
+    passing=True,
+)
+
+
+def finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, image: SavedImage) -> bool:
     """Whether the image of an attempt that had received it is under its names now."""
     placements = ledger.jobs_of(fingerprint)
     landed = Path(image.path) if image.path else None
@@ -241,11 +281,7 @@ def _finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, ima
             path = put_one(store, Unplaced(placement, source, image.sha256, image.format))
             ledger.placed(placement, path)
     if path is None and landed is not None:
-        # No job of the manifest wants it any more; it was paid for all the same.
-        folders: set[Path] = set()
-        name = f"{HISTORY.removeprefix(IMAGES + '/')}/{fingerprint}"
-        path = store.place(landed, name, image.sha256, image.format, folders)
-        store.keep(folders)
+        path = keep(store, fingerprint, landed, image)
     if path is not None:
         ledger.succeeded(attempt_id, path)
     return path is not None

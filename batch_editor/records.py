@@ -209,7 +209,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one attempt: an image or a failure, with the provider's own figures where it gave them."""
+    """What came of one attempt: an image or a failure, with the provider's own figures where it gave them.
+
+    `collectable`: the provider has accepted the request, and its result may still be asked for.
+    """
 
     outcome: SavedImage | Failure
     http_status: int | None = None
@@ -217,3 +220,4 @@ class Answer:
     cost_usd: float | None = None
     request_id: str | None = None
     remaining_credits: float | None = None
+    collectable: bool = False

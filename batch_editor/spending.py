@@ -10,8 +10,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from batch_editor.budget import TOLERANCE_USD
+from batch_editor.config import Settings
 from batch_editor.errors import LedgerError
 from batch_editor.storage import make_folder
+
+
+def shared_spending(settings: Settings, output: Path) -> Spending | None:
+    """The file that an output directory's runs share with others, as the settings name it; None without one."""
+    budget = settings.budget
+    if budget.ledger is None:
+        return None
+    return Spending(
+        budget.ledger,
+        str(output.resolve()),
+        per_day_usd=budget.per_day_usd,
+        per_month_usd=budget.per_month_usd,
+        attempt_s=settings.api.timeout_s,
+    )
+
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spending (

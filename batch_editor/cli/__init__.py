@@ -15,6 +15,7 @@ import click
 
 from batch_editor.cli.export import export
 from batch_editor.cli.plan import plan
+from batch_editor.cli.reconcile import reconcile
 from batch_editor.cli.run import run
 from batch_editor.cli.sandbox import sandbox
 from batch_editor.cli.status import status
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, status, export, sandbox):
+for command in (run, plan, status, export, reconcile, sandbox):
     cli.add_command(command)
 
 

@@ -10,9 +10,20 @@ import click
 @click.option("--latency", default="2-5", show_default=True, help="Seconds: 2, 1-3, or lognormal:57,0.3.")
 @click.option("--rate-limit", metavar="N/min", help="Refuse more than this in any window.")
 @click.option("--fault", "faults", multiple=True, metavar="SPEC", help="Inject a fault; repeatable.")
+@click.option(
+    "--keep-records",
+    "record_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=3600,
+    show_default=True,
+    help="How long v2 knows a request that has ended.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the faults and latencies.")
-def sandbox(port: int, latency: str, rate_limit: str | None, faults: tuple[str, ...], seed: int) -> int:
-    """A local stand-in for the provider, which prints its URL.
+def sandbox(
+    port: int, latency: str, rate_limit: str | None, faults: tuple[str, ...], record_s: float, seed: int
+) -> int:
+    """A local stand-in for the provider, v1 and v2, which prints its URL.
 
     \b
     Example:
@@ -24,7 +35,9 @@ def sandbox(port: int, latency: str, rate_limit: str | None, faults: tuple[str, 
     from batch_editor.sandbox import Sandbox, SandboxOptions
 
     try:
-        options = SandboxOptions(port=port, latency=latency, rate_limit=rate_limit, faults=faults, seed=seed)
+        options = SandboxOptions(
+            port=port, latency=latency, rate_limit=rate_limit, faults=faults, record_s=record_s, seed=seed
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

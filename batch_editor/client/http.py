@@ -8,54 +8,53 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Mapping
+import random
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import orjson
-from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import SecretStr
 
-from batch_editor.client.guard import is_local_url, socket_factory
+from batch_editor.client.accepted import Accepted, accepted_in
 from batch_editor.client.interface import Sink, UploadRefused
+from batch_editor.client.polling import PollGate, Polling
+from batch_editor.client.results import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
 from batch_editor.client.wire import Linked, billing_of, failure_of, image_in_json, unusable
-from batch_editor.config import ApiSettings
+from batch_editor.config import ApiSettings, RetrySettings
 from batch_editor.endpoints import Endpoint
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.redaction import printable
 
-# An image of the largest size is 3 MB as PNG; JSON around it adds a third.
-MAX_BODY_BYTES = 64 * 2**20
 MAX_ERROR_BYTES = 64 * 2**10
 # The status has said what there is to do; while its text drips in, a 429 would hold nobody back, a 401 stop nothing.
 ERROR_BODY_S = 5.0
-# aiohttp takes 8 KiB. A proxy's policies and cookies may be longer, and the image behind them is paid for.
-MAX_HEADER_BYTES = 64 * 2**10
-READ_BYTES = 64 * 2**10
-MAX_HOPS = 3
-DOWNLOAD_TRIES = 4
 _UPLOADED = (200, 201)
 
 
 class HttpClient:
-    """A `Client` for the provider's v1 API. An async context manager: it owns its sessions.
+    """A `Client` for the provider's API. An async context manager: it owns its sessions.
+
+    An answer that accepts a request rather than hold its image is v2's way; it is understood from v1 as well.
 
     Parameters:
-        api: where the provider is, and for how long an attempt may take.
+        api: where the provider is, which version of it, and for how long an attempt may take.
         key: the API key.
-        retried: statuses that are worth another attempt.
+        retry: statuses that are worth another attempt, and how patiently polls are made again.
+        polls: lets polls go at their rate.
     """
 
-    def __init__(self, api: ApiSettings, key: SecretStr, *, retried: frozenset[int]) -> None:
+    def __init__(self, api: ApiSettings, key: SecretStr, *, retry: RetrySettings, polls: PollGate) -> None:
         self._api = api
         self._key = key
-        self._retried = retried
+        self._retry = retry
+        self._polls = polls
+        self._results = Results(api)
         self._session: aiohttp.ClientSession
-        self._results: aiohttp.ClientSession
+        self._polling: Polling
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=self._api.timeout_s, sock_connect=self._api.connect_timeout_s)
@@ -74,17 +73,14 @@ class HttpClient:
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        self._results = aiohttp.ClientSession(
-            # With a base URL on this machine (a stand-in, a test), results may come from there too.
-            connector=aiohttp.TCPConnector(
-                limit=0, socket_factory=socket_factory(allow_private=is_local_url(self._api.base_url))
-            ),
-            timeout=timeout,
-            headers={"Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=READ_BYTES,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
+        await self._results.__aenter__()
+        self._polling = Polling(
+            self._api,
+            self._retry,
+            session=self._session,
+            results=self._results,
+            gate=self._polls,
+            rng=random.Random(),
         )
         return self
 
@@ -92,9 +88,11 @@ class HttpClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
-        await self._results.close()
+        await self._results.__aexit__(kind, error, trace)
 
-    async def edit(self, endpoint: Endpoint, body: Mapping[str, Any], sink: Sink) -> Answer:
+    async def edit(
+        self, endpoint: Endpoint, body: Mapping[str, Any], sink: Sink, *, accepted: Callable[[str], Awaitable[None]]
+    ) -> Answer:
         """Send one request, once, and stream its image to the sink."""
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -103,7 +101,7 @@ class HttpClient:
         headers: Mapping[str, str] = {}
         try:
             async with self._session.post(
-                f"{self._api.base_url}/{endpoint.path}",
+                f"{self._api.edits_at}/{endpoint.path}",
                 data=io.BytesIO(orjson.dumps(body)),  # goes out in pieces, where bytes would go in one
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
@@ -111,18 +109,23 @@ class HttpClient:
             ) as response:
                 status, headers = response.status, response.headers
                 if status == 200:
-                    outcome: SavedImage | Failure = await self._image(response, sink)
+                    outcome: SavedImage | Failure | Accepted = await self._image(response, sink)
                 else:
-                    outcome = failure_of(
+                    text = await _text_of(response, whole=False)
+                    outcome = (accepted_in(text) if status in (201, 202) else None) or failure_of(
                         status,
                         headers,
-                        await _text_of(response, whole=False),
+                        text,
                         errors=endpoint.errors,
-                        retried=self._retried,
+                        retried=self._retry.statuses,
                         now=datetime.now(UTC),
                     )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             outcome = _broken(error, left=departure.left, status=status, limit_s=self._api.timeout_s)
+        if isinstance(outcome, Accepted):
+            await accepted(outcome.request_id)
+            answer = await self._polling.collect(outcome.request_id, sink, fresh=True)
+            return replace(answer, latency_s=loop.time() - began)
         billing = billing_of(headers)
         return Answer(
             outcome,
@@ -132,6 +135,10 @@ class HttpClient:
             request_id=billing.request_id,
             remaining_credits=billing.remaining_credits,
         )
+
+    async def collect(self, request_id: str, sink: Sink) -> Answer:
+        """The result of a request that was accepted before."""
+        return await self._polling.collect(request_id, sink, fresh=False)
 
     async def upload(self, endpoint: Endpoint, data_link: str) -> str:
         """A public link for a local file, given as a `data:` link."""
@@ -146,7 +153,7 @@ class HttpClient:
                 text = await _text_of(response, whole=status in _UPLOADED)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UploadRefused(
-                Failure("connection", f"upload: {_said(error)}", passing=True, maybe_billed=False)
+                Failure("connection", f"upload: {said_by(error)}", passing=True, maybe_billed=False)
             ) from error
         if status not in _UPLOADED:
             raise UploadRefused(self._upload_failure(endpoint, status, headers, text))
@@ -164,7 +171,7 @@ class HttpClient:
 
     def _upload_failure(self, endpoint: Endpoint, status: int, headers: Mapping[str, str], text: bytes) -> Failure:
         failure = failure_of(
-            status, headers, text, errors=endpoint.errors, retried=self._retried, now=datetime.now(UTC)
+            status, headers, text, errors=endpoint.errors, retried=self._retry.statuses, now=datetime.now(UTC)
         )
         # An upload is free, and it is not what the rate limit counts.
         return replace(
@@ -175,19 +182,28 @@ class HttpClient:
             passing=failure.passing or status >= 500,
         )
 
-    async def _image(self, response: aiohttp.ClientResponse, sink: Sink) -> SavedImage | Failure:
-        """The image of a 200, by what its bytes are: the page says an image, its sample reads JSON."""
-        if (too_large := await _stream(response, sink)) is not None:
+    async def _image(self, response: aiohttp.ClientResponse, sink: Sink) -> SavedImage | Failure | Accepted:
+        """The image of a 200, or the id to ask for it by, by what its bytes are.
+
+        The page says an image, its sample reads JSON, v2 accepts.
+        """
+        if (too_large := await stream(response, sink)) is not None:
             await sink.restart()  # no image is so large: nothing to keep, and a disk to fill
             return too_large
         start = sink.head.lstrip()
         if start.startswith((b"{", b"[", b'"')):
-            found = image_in_json(await sink.read())
+            body = await sink.read()
+            if (accepted := accepted_in(body)) is not None:
+                return accepted
+            found = image_in_json(body)
             if isinstance(found, Failure):
                 return found
             await sink.restart()
             if isinstance(found, Linked):
-                return await self._download(found.url, sink)
+                result = await self._results.download(found.url, sink)
+                if isinstance(result, Lost):
+                    return Failure("result_lost", result.message, maybe_billed=True, http_status=200)
+                return result
             await sink.write(found)
         try:
             return await sink.seal()
@@ -199,83 +215,12 @@ class HttpClient:
             # A body that was cut while the connection closed cleanly, or came empty, may come whole next time.
             return unusable(f"HTTP 200 with {error}", passing=sink.size_bytes == 0 or "cut short" in str(error))
 
-    async def _download(self, url: str, sink: Sink) -> SavedImage | Failure:
-        """Fetch a result link at once, for such links expire. A GET costs nothing, so it is tried again."""
-        why = ""
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._api.timeout_s  # of all tries: a link that drips would hold its slot for hours
-        for attempt in range(DOWNLOAD_TRIES):
-            pause_s = 0.5 * 2**attempt if attempt else 0.0
-            if loop.time() + pause_s >= ends_at:
-                break
-            await asyncio.sleep(pause_s)
-            await sink.restart()
-            try:
-                gone = await self._fetch(url, sink, ends_at=ends_at)
-                if gone is None:
-                    return await sink.seal()
-                why = gone
-                break
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                why = f"could not be fetched: {_said(error)}"
-                if isinstance(getattr(error, "os_error", None), PermissionError):
-                    break  # the guard would say so again
-        # Whole, but for what may sign it: somebody may still get by hand what was paid for.
-        link = printable(url.partition("?")[0], limit=200)
-        return Failure("result_lost", f"paid, but its link {link} {why}", maybe_billed=True, http_status=200)
-
-    async def _fetch(self, url: str, sink: Sink, *, ends_at: float) -> str | None:
-        """Stream a link's content to the sink; a reason if the link will never give it."""
-        target = _link(url)
-        loop = asyncio.get_running_loop()
-        for _ in range(MAX_HOPS + 1):
-            if target is None:
-                return "leads to something that is no http(s) link"
-            timeout = aiohttp.ClientTimeout(
-                total=max(ends_at - loop.time(), 0.001), sock_connect=self._api.connect_timeout_s
-            )
-            async with self._results.get(target, allow_redirects=False, timeout=timeout) as response:
-                if response.status in (301, 302, 303, 307, 308):
-                    target = _link(response.headers.get("location", ""), base=target)
-                    continue
-                if response.status in (401, 403, 404, 410):
-                    return f"answers HTTP {response.status}: it has expired"
-                if response.status != 200:
-                    raise aiohttp.ClientError(f"HTTP {response.status}")
-                failure = await _stream(response, sink)
-                return None if failure is None else f"answers {failure.message}"
-        return f"redirects more than {MAX_HOPS} times"
-
-
-def _link(url: str, *, base: str = "") -> str | None:
-    """The URL, made absolute; None if that is no http(s) URL."""
-    try:
-        absolute = urljoin(base, url)
-        parts = urlsplit(absolute)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # http://[, or a port that is none
-        return None
-    return absolute if usable else None
-
 
 @dataclass(slots=True)
 class _Departure:
     """Whether a request's headers went out."""
 
     left: bool = False
-
-
-async def _stream(response: aiohttp.ClientResponse, sink: Sink) -> Failure | None:
-    """Body to sink, at most 64 MiB of it."""
-    declared = response.content_length or 0
-    if declared <= MAX_BODY_BYTES:
-        async for block in response.content.iter_any():
-            await sink.write(block)
-            if sink.size_bytes > MAX_BODY_BYTES:
-                break
-        else:
-            return None
-    return unusable(f"HTTP 200 with a body of more than {MAX_BODY_BYTES >> 20} MiB")
 
 
 async def _text_of(response: aiohttp.ClientResponse, *, whole: bool) -> bytes:
@@ -296,7 +241,7 @@ async def _text_of(response: aiohttp.ClientResponse, *, whole: bool) -> bytes:
 def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float) -> Failure:
     """An attempt that ended without a usable answer. If its request never left, it cost nothing."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return Failure("connection", f"the provider's certificate is not valid: {_said(error)}", reach="run")
+        return Failure("connection", f"the provider's certificate is not valid: {said_by(error)}", reach="run")
     # TimeoutError first: it is an OSError, and aiohttp's own time-outs are both.
     if isinstance(error, TimeoutError) and left:
         return Failure(
@@ -307,27 +252,14 @@ def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float)
             http_status=status,
         )
     if not left:
-        return Failure("connection", f"not reached: {_said(error)}", passing=True)
+        return Failure("connection", f"not reached: {said_by(error)}", passing=True)
     if status is not None:
         what = "the answer was cut off"
     elif isinstance(error, aiohttp.ClientResponseError):
         what = "the answer was no HTTP that can be read"
     else:
         what = "the connection broke before an answer"
-    return Failure("connection", f"{what}: {_said(error)}", maybe_billed=True, passing=True, http_status=status)
-
-
-def _said(error: BaseException) -> str:
-    # Never repr(): that of aiohttp's ClientResponseError holds the request's headers, and so the key. Its str() begins
-    # with a 400 which is the parser's and not the provider's.
-    text = str(error)
-    if isinstance(error.__cause__, HttpProcessingError):
-        text = error.__cause__.message.rstrip(" ^\n")
-    elif isinstance(error, aiohttp.ServerDisconnectedError):
-        text = "the server closed it"
-    elif isinstance(error, TimeoutError):
-        text = text or "no end of it in time"
-    return printable(text or type(error).__name__, limit=200)
+    return Failure("connection", f"{what}: {said_by(error)}", maybe_billed=True, passing=True, http_status=status)
 
 
 async def _mark_left(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from batch_editor.endpoints import Endpoint
@@ -34,8 +34,17 @@ class Sink(Protocol):
 class Client(Protocol):
     """A provider. Implemented by `HttpClient`, and by the doubles of the tests."""
 
-    async def edit(self, endpoint: Endpoint, body: Mapping[str, Any], sink: Sink) -> Answer:
-        """Send one request, once. What goes wrong is in the answer, not raised."""
+    async def edit(
+        self, endpoint: Endpoint, body: Mapping[str, Any], sink: Sink, *, accepted: Callable[[str], Awaitable[None]]
+    ) -> Answer:
+        """Send one request, once. What goes wrong is in the answer, not raised.
+
+        Where the provider answers with an id under which it keeps the result, `accepted` is awaited with it before
+        anything else is done.
+        """
+
+    async def collect(self, request_id: str, sink: Sink) -> Answer:
+        """The result of a request that was accepted before, under that id. Costs nothing."""
 
     async def upload(self, endpoint: Endpoint, data_link: str) -> str:
         """A public link for a local file, given as a `data:` link, that a request to `endpoint` needs.

@@ -25,7 +25,7 @@ RESET_WITHIN = timedelta(minutes=15)
 # No image costs a hundredth of it; a figure beyond is a mistake that would end every budget.
 MAX_COST_USD = 1000.0
 
-_MODERATION = re.compile(r"moderat|safety|content[ _-]policy|nsfw|flagged|prohibited", re.IGNORECASE)
+MODERATION = re.compile(r"moderat|safety|content[ _-]policy|nsfw|flagged|prohibited", re.IGNORECASE)
 _MONEY = re.compile(r"credit|balance|spend|insufficient|quota|billing|payment", re.IGNORECASE)
 _CONTENT_TYPE = re.compile(r"content[ -]?type", re.IGNORECASE)
 _PARAMETER = re.compile(r"param|invalid|must be|not allowed|unsupported|expected", re.IGNORECASE)
@@ -54,15 +54,17 @@ def billing_of(headers: Mapping[str, str]) -> Billing:
     """The provider's own figures; None wherever a header is absent or no number."""
     request_id = headers.get("x-request-id")
     return Billing(
-        cost_usd=_amount(headers.get("x-cost"), most=MAX_COST_USD),
+        cost_usd=amount(headers.get("x-cost"), most=MAX_COST_USD),
         request_id=printable(request_id, limit=200) if request_id else None,
-        remaining_credits=_amount(headers.get("x-remaining-credits")),
+        remaining_credits=amount(headers.get("x-remaining-credits")),
     )
 
 
-def _amount(text: str | None, *, most: float = math.inf) -> float | None:
-    # float() takes '1_0', '١٢' and 'inf' as well.
-    if text is None or not re.fullmatch(r"(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", text.strip(), re.ASCII | re.IGNORECASE):
+def amount(said: object, *, most: float = math.inf) -> float | None:
+    """USD that a header or a JSON value says; None if it is no such number."""
+    # float() takes '1_0', '١٢' and 'inf' as well; of JSON's numbers, str() writes nothing else than this takes.
+    text = "" if isinstance(said, bool) else str(said).strip()
+    if not re.fullmatch(r"(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", text, re.ASCII | re.IGNORECASE):
         return None
     value = float(text)
     return value if math.isfinite(value) and value <= most else None
@@ -84,7 +86,7 @@ def failure_of(
     text = error_text(body)
     meaning = errors.get(status) or _unlisted(status)
     kind, reach, says = meaning.kind, meaning.reach, meaning.meaning
-    if status in (400, 403, 406, 422) and _MODERATION.search(text):
+    if status in (400, 403, 406, 422) and MODERATION.search(text):
         kind, reach = "moderation", "job"
         says = "Refused by the content filter" if status in (403, 406) else says
     elif status == 406:

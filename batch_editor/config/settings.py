@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 ENV_PREFIX = "BATCH_EDITOR_"
 DEFAULT_BASE_URL = "https://api.segmind.com/v1"
+DEFAULT_V2_URL = "https://api.segmind.com/v2"
+DEFAULT_HISTORY_URL = "https://api.spotprod.segmind.com/inference-request/request-history"
 DEFAULT_UPLOAD_URL = "https://workflows-api.segmind.com/upload-asset"
 
 
@@ -78,11 +80,23 @@ class ApiSettings(_Part):
     """Where the provider is and how long to wait for it."""
 
     base_url: Url = DEFAULT_BASE_URL
+    version: Literal["v1", "v2"] = "v1"
     key_env: str = "SEGMIND_API_KEY"
     key_file: Path | None = None
     timeout_s: Seconds = 300.0
     connect_timeout_s: Seconds = 10.0
     upload_url: Url | None = None
+    history_url: Url | None = None
+
+    @property
+    def edits_at(self) -> str:
+        """What endpoints' paths are appended to."""
+        return self.v2_url if self.version == "v2" else self.base_url
+
+    @property
+    def v2_url(self) -> str:
+        """Where v2 is: in the place of the base URL's version, or below a base URL without one."""
+        return f"{re.sub(r'/v[0-9]+$', '', self.base_url)}/v2"
 
     @property
     def uploads_to(self) -> str:
@@ -91,12 +105,18 @@ class ApiSettings(_Part):
         A base URL of one's own without an upload URL means another host is meant; the key must not go to the
         provider's.
         """
-        if self.upload_url:
-            return self.upload_url
-        if self.base_url == DEFAULT_BASE_URL:
-            return DEFAULT_UPLOAD_URL
+        return self.upload_url or self._beside(DEFAULT_UPLOAD_URL)
+
+    @property
+    def history_at(self) -> str:
+        """Where the account's requests are listed: as set, else as `uploads_to`."""
+        return self.history_url or self._beside(DEFAULT_HISTORY_URL)
+
+    def _beside(self, default: str) -> str:
+        if self.v2_url == DEFAULT_V2_URL:
+            return default
         parts = urlsplit(self.base_url)
-        return f"{parts.scheme}://{parts.netloc}/upload-asset"
+        return f"{parts.scheme}://{parts.netloc}{urlsplit(default).path}"
 
 
 class InputSettings(_Part):

@@ -1,12 +1,25 @@
 """The ledger: the only memory between runs, a SQLite file that is durable before money is spent."""
 
-from batch_editor.ledger.entries import Counts, Expected, Interrupted, PendingRequest, Placement, RunStart
+from batch_editor.ledger.entries import (
+    AcceptedAttempt,
+    Charge,
+    Counts,
+    Doubt,
+    Expected,
+    Interrupted,
+    PendingRequest,
+    Placement,
+    RunStart,
+)
 from batch_editor.ledger.ledger import Ledger
 from batch_editor.ledger.spool import Spool
 from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
+    "AcceptedAttempt",
+    "Charge",
     "Counts",
+    "Doubt",
     "Expected",
     "Interrupted",
     "Ledger",

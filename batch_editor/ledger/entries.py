@@ -66,16 +66,64 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """An attempt that a dead run left open; `answer` is what it had received, its image without a path."""
+    """An attempt that a dead run left open; `answer` is what it had received, its image without a path.
+
+    `uncollected` if it is one that a run has told of already.
+    """
 
     attempt_id: int
     fingerprint: str
     number: int
-    state: Literal["sent", "received"]
+    state: Literal["sent", "accepted", "received"]
     endpoint: str
     params: Mapping[str, ParamValue]
     files: Mapping[str, tuple[str, str]]
     answer: Answer | None
+    uncollected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedAttempt:
+    """An attempt whose result the provider keeps under `request_id`.
+
+    `counted_usd` is what the present run's budget has counted for it: 0 if it belongs to another budget.
+    """
+
+    attempt_id: int
+    run_id: str
+    number: int
+    request_id: str
+    charged_usd: float
+    counted_usd: float
+    request: PendingRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """An attempt that may have been billed without a result; `request_state` is that of its request by now."""
+
+    attempt_id: int
+    run_id: str
+    number: int
+    state: str
+    sent_at: float
+    request_id: str | None
+    charged_usd: float
+    fingerprint: str
+    job_id: str
+    request_state: str
+    params: Mapping[str, ParamValue]
+    files: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An attempt that gave its image, and so was charged."""
+
+    attempt_id: int
+    request_id: str | None
+    sent_at: float
+    params: Mapping[str, ParamValue]
 
 
 @dataclass(frozen=True, slots=True)

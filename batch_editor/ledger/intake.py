@@ -44,6 +44,11 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -
         " FROM (SELECT fingerprint, min(position) AS position FROM spool.jobs WHERE selected GROUP BY fingerprint)"
         " AS wanted WHERE wanted.fingerprint = requests.fingerprint AND state <> 'succeeded'"
     )
+    # Not to be sent while the provider may still give the result of an attempt that it has accepted.
+    db.execute(
+        "UPDATE main.requests SET position = NULL WHERE fingerprint IN (SELECT fingerprint FROM main.attempts"
+        " WHERE state IN ('sent', 'accepted', 'received'))"
+    )
     db.execute("UPDATE main.requests SET state = 'pending' WHERE position IS NOT NULL AND state = 'failed' AND passing")
     db.execute(
         "UPDATE main.requests SET error_kind = NULL, error = NULL"

@@ -1,8 +1,8 @@
 """The SQLite record of runs, jobs, requests, attempts and uploads. Synchronous; one connection, one thread.
 
 Order of an attempt's life, each step durable before the next: `intend` (its cost reserved) → sent → its image
-whole and fsynced → `received` → checked, placed under its name → `succeeded`; or `failed`. `open_attempts` are those
-that a dead run left in between.
+whole and fsynced → `received` → checked, placed under its name → `succeeded`; or `failed`. With v2 it is `accepted`
+between sending and receiving. `open_attempts` are those that a dead run left in between.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any, Literal
 
 import orjson
 
-from batch_editor.ledger.database import Database
 from batch_editor.ledger.entries import Expected, Interrupted, PendingRequest, Placement, RunStart
 from batch_editor.ledger.intake import admit
+from batch_editor.ledger.reconciling import Reconciling
 from batch_editor.records import Answer, Failure, SavedImage
 
 FILE_NAME = "ledger.sqlite3"
 
 
-class Ledger(Database):
+class Ledger(Reconciling):
     """One output directory's ledger, opened for writing; errors are those of `Database`."""
 
     # Runs
@@ -185,11 +185,12 @@ class Ledger(Database):
 
         `charged_usd` None leaves what was reserved for it.
         """
+        self._not_in_vain(attempt_id, 0)
         self._db.execute(
             "UPDATE attempts SET state = 'received', ended_at = ?, latency_s = ?, http_status = ?,"
-            " charged_usd = coalesce(?, charged_usd),"
-            " cost_usd = ?, request_id = ?, sha256 = ?, size_bytes = ?, format = ?, width = ?, height = ?"
-            " WHERE attempt_id = ?",
+            " charged_usd = coalesce(?, charged_usd), possibly_billed = 0, error_kind = NULL, error = NULL,"
+            " cost_usd = ?, request_id = coalesce(?, request_id), sha256 = ?, size_bytes = ?, format = ?, width = ?,"
+            " height = ? WHERE attempt_id = ?",
             (
                 *(now, answer.latency_s, answer.http_status, charged_usd, answer.cost_usd, answer.request_id),
                 *(image.sha256, image.size_bytes, image.format, image.width, image.height),
@@ -229,21 +230,22 @@ class Ledger(Database):
         latency_s, request_id, cost_usd = (
             (answer.latency_s, answer.request_id, answer.cost_usd) if answer else (None, None, None)
         )
+        self._not_in_vain(attempt_id, billed)
         self._db.execute(
             "UPDATE attempts SET state = ?, ended_at = ?, latency_s = ?, http_status = ?, error_kind = ?, error = ?,"
-            " possibly_billed = ?, charged_usd = coalesce(?, charged_usd), cost_usd = ?, request_id = ?"
-            " WHERE attempt_id = ?",
+            " possibly_billed = ?, charged_usd = coalesce(?, charged_usd), cost_usd = ?,"
+            " request_id = coalesce(?, request_id) WHERE attempt_id = ?",
             (
                 *("unknown" if billed else "failed", now, latency_s, failure.http_status, failure.kind),
                 *(failure.message, billed, charged_usd, cost_usd, request_id, attempt_id),
             ),
         )
         self._db.execute(
-            "UPDATE requests SET state = ?, possibly_billed = possibly_billed + ?, forgiven = forgiven + ?,"
+            "UPDATE requests SET state = ?, forgiven = forgiven + ?,"
             " passing = ?, http_status = ?, error_kind = ?, error = ?, latency_s = ?, request_id = ?, ended_at = ?"
             " WHERE fingerprint = (SELECT fingerprint FROM attempts WHERE attempt_id = ?)",
             (
-                *(state, billed, 0 if counts else billed, failure.passing, failure.http_status, failure.kind),
+                *(state, 0 if counts else billed, failure.passing, failure.http_status, failure.kind),
                 *(failure.message, latency_s, request_id, now, attempt_id),
             ),
         )
@@ -262,17 +264,18 @@ class Ledger(Database):
     def open_attempts(self) -> list[Interrupted]:
         """What a dead run left between `intend` and the end."""
         rows = self._db.execute(
-            "SELECT attempt_id, fingerprint, number, a.state, endpoint, params, files, a.http_status, a.latency_s,"
-            " a.cost_usd, a.request_id, a.sha256, a.size_bytes, a.format, a.width, a.height"
+            "SELECT attempt_id, fingerprint, number, a.state, endpoint, params, files, a.possibly_billed,"
+            " a.http_status, a.latency_s, a.cost_usd, a.request_id, a.sha256, a.size_bytes, a.format, a.width, a.height"
             " FROM attempts a JOIN requests r USING (fingerprint)"
-            " WHERE a.state IN ('sent', 'received') ORDER BY attempt_id"
-        )
+            " WHERE a.state IN ('sent', 'accepted', 'received') ORDER BY attempt_id"
+        ).fetchall()
         return [
             Interrupted(
                 *(attempt_id, fingerprint, number, state, endpoint, orjson.loads(params), orjson.loads(files)),
                 answer=Answer(SavedImage("", *rest[4:]), *rest[:4]) if state == "received" else None,
+                uncollected=bool(possibly_billed),
             )
-            for attempt_id, fingerprint, number, state, endpoint, params, files, *rest in rows
+            for attempt_id, fingerprint, number, state, endpoint, params, files, possibly_billed, *rest in rows
         ]
 
     # Images under their names
@@ -330,16 +333,7 @@ class Ledger(Database):
         self._db.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", (sha256, url, now, sandbox))
 
     def _pending(self, where: str, *values: Any) -> list[PendingRequest]:
-        rows = self._db.execute(
-            "SELECT fingerprint, position, endpoint, params, files, job_id, expected_usd, high_usd, attempts,"
-            " possibly_billed - forgiven, (SELECT count(*) FROM jobs WHERE jobs.fingerprint = requests.fingerprint"
-            f" AND active AND selected) FROM requests WHERE state = 'pending' AND position IS NOT NULL AND {where}",
-            values,
-        )
-        return [
-            PendingRequest(fp, at, endpoint, orjson.loads(params), orjson.loads(files), *rest)
-            for fp, at, endpoint, params, files, *rest in rows
-        ]
+        return self._requests(f"state = 'pending' AND position IS NOT NULL AND {where}", *values)
 
     def _placements(self, where: str, *values: Any, also: str = "NULL") -> list[tuple[Any, ...]]:
         return self._db.execute(

@@ -74,12 +74,14 @@ CREATE INDEX requests_to_send ON requests (position) WHERE state = 'pending' AND
 
 -- One row a request that left, or was about to. charged_usd counts against the budget: the dearest price while the
 -- attempt is in flight or its fate unknown, what it cost once that is known, 0 when it surely cost nothing.
+-- accepted: the provider keeps its result under request_id, and runs ask for it until they have an answer.
 CREATE TABLE attempts (
     attempt_id      INTEGER PRIMARY KEY,
     fingerprint     TEXT NOT NULL,
     run_id          TEXT NOT NULL,
     number          INTEGER NOT NULL,
-    state           TEXT NOT NULL CHECK (state IN ('sent', 'received', 'succeeded', 'failed', 'unknown')),
+    state           TEXT NOT NULL
+                    CHECK (state IN ('sent', 'accepted', 'received', 'succeeded', 'failed', 'unknown')),
     sent_at         REAL NOT NULL,
     ended_at        REAL,
     latency_s       REAL,
@@ -98,7 +100,7 @@ CREATE TABLE attempts (
 ) STRICT;
 CREATE INDEX attempts_by_sending ON attempts (sent_at);
 CREATE INDEX attempts_by_run ON attempts (run_id);
-CREATE INDEX attempts_open ON attempts (attempt_id) WHERE state IN ('sent', 'received');
+CREATE INDEX attempts_open ON attempts (attempt_id) WHERE state IN ('sent', 'accepted', 'received');
 
 -- The output manifest's columns beyond the fixed ones: `parameters` (of each endpoint) and `extras`, as JSON.
 CREATE TABLE columns (

@@ -162,6 +162,8 @@ class Spool:
             " WHEN 'unknown' THEN 'unknown' ELSE known END,"
             " done = r.state = 'succeeded'"
             " OR (NOT ? AND (r.state = 'unknown' OR (r.state = 'failed' AND NOT r.passing)))"
+            " OR r.fingerprint IN (SELECT fingerprint FROM ledger.attempts"
+            " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted')"
             " FROM ledger.requests r WHERE r.fingerprint = jobs.fingerprint",
             (retry_failed,),
         )

@@ -78,7 +78,7 @@ async def spoil(fault: Fault, answer: Answer, request: web.Request, sent: Sent) 
         case "json-error":
             return error(200, fault.text or "Image generation failed")
         case "corrupt":
-            return answer.response(_bit_flipped(answer.body))
+            return answer.response(bit_flipped(answer.body))
     # What is left are the flaws that the image was made with.
     return answer.response()
 
@@ -142,7 +142,8 @@ async def _begin(answer: Answer, request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _bit_flipped(data: bytes) -> bytes:
+def bit_flipped(data: bytes) -> bytes:
+    """The same but for one bit in the middle."""
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1
     return bytes(flipped)

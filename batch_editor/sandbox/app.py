@@ -15,13 +15,15 @@ from typing import Any
 from aiohttp import web
 
 from batch_editor.endpoints import Endpoint
-from batch_editor.sandbox.answers import Answer, error, page, refuse, spoil
+from batch_editor.sandbox.answers import Answer, bit_flipped, error, page, refuse, spoil
 from batch_editor.sandbox.books import Books, Entry
-from batch_editor.sandbox.checks import Body, Refusal, check_body, decode_data_link
+from batch_editor.sandbox.checks import Body, Refusal, check_body
 from batch_editor.sandbox.faults import Fault, Sent, first_fault, parse_fault
+from batch_editor.sandbox.files import File, uploaded_files
 from batch_editor.sandbox.gate import KEY_HEADER, Gate, check_content_type
 from batch_editor.sandbox.options import SandboxOptions, parse_latency
-from batch_editor.sandbox.orders import Order
+from batch_editor.sandbox.queue import result_of, status_of, submitted
+from batch_editor.sandbox.records import Record, Records
 from batch_editor.sandbox.studio import Picture, Studio
 
 FAULT_HEADER = "x-sandbox-fault"
@@ -29,12 +31,23 @@ FAULT_HEADER = "x-sandbox-fault"
 _MAX_BODY_BYTES = 256 * 1024**2
 # Result links expire. A client that fetches them at once never meets this.
 _KEPT_RESULTS = 500
+# How much of a job's latency it waits for its turn.
+_QUEUED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class _File:
-    data: bytes
-    content_type: str
+class _Placed:
+    """A request that was let in and passed the checks."""
+
+    endpoint: Endpoint
+    body: bytes
+    entry: Entry
+    sent: Sent
+    fault: Fault | None
+
+    @property
+    def runs_job(self) -> bool:
+        return self.fault is None or self.fault.runs_job
 
 
 class Api:
@@ -48,16 +61,23 @@ class Api:
         self._gate = Gate(options, endpoints, books)
         self._studio: Studio
         self._attempts: Counter[str] = Counter()
-        self._uploads: dict[str, _File] = {}
-        self._results: OrderedDict[str, _File] = OrderedDict()
+        self._records = Records(kept_s=options.record_s, rows=options.history_rows)
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._uploads: dict[str, File] = {}
+        self._results: OrderedDict[str, File] = OrderedDict()
 
     def application(self) -> web.Application:
         """The routes, to be served once."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.cleanup_ctx.append(self._opened_studio)
+        app.cleanup_ctx.append(self._jobs_ended)
         app.add_routes(
             [
                 web.get("/v1/get-user-credits", self._credits),
+                web.get("/inference-request/request-history", self._history),
+                web.get("/v2/requests/{id}", self._polled),
+                web.get("/v2/requests/{id}/status", self._polled),
+                web.route("*", "/v2/{slug:.+}", self._model),
                 web.route("*", "/v1/{slug:.+}", self._model),
                 web.post("/upload-asset", self._upload),
                 web.get("/uploads/{name}", self._uploaded),
@@ -74,14 +94,25 @@ class Api:
         async with Studio.opened(scale=self._options.size_scale) as self._studio:
             yield
 
+    async def _jobs_ended(self, _: web.Application) -> AsyncIterator[None]:
+        yield
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+
     # Models.
 
     async def _model(self, request: web.Request) -> web.StreamResponse:
         if request.method != "POST":
             return page(405, "405 Not Allowed", {"Allow": "POST"})
         entry = self._books.arrive()
+        queued = False
         try:
-            return await self._answered(request, entry)
+            placed = await self._let_in(request, entry)
+            if request.path.startswith("/v2/"):
+                queued = placed.runs_job
+                return await self._accepted(request, placed)
+            return await self._answered(request, placed)
         except Refusal as refusal:
             entry.status = refusal.status
             return error(refusal.status, str(refusal), refusal.headers)
@@ -92,33 +123,126 @@ class Api:
             # The client left in the midst of its body or of its answer: nobody is there to be told.
             return web.Response()
         finally:
-            self._books.leave()
+            if not queued:
+                self._books.leave()
 
-    async def _answered(self, request: web.Request, entry: Entry) -> web.StreamResponse:
-        started_at = time.monotonic()
+    async def _let_in(self, request: web.Request, entry: Entry) -> _Placed:
         body = Body(await request.read())
         self._books.identify(entry, body_sha256=body.sha256, prompt=body.prompt)
         endpoint = self._gate.admit(request)
-        parameters = body.parameters()
-        check_body(endpoint, parameters)
+        check_body(endpoint, body.parameters())
         sent = self._sent(entry, body)
-        fault = first_fault(self._faults_for(request), sent, seed=self._options.seed)
-        if fault is None or not fault.at_once:
-            await asyncio.sleep(self._latency(sent.random(self._options.seed, "latency")))
-        if fault is None or fault.runs_job:
-            flaw = fault.kind if fault is not None else None
-            picture = await self._studio.make(Order(endpoint, parameters), flaw=flaw)
-            if fault is None or fault.billed:
-                self._books.bill(entry, picture.price_usd)
+        faults = [fault for fault in self._faults_for(request) if not fault.poll]
+        fault = first_fault(faults, sent, seed=self._options.seed)
+        return _Placed(endpoint, body.data, entry, sent, fault)
+
+    async def _answered(self, request: web.Request, placed: _Placed) -> web.StreamResponse:
+        """v1: the answer is the image, and takes as long as the job."""
+        started_at = time.monotonic()
+        entry, fault = placed.entry, placed.fault
+        if placed.runs_job:
+            record = self._records.add(placed.endpoint, placed.body, entry, fault)
+            picture = await self._work(record, placed)
+        elif fault is not None and not fault.at_once:
+            await asyncio.sleep(self._latency_of(placed))
         if fault is not None and fault.status is not None:
             entry.status = fault.status
-            return refuse(fault, request, endpoint)
-        answer = self._answer(picture, request, entry, took_s=time.monotonic() - started_at)
+            return refuse(fault, request, placed.endpoint)
+        answer = self._answer(picture, request, record, took_s=time.monotonic() - started_at)
         if fault is None:
             entry.status = 200
             return answer.response()
         entry.status = 200 if fault.answered else None
-        return await spoil(fault, answer, request, sent)
+        return await spoil(fault, answer, request, placed.sent)
+
+    async def _accepted(self, request: web.Request, placed: _Placed) -> web.StreamResponse:
+        """v2: the answer is an id, and comes at once; the job goes on."""
+        entry, fault = placed.entry, placed.fault
+        if placed.runs_job:
+            record = self._records.add(placed.endpoint, placed.body, entry, fault)
+            job = asyncio.create_task(self._queued(record, placed))
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+        if fault is not None and fault.status is not None:
+            entry.status = fault.status
+            return refuse(fault, request, placed.endpoint)
+        said = json.dumps(submitted(record, str(request.url.origin()))).encode()
+        answer = Answer(said, "application/json", self._gate.account_headers(request))
+        if fault is None or fault.of_the_job:
+            entry.status = 200
+            return answer.response()
+        entry.status = 200 if fault.answered else None
+        return await spoil(fault, answer, request, placed.sent)
+
+    async def _queued(self, record: Record, placed: _Placed) -> None:
+        try:
+            picture = await self._work(record, placed)
+            corrupt = placed.fault is not None and placed.fault.kind == "corrupt"
+            data = bit_flipped(picture.data) if corrupt else picture.data
+            self._keep_result(record.file_name, File(data, picture.content_type))
+        except Refusal:  # the record says so
+            pass
+        finally:
+            self._books.leave()
+
+    async def _work(self, record: Record, placed: _Placed) -> Picture:
+        """A job from its first second to its charge.
+
+        Raises:
+            Refusal: it failed, and is not charged.
+        """
+        fault = placed.fault
+        kind = fault.kind if fault is not None else ""
+        latency_s = self._latency_of(placed)
+        try:
+            await asyncio.sleep(_QUEUED_SHARE * latency_s)
+            record.state = "PROCESSING"
+            await asyncio.sleep((1 - _QUEUED_SHARE) * latency_s)
+            if kind == "failed":
+                raise Refusal(422, (fault and fault.text) or "The model could not make the image")
+            picture = await self._studio.make(record.order, flaw=kind)
+        except Refusal as refusal:
+            record.fail(time.time(), str(refusal))
+            raise
+        if fault is None or fault.billed:
+            self._books.bill(placed.entry, picture.price_usd)
+        record.complete(time.time(), file_size=len(picture.data))
+        return picture
+
+    def _latency_of(self, placed: _Placed) -> float:
+        return self._latency(placed.sent.random(self._options.seed, "latency"))
+
+    async def _polled(self, request: web.Request) -> web.StreamResponse:
+        """v2: how far a request is, or its result."""
+        self._books.poll()
+        try:
+            self._gate.check_key(request)
+        except Refusal as refusal:
+            return error(refusal.status, str(refusal))
+        record = self._records.find(request.match_info["id"])
+        if record is None:
+            return error(404, "Request not found")
+        record.polls += 1
+        entry = record.entry
+        sent = Sent(number=entry.number, attempt=record.polls, body_sha256=entry.body_sha256, prompt=entry.prompt)
+        fault = first_fault([each for each in self._faults if each.poll], sent, seed=self._options.seed)
+        if fault is not None and fault.status is not None:
+            return refuse(fault, request, record.endpoint)
+        if request.path.endswith("/status"):
+            status, said = status_of(record)
+        else:
+            account = {"remaining_credits": self._gate.credits_left_usd}
+            status, said = result_of(record, str(request.url.origin()), account=account)
+        if fault is not None:
+            return await spoil(fault, Answer(json.dumps(said).encode(), "application/json"), request, sent)
+        return web.json_response(said, status=status)
+
+    async def _history(self, request: web.Request) -> web.Response:
+        try:
+            self._gate.check_key(request)
+            return web.json_response(self._records.history(request.query, origin=str(request.url.origin())))
+        except Refusal as refusal:
+            return error(refusal.status, str(refusal))
 
     def _sent(self, entry: Entry, body: Body) -> Sent:
         self._attempts[body.sha256] += 1
@@ -133,11 +257,10 @@ class Api:
             raise Refusal(400, f"{FAULT_HEADER}: {unparsed}") from unparsed
         return (*injected, *self._faults)
 
-    def _answer(self, picture: Picture, request: web.Request, entry: Entry, *, took_s: float) -> Answer:
-        request_id = f"{entry.body_sha256[:12]}-{entry.number}"
+    def _answer(self, picture: Picture, request: web.Request, record: Record, *, took_s: float) -> Answer:
         headers = {
-            "x-cost": str(entry.billed_usd or 0.0),
-            "x-request-id": request_id,
+            "x-cost": str(record.entry.billed_usd or 0.0),
+            "x-request-id": record.request_id,
             "x-generation-time": f"{took_s:.3f}",
             **self._gate.account_headers(request),
         }
@@ -147,12 +270,12 @@ class Api:
             case "base64":
                 shape: dict[str, Any] = {"image": base64.b64encode(picture.data).decode()}
             case "url":
-                name = f"{request_id}.{picture.format}"
-                self._keep_result(name, _File(picture.data, picture.content_type))
+                name = record.file_name
+                self._keep_result(name, File(picture.data, picture.content_type))
                 shape = {"images": [{"url": f"{request.url.origin()}/_sandbox/results/{name}"}]}
         return Answer(json.dumps(shape).encode(), "application/json", headers)
 
-    def _keep_result(self, name: str, file: _File) -> None:
+    def _keep_result(self, name: str, file: File) -> None:
         self._results[name] = file
         if len(self._results) > _KEPT_RESULTS:
             self._results.popitem(last=False)
@@ -170,7 +293,7 @@ class Api:
         try:
             self._gate.check_key(request)
             check_content_type(request)
-            files = _uploads(Body(await request.read()).parameters())
+            files = uploaded_files(Body(await request.read()).parameters())
         except Refusal as refusal:
             return error(refusal.status, str(refusal))
         links = []
@@ -186,12 +309,22 @@ class Api:
         return self._public(request, self._uploads.get(request.match_info["name"]))
 
     async def _result(self, request: web.Request) -> web.Response:
-        return self._public(request, self._results.get(request.match_info["name"]))
+        """A picture; one that isn't kept is made again, the same to the last bit."""
+        if KEY_HEADER in request.headers:
+            self._books.key_leaks += 1
+            return error(400, f"{KEY_HEADER} has no place here: this is a public link")
+        name = request.match_info["name"]
+        if (file := self._results.get(name)) is not None:
+            return web.Response(body=file.data, content_type=file.content_type)
+        if (record := self._records.made(name)) is None:
+            return page(404, "404 Not Found")
+        picture = await self._studio.make(record.order)
+        return web.Response(body=picture.data, content_type=picture.content_type)
 
     async def _elsewhere(self, request: web.Request) -> web.Response:
         return self._public(request, None)
 
-    def _public(self, request: web.Request, file: _File | None) -> web.Response:
+    def _public(self, request: web.Request, file: File | None) -> web.Response:
         """A file of the public web, where no API key belongs."""
         if KEY_HEADER in request.headers:
             self._books.key_leaks += 1
@@ -211,18 +344,5 @@ class Api:
         self._books.reset()
         self._gate.reset()
         self._attempts.clear()
+        self._records.clear()
         return web.json_response({})
-
-
-def _uploads(body: dict[str, Any]) -> list[_File]:
-    links = body.get("data_urls")
-    if set(body) != {"data_urls"} or not isinstance(links, list) or not links:
-        raise Refusal(400, 'expected {"data_urls": [link, …]} with one link or more')
-    files = []
-    for place, link in enumerate(links):
-        try:
-            content_type, data = decode_data_link(str(link))
-        except ValueError as error:
-            raise Refusal(400, f"data_urls[{place}] is {error}") from error
-        files.append(_File(data, content_type))
-    return files

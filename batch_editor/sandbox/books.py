@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ class Books:
         self.log: list[Entry] = []
         self.uploads = 0
         self.key_leaks = 0
+        self.polled_at: list[float] = []
         self.peak_in_flight = self.in_flight
         # Kept beside the log, which would have to be added up for every request that has credits to check.
         self.billed_usd = 0.0
@@ -60,6 +61,10 @@ class Books:
         self._idle.clear()
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         return entry
+
+    def poll(self) -> None:
+        """Log that somebody asked how far a request is."""
+        self.polled_at.append(self._clock() - self._opened_at)
 
     def leave(self) -> None:
         """A request is no longer in flight."""
@@ -113,12 +118,11 @@ class Books:
 
     def most_in_window(self, length_s: float) -> int:
         """The largest number of POSTs that arrived within any `length_s` seconds, refused ones included."""
-        most = first = 0
-        for last, entry in enumerate(self.log):
-            while entry.at - self.log[first].at >= length_s:
-                first += 1
-            most = max(most, last - first + 1)
-        return most
+        return _most_in_window([entry.at for entry in self.log], length_s)
+
+    def most_polls_in_window(self, length_s: float) -> int:
+        """The same of polls, which are not among the POSTs."""
+        return _most_in_window(self.polled_at, length_s)
 
     def as_json(self) -> dict[str, Any]:
         """All the figures, as `GET /_sandbox/books` shows them."""
@@ -132,6 +136,7 @@ class Books:
             "double_billed": self.double_billed,
             "window_s": self.window_s,
             "most_in_window": self.most_in_window(self.window_s),
+            "polls": len(self.polled_at),
             "uploads": self.uploads,
             "key_leaks": self.key_leaks,
             "arrived_by_body": dict(self.arrived_by_body),
@@ -141,3 +146,12 @@ class Books:
     def log_as_json(self) -> list[dict[str, Any]]:
         """The log, as `GET /_sandbox/requests` shows it."""
         return [asdict(entry) for entry in self.log]
+
+
+def _most_in_window(instants: Sequence[float], length_s: float) -> int:
+    most = first = 0
+    for last, at in enumerate(instants):
+        while at - instants[first] >= length_s:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

@@ -40,6 +40,7 @@ class Body:
     """A request body as it arrived. Even one that is no JSON object has a hash to be found by."""
 
     def __init__(self, data: bytes) -> None:
+        self.data = data
         self.sha256 = hashlib.sha256(data).hexdigest()
         self._found: dict[str, Any] | Refusal
         try:

@@ -29,16 +29,22 @@ KIND is an HTTP status from 400 to 599, or
   blank         an image all of one colour
   opaque        an image without an alpha channel; for a transparent background, on a painted checkerboard
   unchanged     the input, fitted to the size and encoded anew
+  failed        (v2) the job fails, which isn't charged
+  lost          (v2) the record is gone when the job is done
+  poll-KIND     (v2) a status, reset, hang, html or empty, of the answers to polls
+
+With v2 all kinds but those of the image and the last three are of the answer to the submission; what is charged runs
+all the same.
 
 @N, @N-M and @N+ select by the running number of the request (the first is 1). PROBABILITY is from 0 to 1.
 Statuses below 500 and redirect are answered at once, all else after the latency.
 
 OPTION is
-  first=N              the first N attempts of each distinct body that pass the checks
+  first=N              the first N attempts of each distinct body that pass the checks, or polls of each request
   prompt~TEXT          requests whose prompt contains TEXT
   billed=0, billed=1   whether the request is charged: by default statuses and redirect aren't, all else is
   retry-after=SECONDS  the Retry-After header of a status
-  text=TEXT            the error's text, of a status or json-error
+  text=TEXT            the error's text, of a status, json-error or failed
   over=SECONDS         of slow
   close=1              of truncate
 
@@ -48,6 +54,13 @@ Examples: 502:0.05  429:0.1:retry-after=2  502:first=1  504@3  401@10+  truncate
 _KINDS = (
     *("reset", "hang", "truncate", "slow", "html", "empty", "garbage", "json-error"),
     *("redirect", "wrong-format", "corrupt", "cut-inside", "wrong-size", "blank", "opaque", "unchanged"),
+    *("failed", "lost"),
+)
+_POLL_KINDS = ("reset", "hang", "html", "empty")
+# Of these, the submission to v2 shows nothing.
+_OF_THE_JOB = (
+    *("wrong-format", "corrupt", "cut-inside", "wrong-size", "blank", "opaque", "unchanged"),
+    *("failed", "lost"),
 )
 
 
@@ -56,7 +69,7 @@ class Fault:
     """A parsed spec: what goes wrong, and for which requests.
 
     `status` is None where the job runs and its answer is spoiled. `numbers` are the first and the last
-    running number, `first` counts the attempts of one body.
+    running number, `first` counts the attempts of one body. `poll` faults are of polls alone.
     """
 
     kind: str
@@ -70,6 +83,7 @@ class Fault:
     text: str | None = None
     over_s: float = 2.0
     close: bool = False
+    poll: bool = False
 
     @property
     def at_once(self) -> bool:
@@ -80,6 +94,11 @@ class Fault:
     def runs_job(self) -> bool:
         """Whether a picture is made, be it only to be charged for."""
         return self.status is None or self.billed
+
+    @property
+    def of_the_job(self) -> bool:
+        """Whether it is the job that it spoils, and not an answer; v2's submissions go well then."""
+        return self.kind in _OF_THE_JOB
 
     @property
     def answered(self) -> bool:
@@ -139,6 +158,8 @@ def parse_fault(spec: str) -> Fault:
 
 
 def _of_kind(kind: str, spec: str) -> Fault:
+    if kind.startswith("poll-"):
+        return _of_polls(kind.removeprefix("poll-"), spec)
     if re.fullmatch("[45][0-9][0-9]", kind):
         return Fault(kind=kind, status=int(kind), billed=False)
     if kind == "redirect":
@@ -148,7 +169,18 @@ def _of_kind(kind: str, spec: str) -> Fault:
             f"fault {spec!r} has the kind {kind!r}; expected a status from 400 to 599, "
             f"{', '.join(_KINDS[:-1])} or {_KINDS[-1]}{did_you_mean(kind, _KINDS)}"
         )
-    return Fault(kind=kind)
+    return Fault(kind=kind, billed=kind != "failed")
+
+
+def _of_polls(kind: str, spec: str) -> Fault:
+    if re.fullmatch("[45][0-9][0-9]", kind):
+        return Fault(kind=kind, status=int(kind), poll=True)
+    if kind not in _POLL_KINDS:
+        raise ValueError(
+            f"fault {spec!r} is of polls, of the kind {kind!r}; expected a status from 400 to 599, "
+            f"{', '.join(_POLL_KINDS[:-1])} or {_POLL_KINDS[-1]}"
+        )
+    return Fault(kind=kind, poll=True)
 
 
 def _numbers(text: str, spec: str) -> tuple[int, float]:
@@ -172,7 +204,7 @@ def _with_part(fault: Fault, part: str, spec: str) -> Fault:
             return replace(fault, billed=value == "1")
         case "retry-after" if fault.status and value.isdecimal():
             return replace(fault, retry_after=value)
-        case "text" if equals and (fault.kind == "json-error" or fault.status):
+        case "text" if equals and (fault.kind in ("json-error", "failed") or fault.status):
             return replace(fault, text=value)
         case "over" if fault.kind == "slow" and _is_number(value):
             return replace(fault, over_s=float(value))

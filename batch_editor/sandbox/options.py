@@ -26,7 +26,8 @@ class SandboxOptions:
     `rate_limit` is COUNT/UNIT ("60/min"), for each key. `faults` are specs as FAULT_HELP explains them, the
     first that fires wins. `key` is the only right one; None takes any. `answer` and `upload_shape` say which
     of the known shapes the answers have. Images are made at `size_scale` times the size asked for; prices
-    stay those of the size asked for.
+    stay those of the size asked for. `record_s` is how long v2 keeps a record after its job's end, `history_rows`
+    how often each request stands in the history.
 
     Raises:
         ValueError: an option's text isn't understood.
@@ -43,6 +44,8 @@ class SandboxOptions:
     answer: AnswerShape = "image"
     upload_shape: UploadShape = "file_urls"
     size_scale: float = 1.0
+    record_s: float = 3600.0
+    history_rows: int = 1
 
     def __post_init__(self) -> None:
         parse_latency(self.latency)
@@ -54,6 +57,8 @@ class SandboxOptions:
         _check_word("upload_shape", self.upload_shape, get_args(UploadShape))
         if not 0 < self.size_scale <= 1:
             raise ValueError(f"size_scale is {self.size_scale:g}; expected more than 0, at most 1")
+        if not self.record_s >= 0:
+            raise ValueError(f"record_s is {self.record_s:g}; expected 0 or more")
         if not self.credits_usd >= 0:
             raise ValueError(f"credits_usd is {self.credits_usd:g}; expected 0 or more")
 

@@ -79,6 +79,11 @@ class Sandbox:
         return f"{self.url}/v1"
 
     @property
+    def history_url(self) -> str:
+        """Where the account's requests are listed."""
+        return f"{self.url}/inference-request/request-history"
+
+    @property
     def upload_url(self) -> str:
         """Where local files are uploaded."""
         return f"{self.url}/upload-asset"

@@ -29,6 +29,7 @@ async def test_the_books_add_up() -> None:
             "double_billed": 1,
             "window_s": 60.0,
             "most_in_window": 5,
+            "polls": 0,
             "uploads": 0,
             "key_leaks": 0,
             "arrived_by_body": {a: 2, b: 1, empty: 1, body_sha256({}): 1},

@@ -57,7 +57,7 @@ def test_the_first_fault_that_fires_wins() -> None:
             (
                 "fault 'rest:0.1' has the kind 'rest'; expected a status from 400 to 599, reset, hang, "
                 "truncate, slow, html, empty, garbage, json-error, redirect, wrong-format, corrupt, cut-inside, "
-                "wrong-size, blank, opaque or unchanged "
+                "wrong-size, blank, opaque, unchanged, failed or lost "
                 "(did you mean reset?)"
             ),
         ),

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from batch_editor.config import ApiSettings, Settings, api_key, load_settings, setting_names
+from batch_editor.config.settings import DEFAULT_HISTORY_URL
 from batch_editor.errors import ConfigError
 from batch_editor.records import Rate
 
@@ -223,9 +224,27 @@ def test_the_example_has_every_setting_and_says_its_default() -> None:
         assert f"{name.rpartition('.')[2]}:" in text
 
 
+@pytest.mark.parametrize(
+    ("base_url", "v2", "history"),
+    [
+        ("https://api.segmind.com/v1", "https://api.segmind.com/v2", DEFAULT_HISTORY_URL),
+        (
+            "http://127.0.0.1:8080/v1",
+            "http://127.0.0.1:8080/v2",
+            "http://127.0.0.1:8080/inference-request/request-history",
+        ),
+        ("http://host/segmind/v1/", "http://host/segmind/v2", "http://host/inference-request/request-history"),
+        ("http://host", "http://host/v2", "http://host/inference-request/request-history"),
+    ],
+)
+def test_v2_is_beside_v1_and_the_key_stays_on_its_host(base_url: str, v2: str, history: str) -> None:
+    api = load_settings(flags={"api": {"base_url": base_url, "version": "v2"}}).api
+    assert (api.edits_at, api.v2_url, api.history_at) == (v2, v2, history)
+
+
 def test_setting_names_are_dotted_and_in_order() -> None:
     names = list(setting_names())
-    assert names[:2] == ["api.base_url", "api.key_env"]
+    assert names[:2] == ["api.base_url", "api.version"]
     assert names[-1] == "pricing.table"
     assert len(names) == len(set(names))
 

@@ -1,0 +1,44 @@
+"""`batch-editor reconcile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Settings; default: config.yaml in the working directory if there is one.",
+)
+@click.option("--base-url", metavar="URL", help="The API, up to and with its version.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_json: bool) -> int:
+    """Settle attempts that may have been billed without a result, by the provider's history. Costs nothing.
+
+    An image that was paid for is fetched; what was not billed is sent by the next run; else the real cost is noted.
+
+    \b
+    Example:
+      batch-editor reconcile outputs/products
+    """
+    import asyncio
+
+    from batch_editor.config import api_key, load_settings
+    from batch_editor.reconcile import reconcile as settle
+
+    settings = load_settings(config, flags={"api": {"base_url": base_url}})
+    found = asyncio.run(settle(output, settings, api_key(settings.api)))
+    if as_json:
+        import orjson
+
+        click.echo(orjson.dumps(found.as_json()))
+    else:
+        for line in found.lines():
+            click.echo(line)
+    return found.exit_code

@@ -1,0 +1,176 @@
+"""The account's own list of what was sent and charged, read page by page.
+
+Its parameters and fields are those of the provider's SDK: https://pypi.org/project/segmind/1.3.0/, generations.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+from pydantic import SecretStr
+
+from batch_editor.client.results import READ_BYTES, said_by
+from batch_editor.client.wire import MAX_COST_USD, amount, error_text
+from batch_editor.config import ApiSettings
+from batch_editor.errors import HistoryError
+from batch_editor.redaction import printable
+
+PER_PAGE = 100
+# The history of 31 days at 1,000 a minute; a server that never comes to an end is not read for ever.
+MAX_PAGES = 500_000
+TRIES = 5
+MAX_PAGE_BYTES = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One request of the account. `body` is what was sent, `at` when, in seconds since 1970; None if not said."""
+
+    request_id: str
+    state: str
+    usd: float | None
+    body: Mapping[str, Any] | None
+    link: str | None
+    at: float | None
+    latency_s: float | None
+
+    @property
+    def made(self) -> bool:
+        """Whether it was charged, or at least done."""
+        return bool(self.usd) or self.state == "COMPLETED"
+
+
+class AccountHistory:
+    """Reads the history. An async context manager: it owns its session."""
+
+    def __init__(self, api: ApiSettings, key: SecretStr) -> None:
+        self._api = api
+        self._key = key
+        self._rng = random.Random()
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=60.0, sock_connect=self._api.connect_timeout_s),
+            headers={"x-api-key": self._key.get_secret_value(), "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=READ_BYTES,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def rows(self, first: date, last: date) -> list[HistoryRow]:
+        """Every request of those days of UTC, once, oldest first as far as the provider sorts.
+
+        Raises:
+            HistoryError: it can't be read, or not whole.
+        """
+        found: dict[str, HistoryRow] = {}
+        for page in range(1, MAX_PAGES):
+            # Not until a page is short: a server may give fewer a page than it is asked for.
+            new = [row for row in await self._page(page, first, last) if row.request_id not in found]
+            if not new:
+                return list(found.values())
+            for row in new:
+                # A request has a row an output, each with its whole charge. The first one's image is ours.
+                found.setdefault(row.request_id, row)
+        raise HistoryError(f"the provider's history has more than {MAX_PAGES:,} pages")
+
+    async def _page(self, page: int, first: date, last: date) -> list[HistoryRow]:
+        query = {
+            "page": str(page),
+            "per_page": str(PER_PAGE),
+            "from_date": first.isoformat(),
+            "to_date": last.isoformat(),
+            "sort_by": "model_created",
+            "sort_order": "asc",
+        }
+        message = ""
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(self._rng.uniform(0.0, 2.0**attempt))
+            try:
+                async with self._session.get(self._api.history_at, params=query, allow_redirects=False) as response:
+                    body = await _all(response)
+                    status = response.status
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                message = said_by(error)
+                continue
+            if status == 200:
+                return rows_in(body)
+            message = f"HTTP {status}: {error_text(body)}"
+            if status not in (408, 429) and status < 500:
+                break
+        raise HistoryError(
+            f"the provider's history at {printable(self._api.history_at, limit=200)} can't be read ({message});"
+            " nothing was settled. Check api.history_url and the key"
+        )
+
+
+async def _all(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for block in response.content.iter_any():
+        body += block
+        if len(body) > MAX_PAGE_BYTES:
+            raise HistoryError(f"the provider's history has a page of more than {MAX_PAGE_BYTES >> 20} MiB")
+    return bytes(body)
+
+
+def rows_in(body: bytes) -> list[HistoryRow]:
+    """The rows of a page, under whatever name it has them; what has no id is no row.
+
+    >>> rows_in(b'{"data": [{"request_id": "a", "credits_deduction": 0.2}]}')[0].usd
+    0.2
+
+    Raises:
+        HistoryError: it is no such page.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise HistoryError("the provider's history is no JSON; nothing was settled") from error
+    values = document.values() if isinstance(document, dict) else [document]
+    listed = next((value for value in values if isinstance(value, list)), None)
+    if listed is None:
+        raise HistoryError("the provider's history has no list of requests; nothing was settled")
+    return [_row(row) for row in listed if isinstance(row, dict) and isinstance(row.get("request_id"), str)]
+
+
+def _row(row: Mapping[str, Any]) -> HistoryRow:
+    body = row.get("request_body")
+    if isinstance(body, str):
+        try:
+            body = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            body = None
+    link = row.get("generation_url")
+    latency_ms = amount(row.get("latency_ms"))
+    return HistoryRow(
+        request_id=row["request_id"],
+        state=str(row.get("model_status") or "").upper(),
+        usd=amount(row.get("credits_deduction"), most=MAX_COST_USD),
+        body=body if isinstance(body, dict) else None,
+        link=link if isinstance(link, str) and link.startswith(("http://", "https://")) else None,
+        at=_instant(row.get("model_created") or row.get("created_at")),
+        latency_s=None if latency_ms is None else latency_ms / 1000,
+    )
+
+
+def _instant(text: object) -> float | None:
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

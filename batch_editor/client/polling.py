@@ -1,0 +1,190 @@
+"""Accepted requests: asked after until they are done, their results fetched. Every request here is free."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from dataclasses import replace
+from typing import Any, Protocol
+
+import aiohttp
+
+from batch_editor.client.accepted import Completed, Missing, NotYet, Said, progress_of
+from batch_editor.client.interface import Sink
+from batch_editor.client.results import MAX_BODY_BYTES, Lost, Results, said_by
+from batch_editor.client.wire import Linked, unusable
+from batch_editor.config import ApiSettings, RetrySettings
+from batch_editor.records import Answer, Failure, SavedImage
+
+# A poll is a small matter; one that hangs longer is better made again.
+POLL_TIMEOUT_S = 30.0
+# One 404 may be a replica that hasn't heard of the request yet.
+MISSING_TWICE = 2
+# Jobs that were polled to their end lately tell when the next one is worth a first look.
+LATELY = 50
+
+
+class PollGate(Protocol):
+    """What lets polls go; `limits.RateGate` is one."""
+
+    async def ticket(self) -> Any:
+        """Wait for leave to send one."""
+
+    async def depart(self) -> None:
+        """Wait out a pause that began meanwhile."""
+
+    def failed(self, ticket: Any, request: str, failure: Failure) -> None:
+        """Slow down: the provider answered 429."""
+
+    def gone(self, ticket: Any) -> None:
+        """The poll was answered, or will not be."""
+
+
+class Polling:
+    """Collects results by their ids, see `Client.collect`."""
+
+    def __init__(
+        self,
+        api: ApiSettings,
+        retry: RetrySettings,
+        *,
+        session: aiohttp.ClientSession,
+        results: Results,
+        gate: PollGate,
+        rng: random.Random,
+    ) -> None:
+        self._api = api
+        self._retry = retry
+        self._session = session
+        self._results = results
+        self._gate = gate
+        self._rng = rng
+        self._took_s: deque[float] = deque(maxlen=LATELY)
+
+    async def collect(self, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
+        """The result of an accepted request; `fresh` if it was accepted just now.
+
+        Given up after `api.timeout_s`, without what polls had to wait for their rate: then, and when the key is
+        refused, the answer is `collectable`.
+        """
+        answer = await self._collect(request_id, sink, fresh=fresh)
+        return replace(answer, request_id=request_id)
+
+    async def _collect(self, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
+        url = f"{self._api.v2_url}/requests/{request_id}"
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        queued_s = not_yet_s = 0.0
+        missing = polls = 0
+        await asyncio.sleep(self._first_s() if fresh else 0.0)
+        while True:
+            before = clock()
+            ticket = await self._gate.ticket()
+            try:
+                await self._gate.depart()
+                queued_s += clock() - before
+                found: Answer | Said = await self._ask(f"{url}/status", ticket)
+                polls += 1
+                if isinstance(found, Completed):
+                    if fresh:
+                        self._took_s.append((not_yet_s + clock() - began) / 2)
+                    found = await self._fetched(found, url, ticket, sink)
+            finally:
+                self._gate.gone(ticket)
+            if isinstance(found, Failure):
+                found = Answer(found, http_status=found.http_status, collectable=found.reach == "run")
+            if isinstance(found, Answer):
+                return found
+            missing = missing + 1 if isinstance(found, Missing) else 0
+            if missing == MISSING_TWICE:
+                return Answer(_expired(request_id), http_status=404)
+            if isinstance(found, NotYet):
+                not_yet_s = clock() - began
+                if not_yet_s - queued_s > self._api.timeout_s:
+                    return Answer(self._too_long(request_id, found), collectable=True)
+            await asyncio.sleep(self._backoff_s(polls))
+
+    def _first_s(self) -> float:
+        """Seconds until a first look: what nine in ten jobs took lately.
+
+        Polls have no more room than submissions, so at the full rate a job may have little more than one. Each took
+        something between the last poll that came too early and the one that didn't: the middle is taken, which finds
+        its way down as well.
+        """
+        if not self._took_s:
+            return self._backoff_s(1)
+        return sorted(self._took_s)[int(0.9 * len(self._took_s))]
+
+    def _backoff_s(self, polls: int) -> float:
+        ceiling = self._retry.backoff_s * 2.0 ** min(polls - 1, 30)
+        return self._rng.uniform(0.0, min(ceiling, self._retry.backoff_max_s))
+
+    async def _ask(self, url: str, ticket: Any, *, result: bool = False) -> Said:
+        try:
+            async with self._session.get(
+                url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=POLL_TIMEOUT_S)
+            ) as response:
+                body = bytearray()
+                async for block in response.content.iter_any():
+                    body += block
+                    if len(body) > MAX_BODY_BYTES:
+                        return unusable(f"a record of more than {MAX_BODY_BYTES >> 20} MiB")
+                found = progress_of(response.status, response.headers, bytes(body))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return NotYet(f"a poll failed: {said_by(error)}")
+        if isinstance(found, NotYet) and found.refused:
+            failure = Failure("rate_limited", "a poll", reach="pace", passing=True, retry_after_s=found.retry_after_s)
+            self._gate.failed(ticket, url, failure)
+        if result and isinstance(found, Missing):
+            return NotYet("its result isn't there yet")
+        return found
+
+    async def _fetched(self, done: Completed, url: str, ticket: Any, sink: Sink) -> Answer | Said:
+        """What a completed request comes to."""
+        if done.image is None:
+            # The one request that each job needs besides: it needn't queue behind other jobs' polls.
+            record = await self._ask(url, ticket, result=True)
+            if not isinstance(record, Completed):
+                return record
+            cost_usd = done.cost_usd if record.cost_usd is None else record.cost_usd
+            done = replace(record, cost_usd=cost_usd)
+        await sink.restart()
+        outcome: SavedImage | Failure
+        if done.image is None:
+            outcome = unusable("completed, and its record names no image")
+        elif isinstance(done.image, Linked):
+            found = await self._results.download(done.image.url, sink)
+            if isinstance(found, Lost) and not found.for_good:
+                return NotYet(found.message)
+            outcome = _lost(found.message) if isinstance(found, Lost) else found
+        else:
+            await sink.write(done.image)
+            try:
+                outcome = await sink.seal()
+            except ValueError as error:
+                outcome = unusable(f"completed with {error}")
+        return Answer(outcome, http_status=200, cost_usd=done.cost_usd, remaining_credits=done.remaining_credits)
+
+    def _too_long(self, request_id: str, last: NotYet) -> Failure:
+        return Failure(
+            "timeout",
+            f"accepted as {request_id}, and not there within {self._api.timeout_s:g} s: {last.message};"
+            " the next run collects it",
+            maybe_billed=True,
+            passing=True,
+        )
+
+
+def _lost(message: str) -> Failure:
+    return Failure("result_lost", message, maybe_billed=True, http_status=200)
+
+
+def _expired(request_id: str) -> Failure:
+    return Failure(
+        "result_lost",
+        f"the provider no longer knows request {request_id}, which it had accepted; it may have been billed."
+        " `batch-editor reconcile` looks for it in the account's history",
+        maybe_billed=True,
+        http_status=404,
+    )

@@ -1,0 +1,149 @@
+"""Links to results, fetched by a session that never had the key."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from batch_editor.client.guard import is_local_url, socket_factory
+from batch_editor.client.interface import Sink
+from batch_editor.client.wire import unusable
+from batch_editor.config import ApiSettings
+from batch_editor.records import Failure, SavedImage
+from batch_editor.redaction import printable
+
+# An image of the largest size is 3 MB as PNG; JSON around it adds a third.
+MAX_BODY_BYTES = 64 * 2**20
+READ_BYTES = 64 * 2**10
+# aiohttp takes 8 KiB. A proxy's policies and cookies may be longer, and the image behind them is paid for.
+MAX_HEADER_BYTES = 64 * 2**10
+MAX_HOPS = 3
+DOWNLOAD_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Why a link gave no image; `for_good` where it never will."""
+
+    message: str
+    for_good: bool
+
+
+class Results:
+    """Fetches results. An async context manager: it owns its session."""
+
+    def __init__(self, api: ApiSettings) -> None:
+        self._api = api
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            # With a base URL on this machine (a stand-in, a test), results may come from there too.
+            connector=aiohttp.TCPConnector(
+                limit=0, socket_factory=socket_factory(allow_private=is_local_url(self._api.base_url))
+            ),
+            timeout=aiohttp.ClientTimeout(total=self._api.timeout_s, sock_connect=self._api.connect_timeout_s),
+            headers={"Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=READ_BYTES,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def download(self, url: str, sink: Sink) -> SavedImage | Lost:
+        """Fetch a link at once, for such links expire. A GET costs nothing, so it is tried again."""
+        lost = Lost("could not be fetched in time", for_good=False)
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._api.timeout_s  # of all tries: a link that drips would hold its slot for hours
+        for attempt in range(DOWNLOAD_TRIES):
+            pause_s = 0.5 * 2**attempt if attempt else 0.0
+            if loop.time() + pause_s >= ends_at:
+                break
+            await asyncio.sleep(pause_s)
+            await sink.restart()
+            try:
+                gone = await self._fetch(url, sink, ends_at=ends_at)
+                if gone is None:
+                    return await sink.seal()
+                lost = Lost(gone, for_good=True)
+                break
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                refused = isinstance(getattr(error, "os_error", None), PermissionError)
+                lost = Lost(f"could not be fetched: {said_by(error)}", for_good=refused)
+                if refused:
+                    break  # the guard would say so again
+        # Whole, but for what may sign it: somebody may still get by hand what was paid for.
+        link = printable(url.partition("?")[0], limit=200)
+        return replace(lost, message=f"paid, but its link {link} {lost.message}")
+
+    async def _fetch(self, url: str, sink: Sink, *, ends_at: float) -> str | None:
+        """Stream a link's content to the sink; a reason if the link will never give it."""
+        target = _link(url)
+        loop = asyncio.get_running_loop()
+        for _ in range(MAX_HOPS + 1):
+            if target is None:
+                return "leads to something that is no http(s) link"
+            timeout = aiohttp.ClientTimeout(
+                total=max(ends_at - loop.time(), 0.001), sock_connect=self._api.connect_timeout_s
+            )
+            async with self._session.get(target, allow_redirects=False, timeout=timeout) as response:
+                if response.status in (301, 302, 303, 307, 308):
+                    target = _link(response.headers.get("location", ""), base=target)
+                    continue
+                if response.status in (401, 403, 404, 410):
+                    return f"answers HTTP {response.status}: it has expired"
+                if response.status != 200:
+                    raise aiohttp.ClientError(f"HTTP {response.status}")
+                failure = await stream(response, sink)
+                return None if failure is None else f"answers {failure.message}"
+        return f"redirects more than {MAX_HOPS} times"
+
+
+def _link(url: str, *, base: str = "") -> str | None:
+    """The URL, made absolute; None if that is no http(s) URL."""
+    try:
+        absolute = urljoin(base, url)
+        parts = urlsplit(absolute)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # http://[, or a port that is none
+        return None
+    return absolute if usable else None
+
+
+async def stream(response: aiohttp.ClientResponse, sink: Sink) -> Failure | None:
+    """Body to sink, at most 64 MiB of it."""
+    declared = response.content_length or 0
+    if declared <= MAX_BODY_BYTES:
+        async for block in response.content.iter_any():
+            await sink.write(block)
+            if sink.size_bytes > MAX_BODY_BYTES:
+                break
+        else:
+            return None
+    return unusable(f"HTTP 200 with a body of more than {MAX_BODY_BYTES >> 20} MiB")
+
+
+def said_by(error: BaseException) -> str:
+    """An error of aiohttp in its own words."""
+    # Never repr(): that of aiohttp's ClientResponseError holds the request's headers, and so the key. Its str() begins
+    # with a 400 which is the parser's and not the provider's.
+    text = str(error)
+    if isinstance(error.__cause__, HttpProcessingError):
+        text = error.__cause__.message.rstrip(" ^\n")
+    elif isinstance(error, aiohttp.ServerDisconnectedError):
+        text = "the server closed it"
+    elif isinstance(error, TimeoutError):
+        text = text or "no end of it in time"
+    return printable(text or type(error).__name__, limit=200)

@@ -94,10 +94,9 @@ def source_of(written: Written, convert: Converter, *, nullable: bool) -> Source
 
 def _rendered(written: str | list[str]) -> Reader:
     if isinstance(written, str):
-        template = compiled(written)
-        return lambda row: template.render(row.names)
+        return compiled(written).of
     parts = [compiled(item) if is_template(item) else item for item in written]
-    return lambda row: [part if isinstance(part, str) else part.render(row.names) for part in parts]
+    return lambda row: [part if isinstance(part, str) else part.of(row) for part in parts]
 
 
 def fallback_of(parameter: Parameter) -> Fixed | None:

@@ -28,8 +28,9 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job]:
         where = f"{manifest.path}:{table.header_line}"
         expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, table)))
         _warn_of_near_names(manifest, table)
+        place = f"{manifest.path}:"
         for number, (line, cells) in enumerate(table, 1):
-            yield from expander.jobs(Row(f"{manifest.path}:{line}", number, columns, cells))
+            yield from expander.jobs(Row(f"{place}{line}", number, columns, cells))
 
 
 def _cell(manifest: Manifest, name: str, index: int) -> Reader:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 
 from batch_editor.endpoints import Endpoint
@@ -27,6 +28,8 @@ from batch_editor.records import LOCAL, EditRequest, Job, LocalFile, ParamValue
 
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
 _SHORTENED = re.compile(r"\d\.\d+E\+\d\d")
+# Combinations of ruling values; a rule about a prompt has as many as there are jobs.
+_KNOWN = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,30 +108,35 @@ class Expander:
         self._given: set[str] = set()
         self._varying: list[Slot] = []
         self._has_warned = False
+        self._stem = manifest.path.stem
+        self._ruling = _ruling(self._endpoint)
+        # Thousands of rows have the few values that rules are about in the same combination.
+        self._broken = lru_cache(maxsize=_KNOWN)(partial(_broken_rules, self._endpoint, self._ruling))
         before = manifest.faults.total
         for name, parameter in self._endpoint.parameters.items():
             self._settle(self._slot(name, fallback_of(parameter)))
         self._is_sound = manifest.is_sound and entry.is_sound and manifest.faults.total == before
 
-    def jobs(self, row: Row) -> Iterator[Job]:
+    def jobs(self, row: Row) -> list[Job]:
         """The row's job, or its variants; none, but faults, if something is wrong with it."""
         files: Files = {}
         before = self._manifest.faults.total
-        default_id = f"{self._manifest.path.stem}-{row.number}"
-        job_id = self._name(self._id, row, self._entry.label) or default_id
+        job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
         label = self._entry.label if self._manifest.faults.total > before else f"job {job_id}: "
         output = self._name(self._output, row, label)
         params = self._filled(row, label, files)
         if params is None or not self._is_sound or self._manifest.faults.total > before:
             self._manifest.faults.note(job_id, row.where)
-            return
+            return []
         self._warn_of_shortened(job_id)
         extras = row.extras
+        jobs = []
         for variant in range(1, self._entry.variants + 1):
             suffix = f"-v{variant}" if self._entry.variants > 1 else ""
             request = EditRequest(self._endpoint.name, params, variant)
             named = output + suffix if output else None
-            yield Job(job_id + suffix, named, request, row.where, extras, files, self._entry.where)
+            jobs.append(Job(job_id + suffix, named, request, row.where, extras, files, self._entry.where))
+        return jobs
 
     def _slot(self, name: str, fallback: Fixed | None) -> Slot:
         sources = [layer[name] for layer in self._layers if name in layer]
@@ -191,7 +199,10 @@ class Expander:
         return params if is_sound else None
 
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
-        broken = [*_broken_rules(self._endpoint, params), *_mask_faults(self._endpoint, params, files)]
+        values = tuple(None if (value := params.get(name)) is None else _as_text(value) for name in self._ruling)
+        broken = self._broken(values)
+        if files:
+            broken = [*broken, *_mask_faults(self._endpoint, params, files)]
         for message in broken:
             self._fault(row, label, Refused(message))
         return not broken
@@ -212,15 +223,26 @@ class Expander:
             self._manifest.faults.warn(str(self._manifest.path), message)
 
 
-def _broken_rules(endpoint: Endpoint, params: Mapping[str, ParamValue]) -> Iterator[str]:
-    """Combinations that the provider refuses; what isn't known, for it is faulty itself, breaks no rule."""
+def _ruling(endpoint: Endpoint) -> list[str]:
+    """The parameters that rules are about."""
+    return list(dict.fromkeys(name for rule in endpoint.rules for name in (*rule.when, *rule.need)))
+
+
+def _broken_rules(endpoint: Endpoint, names: Sequence[str], values: Sequence[str | None]) -> list[str]:
+    """Combinations that the provider refuses; what isn't known, for it is faulty itself, breaks no rule.
+
+    The values are those of the names, as an endpoint's file writes them.
+    """
+    params = dict(zip(names, values, strict=True))
+    broken = []
     for rule in endpoint.rules:
         if not _matches(rule.when, params):
             continue
         for name, allowed in rule.need.items():
-            if params.get(name) is not None and (got := _as_text(params.get(name))) not in allowed:
+            if (got := params[name]) is not None and got not in allowed:
                 needed = f"{name} {' or '.join(allowed)}"
-                yield f"{_listed(rule.when, ' is ')}, which needs {needed} ({rule.why}); got {got}"
+                broken.append(f"{_listed(rule.when, ' is ')}, which needs {needed} ({rule.why}); got {got}")
+    return broken
 
 
 def _mask_faults(endpoint: Endpoint, params: Mapping[str, ParamValue], files: Files) -> Iterator[str]:

@@ -160,15 +160,19 @@ def _parsed(parameter: Parameter, known: dict[str, ParamValue], text: str | list
 
 def _links(parameter: Parameter, folder: Path, written: str | list[str], files: Files) -> ParamValue:
     inputs = read_links(written, folder)
-    files |= {item.sha256: item for item in inputs if isinstance(item, LocalFile)}
-    # A repetition would only be paid for; two paths of the same content are one.
-    links = list(dict.fromkeys(item.link if isinstance(item, LocalFile) else item for item in inputs))
+    links: dict[str, None] = {}  # a repetition would only be paid for; two paths of the same content are one
+    for item in inputs:
+        if isinstance(item, LocalFile):
+            files[item.sha256] = item
+            links[item.link] = None
+        else:
+            links[item] = None
     most = 1 if parameter.type == "link" else parameter.max_items
     if most is not None and len(links) > most:
         raise Refused(f"has {len(links)} links; expected {'one' if most == 1 else f'at most {most}'}")
     if not links:
         return None
-    return links[0] if parameter.type == "link" else links
+    return next(iter(links)) if parameter.type == "link" else list(links)
 
 
 def _parse(parameter: Parameter, text: str) -> ParamValue:

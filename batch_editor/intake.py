@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint
@@ -14,6 +16,10 @@ from batch_editor.ledger import Spool
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.pricing import Kind, price_of
 from batch_editor.records import ParamValue
+
+# Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
+_KINDS = 10_000
+_Texts: TypeAlias = "tuple[str | None, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +83,32 @@ def take_in(
     faults = Faults()
     expansion = Expansion(endpoint=catalog.default, load_endpoint=catalog.load, overrides=dict(selection.overrides))
     prices: dict[str, Prices] = {}
+
+    @lru_cache(maxsize=_KINDS)
+    def kind_of(template: str, name: str, values: _Texts, shown: _Texts, inputs: int, prompt_length: int) -> int:
+        priced = dict(zip(prices[name].by, values, strict=True))
+        by_list = price_of(prices[name], priced, inputs=inputs, prompt_length=prompt_length)
+        quote = history.charges.quote(Kind(name, values, inputs), by_list)
+        quality, size = shown
+        return spool.add_kind(
+            template, name, quote, list_usd=by_list.expected_usd, inputs=inputs, quality=quality, size=size
+        )
+
     for job in read_manifests(manifests, expansion, faults):
         name = job.request.endpoint
         if name not in prices:
             prices[name] = catalog.prices(catalog.endpoints[name])
             history.read(catalog.endpoints[name], prices[name])
         endpoint, params = catalog.endpoints[name], job.request.params
-        inputs = _length(params.get(endpoint.images or ""))
-        by_list = price_of(
-            prices[name], params, inputs=inputs, prompt_length=_length(params.get(endpoint.prompt or ""))
+        kind = kind_of(
+            job.template,
+            name,
+            tuple([_text(params.get(each)) for each in prices[name].by]),
+            (_text(params.get("quality")), _text(params.get("size"))),
+            _length(params.get(endpoint.images or "")),
+            _length(params.get(endpoint.prompt or "")),
         )
-        kind = Kind(name, tuple(_text(params.get(each)) for each in prices[name].by), inputs)
-        spool.add(job, history.charges.quote(kind, by_list), list_usd=by_list.expected_usd, inputs=inputs)
+        spool.add(job, kind)
     for repeat in spool.repeats():
         faults.add(repeat.where, f"{repeat.what} {repeat.name!r} is that of the job at {repeat.first_where}")
     seen: dict[str, str] = {}

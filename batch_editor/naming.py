@@ -52,6 +52,8 @@ def collision_key(output: str) -> str:
     >>> collision_key("Café") == collision_key("cafe\\u0301")
     True
     """
+    if output.isascii():
+        return output.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", output).casefold())
 
 

@@ -20,12 +20,12 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -
         " selected = excluded.selected, fingerprint = excluded.fingerprint, output = excluded.output,"
         " extras = excluded.extras"
     )
-    # min() makes SQLite take the other columns from the job that comes first. A request that is not done takes the
+    # A request that is not done takes the
     # manifest's newest words: the same picture under a freshly signed link, the prices of today.
     db.execute(
         "INSERT INTO main.requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd)"
         " SELECT fingerprint, endpoint, params, files, job_id, 'pending', list_usd, high_usd"
-        " FROM (SELECT *, min(position) FROM spool.jobs GROUP BY fingerprint) WHERE 1"
+        " FROM spool.jobs WHERE owns"
         " ON CONFLICT (fingerprint) DO UPDATE SET params = excluded.params, files = excluded.files,"
         " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd"
         " WHERE state <> 'succeeded'"
@@ -33,16 +33,16 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -
     # A done request belongs to the job that it was done for, as long as that job is there and still asks for it.
     db.execute(
         "UPDATE main.requests SET job_id = wanted.job_id"
-        " FROM (SELECT fingerprint, job_id, min(position) FROM spool.jobs GROUP BY fingerprint) AS wanted"
-        " WHERE wanted.fingerprint = requests.fingerprint AND state = 'succeeded' AND NOT EXISTS"
+        " FROM spool.jobs AS wanted"
+        " WHERE owns AND wanted.fingerprint = requests.fingerprint AND state = 'succeeded' AND NOT EXISTS"
         " (SELECT 1 FROM main.jobs j WHERE j.job_id = requests.job_id AND j.active"
         " AND j.fingerprint = requests.fingerprint)"
     )
     db.execute("UPDATE main.requests SET position = NULL WHERE position IS NOT NULL")
     db.execute(
         "UPDATE main.requests SET position = wanted.position"
-        " FROM (SELECT fingerprint, min(position) AS position FROM spool.jobs WHERE selected GROUP BY fingerprint)"
-        " AS wanted WHERE wanted.fingerprint = requests.fingerprint AND state <> 'succeeded'"
+        " FROM spool.jobs AS wanted WHERE selected AND sends AND wanted.fingerprint = requests.fingerprint"
+        " AND state <> 'succeeded'"
     )
     db.execute("UPDATE main.requests SET state = 'pending' WHERE position IS NOT NULL AND state = 'failed' AND passing")
     db.execute(

@@ -36,13 +36,11 @@ _MAX_NUMBER = 10**9
 _FILTERS = (
     "abs capitalize center count first float int last length list lower max min reverse round sort string striptags"
     " sum title trim truncate unique upper urlencode wordcount"
-).split()
-_METHODS = frozenset(
-    (
-        "capitalize casefold center count endswith find index isalnum isalpha isdecimal isdigit islower isnumeric"
-        " isspace istitle isupper ljust lower lstrip partition removeprefix removesuffix replace rfind rindex rjust"
-        " rpartition rsplit rstrip split splitlines startswith strip swapcase title upper zfill"
-    ).split()
+)
+_METHODS = (
+    "capitalize casefold center count endswith find index isalnum isalpha isdecimal isdigit islower isnumeric isspace"
+    " istitle isupper ljust lower lstrip partition removeprefix removesuffix replace rfind rindex rjust rpartition"
+    " rsplit rstrip split splitlines startswith strip swapcase title upper zfill"
 )
 _REFUSED_NODES = (
     *(nodes.AssignBlock, nodes.Block, nodes.CallBlock, nodes.Extends, nodes.FilterBlock, nodes.FromImport),
@@ -146,8 +144,9 @@ class _Environment(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_scalar)
         self.left = _ALLOWANCE
+        self._methods = frozenset(_METHODS.split())
         self.globals = {"range": _range}
-        self.filters = {name: self._metered(FILTERS[name]) for name in _FILTERS}
+        self.filters = {name: self._metered(FILTERS[name]) for name in _FILTERS.split()}
         self.filters |= {"default": FILTERS["default"], "d": FILTERS["default"]}
         self.filters |= {"replace": self.replaced, "join": self.joined, "format": self.formatted}
 
@@ -190,7 +189,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
         """Of a text, the methods listed above; of other things, what the sandbox says."""
-        if isinstance(obj, str) and attr not in _METHODS:
+        if isinstance(obj, str) and attr not in self._methods:
             return False
         return super().is_safe_attribute(obj, attr, value)
 

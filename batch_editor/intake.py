@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
 
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint
@@ -19,7 +18,7 @@ from batch_editor.records import ParamValue
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
-_Texts: TypeAlias = "tuple[str | None, ...]"
+_SHOWN = ("quality", "size")  # in plans, whether or not they are priced
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +82,14 @@ def take_in(
     faults = Faults()
     expansion = Expansion(endpoint=catalog.default, load_endpoint=catalog.load, overrides=dict(selection.overrides))
     prices: dict[str, Prices] = {}
+    telling: dict[str, tuple[str, ...]] = {}
 
     @lru_cache(maxsize=_KINDS)
-    def kind_of(template: str, name: str, values: _Texts, shown: _Texts, inputs: int, prompt_length: int) -> int:
-        priced = dict(zip(prices[name].by, values, strict=True))
-        by_list = price_of(prices[name], priced, inputs=inputs, prompt_length=prompt_length)
-        quote = history.charges.quote(Kind(name, values, inputs), by_list)
-        quality, size = shown
+    def kind_of(template: str, name: str, values: tuple[str | None, ...], inputs: int, prompt_length: int) -> int:
+        known = dict(zip(telling[name], values, strict=True))
+        by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
+        quote = history.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
+        quality, size = map(known.get, _SHOWN)
         return spool.add_kind(
             template, name, quote, list_usd=by_list.expected_usd, inputs=inputs, quality=quality, size=size
         )
@@ -98,13 +98,13 @@ def take_in(
         name = job.request.endpoint
         if name not in prices:
             prices[name] = catalog.prices(catalog.endpoints[name])
+            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
             history.read(catalog.endpoints[name], prices[name])
         endpoint, params = catalog.endpoints[name], job.request.params
         kind = kind_of(
             job.template,
             name,
-            tuple([_text(params.get(each)) for each in prices[name].by]),
-            (_text(params.get("quality")), _text(params.get("size"))),
+            tuple([_text(params.get(each)) for each in telling[name]]),
             _length(params.get(endpoint.images or "")),
             _length(params.get(endpoint.prompt or "")),
         )

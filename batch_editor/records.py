@@ -108,17 +108,14 @@ def fingerprint_of(request: EditRequest) -> str:
     The signature of a presigned link is left out: a nightly feed signs the same picture anew each time, and
     would otherwise pay for the whole catalog again.
     """
-    canonical = _canonical(request, dict(request.params))
-    if b"?" in canonical and b"sig" in canonical.lower():  # as a signed link has it, and hardly a request besides
-        canonical = _canonical(request, {name: _identity(value) for name, value in request.params.items()})
-    return hashlib.sha256(canonical).hexdigest()[:32]
-
-
-def _canonical(request: EditRequest, params: Mapping[str, ParamValue]) -> bytes:
-    payload: dict[str, object] = {"endpoint": request.endpoint, "params": params}
+    payload: dict[str, object] = {"endpoint": request.endpoint, "params": request.params}
     if request.variant > 1:
         payload["variant"] = request.variant
-    return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
+    canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
+    if b"?" in canonical and b"sig" in canonical.lower():  # as a signed link has it, and hardly a request besides
+        payload["params"] = {name: _identity(value) for name, value in request.params.items()}
+        canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(canonical).hexdigest()[:32]
 
 
 def _identity(value: ParamValue) -> ParamValue:

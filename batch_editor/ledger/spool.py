@@ -118,14 +118,15 @@ class Spool:
         else:
             output = safe_output(job.output, folders=True)
             self._are_named = True
-        files = {sha256: [file.path, file.format] for sha256, file in job.files.items()}
+        request = job.request
+        files = {sha256: [file.path, file.format] for sha256, file in job.files.items()} if job.files else {}
         self._rows.append(
             (
                 *(self._count, job.id, job.where, kind, job.output, output, collision_key(output)),
-                job.request.fingerprint,
-                orjson.dumps(dict(job.request.params)).decode(),
-                orjson.dumps(files).decode(),
-                orjson.dumps(dict(job.extras)).decode(),
+                request.fingerprint,
+                orjson.dumps(request.params).decode(),
+                orjson.dumps(files).decode() if files else "{}",
+                orjson.dumps(job.extras).decode(),
             )
         )
         self._count += 1

@@ -40,14 +40,18 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
 
     def read(row: Row) -> str | None:
         cell = row.cells[index]
-        if is_free and is_template(cell):
+        return cell if cell and not cell.isspace() else None
+
+    def read_free(row: Row) -> str | None:
+        cell = row.cells[index]
+        if is_template(cell):
             # Data, not a template: who writes the table may be anybody. But it looks meant otherwise.
             example = "--set 'prompt=Show {{ title }}'".replace("prompt", name)
             message = f"{name} cells with {{{{ or {{% are sent as they stand; templates come from {example}"
             manifest.faults.warn(str(manifest.path), message)
         return cell if cell and not cell.isspace() else None
 
-    return read
+    return read_free if is_free else read
 
 
 def _hints(manifest: Manifest, table: Table) -> dict[str, str]:

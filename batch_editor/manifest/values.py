@@ -21,6 +21,7 @@ MAX_ID = 200
 MAX_OUTPUT = 400
 # Distinct texts of a choice or a number are few; a column of noise must not fill the memory.
 _PARSED = 1000
+_LISTS = "only links are read as lists"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 Written: TypeAlias = "str | list[str] | None"  # as a manifest has it, before templates are rendered; None: null
@@ -126,7 +127,8 @@ def convert_output(text: str | list[str], _files: Files) -> str | None:
 
 
 def _name(text: str | list[str], limit: int) -> str:
-    name = _one(text).strip()
+    assert isinstance(text, str), _LISTS
+    name = text.strip()
     check_text(name)
     if _CONTROL.search(name):
         raise Refused(f"is {shown(name)}; expected text without control characters")
@@ -140,13 +142,13 @@ def _refuse_empty() -> str:
 
 
 def _free_text(parameter: Parameter, text: str | list[str], _files: Files) -> ParamValue:
-    text = _one(text)
+    assert isinstance(text, str), _LISTS
     check_text(text)
     return _parse(parameter, text) if text and not text.isspace() else None
 
 
 def _parsed(parameter: Parameter, known: dict[str, ParamValue], text: str | list[str], _files: Files) -> ParamValue:
-    text = _one(text)
+    assert isinstance(text, str), _LISTS
     if text in known:
         return known[text]
     check_text(text)
@@ -181,8 +183,3 @@ def _parse(parameter: Parameter, text: str) -> ParamValue:
     except ValueError as error:
         reason = str(error)
         raise Refused(reason if reason.startswith("has ") else f"is {shown(text)}; {reason}") from error
-
-
-def _one(text: str | list[str]) -> str:
-    assert isinstance(text, str), "only links are read as lists"
-    return text

@@ -94,6 +94,8 @@ class Ledger(Database):
         output manifest.
         """
         self._db.execute("ATTACH ? AS spool", (str(spool),))
+        # Fingerprints come in no order: an index of them that doesn't fit is written to the WAL over and over.
+        self._db.execute("PRAGMA main.cache_size = -64000")
         try:
             with self.transaction():
                 admit(self._db, retry_failed=retry_failed, resend_unknown=resend_unknown)
@@ -105,6 +107,8 @@ class Ledger(Database):
             raise self.error(error) from error
         finally:
             self._db.execute("DETACH spool")
+            self._db.execute("PRAGMA main.cache_size = -2000")
+            self._db.execute("PRAGMA shrink_memory")
 
     def knows_run(self, run_id: str) -> bool:
         """Whether that run was one of this ledger's."""

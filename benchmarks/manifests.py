@@ -139,7 +139,8 @@ def finish(ledger: Ledger, rows: int) -> None:
         db.execute(
             "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, ended_at, latency_s, http_status,"
             " charged_usd, cost_usd, sha256) SELECT fingerprint, 'benchmark', 1, 'succeeded', sent_at, ended_at,"
-            " latency_s, 200, expected_usd, expected_usd, sha256 FROM requests WHERE state = 'succeeded' ORDER BY position"
+            " latency_s, 200, expected_usd, expected_usd, sha256 FROM requests WHERE state = 'succeeded'"
+            " ORDER BY position"
         )
     ledger.end_run("benchmark", now=time.time(), exit_code=4, stop=None)
 

@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def much_memory(db: sqlite3.Connection) -> Iterator[None]:
+    """Within the block, SQLite keeps 64 MB of the ledger's pages.
+
+    Fingerprints come in no order: an index of them that doesn't fit would be written to the WAL over and over.
+    """
+    db.execute("PRAGMA main.cache_size = -64000")
+    try:
+        yield
+    finally:
+        db.execute("PRAGMA main.cache_size = -2000")
+        db.execute("PRAGMA shrink_memory")
 
 
 def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -> None:

@@ -18,7 +18,7 @@ import orjson
 
 from batch_editor.ledger.database import Database
 from batch_editor.ledger.entries import Expected, Interrupted, PendingRequest, Placement, RunStart
-from batch_editor.ledger.intake import admit
+from batch_editor.ledger.intake import admit, much_memory
 from batch_editor.records import Answer, Failure, SavedImage
 
 FILE_NAME = "ledger.sqlite3"
@@ -94,10 +94,8 @@ class Ledger(Database):
         output manifest.
         """
         self._db.execute("ATTACH ? AS spool", (str(spool),))
-        # Fingerprints come in no order: an index of them that doesn't fit is written to the WAL over and over.
-        self._db.execute("PRAGMA main.cache_size = -64000")
         try:
-            with self.transaction():
+            with much_memory(self._db), self.transaction():
                 admit(self._db, retry_failed=retry_failed, resend_unknown=resend_unknown)
                 for name, value in (("parameters", parameters), ("extras", extras)):
                     self._db.execute(
@@ -107,8 +105,6 @@ class Ledger(Database):
             raise self.error(error) from error
         finally:
             self._db.execute("DETACH spool")
-            self._db.execute("PRAGMA main.cache_size = -2000")
-            self._db.execute("PRAGMA shrink_memory")
 
     def knows_run(self, run_id: str) -> bool:
         """Whether that run was one of this ledger's."""
@@ -283,27 +279,31 @@ class Ledger(Database):
 
     def jobs_of(self, fingerprint: str) -> list[Placement]:
         """The manifest's jobs that want the image of that request, whether or not it has one yet."""
-        rows = self._placements("j.active AND j.fingerprint = ? ORDER BY j.position", fingerprint)
-        return [Placement(*row[:-1]) for row in rows]
+        return self._placements("j.active AND j.fingerprint = ? ORDER BY j.position", fingerprint)
 
     def misplaced(self, limit: int) -> list[Placement]:
         """Jobs whose request has succeeded but whose image does not stand under their name."""
-        rows = self._placements(
+        return self._placements(
             "j.active AND r.state = 'succeeded' AND (j.placed_fingerprint IS NOT j.fingerprint"
             " OR j.placed_output IS NOT j.output) ORDER BY j.position LIMIT ?",
             limit,
         )
-        return [Placement(*row[:-1]) for row in rows]
 
-    def images_after(self, position: int, limit: int) -> list[tuple[int, Placement]]:
-        """Jobs whose image stands under their name, as far as the ledger knows, with their position; in order."""
-        placements = self._placements(
-            "j.active AND j.position > ? AND r.state = 'succeeded' AND j.placed_fingerprint = j.fingerprint"
+    def images_after(self, position: int, limit: int) -> list[tuple[int, str | None]]:
+        """Positions of jobs whose image stands under their name, as far as is known, and its path; in order."""
+        return self._db.execute(
+            "SELECT j.position, j.placed_path FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active"
+            " AND j.position > ? AND r.state = 'succeeded' AND j.placed_fingerprint = j.fingerprint"
             " ORDER BY j.position LIMIT ?",
-            *(position, limit),
-            also="j.position",
+            (position, limit),
+        ).fetchall()
+
+    def placements_at(self, positions: Sequence[int]) -> list[Placement]:
+        """The jobs at these positions, in order."""
+        wanted = orjson.dumps(list(positions)).decode()
+        return self._placements(
+            "j.active AND j.position IN (SELECT value FROM json_each(?)) ORDER BY j.position", wanted
         )
-        return [(row[-1], Placement(*row[:-1])) for row in placements]
 
     def placed(self, placement: Placement, path: str) -> None:
         """Record that a job's image stands under its name."""
@@ -345,11 +345,12 @@ class Ledger(Database):
             for fp, at, endpoint, params, files, *rest in rows
         ]
 
-    def _placements(self, where: str, *values: Any, also: str = "NULL") -> list[tuple[Any, ...]]:
-        return self._db.execute(
+    def _placements(self, where: str, *values: Any) -> list[Placement]:
+        rows = self._db.execute(
             "SELECT j.job_id, j.output, j.fingerprint, coalesce(r.sha256, ''), coalesce(r.format, ''),"
             " r.image_path, j.placed_path, j.placed_fingerprint,"
-            f" (SELECT f.sha256 FROM requests f WHERE f.fingerprint = j.placed_fingerprint), {also}"
+            " (SELECT f.sha256 FROM requests f WHERE f.fingerprint = j.placed_fingerprint)"
             f" FROM jobs j JOIN requests r USING (fingerprint) WHERE {where}",
             values,
-        ).fetchall()
+        )
+        return [Placement(*row) for row in rows]

@@ -38,7 +38,7 @@ def main(manifest: str, base_url: str) -> None:
     options = BatchOptions(output=Path(f"{manifest}.out"))
     summary = asyncio.run(run_batch([manifest], load_settings(flags=flags), SecretStr("a-key"), options))
     sys.setprofile(None)
-    sys.stdout.write(json.dumps({"succeeded": summary.jobs.succeeded, **counts}))
+    sys.stdout.write(json.dumps({"succeeded": summary.jobs.succeeded, "pandas": "pandas" in sys.modules, **counts}))
 
 
 if __name__ == "__main__":

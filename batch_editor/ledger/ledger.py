@@ -97,10 +97,8 @@ class Ledger(Database):
         try:
             with much_memory(self._db), self.transaction():
                 admit(self._db, retry_failed=retry_failed, resend_unknown=resend_unknown)
-                for name, value in (("parameters", parameters), ("extras", extras)):
-                    self._db.execute(
-                        "INSERT OR REPLACE INTO columns VALUES (?, ?)", (name, orjson.dumps(value).decode())
-                    )
+                columns = [("parameters", orjson.dumps(parameters).decode()), ("extras", orjson.dumps(extras).decode())]
+                self._db.executemany("INSERT OR REPLACE INTO columns VALUES (?, ?)", columns)
         except sqlite3.Error as error:
             raise self.error(error) from error
         finally:

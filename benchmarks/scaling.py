@@ -21,7 +21,7 @@ from batch_editor.simulation import Workload, at_share, simulate, simulate_often
 RATES = ("60/min", "600/min", "6000/min", "200/s")
 # What one process keeps in flight at most: see docs/scaling.md.
 CONCURRENCY = 10_000
-LEDGER_BYTES, MANIFEST_BYTES = 1150, 450
+LEDGER_BYTES, MANIFEST_BYTES = 1200, 457
 FAILURE_SHARE = 0.01
 CHECKED = 100_000
 

@@ -38,7 +38,7 @@ async def look_at_inputs(spool: Spool, endpoints: Mapping[str, Endpoint], settin
     return InputCheck(looked_at, tuple(faulty))
 
 
-_TO_SEND = "(SELECT *, min(position) FROM jobs WHERE selected AND NOT done AND endpoint = ? GROUP BY fingerprint)"
+_TO_SEND = "(SELECT * FROM to_send WHERE endpoint = ?)"
 
 
 def _links(spool: Spool, endpoint: Endpoint) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from batch_editor.config import Settings
@@ -14,6 +15,10 @@ from batch_editor.ledger import Spool
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.pricing import Kind, price_of
 from batch_editor.records import ParamValue
+
+# Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
+_KINDS = 10_000
+_SHOWN = ("quality", "size")  # in plans, whether or not they are priced
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +82,33 @@ def take_in(
     faults = Faults()
     expansion = Expansion(endpoint=catalog.default, load_endpoint=catalog.load, overrides=dict(selection.overrides))
     prices: dict[str, Prices] = {}
+    telling: dict[str, tuple[str, ...]] = {}
+
+    @lru_cache(maxsize=_KINDS)
+    def kind_of(template: str, name: str, values: tuple[str | None, ...], inputs: int, prompt_length: int) -> int:
+        known = dict(zip(telling[name], values, strict=True))
+        by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
+        quote = history.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
+        quality, size = map(known.get, _SHOWN)
+        return spool.add_kind(
+            template, name, quote, list_usd=by_list.expected_usd, inputs=inputs, quality=quality, size=size
+        )
+
     for job in read_manifests(manifests, expansion, faults):
         name = job.request.endpoint
         if name not in prices:
             prices[name] = catalog.prices(catalog.endpoints[name])
+            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
             history.read(catalog.endpoints[name], prices[name])
         endpoint, params = catalog.endpoints[name], job.request.params
-        inputs = _length(params.get(endpoint.images or ""))
-        by_list = price_of(
-            prices[name], params, inputs=inputs, prompt_length=_length(params.get(endpoint.prompt or ""))
+        kind = kind_of(
+            job.template,
+            name,
+            tuple([_text(params.get(each)) for each in telling[name]]),
+            _length(params.get(endpoint.images or "")),
+            _length(params.get(endpoint.prompt or "")),
         )
-        kind = Kind(name, tuple(_text(params.get(each)) for each in prices[name].by), inputs)
-        spool.add(job, history.charges.quote(kind, by_list), list_usd=by_list.expected_usd, inputs=inputs)
+        spool.add(job, kind)
     for repeat in spool.repeats():
         faults.add(repeat.where, f"{repeat.what} {repeat.name!r} is that of the job at {repeat.first_where}")
     seen: dict[str, str] = {}

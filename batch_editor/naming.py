@@ -8,8 +8,10 @@ import unicodedata
 
 # Letters and digits of any script and a little punctuation; no bidi controls, quotes, wildcards or separators.
 _UNSAFE = re.compile(r"[^\w.@+=,()\[\] -]+")
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?")
+_RESERVED = re.compile(r"(?i:(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?)")
 _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+# What nearly every id is: safe whatever the rest of this module says, which it must agree with.
+_PLAIN = re.compile(rf"(?!{_RESERVED.pattern}\Z)[A-Za-z0-9_](?:[\w.@+=-]{{0,98}}[A-Za-z0-9_])?", re.ASCII)
 # Most file systems allow 255 bytes a name; an ending and two hashes must still fit.
 MAX_BYTES = 120
 
@@ -25,6 +27,8 @@ def safe_output(text: str, *, folders: bool) -> str:
     >>> safe_output("../../etc/passwd", folders=True)
     'etc/passwd-3754d6cb3a'
     """
+    if _PLAIN.fullmatch(text):
+        return text
     parts = [part for part in text.split("/") if part not in ("", ".", "..")] if folders else [text]
     whole = "/".join(parts) == text if folders else True
     named = [_segment(part, text) for part in parts] or [_hashed("", text)]
@@ -52,6 +56,8 @@ def collision_key(output: str) -> str:
     >>> collision_key("Café") == collision_key("cafe\\u0301")
     True
     """
+    if output.isascii():
+        return output.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", output).casefold())
 
 

@@ -1,13 +1,16 @@
-"""Ledger rows → the output manifest, whole and atomically. The only importer of pandas."""
+"""Ledger rows → the output manifest, whole and atomically, a row at a time: pandas is imported for Parquet alone."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, Any, Literal
 
 import orjson
 
@@ -15,9 +18,6 @@ from batch_editor.errors import StorageError, UsageError
 from batch_editor.ledger import readings
 from batch_editor.records import LOCAL
 from batch_editor.storage import fsync_directory
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FILE_NAME = "manifest.csv"
 Format = Literal["csv", "jsonl", "parquet"]
@@ -28,11 +28,12 @@ COLUMNS = (
     *("started_at", "finished_at", "width", "height", "format", "bytes", "sha256"),
     *("request_id", "fingerprint", "endpoint"),
 )
-# Whole numbers that may be absent: pandas would otherwise write 200 as 200.0.
+# Whole numbers that may be absent: pandas would otherwise make 200.0 of 200.
 _INTEGERS = ["http_status", "attempts", "possibly_billed", "width", "height", "bytes"]
 # What a spreadsheet takes for a formula, also in the full-width forms that some of them fold.
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-_NUMBER = r"[+-]?\d+(?:[.,]\d+)?"
+_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
+_FRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 
 
 def write_manifest(db: sqlite3.Connection, path: Path) -> None:
@@ -46,8 +47,7 @@ def write_manifest(db: sqlite3.Connection, path: Path) -> None:
     try:
         try:
             # Prompts and links are nobody else's.
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o660)
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            with os.fdopen(os.open(temporary, _FRESH, 0o660), "wb") as file:
                 export_rows(db, file, "csv")
                 file.flush()
                 os.fsync(file.fileno())
@@ -69,43 +69,44 @@ def is_output_manifest(path: Path) -> bool:
         return False
 
 
-def export_rows(db: sqlite3.Connection, file: IO[Any], format: Format) -> None:
-    """Every job of the manifest, a row each, in manifest order, a chunk of rows in memory at a time.
+def export_rows(db: sqlite3.Connection, file: IO[bytes], format: Format) -> None:
+    """Every job of the manifest, a row each, in manifest order; one row in memory at a time, but for Parquet.
 
     CSV is for people and their spreadsheets, so formulas are defused; JSON lines and Parquet hold values as they
-    are. Parquet needs pyarrow and a binary file.
+    are. Parquet needs pyarrow.
     """
-    import pandas as pd  # here, not above: it takes half a second, which only a run's end should pay for
-
     parameters, extras = readings.columns(db)
     names = [*COLUMNS, *parameters, *(f"row.{name}" for name in extras)]
-    frames = _frames(pd, db, names, parameters)
-    if format == "parquet":
-        if find_spec("pyarrow") is None:
-            raise UsageError("export to parquet needs pyarrow; run: pip install 'batch_editor[parquet]'")
-        pd.concat(list(frames), ignore_index=True).to_parquet(file, index=False)
-        return
-    for first, frame in _firsts(frames):
-        if format == "csv":
-            _defused(frame).to_csv(file, header=first, index=False, lineterminator="\n")
-        else:
-            frame.to_json(file, orient="records", lines=True, force_ascii=False)
-
-
-def _frames(pd: Any, db: sqlite3.Connection, names: Sequence[str], parameters: Sequence[str]) -> Iterator[pd.DataFrame]:
     links = readings.uploads(db)
-    empty = True
-    for chunk in readings.rows(db):
-        empty = False
-        frame = pd.DataFrame([_row(row, links, parameters) for row in chunk], columns=names, dtype=object)
-        yield frame.astype(dict.fromkeys(_INTEGERS, "Int64"))
-    if empty:
-        yield pd.DataFrame(columns=names)
+    rows = (_row(row, links, parameters) for row in readings.rows(db))
+    if format == "csv":
+        _write_csv(file, names, rows)
+    elif format == "jsonl":
+        file.writelines(
+            orjson.dumps({name: row.get(name) for name in names}, option=orjson.OPT_APPEND_NEWLINE) for row in rows
+        )
+    else:
+        _write_parquet(file, names, rows)
 
 
-def _firsts(frames: Iterator[pd.DataFrame]) -> Iterator[tuple[bool, pd.DataFrame]]:
-    for number, frame in enumerate(frames):
-        yield number == 0, frame
+def _write_csv(file: IO[bytes], names: Sequence[str], rows: Iterator[Mapping[str, Any]]) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    try:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(names)
+        for row in rows:
+            writer.writerow([_defused(row.get(name)) for name in names])
+    finally:
+        text.detach()  # flushes; the file is the caller's
+
+
+def _write_parquet(file: IO[bytes], names: list[str], rows: Iterator[Mapping[str, Any]]) -> None:
+    if find_spec("pyarrow") is None:
+        raise UsageError("export to parquet needs pyarrow; run: pip install 'batch_editor[parquet]'")
+    import pandas as pd  # here, not above: it takes half a second and 80 MB
+
+    frame = pd.DataFrame([dict(row) for row in rows], columns=names, dtype=object)
+    frame.astype(dict.fromkeys(_INTEGERS, "Int64")).to_parquet(file, index=False)
 
 
 def _row(row: Mapping[str, Any], links: Mapping[str, str], parameters: Sequence[str]) -> dict[str, Any]:
@@ -138,7 +139,8 @@ def _row(row: Mapping[str, Any], links: Mapping[str, str], parameters: Sequence[
     params, files = orjson.loads(row["params"]), orjson.loads(row["files"])
     for name in parameters:
         cells[name] = _cell(params.get(name), files, links)
-    cells.update((f"row.{name}", value) for name, value in orjson.loads(row["extras"]).items())
+    for name, value in orjson.loads(row["extras"]).items():
+        cells[f"row.{name}"] = value
     return cells
 
 
@@ -161,16 +163,11 @@ def _cell(value: Any, files: Mapping[str, Sequence[str]], links: Mapping[str, st
     return value
 
 
-def _defused(frame: pd.DataFrame) -> pd.DataFrame:
-    """Cells that a spreadsheet would run get a leading apostrophe; plain numbers don't need one."""
-    frame = frame.copy()
-    for name in frame.columns:
-        if name in _INTEGERS:
-            continue
-        cells = frame[name].map(lambda cell: cell if isinstance(cell, str) else "")
-        live = cells.str.startswith(_FORMULA) & ~cells.str.fullmatch(_NUMBER)
-        frame.loc[live, name] = "'" + cells[live]
-    return frame
+def _defused(cell: Any) -> Any:
+    """A cell that a spreadsheet would run gets a leading apostrophe; a plain number doesn't need one."""
+    if isinstance(cell, str) and cell[:1] in _FORMULA and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
 
 
 def plain(cell: str) -> str:
@@ -179,4 +176,4 @@ def plain(cell: str) -> str:
     >>> plain("'=1+1"), plain("'tis")
     ('=1+1', "'tis")
     """
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    return cell[1:] if cell.startswith("'") and cell[1:2] in _FORMULA else cell

@@ -25,7 +25,7 @@ from batch_editor.simulation import Course, Failed, Workload, at_share, simulate
 SEEN_ENOUGH = 20
 ASSUMED_FAILURES = 0.01
 
-_TO_SEND = "(SELECT *, min(position) FROM jobs WHERE selected AND NOT done GROUP BY fingerprint)"
+_BY_KIND = "(SELECT kind, count(*) AS requests FROM to_send GROUP BY kind) JOIN kinds USING (kind)"
 
 
 def make_plan(
@@ -101,18 +101,19 @@ def plan_of(
     warnings: tuple[str, ...] = (),
 ) -> Plan:
     """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before."""
-    ((jobs, reused),) = spool.query("SELECT count(*), count(*) - count(DISTINCT fingerprint) FROM jobs WHERE selected")
-    ((done,),) = spool.query("SELECT count(DISTINCT fingerprint) FROM jobs WHERE selected AND done")
+    ((jobs, reused, done),) = spool.query(
+        "SELECT count(*), coalesce(sum(NOT sends), 0), coalesce(sum(sends AND done), 0) FROM jobs WHERE selected"
+    )
     ((uploads,),) = spool.query(
-        "SELECT count(DISTINCT file.key) FROM jobs, json_each(files) file WHERE selected AND NOT done"
+        "SELECT count(DISTINCT file.key) FROM to_send, json_each(files) file WHERE files <> '{}'"
     )
     ((requests, low, expected, high),) = spool.query(
         "SELECT count(*), coalesce(sum(low_usd), 0), coalesce(sum(expected_usd), 0), coalesce(sum(high_usd), 0)"
-        f" FROM {_TO_SEND}"
+        " FROM to_send"
     )
     known = dict.fromkeys(("new", "changed", "unchanged", "failed", "unknown"), 0)
     known.update(spool.query("SELECT known, count(*) FROM jobs WHERE selected GROUP BY known"))
-    first = spool.query(f"SELECT high_usd FROM {_TO_SEND} ORDER BY position LIMIT 1")
+    first = spool.query("SELECT high_usd FROM to_send ORDER BY position LIMIT 1")
     work, made_of = _workload(spool, catalog, settings, past, requests)
     courses = simulate_often(work)
     p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
@@ -142,8 +143,8 @@ def _groups(spool: Spool) -> tuple[Group, ...]:
     return tuple(
         Group(*row)
         for row in spool.query(
-            "SELECT endpoint, params ->> 'quality', params ->> 'size', inputs, count(*), avg(expected_usd), source,"
-            f" max(charges) FROM {_TO_SEND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(expected_usd) DESC"
+            "SELECT endpoint, quality, size, inputs, sum(requests), sum(requests * expected_usd) / sum(requests),"
+            f" source, max(charges) FROM {_BY_KIND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(requests * expected_usd) DESC"
         )
     )
 
@@ -154,7 +155,7 @@ def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History,
     failures: list[Failed] = []
     attempts, means = 0, []
     refusals: list[Refusals] = []
-    for name, count in spool.query(f"SELECT endpoint, count(*) FROM {_TO_SEND} GROUP BY 1"):
+    for name, count in spool.query(f"SELECT endpoint, sum(requests) FROM {_BY_KIND} GROUP BY 1"):
         seen = past.latencies_s.get(name, [])
         typical = catalog.endpoints[name].latency_s
         drawn = smoothed(seen) if seen else spread_latencies(typical)
@@ -221,7 +222,7 @@ def _within_budget(spool: Spool, settings: Settings, spent_usd: float, requests:
     ((within,),) = spool.query(
         "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position)"
         " + iif(expected_usd > low_usd + 1e-9, high_usd - expected_usd, 0) AS needed,"
-        f" first_value(high_usd) OVER (ORDER BY position) AS first_usd FROM {_TO_SEND})"
+        " first_value(high_usd) OVER (ORDER BY position) AS first_usd FROM to_send)"
         " WHERE needed <= ? AND (first_usd <= ? OR ?)",
         *(limit - spent_usd + TOLERANCE_USD, limit, spent_usd > 0),
     )

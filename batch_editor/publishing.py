@@ -302,9 +302,9 @@ def put_all(ledger: Ledger, store: Store, *, now: float) -> int:
 def _check_names(ledger: Ledger, store: Store, *, now: float) -> int:
     lost, position = 0, -1
     while page := ledger.images_after(position, PAGE):
-        missing = [p for _, p in page if p.former_path is None or not store.holds(p.former_path)]
+        missing = [at for at, path in page if path is None or not store.holds(path)]
         if missing:
-            lost += _put_again(ledger, store, missing, now=now)
+            lost += _put_again(ledger, store, ledger.placements_at(missing), now=now)
         position = page[-1][0]
     return lost
 

@@ -22,8 +22,8 @@ SAMPLE = 3000
 SAMPLE_IN_FLIGHT = 8
 # Many requests say more in one simulated run than few, and take longer: so it is repeated less often.
 REPEATS = 21
-LEAST_REPEATS = 5
-SIMULATED = 50_000
+LEAST_REPEATS = 3
+SIMULATED = 40_000
 # Fewer latencies than this say too little of a shape.
 SMOOTHED_FROM = 10
 
@@ -121,7 +121,7 @@ def simulate(work: Workload, rng: random.Random) -> Course:
     What the answers do to the run, its own `Throttle` says. Who has a slot queues for leave to send; who waits to
     come back is drawn before what is fresh, as the pool does it.
     """
-    policy, spacing, slack = work.policy, work.spacing_s, slack_s(work.rate)
+    policy, spacing, slack, sample = work.policy, work.spacing_s, slack_s(work.rate), work.sample
     throttle = Throttle(
         work.rate,
         backoff_s=policy.backoff_s,
@@ -129,13 +129,13 @@ def simulate(work: Workload, rng: random.Random) -> Course:
         retry_after_max_s=policy.retry_after_max_s,
     )
     refused = Failure("rate_limited", "simulated", reach="pace", passing=True, retry_after_s=work.pause_s)
-    fresh = iter(range(work.sample))
+    fresh = iter(range(sample))
     queue: deque[tuple[int, int]] = deque()
     out: list[tuple[float, int, int, Ticket, Failure | None]] = []
     waiting: list[tuple[float, int, int]] = []
     now, permit = 0.0, -slack
     done: list[float] = []
-    while len(done) < work.sample:
+    while len(done) < sample:
         while len(queue) + len(out) < work.concurrency:
             if waiting and waiting[0][0] <= now:
                 queue.append(heapq.heappop(waiting)[1:])

@@ -1,7 +1,7 @@
 """The command line: arguments in, exit code out. No logic of its own.
 
 Only click is imported here and in the commands' modules; each command imports what it needs when it runs, for
-`--help` and `--version` must not wait half a second for aiohttp and pandas.
+`--help` and `--version` must not wait half a second for aiohttp and pydantic.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import shlex
@@ -17,6 +16,8 @@ from batch_editor.cli.options import selection_from, settings_from, shared
 from batch_editor.cli.plan import show_plan
 
 if TYPE_CHECKING:
+    import asyncio
+
     from batch_editor.batch import BatchOptions
     from batch_editor.config import Settings
     from batch_editor.summary import Summary
@@ -55,7 +56,9 @@ def run(**options: Any) -> int:
     settings = settings_from(options)
     selection = selection_from(options)
 
-    # Imported here: aiohttp and pandas cost half a second that --help need not wait for.
+    # Imported here: aiohttp and asyncio itself take a third of a second that --help need not wait for.
+    import asyncio
+
     from batch_editor.batch import BatchOptions
     from batch_editor.cli.logs import set_up_logging
     from batch_editor.progress import progress_for

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import orjson
 
 from batch_editor.ledger.entries import Expected, Interrupted, PendingRequest, Placement, RunStart
-from batch_editor.ledger.intake import admit
+from batch_editor.ledger.intake import admit, much_memory
 from batch_editor.ledger.reconciling import Reconciling
 from batch_editor.records import Answer, Failure, SavedImage
 
@@ -95,12 +95,10 @@ class Ledger(Reconciling):
         """
         self._db.execute("ATTACH ? AS spool", (str(spool),))
         try:
-            with self.transaction():
+            with much_memory(self._db), self.transaction():
                 admit(self._db, retry_failed=retry_failed, resend_unknown=resend_unknown)
-                for name, value in (("parameters", parameters), ("extras", extras)):
-                    self._db.execute(
-                        "INSERT OR REPLACE INTO columns VALUES (?, ?)", (name, orjson.dumps(value).decode())
-                    )
+                columns = [("parameters", orjson.dumps(parameters).decode()), ("extras", orjson.dumps(extras).decode())]
+                self._db.executemany("INSERT OR REPLACE INTO columns VALUES (?, ?)", columns)
         except sqlite3.Error as error:
             raise self.error(error) from error
         finally:
@@ -282,27 +280,31 @@ class Ledger(Reconciling):
 
     def jobs_of(self, fingerprint: str) -> list[Placement]:
         """The manifest's jobs that want the image of that request, whether or not it has one yet."""
-        rows = self._placements("j.active AND j.fingerprint = ? ORDER BY j.position", fingerprint)
-        return [Placement(*row[:-1]) for row in rows]
+        return self._placements("j.active AND j.fingerprint = ? ORDER BY j.position", fingerprint)
 
     def misplaced(self, limit: int) -> list[Placement]:
         """Jobs whose request has succeeded but whose image does not stand under their name."""
-        rows = self._placements(
+        return self._placements(
             "j.active AND r.state = 'succeeded' AND (j.placed_fingerprint IS NOT j.fingerprint"
             " OR j.placed_output IS NOT j.output) ORDER BY j.position LIMIT ?",
             limit,
         )
-        return [Placement(*row[:-1]) for row in rows]
 
-    def images_after(self, position: int, limit: int) -> list[tuple[int, Placement]]:
-        """Jobs whose image stands under their name, as far as the ledger knows, with their position; in order."""
-        placements = self._placements(
-            "j.active AND j.position > ? AND r.state = 'succeeded' AND j.placed_fingerprint = j.fingerprint"
+    def images_after(self, position: int, limit: int) -> list[tuple[int, str | None]]:
+        """Positions of jobs whose image stands under their name, as far as is known, and its path; in order."""
+        return self._db.execute(
+            "SELECT j.position, j.placed_path FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active"
+            " AND j.position > ? AND r.state = 'succeeded' AND j.placed_fingerprint = j.fingerprint"
             " ORDER BY j.position LIMIT ?",
-            *(position, limit),
-            also="j.position",
+            (position, limit),
+        ).fetchall()
+
+    def placements_at(self, positions: Sequence[int]) -> list[Placement]:
+        """The jobs at these positions, in order."""
+        wanted = orjson.dumps(list(positions)).decode()
+        return self._placements(
+            "j.active AND j.position IN (SELECT value FROM json_each(?)) ORDER BY j.position", wanted
         )
-        return [(row[-1], Placement(*row[:-1])) for row in placements]
 
     def placed(self, placement: Placement, path: str) -> None:
         """Record that a job's image stands under its name."""
@@ -335,11 +337,12 @@ class Ledger(Reconciling):
     def _pending(self, where: str, *values: Any) -> list[PendingRequest]:
         return self._requests(f"state = 'pending' AND position IS NOT NULL AND {where}", *values)
 
-    def _placements(self, where: str, *values: Any, also: str = "NULL") -> list[tuple[Any, ...]]:
-        return self._db.execute(
+    def _placements(self, where: str, *values: Any) -> list[Placement]:
+        rows = self._db.execute(
             "SELECT j.job_id, j.output, j.fingerprint, coalesce(r.sha256, ''), coalesce(r.format, ''),"
             " r.image_path, j.placed_path, j.placed_fingerprint,"
-            f" (SELECT f.sha256 FROM requests f WHERE f.fingerprint = j.placed_fingerprint), {also}"
+            " (SELECT f.sha256 FROM requests f WHERE f.fingerprint = j.placed_fingerprint)"
             f" FROM jobs j JOIN requests r USING (fingerprint) WHERE {where}",
             values,
-        ).fetchall()
+        )
+        return [Placement(*row) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,13 @@ class LastRun:
     plan_s: float
     stop_kind: str | None
     stop_message: str | None
+
+
+# The manifest's requests that have their image, each once: it belongs to one of the active jobs that ask for it.
+_SUCCEEDED = (
+    "FROM requests r CROSS JOIN jobs j ON j.job_id = r.job_id AND j.fingerprint = r.fingerprint"
+    " WHERE r.state = 'succeeded' AND j.active"
+)
 
 
 @contextmanager
@@ -111,12 +119,11 @@ def counts(db: sqlite3.Connection, *, selected: bool = False) -> Counts:
 def money(db: sqlite3.Connection) -> Money:
     """What the manifest's jobs cost over all runs, each request once."""
     estimated, actual, known = db.execute(
-        "SELECT coalesce(sum(expected_usd), 0), coalesce(sum(cost_usd), 0), count(cost_usd) FROM requests"
-        " WHERE state = 'succeeded' AND fingerprint IN (SELECT fingerprint FROM jobs WHERE active)"
+        f"SELECT coalesce(sum(expected_usd), 0), coalesce(sum(cost_usd), 0), count(cost_usd) {_SUCCEEDED}"
     ).fetchone()
     (possibly,) = db.execute(
         "SELECT coalesce(sum(charged_usd), 0) FROM attempts WHERE possibly_billed"
-        " AND fingerprint IN (SELECT fingerprint FROM jobs WHERE active)"
+        " AND EXISTS (SELECT 1 FROM jobs WHERE jobs.fingerprint = attempts.fingerprint AND active)"
     ).fetchone()
     return Money(estimated, actual if known else None, possibly)
 
@@ -126,8 +133,8 @@ def examples(db: sqlite3.Connection) -> list[Example]:
     return [
         Example(*row)
         for row in db.execute(
-            "SELECT r.error_kind, count(*), j.job_id, r.error, min(j.position) FROM jobs j"
-            " JOIN requests r USING (fingerprint) WHERE j.active AND r.state <> 'succeeded'"
+            "SELECT r.error_kind, count(*), j.job_id, r.error, min(j.position) FROM requests r"
+            " CROSS JOIN jobs j USING (fingerprint) WHERE j.active AND r.state <> 'succeeded'"
             " AND r.error_kind IS NOT NULL GROUP BY r.error_kind ORDER BY count(*) DESC"
         ).fetchall()
         for row in [row[:4]]
@@ -159,9 +166,10 @@ def cost_of(db: sqlite3.Connection, run_id: str) -> RunCost:
     """What a run has cost."""
     row = db.execute(
         "SELECT coalesce(sum(a.state = 'succeeded'), 0),"
-        " coalesce(sum(iif(a.state = 'succeeded', coalesce(a.cost_usd, r.expected_usd), 0)), 0),"
+        " coalesce(sum(iif(a.state = 'succeeded', coalesce(a.cost_usd,"
+        " (SELECT expected_usd FROM requests r WHERE r.fingerprint = a.fingerprint)), 0)), 0),"
         " coalesce(sum(iif(a.possibly_billed, a.charged_usd, 0)), 0), coalesce(sum(a.possibly_billed), 0),"
-        " coalesce(sum(a.http_status = 429), 0) FROM attempts a JOIN requests r USING (fingerprint) WHERE run_id = ?",
+        " coalesce(sum(a.http_status = 429), 0) FROM attempts a WHERE run_id = ?",
         (run_id,),
     ).fetchone()
     return RunCost(*row)
@@ -169,20 +177,11 @@ def cost_of(db: sqlite3.Connection, run_id: str) -> RunCost:
 
 def latencies(db: sqlite3.Connection) -> tuple[float | None, float | None]:
     """p50 and p95 in seconds of the attempts that gave the manifest's images."""
-    where = (
-        "FROM requests WHERE state = 'succeeded' AND latency_s IS NOT NULL"
-        " AND fingerprint IN (SELECT fingerprint FROM jobs WHERE active)"
-    )
-    (count,) = db.execute(f"SELECT count(*) {where}").fetchone()  # our own text
-
-    def quantile(share: float) -> float | None:
-        row = db.execute(
-            f"SELECT latency_s {where} ORDER BY latency_s LIMIT 1 OFFSET ?",
-            (min(int(share * count), max(count - 1, 0)),),
-        ).fetchone()
-        return None if row is None else row[0]
-
-    return quantile(0.5), quantile(0.95)
+    rows = db.execute(f"SELECT latency_s {_SUCCEEDED} AND latency_s IS NOT NULL ORDER BY latency_s")
+    latencies_s = array("d", (latency_s for (latency_s,) in rows))  # 8 MB a million
+    if not latencies_s:
+        return None, None
+    return latencies_s[int(0.5 * len(latencies_s))], latencies_s[int(0.95 * len(latencies_s))]
 
 
 def last_run(db: sqlite3.Connection) -> LastRun | None:
@@ -310,18 +309,21 @@ def columns(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
     return list(parameters), found.get("extras", [])
 
 
-def rows(db: sqlite3.Connection, *, chunk: int = 1_000) -> Iterator[list[dict[str, Any]]]:
-    """The manifest's jobs in order, a dict each, `chunk` at a time. `params`, `files` and `extras` are JSON."""
+def rows(db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """The manifest's jobs in order, a dict each. `params`, `files` and `extras` are JSON; `owner` is the job that the
+    request was sent for.
+    """
     cursor = db.execute(
         "SELECT j.job_id, r.state AS status, CASE WHEN j.placed_fingerprint = j.fingerprint"
-        " AND r.state = 'succeeded' THEN j.placed_path END AS output_path,"
-        " r.job_id AS owner, r.* , j.extras FROM jobs j JOIN requests r USING (fingerprint)"
+        " AND r.state = 'succeeded' THEN j.placed_path END AS output_path, r.job_id AS owner, j.extras,"
+        " r.http_status, r.attempts, r.latency_s, r.expected_usd, r.cost_usd, r.possibly_billed, r.error_kind, r.error,"
+        " r.sent_at, r.ended_at, r.width, r.height, r.format, r.size_bytes, r.sha256, r.request_id, r.fingerprint,"
+        " r.endpoint, r.params, r.files FROM jobs j JOIN requests r USING (fingerprint)"
         " WHERE j.active ORDER BY j.position"
     )
     names = [column[0] for column in cursor.description]
-    while batch := cursor.fetchmany(chunk):
-        # r.* repeats job_id as the owner's: the first of two equal names is the job's own.
-        yield [dict(zip(reversed(names), reversed(row), strict=True)) for row in batch]
+    for row in cursor:
+        yield dict(zip(names, row, strict=True))
 
 
 def uploads(db: sqlite3.Connection) -> dict[str, str]:

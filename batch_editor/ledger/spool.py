@@ -18,15 +18,26 @@ from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.pricing import Quote
 from batch_editor.records import Job
 
+# What many jobs have in common stands once, as their kind. What is already known of a job stands apart, for a wide
+# row that changes is written anew. owns: the first job of the manifest with its request; sends: the first selected.
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
-CREATE TABLE jobs (
-    position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, template TEXT, text TEXT, named INTEGER, output TEXT,
-    output_key TEXT, fingerprint TEXT, endpoint TEXT, params TEXT, files TEXT, extras TEXT,
-    low_usd REAL, expected_usd REAL, high_usd REAL, list_usd REAL, source TEXT, charges INTEGER, inputs INTEGER,
-    selected INTEGER DEFAULT 1, done INTEGER DEFAULT 0, known TEXT DEFAULT 'new'
+PRAGMA cache_size = -16000;
+CREATE TABLE kinds (
+    kind INTEGER PRIMARY KEY, template TEXT, endpoint TEXT, quality TEXT, size TEXT, inputs INTEGER,
+    low_usd REAL, expected_usd REAL, high_usd REAL, list_usd REAL, source TEXT, charges INTEGER
 );
+CREATE TABLE spooled (
+    position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, kind INTEGER, named TEXT, output TEXT, output_key TEXT,
+    fingerprint TEXT, params TEXT, files TEXT, extras TEXT,
+    selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
+);
+CREATE TABLE past (position INTEGER PRIMARY KEY, known TEXT, done INTEGER);
+CREATE VIEW jobs AS
+    SELECT spooled.*, kinds.*, coalesce(past.known, 'new') AS known, coalesce(past.done, 0) AS done
+    FROM spooled LEFT JOIN kinds USING (kind) LEFT JOIN past USING (position);
+CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done;
 """
 
 _BATCH = 1000
@@ -56,7 +67,8 @@ class Spool:
         self._rows: list[tuple[object, ...]] = []
         self._count = 0
         self.extras: dict[str, None] = {}
-        self._seen_extras: set[tuple[str, ...]] = set()
+        self._last_extras: set[str] = set()
+        self._are_named = False
 
     def __enter__(self) -> Self:
         return self
@@ -70,36 +82,51 @@ class Spool:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, job: Job, quote: Quote, *, list_usd: float, inputs: int) -> None:
-        """Append a job with its price, what the price list alone expects, and its number of input images."""
-        if (names := tuple(job.extras)) not in self._seen_extras:
-            self._seen_extras.add(names)
-            self.extras.update(dict.fromkeys(names))
-        text = job.output if job.output is not None else job.id
-        output = safe_output(text, folders=job.output is not None)
-        files = {sha256: [file.path, file.format] for sha256, file in job.files.items()}
+    def add_kind(
+        self,
+        template: str,
+        endpoint: str,
+        quote: Quote,
+        *,
+        list_usd: float,
+        inputs: int,
+        quality: str | None = None,
+        size: str | None = None,
+    ) -> int:
+        """Note what many jobs have in common; return its number, for `add`.
+
+        `list_usd` is what the price list alone expects, `inputs` the number of input images.
+        """
+        price = quote.price
+        cursor = self._db.execute(
+            "INSERT INTO kinds VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(template, endpoint, quality, size, inputs),
+                *(price.low_usd, price.expected_usd, price.high_usd, list_usd, quote.source, quote.charges),
+            ),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def add(self, job: Job, kind: int) -> None:
+        """Append a job of that kind."""
+        if job.extras.keys() != self._last_extras:
+            self._last_extras = set(job.extras)
+            self.extras.update(dict.fromkeys(job.extras))
+        if job.output is None:
+            output = safe_output(job.id, folders=False)
+        else:
+            output = safe_output(job.output, folders=True)
+            self._are_named = True
+        request = job.request
+        files = {sha256: [file.path, file.format] for sha256, file in job.files.items()} if job.files else {}
         self._rows.append(
             (
-                self._count,
-                job.id,
-                job.where,
-                job.template,
-                text,
-                job.output is not None,
-                output,
-                collision_key(output),
-                job.request.fingerprint,
-                job.request.endpoint,
-                orjson.dumps(dict(job.request.params)).decode(),
-                orjson.dumps(files).decode(),
-                orjson.dumps(dict(job.extras)).decode(),
-                quote.price.low_usd,
-                quote.price.expected_usd,
-                quote.price.high_usd,
-                list_usd,
-                quote.source,
-                quote.charges,
-                inputs,
+                *(self._count, job.id, job.where, kind, job.output, output, collision_key(output)),
+                request.fingerprint,
+                orjson.dumps(request.params).decode(),
+                orjson.dumps(files).decode() if files else "{}",
+                orjson.dumps(job.extras).decode(),
             )
         )
         self._count += 1
@@ -107,14 +134,19 @@ class Spool:
             self._flush()
 
     def repeats(self) -> Iterator[Repeat]:
-        """Jobs whose id, or whose explicit output, an earlier job has."""
+        """Jobs whose id, or whose explicit output, an earlier job has. Once, when all jobs have been added."""
         self._flush()
-        yield from self._repeats("id", "job_id", "1")
-        yield from self._repeats("output", "text", "named")
+        self._db.execute(
+            "CREATE TEMP TABLE colliding AS SELECT output_key FROM spooled GROUP BY output_key HAVING count(*) > 1"
+        )
+        # What stands twice as a name collides as a file, unless outputs are named apart from ids.
+        collides = "output_key IN colliding"
+        yield from self._repeats("id", "job_id", "1" if self._are_named else collides)
+        yield from self._repeats("output", "named", collides)
 
     def where_of(self, job_id: str) -> str | None:
         """The place of the job with that id."""
-        rows = self.query("SELECT place FROM jobs WHERE job_id = ? LIMIT 1", job_id)
+        rows = self.query("SELECT place FROM spooled WHERE job_id = ? LIMIT 1", job_id)
         return rows[0][0] if rows else None
 
     def finish(self, *, only: Sequence[str] = (), limit: int | None = None) -> None:
@@ -123,48 +155,49 @@ class Spool:
         Outputs that collide (by case, by Unicode form, or after being made safe) each get their own text's hash,
         so that the names don't depend on the order of the manifest.
         """
-        self._flush()
         self._db.create_function("distinct_output", 2, distinct, deterministic=True)
-        self._db.create_function("collision_key", 1, collision_key, deterministic=True)
-        self._db.executescript(
-            """
-            CREATE INDEX IF NOT EXISTS jobs_by_key ON jobs (output_key);
-            CREATE TEMP TABLE colliding AS SELECT output_key FROM jobs GROUP BY output_key HAVING count(*) > 1;
-            UPDATE jobs SET output = distinct_output(output, text),
-                            output_key = collision_key(distinct_output(output, text))
-                WHERE output_key IN colliding;
-            DROP TABLE colliding;
-            """
+        self._db.execute(
+            "UPDATE spooled SET output = distinct_output(output, coalesce(named, job_id)) WHERE output_key IN colliding"
         )
         if only:
             globs = [pattern.replace("[!", "[^") for pattern in only]  # SQLite's GLOB negates with ^
             self._db.execute(
-                f"UPDATE jobs SET selected = {' OR '.join(['job_id GLOB ?'] * len(globs))}",
+                f"UPDATE spooled SET selected = {' OR '.join(['job_id GLOB ?'] * len(globs))}",
                 globs,
             )
         if limit is not None:
             self._db.execute(
-                "UPDATE jobs SET selected = 0 WHERE selected AND position NOT IN"
-                " (SELECT position FROM jobs WHERE selected ORDER BY position LIMIT ?)",
+                "UPDATE spooled SET selected = 0 WHERE selected AND position NOT IN"
+                " (SELECT position FROM spooled WHERE selected ORDER BY position LIMIT ?)",
                 (limit,),
             )
+        self._db.executescript(
+            """
+            CREATE TEMP TABLE shared AS SELECT fingerprint FROM spooled GROUP BY fingerprint HAVING count(*) > 1;
+            CREATE TEMP TABLE turns AS SELECT position,
+                row_number() OVER (PARTITION BY fingerprint ORDER BY position) AS turn,
+                row_number() OVER (PARTITION BY fingerprint, selected ORDER BY position) AS selected_turn
+                FROM spooled WHERE fingerprint IN shared;
+            UPDATE spooled SET owns = turn = 1, sends = selected_turn = 1
+                FROM turns WHERE turns.position = spooled.position;
+            """
+        )
 
     def compare(self, ledger: Path, *, retry_failed: bool) -> None:
         """Mark what a ledger has of the jobs: which are known, and which of them a run would not send."""
         self._flush()
         self._db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
         self._db.execute(
-            "UPDATE jobs SET known = CASE WHEN j.fingerprint = jobs.fingerprint THEN 'unchanged' ELSE 'changed' END"
-            " FROM ledger.jobs j WHERE j.job_id = jobs.job_id"
-        )
-        self._db.execute(
-            "UPDATE jobs SET known = CASE r.state WHEN 'failed' THEN iif(r.passing, known, 'failed')"
-            " WHEN 'unknown' THEN 'unknown' ELSE known END,"
-            " done = r.state = 'succeeded'"
+            "INSERT INTO past SELECT s.position,"
+            " CASE WHEN r.state = 'unknown' THEN 'unknown' WHEN r.state = 'failed' AND NOT r.passing THEN 'failed'"
+            " WHEN j.fingerprint = s.fingerprint THEN 'unchanged' WHEN j.fingerprint IS NOT NULL THEN 'changed'"
+            " ELSE 'new' END,"
+            " coalesce(r.state = 'succeeded'"
             " OR (NOT ? AND (r.state = 'unknown' OR (r.state = 'failed' AND NOT r.passing)))"
             " OR r.fingerprint IN (SELECT fingerprint FROM ledger.attempts"
-            " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted')"
-            " FROM ledger.requests r WHERE r.fingerprint = jobs.fingerprint",
+            " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted'), 0)"
+            " FROM spooled s LEFT JOIN ledger.jobs j USING (job_id) LEFT JOIN ledger.requests r"
+            " ON r.fingerprint = s.fingerprint",
             (retry_failed,),
         )
         self._db.execute("DETACH ledger")
@@ -176,10 +209,9 @@ class Spool:
         """
         template = "iif(count(*) OVER (PARTITION BY template) > 1, template, '')"
         rows = self.query(
-            "WITH once AS (SELECT *, min(position) FROM jobs WHERE selected AND NOT done GROUP BY fingerprint),"
-            f" to_send AS (SELECT fingerprint, position, expected_usd, {template} AS template FROM once),"
+            f"WITH turns AS (SELECT fingerprint, position, expected_usd, {template} AS template FROM to_send),"
             " ranked AS (SELECT fingerprint, position, template, expected_usd, 0.6180339887498949 *"
-            " (row_number() OVER (PARTITION BY template ORDER BY position) - 1) AS rank FROM to_send)"
+            " (row_number() OVER (PARTITION BY template ORDER BY position) - 1) AS rank FROM turns)"
             # Multiples of the golden ratio, without their whole part: those nearest zero lie evenly among the jobs.
             " SELECT fingerprint, expected_usd FROM (SELECT fingerprint, position, expected_usd, row_number() OVER"
             " (PARTITION BY template ORDER BY rank - CAST(rank AS INTEGER)) AS turn FROM ranked)"
@@ -189,7 +221,7 @@ class Spool:
         return dict(rows)
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of a SELECT on the table `jobs`, for plans."""
+        """Rows of a SELECT on `jobs`, on those `to_send`, one a request, or on `kinds`; for plans."""
         self._flush()
         return self._db.execute(sql, values).fetchall()
 
@@ -199,15 +231,15 @@ class Spool:
         return self.path
 
     def _repeats(self, what: str, column: str, where: str) -> Iterator[Repeat]:
-        self._db.execute(f"CREATE INDEX IF NOT EXISTS jobs_by_{column} ON jobs ({column})")
         rows = self._db.execute(
             f"""
-            SELECT j.{column}, j.place, f.place FROM jobs j
-            JOIN (SELECT {column} AS name, min(position) AS first FROM jobs WHERE {where}
-                  GROUP BY {column} HAVING count(*) > 1) r ON r.name = j.{column}
-            JOIN jobs f ON f.position = r.first
-            WHERE j.position > r.first AND j.{where} ORDER BY j.position
-            """.replace("j.1", "1")
+            SELECT j.{column}, j.place, f.place
+            FROM (SELECT {column} AS name, min(position) AS first FROM spooled WHERE {where} AND {column} IS NOT NULL
+                  GROUP BY {column} HAVING count(*) > 1) r
+            JOIN spooled j ON j.{column} = r.name AND j.position > r.first
+            JOIN spooled f ON f.position = r.first
+            ORDER BY j.position
+            """
         )
         for name, place, first in rows:
             yield Repeat(what, name, place, first)
@@ -216,9 +248,8 @@ class Spool:
         if self._rows:
             self._db.execute("BEGIN")
             self._db.executemany(
-                "INSERT INTO jobs (position, job_id, place, template, text, named, output, output_key, fingerprint,"
-                " endpoint, params, files, extras, low_usd, expected_usd, high_usd, list_usd, source, charges, inputs)"
-                " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO spooled (position, job_id, place, kind, named, output, output_key, fingerprint, params,"
+                " files, extras) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
                 self._rows,
             )
             self._db.execute("COMMIT")

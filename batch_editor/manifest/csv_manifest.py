@@ -28,8 +28,9 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job]:
         where = f"{manifest.path}:{table.header_line}"
         expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, table)))
         _warn_of_near_names(manifest, table)
+        place = f"{manifest.path}:"
         for number, (line, cells) in enumerate(table, 1):
-            yield from expander.jobs(Row(f"{manifest.path}:{line}", number, columns, cells))
+            yield from expander.jobs(Row(f"{place}{line}", number, columns, cells))
 
 
 def _cell(manifest: Manifest, name: str, index: int) -> Reader:
@@ -39,14 +40,18 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
 
     def read(row: Row) -> str | None:
         cell = row.cells[index]
-        if is_free and is_template(cell):
+        return cell if cell and not cell.isspace() else None
+
+    def read_free(row: Row) -> str | None:
+        cell = row.cells[index]
+        if is_template(cell):
             # Data, not a template: who writes the table may be anybody. But it looks meant otherwise.
             example = "--set 'prompt=Show {{ title }}'".replace("prompt", name)
             message = f"{name} cells with {{{{ or {{% are sent as they stand; templates come from {example}"
             manifest.faults.warn(str(manifest.path), message)
         return cell if cell and not cell.isspace() else None
 
-    return read
+    return read_free if is_free else read
 
 
 def _hints(manifest: Manifest, table: Table) -> dict[str, str]:

@@ -27,6 +27,7 @@ from batch_editor.records import LOCAL, EditRequest, Job, LocalFile, ParamValue
 
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
 _SHORTENED = re.compile(r"\d\.\d+E\+\d\d")
+_NULL = "null"  # as an endpoint's file writes it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,30 +106,39 @@ class Expander:
         self._given: set[str] = set()
         self._varying: list[Slot] = []
         self._has_warned = False
+        self._stem = manifest.path.stem
+        count = entry.variants
+        self._variants = [(number, f"-v{number}" if count > 1 else "") for number in range(1, count + 1)]
         before = manifest.faults.total
         for name, parameter in self._endpoint.parameters.items():
             self._settle(self._slot(name, fallback_of(parameter)))
         self._is_sound = manifest.is_sound and entry.is_sound and manifest.faults.total == before
+        # Rules and warnings that the rows have a say in: all others are settled here, for their sake.
+        varying = {slot.name for slot in self._varying}
+        self._unused = [unused for unused in self._endpoint.unused if unused.parameter in varying | self._given]
+        ruling = dict.fromkeys(name for rule in self._endpoint.rules for name in (*rule.when, *rule.need))
+        self._ruling = tuple(ruling) if varying & ruling.keys() else ()
+        self._broken = _broken_rules(self._endpoint, {name: _as_text(self._params.get(name)) for name in ruling})
 
-    def jobs(self, row: Row) -> Iterator[Job]:
+    def jobs(self, row: Row) -> list[Job]:
         """The row's job, or its variants; none, but faults, if something is wrong with it."""
         files: Files = {}
         before = self._manifest.faults.total
-        default_id = f"{self._manifest.path.stem}-{row.number}"
-        job_id = self._name(self._id, row, self._entry.label) or default_id
+        job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
         label = self._entry.label if self._manifest.faults.total > before else f"job {job_id}: "
         output = self._name(self._output, row, label)
         params = self._filled(row, label, files)
         if params is None or not self._is_sound or self._manifest.faults.total > before:
             self._manifest.faults.note(job_id, row.where)
-            return
+            return []
         self._warn_of_shortened(job_id)
         extras = row.extras
-        for variant in range(1, self._entry.variants + 1):
-            suffix = f"-v{variant}" if self._entry.variants > 1 else ""
+        jobs = []
+        for variant, suffix in self._variants:
             request = EditRequest(self._endpoint.name, params, variant)
             named = output + suffix if output else None
-            yield Job(job_id + suffix, named, request, row.where, extras, files, self._entry.where)
+            jobs.append(Job(job_id + suffix, named, request, row.where, extras, files, self._entry.where))
+        return jobs
 
     def _slot(self, name: str, fallback: Fixed | None) -> Slot:
         sources = [layer[name] for layer in self._layers if name in layer]
@@ -152,7 +162,7 @@ class Expander:
 
     def _name(self, slot: Slot, row: Row, label: str) -> str | None:
         try:
-            value = slot.read(row, {})
+            value = slot.read(row, {}) if slot.readers else None
         except Refused as error:
             self._fault(row, label, error)
             return None
@@ -186,12 +196,16 @@ class Expander:
                 if slot.end_is_given:
                     given.add(slot.name)
         is_sound &= self._keeps_rules(row, label, params, files)
-        if is_sound and self._is_sound:
+        if self._unused and is_sound and self._is_sound:
             self._warn_of_unused(params, given)
         return params if is_sound else None
 
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
-        broken = [*_broken_rules(self._endpoint, params), *_mask_faults(self._endpoint, params, files)]
+        broken = self._broken
+        if self._ruling:
+            broken = _broken_rules(self._endpoint, {name: _as_text(params.get(name)) for name in self._ruling})
+        if files:
+            broken = [*broken, *_mask_faults(self._endpoint, params, files)]
         for message in broken:
             self._fault(row, label, Refused(message))
         return not broken
@@ -200,7 +214,7 @@ class Expander:
         self._manifest.faults.add(row.where, f"{label}{error}")
 
     def _warn_of_unused(self, params: Mapping[str, ParamValue], given: set[str]) -> None:
-        for unused in self._endpoint.unused:
+        for unused in self._unused:
             if unused.parameter in given and _matches(unused.when, params):
                 message = f"{unused.parameter} has no effect with {_listed(unused.when, ' ')} ({unused.why})"
                 self._manifest.faults.warn(str(self._manifest.path), message)
@@ -212,15 +226,17 @@ class Expander:
             self._manifest.faults.warn(str(self._manifest.path), message)
 
 
-def _broken_rules(endpoint: Endpoint, params: Mapping[str, ParamValue]) -> Iterator[str]:
+def _broken_rules(endpoint: Endpoint, texts: Mapping[str, str]) -> list[str]:
     """Combinations that the provider refuses; what isn't known, for it is faulty itself, breaks no rule."""
+    broken = []
     for rule in endpoint.rules:
-        if not _matches(rule.when, params):
+        if not all(texts[name] == value for name, value in rule.when.items()):
             continue
         for name, allowed in rule.need.items():
-            if params.get(name) is not None and (got := _as_text(params.get(name))) not in allowed:
+            if texts[name] not in (_NULL, *allowed):
                 needed = f"{name} {' or '.join(allowed)}"
-                yield f"{_listed(rule.when, ' is ')}, which needs {needed} ({rule.why}); got {got}"
+                broken.append(f"{_listed(rule.when, ' is ')}, which needs {needed} ({rule.why}); got {texts[name]}")
+    return broken
 
 
 def _mask_faults(endpoint: Endpoint, params: Mapping[str, ParamValue], files: Files) -> Iterator[str]:
@@ -249,7 +265,7 @@ def _matches(when: Mapping[str, str], params: Mapping[str, ParamValue]) -> bool:
 def _as_text(value: ParamValue) -> str:
     """A value as an endpoint's file writes it."""
     if value is None:
-        return "null"
+        return _NULL
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

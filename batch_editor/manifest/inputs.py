@@ -57,6 +57,9 @@ def read_links(value: str | list[str], folder: Path) -> list[str | LocalFile]:
     Raises:
         Refused: an entry is neither a link nor a local image that can be sent.
     """
+    if isinstance(value, str) and _LINK.fullmatch(value) and "|" not in value and not value.endswith(","):
+        check_text(value)  # nearly every cell is one link, and needs nothing else
+        return [value]
     pieces = _pieces_of_cell(value, folder) if isinstance(value, str) else _pieces_of_list(value)
     return [_link(piece, folder) for piece in pieces]
 

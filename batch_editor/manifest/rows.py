@@ -22,6 +22,12 @@ class Columns:
         """The cells that are carried along, by their column's exact name."""
         return {name: cells[index] for index, name in self._carried}
 
+    def places(self, cells: Sequence[tuple[str, bool]]) -> list[int] | None:
+        """Where cells stand that a template names, or (True) that it knows by their column; None if one is nowhere."""
+        known = dict(zip(self.names, range(len(self.names)), strict=True))
+        places = [known.get(name) if is_column else self._aliases.get(name) for name, is_column in cells]
+        return [place for place in places if place is not None] if None not in places else None
+
     def namespace(self, cells: Sequence[str]) -> dict[str, object]:
         """What a template may use: `image_src`, and `row["Image Src"]`."""
         names: dict[str, object] = {alias: cells[index] for alias, index in self._aliases.items()}
@@ -36,17 +42,17 @@ class Row:
         self.where = where
         self.number = number
         self.cells = cells
-        self._columns = columns
+        self.columns = columns
 
     @cached_property
     def names(self) -> Mapping[str, object]:
         """The namespace of templates; made only for rows that are rendered."""
-        return self._columns.namespace(self.cells)
+        return self.columns.namespace(self.cells)
 
     @property
     def extras(self) -> dict[str, str]:
         """The cells that are carried along to the output manifest."""
-        return self._columns.extras(self.cells)
+        return self.columns.extras(self.cells)
 
 
 def snake_case(name: str) -> str:

@@ -8,9 +8,10 @@ and text methods are those listed here, and macros, imports and the like are ref
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, wraps
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
@@ -22,6 +23,7 @@ from jinja2.visitor import NodeTransformer
 
 from batch_editor.errors import did_you_mean
 from batch_editor.manifest.faults import Refused
+from batch_editor.manifest.rows import Columns, Row
 
 MAX_OUTPUT = 100_000
 # Characters that one rendering may produce and look through on the way; a turn of a loop costs a hundred.
@@ -32,53 +34,13 @@ _MAX_RANGE = 1000
 _MAX_NUMBER = 10**9
 
 _FILTERS = (
-    *(
-        "abs",
-        "capitalize",
-        "center",
-        "count",
-        "first",
-        "float",
-        "int",
-        "last",
-        "length",
-        "list",
-        "lower",
-        "max",
-        "min",
-    ),
-    *("reverse", "round", "sort", "string", "striptags", "sum", "title", "trim", "truncate", "unique", "upper"),
-    *("urlencode", "wordcount"),
+    "abs capitalize center count first float int last length list lower max min reverse round sort string striptags"
+    " sum title trim truncate unique upper urlencode wordcount"
 )
-_METHODS = frozenset(
-    [
-        *(
-            "capitalize",
-            "casefold",
-            "center",
-            "count",
-            "endswith",
-            "find",
-            "index",
-            "isalnum",
-            "isalpha",
-            "isdecimal",
-        ),
-        *(
-            "isdigit",
-            "islower",
-            "isnumeric",
-            "isspace",
-            "istitle",
-            "isupper",
-            "ljust",
-            "lower",
-            "lstrip",
-            "partition",
-        ),
-        *("removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit", "rstrip"),
-        *("split", "splitlines", "startswith", "strip", "swapcase", "title", "upper", "zfill"),
-    ]
+_METHODS = (
+    "capitalize casefold center count endswith find index isalnum isalpha isdecimal isdigit islower isnumeric isspace"
+    " istitle isupper ljust lower lstrip partition removeprefix removesuffix replace rfind rindex rjust rpartition"
+    " rsplit rstrip split splitlines startswith strip swapcase title upper zfill"
 )
 _REFUSED_NODES = (
     *(nodes.AssignBlock, nodes.Block, nodes.CallBlock, nodes.Extends, nodes.FilterBlock, nodes.FromImport),
@@ -102,12 +64,32 @@ class Template:
     """A compiled template."""
 
     def __init__(self, source: str) -> None:
+        self._columns: Columns | None = None
+        self._pick: Callable[[Sequence[str]], object] | None = None
         try:
-            self._template = _ENVIRONMENT.from_string(_bounded(_ENVIRONMENT.parse(source)))
+            tree = _ENVIRONMENT.parse(source)
+            self._form, self._cells = _form(tree)
+            self._template = _ENVIRONMENT.from_string(_bounded(tree))
         except TemplateSyntaxError as error:
             raise TemplateFault(f"is not a template: {error.message}") from error
         except (TemplateError, SyntaxError, *_PYTHON) as error:
             raise TemplateFault(f"is not a template: {_reason(error)}") from error
+
+    def of(self, row: Row) -> str:
+        """The text that the template makes of a row. Most only put cells between texts, which Python does at once.
+
+        Raises:
+            TemplateFault: see `render`.
+        """
+        if row.columns is not self._columns:
+            self._columns = row.columns
+            places = None if self._form is None else row.columns.places(self._cells)
+            self._pick = itemgetter(*places) if places else None
+        if self._pick is not None and self._form is not None:
+            text = self._form % self._pick(row.cells)
+            if len(text) <= MAX_OUTPUT:
+                return text
+        return self.render(row.names)
 
     def render(self, names: Mapping[str, object]) -> str:
         """The text that the template makes of the names.
@@ -162,8 +144,9 @@ class _Environment(ImmutableSandboxedEnvironment):
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_scalar)
         self.left = _ALLOWANCE
+        self._methods = frozenset(_METHODS.split())
         self.globals = {"range": _range}
-        self.filters = {name: self._metered(FILTERS[name]) for name in _FILTERS}
+        self.filters = {name: self._metered(FILTERS[name]) for name in _FILTERS.split()}
         self.filters |= {"default": FILTERS["default"], "d": FILTERS["default"]}
         self.filters |= {"replace": self.replaced, "join": self.joined, "format": self.formatted}
 
@@ -206,7 +189,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
         """Of a text, the methods listed above; of other things, what the sandbox says."""
-        if isinstance(obj, str) and attr not in _METHODS:
+        if isinstance(obj, str) and attr not in self._methods:
             return False
         return super().is_safe_attribute(obj, attr, value)
 
@@ -270,6 +253,27 @@ class _Bounds(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
         return _call("concatenated", node.nodes, node)
+
+
+def _form(tree: nodes.Template) -> tuple[str | None, list[tuple[str, bool]]]:
+    """A template of names and texts alone, as a `%` form and the cells that go into it; None if it has more.
+
+    A cell is known by its name in templates, or (True) by its column's own as `row["Image Src"]`.
+    """
+    form, cells = "", []
+    for node in chain.from_iterable(each.nodes if isinstance(each, nodes.Output) else [each] for each in tree.body):
+        match node:
+            case nodes.TemplateData(data=str(text)):
+                form += text.replace("%", "%%")
+                continue
+            case nodes.Name(name=str(name)) if name not in ("row", "self"):  # which Jinja2 has a meaning for
+                cells.append((name, False))
+            case nodes.Getitem(node=nodes.Name(name="row"), arg=nodes.Const(value=str(name))):
+                cells.append((name, True))
+            case _:
+                return None, []
+        form += "%s"
+    return form, cells
 
 
 def _bounded(tree: nodes.Template) -> nodes.Template:

@@ -21,6 +21,7 @@ MAX_ID = 200
 MAX_OUTPUT = 400
 # Distinct texts of a choice or a number are few; a column of noise must not fill the memory.
 _PARSED = 1000
+_LISTS = "only links are read as lists"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 Written: TypeAlias = "str | list[str] | None"  # as a manifest has it, before templates are rendered; None: null
@@ -94,10 +95,9 @@ def source_of(written: Written, convert: Converter, *, nullable: bool) -> Source
 
 def _rendered(written: str | list[str]) -> Reader:
     if isinstance(written, str):
-        template = compiled(written)
-        return lambda row: template.render(row.names)
+        return compiled(written).of
     parts = [compiled(item) if is_template(item) else item for item in written]
-    return lambda row: [part if isinstance(part, str) else part.render(row.names) for part in parts]
+    return lambda row: [part if isinstance(part, str) else part.of(row) for part in parts]
 
 
 def fallback_of(parameter: Parameter) -> Fixed | None:
@@ -127,7 +127,8 @@ def convert_output(text: str | list[str], _files: Files) -> str | None:
 
 
 def _name(text: str | list[str], limit: int) -> str:
-    name = _one(text).strip()
+    assert isinstance(text, str), _LISTS
+    name = text.strip()
     check_text(name)
     if _CONTROL.search(name):
         raise Refused(f"is {shown(name)}; expected text without control characters")
@@ -141,13 +142,13 @@ def _refuse_empty() -> str:
 
 
 def _free_text(parameter: Parameter, text: str | list[str], _files: Files) -> ParamValue:
-    text = _one(text)
+    assert isinstance(text, str), _LISTS
     check_text(text)
     return _parse(parameter, text) if text and not text.isspace() else None
 
 
 def _parsed(parameter: Parameter, known: dict[str, ParamValue], text: str | list[str], _files: Files) -> ParamValue:
-    text = _one(text)
+    assert isinstance(text, str), _LISTS
     if text in known:
         return known[text]
     check_text(text)
@@ -161,15 +162,19 @@ def _parsed(parameter: Parameter, known: dict[str, ParamValue], text: str | list
 
 def _links(parameter: Parameter, folder: Path, written: str | list[str], files: Files) -> ParamValue:
     inputs = read_links(written, folder)
-    files |= {item.sha256: item for item in inputs if isinstance(item, LocalFile)}
-    # A repetition would only be paid for; two paths of the same content are one.
-    links = list(dict.fromkeys(item.link if isinstance(item, LocalFile) else item for item in inputs))
+    links: dict[str, None] = {}  # a repetition would only be paid for; two paths of the same content are one
+    for item in inputs:
+        if isinstance(item, LocalFile):
+            files[item.sha256] = item
+            links[item.link] = None
+        else:
+            links[item] = None
     most = 1 if parameter.type == "link" else parameter.max_items
     if most is not None and len(links) > most:
         raise Refused(f"has {len(links)} links; expected {'one' if most == 1 else f'at most {most}'}")
     if not links:
         return None
-    return links[0] if parameter.type == "link" else links
+    return next(iter(links)) if parameter.type == "link" else list(links)
 
 
 def _parse(parameter: Parameter, text: str) -> ParamValue:
@@ -178,8 +183,3 @@ def _parse(parameter: Parameter, text: str) -> ParamValue:
     except ValueError as error:
         reason = str(error)
         raise Refused(reason if reason.startswith("has ") else f"is {shown(text)}; {reason}") from error
-
-
-def _one(text: str | list[str]) -> str:
-    assert isinstance(text, str), "only links are read as lists"
-    return text

@@ -16,7 +16,6 @@ import asyncio, json, resource, sys
 from pathlib import Path
 from pydantic import SecretStr
 from batch_editor import BatchOptions, load_settings, run_batch
-import pandas  # beforehand: its import is not the manifest's
 manifest, base_url = sys.argv[1:]
 flags = {"api": {"base_url": base_url}, "rate_limit": "100000/s", "concurrency": 16}
 summary = asyncio.run(

@@ -45,7 +45,7 @@ def test_public_names_are_listed_by_dir_or_import_star() -> None:
 def test_help_waits_for_no_heavy_library(tmp_path: Path) -> None:
     loaded = imported_by("--help", folder=tmp_path)
     assert "click" in loaded
-    assert not loaded & {"pandas", "numpy", "aiohttp", "pydantic", "PIL", "yaml", "orjson"}
+    assert not loaded & {"asyncio", "pandas", "numpy", "aiohttp", "pydantic", "PIL", "yaml", "orjson"}
 
 
 def test_a_plan_needs_neither_the_network_s_library_nor_pandas(tmp_path: Path) -> None:

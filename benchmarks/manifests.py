@@ -1,0 +1,149 @@
+"""Rows a second that are planned, taken in and gone on with, at 10³ to 10⁶ rows.
+
+    python benchmarks/manifests.py [--rows 1000 10000 100000 1000000] [--templates]
+
+Each size is measured in a process of its own. Going on starts from a ledger in which all but 1,000 rows are done, made
+here by SQL; its images are not on the disk, so that what a run does about missing files is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from batch_editor import Selection, Settings, last_summary
+from batch_editor.history import History
+from batch_editor.intake import Catalog, take_in
+from batch_editor.ledger import Expected, Ledger, Spool, readings
+from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.output_manifest import write_manifest
+from batch_editor.planning import assess
+
+LEFT = 1000
+TEMPLATES = {
+    "prompt": "Show {{ title }} on white",
+    "image_urls": "{{ image_src }}",
+    "id": "{{ handle }}-{{ position }}",
+}
+
+
+def main() -> None:
+    """Print a line for each step at each size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--templates", action="store_true", help="three columns come from --set")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        measure(options.one, TEMPLATES if options.templates else {})
+        return
+    print(f"{'rows':>9}  {'step':<22}{'seconds':>9}{'CPU s':>8}{'rows/s':>10}{'rows/CPU s':>12}{'MB':>6}")
+    for rows in options.rows:
+        more = ["--templates"] if options.templates else []
+        subprocess.run([sys.executable, __file__, "--one", str(rows), *more], check=True)
+
+
+def measure(rows: int, overrides: dict[str, str]) -> None:
+    """One size, in a folder that goes afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        manifest, out = Path(folder) / "catalog.csv", Path(folder) / "out"
+        write(manifest, rows, shop=bool(overrides))
+        out.mkdir()
+        settings, selection = Settings(), Selection(overrides=overrides)
+        catalog = Catalog(settings)
+        parameters = {catalog.default.name: list(catalog.default.parameters)}
+
+        def admit(spool: Spool) -> None:
+            ledger.admit(
+                spool.flushed(),
+                retry_failed=False,
+                resend_unknown=False,
+                parameters=parameters,
+                extras=list(spool.extras),
+            )
+
+        with Spool() as spool:
+            with timed("plan", rows):
+                past = History(out)
+                take_in([manifest], catalog, selection, past, spool)
+                assess(spool, catalog, settings, past, output=out, retry_failed=False, rehearsal=False)
+            ledger = Ledger(out / FILE_NAME)
+            with timed("new to the ledger", rows):
+                admit(spool)
+        finish(ledger, rows)
+        with timed("go on", rows), Spool() as spool:
+            past = History(out)
+            take_in([manifest], catalog, selection, past, spool)
+            plan = assess(spool, catalog, settings, past, output=out, retry_failed=False, rehearsal=False)
+            admit(spool)
+        assert plan.requests == min(LEFT, rows)
+        ledger.close()
+        with timed("status", rows):
+            last_summary(out)
+        with timed("manifest.csv", rows), readings.reading(out) as db:
+            write_manifest(db, out / "manifest.csv")
+        for path in sorted(out.iterdir()):
+            print(f"{rows:>9}  {path.name}: {path.stat().st_size / rows:.0f} bytes a row")
+
+
+@contextmanager
+def timed(step: str, rows: int) -> Iterator[None]:
+    """Print what the block took; the memory is the highest so far."""
+    began, cpu = time.perf_counter(), time.process_time()
+    yield
+    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(f"{rows:>9}  {step:<22}{took:>9.2f}{cpu:>8.2f}{rows / took:>10,.0f}{rows / cpu:>12,.0f}{peak:>6}", flush=True)
+
+
+def write(path: Path, rows: int, *, shop: bool) -> None:
+    """A catalog; of a shop, whose columns are no parameters yet."""
+    with path.open("w", encoding="utf-8") as file:
+        if shop:
+            file.write("Handle,Title,Image Src,Position,Vendor\n")
+            for n in range(rows):
+                file.write(f"product-{n:07},Mug No. {n},https://cdn.example.com/{n % 997}/{n}.jpg,1,Acme\n")
+            return
+        file.write("id,prompt,image_urls,quality,size,title,sku,price\n")
+        for n in range(rows):
+            link = f"https://cdn.example.com/catalog/{n % 997}/{n}.jpg"
+            prompt = f"Put mug number {n} on a pure white background with a soft shadow"
+            file.write(f"product-{n:07},{prompt},{link},{'low' if n % 3 else 'medium'},1024x1024,Mug {n},{n:08},4.99\n")
+
+
+def finish(ledger: Ledger, rows: int) -> None:
+    """Make all requests but the last ones done, as a run would leave them."""
+    done = max(rows - LEFT, 0)
+    ledger.begin_run("benchmark", now=time.time(), sandbox=False, expected=Expected(rows, 1.0, 1.0))
+    with ledger.transaction():
+        db = ledger.connection
+        db.execute(
+            "UPDATE jobs SET placed_path = 'images/' || output || '.png', placed_output = output,"
+            " placed_fingerprint = fingerprint WHERE position < ?",
+            (done,),
+        )
+        db.execute(
+            "UPDATE requests SET state = 'succeeded', image_path = j.placed_path, sha256 = hex(zeroblob(32)),"
+            " size_bytes = 2000000, format = 'png', width = 1024, height = 1024, latency_s = 57.0,"
+            " cost_usd = expected_usd, attempts = 1, sent_at = 1.7e9, ended_at = 1.7e9 + 57, http_status = 200"
+            " FROM jobs j WHERE j.job_id = requests.job_id AND requests.position < ?",
+            (done,),
+        )
+        db.execute(
+            "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, ended_at, latency_s, http_status,"
+            " charged_usd, cost_usd, sha256) SELECT fingerprint, 'benchmark', 1, 'succeeded', sent_at, ended_at,"
+            " latency_s, 200, expected_usd, expected_usd, sha256 FROM requests WHERE state = 'succeeded'"
+            " ORDER BY position"
+        )
+    ledger.end_run("benchmark", now=time.time(), exit_code=4, stop=None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What work costs in counts, which are the same on every machine and every day; seconds are not."""
+
+from __future__ import annotations
+
+import cProfile
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_editor import Selection
+from batch_editor.config import Settings
+from batch_editor.history import History
+from batch_editor.intake import Catalog, take_in
+from batch_editor.ledger import Spool
+
+# Ten, and a half for batches that come out uneven. What doesn't grow with the jobs is paid once, so that an honest
+# tenfold costs less than ten times as much.
+TENFOLD = 10.5
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Function calls (Python's and C's), calls of SQLite, and bytes held at the worst moment."""
+
+    calls: int
+    statements: int
+    peak_bytes: int
+
+
+def counted(work: Callable[[], object]) -> Counts:
+    """What one turn of the work costs, after a first one that fills caches and loads modules."""
+    work()
+    profile = cProfile.Profile()
+    profile.runcall(work)
+    stats = profile.getstats()
+    statements = sum(entry.callcount for entry in stats if "sqlite3.Connection" in str(entry.code))
+    tracemalloc.start()
+    try:
+        work()
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    return Counts(sum(entry.callcount for entry in stats), statements, peak_bytes)
+
+
+def table(folder: Path, count: int) -> Path:
+    """A catalog of so many products. Nobody listens at its links: a sandbox then edits a placeholder."""
+    path = folder / f"{count}.csv"
+    lines = (
+        f"product-{number:06},Mug {number},Put mug {number} on white,http://127.0.0.1:9/{number}.jpg,low,1024x1024"
+        for number in range(count)
+    )
+    path.write_text("\n".join(["id,title,prompt,image_urls,quality,size", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def spooled(manifest: Path, **overrides: str) -> Callable[[], object]:
+    """Taking a manifest in: read, expanded, checked, priced, and compared with itself. The work of each row."""
+
+    def work() -> None:
+        with Spool() as spool:
+            history = History(manifest.parent / "none")
+            take_in([manifest], Catalog(Settings()), Selection(overrides=overrides), history, spool)
+
+    return work

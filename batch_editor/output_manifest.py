@@ -167,6 +167,10 @@ def _defused(frame: pd.DataFrame) -> pd.DataFrame:
         if name in _INTEGERS:
             continue
         cells = frame[name].map(lambda cell: cell if isinstance(cell, str) else "")
+        # The writer doesn't quote a cell for a bare \r, which ends the row for whoever reads it.
+        broken = cells.str.contains("\r", regex=False)
+        cells[broken] = cells[broken].str.replace("\r(?!\n)", "\n", regex=True)
+        frame.loc[broken, name] = cells[broken]
         live = cells.str.startswith(_FORMULA) & ~cells.str.fullmatch(_NUMBER)
         frame.loc[live, name] = "'" + cells[live]
     return frame

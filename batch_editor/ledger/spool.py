@@ -121,7 +121,7 @@ class Spool:
         """Make outputs unique, and select the jobs whose id matches a pattern of `only`, at most `limit` of them.
 
         Outputs that collide (by case, by Unicode form, or after being made safe) each get their own text's hash,
-        so that the names don't depend on the order of the manifest.
+        so that the names don't depend on the order of the manifest. One job's id may be another one's output.
         """
         self._flush()
         self._db.create_function("distinct_output", 2, distinct, deterministic=True)
@@ -130,9 +130,9 @@ class Spool:
             """
             CREATE INDEX IF NOT EXISTS jobs_by_key ON jobs (output_key);
             CREATE TEMP TABLE colliding AS SELECT output_key FROM jobs GROUP BY output_key HAVING count(*) > 1;
-            UPDATE jobs SET output = distinct_output(output, text),
-                            output_key = collision_key(distinct_output(output, text))
+            UPDATE jobs SET output = distinct_output(output, iif(named, 'output ' || text, text))
                 WHERE output_key IN colliding;
+            UPDATE jobs SET output_key = collision_key(output) WHERE output_key IN colliding;
             DROP TABLE colliding;
             """
         )

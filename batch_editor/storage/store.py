@@ -64,7 +64,6 @@ class Store:
         try:
             for folder in (IMAGES, HISTORY, LANDING):
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
-            for folder in (IMAGES, HISTORY, LANDING):
                 if (self.root / folder).resolve() != self.root.resolve() / folder:
                     raise StorageError(f"{self.root / folder}: a link that leads elsewhere; expected a folder")
             with tempfile.TemporaryFile(dir=self.root / LANDING) as probe:
@@ -275,6 +274,8 @@ class Store:
         if path.is_symlink() or not path.is_file():
             raise StorageError(f"{path}: something other than a file stands where an image belongs")
         kept = self._history(path, _sha256(path))
+        if not kept.parent.resolve().is_relative_to((self.root / HISTORY).resolve()):
+            raise StorageError(f"{kept}: a link on the way leads out of the output directory")
         kept.parent.mkdir(parents=True, exist_ok=True)
         path.replace(kept)
         # An image that came out of the history is a link of the one there, and renaming it onto that leaves both.

@@ -77,7 +77,8 @@ class Landing:
 
     async def discard(self) -> None:
         """Close and remove what was not sealed."""
-        await self._run(self._remove)
+        if self._file is not None:
+            await self._run(self._remove)
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:

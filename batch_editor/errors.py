@@ -79,7 +79,10 @@ class MachineError(BatchEditorError):
     """
 
     exit_code = 6
-    passing = True
+
+    def __init__(self, message: str, *, passing: bool = True) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class LedgerError(MachineError):

@@ -33,6 +33,7 @@ _INTEGERS = ["http_status", "attempts", "possibly_billed", "width", "height", "b
 # What a spreadsheet takes for a formula, also in the full-width forms that some of them fold.
 _FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
 _FRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+_BARE_RETURN = re.compile(r"\r(?!\n)")
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 
 
@@ -165,9 +166,11 @@ def _cell(value: Any, files: Mapping[str, Sequence[str]], links: Mapping[str, st
 
 def _defused(cell: Any) -> Any:
     """A cell that a spreadsheet would run gets a leading apostrophe; a plain number doesn't need one."""
-    if isinstance(cell, str) and cell[:1] in _FORMULA and not _NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell
+    if not isinstance(cell, str):
+        return cell
+    # The writer doesn't quote a cell for a bare \r, which ends the row for whoever reads it.
+    text = _BARE_RETURN.sub("\n", cell) if "\r" in cell else cell
+    return f"'{text}" if text[:1] in _FORMULA and not _NUMBER.fullmatch(text) else text
 
 
 def plain(cell: str) -> str:

@@ -25,7 +25,8 @@ def on_network(path: Path, mounts: Path) -> bool:
 
     `mounts` has a line a mount: device, place and type, with octal escapes for what a line can't hold.
     """
-    found: tuple[int, str] = (-1, "")
+    longest, found = 0, ""
+    path = path.resolve()
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -33,9 +34,10 @@ def on_network(path: Path, mounts: Path) -> bool:
     for line in lines:
         _, place, kind, *_ = line.split(" ")
         place = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), place)
-        if path.resolve().is_relative_to(place):
-            found = max(found, (len(place), kind))  # of two at one place the later hides the first, and isn't told
-    return found[1] in _NETWORKS
+        # Of two at one place the later hides the earlier.
+        if path.is_relative_to(place) and len(place) >= longest:
+            longest, found = len(place), kind
+    return found in _NETWORKS
 
 
 def unusable(path: Path, cause: BaseException) -> LedgerError:

@@ -153,11 +153,12 @@ class Spool:
         """Make outputs unique, and select the jobs whose id matches a pattern of `only`, at most `limit` of them.
 
         Outputs that collide (by case, by Unicode form, or after being made safe) each get their own text's hash,
-        so that the names don't depend on the order of the manifest.
+        so that the names don't depend on the order of the manifest. One job's id may be another one's output.
         """
         self._db.create_function("distinct_output", 2, distinct, deterministic=True)
         self._db.execute(
-            "UPDATE spooled SET output = distinct_output(output, coalesce(named, job_id)) WHERE output_key IN colliding"
+            "UPDATE spooled SET output = distinct_output(output, coalesce('output ' || named, job_id))"
+            " WHERE output_key IN colliding"
         )
         if only:
             globs = [pattern.replace("[!", "[^") for pattern in only]  # SQLite's GLOB negates with ^

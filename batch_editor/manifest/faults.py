@@ -34,6 +34,11 @@ class Faults:
         self.warnings: list[str] = []
         self.faulty: list[tuple[str, str]] = []
 
+    @property
+    def full(self) -> bool:
+        """Whether further ones are only counted: then a message that is dear to make need not be made."""
+        return len(self.lines) >= KEPT
+
     def note(self, job_id: str, where: str) -> None:
         """An id that a faulty job claims: it may be another job's as well. The first thousand are kept."""
         if len(self.faulty) < NOTED:
@@ -42,7 +47,7 @@ class Faults:
     def add(self, where: str, message: str) -> None:
         """A fault, as `where: message`."""
         self.total += 1
-        if len(self.lines) < KEPT:
+        if not self.full:
             self.lines.append(_line(where, message))
 
     def warn(self, where: str, message: str) -> None:

@@ -68,12 +68,11 @@ class Store:
             make_folder(self.root)
             for folder in (IMAGES, HISTORY, LANDING):
                 (self.root / folder).mkdir(exist_ok=True)
+                if (self.root / folder).resolve() != self.root.resolve() / folder:
+                    raise StorageError(f"{self.root / folder}: a link that leads elsewhere; expected a folder")
             # Always, for who made them may have died before.
             fsync_directory(self.root)
             fsync_directory(self.root / IMAGES)
-            for folder in (IMAGES, HISTORY, LANDING):
-                if (self.root / folder).resolve() != self.root.resolve() / folder:
-                    raise StorageError(f"{self.root / folder}: a link that leads elsewhere; expected a folder")
             with tempfile.TemporaryFile(dir=self.root / LANDING) as probe:
                 probe.write(b"probe")
                 os.fsync(probe.fileno())
@@ -243,7 +242,8 @@ class Store:
             try:
                 fsync_directory(folder)
             except OSError as error:
-                raise StorageError(f"{folder}: can't be written ({error.strerror})") from error
+                # After one that failed, the next may succeed without having written what the first one should.
+                raise StorageError(f"{folder}: can't be written ({error.strerror})", passing=False) from error
 
     def clear(self, path: str, sha256: str | None, *, keep: bool) -> None:
         """Take an image's former name away, if the image is still the one with that content.
@@ -336,9 +336,11 @@ class Store:
 
     def _retire(self, path: Path) -> Path:
         if path.is_symlink() or not path.is_file():
-            raise StorageError(f"{path}: something other than a file stands where an image belongs")
+            raise StorageError(f"{path}: something other than a file stands where an image belongs", passing=False)
         sha256 = _sha256(path)
         kept = self._history(path, sha256)
+        if not kept.parent.resolve().is_relative_to((self.root / HISTORY).resolve()):
+            raise StorageError(f"{kept}: a link on the way leads out of the output directory", passing=False)
         kept.parent.mkdir(parents=True, exist_ok=True)
         # Not renamed: of two folders, a power cut may leave the one without the old name and the other without the new.
         if not kept.is_file() or _sha256(kept) != sha256:
@@ -367,7 +369,7 @@ class Store:
     def _enter(self, folder: Path, folders: set[Path]) -> None:
         """Make a folder below the images folder, which no folder on the way leaves by a link."""
         if not folder.resolve().is_relative_to(self._images):
-            raise StorageError(f"{folder}: a link on the way leads out of the output directory")
+            raise StorageError(f"{folder}: a link on the way leads out of the output directory", passing=False)
         folder.mkdir(parents=True, exist_ok=True)
         folders.update(self._way_to(folder))
 

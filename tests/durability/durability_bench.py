@@ -26,6 +26,7 @@ from PIL import Image
 from system_calls import Death, watch
 
 from batch_editor.sandbox import read_stamp
+from batch_editor.storage import REJECTED
 
 HERE = Path(__file__).parent
 KEY = "SG_0123456789abcdef"
@@ -223,7 +224,8 @@ def look(desk: Desk) -> tuple[Left, list[str]]:
     finished, recorded = _ledger(desk, wrong)
     stamps = set()
     for path in sorted(desk.images.rglob("*")) if desk.images.exists() else ():
-        if not path.is_file() or path.suffix == ".part":
+        # What was paid for and is no result may be anything.
+        if not path.is_file() or path.suffix in (".part", ".bad") or REJECTED in path.relative_to(desk.out).as_posix():
             continue
         content = path.read_bytes()
         stamp = stamp_of(content)

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from run_bench import Bench, Row, arrived, job, jobs, sandbox
+from run_bench import Bench, arrived, job, jobs, sandbox
 
 from batch_editor import LedgerError, Selection, UsageError
 from batch_editor.cli import main
@@ -163,15 +163,8 @@ def test_fault_080_on_a_network_s_file_system_the_journal_needs_no_shared_memory
             assert ledger.connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
 
 
-def told(bench: Bench) -> list[Row]:
-    """Everything of the output manifest that a lost ledger must not change."""
-    return bench.rows()
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-async def test_fault_089_a_ledger_rebuilt_from_the_manifest_sends_nothing_again(
-    bench: Bench, damage: Callable[[Path], object]
-) -> None:
+@pytest.mark.parametrize("kind", ["garbage", "a letter swapped"])
+async def test_fault_089_a_ledger_rebuilt_from_the_manifest_sends_nothing_again(bench: Bench, kind: str) -> None:
     wanted = [
         *jobs(6, quality="medium"),
         job("same", "edit job-1", quality="medium"),
@@ -180,8 +173,8 @@ async def test_fault_089_a_ledger_rebuilt_from_the_manifest_sends_nothing_again(
     ]
     async with sandbox() as provider:
         await bench.run(wanted, provider)
-        before = told(bench)
-        damage(ledger_of(bench))
+        before = bench.rows()
+        DAMAGES[kind](ledger_of(bench))
         damaged = ledger_of(bench).read_bytes()
         finished = await bench.command("status", bench.out, "--rebuild", "--json")
         assert finished.code == 0, finished.err
@@ -195,7 +188,7 @@ async def test_fault_089_a_ledger_rebuilt_from_the_manifest_sends_nothing_again(
         sent = provider.books.requests
         summary = await bench.run(wanted, provider)
         assert (summary.exit_code, summary.sent, provider.books.requests) == (0, 0, sent)
-        assert told(bench) == before
+        assert bench.rows() == before
         changed = [{**wanted[0], "prompt": "something else"}, *wanted[1:]]
         assert (await bench.run(changed, provider)).sent == 1
 
@@ -205,7 +198,7 @@ async def test_fault_089_rebuilding_carries_failures_attempts_and_costs_over(ben
     async with sandbox(faults=("422@2", "502@4+")) as provider:
         summary = await bench.run(wanted, provider, concurrency=1, max_failures="3")
         assert summary.exit_code == 4
-        before = told(bench)
+        before = bench.rows()
         assert {row["status"] for row in before} >= {"succeeded", "failed", "unknown", "pending"}
         ledger_of(bench).unlink()
         rebuilt = rebuild(bench.out)
@@ -215,7 +208,7 @@ async def test_fault_089_rebuilding_carries_failures_attempts_and_costs_over(ben
         sent = [row for row in before if row["status"] == "pending"]
         assert provider.books.requests == len(sent)
         assert summary.exit_code == 1
-    after = {row["job_id"]: row for row in told(bench)}
+    after = {row["job_id"]: row for row in bench.rows()}
     for row in before:
         if row["status"] != "pending":
             assert after[row["job_id"]] == row

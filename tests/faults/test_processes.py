@@ -18,7 +18,6 @@ from batch_editor.storage import Store
 
 EXCEPTIONS = {
     76: "the power-loss model of tests/durability replays every write and fsync of a run",
-    79: "TODO shared schedule",
 }
 
 
@@ -35,7 +34,7 @@ async def test_fault_077_a_terminal_that_closes_ends_the_run_as_sigterm_does(ben
     assert {row["possibly_billed"] for row in bench.rows()} == {"0"}
 
 
-@pytest.mark.parametrize("progress", ["plain", "bar", "none"])
+@pytest.mark.parametrize("progress", ["plain", "bar"])
 async def test_fault_077_a_run_whose_words_nobody_reads_goes_on_to_its_end(bench: Bench, progress: str) -> None:
     async with sandbox(latency="0.05", faults=("422:prompt~refused",)) as provider:
         reading, writing = os.pipe()

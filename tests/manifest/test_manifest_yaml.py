@@ -253,8 +253,12 @@ def test_faults_of_a_table_name_the_table(tmp_path: Path) -> None:
 
 
 def test_expansion_is_lazy(tmp_path: Path) -> None:
-    names = ", ".join(f"{name}: [{', '.join(map(str, range(100)))}]" for name in "abcdef")
-    path = write(tmp_path / "m.yaml", jobs("{matrix: {" + names + "}, " + REST + "}"))
+    """All of them would be a thousand million."""
+    write(tmp_path / "p.csv", "title\n" + "mug\n" * 10_000)
+    names = ", ".join(
+        f"{name}: [{', '.join(map(str, range(count)))}]" for name, count in (("a", 100), ("b", 100), ("c", 10))
+    )
+    path = write(tmp_path / "m.yaml", jobs("{rows: p.csv, matrix: {" + names + "}, " + REST + "}"))
     expansion = Expansion(endpoint=ENDPOINT, load_endpoint=load_beside)
     assert [job.id for job in islice(read_manifests([path], expansion, Faults()), 3)] == ["m-1", "m-2", "m-3"]
 

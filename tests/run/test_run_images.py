@@ -102,7 +102,7 @@ async def test_a_request_is_to_the_letter_of_the_api_page(bench: Bench, recorder
     assert list(request.json) == list(body_of(wanted))
 
 
-async def test_jobs_that_would_send_the_same_request_share_one_image(bench: Bench) -> None:
+async def test_fault_090_jobs_that_would_send_the_same_request_share_one_image(bench: Bench) -> None:
     wanted = [job("a", "same"), job("other"), job("b", "same"), job("c", "same", output="deep/c")]
     async with sandbox() as provider:
         summary = await bench.run(wanted, provider)
@@ -127,7 +127,9 @@ async def test_variants_are_the_same_request_sent_again_on_purpose(bench: Bench)
     assert summary.cost.actual == pytest.approx(provider.books.billed_usd)
 
 
-async def test_names_that_cannot_be_files_are_made_safe_and_none_leaves_the_directory(bench: Bench) -> None:
+async def test_fault_092_093_names_that_cannot_be_files_are_made_safe_and_none_leaves_the_directory(
+    bench: Bench,
+) -> None:
     ids = ["../../evil", "a/b", "A", "a", "CON", "x" * 190, "é", "=1+1", ".hidden", "-rf"]
     wanted = [job(id, prompt=f"edit number {number}") for number, id in enumerate(ids)]
     async with sandbox() as provider:
@@ -154,3 +156,13 @@ async def test_the_summary_and_the_manifest_agree_with_the_books(bench: Bench) -
     assert shown["cost_usd"]["possibly_billed"] >= 0.0108
     assert shown["errors"] == {"invalid_parameter": 1}
     assert shown["exit_code"] == 1
+
+
+async def test_fault_092_an_output_that_is_another_job_s_id_takes_nobody_s_place(bench: Bench) -> None:
+    wanted = [job("mug"), job("other", output="mug"), job("a:b"), job("third", output="a:b")]
+    async with sandbox() as provider:
+        assert (await bench.run(wanted, provider)).exit_code == 0
+        assert (await bench.run(wanted, provider)).sent == 0
+    assert len({row["output_path"] for row in bench.rows()}) == 4
+    for each in wanted:
+        assert bench.stamp(each["id"]) == sha256_of(each)

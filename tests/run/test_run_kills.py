@@ -63,7 +63,9 @@ async def test_fault_075_killed_ten_times_no_job_is_lost_and_no_recorded_result_
     assert not any((bench.images / ".landing").iterdir())
 
 
-async def test_a_result_that_was_whole_on_disk_when_the_process_died_is_not_bought_again(bench: Bench) -> None:
+async def test_fault_075_a_result_that_was_whole_on_disk_when_the_process_died_is_not_bought_again(
+    bench: Bench,
+) -> None:
     """What a kill between the image's last byte and the ledger's row leaves is an image and an open attempt."""
     async with sandbox() as provider:
         await bench.run(jobs(3), provider)
@@ -150,7 +152,7 @@ async def test_a_budget_counts_what_a_killed_run_had_in_flight(bench: Bench) -> 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_fault_072_one_signal_lets_what_is_in_flight_finish(
+async def test_fault_072_074_one_signal_lets_what_is_in_flight_finish(
     bench: Bench, number: signal.Signals, code: int
 ) -> None:
     manifest = bench.write(jobs(50))

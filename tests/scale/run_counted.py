@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 import batch_editor.batch  # beforehand: loading modules is no job's cost
 from batch_editor import BatchOptions, load_settings, planning, run_batch
+from batch_editor.simulation import simulate_often
 
 PACKAGE = str(Path(batch_editor.__file__).parent)
 
@@ -34,7 +35,7 @@ def main(manifest: str, base_url: str) -> None:
             counts["statements"] += argument.__name__.startswith("execute")
 
     # Of the plan's simulation one run is enough: how many there are depends on the jobs, and their sum is bounded.
-    planning.simulate_often = partial(planning.simulate_often, repeats=1)
+    vars(planning)["simulate_often"] = partial(simulate_often, repeats=1)
     threading.setprofile(on_call)
     sys.setprofile(on_call)
     flags = {"api": {"base_url": base_url}, "rate_limit": "100000/s", "concurrency": 8}

@@ -239,7 +239,7 @@ class Attempts:
         try:
             answer = await ask(landing)
             if isinstance(answer.outcome, Failure) and answer.http_status == 200 and landing.size_bytes:
-                await landing.keep()
+                await landing.keep(passing=answer.outcome.passing)
         except MachineError as error:
             self._watcher.unsaved(task, error)
             raise

@@ -214,6 +214,8 @@ def recover(
                 ledger, store, attempt.attempt_id, attempt.fingerprint, image
             ):
                 lost += 1
+                placements = ledger.jobs_of(attempt.fingerprint)
+                set_aside(store, placements, attempt.attempt_id, attempt.fingerprint, attempt.number)
                 ledger.failed(
                     attempt.attempt_id,
                     _INTERRUPTED,

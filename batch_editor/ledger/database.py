@@ -65,6 +65,10 @@ def is_lost(path: Path) -> bool:
     return True
 
 
+# KiB, with a minus: of 2 MB, SQLite's default, 14 pages an attempt were read again and again.
+CACHE_SIZE = -32768
+
+
 class Database:
     """A SQLite file, opened for writing, at the newest schema. `mounts` is where the system lists them.
 
@@ -88,8 +92,7 @@ class Database:
             journal, synchronous = ("DELETE", "EXTRA") if on_network(path, mounts) else ("WAL", "FULL")
             self._db.execute(f"PRAGMA journal_mode = {journal}")
             self._db.execute(f"PRAGMA synchronous = {synchronous}")
-            # 32 MB: of 2 MB, the default, 14 pages an attempt were read again and again.
-            self._db.execute("PRAGMA cache_size = -32768")
+            self._db.execute(f"PRAGMA cache_size = {CACHE_SIZE}")
         except (OSError, sqlite3.Error, ValueError) as error:
             raise self.error(error) from error
 

@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from batch_editor.ledger.database import CACHE_SIZE
+
 
 @contextmanager
 def much_memory(db: sqlite3.Connection) -> Iterator[None]:
@@ -17,7 +19,7 @@ def much_memory(db: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        db.execute("PRAGMA main.cache_size = -2000")
+        db.execute(f"PRAGMA main.cache_size = {CACHE_SIZE}")
         db.execute("PRAGMA shrink_memory")
 
 

@@ -31,7 +31,7 @@ class Landing:
 
     `seal` turns it into `<name>.full`, which by construction is a whole, fsynced image; `keep` into `<name>.bad`,
     fsynced as well, which was paid for and is none. Anything else stays `<name>.part` and is removed by `discard`. A
-    sealed name is durable after the next `Store.keep_landed`.
+    sealed name is durable after the next `Store.keep_landed`. What may come whole next time is `<name>.cut`.
 
     A body that the disk doesn't take is kept in memory until it does, for it is paid for: at most 64 MiB each, of
     an image 2 or 3 MB, and never more of them than requests are in flight, for the first trouble stops the run.
@@ -40,7 +40,7 @@ class Landing:
     def __init__(self, folder: str, name: str, executor: Executor, patience: Patience) -> None:
         self._part = Path(f"{folder}/{name}.part")
         self._full = Path(f"{folder}/{name}.full")
-        self._bad = Path(f"{folder}/{name}.bad")
+        self._kept = {True: Path(f"{folder}/{name}.cut"), False: Path(f"{folder}/{name}.bad")}
         self._executor = executor
         self._patience = patience
         self._file: FileIO | None = None
@@ -79,9 +79,12 @@ class Landing:
         """
         return await self._patience.persist(lambda: self._run(self._seal))
 
-    async def keep(self) -> None:
-        """Make what was written durable, though it is no image; text without anything that is, or looks like, a key."""
-        await self._patience.persist(lambda: self._run(self._keep))
+    async def keep(self, *, passing: bool) -> None:
+        """Make what was written durable, though it is no image; text without anything that is, or looks like, a key.
+
+        `passing`: whether the same request may well give one.
+        """
+        await self._patience.persist(lambda: self._run(lambda: self._keep(self._kept[passing])))
 
     async def discard(self) -> None:
         """Close and remove what was neither sealed nor kept."""
@@ -173,7 +176,7 @@ class Landing:
             height=height,
         )
 
-    def _keep(self) -> None:
+    def _keep(self, name: Path) -> None:
         if sniff(self.head) is None:
             # A page or an error may say the request over again, and the key with it. Latin-1 has a character for
             # every byte, and so changes none.
@@ -184,8 +187,8 @@ class Landing:
                 self._gathered += clean.encode("latin-1")
         file = self._flush()
         try:
-            self._finish(file, self._bad)
-            fsync_directory(self._bad.parent)
+            self._finish(file, name)
+            fsync_directory(name.parent)
         except OSError:
             self._take_back()
             raise

@@ -28,6 +28,9 @@ REJECTED = "images/.rejected"
 LANDING = "images/.landing"
 BALLAST = ".ballast"
 
+# What an attempt has received: a whole image, no image, or what may be one next time; see `Landing`.
+_RECEIVED = (".full", ".bad", ".cut")
+
 # Enough to keep a disk busy; more only queue on it.
 THREADS = 8
 
@@ -182,7 +185,7 @@ class Store:
         Raises:
             StorageError: the disk is in the way.
         """
-        landed = (self.root / LANDING / f"{attempt_id}{ending}" for ending in (".full", ".bad"))
+        landed = (self.root / LANDING / f"{attempt_id}{ending}" for ending in _RECEIVED)
         source = next((path for path in landed if path.is_file()), None)
         if source is None:
             return None
@@ -284,7 +287,7 @@ class Store:
     def forget(self, attempt_id: int) -> None:
         """Remove what an attempt received from the landing folder; what else it left goes with the next `sweep`."""
         with suppress(OSError):
-            for ending in (".full", ".bad"):
+            for ending in _RECEIVED:
                 (self.root / LANDING / f"{attempt_id}{ending}").unlink(missing_ok=True)
 
     def sweep(self) -> None:

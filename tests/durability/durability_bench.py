@@ -225,7 +225,11 @@ def look(desk: Desk) -> tuple[Left, list[str]]:
     stamps = set()
     for path in sorted(desk.images.rglob("*")) if desk.images.exists() else ():
         # What was paid for and is no result may be anything.
-        if not path.is_file() or path.suffix in (".part", ".bad") or REJECTED in path.relative_to(desk.out).as_posix():
+        if (
+            not path.is_file()
+            or path.suffix in (".part", ".bad", ".cut")
+            or REJECTED in path.relative_to(desk.out).as_posix()
+        ):
             continue
         content = path.read_bytes()
         stamp = stamp_of(content)

@@ -121,8 +121,8 @@ class Story:
 
     @property
     def limit_usd(self) -> float:
-        """Tight is enough for a third of the requests at the dearest price, which is what is set aside."""
-        return 0.3 if self.kind == "tight" else 10.0
+        """Tight is less than the fewest requests cost by the list, whatever is lost."""
+        return 0.15 if self.kind == "tight" else 10.0
 
     @property
     def rng(self) -> random.Random:

@@ -23,6 +23,9 @@ from PIL import Image
 
 from batch_editor.cli import main
 
+# Where uvloop is installed: what it reads from sockets, it reads by a call that isn't watched.
+sys.modules["uvloop"] = None  # type: ignore[assignment]
+
 # What a run imports late, so that a command such as --help is quick.
 for late in ("batch_editor.batch", "batch_editor.cli.logs", "batch_editor.sandbox", "pandas"):
     importlib.import_module(late)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -87,23 +87,13 @@ async def run_batch(
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or settings.outputs.directory / paths[0].stem
-    catalog = Catalog(settings)
     provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
-    with Spool() as spool, ExitStack() as stack:
+    async with _closed_on_a_thread() as stack:
+        catalog, spool = await _to_the_end(lambda: (Catalog(settings), stack.enter_context(Spool())))
         plan = await asyncio.to_thread(_plan, paths, settings, catalog, options, output, spool)
         for warning in plan.warnings:
             options.progress.say(f"warning: {warning}")
-        store = Store(output)
-        stack.callback(store.close)
-        await asyncio.to_thread(store.prepare)
-        dead = stack.enter_context(store.locked())
-        if dead is not None:
-            options.progress.say(f"took over from {dead}, which ended without a word")
-        ledger = Ledger(output / LEDGER_NAME)
-        stack.callback(ledger.close)
-        spending = _spending(settings, output, sandbox=options.sandbox)
-        if spending is not None:
-            stack.callback(spending.close)
+        store, ledger, spending = await _to_the_end(_open, stack, output, settings, options)
         with ledger.translated():
             await _to_the_end(_settle_the_past, ledger, store, spending, settings, options)
             await _confirm(plan, settings, options)
@@ -120,10 +110,20 @@ async def run_batch(
             sandbox=options.sandbox,
             progress=options.progress,
             signals=options.signals,
-            canary=spool.spread(options.canary) if options.canary else {},
+            canary=await asyncio.to_thread(spool.spread, options.canary) if options.canary else {},
             ask=options.ask,
         )
         return await _carry_out(dispatch, key, began_at)
+
+
+@asynccontextmanager
+async def _closed_on_a_thread() -> AsyncIterator[ExitStack]:
+    """For what blocks when it is closed: folders are cleared, files are synced."""
+    stack = ExitStack()
+    try:
+        yield stack
+    finally:
+        await _to_the_end(stack.close)
 
 
 def _plan(
@@ -154,6 +154,24 @@ def _plan(
             f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
     return plan
+
+
+def _open(
+    stack: ExitStack, output: Path, settings: Settings, options: BatchOptions
+) -> tuple[Store, Ledger, Spending | None]:
+    """The output directory, locked, and its ledgers; `stack` closes them. Blocks."""
+    store = Store(output)
+    stack.callback(store.close)
+    store.prepare()
+    dead = stack.enter_context(store.locked())
+    if dead is not None:
+        options.progress.say(f"took over from {dead}, which ended without a word")
+    ledger = Ledger(output / LEDGER_NAME)
+    stack.callback(ledger.close)
+    spending = _spending(settings, output, sandbox=options.sandbox)
+    if spending is not None:
+        stack.callback(spending.close)
+    return store, ledger, spending
 
 
 def _spending(settings: Settings, output: Path, *, sandbox: bool) -> Spending | None:

@@ -7,6 +7,7 @@ whatever host they name; answers that are links are fetched by a session that ne
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from batch_editor.redaction import printable
 MAX_BODY_BYTES = 64 * 2**20
 MAX_ERROR_BYTES = 64 * 2**10
 READ_BYTES = 64 * 2**10
+LARGE_BODY_BYTES = 256 * 2**10
 MAX_HOPS = 3
 DOWNLOAD_TRIES = 4
 
@@ -93,7 +95,7 @@ class HttpClient:
         try:
             async with self._session.post(
                 f"{self._api.base_url}/{endpoint.path}",
-                data=orjson.dumps(body),
+                data=_json(body),
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
                 trace_request_ctx=departure,
@@ -127,7 +129,7 @@ class HttpClient:
         try:
             async with self._session.post(
                 self._api.uploads_to,
-                data=orjson.dumps({"data_urls": [data_link]}),
+                data=_json({"data_urls": [data_link]}),
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
             ) as response:
@@ -274,6 +276,12 @@ def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float)
         return Failure("connection", f"not reached: {_said(error)}", passing=True)
     what = "the connection broke before an answer" if status is None else "the answer was cut off"
     return Failure("connection", f"{what}: {_said(error)}", maybe_billed=True, passing=True, http_status=status)
+
+
+def _json(document: Mapping[str, Any]) -> bytes | io.BytesIO:
+    """A body to send. A large one as a file, which aiohttp sends in pieces: a photograph in one would hold the loop."""
+    body = orjson.dumps(document)
+    return body if len(body) < LARGE_BODY_BYTES else io.BytesIO(body)
 
 
 def _said(error: BaseException) -> str:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format bench bench-full clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -31,5 +31,13 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: $(READY)  ## measure against a bare loop and curl; writes docs/performance.md
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python benchmarks/compare.py
+
+bench-full: $(READY)  ## the same at full size, with peers
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python benchmarks/compare.py --full
+
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+	rm -rf $(VENV) benchmarks/.envs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

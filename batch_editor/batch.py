@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -88,28 +88,13 @@ async def run_batch(
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or settings.outputs.directory / paths[0].stem
-    catalog = Catalog(settings)
     provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
-    with Spool() as spool, ExitStack() as stack:
+    async with _closed_on_a_thread() as stack:
+        catalog, spool = await _to_the_end(lambda: (Catalog(settings), stack.enter_context(Spool())))
         plan = await asyncio.to_thread(_plan, paths, settings, catalog, options, output, spool)
         for warning in plan.warnings:
             options.progress.say(f"warning: {warning}")
-        store = Store(output, wait_s=settings.outputs.wait_s)
-        stack.callback(store.close)
-        await asyncio.to_thread(store.prepare)
-        dead = stack.enter_context(store.locked())
-        if dead is not None:
-            options.progress.say(f"took over from {dead}, which ended without a word")
-        await asyncio.to_thread(store.set_room_aside, min(settings.concurrency, plan.requests))
-        stack.callback(store.give_room_free)
-        ledger = _open_ledger(output)
-        stack.callback(ledger.close)
-        acceptance = Acceptance(settings.checks, catalog.endpoints)
-        stack.callback(acceptance.close)
-        await _to_the_end(acceptance.start)
-        spending = None if options.sandbox else shared_spending(settings, output)
-        if spending is not None:
-            stack.callback(spending.close)
+        store, ledger, acceptance, spending = await _to_the_end(_open, stack, output, settings, options, catalog, plan)
         with ledger.translated():
             await _to_the_end(_settle_the_past, ledger, store, acceptance, spending, settings, options)
             await _confirm(plan, settings, options)
@@ -127,10 +112,20 @@ async def run_batch(
             sandbox=options.sandbox,
             progress=options.progress,
             signals=options.signals,
-            canary=spool.spread(options.canary) if options.canary else {},
+            canary=await asyncio.to_thread(spool.spread, options.canary) if options.canary else {},
             ask=options.ask,
         )
         return await _carry_out(dispatch, key, began_at)
+
+
+@asynccontextmanager
+async def _closed_on_a_thread() -> AsyncIterator[ExitStack]:
+    """For what blocks when it is closed: folders are cleared, files are synced."""
+    stack = ExitStack()
+    try:
+        yield stack
+    finally:
+        await _to_the_end(stack.close)
 
 
 def _open_ledger(output: Path) -> Ledger:
@@ -172,6 +167,29 @@ def _plan(
             f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
     return plan
+
+
+def _open(
+    stack: ExitStack, output: Path, settings: Settings, options: BatchOptions, catalog: Catalog, plan: Plan
+) -> tuple[Store, Ledger, Acceptance, Spending | None]:
+    """The output directory, locked, its ledgers, and who checks its images; `stack` closes them. Blocks."""
+    store = Store(output, wait_s=settings.outputs.wait_s)
+    stack.callback(store.close)
+    store.prepare()
+    dead = stack.enter_context(store.locked())
+    if dead is not None:
+        options.progress.say(f"took over from {dead}, which ended without a word")
+    store.set_room_aside(min(settings.concurrency, plan.requests))
+    stack.callback(store.give_room_free)
+    ledger = _open_ledger(output)
+    stack.callback(ledger.close)
+    acceptance = Acceptance(settings.checks, catalog.endpoints)
+    stack.callback(acceptance.close)
+    acceptance.start()
+    spending = None if options.sandbox else shared_spending(settings, output)
+    if spending is not None:
+        stack.callback(spending.close)
+    return store, ledger, acceptance, spending
 
 
 def _settle_the_past(

@@ -98,7 +98,7 @@ class Dispatch:
             MachineError: the disk or a ledger is in the way.
         """
         settings = self.settings
-        schedule = self._schedule(key)
+        schedule = await asyncio.to_thread(self._schedule, key)
         gate = await self._gate(writer, schedule)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
         watch = Watch(settings, gate=gate, budget=budget, progress=self.progress, counts=await writer.do(self._counts))

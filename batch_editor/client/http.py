@@ -32,6 +32,7 @@ from batch_editor.redaction import printable
 MAX_ERROR_BYTES = 64 * 2**10
 # The status has said what there is to do; while its text drips in, a 429 would hold nobody back, a 401 stop nothing.
 ERROR_BODY_S = 5.0
+LARGE_BODY_BYTES = 256 * 2**10
 _UPLOADED = (200, 201)
 
 
@@ -102,7 +103,7 @@ class HttpClient:
         try:
             async with self._session.post(
                 f"{self._api.edits_at}/{endpoint.path}",
-                data=io.BytesIO(orjson.dumps(body)),  # goes out in pieces, where bytes would go in one
+                data=_json(body),
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
                 trace_request_ctx=departure,
@@ -145,7 +146,7 @@ class HttpClient:
         try:
             async with self._session.post(
                 self._api.uploads_to,
-                data=io.BytesIO(orjson.dumps({"data_urls": [data_link]})),
+                data=_json({"data_urls": [data_link]}),
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
             ) as response:
@@ -260,6 +261,12 @@ def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float)
     else:
         what = "the connection broke before an answer"
     return Failure("connection", f"{what}: {said_by(error)}", maybe_billed=True, passing=True, http_status=status)
+
+
+def _json(document: Mapping[str, Any]) -> bytes | io.BytesIO:
+    """A body to send. A large one as a file, which aiohttp sends in pieces: a photograph in one would hold the loop."""
+    body = orjson.dumps(document)
+    return body if len(body) < LARGE_BODY_BYTES else io.BytesIO(body)
 
 
 async def _mark_left(

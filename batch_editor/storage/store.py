@@ -53,7 +53,6 @@ class Store:
         self.root = root
         self.patience = Patience(wait_s, make_room=self._make_room)
         self._landing = str(root / LANDING)
-        self._images = root.resolve() / IMAGES  # `prepare` sees to it that this is no link
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
 
     @property
@@ -371,7 +370,7 @@ class Store:
 
     def _enter(self, folder: Path, folders: set[Path]) -> None:
         """Make a folder below the images folder, which no folder on the way leaves by a link."""
-        if not folder.resolve().is_relative_to(self._images):
+        if not folder.resolve().is_relative_to((self.root / IMAGES).resolve()):
             raise StorageError(f"{folder}: a link on the way leads out of the output directory", passing=False)
         folder.mkdir(parents=True, exist_ok=True)
         folders.update(self._way_to(folder))

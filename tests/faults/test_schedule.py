@@ -9,6 +9,7 @@ import random
 import signal
 import struct
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,8 @@ from virtual_time import now, run
 
 from batch_editor.limits import GateClosed, RateGate
 from batch_editor.records import Rate
-from batch_editor.sandbox.books import Books
 from batch_editor.schedule import Schedule, schedule_path
-from batch_editor.throttle import slack_s, spacing_s
+from batch_editor.throttle import JITTER_S, slack_s, spacing_s
 
 RATE = Rate(10, 1.0)
 
@@ -71,43 +71,44 @@ def test_no_window_of_all_runs_together_holds_more_than_the_limit(tmp_path: Path
 
 
 async def test_fault_079_two_runs_share_the_limit(bench: Bench) -> None:
-    manifests = [bench.write([job(f"{name}-{n}") for n in range(30)], name=f"{name}.yaml") for name in "ab"]
+    manifests = [bench.write([job(f"{name}-{n}") for n in range(40)], name=f"{name}.yaml") for name in "ab"]
     async with sandbox() as provider, AsyncExitStack() as stack:
         processes = [
             await stack.enter_async_context(
                 bench.started(
                     *("run", manifest, "-o", bench.folder / manifest.stem, "--base-url", provider.base_url),
-                    *("--rate", "10/s", "--progress", "none"),
+                    *("--rate", "600/min", "--progress", "none"),
                 )
             )
             for manifest in manifests
         ]
         ended = [await process.finished() for process in processes]
     assert [each.code for each in ended] == [0, 0], [each.err for each in ended]
-    assert provider.books.requests == 60
-    assert provider.books.most_in_window(1.0) <= 10
-    assert share_used(provider.books) >= 0.9
+    assert provider.books.requests == 80
+    # Nobody waits a minute here: a limit of 600/min admits 26 in any 2 s at most, see `most_admitted`; two have 46.
+    assert provider.books.most_in_window(2.0) <= most_admitted(Rate(600, 60.0), 2.0) == 26
+    times = [entry.at for entry in provider.books.log][20:60]
+    assert (times[-1] - times[0]) <= (len(times) - 1) / 10 / 0.9
 
 
-def share_used(books: Books) -> float:
-    """Of a limit of 10/s, while both runs had something to send; 4.5 % of it are kept back for the way."""
-    times = [entry.at for entry in books.log][10:40]
-    return (len(times) - 1) / (times[-1] - times[0]) / 10
+def most_admitted(rate: Rate, window_s: float) -> int:
+    """What a window of the provider's clock holds at most: what is caught up with, and what was held up on its way."""
+    return int(1 + (slack_s(rate) + window_s + JITTER_S) / spacing_s(rate))
 
 
 async def test_a_run_that_crashes_and_starts_again_in_a_loop_keeps_the_limit(bench: Bench) -> None:
-    manifest = bench.write(jobs(100))
-    async with sandbox(latency="0.05") as provider:
-        for number in range(4):
-            # Deleting the output directory takes the ledger's memory of what was sent; the schedule is elsewhere.
+    manifest, rate = bench.write(jobs(10)), Rate(20, 60.0)
+    async with sandbox(latency="30") as provider:
+        for number in range(3):
+            # On a fresh output directory there is no ledger that remembers what was sent.
             arguments = ("run", manifest, "-o", bench.folder / f"out-{number}", "--base-url", provider.base_url)
-            before = provider.books.requests
-            async with bench.started(*arguments, "--rate", "10/s", "--progress", "none") as process:
-                await arrived(provider.books, before + 3)
+            async with bench.started(*arguments, "--rate", "20/min", "--progress", "none") as process:
+                await arrived(provider.books, number + 1)
                 process.send(signal.SIGKILL)
                 await process.finished()
-    assert provider.books.requests >= 12
-    assert provider.books.most_in_window(1.0) <= 10
+    times = [entry.at for entry in provider.books.log]
+    assert len(times) == 3
+    assert min(after - before for before, after in pairwise(times)) >= spacing_s(rate) - slack_s(rate) - JITTER_S
 
 
 def test_keys_and_hosts_have_schedules_of_their_own_and_the_name_tells_nothing(tmp_path: Path) -> None:

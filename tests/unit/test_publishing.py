@@ -1,0 +1,79 @@
+"""Images under their names, several at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from batch_editor.errors import StorageError
+from batch_editor.ledger import Placement
+from batch_editor.publishing import Unplaced, put
+from batch_editor.storage import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    store.prepare()
+    return store
+
+
+def landed(store: Store, name: str, content: bytes, *, former: tuple[str, bytes] | None = None) -> Unplaced:
+    """An image for the job of that name; `former` is the path and the content that it had."""
+    source = store.root / "images" / ".landing" / f"{hash(name)}.full"
+    source.write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    path, before = former or (None, b"")
+    placement = Placement(
+        job_id=name,
+        output=name,
+        fingerprint="now",
+        sha256=sha256,
+        format="png",
+        image_path=None,
+        former_path=path,
+        former_fingerprint="then" if former else None,
+        former_sha256=hashlib.sha256(before).hexdigest() if former else None,
+    )
+    return Unplaced(placement, source, sha256, "png")
+
+
+def test_what_is_in_the_way_of_one_image_is_not_in_the_way_of_the_others(store: Store) -> None:
+    (store.root / "images" / "b.png").mkdir()
+    first, second, third = put(store, [landed(store, name, name.encode()) for name in "abc"])
+    assert (first, third) == ("images/a.png", "images/c.png")
+    assert isinstance(second, StorageError)
+    assert "something other than a file stands where an image belongs" in str(second)
+    assert (store.root / "images" / "c.png").read_bytes() == b"c"
+
+
+def test_done_again_it_comes_to_the_same(store: Store) -> None:
+    images = [landed(store, name, b"the same") for name in ("x/a", "x/b")]
+    assert put(store, images) == put(store, images) == ["images/x/a.png", "images/x/b.png"]
+
+
+def test_the_names_of_new_folders_are_to_be_made_durable_too(store: Store) -> None:
+    folders: set[Path] = set()
+    image = landed(store, "x/y/a", b"a")
+    store.place(image.source, "x/y/a", image.sha256, "png", folders)
+    images = store.root / "images"
+    assert folders == {images, images / "x", images / "x" / "y"}
+
+
+def test_a_folder_that_a_link_leads_out_of_is_refused(store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (store.root / "images" / "x").symlink_to(outside)
+    inside, out = put(store, [landed(store, name, b"a") for name in ("a", "x/a")])
+    assert inside == "images/a.png"
+    assert "leads out of the output directory" in str(out)
+    assert list(outside.iterdir()) == []
+
+
+def test_a_former_name_that_another_image_has_just_taken_is_left_alone(store: Store) -> None:
+    """Two jobs change places, and the one's new image happens to be what the other's was."""
+    (store.root / "images" / "b.png").write_bytes(b"same")
+    moved = landed(store, "a", b"new", former=("images/b.png", b"same"))
+    assert put(store, [moved, landed(store, "b", b"same")]) == ["images/a.png", "images/b.png"]
+    assert (store.root / "images" / "b.png").read_bytes() == b"same"

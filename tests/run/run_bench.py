@@ -10,7 +10,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,8 @@ class Process:
         self.pid = process.pid
 
     def send(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
+        with suppress(ProcessLookupError):  # it had ended just then
+            self._process.send_signal(number)
 
     async def line(self) -> str:
         """The next line of standard output."""

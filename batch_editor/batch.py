@@ -32,7 +32,7 @@ from batch_editor.publishing import Publisher, put_all, recover
 from batch_editor.records import Failure
 from batch_editor.redaction import guard
 from batch_editor.spending import Spending, shared_spending
-from batch_editor.storage import Store
+from batch_editor.storage import Store, give_room_free, locked, set_room_aside
 from batch_editor.summary import Stop, Summary, exit_code_of, summarize
 
 P = ParamSpec("P")
@@ -176,11 +176,11 @@ def _open(
     store = Store(output, wait_s=settings.outputs.wait_s)
     stack.callback(store.close)
     store.prepare()
-    dead = stack.enter_context(store.locked())
+    dead = stack.enter_context(locked(store.root))
     if dead is not None:
         options.progress.say(f"took over from {dead}, which ended without a word")
-    store.set_room_aside(min(settings.concurrency, plan.requests))
-    stack.callback(store.give_room_free)
+    set_room_aside(store.root, min(settings.concurrency, plan.requests))
+    stack.callback(give_room_free, store.root)
     ledger = _open_ledger(output)
     stack.callback(ledger.close)
     acceptance = Acceptance(settings.checks, catalog.endpoints)
@@ -310,7 +310,7 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
     """Write what is known where people look for it. Blocks."""
     ledger, store, run_id = dispatch.ledger, dispatch.store, dispatch.start.run_id
     store.close()  # what a dropped attempt set off may still be landing
-    store.give_room_free()
+    give_room_free(store.root)
     with ledger.translated():
         try:
             hold = dispatch.settings.retry.unknown == "hold"

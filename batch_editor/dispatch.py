@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from batch_editor.acceptance import Acceptance
-from batch_editor.attempts import Attempts, Task
+from batch_editor.attempts import Attempts
 from batch_editor.budget import Budget
 from batch_editor.client import HttpClient
 from batch_editor.config import Settings
@@ -31,6 +31,7 @@ from batch_editor.spending import Spending
 from batch_editor.steady_prices import PriceKind, SteadyPrices
 from batch_editor.storage import Store
 from batch_editor.summary import Stop
+from batch_editor.tasks import Task
 from batch_editor.throttle import slack_s, spacing_s
 from batch_editor.uploads import Uploads
 from batch_editor.watch import Watch

@@ -23,7 +23,7 @@ from batch_editor.naming import safe_output
 from batch_editor.output_manifest import COLUMNS, plain
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.pricing import price_of
-from batch_editor.storage import ENDINGS, IMAGES, Store
+from batch_editor.storage import ENDINGS, IMAGES, Store, locked
 
 # Failures that a next run sends again; what was refused for good stays failed.
 _PASSING = frozenset(["connection", "timeout", "rate_limited", "server_error", "interrupted"])
@@ -74,7 +74,7 @@ def rebuild(output: Path) -> Rebuilt:
     if not manifest.is_file():
         raise UsageError(f"{output}: no {MANIFEST_NAME} here to rebuild a ledger from")
     store = Store(output)
-    with closing(store), store.locked():
+    with closing(store), locked(store.root):
         store.prepare()
         if not is_lost(ledger):
             raise UsageError(f"{ledger}: this ledger is sound; there is nothing to rebuild")

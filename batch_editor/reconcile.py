@@ -25,7 +25,7 @@ from batch_editor.publishing import finish, recover
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.redaction import guard
 from batch_editor.spending import Spending, shared_spending
-from batch_editor.storage import Store
+from batch_editor.storage import Store, locked
 
 # After an attempt's own time, a job may still be at work and its row on its way.
 SETTLES_AFTER_S = 900.0
@@ -129,7 +129,7 @@ async def reconcile(
         store = Store(output)
         stack.callback(store.close)
         store.prepare()
-        stack.enter_context(store.locked())
+        stack.enter_context(locked(store.root))
         ledger = Ledger(output / FILE_NAME)
         stack.callback(ledger.close)
         spending = shared_spending(settings, output)

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from batch_editor.attempts import Task
 from batch_editor.budget import Budget
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError
@@ -18,6 +17,7 @@ from batch_editor.limits import RateGate
 from batch_editor.progress import Progress, Snapshot, duration
 from batch_editor.records import Answer, Failure
 from batch_editor.summary import Stop
+from batch_editor.tasks import Task
 
 log = logging.getLogger("batch_editor")
 # Without a handler Python prints warnings bare: "failed", to whoever calls this package from code of their own.

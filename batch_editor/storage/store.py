@@ -1,23 +1,19 @@
-"""The output directory: its folders, its lock, and the one way in which an image gets its place."""
+"""The output directory: its folders, and the one way in which an image gets its place."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
-import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import suppress
 from pathlib import Path
 
-import orjson
-
-from batch_editor.errors import LockedError, StorageError
+from batch_editor.errors import StorageError
 from batch_editor.records import SavedImage
+from batch_editor.storage.ballast import give_room_free
 from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, make_folder, sniff
 from batch_editor.storage.landing import Landing
 from batch_editor.storage.patience import Patience
@@ -26,20 +22,12 @@ IMAGES = "images"
 HISTORY = "images/.history"
 REJECTED = "images/.rejected"
 LANDING = "images/.landing"
-BALLAST = ".ballast"
 
 # What an attempt has received: a whole image, no image, or what may be one next time; see `Landing`.
 _RECEIVED = (".full", ".bad", ".cut")
 
 # Enough to keep a disk busy; more only queue on it.
 THREADS = 8
-
-# Set aside for each request in flight: an image of the largest size is 3 MB as PNG. At most 64 MiB of it: more are
-# hardly ever on their way to the disk at once, and what finds no room is held in memory.
-BALLAST_EACH = 3 * 2**20
-BALLAST_MOST = 64 * 2**20
-# And for the ledger, which can't even say what was paid without a page to write it on.
-BALLAST_LEDGER = 4 * 2**20
 
 
 class Store:
@@ -82,72 +70,6 @@ class Store:
             raise StorageError(
                 f"{self.root}: can't be written ({error.strerror}); choose another directory with --output"
             ) from error
-
-    @contextmanager
-    def locked(self) -> Iterator[str | None]:
-        """Hold the directory for this process; yields who held it last, if that process died at it.
-
-        The kernel frees the lock however a process ends; the file's text only tells people who holds it, and is
-        emptied by whoever leaves in good order.
-
-        Raises:
-            LockedError: another process holds it; the message says which.
-        """
-        path = self.root / ".lock"
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660)
-        except OSError as error:
-            raise StorageError(f"{path}: can't be opened ({_why(error)})") from error
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise StorageError(f"{self.root}: can't be locked ({error.strerror})") from error
-                holder = _holder(lock) or "another process"
-                raise LockedError(f"{self.root}: {holder} is at work here; wait for it, or stop it") from None
-            dead = _holder(lock)
-            since = datetime.now(UTC).isoformat(timespec="seconds")
-            held = orjson.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
-            # Its text is a courtesy, the lock isn't: a disk that is full or gone is met where it matters.
-            with suppress(OSError):
-                os.ftruncate(lock, 0)
-                os.pwrite(lock, held, 0)
-            try:
-                yield dead
-            finally:
-                with suppress(OSError):
-                    os.ftruncate(lock, 0)
-        finally:
-            os.close(lock)
-
-    def set_room_aside(self, in_flight: int) -> None:
-        """Take the room that so many requests in flight may need, for `patience` to give it free on a full disk.
-
-        Raises:
-            StorageError: there is not so much.
-        """
-        size = min(in_flight * BALLAST_EACH, BALLAST_MOST) + BALLAST_LEDGER
-        path = self.root / BALLAST
-        try:
-            path.unlink(missing_ok=True)  # that of a run that died
-            if not in_flight:
-                return
-            with path.open("xb") as file:
-                _allocate(file.fileno(), size)
-        except OSError as error:
-            self.give_room_free()
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise StorageError(f"{self.root}: can't be written ({error.strerror})") from error
-            raise StorageError(
-                f"{self.root}: {error.strerror}; {in_flight} requests in flight need {size >> 20} MiB free for what"
-                " comes back. Make room, choose another directory with --output, or lower --concurrency"
-            ) from error
-
-    def give_room_free(self) -> None:
-        """Leave the room that was set aside to whoever needs it."""
-        with suppress(OSError):  # nothing to be done about it on a disk that is gone
-            (self.root / BALLAST).unlink(missing_ok=True)
 
     def landing(self, attempt_id: int) -> Landing:
         """A place for that attempt's body."""
@@ -330,7 +252,7 @@ class Store:
         self._executor.shutdown()
 
     def _make_room(self) -> None:
-        self.give_room_free()
+        give_room_free(self.root)
         with suppress(OSError):
             # Somebody may have removed them. Not the directory itself: it may be a mount that is away.
             for folder in (IMAGES, HISTORY, LANDING):
@@ -408,23 +330,3 @@ def _copy(source: Path, target: Path) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _allocate(file: int, size_bytes: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, size_bytes)
-        return
-    for _ in range(size_bytes >> 20):  # macOS
-        os.write(file, bytes(2**20))
-
-
-def _why(error: OSError) -> str | None:
-    return "a link; expected a file" if error.errno == errno.ELOOP else error.strerror
-
-
-def _holder(lock: int) -> str | None:
-    try:
-        holder = orjson.loads(os.pread(lock, 4096, 0))
-        return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
-        return None

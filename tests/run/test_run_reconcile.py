@@ -19,7 +19,7 @@ from batch_editor import LockedError, UsageError
 from batch_editor.errors import HistoryError
 from batch_editor.reconcile import Reconciliation, reconcile
 from batch_editor.sandbox import Sandbox
-from batch_editor.storage import Store
+from batch_editor.storage import Store, locked
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -236,7 +236,7 @@ async def test_it_needs_a_ledger_and_its_lock(bench: Bench) -> None:
         await bench.run(jobs(1), provider)
         store = Store(bench.out)
         try:
-            with store.locked(), pytest.raises(LockedError):
+            with locked(store.root), pytest.raises(LockedError):
                 await settled(bench, provider)
         finally:
             store.close()

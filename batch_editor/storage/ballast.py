@@ -1,0 +1,57 @@
+"""Room that is set aside on the disk for what is in flight, to be given free when the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from batch_editor.errors import StorageError
+
+FILE_NAME = ".ballast"
+
+# For each request in flight: an image of the largest size is 3 MB as PNG. At most 64 MiB of it: more are hardly ever on
+# their way to the disk at once, and what finds no room is held in memory.
+EACH = 3 * 2**20
+MOST = 64 * 2**20
+# And for the ledger, which can't even say what was paid without a page to write it on.
+LEDGER = 4 * 2**20
+
+
+def set_room_aside(root: Path, in_flight: int) -> None:
+    """Take the room that so many requests in flight may need, to be given free on a full disk.
+
+    Raises:
+        StorageError: there is not so much.
+    """
+    size = min(in_flight * EACH, MOST) + LEDGER
+    path = root / FILE_NAME
+    try:
+        path.unlink(missing_ok=True)  # that of a run that died
+        if not in_flight:
+            return
+        with path.open("xb") as file:
+            _allocate(file.fileno(), size)
+    except OSError as error:
+        give_room_free(root)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageError(f"{root}: can't be written ({error.strerror})") from error
+        raise StorageError(
+            f"{root}: {error.strerror}; {in_flight} requests in flight need {size >> 20} MiB free for what"
+            " comes back. Make room, choose another directory with --output, or lower --concurrency"
+        ) from error
+
+
+def give_room_free(root: Path) -> None:
+    """Leave the room that was set aside to whoever needs it."""
+    with suppress(OSError):  # nothing to be done about it on a disk that is gone
+        (root / FILE_NAME).unlink(missing_ok=True)
+
+
+def _allocate(file: int, size_bytes: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size_bytes)
+        return
+    for _ in range(size_bytes >> 20):  # macOS
+        os.write(file, bytes(2**20))

@@ -19,7 +19,7 @@ demo: $(READY)  ## edit real photographs against the built-in sandbox: no key, n
 	@echo "A row for each:   outputs/demo/manifest.csv"
 
 test: $(READY)
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report=term
 
 check: $(READY)
 	$(BIN)/ruff format --check .

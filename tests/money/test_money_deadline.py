@@ -37,7 +37,8 @@ async def test_nothing_is_started_that_would_end_after_the_deadline_and_all_in_f
         "deadline",
         "no further request would be back before the deadline",
     )
-    # By the provider's clock: an attempt takes at least 0.3 s, and at the 95th percentile nearly 0.6 s; starting one takes a while too.
+    # By the provider's clock: an attempt takes at least 0.3 s, and at the 95th percentile nearly 0.6 s; starting one
+    # takes a while as well.
     assert books.log[-1].at <= deadline - 0.4
     assert books.log[-1].at >= deadline - 1.5
     ended = [datetime.fromisoformat(row["finished_at"]).timestamp() for row in bench.rows() if row["finished_at"]]

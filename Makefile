@@ -38,6 +38,13 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+FUZZ_SECONDS ?= 60
+fuzz: $(READY)  ## mutated manifests, names and answers, each for FUZZ_SECONDS; what fails is kept in .fuzz/
+	$(BIN)/python -m pip install --quiet --group fuzz
+	for target in csv yaml template name answer image; do \
+		$(BIN)/python tests/fuzz/fuzz.py $$target .fuzz -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
 bench: $(READY)  ## measure against a bare loop and curl; writes docs/performance.md
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/compare.py
@@ -47,4 +54,4 @@ bench-full: $(READY)  ## the same at full size, with peers
 	$(BIN)/python benchmarks/compare.py --full
 
 clean:
-	rm -rf $(VENV) benchmarks/.envs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+	rm -rf $(VENV) .fuzz benchmarks/.envs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage

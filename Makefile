@@ -6,9 +6,12 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test check audit lock format fuzz bench bench-full clean
 
+# Without isolation: what has no wheel is built by the setuptools of the lock, not by one that nothing checks.
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	grep -A2 '^setuptools==' requirements.lock > $(VENV)/setuptools.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/setuptools.lock
+	$(BIN)/python -m pip install --quiet --no-build-isolation --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

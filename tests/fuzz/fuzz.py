@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import unicodedata
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
@@ -198,6 +199,7 @@ def main(target: str, folder: str, *options: str) -> None:
     work = kept / "work"
     work.mkdir(exist_ok=True)
     os.chdir(work)
+    warnings.simplefilter("error")  # a user would see it
     atheris.Setup([sys.argv[0], f"-artifact_prefix={kept}/", *given], run)
     atheris.Fuzz()
 

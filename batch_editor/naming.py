@@ -8,7 +8,7 @@ import unicodedata
 
 # Letters and digits of any script and a little punctuation; no bidi controls, quotes, wildcards or separators.
 _UNSAFE = re.compile(r"[^\w.@+=,()\[\] -]+")
-_RESERVED = re.compile(r"(?i:(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?)")
+_RESERVED = re.compile(r"(?i:(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?)")
 _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 # What nearly every id is: safe whatever the rest of this module says, which it must agree with.
 _PLAIN = re.compile(rf"(?!{_RESERVED.pattern}\Z)[A-Za-z0-9_](?:[\w.@+=-]{{0,98}}[A-Za-z0-9_])?", re.ASCII)
@@ -65,7 +65,7 @@ def _segment(part: str, text: str) -> str:
     # NFC: a name typed on a Mac and one typed on Linux are the same.
     clean = _UNSAFE.sub("-", unicodedata.normalize("NFC", part)).strip(" .-")
     if _RESERVED.fullmatch(clean):
-        # Windows takes `nul.txt` for `nul`, whatever follows the first dot.
+        # Windows takes `nul.txt` and `nul .txt` for `nul`, whatever follows the first dot.
         return _hashed(clean.replace(".", "-"), text)
     return clean if clean and clean == part and len(clean.encode()) <= MAX_BYTES else _hashed(clean, text)
 

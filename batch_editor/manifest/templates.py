@@ -49,7 +49,8 @@ _REFUSED_NODES = (
 # `%1000000000d`, `%*d`, and `%(name)d`, whose key could hide a width.
 _WIDE = re.compile(r"%[^%a-zA-Z(]*(?:\*|\d{3})|%\(")
 # What rendering raises on top of Jinja2's own errors: whatever Python's operators and conversions do.
-_PYTHON = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+# NameError is for 1e309, which Jinja2 writes into its code as `inf`.
+_PYTHON = (ArithmeticError, AttributeError, LookupError, MemoryError, NameError, RuntimeError, TypeError, ValueError)
 
 
 class TemplateFault(Refused):

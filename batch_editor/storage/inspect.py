@@ -56,7 +56,7 @@ def inspect_image(file: BinaryIO) -> tuple[ImageFormat, int, int]:
     file.seek(0)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of large pictures, of odd chunks: nothing that a user could act on
             with Image.open(file, formats=[format.upper()]) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:

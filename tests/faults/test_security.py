@@ -267,6 +267,15 @@ def vast(form: str) -> bytes:
     return bytes(data)
 
 
+def test_what_a_library_thinks_of_a_picture_is_not_printed() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 3)).save(buffer, "PNG")
+    data = buffer.getvalue()
+    frames = b"acTL" + bytes(8)  # an animation of no frames, which Pillow warns of
+    chunk = (8).to_bytes(4, "big") + frames + zlib.crc32(frames).to_bytes(4, "big")
+    assert inspect_image(io.BytesIO(data[:33] + chunk + data[33:])) == ("png", 4, 3)  # any warning is an error here
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_fault_050_088_a_picture_is_known_by_its_header_and_never_decoded(tmp_path: Path, form: str) -> None:
     """So a bomb fills no memory and holds no thread, as a result and as an input."""

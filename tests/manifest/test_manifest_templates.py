@@ -97,6 +97,7 @@ def test_a_name_that_two_columns_would_have_is_left_out() -> None:
         ("{{ none }}", "fails: nothing (none) where text belongs"),
         ("{{ row }}", "fails: a dict where text belongs"),
         ("{{ 1 / 0 }}", "fails: division by zero"),
+        ("{{ title ~ 1e309 }}", "fails: name 'inf' is not defined"),
         ("{{ title + 1 }}", 'fails: can only concatenate str (not "int") to str'),
         ("{{ title.nothing }}", "fails: 'str object' has no attribute 'nothing'"),
     ],

@@ -32,6 +32,7 @@ def test_a_safe_name_is_kept_as_it_is(text: str) -> None:
         ("a/b", "a-b-c14cddc033"),
         ("con", "con-1143da2bc5"),
         ("nul.txt", "nul-txt-7f3cbdd58a"),
+        ("nul .txt", "nul -txt-dda1d35b2f"),
         ("..", "5ec1f7e700"),
         ("", "e3b0c44298"),
     ],

@@ -228,6 +228,11 @@ def test_fault_041_a_body_of_megabytes_is_cut() -> None:
     assert len(error_text(json.dumps({"error": "x" * 10**7}).encode())) == 500
 
 
+@pytest.mark.parametrize(("body", "text"), [(b"<" * 10**7, "<" * 499 + "…"), (b"<script " * 10**6, "")])
+def test_tags_without_end_are_read_once_and_not_once_from_each(body: bytes, text: str) -> None:
+    assert error_text(body) == text  # it took hours while each `<` looked for its `>` up to the end
+
+
 @given(body=st.binary(max_size=300))
 @settings(max_examples=200)
 def test_fault_041_no_body_breaks_it(body: bytes) -> None:
@@ -296,6 +301,11 @@ def test_fault_027_the_reset_may_be_iso_8601_or_an_epoch(text: str) -> None:
 )
 def test_fault_033_a_reset_in_the_past_far_off_or_unreadable_is_ignored(text: str) -> None:
     assert wait_of(x_rate_limit_reset_at_utc=text) is None
+
+
+def test_a_reset_at_the_end_of_time_is_read() -> None:
+    date, reset = "Fri, 31 Dec 9999 23:59:50 GMT", "9999-12-31T23:59:55Z"
+    assert wait_of(date=date, x_rate_limit_reset_at_utc=reset) == 5.0
 
 
 def test_retry_after_wins_over_the_reset_and_the_reset_over_nonsense() -> None:

@@ -82,9 +82,11 @@ def expiry_of(link: str) -> datetime | None:
 
     >>> expiry_of("https://b.s3.amazonaws.com/a.png?X-Amz-Date=20261122T100000Z&X-Amz-Expires=900").isoformat()
     '2026-11-22T10:15:00+00:00'
+    >>> expiry_of("http://[") is None
+    True
     """
-    query = {name.lower(): values[0] for name, values in parse_qs(urlsplit(link).query).items()}
     try:
+        query = {name.lower(): values[0] for name, values in parse_qs(urlsplit(link).query).items()}
         for vendor in ("x-amz", "x-goog"):
             if f"{vendor}-date" in query and f"{vendor}-expires" in query:
                 signed = datetime.strptime(query[f"{vendor}-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

@@ -41,6 +41,9 @@ PAGE = 64
 # A canary that costs this much more than planned stops a run that nobody watches.
 CANARY_EXCESS = 1.5
 
+# A Ctrl-C at a question is heard after this at the latest.
+HEARD_WITHIN_S = 0.2
+
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Ask = Callable[[Sequence[str]], bool]
@@ -72,7 +75,10 @@ async def answered(ask: Ask, lines: Sequence[str]) -> bool:
             loop.call_soon_threadsafe(settle, value, error)
 
     threading.Thread(target=work, name="question", daemon=True).start()
-    return await answer
+    while not answer.done():
+        # Not for good: the kernel may give a signal to another thread, which doesn't wake the one that hears it.
+        await asyncio.wait([answer], timeout=HEARD_WITHIN_S)
+    return answer.result()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,11 @@ from select import select
 PATIENCE_S = 20.0
 
 # The leader of a session takes a terminal for its own by opening it; only then is Ctrl-C a signal.
+# And a shell lets who is in front hear it, though whoever runs the tests may ignore it.
 _PROGRAM = """
-import os, sys
+import os, signal, sys
 os.close(os.open(os.ttyname(0), os.O_RDWR))
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from batch_editor.cli import main
 sys.exit(main())
 """

@@ -84,7 +84,7 @@ class Publisher:
         ]
         self._writer.wait(self._succeeded, done)
         for arrival, _, _ in done:
-            self._store.forget(arrival.attempt_id)
+            self._store.forget(arrival.attempt_id, sealed=True)
         return [len(images) if error is None else error for images, error in zip(wanted, errors, strict=True)]
 
     def _kept(self, arrival: Arrival) -> str | StorageError:

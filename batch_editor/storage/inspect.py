@@ -100,6 +100,14 @@ def make_folder(path: Path) -> None:
         fsync_directory(each.parent)
 
 
+def let_go(descriptor: int) -> None:
+    """Tell the system that a file's pages aren't needed: it begins to write those that are not on the disk yet, and
+    takes back the memory of the others. Where it doesn't know of such a thing, nothing happens.
+    """
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def fsync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(path, os.O_RDONLY)

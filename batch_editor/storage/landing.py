@@ -6,24 +6,39 @@ import asyncio
 import hashlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from io import FileIO
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from batch_editor.errors import StorageError
+from batch_editor.group_thread import GroupThread
 from batch_editor.records import SavedImage
 from batch_editor.redaction import redact
-from batch_editor.storage.inspect import BadImage, fsync_directory, inspect_image, sniff
+from batch_editor.storage.inspect import BadImage, ImageFormat, fsync_directory, inspect_image, let_go, sniff
 from batch_editor.storage.patience import Patience
 
 T = TypeVar("T")
 
-# A hop to a thread costs 0.1 ms, a write of 64 KiB 0.03 ms: so bytes are gathered first. Much larger would show in
-# the memory of thousands of bodies at once.
-GATHER_BYTES = 256 * 2**10
+# A hop to a thread costs 0.1 ms and more while others want Python's lock, a write of 64 KiB 0.03 ms: so bytes are
+# gathered first, of one body and of all together. Beyond the second a body is written as soon as it is worth a hop.
+GATHER_BYTES = 2**20
+GATHER_ALL_BYTES = 64 * 2**20
+LARGE_BYTES = 64 * 2**10
+# Of what is read back, in one go.
+READ_BYTES = 2**20
+# The kernel takes 1024 pieces in one call.
+PIECES = 512
+
+
+@dataclass(slots=True)
+class Gathered:
+    """How many bytes of all bodies are gathered in memory."""
+
+    size_bytes: int = 0
 
 
 class Landing:
@@ -37,13 +52,25 @@ class Landing:
     an image 2 or 3 MB, and never more of them than requests are in flight, for the first trouble stops the run.
     """
 
-    def __init__(self, folder: str, name: str, executor: Executor, patience: Patience) -> None:
-        self._part = Path(f"{folder}/{name}.part")
-        self._full = Path(f"{folder}/{name}.full")
-        self._kept = {True: Path(f"{folder}/{name}.cut"), False: Path(f"{folder}/{name}.bad")}
+    def __init__(
+        self,
+        folder: str,
+        name: str,
+        *,
+        executor: Executor,
+        sealer: GroupThread[Landing, SavedImage],
+        gathered: Gathered,
+        patience: Patience,
+    ) -> None:
+        self._folder = folder
+        self._name = f"{folder}/{name}"
+        self._part = f"{folder}/{name}.part"
         self._executor = executor
+        self._sealer = sealer
+        self._all = gathered
+        self._counted = 0
         self._patience = patience
-        self._file: FileIO | None = None
+        self._file: int | None = None
         self._held = False
         self._lost = False
         self._restart()
@@ -53,10 +80,14 @@ class Landing:
         if len(self.head) < 64:
             self.head += data[: 64 - len(self.head)]
         self.size_bytes += len(data)
-        self._gathered += data
-        if len(self._gathered) >= GATHER_BYTES and not self._held:
+        self._gathered.append(data)
+        self._counted += len(data)
+        self._all.size_bytes += len(data)
+        much = GATHER_BYTES if self._all.size_bytes < GATHER_ALL_BYTES else LARGE_BYTES
+        if self._counted >= much and not self._held:
             try:
                 await self._run(self._flush)
+                self._uncount()
             except StorageError as error:
                 self._held = True
                 await self._patience.trouble(error)
@@ -64,6 +95,7 @@ class Landing:
     async def restart(self) -> None:
         """Forget what was written, to write something else."""
         await self._run(self._remove)
+        self._uncount()
         self._restart()
 
     async def read(self) -> bytes:
@@ -77,53 +109,72 @@ class Landing:
             BadImage: it is not; nothing was sealed.
             StorageError: the disk was in the way for as long as was waited for it.
         """
-        return await self._patience.persist(lambda: self._run(self._seal))
+        return await self._patience.persist(self._sealed)
 
     async def keep(self, *, passing: bool) -> None:
         """Make what was written durable, though it is no image; text without anything that is, or looks like, a key.
 
         `passing`: whether the same request may well give one.
         """
-        await self._patience.persist(lambda: self._run(lambda: self._keep(self._kept[passing])))
+        await self._patience.persist(lambda: self._run(lambda: self._keep(".cut" if passing else ".bad")))
 
     async def discard(self) -> None:
         """Close and remove what was neither sealed nor kept."""
+        self._uncount()
         if self._file is not None:
             await self._run(self._remove)
+
+    async def _sealed(self) -> SavedImage:
+        if self.size_bytes >= LARGE_BYTES:  # it takes a few milliseconds, so it is done beside others
+            await self._run(self._complete)
+        return await self._sealer.do(self)
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except OSError as error:
-            raise StorageError(f"{self._part}: can't be written ({error.strerror or error})") from error
+            raise self._unwritten(error) from error
+
+    def _uncount(self) -> None:
+        self._all.size_bytes -= self._counted
+        self._counted = 0
+
+    def _unwritten(self, error: OSError) -> StorageError:
+        return StorageError(f"{self._part}: can't be written ({error.strerror or error})")
 
     def _restart(self) -> None:
         self._hash = hashlib.sha256()
         self._written = 0
         # What is not on the disk, or no longer; the first `_hashed` bytes of it are in the hash already.
-        self._gathered = bytearray()
+        self._gathered: list[bytes] = []
         self._hashed = 0
+        self._seen: tuple[ImageFormat, int, int] | None = None
         self.size_bytes = 0
         self.head = b""
 
-    def _flush(self) -> FileIO:
+    def _flush(self) -> int:
         """Write what is gathered, or take back what was written before."""
         try:
             if self._file is None:
-                self._part.unlink(missing_ok=True)  # whatever it is, nothing is written through a link
-                self._file = FileIO(self._part, "x+")
-            with memoryview(self._gathered) as rest:
-                at = 0
-                while at < len(rest):
-                    at += self._file.write(rest[at:])
+                self._file = self._opened()
+            _write(self._file, self._gathered)
         except OSError:
             self._take_back()
             raise
-        self._hash.update(memoryview(self._gathered)[self._hashed :])
-        self._written += len(self._gathered)
-        self._gathered = bytearray()
+        for block in self._gathered[self._hashed :]:
+            self._hash.update(block)
+        self._written = self.size_bytes
+        self._gathered = []
         self._hashed = 0
         return self._file
+
+    def _opened(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        try:
+            return os.open(self._part, flags, 0o666)
+        except FileExistsError:
+            os.unlink(self._part)  # whatever it is, nothing is written through a link
+            return os.open(self._part, flags, 0o666)
 
     def _take_back(self) -> None:
         """Hold the whole body in memory; its file is given up. An fsync that failed must not be tried again.
@@ -135,40 +186,52 @@ class Landing:
             with suppress(OSError):
                 back = self._on_disk()
             self._lost = hashlib.sha256(back).digest() != self._hash.digest()
-            self._gathered[:0] = back
-            self._hashed = len(back)
+            self._gathered[:0] = [back]
+            self._hashed = 1
             self._written = 0
         self._remove()
 
     def _on_disk(self) -> bytes:
         blocks: list[bytes] = []
         while self._file is not None and (left := self._written - sum(map(len, blocks))):
-            blocks.append(os.pread(self._file.fileno(), left, self._written - left))
+            blocks.append(os.pread(self._file, left, self._written - left))
             if not blocks[-1]:
                 break
         return b"".join(blocks)
 
     def _read(self) -> bytes:
-        return self._on_disk() + self._gathered
+        return b"".join([self._on_disk(), *self._gathered])
 
-    def _seal(self) -> SavedImage:
+    def _complete(self) -> int:
+        """Write the rest, and see that it is a whole image.
+
+        Raises:
+            BadImage: it is not.
+        """
         if self._lost:
             raise BadImage("a body that this machine's disk took and did not give back")
-        image = None
-        if self._file is None:  # looked at in memory, which spares a small one a dozen changes of thread
-            image = inspect_image(io.BytesIO(self._gathered))
+        if self._file is None and self._seen is None:  # in memory, which spares a small one a dozen system calls
+            self._seen = inspect_image(io.BytesIO(b"".join(self._gathered)))
         file = self._flush()
+        if self._seen is None:
+            try:
+                with open(self._part, "rb", buffering=READ_BYTES) as written:
+                    self._seen = inspect_image(written)
+            except OSError:
+                self._take_back()
+                raise
+        return file
+
+    def _seal(self, file: int) -> SavedImage:
         try:
-            if image is None:
-                with self._part.open("rb") as written:
-                    image = inspect_image(written)
-            self._finish(file, self._full)
+            self._finish(file, ".full")
         except OSError:
             self._take_back()
             raise
-        format, width, height = image
+        assert self._seen is not None
+        format, width, height = self._seen
         return SavedImage(
-            path=str(self._full),
+            path=f"{self._name}.full",
             sha256=self._hash.hexdigest(),
             size_bytes=self.size_bytes,
             format=format,
@@ -176,7 +239,7 @@ class Landing:
             height=height,
         )
 
-    def _keep(self, name: Path) -> None:
+    def _keep(self, ending: str) -> None:
         if sniff(self.head) is None:
             # A page or an error may say the request over again, and the key with it. Latin-1 has a character for
             # every byte, and so changes none.
@@ -184,27 +247,65 @@ class Landing:
             if (clean := redact(text)) != text:
                 self._remove()
                 self._restart()
-                self._gathered += clean.encode("latin-1")
+                self._gathered = [clean.encode("latin-1")]
+                self.size_bytes = len(self._gathered[0])
         file = self._flush()
         try:
-            self._finish(file, name)
-            fsync_directory(name.parent)
+            self._finish(file, ending)
+            fsync_directory(Path(self._folder))
         except OSError:
             self._take_back()
             raise
 
-    def _finish(self, file: FileIO, name: Path) -> None:
-        os.fsync(file.fileno())
-        self._part.rename(name)
-        file.close()
+    def _finish(self, file: int, ending: str) -> None:
+        os.fsync(file)
+        if self.size_bytes >= LARGE_BYTES:
+            let_go(file)
+        os.rename(self._part, self._name + ending)
         self._file = None
+        os.close(file)
 
     def _remove(self) -> None:
         """Close the file and remove what was not sealed; what stays all the same is swept away by the next run."""
-        with suppress(OSError):
-            if self._file is not None:
-                self._file.close()
-        with suppress(OSError):
-            if self._file is not None:
-                self._part.unlink(missing_ok=True)
-        self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                os.close(file)
+            with suppress(OSError):
+                os.unlink(self._part)
+
+
+def seal_all(landings: Sequence[Landing]) -> list[SavedImage | BaseException]:
+    """Make bodies durable, and say what each is, or what is in its way. Blocks.
+
+    All are on their way to the disk before the first is waited for: so one thread is quicker than eight that wait
+    for a file each (77 µs a file of 1 KB instead of 93, and 27 µs of a processor instead of 76).
+    """
+    files = [_tried(landing, landing._complete) for landing in landings]
+    for file in files:
+        if isinstance(file, int):
+            let_go(file)
+    return [
+        _tried(landing, partial(landing._seal, file)) if isinstance(file, int) else file
+        for landing, file in zip(landings, files, strict=True)
+    ]
+
+
+def _write(file: int, blocks: Sequence[bytes]) -> None:
+    """Append all of them; copied nowhere on the way."""
+    rest = [memoryview(block) for block in blocks]
+    while rest:
+        written = os.writev(file, rest[:PIECES])
+        while rest and written >= len(rest[0]):
+            written -= len(rest.pop(0))
+        if written:
+            rest[0] = rest[0][written:]
+
+
+def _tried(landing: Landing, work: Callable[[], T]) -> T | BaseException:
+    try:
+        return work()
+    except OSError as error:
+        return landing._unwritten(error)
+    except Exception as error:  # noqa: BLE001  # of one body: the others have nothing to do with it
+        return error

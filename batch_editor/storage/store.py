@@ -12,10 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from batch_editor.errors import StorageError
+from batch_editor.group_thread import GroupThread
 from batch_editor.records import SavedImage
 from batch_editor.storage.ballast import give_room_free
 from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, make_folder, sniff
-from batch_editor.storage.landing import Landing
+from batch_editor.storage.landing import Gathered, Landing, seal_all
 from batch_editor.storage.patience import Patience
 
 IMAGES = "images"
@@ -26,8 +27,8 @@ LANDING = "images/.landing"
 # What an attempt has received: a whole image, no image, or what may be one next time; see `Landing`.
 _RECEIVED = (".full", ".bad", ".cut")
 
-# Enough to keep a disk busy; more only queue on it.
-THREADS = 8
+# They hash and check; more of them would only take Python's lock from one another.
+THREADS = 4
 
 
 class Store:
@@ -42,6 +43,8 @@ class Store:
         self.patience = Patience(wait_s, make_room=self._make_room)
         self._landing = str(root / LANDING)
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
+        self._sealer: GroupThread[Landing, SavedImage] | None = None
+        self._gathered = Gathered()
 
     @property
     def executor(self) -> ThreadPoolExecutor:
@@ -73,7 +76,16 @@ class Store:
 
     def landing(self, attempt_id: int) -> Landing:
         """A place for that attempt's body."""
-        return Landing(self._landing, str(attempt_id), self._executor, self.patience)
+        if self._sealer is None:  # here, for it belongs to a running loop
+            self._sealer = GroupThread(seal_all, name="sealer")
+        return Landing(
+            self._landing,
+            str(attempt_id),
+            executor=self._executor,
+            sealer=self._sealer,
+            gathered=self._gathered,
+            patience=self.patience,
+        )
 
     def landed(self, attempt_id: int) -> SavedImage | None:
         """The whole image that an attempt of a run that died had received, if it had.
@@ -205,10 +217,13 @@ class Store:
         """Whether there is a file of that path."""
         return (self.root / path).is_file()
 
-    def forget(self, attempt_id: int) -> None:
-        """Remove what an attempt received from the landing folder; what else it left goes with the next `sweep`."""
+    def forget(self, attempt_id: int, *, sealed: bool = False) -> None:
+        """Remove what an attempt received from the landing folder; what else it left goes with the next `sweep`.
+
+        `sealed`: it was a whole image, so there is nothing else to look for.
+        """
         with suppress(OSError):
-            for ending in _RECEIVED:
+            for ending in _RECEIVED[:1] if sealed else _RECEIVED:
                 (self.root / LANDING / f"{attempt_id}{ending}").unlink(missing_ok=True)
 
     def sweep(self) -> None:
@@ -249,6 +264,8 @@ class Store:
 
     def close(self) -> None:
         """Wait for the threads."""
+        if self._sealer is not None:
+            self._sealer.close()
         self._executor.shutdown()
 
     def _make_room(self) -> None:

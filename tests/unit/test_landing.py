@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from batch_editor.records import SavedImage
+from batch_editor.storage import BadImage, Landing, Store, landing
+
+KIB = 2**10
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path)
+    store.prepare()
+    yield store
+    store.close()
+
+
+def png(side: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (side, side), os.urandom(3 * side * side)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def part(store: Store, number: int) -> Path:
+    return store.root / f"images/.landing/{number}.part"
+
+
+def test_what_is_wrong_with_one_body_is_nothing_to_the_others_of_its_group(store: Store) -> None:
+    bodies = [png(8), b"<html>no image", png(9)[:-4], png(400)]
+
+    async def sealed(landing: Landing, body: bytes) -> SavedImage:
+        await landing.write(body)
+        return await landing.seal()
+
+    async def all_sealed() -> list[SavedImage | BaseException]:
+        landings = [store.landing(number) for number in range(len(bodies))]
+        together = (sealed(each, body) for each, body in zip(landings, bodies, strict=True))
+        return await asyncio.gather(*together, return_exceptions=True)
+
+    small, page, cut, large = asyncio.run(all_sealed())
+    assert isinstance(small, SavedImage)
+    assert isinstance(large, SavedImage)
+    assert Path(small.path).read_bytes() == bodies[0]
+    assert Path(large.path).read_bytes() == bodies[3]
+    assert (large.width, large.height, large.size_bytes) == (400, 400, len(bodies[3]))
+    assert isinstance(page, BadImage)
+    assert isinstance(cut, BadImage)
+    assert "cut short" in str(cut)
+
+
+def test_many_bodies_at_once_are_not_gathered_beyond_what_all_may_take(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landing, "GATHER_ALL_BYTES", 256 * KIB)
+
+    async def arrive() -> None:
+        first, second, third = (store.landing(number) for number in range(3))
+        await first.write(bytes(200 * KIB))
+        assert not part(store, 0).exists()
+        await second.write(bytes(32 * KIB))
+        await second.write(bytes(32 * KIB))
+        assert part(store, 1).stat().st_size == 64 * KIB
+        await first.discard()
+        await third.write(bytes(200 * KIB))
+        assert not part(store, 2).exists()
+        await second.discard()
+        await third.restart()
+        await third.write(bytes(200 * KIB))
+        assert not part(store, 2).exists()
+
+    asyncio.run(arrive())
+
+
+def test_a_body_of_many_pieces_lands_as_it_came(store: Store) -> None:
+    body = png(700)
+
+    async def arrive() -> SavedImage:
+        landing = store.landing(1)
+        for at in range(0, len(body), 999):
+            await landing.write(body[at : at + 999])
+        return await landing.seal()
+
+    image = asyncio.run(arrive())
+    assert Path(image.path).read_bytes() == body

@@ -12,7 +12,7 @@ class Ramp:
     Such a provider answers ever later, at last too late, and bills what nobody waits for any more: feeding it at a
     steady rate ends in collapse. Three things keep from that, and cost a provider that is well next to nothing:
 
-    - A start from few, doubled every quarter of a second and by what succeeds, so that thousands of connections
+    - A start from few, doubled every eighth of a second and by what succeeds, so that thousands of connections
       are not opened at once and a refusal of everybody is met by few.
     - A ceiling by Little's law: what is in flight is rate × latency, so with more than rate × p95 (and a quarter)
       the provider has become slower than it was; as its answers say so, the ceiling follows.
@@ -23,7 +23,7 @@ class Ramp:
     """
 
     FEW = 8
-    DOUBLES_EACH_S = 0.25
+    DOUBLES_EACH_S = 0.125
     HEADROOM = 1.25
     # A provider that fails one request in three at random is not congested; one that fails every other is. Failures
     # may come sooner than images, so they must be many beside what is in flight as well.

@@ -10,7 +10,7 @@ import pytest
 from batch_editor.ramp import Ramp
 
 
-def test_it_starts_with_few_and_doubles_four_times_a_second() -> None:
+def test_it_starts_with_few_and_doubles_eight_times_a_second() -> None:
     ramp, at = Ramp(per_s=1e6), 100.0
     left: list[float] = []
     while len(left) < 10_000:
@@ -18,8 +18,8 @@ def test_it_starts_with_few_and_doubles_four_times_a_second() -> None:
         ramp.sent(at)
         left.append(at)
     assert left[Ramp.FEW - 1] == 100.0
-    assert left[2 * Ramp.FEW - 1] == pytest.approx(100.25)
-    assert left[-1] == pytest.approx(100.0 + 0.25 * math.log2(10_000 / Ramp.FEW))
+    assert left[2 * Ramp.FEW - 1] == pytest.approx(100.125)
+    assert left[-1] == pytest.approx(100.0 + 0.125 * math.log2(10_000 / Ramp.FEW))
 
 
 def test_what_succeeds_makes_room_for_as_many_more() -> None:

@@ -6,50 +6,26 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from batch_editor.acceptance import Acceptance
-from batch_editor.budget import TOLERANCE_USD, Budget, charged
+from batch_editor.budget import charged
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
-from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter, PendingRequest
+from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter
 from batch_editor.limits import GateClosed, RateGate
 from batch_editor.pace import Ticket
 from batch_editor.pool import Later
 from batch_editor.publishing import Arrival, Publisher, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
+from batch_editor.reservations import Intent, Reservations, Reserved
 from batch_editor.retry import Again, Final, Policy, Tally, decide
-from batch_editor.spending import Spending
-from batch_editor.steady_prices import SteadyPrices
 from batch_editor.storage import Landing, Store
 from batch_editor.tasks import Task, Watcher
 from batch_editor.uploads import Uploads
 
 T = TypeVar("T")
-
-# Other processes make room in the day's and the month's budget without a word, so it is looked at this often.
-ROOM_AGAIN_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A request's attempt of that number, known to the ledger; `token` is its name in the ledger that runs share, if
-    there is one."""
-
-    attempt_id: int
-    number: int
-    token: str
-
-
-@dataclass(slots=True)
-class Reserved:
-    """What is set aside in the budget for an attempt, and how much of it counts as charged so far."""
-
-    usd: float
-    charged_usd: float = 0.0
 
 
 class Attempts:
@@ -66,30 +42,25 @@ class Attempts:
     def __init__(
         self,
         *,
-        run_id: str,
         endpoints: Mapping[str, Endpoint],
         client: Client,
         uploads: Uploads,
         gate: RateGate,
-        budget: Budget,
-        spending: Spending | None,
+        reservations: Reservations,
         ledger: Ledger,
         writer: LedgerWriter,
         store: Store,
         publisher: Publisher,
         acceptance: Acceptance,
         policy: Policy,
-        prices: SteadyPrices,
         watcher: Watcher,
         rng: random.Random,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._run_id = run_id
         self._endpoints = endpoints
         self._client = client
         self._gate = gate
-        self._budget = budget
-        self._spending = spending
+        self._reservations = reservations
         self._ledger = ledger
         self._writer = writer
         self._store = store
@@ -101,9 +72,6 @@ class Attempts:
         self._rng = rng
         self._clock = clock
         self._uploads = uploads
-        self._settled = asyncio.Event()
-        self.prices = prices
-        self.too_dear = 0
 
     async def work(self, task: Task) -> Later[Task] | None:
         """Make one attempt; return the task if it is to be made again.
@@ -128,16 +96,11 @@ class Attempts:
             body = await self._uploads.body(request, endpoint)
         except UploadRefused as refused:
             return await self._not_sent(task, refused.failure)
-        dearest_usd, steady_usd = self.prices.both_usd(request)
-        reserved_usd = await self._budget.reserve(
-            dearest_usd, steady_usd=steady_usd, again=lambda: self.prices.both_usd(request)
-        )
-        if reserved_usd is None:
-            self.too_dear += 1
+        reserved = await self._reservations.reserve(request)
+        if reserved is None:
             return None
-        reserved = Reserved(reserved_usd)
         try:
-            if not await self._shared_room(request, reserved_usd):
+            if not await self._reservations.shared_room(request, reserved):
                 return None
             ticket = await self._gate.ticket()
             try:
@@ -147,8 +110,7 @@ class Attempts:
         except GateClosed:
             return None
         finally:
-            self._budget.settle(reserved_usd, reserved.charged_usd)
-            self._settled.set()
+            self._reservations.settle(reserved)
 
     async def _send(
         self, task: Task, endpoint: Endpoint, body: Mapping[str, Any], ticket: Ticket, reserved: Reserved
@@ -156,16 +118,16 @@ class Attempts:
         request = task.request
         if not self._watcher.may_start():
             return None
-        intent = await self._writer.do(self._intend, request, reserved.usd, self.prices.steady_usd(request))
+        intent = await self._reservations.intend(request, reserved)
         if intent is None:
             return Later(task, 0.0)
         if self._gate.pause_left_s():  # it began meanwhile: an intent that lasts would look sent after a crash
-            await self._writer.do(self._withdraw, intent)
+            await self._reservations.withdraw(intent)
             return Later(task, 0.0)
         try:
             await self._gate.depart(ticket)
         except GateClosed:
-            await self._writer.do(self._withdraw, intent)
+            await self._reservations.withdraw(intent)
             raise
         reserved.charged_usd = reserved.usd
         self._watcher.started(task, intent.attempt_id)
@@ -176,8 +138,7 @@ class Attempts:
                 *(endpoint, body, landing), accepted=lambda request_id: self._accepted(intent, request_id)
             ),
         )
-        reserved.charged_usd = charged(answer, reserved.usd)
-        self.prices.learn(request, answer)
+        self._reservations.learn(request, reserved, answer)
         self._tell_gate(task, ticket, answer)
         if isinstance(answer.outcome, SavedImage):
             return await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
@@ -206,72 +167,21 @@ class Attempts:
 
     async def _collect(self, task: Task, accepted: AcceptedAttempt) -> None:
         """Go on with an attempt of a run before: no budget and no gate, for it has passed both."""
-        token = f"{accepted.run_id}:{task.request.fingerprint}:{accepted.number}"
-        intent = Intent(accepted.attempt_id, accepted.number, token)
+        intent, reserved = self._reservations.reopen(accepted)
         self._watcher.collecting(task, intent.attempt_id)
-        charged_usd = accepted.charged_usd
-        if accepted.counted_usd:
-            self._budget.reopen(accepted.counted_usd)
         try:
             answer = await self._answer(
                 task, intent, lambda landing: self._client.collect(accepted.request_id, landing)
             )
             charged_usd = charged(answer, accepted.charged_usd)
+            if reserved is not None:
+                reserved.charged_usd = charged_usd
             if isinstance(answer.outcome, SavedImage):
                 await self._publish(task, intent, answer, answer.outcome, charged_usd)
             else:
                 await self._failed(task, intent, answer, answer.outcome, charged_usd)
         finally:
-            if accepted.counted_usd:
-                self._budget.settle(accepted.counted_usd, charged_usd)
-            self._settled.set()
-
-    async def _shared_room(self, request: PendingRequest, reserved_usd: float) -> bool:
-        """Wait until the day and the month may have room; before the gate, for a permit is worth a second.
-
-        False if the request is too dear for what is left, or if the run stops. What is in flight, here or in another
-        run, is waited for: it may cost less than was set aside for it.
-        """
-        if self._spending is None:
-            return True
-        while not self._budget.closed:
-            self._settled.clear()
-            left_usd, in_flight = await self._writer.do(self._spending.room, self._clock())
-            steady_usd = self.prices.steady_usd(request)
-            needed_usd = reserved_usd if in_flight or steady_usd is None else min(reserved_usd, steady_usd)
-            if needed_usd <= left_usd + TOLERANCE_USD:
-                return True
-            if not in_flight:
-                self.too_dear += 1
-                return False
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ROOM_AGAIN_S):
-                    await self._settled.wait()
-        return False
-
-    # The shared ledger goes first where money is set aside and where it is settled: a crash in between leaves a
-    # reservation without an attempt, which the next run takes back, and never an attempt without a reservation.
-
-    def _intend(self, request: PendingRequest, reserved_usd: float, steady_usd: float | None) -> Intent | None:
-        now = self._clock()
-        number = self._ledger.number_of(request.fingerprint)
-        token = ""
-        if self._spending is not None:
-            # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays
-            # spent.
-            token = f"{self._run_id}:{request.fingerprint}:{number}"
-            if not self._spending.reserve(token, reserved_usd, now, steady_usd=steady_usd):
-                return None
-        attempt_id = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=reserved_usd)
-        return Intent(attempt_id, number, token)
-
-    def _withdraw(self, intent: Intent) -> None:
-        self._settle(intent, 0.0)
-        self._ledger.withdraw(intent.attempt_id)
-
-    def _settle(self, intent: Intent, charged_usd: float) -> None:
-        if self._spending is not None:
-            self._spending.settle(intent.token, charged_usd)
+            self._reservations.settle(reserved)
 
     async def _publish(
         self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float
@@ -279,7 +189,7 @@ class Attempts:
         request, patience = task.request, self._store.patience
 
         def record() -> None:
-            self._settle(intent, charged_usd)
+            self._reservations.charge(intent, charged_usd)
             self._ledger.received(intent.attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
 
         arrival = Arrival(intent.attempt_id, request.fingerprint, image, record)
@@ -302,7 +212,7 @@ class Attempts:
         state = "pending" if isinstance(verdict, Again) else verdict.status
 
         def failed() -> None:
-            self._settle(intent, charged_usd)
+            self._reservations.charge(intent, charged_usd)
             self._ledger.failed(
                 *(intent.attempt_id, failure, answer),
                 state=state,

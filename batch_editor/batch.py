@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from batch_editor.acceptance import Acceptance
 from batch_editor.config import Settings
 from batch_editor.descriptors import provide_descriptors
-from batch_editor.dispatch import Ask, Dispatch, answered, release_signals
+from batch_editor.dispatch import Ask, Dispatch, answered
 from batch_editor.errors import Declined, LedgerError, MachineError, UsageError
 from batch_editor.history import History
 from batch_editor.input_check import look_at_inputs
@@ -31,6 +31,7 @@ from batch_editor.progress import Progress, Quiet
 from batch_editor.publishing import Publisher, put_all, recover
 from batch_editor.records import Failure
 from batch_editor.redaction import guard
+from batch_editor.signals import release_signals
 from batch_editor.spending import Spending, shared_spending
 from batch_editor.storage import Store, give_room_free, locked, set_room_aside
 from batch_editor.summary import Stop, Summary, exit_code_of, summarize

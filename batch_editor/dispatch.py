@@ -1,15 +1,14 @@
-"""Sends what is pending: opens client, gate and budget, runs the pools, and hears signals."""
+"""Sends what is pending: opens client, gate and budget, and runs the pools."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import random
-import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -26,8 +25,10 @@ from batch_editor.limits import RateGate
 from batch_editor.pool import Pool
 from batch_editor.progress import Progress
 from batch_editor.publishing import Publisher
+from batch_editor.reservations import Reservations
 from batch_editor.retry import Tally, policy_of
 from batch_editor.schedule import Schedule, schedule_path
+from batch_editor.signals import hearing
 from batch_editor.spending import Spending
 from batch_editor.steady_prices import PriceKind, SteadyPrices
 from batch_editor.storage import Store
@@ -44,8 +45,6 @@ CANARY_EXCESS = 1.5
 
 # A Ctrl-C at a question is heard after this at the latest.
 HEARD_WITHIN_S = 0.2
-
-CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Ask = Callable[[Sequence[str]], bool]
 
@@ -114,8 +113,16 @@ class Dispatch:
         # them, and alone they don't pass it; if they do count, 429s teach both gates.
         polls = self._rate_gate([])
         async with HttpClient(settings.api, key, retry=settings.retry, polls=polls) as client:
+            prices = SteadyPrices(await writer.do(self._charged), self.endpoints)
+            reservations = Reservations(
+                self.start.run_id,
+                budget=budget,
+                spending=self.spending,
+                ledger=self.ledger,
+                writer=writer,
+                prices=prices,
+            )
             attempts = Attempts(
-                run_id=self.start.run_id,
                 endpoints=self.endpoints,
                 client=client,
                 uploads=Uploads(
@@ -127,33 +134,37 @@ class Dispatch:
                     store=self.store,
                 ),
                 gate=gate,
-                budget=budget,
-                spending=self.spending,
+                reservations=reservations,
                 ledger=self.ledger,
                 writer=writer,
                 store=self.store,
                 publisher=publisher,
                 acceptance=self.acceptance,
                 policy=policy_of(settings),
-                prices=SteadyPrices(await writer.do(self._charged), self.endpoints),
                 watcher=watch,
                 rng=random.Random(),
             )
             try:
-                with self._signals(watch), _settled_heap():
+                with hearing(watch) if self.signals else nullcontext(), _settled_heap():
                     await alongside(
-                        self._pools(attempts, watch, budget, gate, writer), gate.run(), polls.run(), watch.run()
+                        self._pools(attempts, prices, watch, budget, gate, writer), gate.run(), polls.run(), watch.run()
                     )
             finally:
                 watch.close()
                 if schedule is not None:
                     schedule.close()
-        if attempts.too_dear:
+        if reservations.too_dear:
             await self._out_of_budget(watch, writer)
         return watch.stop
 
     async def _pools(
-        self, attempts: Attempts, watch: Watch, budget: Budget, gate: RateGate, writer: LedgerWriter
+        self,
+        attempts: Attempts,
+        prices: SteadyPrices,
+        watch: Watch,
+        budget: Budget,
+        gate: RateGate,
+        writer: LedgerWriter,
     ) -> None:
         concurrency = self.settings.concurrency
 
@@ -168,7 +179,7 @@ class Dispatch:
             if watch.stop is None:
                 await self._judge(watch, writer)
         if watch.stop is None:
-            await drain(_one_after_the_other(collected, self._pending(writer, budget, attempts.prices, watch)))
+            await drain(_one_after_the_other(collected, self._pending(writer, budget, prices, watch)))
 
     async def _accepted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
         """What runs before have paid and not fetched: first of all, for the provider keeps it for an hour."""
@@ -269,39 +280,6 @@ class Dispatch:
     def _counts(self) -> Counts:
         return readings.counts(self.ledger.connection, selected=True)
 
-    @contextmanager
-    def _signals(self, watch: Watch) -> Iterator[None]:
-        """While the block runs, the first signal stops the run gently and the second drops what is in flight."""
-        if not self.signals:
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        main = asyncio.current_task()
-        assert main is not None
-        dropped = False
-
-        def on_signal(number: signal.Signals) -> None:
-            nonlocal dropped
-            if not watch.interrupted:
-                watch.interrupt(number)
-            elif not dropped:  # once: a third signal must not hit what the second one set off
-                dropped = True
-                watch.drop()
-                main.cancel()
-
-        for number in CAUGHT:
-            loop.add_signal_handler(number, on_signal, number)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not dropped:
-                raise
-            main.uncancel()
-        finally:
-            # Not removed yet: a signal that comes while the manifest is written would leave the old one there.
-            for number in CAUGHT:
-                loop.add_signal_handler(number, lambda: None)
-
 
 @contextmanager
 def _settled_heap() -> Iterator[None]:
@@ -311,12 +289,6 @@ def _settled_heap() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def release_signals() -> None:
-    """Leave signals to whoever else hears them; the run is over."""
-    for number in CAUGHT:
-        asyncio.get_running_loop().remove_signal_handler(number)
 
 
 async def _one_after_the_other(*sources: AsyncIterator[Task]) -> AsyncIterator[Task]:

@@ -14,13 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import contenders as who
 from contenders import Contender, Load
 from measure import Measured, Running, Server, serving
-from report import Comparison, Held, Paced, Stalls, write_report
+from report import Comparison, Held, Paced, Stalls, Starts, write_report
 
 HERE = Path(__file__).parent
 
@@ -42,7 +42,7 @@ class Bench:
                 print(f"{load.what}: round {number + 1} of {self._rounds}, {each.name}", flush=True)
                 folder = self._fresh()
                 measured = self._start(each.command(load, self._server.url, folder), folder).finished()
-                self._check(each.name, measured, load)
+                self._check(each.name, measured, load if each.sends else replace(load, count=0))
                 rounds[each.name].append(measured)
                 if load.what == "large":  # small files stay to the end: to delete thousands slows the next run's fsync
                     shutil.rmtree(folder)
@@ -81,6 +81,27 @@ class Bench:
         if measured.exit_code != 130 or books["faults"]:
             sys.exit(f"rate limit {rate}: exit code {measured.exit_code}, {books['faults']}\n{measured.out[-2000:]}")
         return Paced(rate, load.count, cpu_share, tuple(books["arrivals"]))
+
+    def starts(self, jobs: int) -> Starts:
+        """How long a command takes that does next to nothing, and how soon a run's first request arrives."""
+        manifest, load = who.manifest_of(jobs, self._folder), Load("small", jobs, jobs)
+        commands = {
+            "python -c pass": [sys.executable, "-c", "pass"],
+            "--version": who.command_line("--version"),
+            "--help": who.command_line("--help"),
+            f"plan, {jobs} jobs": who.command_line("plan", str(manifest)),
+        }
+        took: dict[str, list[float]] = {}
+        for number in range(self._rounds):
+            print(f"start-up: round {number + 1} of {self._rounds}", flush=True)
+            for name, command in commands.items():
+                took.setdefault(name, []).append(self._start(command, self._fresh()).finished().wall_s)
+            folder = self._fresh()
+            process = self._start(who.run_command(load, self._server.url, folder), folder)
+            process.finished()
+            first_s = min(self._server.books()["arrivals"]) - process.began_at
+            took.setdefault(f"first request of a run of {jobs}", []).append(first_s)
+        return took
 
     def stalls(self, load: Load) -> Stalls:
         """How long the event loop was kept busy at once, the median of all rounds."""
@@ -154,14 +175,23 @@ def main() -> None:
             ),
             bench.compare(
                 plan.large,
-                [who.PIPELINE, who.CEILING, who.CURL, who.NAIVE, *peers, *([who.IMG2DATASET] if peers else [])],
+                [
+                    who.PIPELINE,
+                    who.CEILING,
+                    who.CURL,
+                    who.NAIVE,
+                    who.DISK,
+                    *peers,
+                    *([who.IMG2DATASET] if peers else []),
+                ],
             ),
         ]
+        starts = bench.starts(10)
         stalls = [bench.stalls(load) for load in (plan.small, plan.large)]
         held = [bench.hold(plan.held, each) for each in (who.PIPELINE, who.CEILING)]
         waiting = Load("held-0.5", plan.waiting, plan.waiting)
         paced = [bench.pace(waiting, rate, plan.paced_s) for rate in ("1000/min", "10/s", "100/s")]
-    write_report(comparisons, stalls, held, paced, command="make bench-full" if plan.peers else "make bench")
+    write_report(comparisons, starts, stalls, held, paced, command="make bench-full" if plan.peers else "make bench")
 
 
 if __name__ == "__main__":

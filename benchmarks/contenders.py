@@ -31,11 +31,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way to do the work. `keeps`: what is left when it is done, in a few words."""
+    """One way to do the work. `keeps`: what is left of it, in a few words; `sends`: whether it asks the server."""
 
     name: str
     keeps: str
     command: Callable[[Load, str, Path], Sequence[str]]
+    sends: bool = True
 
 
 def manifest_of(count: int, folder: Path) -> Path:
@@ -53,10 +54,15 @@ def manifest_of(count: int, folder: Path) -> Path:
 def run_command(load: Load, url: str, folder: Path, *more: str, rate: str = NO_LIMIT) -> list[str]:
     """The command line's run of a load."""
     manifest = manifest_of(load.count, folder.parent)
-    return [
-        *(sys.executable, "-m", "batch_editor", "run", str(manifest), "--base-url", f"{url}/{load.what}/v1"),
-        *("--rate", rate, "--concurrency", str(load.in_flight), "--output", str(folder), "--progress", "none", *more),
-    ]
+    return command_line(
+        *("run", str(manifest), "--base-url", f"{url}/{load.what}/v1", "--rate", rate),
+        *("--concurrency", str(load.in_flight), "--output", str(folder), "--progress", "none", *more),
+    )
+
+
+def command_line(*arguments: str) -> list[str]:
+    """The command line."""
+    return [sys.executable, "-m", "batch_editor", *arguments]
 
 
 def _script(name: str, *more: str, python: str = sys.executable) -> Callable[[Load, str, Path], list[str]]:
@@ -96,6 +102,7 @@ CEILING = Contender("bare aiohttp, uvloop", "nothing", _script("bare", "uvloop",
 CEILING_ASYNCIO = Contender("bare aiohttp, asyncio", "nothing", _script("bare", "asyncio", "kept"))
 CEILING_NEW = Contender("bare aiohttp, uvloop, a connection each", "nothing", _script("bare", "uvloop", "new"))
 CURL = Contender("curl --parallel", "files", _curl)
+DISK = Contender("the disk alone, 8 threads", "files fsynced", _script("disk"), sends=False)
 NAIVE = Contender("asyncio.gather and a semaphore", "files", _script("naive"))
 HTTPX = Contender("httpx", "files", _script("with_httpx", python=str(ENVIRONMENTS / "httpx/bin/python")))
 SCRAPY = Contender("Scrapy", "files", _script("with_scrapy", python=str(ENVIRONMENTS / "scrapy/bin/python")))

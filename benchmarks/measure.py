@@ -34,12 +34,15 @@ class Measured:
 
 
 class Running:
-    """A process under way; its output goes to files, for nobody reads a pipe while it is measured."""
+    """A process under way; its output goes to files, for nobody reads a pipe while it is measured.
+
+    `began_at` is by the system's monotonic clock, as the server's books are.
+    """
 
     def __init__(self, command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> None:
         self._out = tempfile.TemporaryFile()  # noqa: SIM115  # closed with this object: its process writes to it
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        self._began_at = time.monotonic()
+        self.began_at = time.monotonic()
         self._process = subprocess.Popen(
             command, cwd=folder, env={**kept, **environment}, stdout=self._out, stderr=subprocess.STDOUT
         )
@@ -56,7 +59,7 @@ class Running:
     def finished(self) -> Measured:
         """Wait for its end."""
         _, status, used = os.wait4(self._process.pid, 0)
-        wall_s = time.monotonic() - self._began_at
+        wall_s = time.monotonic() - self.began_at
         self._process.returncode = os.waitstatus_to_exitcode(status)  # or Popen would wait for it again
         self._out.seek(0)
         return Measured(

@@ -72,8 +72,13 @@ class Stalls:
     longest_ms: float
 
 
+# Seconds of each command, round by round.
+Starts = dict[str, list[float]]
+
+
 def write_report(
     comparisons: Sequence[Comparison],
+    starts: Starts,
     stalls: Sequence[Stalls],
     held: Sequence[Held],
     paced: Sequence[Paced],
@@ -85,6 +90,7 @@ def write_report(
     lines = [_where(command), "![speed](performance.svg)"]
     for comparison in comparisons:
         lines += [_heading(comparison), *_table(comparison)]
+    lines += ["### Start-up", *_starts(starts)]
     lines += ["### The event loop", *_stalls(stalls), "### In flight", *_held(held), "### Rate limit", *_paced(paced)]
     page = DOCS / "performance.md"
     text = re.sub(
@@ -129,6 +135,14 @@ def _table(comparison: Comparison) -> Iterator[str]:
             ]
         )
     yield _markdown(head, rows)
+
+
+def _starts(starts: Starts) -> Iterator[str]:
+    rows = [
+        [name, f"{1000 * statistics.median(took):.0f} ms ({1000 * min(took):.0f}–{1000 * max(took):.0f})"]
+        for name, took in starts.items()
+    ]
+    yield _markdown(["", "from the start of the process"], rows)
 
 
 def _stalls(stalls: Sequence[Stalls]) -> Iterator[str]:

@@ -138,15 +138,14 @@ class Reservations:
 
     def _intend(self, request: PendingRequest, reserved_usd: float, steady_usd: float | None) -> Intent | None:
         now = self._clock()
-        number = self._ledger.number_of(request.fingerprint)
         token = ""
         if self._spending is not None:
             # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays
             # spent.
-            token = f"{self._run_id}:{request.fingerprint}:{number}"
+            token = f"{self._run_id}:{request.fingerprint}:{self._ledger.number_of(request.fingerprint)}"
             if not self._spending.reserve(token, reserved_usd, now, steady_usd=steady_usd):
                 return None
-        attempt_id = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=reserved_usd)
+        attempt_id, number = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=reserved_usd)
         return Intent(attempt_id, number, token)
 
     def _withdraw(self, intent: Intent) -> None:

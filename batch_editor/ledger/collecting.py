@@ -58,8 +58,10 @@ class Collecting(Database):
         self._db.execute(
             "UPDATE requests SET possibly_billed = requests.possibly_billed + ? - a.possibly_billed,"
             " forgiven = max(0, forgiven - a.possibly_billed)"
-            " FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
-            (billed, attempt_id),
+            # Most often neither holds, and the request's row need not be looked up.
+            " FROM attempts a WHERE a.attempt_id = ? AND (a.possibly_billed OR ?)"
+            " AND requests.fingerprint = a.fingerprint",
+            (billed, attempt_id, billed),
         )
 
     def _requests(self, where: str, *values: Any) -> list[PendingRequest]:

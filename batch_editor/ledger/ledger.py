@@ -153,19 +153,19 @@ class Ledger(Reconciling):
 
     # An attempt's life
 
-    def intend(self, fingerprint: str, run_id: str, *, now: float, reserved_usd: float) -> int:
-        """Record that a request is about to leave; return the attempt's id."""
-        row = self._db.execute(
+    def intend(self, fingerprint: str, run_id: str, *, now: float, reserved_usd: float) -> tuple[int, int]:
+        """Record that a request is about to leave; return the attempt's id, and its number among the request's."""
+        (number,) = self._db.execute(
             "UPDATE requests SET attempts = attempts + 1, sent_at = ? WHERE fingerprint = ? RETURNING attempts",
             (now, fingerprint),
         ).fetchone()
         cursor = self._db.execute(
             "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd)"
             " VALUES (?, ?, ?, 'sent', ?, ?)",
-            (fingerprint, run_id, row[0], now, reserved_usd),
+            (fingerprint, run_id, number, now, reserved_usd),
         )
         assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        return cursor.lastrowid, number
 
     def withdraw(self, attempt_id: int) -> None:
         """Take an intent back: the request did not leave after all."""

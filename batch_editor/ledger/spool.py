@@ -69,6 +69,7 @@ class Spool:
         self.extras: dict[str, None] = {}
         self._last_extras: set[str] = set()
         self._are_named = False
+        self._collides = False
 
     def __enter__(self) -> Self:
         return self
@@ -139,10 +140,12 @@ class Spool:
         self._db.execute(
             "CREATE TEMP TABLE colliding AS SELECT output_key FROM spooled GROUP BY output_key HAVING count(*) > 1"
         )
+        ((self._collides,),) = self.query("SELECT EXISTS (SELECT 1 FROM colliding)")
         # What stands twice as a name collides as a file, unless outputs are named apart from ids.
-        collides = "output_key IN colliding"
-        yield from self._repeats("id", "job_id", "1" if self._are_named else collides)
-        yield from self._repeats("output", "named", collides)
+        if self._collides or self._are_named:
+            yield from self._repeats("id", "job_id", "1" if self._are_named else "output_key IN colliding")
+        if self._collides:
+            yield from self._repeats("output", "named", "output_key IN colliding")
 
     def where_of(self, job_id: str) -> str | None:
         """The place of the job with that id."""
@@ -155,11 +158,12 @@ class Spool:
         Outputs that collide (by case, by Unicode form, or after being made safe) each get their own text's hash,
         so that the names don't depend on the order of the manifest. One job's id may be another one's output.
         """
-        self._db.create_function("distinct_output", 2, distinct, deterministic=True)
-        self._db.execute(
-            "UPDATE spooled SET output = distinct_output(output, coalesce('output ' || named, job_id))"
-            " WHERE output_key IN colliding"
-        )
+        if self._collides:
+            self._db.create_function("distinct_output", 2, distinct, deterministic=True)
+            self._db.execute(
+                "UPDATE spooled SET output = distinct_output(output, coalesce('output ' || named, job_id))"
+                " WHERE output_key IN colliding"
+            )
         if only:
             globs = [pattern.replace("[!", "[^") for pattern in only]  # SQLite's GLOB negates with ^
             self._db.execute(
@@ -172,22 +176,34 @@ class Spool:
                 " (SELECT position FROM spooled WHERE selected ORDER BY position LIMIT ?)",
                 (limit,),
             )
-        self._db.executescript(
-            """
-            CREATE TEMP TABLE shared AS SELECT fingerprint FROM spooled GROUP BY fingerprint HAVING count(*) > 1;
-            CREATE TEMP TABLE turns AS SELECT position,
-                row_number() OVER (PARTITION BY fingerprint ORDER BY position) AS turn,
-                row_number() OVER (PARTITION BY fingerprint, selected ORDER BY position) AS selected_turn
-                FROM spooled WHERE fingerprint IN shared;
-            UPDATE spooled SET owns = turn = 1, sends = selected_turn = 1
-                FROM turns WHERE turns.position = spooled.position;
-            """
+        self._db.execute(
+            "CREATE TEMP TABLE shared AS SELECT fingerprint FROM spooled GROUP BY fingerprint HAVING count(*) > 1"
         )
+        if self.query("SELECT EXISTS (SELECT 1 FROM shared)") == [(1,)]:
+            self._db.execute(
+                "UPDATE spooled SET owns = turn = 1, sends = selected_turn = 1 FROM (SELECT position,"
+                " row_number() OVER (PARTITION BY fingerprint ORDER BY position) AS turn,"
+                " row_number() OVER (PARTITION BY fingerprint, selected ORDER BY position) AS selected_turn"
+                " FROM spooled WHERE fingerprint IN shared) AS turns WHERE turns.position = spooled.position"
+            )
 
     def compare(self, ledger: Path, *, retry_failed: bool) -> None:
         """Mark what a ledger has of the jobs: which are known, and which of them a run would not send."""
         self._flush()
         self._db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
+        self._db.executescript(
+            """
+            CREATE TEMP TABLE unfinished AS SELECT fingerprint FROM ledger.requests WHERE state <> 'succeeded';
+            CREATE INDEX temp.unfinished_by_fingerprint ON unfinished (fingerprint);
+            """
+        )
+        # Nearly all that is known when a run goes on is unchanged and done: requests of what is left alone are looked
+        # up by their fingerprints, which lie in no order.
+        self._db.execute(
+            "INSERT INTO past SELECT s.position, 'unchanged', 1 FROM spooled s JOIN ledger.jobs j USING (job_id)"
+            " WHERE j.fingerprint = s.fingerprint"
+            " AND NOT EXISTS (SELECT 1 FROM unfinished u WHERE u.fingerprint = s.fingerprint)"
+        )
         self._db.execute(
             "INSERT INTO past SELECT s.position,"
             " CASE WHEN r.state = 'unknown' THEN 'unknown' WHEN r.state = 'failed' AND NOT r.passing THEN 'failed'"
@@ -198,10 +214,26 @@ class Spool:
             " OR r.fingerprint IN (SELECT fingerprint FROM ledger.attempts"
             " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted'), 0)"
             " FROM spooled s LEFT JOIN ledger.jobs j USING (job_id) LEFT JOIN ledger.requests r"
-            " ON r.fingerprint = s.fingerprint",
+            " ON r.fingerprint = s.fingerprint WHERE NOT EXISTS (SELECT 1 FROM past p WHERE p.position = s.position)",
             (retry_failed,),
         )
         self._db.execute("DETACH ledger")
+
+    def tally(self) -> None:
+        """Make the table `tallies`: how many selected jobs there are of each kind that have the same to come.
+
+        `first` is the position of the first of them; `has_files` says whether any names local files. One look at a
+        million rows takes half a second, and a plan has many questions.
+        """
+        self._flush()
+        self._db.executescript(
+            """
+            DROP TABLE IF EXISTS tallies;
+            CREATE TEMP TABLE tallies AS
+                SELECT kind, known, done, sends, count(*) AS jobs, min(position) AS first,
+                    max(files <> '{}') AS has_files FROM jobs WHERE selected GROUP BY kind, known, done, sends;
+            """
+        )
 
     def spread(self, count: int) -> dict[str, float]:
         """Requests to send that stand for all: from each template in turn, spread over its jobs.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ import orjson
 
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.pricing import Quote
-from batch_editor.records import Job
+from batch_editor.records import Job, LocalFile
 
 # What many jobs have in common stands once, as their kind. What is already known of a job stands apart, for a wide
 # row that changes is written anew. owns: the first job of the manifest with its request; sends: the first selected.
@@ -40,8 +40,6 @@ CREATE VIEW jobs AS
 CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done;
 """
 
-_BATCH = 1000
-
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
@@ -64,10 +62,7 @@ class Spool:
         self.path = Path(self._folder.name) / "spool.sqlite3"
         self._db = sqlite3.connect(self.path.as_uri(), uri=True, isolation_level=None, check_same_thread=False)
         self._db.executescript(_SCHEMA)
-        self._rows: list[tuple[object, ...]] = []
-        self._count = 0
         self.extras: dict[str, None] = {}
-        self._last_extras: set[str] = set()
         self._are_named = False
         self._collides = False
 
@@ -79,9 +74,6 @@ class Spool:
     ) -> None:
         self._db.close()
         self._folder.cleanup()
-
-    def __len__(self) -> int:
-        return self._count
 
     def add_kind(
         self,
@@ -109,34 +101,36 @@ class Spool:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def add(self, job: Job, kind: int) -> None:
-        """Append a job of that kind."""
-        if job.extras.keys() != self._last_extras:
-            self._last_extras = set(job.extras)
-            self.extras.update(dict.fromkeys(job.extras))
-        if job.output is None:
-            output = safe_output(job.id, folders=False)
-        else:
-            output = safe_output(job.output, folders=True)
-            self._are_named = True
-        request = job.request
-        files = {sha256: [file.path, file.format] for sha256, file in job.files.items()} if job.files else {}
-        self._rows.append(
-            (
-                *(self._count, job.id, job.where, kind, job.output, output, collision_key(output)),
-                request.fingerprint,
-                orjson.dumps(request.params).decode(),
-                orjson.dumps(files).decode() if files else "{}",
-                orjson.dumps(job.extras).decode(),
-            )
+    def add(self, jobs: Iterable[tuple[Job, int]]) -> None:
+        """Take all jobs in, once, each with the number of its kind; drawn one at a time, and not kept."""
+        self._db.execute("BEGIN")
+        self._db.executemany(
+            "INSERT INTO spooled (position, job_id, place, kind, named, output, output_key, fingerprint, params, files,"
+            " extras) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            self._rows(jobs),
         )
-        self._count += 1
-        if len(self._rows) >= _BATCH:
-            self._flush()
+        self._db.execute("COMMIT")
+
+    def _rows(self, jobs: Iterable[tuple[Job, int]]) -> Iterator[tuple[object, ...]]:
+        last_extras: set[str] = set()
+        for position, (job, kind) in enumerate(jobs):
+            request, extras, files = job.request, job.extras, job.files
+            if extras.keys() != last_extras:
+                last_extras = set(extras)
+                self.extras.update(dict.fromkeys(extras))
+            if job.output is None:
+                output = safe_output(job.id, folders=False)
+            else:
+                output = safe_output(job.output, folders=True)
+                self._are_named = True
+            yield (
+                *(position, job.id, job.where, kind, job.output, output, collision_key(output)),
+                *(request.fingerprint, orjson.dumps(request.params).decode(), _files(files) if files else "{}"),
+                orjson.dumps(extras).decode(),
+            )
 
     def repeats(self) -> Iterator[Repeat]:
         """Jobs whose id, or whose explicit output, an earlier job has. Once, when all jobs have been added."""
-        self._flush()
         self._db.execute(
             "CREATE TEMP TABLE colliding AS SELECT output_key FROM spooled GROUP BY output_key HAVING count(*) > 1"
         )
@@ -189,7 +183,6 @@ class Spool:
 
     def compare(self, ledger: Path, *, retry_failed: bool) -> None:
         """Mark what a ledger has of the jobs: which are known, and which of them a run would not send."""
-        self._flush()
         self._db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
         self._db.executescript(
             """
@@ -225,7 +218,6 @@ class Spool:
         `first` is the position of the first of them; `has_files` says whether any names local files. One look at a
         million rows takes half a second, and a plan has many questions.
         """
-        self._flush()
         self._db.executescript(
             """
             DROP TABLE IF EXISTS tallies;
@@ -254,13 +246,11 @@ class Spool:
         return dict(rows)
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of a SELECT on `jobs`, on those `to_send`, one a request, or on `kinds`; for plans."""
-        self._flush()
+        """Rows of a SELECT on `jobs`, on those `to_send`, one a request, or on `kinds` and `tallies`; for plans."""
         return self._db.execute(sql, values).fetchall()
 
     def flushed(self) -> Path:
-        """The file with everything added so far, for another connection to read."""
-        self._flush()
+        """The file, for another connection to read."""
         return self.path
 
     def _repeats(self, what: str, column: str, where: str) -> Iterator[Repeat]:
@@ -277,13 +267,6 @@ class Spool:
         for name, place, first in rows:
             yield Repeat(what, name, place, first)
 
-    def _flush(self) -> None:
-        if self._rows:
-            self._db.execute("BEGIN")
-            self._db.executemany(
-                "INSERT INTO spooled (position, job_id, place, kind, named, output, output_key, fingerprint, params,"
-                " files, extras) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-                self._rows,
-            )
-            self._db.execute("COMMIT")
-            self._rows.clear()
+
+def _files(files: Mapping[str, LocalFile]) -> str:
+    return orjson.dumps({sha256: [file.path, file.format] for sha256, file in files.items()}).decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,7 +148,7 @@ class Expander:
         """Note what is the same in every row, in the endpoint's order; rows overwrite it."""
         if slot.end is not None:
             self._params[slot.name] = slot.end.value
-        if slot.readers:
+        if slot.varies:
             self._params.setdefault(slot.name, None)
             self._varying.append(slot)
         elif slot.end is not None:
@@ -162,9 +162,9 @@ class Expander:
 
     def _name(self, slot: Slot, row: Row, label: str) -> str | None:
         try:
-            value = slot.read(row, {}) if slot.readers else None
+            value = slot.read(row, {}) if slot.varies else None
         except Refused as error:
-            self._fault(row, label, error)
+            self._fault(row, label, error.of(slot.name))
             return None
         if value is None and slot.end is not None:
             value = slot.end.value
@@ -173,31 +173,31 @@ class Expander:
     def _filled(self, row: Row, label: str, files: Files) -> dict[str, ParamValue] | None:
         """Every parameter, in the endpoint's order, and the local files they name; None if there are faults."""
         params = self._params.copy()
-        files |= self._files
-        given = self._given.copy()
+        if self._files:
+            files |= self._files
+        silent: list[Slot] = []
         is_sound = True
         for slot in self._varying:
             try:
                 value = slot.read(row, files)
                 if value is None and slot.end is None and self._endpoint.parameters[slot.name].required:
-                    raise Refused(f"{slot.name} is empty")
+                    raise Refused("is empty")
             except Refused as error:
-                self._fault(row, label, error)
+                self._fault(row, label, error.of(slot.name))
                 params[slot.name] = None
                 is_sound = False
                 continue
             if value is not None:
                 params[slot.name] = value
-                given.add(slot.name)
-            elif slot.end is None:
+                continue
+            silent.append(slot)
+            if slot.end is None:
                 del params[slot.name]
             else:
                 files |= slot.end.files
-                if slot.end_is_given:
-                    given.add(slot.name)
         is_sound &= self._keeps_rules(row, label, params, files)
         if self._unused and is_sound and self._is_sound:
-            self._warn_of_unused(params, given)
+            self._warn_of_unused(params, silent)
         return params if is_sound else None
 
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
@@ -213,9 +213,11 @@ class Expander:
     def _fault(self, row: Row, label: str, error: Refused) -> None:
         self._manifest.faults.add(row.where, f"{label}{error}")
 
-    def _warn_of_unused(self, params: Mapping[str, ParamValue], given: set[str]) -> None:
+    def _warn_of_unused(self, params: Mapping[str, ParamValue], silent: Sequence[Slot]) -> None:
+        """Warn of what the manifest says in vain; `silent` are slots of which the row says nothing."""
+        default = {slot.name for slot in silent if slot.end is None or not slot.end_is_given}
         for unused in self._unused:
-            if unused.parameter in given and _matches(unused.when, params):
+            if unused.parameter not in default and _matches(unused.when, params):
                 message = f"{unused.parameter} has no effect with {_listed(unused.when, ' ')} ({unused.why})"
                 self._manifest.faults.warn(str(self._manifest.path), message)
 

@@ -41,6 +41,7 @@ class Store:
         self.root = root
         self.patience = Patience(wait_s, make_room=self._make_room)
         self._landing = str(root / LANDING)
+        self._within = f"{root}{os.sep}"
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
 
     @property
@@ -202,8 +203,8 @@ class Store:
         return None
 
     def holds(self, path: str) -> bool:
-        """Whether there is a file of that path."""
-        return (self.root / path).is_file()
+        """Whether there is a file of that path. A run asks it of each image, and a `Path` would take five times as long."""
+        return os.path.isfile(self._within + path)  # noqa: PTH113
 
     def forget(self, attempt_id: int) -> None:
         """Remove what an attempt received from the landing folder; what else it left goes with the next `sweep`."""

@@ -9,14 +9,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from batch_editor.endpoints import Endpoint, Prices
 from batch_editor.errors import UsageError
 from batch_editor.ledger.database import unusable
-from batch_editor.ledger.entries import Counts
+from batch_editor.ledger.entries import Counts, JobRow
 from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.pricing import Charged, Kind, price_of
 
@@ -317,21 +316,18 @@ def columns(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
     return list(parameters), found.get("extras", [])
 
 
-def rows(db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
-    """The manifest's jobs in order, a dict each. `params`, `files` and `extras` are JSON; `owner` is the job that the
-    request was sent for.
-    """
-    cursor = db.execute(
-        "SELECT j.job_id, r.state AS status, CASE WHEN j.placed_fingerprint = j.fingerprint"
-        " AND r.state = 'succeeded' THEN j.placed_path END AS output_path, r.job_id AS owner, j.extras,"
-        " r.http_status, r.attempts, r.latency_s, r.expected_usd, r.cost_usd, r.possibly_billed, r.error_kind, r.error,"
-        " r.sent_at, r.ended_at, r.width, r.height, r.format, r.size_bytes, r.sha256, r.request_id, r.fingerprint,"
-        " r.endpoint, r.params, r.files FROM jobs j JOIN requests r USING (fingerprint)"
-        " WHERE j.active ORDER BY j.position"
+def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
+    """The manifest's jobs in order."""
+    return map(
+        JobRow._make,
+        db.execute(
+            "SELECT j.job_id, r.state, CASE WHEN j.placed_fingerprint = j.fingerprint"
+            " AND r.state = 'succeeded' THEN j.placed_path END, r.http_status, r.attempts, r.latency_s, r.expected_usd,"
+            " r.cost_usd, r.possibly_billed, r.error_kind, r.error, r.job_id, r.sent_at, r.ended_at, r.width, r.height,"
+            " r.format, r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint, r.params, r.files, j.extras"
+            " FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active ORDER BY j.position"
+        ),
     )
-    names = [column[0] for column in cursor.description]
-    for row in cursor:
-        yield dict(zip(names, row, strict=True))
 
 
 def uploads(db: sqlite3.Connection) -> dict[str, str]:

@@ -203,7 +203,7 @@ class Store:
         return None
 
     def holds(self, path: str) -> bool:
-        """Whether there is a file of that path. A run asks it of each image, and a `Path` would take five times as long."""
+        """Whether there is a file of that path. A run asks it of each image; `Path` takes five times as long."""
         return os.path.isfile(self._within + path)  # noqa: PTH113
 
     def forget(self, attempt_id: int) -> None:

@@ -52,7 +52,7 @@ class Repeat:
 
 
 class Spool:
-    """Jobs in manifest order with their prices. A context manager; its file is gone afterwards.
+    """Jobs in manifest order with their prices. A context manager; its file, `path`, is gone afterwards.
 
     `extras` has the names of the rows' other columns, in the order in which they were first seen.
     """
@@ -249,9 +249,9 @@ class Spool:
         """Rows of a SELECT on `jobs`, on those `to_send`, one a request, or on `kinds` and `tallies`; for plans."""
         return self._db.execute(sql, values).fetchall()
 
-    def flushed(self) -> Path:
-        """The file, for another connection to read."""
-        return self.path
+    def each(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """As `query`, a row at a time: where there may be as many as jobs."""
+        return self._db.execute(sql, values)
 
     def _repeats(self, what: str, column: str, where: str) -> Iterator[Repeat]:
         rows = self._db.execute(

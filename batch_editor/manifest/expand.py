@@ -101,6 +101,7 @@ class Expander:
         self._layers = (manifest.overrides, entry.own, entry.defaults)
         self._id = self._slot("id", None)
         self._output = self._slot("output", None)
+        self._has_outputs = self._output.varies or self._output.end is not None
         self._params: dict[str, ParamValue] = {}
         self._files: Files = {}
         self._given: set[str] = set()
@@ -123,15 +124,17 @@ class Expander:
     def jobs(self, row: Row) -> list[Job]:
         """The row's job, or its variants; none, but faults, if something is wrong with it."""
         files: Files = {}
-        before = self._manifest.faults.total
+        faults = self._manifest.faults
+        before = faults.total
         job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
-        label = self._entry.label if self._manifest.faults.total > before else f"job {job_id}: "
-        output = self._name(self._output, row, label)
+        label = self._entry.label if faults.total > before else f"job {job_id}: "
+        output = self._name(self._output, row, label) if self._has_outputs else None
         params = self._filled(row, label, files)
-        if params is None or not self._is_sound or self._manifest.faults.total > before:
-            self._manifest.faults.note(job_id, row.where)
+        if params is None or not self._is_sound or faults.total > before:
+            faults.note(job_id, row.where)
             return []
-        self._warn_of_shortened(job_id)
+        if "E+" in job_id:
+            self._warn_of_shortened(job_id)
         extras = row.extras
         jobs = []
         for variant, suffix in self._variants:
@@ -195,7 +198,8 @@ class Expander:
                 del params[slot.name]
             else:
                 files |= slot.end.files
-        is_sound &= self._keeps_rules(row, label, params, files)
+        if self._ruling or self._broken or files:
+            is_sound &= self._keeps_rules(row, label, params, files)
         if self._unused and is_sound and self._is_sound:
             self._warn_of_unused(params, silent)
         return params if is_sound else None
@@ -222,7 +226,7 @@ class Expander:
                 self._manifest.faults.warn(str(self._manifest.path), message)
 
     def _warn_of_shortened(self, job_id: str) -> None:
-        if "E+" in job_id and not self._has_warned and _SHORTENED.search(job_id):
+        if not self._has_warned and _SHORTENED.search(job_id):
             self._has_warned = True
             message = f"id {shown(job_id)} looks shortened by a spreadsheet; format the column as text"
             self._manifest.faults.warn(str(self._manifest.path), message)

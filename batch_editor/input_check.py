@@ -26,7 +26,7 @@ async def look_at_inputs(spool: Spool, endpoints: Mapping[str, Endpoint], settin
     faulty: list[FaultyInput] = []
     for endpoint in endpoints.values():
         reports: dict[str, LinkReport] = {}
-        links = _links(spool, endpoint)
+        links = links_of(spool, endpoint)
         masked = endpoint.mask is not None and bool(
             spool.query(f"SELECT 1 FROM {_TO_SEND} WHERE params ->> '$.{endpoint.mask}' LIKE 'http%'", endpoint.name)
         )
@@ -42,8 +42,8 @@ async def look_at_inputs(spool: Spool, endpoints: Mapping[str, Endpoint], settin
 _TO_SEND = "(SELECT * FROM to_send WHERE endpoint = ?)"
 
 
-def _links(spool: Spool, endpoint: Endpoint) -> Iterator[str]:
-    """The distinct http links of an endpoint's images and masks."""
+def links_of(spool: Spool, endpoint: Endpoint) -> Iterator[str]:
+    """The distinct http links of an endpoint's images and masks, drawn from the spool as they are needed."""
     parts = []
     if endpoint.images:
         parts.append(f"SELECT each.value AS link FROM {_TO_SEND}, json_each(params, '$.{endpoint.images}') each")

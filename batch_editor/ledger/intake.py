@@ -80,7 +80,6 @@ def _find_unsettled(db: sqlite3.Connection) -> None:
         " WHERE active AND (placed_fingerprint IS NOT j.fingerprint"
         " OR EXISTS (SELECT 1 FROM unsettled u WHERE u.fingerprint = j.fingerprint))"
     )
-    db.execute("CREATE INDEX temp.waiting_by_fingerprint ON waiting (fingerprint)")
 
 
 _UNSETTLED = "rowid IN (SELECT request FROM temp.unsettled)"
@@ -106,7 +105,8 @@ def _give_new_owners(db: sqlite3.Connection) -> None:
     """A done request belongs to the job that it was done for, as long as that job is there and still asks for it."""
     db.execute(
         "UPDATE main.requests SET job_id = w.job_id FROM temp.waiting w WHERE w.owns"
-        f" AND w.fingerprint = requests.fingerprint AND state = 'succeeded' AND requests.{_UNSETTLED}"
+        " AND w.fingerprint IN (SELECT fingerprint FROM temp.unsettled)"
+        " AND w.fingerprint = requests.fingerprint AND state = 'succeeded'"
     )
 
 

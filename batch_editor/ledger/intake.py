@@ -11,11 +11,11 @@ from batch_editor.ledger.database import CACHE_SIZE
 
 @contextmanager
 def much_memory(db: sqlite3.Connection) -> Iterator[None]:
-    """Within the block, SQLite keeps 64 MB of the ledger's pages.
+    """Within the block, SQLite keeps 48 MB of the ledger's pages.
 
     Fingerprints come in no order: an index of them that doesn't fit would be written to the WAL over and over.
     """
-    db.execute("PRAGMA main.cache_size = -64000")
+    db.execute("PRAGMA main.cache_size = -48000")
     try:
         yield
     finally:

@@ -291,10 +291,7 @@ class Ledger(Reconciling):
         )
 
     def images_after(self, position: int, limit: int) -> list[tuple[int, str | None]]:
-        """Positions of jobs whose image stood under their name when it was last looked for, and its path; in order.
-
-        Also of those that are lost: a million requests are not looked up for the sake of a few, see `placements_at`.
-        """
+        """Positions of jobs whose image stood under their name, be it lost since, and its path; in order."""
         return self._db.execute(
             "SELECT position, placed_path FROM jobs WHERE active AND position > ? AND placed_fingerprint = fingerprint"
             " ORDER BY position LIMIT ?",

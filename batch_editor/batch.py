@@ -251,7 +251,7 @@ def _begin(ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: P
         expected = Expected(plan.requests, plan.cost.expected_usd, plan.duration_s[1])
         start = ledger.begin_run(run_id, now=now, sandbox=options.sandbox, expected=expected)
     ledger.admit(
-        spool.flushed(),
+        spool.path,
         retry_failed=options.retry_failed,
         resend_unknown=options.resend_unknown,
         parameters={name: list(endpoint.parameters) for name, endpoint in catalog.endpoints.items()},

@@ -18,14 +18,15 @@ from batch_editor.redaction import printable
 async def look_at_inputs(spool: Spool, endpoints: Mapping[str, Endpoint], settings: Settings, plan: Plan) -> InputCheck:
     """Look at the links of the requests that a run would send.
 
-    A signed link must live until its request's turn, which comes in proportion to its place in the manifest.
+    A signed link must live until its request's turn, which comes in proportion to its place in the manifest. In memory
+    are only the reports of links that have a fault, an end, or a mask to fit.
     """
     allow_private, duration_s = settings.inputs.allow_private_links, plan.duration_s[2]
     looked_at = 0
     faulty: list[FaultyInput] = []
     for endpoint in endpoints.values():
         reports: dict[str, LinkReport] = {}
-        links = _links(spool, endpoint)
+        links = links_of(spool, endpoint)
         masked = endpoint.mask is not None and bool(
             spool.query(f"SELECT 1 FROM {_TO_SEND} WHERE params ->> '$.{endpoint.mask}' LIKE 'http%'", endpoint.name)
         )
@@ -41,8 +42,8 @@ async def look_at_inputs(spool: Spool, endpoints: Mapping[str, Endpoint], settin
 _TO_SEND = "(SELECT * FROM to_send WHERE endpoint = ?)"
 
 
-def _links(spool: Spool, endpoint: Endpoint) -> Iterator[str]:
-    """The distinct http links of an endpoint's images and masks."""
+def links_of(spool: Spool, endpoint: Endpoint) -> Iterator[str]:
+    """The distinct http links of an endpoint's images and masks, drawn from the spool as they are needed."""
     parts = []
     if endpoint.images:
         parts.append(f"SELECT each.value AS link FROM {_TO_SEND}, json_each(params, '$.{endpoint.images}') each")
@@ -50,14 +51,14 @@ def _links(spool: Spool, endpoint: Endpoint) -> Iterator[str]:
         parts.append(f"SELECT params ->> '$.{endpoint.mask}' AS link FROM {_TO_SEND}")
     if parts:
         sql = f"SELECT DISTINCT link FROM ({' UNION ALL '.join(parts)}) WHERE link LIKE 'http%'"
-        for (link,) in spool.query(sql, *[endpoint.name] * len(parts)):
+        for (link,) in spool.each(sql, *[endpoint.name] * len(parts)):
             yield link
 
 
 def _faulty(
     spool: Spool, endpoint: Endpoint, reports: dict[str, LinkReport], duration_s: float
 ) -> Iterator[FaultyInput]:
-    rows = spool.query(
+    rows = spool.each(
         f"SELECT job_id, fingerprint, params ->> '$.{endpoint.images}', params ->> '$.{endpoint.mask}',"
         f" 1.0 * row_number() OVER (ORDER BY position) / count(*) OVER () FROM {_TO_SEND} ORDER BY position",
         endpoint.name,

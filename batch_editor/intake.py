@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from batch_editor.history import History
 from batch_editor.ledger import Spool
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.pricing import Kind, price_of
-from batch_editor.records import ParamValue
+from batch_editor.records import Job, ParamValue
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
@@ -81,34 +81,7 @@ def take_in(
     """
     faults = Faults()
     expansion = Expansion(endpoint=catalog.default, load_endpoint=catalog.load, overrides=dict(selection.overrides))
-    prices: dict[str, Prices] = {}
-    telling: dict[str, tuple[str, ...]] = {}
-
-    @lru_cache(maxsize=_KINDS)
-    def kind_of(template: str, name: str, values: tuple[str | None, ...], inputs: int, prompt_length: int) -> int:
-        known = dict(zip(telling[name], values, strict=True))
-        by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
-        quote = history.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
-        quality, size = map(known.get, _SHOWN)
-        return spool.add_kind(
-            template, name, quote, list_usd=by_list.expected_usd, inputs=inputs, quality=quality, size=size
-        )
-
-    for job in read_manifests(manifests, expansion, faults):
-        name = job.request.endpoint
-        if name not in prices:
-            prices[name] = catalog.prices(catalog.endpoints[name])
-            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
-            history.read(catalog.endpoints[name], prices[name])
-        endpoint, params = catalog.endpoints[name], job.request.params
-        kind = kind_of(
-            job.template,
-            name,
-            tuple([_text(params.get(each)) for each in telling[name]]),
-            _length(params.get(endpoint.images or "")),
-            _length(params.get(endpoint.prompt or "")),
-        )
-        spool.add(job, kind)
+    spool.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, history, spool))
     for repeat in spool.repeats():
         faults.add(repeat.where, f"{repeat.what} {repeat.name!r} is that of the job at {repeat.first_where}")
     seen: dict[str, str] = {}
@@ -123,9 +96,32 @@ def take_in(
     return faults.warnings
 
 
+def _with_kinds(jobs: Iterable[Job], catalog: Catalog, history: History, spool: Spool) -> Iterator[tuple[Job, int]]:
+    """Jobs, each with the number of its kind in the spool: what its price depends on, and what plans show."""
+    prices: dict[str, Prices] = {}
+    telling: dict[str, tuple[str, ...]] = {}
+
+    @lru_cache(maxsize=_KINDS)
+    def kind_of(template: str, name: str, values: tuple[str | None, ...], inputs: int, prompt_length: int) -> int:
+        known = dict(zip(telling[name], values, strict=True))
+        by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
+        quote = history.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
+        quality, size = map(known.get, _SHOWN)
+        return spool.add_kind(
+            template, name, quote, list_usd=by_list.expected_usd, inputs=inputs, quality=quality, size=size
+        )
+
+    for job in jobs:
+        name, params = job.request.endpoint, job.request.params
+        if name not in prices:
+            prices[name] = catalog.prices(catalog.endpoints[name])
+            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
+            history.read(catalog.endpoints[name], prices[name])
+        endpoint = catalog.endpoints[name]
+        values = tuple([None if (value := params.get(each)) is None else str(value) for each in telling[name]])
+        inputs, prompt = params.get(endpoint.images or ""), params.get(endpoint.prompt or "")
+        yield job, kind_of(job.template, name, values, _length(inputs), _length(prompt))
+
+
 def _length(value: ParamValue) -> int:
     return len(value) if isinstance(value, (str, list)) else 0
-
-
-def _text(value: ParamValue) -> str | None:
-    return None if value is None else str(value)

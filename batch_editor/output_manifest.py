@@ -15,7 +15,7 @@ from typing import IO, Any, Literal
 import orjson
 
 from batch_editor.errors import StorageError, UsageError
-from batch_editor.ledger import readings
+from batch_editor.ledger import JobRow, readings
 from batch_editor.records import LOCAL
 from batch_editor.storage import fsync_directory
 
@@ -79,83 +79,75 @@ def export_rows(db: sqlite3.Connection, file: IO[bytes], format: Format) -> None
     parameters, extras = readings.columns(db)
     names = [*COLUMNS, *parameters, *(f"row.{name}" for name in extras)]
     links = readings.uploads(db)
-    rows = (_row(row, links, parameters) for row in readings.rows(db))
+    rows = (_cells(row, links, parameters, extras) for row in readings.rows(db))
     if format == "csv":
         _write_csv(file, names, rows)
     elif format == "jsonl":
         file.writelines(
-            orjson.dumps({name: row.get(name) for name in names}, option=orjson.OPT_APPEND_NEWLINE) for row in rows
+            orjson.dumps(dict(zip(names, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE) for row in rows
         )
     else:
         _write_parquet(file, names, rows)
 
 
-def _write_csv(file: IO[bytes], names: Sequence[str], rows: Iterator[Mapping[str, Any]]) -> None:
+def _write_csv(file: IO[bytes], names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     try:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(names)
-        for row in rows:
-            writer.writerow([_defused(row.get(name)) for name in names])
+        writer.writerows([_defused(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     finally:
         text.detach()  # flushes; the file is the caller's
 
 
-def _write_parquet(file: IO[bytes], names: list[str], rows: Iterator[Mapping[str, Any]]) -> None:
+def _write_parquet(file: IO[bytes], names: list[str], rows: Iterator[Sequence[Any]]) -> None:
     if find_spec("pyarrow") is None:
         raise UsageError("export to parquet needs pyarrow; run: pip install 'batch_editor[parquet]'")
     import pandas as pd  # here, not above: it takes half a second and 80 MB
 
-    frame = pd.DataFrame([dict(row) for row in rows], columns=names, dtype=object)
+    frame = pd.DataFrame(list(rows), columns=names, dtype=object)
     frame.astype(dict.fromkeys(_INTEGERS, "Int64")).to_parquet(file, index=False)
 
 
-def _row(row: Mapping[str, Any], links: Mapping[str, str], parameters: Sequence[str]) -> dict[str, Any]:
+def _cells(row: JobRow, links: Mapping[str, str], parameters: Sequence[str], extras: Sequence[str]) -> list[Any]:
     """A row of the output manifest from a row of the ledger.
 
     A job that took another one's image sent nothing and cost nothing: so sums over a column are right.
     """
-    reused = row["owner"] != row["job_id"]
-    succeeded = row["status"] == "succeeded"
-    cells = {
-        "job_id": row["job_id"],
-        "status": row["status"],
-        "output_path": row["output_path"],
-        "http_status": row["http_status"],
-        "attempts": 0 if reused else row["attempts"],
-        "latency_s": None if reused or row["latency_s"] is None else round(row["latency_s"], 3),
-        "estimated_cost_usd": _estimated(row, reused=reused),
-        "actual_cost_usd": (0.0 if reused else row["cost_usd"]) if succeeded else None,
-        "possibly_billed": 0 if reused else row["possibly_billed"],
-        "error_kind": row["error_kind"],
-        "error": row["error"],
-        "reused_from": row["owner"] if reused else None,
-        "started_at": readings.iso(row["sent_at"]),
-        "finished_at": readings.iso(row["ended_at"]),
-        "bytes": row["size_bytes"],
-        **{
-            name: row[name] for name in ("width", "height", "format", "sha256", "request_id", "fingerprint", "endpoint")
-        },
-    }
-    params, files = orjson.loads(row["params"]), orjson.loads(row["files"])
-    for name in parameters:
-        cells[name] = _cell(params.get(name), files, links)
-    for name, value in orjson.loads(row["extras"]).items():
-        cells[f"row.{name}"] = value
-    return cells
+    reused = row.owner != row.job_id
+    succeeded = row.status == "succeeded"
+    params, others = orjson.loads(row.params), orjson.loads(row.extras)
+    values = list(map(params.get, parameters))
+    if row.files != "{}" or '"data:' in row.params:
+        files = orjson.loads(row.files)
+        values = [_shown(value, files, links) for value in values]
+    return [
+        *(row.job_id, row.status, row.output_path, row.http_status),
+        0 if reused else row.attempts,
+        None if reused or row.latency_s is None else round(row.latency_s, 3),
+        _estimated(row, reused=reused),
+        (0.0 if reused else row.cost_usd) if succeeded else None,
+        0 if reused else row.possibly_billed,
+        *(row.error_kind, row.error, row.owner if reused else None),
+        *(readings.iso(row.sent_at), readings.iso(row.ended_at)),
+        *(row.width, row.height, row.format, row.size_bytes, row.sha256),
+        *(row.request_id, row.fingerprint, row.endpoint),
+        *["|".join(map(str, value)) if isinstance(value, list) else value for value in values],
+        *map(others.get, extras),
+    ]
 
 
-def _estimated(row: Mapping[str, Any], *, reused: bool) -> float | None:
+def _estimated(row: JobRow, *, reused: bool) -> float | None:
     """What the price list says the job cost: empty while that is open."""
-    if row["status"] in ("pending", "unknown"):
+    if row.status in ("pending", "unknown"):
         return None
-    return round(row["expected_usd"], 6) if row["status"] == "succeeded" and not reused else 0.0
+    return round(row.expected_usd, 6) if row.status == "succeeded" and not reused else 0.0
 
 
-def _cell(value: Any, files: Mapping[str, Sequence[str]], links: Mapping[str, str]) -> Any:
+def _shown(value: Any, files: Mapping[str, Sequence[str]], links: Mapping[str, str]) -> Any:
     """A parameter as it was sent: a local file by its uploaded link, or by its path if it was sent inline."""
     if isinstance(value, list):
-        return "|".join(str(_cell(item, files, links)) for item in value)
+        return [_shown(item, files, links) for item in value]
     if isinstance(value, str) and value.startswith(LOCAL):
         sha256 = value.removeprefix(LOCAL)
         return links.get(sha256) or files[sha256][0]
@@ -164,12 +156,10 @@ def _cell(value: Any, files: Mapping[str, Sequence[str]], links: Mapping[str, st
     return value
 
 
-def _defused(cell: Any) -> Any:
+def _defused(text: str) -> str:
     """A cell that a spreadsheet would run gets a leading apostrophe; a plain number doesn't need one."""
-    if not isinstance(cell, str):
-        return cell
-    # The writer doesn't quote a cell for a bare \r, which ends the row for whoever reads it.
-    text = _BARE_RETURN.sub("\n", cell) if "\r" in cell else cell
+    if "\r" in text:  # the writer doesn't quote a cell for a bare one, which ends the row for whoever reads it
+        text = _BARE_RETURN.sub("\n", text)
     return f"'{text}" if text[:1] in _FORMULA and not _NUMBER.fullmatch(text) else text
 
 

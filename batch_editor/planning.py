@@ -25,7 +25,8 @@ from batch_editor.simulation import Course, Failed, Workload, at_share, simulate
 SEEN_ENOUGH = 20
 ASSUMED_FAILURES = 0.01
 
-_BY_KIND = "(SELECT kind, count(*) AS requests FROM to_send GROUP BY kind) JOIN kinds USING (kind)"
+# Requests to send, by their kinds.
+_BY_KIND = "(SELECT kind, jobs AS requests FROM tallies WHERE sends AND NOT done) JOIN kinds USING (kind)"
 
 
 def make_plan(
@@ -101,19 +102,25 @@ def plan_of(
     warnings: tuple[str, ...] = (),
 ) -> Plan:
     """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before."""
-    ((jobs, reused, done),) = spool.query(
-        "SELECT count(*), coalesce(sum(NOT sends), 0), coalesce(sum(sends AND done), 0) FROM jobs WHERE selected"
+    spool.tally()
+    ((jobs, reused, done, has_files),) = spool.query(
+        "SELECT coalesce(sum(jobs), 0), coalesce(sum(jobs * (NOT sends)), 0),"
+        " coalesce(sum(jobs * (sends AND done)), 0), coalesce(max(has_files), 0) FROM tallies"
     )
-    ((uploads,),) = spool.query(
-        "SELECT count(DISTINCT file.key) FROM to_send, json_each(files) file WHERE files <> '{}'"
-    )
+    uploads = 0
+    if has_files:
+        ((uploads,),) = spool.query(
+            "SELECT count(DISTINCT file.key) FROM to_send, json_each(files) file WHERE files <> '{}'"
+        )
     ((requests, low, expected, high),) = spool.query(
-        "SELECT count(*), coalesce(sum(low_usd), 0), coalesce(sum(expected_usd), 0), coalesce(sum(high_usd), 0)"
-        " FROM to_send"
+        "SELECT coalesce(sum(requests), 0), coalesce(sum(requests * low_usd), 0),"
+        f" coalesce(sum(requests * expected_usd), 0), coalesce(sum(requests * high_usd), 0) FROM {_BY_KIND}"
     )
     known = dict.fromkeys(("new", "changed", "unchanged", "failed", "unknown"), 0)
-    known.update(spool.query("SELECT known, count(*) FROM jobs WHERE selected GROUP BY known"))
-    first = spool.query("SELECT high_usd FROM to_send ORDER BY position LIMIT 1")
+    known.update(spool.query("SELECT known, sum(jobs) FROM tallies GROUP BY known"))
+    first = spool.query(
+        "SELECT high_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
+    )
     work, made_of = _workload(spool, catalog, settings, past, requests)
     courses = simulate_often(work)
     p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))

@@ -1,14 +1,16 @@
 """The records that travel from a manifest to the ledger: frozen, slotted, picklable.
 
-Each station adds one thing: `Job` and `EditRequest` identity, `Failure` or `SavedImage` an attempt's outcome.
+Each station adds one thing: `Job` and `EditRequest` identity, `Failure` or `SavedImage` an attempt's outcome. Those
+two are made for each row of a manifest, and named tuples take a quarter of a frozen dataclass's time to make.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import orjson
@@ -66,8 +68,7 @@ class LocalFile:
         return LOCAL + self.sha256
 
 
-@dataclass(frozen=True, slots=True)
-class EditRequest:
+class EditRequest(NamedTuple):
     """An image edit to ask for: every parameter as it is sent, defaults included, in the endpoint's order.
 
     A local file stands as `sha256:<hex>`. `variant` counts from 1; higher ones are the same request again on
@@ -84,8 +85,10 @@ class EditRequest:
         return fingerprint_of(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+class Job(NamedTuple):
     """An entry of the manifest after expansion, one row of the output manifest.
 
     `output` is a path below the images folder without ending, not yet made safe; None where the id is to give it.
@@ -97,8 +100,8 @@ class Job:
     output: str | None
     request: EditRequest
     where: str
-    extras: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, LocalFile] = field(default_factory=dict)
+    extras: Mapping[str, str] = _NONE
+    files: Mapping[str, LocalFile] = _NONE
     template: str = ""
 
 

@@ -182,15 +182,16 @@ def summarize(
     """The summary of a run out of the ledger."""
     sent, retried, possibly_billed = readings.attempts_of(db, run_id)
     p50_s, p95_s = readings.latencies(db)
+    jobs, cost = readings.standing(db)
     return Summary(
         run_id=run_id,
         output=output,
         exit_code=exit_code,
-        jobs=readings.counts(db),
+        jobs=jobs,
         sent=sent,
         retried=retried,
         possibly_billed=possibly_billed,
-        cost=readings.money(db),
+        cost=cost,
         p50_s=p50_s,
         p95_s=p95_s,
         elapsed_s=elapsed_s,

@@ -62,7 +62,7 @@ def measure(rows: int, overrides: dict[str, str]) -> None:
 
         def admit(spool: Spool) -> None:
             ledger.admit(
-                spool.flushed(),
+                spool.path,
                 retry_failed=False,
                 resend_unknown=False,
                 parameters=parameters,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import click
@@ -28,6 +29,7 @@ def show_plan(options: dict[str, Any]) -> int:
 
     from batch_editor.planning import make_plan
 
+    gc.freeze()  # what the libraries made, which collections would look at again and again
     made = make_plan(
         options["manifests"],
         settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from batch_editor.records import Answer, ParamValue
 
@@ -136,3 +136,37 @@ class Counts:
     pending: int
     unknown: int
     reused: int
+
+
+class JobRow(NamedTuple):
+    """A job of the manifest, with what became of its request.
+
+    `owner` is the job that the request was sent for; `params`, `files` and `extras` are JSON. A named tuple, for it is
+    made a million times for one file.
+    """
+
+    job_id: str
+    status: str
+    output_path: str | None
+    http_status: int | None
+    attempts: int
+    latency_s: float | None
+    expected_usd: float
+    cost_usd: float | None
+    possibly_billed: int
+    error_kind: str | None
+    error: str | None
+    owner: str
+    sent_at: float | None
+    ended_at: float | None
+    width: int | None
+    height: int | None
+    format: str | None
+    size_bytes: int | None
+    sha256: str | None
+    request_id: str | None
+    fingerprint: str
+    endpoint: str
+    params: str
+    files: str
+    extras: str

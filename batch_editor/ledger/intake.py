@@ -11,11 +11,11 @@ from batch_editor.ledger.database import CACHE_SIZE
 
 @contextmanager
 def much_memory(db: sqlite3.Connection) -> Iterator[None]:
-    """Within the block, SQLite keeps 64 MB of the ledger's pages.
+    """Within the block, SQLite keeps 48 MB of the ledger's pages.
 
     Fingerprints come in no order: an index of them that doesn't fit would be written to the WAL over and over.
     """
-    db.execute("PRAGMA main.cache_size = -64000")
+    db.execute("PRAGMA main.cache_size = -48000")
     try:
         yield
     finally:
@@ -29,61 +29,116 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -
     Pending is whatever the ledger hasn't finished: new and changed requests, those never started, and those that
     failed for a passing reason. What was refused for good, or whose fate is unknown, is taken up again with
     `retry_failed` only, or the latter with `resend_unknown`.
+
+    When a run goes on, nearly every job has its image and belongs to a request that is done. A look at each job and
+    each request, in the order in which they lie in the file, finds the others; only those are looked up by their
+    fingerprints, which lie in no order, and only what differs is written.
     """
-    # Nearly every row is as it was when a run goes on: what is not rewritten need not be made durable again.
-    db.execute("CREATE INDEX spool.spooled_by_id ON spooled (job_id)")
-    db.execute(
-        "UPDATE main.jobs SET active = 0, selected = 0 WHERE (active OR selected) AND NOT EXISTS"
-        " (SELECT 1 FROM spool.spooled WHERE spooled.job_id = jobs.job_id)"
-    )
+    _take_over_jobs(db)
+    _find_unsettled(db)
+    _take_over_requests(db)
+    _give_new_owners(db)
+    _give_turns(db)
+    _take_up_again(db, {"failed": retry_failed, "unknown": retry_failed or resend_unknown})
+    for table in ("unsettled", "waiting"):
+        db.execute(f"DROP TABLE temp.{table}")
+
+
+def _take_over_jobs(db: sqlite3.Connection) -> None:
+    """Make the spool's jobs the active ones. What is not rewritten need not be made durable again."""
     db.execute(
         "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras)"
-        " SELECT job_id, position, 1, selected, fingerprint, output, extras FROM spool.jobs WHERE 1"
+        " SELECT job_id, position, 1, selected, fingerprint, output, extras FROM spool.spooled WHERE 1"
         " ON CONFLICT (job_id) DO UPDATE SET position = excluded.position, active = 1,"
         " selected = excluded.selected, fingerprint = excluded.fingerprint, output = excluded.output,"
         " extras = excluded.extras"
         " WHERE (active, selected, position, fingerprint, output, extras) IS NOT (1, excluded.selected,"
         " excluded.position, excluded.fingerprint, excluded.output, excluded.extras)"
     )
-    # A request that is not done takes the manifest's newest words: the same picture under a freshly signed link, the
-    # prices of today.
+    # Who is in the manifest has its place there by now.
+    db.execute(
+        "UPDATE main.jobs SET active = 0, selected = 0 WHERE (active OR selected) AND NOT EXISTS"
+        " (SELECT 1 FROM spool.spooled s WHERE s.position = jobs.position AND s.job_id = jobs.job_id)"
+    )
+
+
+def _find_unsettled(db: sqlite3.Connection) -> None:
+    """Note the requests that are not done, or whose job no longer asks for them; and the jobs that may want one.
+
+    A job that has the image it asks for, of a request that is none of these, wants nothing.
+    """
+    db.execute(
+        "CREATE TEMP TABLE unsettled AS SELECT rowid AS request, fingerprint FROM main.requests r"
+        " WHERE state <> 'succeeded' OR NOT EXISTS (SELECT 1 FROM main.jobs j WHERE j.job_id = r.job_id AND j.active"
+        " AND j.fingerprint = r.fingerprint)"
+    )
+    db.execute("CREATE INDEX temp.unsettled_by_fingerprint ON unsettled (fingerprint)")
+    # CROSS JOIN: from the few to the many.
+    db.execute(
+        "CREATE TEMP TABLE waiting AS SELECT position, s.job_id, s.fingerprint, owns, s.selected AND sends AS sends"
+        " FROM main.jobs j CROSS JOIN spool.spooled s USING (position)"
+        " WHERE active AND (placed_fingerprint IS NOT j.fingerprint"
+        " OR EXISTS (SELECT 1 FROM unsettled u WHERE u.fingerprint = j.fingerprint))"
+    )
+
+
+_UNSETTLED = "rowid IN (SELECT request FROM temp.unsettled)"
+
+
+def _take_over_requests(db: sqlite3.Connection) -> None:
+    """Add what is new.
+
+    A request that is not done takes the manifest's newest words: the same picture under a freshly signed link, the
+    prices of today.
+    """
     db.execute(
         "INSERT INTO main.requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd)"
-        " SELECT fingerprint, endpoint, params, files, job_id, 'pending', list_usd, high_usd"
-        " FROM spool.jobs WHERE owns"
+        " SELECT wanted.fingerprint, endpoint, params, files, wanted.job_id, 'pending', list_usd, high_usd"
+        " FROM temp.waiting CROSS JOIN spool.jobs AS wanted USING (position) WHERE waiting.owns"
         " ON CONFLICT (fingerprint) DO UPDATE SET params = excluded.params, files = excluded.files,"
         " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd"
         " WHERE state <> 'succeeded'"
     )
-    # A done request belongs to the job that it was done for, as long as that job is there and still asks for it.
+
+
+def _give_new_owners(db: sqlite3.Connection) -> None:
+    """A done request belongs to the job that it was done for, as long as that job is there and still asks for it."""
     db.execute(
-        "UPDATE main.requests SET job_id = wanted.job_id"
-        " FROM spool.jobs AS wanted"
-        " WHERE owns AND wanted.fingerprint = requests.fingerprint AND state = 'succeeded'"
-        " AND requests.job_id <> wanted.job_id AND NOT EXISTS"
-        " (SELECT 1 FROM main.jobs j WHERE j.job_id = requests.job_id AND j.active"
-        " AND j.fingerprint = requests.fingerprint)"
+        "UPDATE main.requests SET job_id = w.job_id FROM temp.waiting w WHERE w.owns"
+        " AND w.fingerprint IN (SELECT fingerprint FROM temp.unsettled)"
+        " AND w.fingerprint = requests.fingerprint AND state = 'succeeded'"
     )
-    db.execute("UPDATE main.requests SET position = NULL WHERE position IS NOT NULL AND state <> 'succeeded'")
+
+
+def _give_turns(db: sqlite3.Connection) -> None:
+    """Put what this run wants, and what isn't done, in the manifest's order."""
     db.execute(
-        "UPDATE main.requests SET position = wanted.position"
-        " FROM spool.jobs AS wanted WHERE selected AND sends AND wanted.fingerprint = requests.fingerprint"
-        " AND state <> 'succeeded'"
+        f"UPDATE main.requests SET position = NULL WHERE position IS NOT NULL AND state <> 'succeeded' AND {_UNSETTLED}"
+    )
+    db.execute(
+        "UPDATE main.requests SET position = w.position FROM temp.waiting w"
+        " WHERE w.sends AND w.fingerprint = requests.fingerprint AND state <> 'succeeded'"
     )
     # Not to be sent while the provider may still give the result of an attempt that it has accepted.
     db.execute(
         "UPDATE main.requests SET position = NULL WHERE fingerprint IN (SELECT fingerprint FROM main.attempts"
         " WHERE state IN ('sent', 'accepted', 'received'))"
     )
-    db.execute("UPDATE main.requests SET state = 'pending' WHERE position IS NOT NULL AND state = 'failed' AND passing")
+
+
+def _take_up_again(db: sqlite3.Connection, again: dict[str, bool]) -> None:
+    """Make pending what failed in passing, and what is in those of the states of `again` that are wanted."""
+    db.execute(
+        "UPDATE main.requests SET state = 'pending'"
+        f" WHERE position IS NOT NULL AND state = 'failed' AND passing AND {_UNSETTLED}"
+    )
     db.execute(
         "UPDATE main.requests SET error_kind = NULL, error = NULL"
-        " WHERE state = 'pending' AND error_kind IN ('budget', 'deadline')"
+        f" WHERE state = 'pending' AND error_kind IN ('budget', 'deadline') AND {_UNSETTLED}"
     )
-    again = {"failed": retry_failed, "unknown": retry_failed or resend_unknown}
     for state in (state for state, wanted in again.items() if wanted):
         db.execute(
             "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed"
-            " WHERE position IS NOT NULL AND state = ?",
+            f" WHERE position IS NOT NULL AND state = ? AND {_UNSETTLED}",
             (state,),
         )

@@ -291,19 +291,19 @@ class Ledger(Reconciling):
         )
 
     def images_after(self, position: int, limit: int) -> list[tuple[int, str | None]]:
-        """Positions of jobs whose image stands under their name, as far as is known, and its path; in order."""
+        """Positions of jobs whose image stood under their name, be it lost since, and its path; in order."""
         return self._db.execute(
-            "SELECT j.position, j.placed_path FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active"
-            " AND j.position > ? AND r.state = 'succeeded' AND j.placed_fingerprint = j.fingerprint"
-            " ORDER BY j.position LIMIT ?",
+            "SELECT position, placed_path FROM jobs WHERE active AND position > ? AND placed_fingerprint = fingerprint"
+            " ORDER BY position LIMIT ?",
             (position, limit),
         ).fetchall()
 
     def placements_at(self, positions: Sequence[int]) -> list[Placement]:
-        """The jobs at these positions, in order."""
+        """The jobs at these positions whose request has succeeded, in order."""
         wanted = orjson.dumps(list(positions)).decode()
         return self._placements(
-            "j.active AND j.position IN (SELECT value FROM json_each(?)) ORDER BY j.position", wanted
+            "j.active AND r.state = 'succeeded' AND j.position IN (SELECT value FROM json_each(?)) ORDER BY j.position",
+            wanted,
         )
 
     def placed(self, placement: Placement, path: str) -> None:

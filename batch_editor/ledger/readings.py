@@ -9,14 +9,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from batch_editor.endpoints import Endpoint, Prices
 from batch_editor.errors import UsageError
 from batch_editor.ledger.database import unusable
-from batch_editor.ledger.entries import Counts
+from batch_editor.ledger.entries import Counts, JobRow
 from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.pricing import Charged, Kind, price_of
 
@@ -42,8 +41,7 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The newest run of an output directory; plan_* is what was expected of it, stop_* what
-    stopped it. `sandbox` is 1 for a rehearsal."""
+    """An output directory's newest run: plan_* were expected of it, stop_* ended it; `sandbox` 1 is a rehearsal."""
 
     run_id: str
     started_at: float
@@ -57,11 +55,11 @@ class LastRun:
     stop_message: str | None
 
 
-# The manifest's requests that have their image, each once: it belongs to one of the active jobs that ask for it.
-_SUCCEEDED = (
-    "FROM requests r CROSS JOIN jobs j ON j.job_id = r.job_id AND j.fingerprint = r.fingerprint"
-    " WHERE r.state = 'succeeded' AND j.active"
-)
+# Requests with the job that each belongs to, one of those of the manifest that ask for it. CROSS JOIN: both in the
+# order of the file, while fingerprints lie in none.
+_OWNED = "FROM requests r CROSS JOIN jobs j ON j.job_id = r.job_id AND j.fingerprint = r.fingerprint"
+# The manifest's requests that have their image, each once.
+_SUCCEEDED = f"{_OWNED} WHERE r.state = 'succeeded' AND j.active"
 
 
 @contextmanager
@@ -104,28 +102,35 @@ def _errors(path: Path) -> Iterator[None]:
 
 def counts(db: sqlite3.Connection, *, selected: bool = False) -> Counts:
     """The manifest's jobs by status; only those that the last run wanted with `selected`."""
+    return standing(db, selected=selected)[0]
+
+
+def standing(db: sqlite3.Connection, *, selected: bool = False) -> tuple[Counts, Money]:
+    """The manifest's jobs by status, as `counts`, and what they cost over all runs, each request once.
+
+    A request is counted with the job that it belongs to, in one look at all of them; only those that several jobs ask
+    for are looked up by their fingerprints.
+    """
     where = "j.active AND j.selected" if selected else "j.active"
-    by_state = {"succeeded": 0, "failed": 0, "pending": 0, "unknown": 0}
-    reused = 0
-    for state, count, shared in db.execute(
-        "SELECT r.state, count(*), sum(r.state = 'succeeded' AND r.job_id <> j.job_id)"
-        f" FROM jobs j JOIN requests r USING (fingerprint) WHERE {where} GROUP BY r.state"
-    ):
-        by_state[state] = count
-        reused += shared
-    return Counts(total=sum(by_state.values()), reused=reused, **by_state)
-
-
-def money(db: sqlite3.Connection) -> Money:
-    """What the manifest's jobs cost over all runs, each request once."""
-    estimated, actual, known = db.execute(
-        f"SELECT coalesce(sum(expected_usd), 0), coalesce(sum(cost_usd), 0), count(cost_usd) {_SUCCEEDED}"
+    names = ("succeeded", "failed", "pending", "unknown")
+    states = ", ".join(f"count(*) FILTER (WHERE r.state = '{state}')" for state in names)
+    done = "FILTER (WHERE r.state = 'succeeded')"
+    *owned, estimated, actual, known = db.execute(
+        f"SELECT {states}, coalesce(sum(expected_usd) {done}, 0), coalesce(sum(cost_usd) {done}, 0),"
+        f" count(cost_usd) {done} {_OWNED} WHERE {where}"
+    ).fetchone()
+    shared = db.execute(
+        f"SELECT {states} FROM (SELECT fingerprint FROM jobs GROUP BY fingerprint HAVING count(*) > 1)"
+        " CROSS JOIN jobs j USING (fingerprint) CROSS JOIN requests r USING (fingerprint)"
+        f" WHERE {where} AND r.job_id <> j.job_id"
     ).fetchone()
     (possibly,) = db.execute(
         "SELECT coalesce(sum(charged_usd), 0) FROM attempts WHERE possibly_billed"
         " AND EXISTS (SELECT 1 FROM jobs WHERE jobs.fingerprint = attempts.fingerprint AND active)"
     ).fetchone()
-    return Money(estimated, actual if known else None, possibly)
+    by_state = {name: mine + others for name, mine, others in zip(names, owned, shared, strict=True)}
+    jobs = Counts(total=sum(by_state.values()), reused=shared[0], **by_state)
+    return jobs, Money(estimated, actual if known else None, possibly)
 
 
 def examples(db: sqlite3.Connection) -> list[Example]:
@@ -201,12 +206,14 @@ def charges(db: sqlite3.Connection, endpoint: Endpoint, prices: Prices) -> Itera
     """
     by = [f"params ->> '$.{name}'" for name in prices.by]
     inputs = f"coalesce(json_array_length(params, '$.{endpoint.images}'), 0)" if endpoint.images else "0"
-    prompt = f"coalesce(avg(length(params ->> '$.{endpoint.prompt}')), 0)" if endpoint.prompt else "0"
-    keys = ", ".join([*by, inputs])
+    prompt = f"length(params ->> '$.{endpoint.prompt}')" if endpoint.prompt else "0"
+    keys = ", ".join(f"key{n}" for n in range(len(by) + 1))
+    # Materialized, or the whole of `params` would be sorted.
     for *values, number, length, count, total, low, high in db.execute(
-        f"SELECT {keys}, {prompt}, count(*), sum(cost_usd), min(cost_usd), max(cost_usd) FROM requests"
-        f" WHERE endpoint = ? AND state = 'succeeded' AND cost_usd IS NOT NULL"
-        f" GROUP BY {', '.join(str(n + 1) for n in range(len(by) + 1))}",
+        f"WITH charged ({keys}, length, usd) AS MATERIALIZED (SELECT {', '.join([*by, inputs])}, {prompt}, cost_usd"
+        " FROM requests WHERE endpoint = ? AND state = 'succeeded' AND cost_usd IS NOT NULL)"
+        f" SELECT {keys}, coalesce(avg(length), 0), count(*), sum(usd), min(usd), max(usd) FROM charged"
+        f" GROUP BY {keys}",
         (endpoint.name,),
     ):
         params = dict(zip(prices.by, values, strict=True))
@@ -309,21 +316,18 @@ def columns(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
     return list(parameters), found.get("extras", [])
 
 
-def rows(db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
-    """The manifest's jobs in order, a dict each. `params`, `files` and `extras` are JSON; `owner` is the job that the
-    request was sent for.
-    """
-    cursor = db.execute(
-        "SELECT j.job_id, r.state AS status, CASE WHEN j.placed_fingerprint = j.fingerprint"
-        " AND r.state = 'succeeded' THEN j.placed_path END AS output_path, r.job_id AS owner, j.extras,"
-        " r.http_status, r.attempts, r.latency_s, r.expected_usd, r.cost_usd, r.possibly_billed, r.error_kind, r.error,"
-        " r.sent_at, r.ended_at, r.width, r.height, r.format, r.size_bytes, r.sha256, r.request_id, r.fingerprint,"
-        " r.endpoint, r.params, r.files FROM jobs j JOIN requests r USING (fingerprint)"
-        " WHERE j.active ORDER BY j.position"
+def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
+    """The manifest's jobs in order."""
+    return map(
+        JobRow._make,
+        db.execute(
+            "SELECT j.job_id, r.state, CASE WHEN j.placed_fingerprint = j.fingerprint"
+            " AND r.state = 'succeeded' THEN j.placed_path END, r.http_status, r.attempts, r.latency_s, r.expected_usd,"
+            " r.cost_usd, r.possibly_billed, r.error_kind, r.error, r.job_id, r.sent_at, r.ended_at, r.width, r.height,"
+            " r.format, r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint, r.params, r.files, j.extras"
+            " FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active ORDER BY j.position"
+        ),
     )
-    names = [column[0] for column in cursor.description]
-    for row in cursor:
-        yield dict(zip(names, row, strict=True))
 
 
 def uploads(db: sqlite3.Connection) -> dict[str, str]:

@@ -56,9 +56,10 @@ def restore(db: sqlite3.Connection, rows: Sequence[Told], *, now: float) -> floa
         "INSERT INTO runs VALUES (?, ?, 0, ?, ?, ?, ?, ?, 0, 0, 0, NULL, NULL)",
         (run_id, run_id, now, now, None if left else 0, socket.gethostname(), os.getpid()),
     )
-    # The owner's row tells what the others, which took its image, leave out.
+    # The owner's row tells what the others, which took its image, leave out. Where it is gone, one of them owns it.
+    asked = {row.job_id: row.fingerprint for row in rows}
     for row in sorted(rows, key=lambda row: row.owner != row.job_id):
-        _request(db, row, run_id)
+        _request(db, row, run_id, owner=row.owner if asked.get(row.owner) == row.fingerprint else row.job_id)
     for position, row in enumerate(rows):
         db.execute(
             "INSERT INTO jobs VALUES (?, ?, 1, 1, ?, ?, ?, ?, ?, ?)",
@@ -78,7 +79,7 @@ def restore(db: sqlite3.Connection, rows: Sequence[Told], *, now: float) -> floa
     return float(charged) if left else 0.0
 
 
-def _request(db: sqlite3.Connection, row: Told, run_id: str) -> None:
+def _request(db: sqlite3.Connection, row: Told, run_id: str, *, owner: str) -> None:
     same = [row.columns.get(name) for name in _SAME]
     params = {name: value for name, value in row.params.items() if value is not None}
     added = db.execute(
@@ -86,7 +87,7 @@ def _request(db: sqlite3.Connection, row: Told, run_id: str) -> None:
         " attempts, possibly_billed, passing, latency_s, cost_usd, sent_at, ended_at, image_path, size_bytes,"
         f" {', '.join(_SAME)}) VALUES ({', '.join('?' * (17 + len(_SAME)))})",
         (
-            *(row.fingerprint, row.endpoint, orjson.dumps(params).decode(), "{}", row.owner, row.status),
+            *(row.fingerprint, row.endpoint, orjson.dumps(params).decode(), "{}", owner, row.status),
             *(row.expected_usd, row.each_usd, row.attempts, row.possibly_billed, row.passing, row.latency_s),
             *(row.cost_usd, row.sent_at, row.ended_at, row.image_path, row.columns.get("bytes"), *same),
         ),

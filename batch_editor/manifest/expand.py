@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -101,6 +101,7 @@ class Expander:
         self._layers = (manifest.overrides, entry.own, entry.defaults)
         self._id = self._slot("id", None)
         self._output = self._slot("output", None)
+        self._has_outputs = self._output.varies or self._output.end is not None
         self._params: dict[str, ParamValue] = {}
         self._files: Files = {}
         self._given: set[str] = set()
@@ -123,15 +124,17 @@ class Expander:
     def jobs(self, row: Row) -> list[Job]:
         """The row's job, or its variants; none, but faults, if something is wrong with it."""
         files: Files = {}
-        before = self._manifest.faults.total
+        faults = self._manifest.faults
+        before = faults.total
         job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
-        label = self._entry.label if self._manifest.faults.total > before else f"job {job_id}: "
-        output = self._name(self._output, row, label)
+        label = self._entry.label if faults.total > before else f"job {job_id}: "
+        output = self._name(self._output, row, label) if self._has_outputs else None
         params = self._filled(row, label, files)
-        if params is None or not self._is_sound or self._manifest.faults.total > before:
-            self._manifest.faults.note(job_id, row.where)
+        if params is None or not self._is_sound or faults.total > before:
+            faults.note(job_id, row.where)
             return []
-        self._warn_of_shortened(job_id)
+        if "E+" in job_id:
+            self._warn_of_shortened(job_id)
         extras = row.extras
         jobs = []
         for variant, suffix in self._variants:
@@ -148,7 +151,7 @@ class Expander:
         """Note what is the same in every row, in the endpoint's order; rows overwrite it."""
         if slot.end is not None:
             self._params[slot.name] = slot.end.value
-        if slot.readers:
+        if slot.varies:
             self._params.setdefault(slot.name, None)
             self._varying.append(slot)
         elif slot.end is not None:
@@ -162,9 +165,9 @@ class Expander:
 
     def _name(self, slot: Slot, row: Row, label: str) -> str | None:
         try:
-            value = slot.read(row, {}) if slot.readers else None
+            value = slot.read(row, {}) if slot.varies else None
         except Refused as error:
-            self._fault(row, label, error)
+            self._fault(row, label, error.of(slot.name))
             return None
         if value is None and slot.end is not None:
             value = slot.end.value
@@ -173,31 +176,32 @@ class Expander:
     def _filled(self, row: Row, label: str, files: Files) -> dict[str, ParamValue] | None:
         """Every parameter, in the endpoint's order, and the local files they name; None if there are faults."""
         params = self._params.copy()
-        files |= self._files
-        given = self._given.copy()
+        if self._files:
+            files |= self._files
+        silent: list[Slot] = []
         is_sound = True
         for slot in self._varying:
             try:
                 value = slot.read(row, files)
                 if value is None and slot.end is None and self._endpoint.parameters[slot.name].required:
-                    raise Refused(f"{slot.name} is empty")
+                    raise Refused("is empty")
             except Refused as error:
-                self._fault(row, label, error)
+                self._fault(row, label, error.of(slot.name))
                 params[slot.name] = None
                 is_sound = False
                 continue
             if value is not None:
                 params[slot.name] = value
-                given.add(slot.name)
-            elif slot.end is None:
+                continue
+            silent.append(slot)
+            if slot.end is None:
                 del params[slot.name]
             else:
                 files |= slot.end.files
-                if slot.end_is_given:
-                    given.add(slot.name)
-        is_sound &= self._keeps_rules(row, label, params, files)
+        if self._ruling or self._broken or files:
+            is_sound &= self._keeps_rules(row, label, params, files)
         if self._unused and is_sound and self._is_sound:
-            self._warn_of_unused(params, given)
+            self._warn_of_unused(params, silent)
         return params if is_sound else None
 
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
@@ -213,14 +217,16 @@ class Expander:
     def _fault(self, row: Row, label: str, error: Refused) -> None:
         self._manifest.faults.add(row.where, f"{label}{error}")
 
-    def _warn_of_unused(self, params: Mapping[str, ParamValue], given: set[str]) -> None:
+    def _warn_of_unused(self, params: Mapping[str, ParamValue], silent: Sequence[Slot]) -> None:
+        """Warn of what the manifest says in vain; `silent` are slots of which the row says nothing."""
+        default = {slot.name for slot in silent if slot.end is None or not slot.end_is_given}
         for unused in self._unused:
-            if unused.parameter in given and _matches(unused.when, params):
+            if unused.parameter not in default and _matches(unused.when, params):
                 message = f"{unused.parameter} has no effect with {_listed(unused.when, ' ')} ({unused.why})"
                 self._manifest.faults.warn(str(self._manifest.path), message)
 
     def _warn_of_shortened(self, job_id: str) -> None:
-        if "E+" in job_id and not self._has_warned and _SHORTENED.search(job_id):
+        if not self._has_warned and _SHORTENED.search(job_id):
             self._has_warned = True
             message = f"id {shown(job_id)} looks shortened by a spreadsheet; format the column as text"
             self._manifest.faults.warn(str(self._manifest.path), message)

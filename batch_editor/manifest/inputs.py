@@ -49,6 +49,11 @@ _PILLOW = (
 )
 
 
+def is_one_link(text: str) -> bool:
+    """Whether the text is one http(s) link and nothing else."""
+    return _LINK.fullmatch(text) is not None and "|" not in text and not text.endswith(",")
+
+
 def read_links(value: str | list[str], folder: Path) -> list[str | LocalFile]:
     """The input images that a cell or a list stands for, in order.
 
@@ -57,9 +62,6 @@ def read_links(value: str | list[str], folder: Path) -> list[str | LocalFile]:
     Raises:
         Refused: an entry is neither a link nor a local image that can be sent.
     """
-    if isinstance(value, str) and _LINK.fullmatch(value) and "|" not in value and not value.endswith(","):
-        check_text(value)  # nearly every cell is one link, and needs nothing else
-        return [value]
     pieces = _pieces_of_cell(value, folder) if isinstance(value, str) else _pieces_of_list(value)
     return [_link(piece, folder) for piece in pieces]
 

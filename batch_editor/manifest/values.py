@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from batch_editor.endpoints import Parameter
 from batch_editor.manifest.faults import Refused, check_text, shown
-from batch_editor.manifest.inputs import read_links
+from batch_editor.manifest.inputs import is_one_link, read_links
 from batch_editor.manifest.rows import Row
 from batch_editor.manifest.templates import compiled, is_template
 from batch_editor.records import LocalFile, ParamValue
@@ -42,13 +41,17 @@ Source: TypeAlias = "Fixed | Reader"
 
 
 class Slot:
-    """A value of a job: sources in order of precedence, of which the first that isn't blank counts."""
+    """A value of a job: sources in order of precedence, of which the first that isn't blank counts.
+
+    `read` is what a row says, None if that is blank; it adds local files to those that it is given. It raises
+    `Refused` where a row says something that can't be. `varies` is whether rows have a say.
+    """
 
     def __init__(
         self, name: str, sources: Sequence[Source | None], convert: Converter, *, fallback: Fixed | None
     ) -> None:
         self.name = name
-        self.readers: list[Reader] = []
+        readers: list[Reader] = []
         self.end = fallback
         self.end_is_given = False
         for source in sources:
@@ -57,23 +60,27 @@ class Slot:
                 self.end_is_given = True
                 break
             if source is not None:
-                self.readers.append(source)
-        self._convert = convert
+                readers.append(source)
+        self.varies = bool(readers)
+        self.read = _first_said(readers, convert)
 
-    def read(self, row: Row, files: Files) -> ParamValue:
-        """What the row says, None if that is blank; local files are added to `files`.
 
-        Raises:
-            Refused: it says something that can't be.
-        """
-        try:
-            for reader in self.readers:
-                text = reader(row)
-                if text is not None and (value := self._convert(text, files)) is not None:
-                    return value
-        except Refused as error:
-            raise error.of(self.name) from error
+def _first_said(readers: Sequence[Reader], convert: Converter) -> Callable[[Row, Files], ParamValue]:
+    def of_one(row: Row, files: Files) -> ParamValue:
+        text = reader(row)
+        return None if text is None else convert(text, files)
+
+    def of_several(row: Row, files: Files) -> ParamValue:
+        for reader in readers:
+            text = reader(row)
+            if text is not None and (value := convert(text, files)) is not None:
+                return value
         return None
+
+    if len(readers) != 1:
+        return of_several
+    (reader,) = readers
+    return of_one
 
 
 def source_of(written: Written, convert: Converter, *, nullable: bool) -> Source | None:
@@ -110,10 +117,10 @@ def fallback_of(parameter: Parameter) -> Fixed | None:
 def converter_of(parameter: Parameter, folder: Path) -> Converter:
     """Text to value for one parameter; paths are relative to the folder."""
     if parameter.type in ("link", "links"):
-        return partial(_links, parameter, folder)
+        return _links(parameter, folder)
     if parameter.type == "string" and not parameter.choices:
-        return partial(_free_text, parameter)
-    return partial(_parsed, parameter, {})
+        return _free_text(parameter)
+    return _parsed(parameter)
 
 
 def convert_id(text: str | list[str], _files: Files) -> str:
@@ -130,7 +137,7 @@ def _name(text: str | list[str], limit: int) -> str:
     assert isinstance(text, str), _LISTS
     name = text.strip()
     check_text(name)
-    if _CONTROL.search(name):
+    if not name.isprintable() and _CONTROL.search(name):
         raise Refused(f"is {shown(name)}; expected text without control characters")
     if len(name) > limit:
         raise Refused(f"has {len(name):,} characters; expected at most {limit}")
@@ -141,40 +148,55 @@ def _refuse_empty() -> str:
     raise Refused("is empty")
 
 
-def _free_text(parameter: Parameter, text: str | list[str], _files: Files) -> ParamValue:
-    assert isinstance(text, str), _LISTS
-    check_text(text)
-    return _parse(parameter, text) if text and not text.isspace() else None
+def _free_text(parameter: Parameter) -> Converter:
+    def convert(text: str | list[str], _files: Files) -> ParamValue:
+        assert isinstance(text, str), _LISTS
+        check_text(text)
+        return _parse(parameter, text) if text and not text.isspace() else None
+
+    return convert
 
 
-def _parsed(parameter: Parameter, known: dict[str, ParamValue], text: str | list[str], _files: Files) -> ParamValue:
-    assert isinstance(text, str), _LISTS
-    if text in known:
-        return known[text]
-    check_text(text)
-    if not (word := text.strip()):
-        return None
-    value = _parse(parameter, word)
-    if len(known) < _PARSED:
-        known[text] = value
-    return value
+def _parsed(parameter: Parameter) -> Converter:
+    known: dict[str, ParamValue] = {}
+
+    def convert(text: str | list[str], _files: Files) -> ParamValue:
+        assert isinstance(text, str), _LISTS
+        if text in known:
+            return known[text]
+        check_text(text)
+        if not (word := text.strip()):
+            return None
+        value = _parse(parameter, word)
+        if len(known) < _PARSED:
+            known[text] = value
+        return value
+
+    return convert
 
 
-def _links(parameter: Parameter, folder: Path, written: str | list[str], files: Files) -> ParamValue:
-    inputs = read_links(written, folder)
-    links: dict[str, None] = {}  # a repetition would only be paid for; two paths of the same content are one
-    for item in inputs:
-        if isinstance(item, LocalFile):
-            files[item.sha256] = item
-            links[item.link] = None
-        else:
-            links[item] = None
-    most = 1 if parameter.type == "link" else parameter.max_items
-    if most is not None and len(links) > most:
-        raise Refused(f"has {len(links)} links; expected {'one' if most == 1 else f'at most {most}'}")
-    if not links:
-        return None
-    return next(iter(links)) if parameter.type == "link" else list(links)
+def _links(parameter: Parameter, folder: Path) -> Converter:
+    is_list = parameter.type == "links"
+    most = parameter.max_items if is_list else 1
+
+    def convert(written: str | list[str], files: Files) -> ParamValue:
+        if isinstance(written, str) and is_one_link(written):  # as nearly every cell is
+            check_text(written)
+            return [written] if is_list else written
+        links: dict[str, None] = {}  # a repetition would only be paid for; two paths of the same content are one
+        for item in read_links(written, folder):
+            if isinstance(item, LocalFile):
+                files[item.sha256] = item
+                links[item.link] = None
+            else:
+                links[item] = None
+        if most is not None and len(links) > most:
+            raise Refused(f"has {len(links)} links; expected {'one' if most == 1 else f'at most {most}'}")
+        if not links:
+            return None
+        return list(links) if is_list else next(iter(links))
+
+    return convert
 
 
 def _parse(parameter: Parameter, text: str) -> ParamValue:

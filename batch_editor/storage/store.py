@@ -42,6 +42,7 @@ class Store:
         self.root = root
         self.patience = Patience(wait_s, make_room=self._make_room)
         self._landing = str(root / LANDING)
+        self._within = f"{root}{os.sep}"
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
         self._sealer: GroupThread[Landing, SavedImage] | None = None
         self._gathered = Gathered()
@@ -214,8 +215,8 @@ class Store:
         return None
 
     def holds(self, path: str) -> bool:
-        """Whether there is a file of that path."""
-        return (self.root / path).is_file()
+        """Whether there is a file of that path. A run asks it of each image; `Path` takes five times as long."""
+        return os.path.isfile(self._within + path)  # noqa: PTH113
 
     def forget(self, attempt_id: int, *, sealed: bool = False) -> None:
         """Remove what an attempt received from the landing folder; what else it left goes with the next `sweep`.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from run_bench import Bench, arrived, job, jobs, sandbox
 
-from batch_editor import LedgerError, Selection, UsageError
+from batch_editor import LedgerError, Selection, UsageError, last_summary
 from batch_editor.cli import main
 from batch_editor.ledger import Ledger
 from batch_editor.ledger.database import on_network
@@ -191,6 +191,18 @@ async def test_fault_089_a_ledger_rebuilt_from_the_manifest_sends_nothing_again(
         assert bench.rows() == before
         changed = [{**wanted[0], "prompt": "something else"}, *wanted[1:]]
         assert (await bench.run(changed, provider)).sent == 1
+
+
+async def test_fault_089_a_rebuilt_ledger_counts_a_job_whose_image_s_first_owner_is_gone(bench: Bench) -> None:
+    async with sandbox() as provider:
+        await bench.run([job("a", "same"), job("b", "same"), job("c")], provider)
+    ledger_of(bench).unlink()
+    manifest = bench.out / "manifest.csv"
+    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
+    manifest.write_text("".join(line for line in lines if not line.startswith("a,")), encoding="utf-8")
+    rebuild(bench.out)
+    counts = last_summary(bench.out).jobs
+    assert (counts.total, counts.succeeded, counts.reused) == (2, 2, 0)
 
 
 async def test_fault_089_rebuilding_carries_failures_attempts_and_costs_over(bench: Bench) -> None:

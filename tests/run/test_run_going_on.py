@@ -101,6 +101,25 @@ async def test_added_jobs_are_sent_and_removed_ones_leave_the_manifest_but_not_t
     assert bench.files() == ["a.png", "b.png", "c.png"]
 
 
+async def test_a_shared_image_is_that_of_the_job_that_is_left(bench: Bench) -> None:
+    async with sandbox() as provider:
+        await bench.run([job("a", "same"), job("b", "same"), job("c")], provider)
+        summary = await bench.run([job("b", "same"), job("c")], provider)
+    assert (summary.exit_code, summary.jobs.reused, provider.books.requests) == (0, 0, 2)
+    assert (bench.row("b")["reused_from"], bench.row("b")["attempts"]) == ("", "1")
+    assert summary.cost.actual == pytest.approx(provider.books.billed_usd)
+
+
+async def test_only_images_that_are_gone_are_told_of_however_many_are_there(bench: Bench) -> None:
+    async with sandbox() as provider:
+        await bench.run(jobs(3), provider)
+        for name in ("job-0", "job-2"):
+            (bench.images / f"{name}.png").unlink()
+        for _ in range(2):  # what is known to be lost is not lost again
+            summary = await bench.run(jobs(3), provider)
+            assert (summary.jobs.succeeded, summary.jobs.unknown, provider.books.requests) == (1, 2, 3)
+
+
 async def test_a_removed_image_is_told_and_not_bought_again_unless_told_to(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run(jobs(3), provider)

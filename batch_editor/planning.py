@@ -19,7 +19,16 @@ from batch_editor.plan import Fit, Group, Plan
 from batch_editor.pricing import Price
 from batch_editor.progress import duration
 from batch_editor.retry import policy_of
-from batch_editor.simulation import Course, Failed, Workload, at_share, simulate_often, smoothed, spread_latencies
+from batch_editor.simulation import (
+    SAMPLE,
+    Course,
+    Failed,
+    Workload,
+    at_share,
+    simulate_often,
+    smoothed,
+    spread_latencies,
+)
 
 # Where fewer attempts than this have been seen, this share of passing failures is assumed.
 SEEN_ENOUGH = 20
@@ -212,7 +221,7 @@ def _limit(work: Workload, settings: Settings, course: Course) -> tuple[str, str
             f" concurrency {settings.concurrency} is enough"
         )
     wanted = min(in_flight, work.requests)
-    quicker = at_share(simulate_often(replace(work, concurrency=wanted), repeats=5), 0.5)
+    quicker = at_share(simulate_often(replace(work, concurrency=wanted), repeats=1 if wanted > SAMPLE else 5), 0.5)
     per_min = 60 * work.concurrency / latency_s
     return "concurrency", (
         f"concurrency {settings.concurrency} gives {per_min:.1f}/min; {wanted} would use your {rate} and finish in"

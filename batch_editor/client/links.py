@@ -6,7 +6,6 @@ import asyncio
 import io
 import re
 import struct
-import warnings
 import zlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from PIL import Image
 
 from batch_editor.client.guard import socket_factory
 from batch_editor.redaction import printable
+from batch_editor.unwarned import unwarned
 
 # Headers of PNG, JPEG and WebP tell their dimensions; a JPEG's thumbnail and profile may take tens of KB before.
 FIRST_BYTES = 128 * 2**10
@@ -163,10 +163,9 @@ def _report(link: str, data: bytes) -> LinkReport:
 
 def _header(data: bytes) -> tuple[str | None, tuple[int, int], bool]:
     """Format, size and transparency by the beginning of an image."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of 89 million pixels on: the provider takes them
-        with Image.open(io.BytesIO(data)) as image:
-            return image.format, image.size, image.has_transparency_data
+    # Not warned of 89 million pixels: the provider takes them.
+    with unwarned(), Image.open(io.BytesIO(data)) as image:
+        return image.format, image.size, image.has_transparency_data
 
 
 def _webp_header(data: bytes) -> tuple[str, tuple[int, int], bool] | None:

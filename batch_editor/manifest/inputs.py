@@ -10,7 +10,6 @@ import os
 import re
 import stat
 import struct
-import warnings
 import zlib
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL import Image
 
 from batch_editor.manifest.faults import Refused, check_text, shown
 from batch_editor.records import LocalFile
+from batch_editor.unwarned import unwarned
 
 MAX_BYTES = 50_000_000  # the provider's limit is "under 50 MB each"
 
@@ -169,9 +169,8 @@ def _inspected(path: str, mtime_ns: int, size_bytes: int, text: str) -> LocalFil
 
 def _header(file: BinaryIO) -> tuple[Literal["png", "jpeg", "webp"], tuple[int, int], bool]:
     """Format, size and transparency, without decoding; Pillow refuses a bomb by its header."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of 89 million pixels on: allowed, the provider takes them
-        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
-            known = _FORMATS[image.format], image.size, image.has_transparency_data
-            image.verify()
+    # Not warned of 89 million pixels: the provider takes them.
+    with unwarned(), Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
+        known = _FORMATS[image.format], image.size, image.has_transparency_data
+        image.verify()
     return known

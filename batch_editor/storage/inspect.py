@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from PIL import Image
+
+from batch_editor.unwarned import unwarned
 
 ImageFormat = Literal["png", "jpeg", "webp", "gif"]
 
@@ -55,13 +56,12 @@ def inspect_image(file: BinaryIO) -> tuple[ImageFormat, int, int]:
         raise BadImage(f"a {format} that was cut short")
     file.seek(0)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures, of odd chunks: nothing that a user could act on
-            with Image.open(file, formats=[format.upper()]) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise BadImage(f"{width}×{height} pixels; at most {MAX_PIXELS:,} are taken")
-                image.verify()
+        # Of large pictures, of odd chunks: nothing that a user could act on.
+        with unwarned(), Image.open(file, formats=[format.upper()]) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise BadImage(f"{width}×{height} pixels; at most {MAX_PIXELS:,} are taken")
+            image.verify()
     # Pillow raises whatever a broken file makes its readers stumble over.
     except (
         OSError,

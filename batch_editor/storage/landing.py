@@ -145,7 +145,7 @@ class Landing:
     def _restart(self) -> None:
         self._hash = hashlib.sha256()
         self._written = 0
-        # What is not on the disk, or no longer; the first `_hashed` bytes of it are in the hash already.
+        # What is not on the disk, or no longer; the first `_hashed` pieces of it are in the hash already.
         self._gathered: list[bytes] = []
         self._hashed = 0
         self._seen: tuple[ImageFormat, int, int] | None = None
@@ -260,10 +260,11 @@ class Landing:
     def _finish(self, file: int, ending: str) -> None:
         os.fsync(file)
         if self.size_bytes >= LARGE_BYTES:
-            let_go(file)
+            let_go(file)  # nobody reads it soon, and the next one is written ten times as fast where it was
         os.rename(self._part, self._name + ending)
         self._file = None
-        os.close(file)
+        with suppress(OSError):  # all of it is durable
+            os.close(file)
 
     def _remove(self) -> None:
         """Close the file and remove what was not sealed; what stays all the same is swept away by the next run."""

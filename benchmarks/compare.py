@@ -160,7 +160,7 @@ FULL = Plan(
 def main() -> None:
     """Run, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="with peers, and at full size: about an hour")
+    parser.add_argument("--full", action="store_true", help="with peers, and at full size: about half an hour")
     plan = FULL if parser.parse_args().full else SHORT
     peers = [who.HTTPX, who.SCRAPY] if plan.peers else []
     if plan.peers:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def children() -> list[int]:
     """The decoders that this process has started and that have not ended, oldest first."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    pids = sorted(int(pid) for task in tasks for pid in task.read_text().split())
-    return [pid for pid in pids if b"pixels.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    while True:
+        with suppress(FileNotFoundError):  # a thread or a process has ended meanwhile: its children are another's now
+            pids = sorted(
+                int(pid) for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()
+            )
+            return [pid for pid in pids if b"pixels.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 class Hanging:

@@ -16,7 +16,11 @@ def children() -> list[int]:
             pids = sorted(
                 int(pid) for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()
             )
-            return [pid for pid in pids if b"pixels.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            return [pid for pid in pids if _is_decoder(Path(f"/proc/{pid}"))]
+
+
+def _is_decoder(process: Path) -> bool:
+    return b"pixels.py" in (process / "cmdline").read_bytes()
 
 
 class Hanging:
@@ -39,9 +43,11 @@ class Hanging:
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 links = [os.readlink(each) for each in (process / "fd").iterdir()]  # noqa: PTH115  # quick
+                # One that is only being started has this process's files, and its command line.
+                reads = str(self._path) in links and _is_decoder(process)
             except OSError:  # it has ended, or is somebody else's
                 continue
-            if str(self._path) in links and int(process.name) != os.getpid():
+            if reads:
                 yield int(process.name)
 
 

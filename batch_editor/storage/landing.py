@@ -8,10 +8,11 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 from batch_editor.errors import StorageError
@@ -70,6 +71,9 @@ class Landing:
         self._all = gathered
         self._counted = 0
         self._patience = patience
+        # Whoever is cancelled discards what a thread may be at work on: a descriptor that is closed under it would be
+        # another file's by then.
+        self.lock = Lock()
         self._file: int | None = None
         self._held = False
         self._lost = False
@@ -122,7 +126,7 @@ class Landing:
         """Close and remove what was neither sealed nor kept."""
         self._uncount()
         if self._file is not None:
-            await self._run(self._remove)
+            await self._run(self._drop)
 
     async def _sealed(self) -> SavedImage:
         if self.size_bytes >= LARGE_BYTES:  # it takes a few milliseconds, so it is done beside others
@@ -131,9 +135,13 @@ class Landing:
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._alone, work)
         except OSError as error:
             raise self._unwritten(error) from error
+
+    def _alone(self, work: Callable[[], T]) -> T:
+        with self.lock:
+            return work()
 
     def _uncount(self) -> None:
         self._all.size_bytes -= self._counted
@@ -266,6 +274,11 @@ class Landing:
         with suppress(OSError):  # all of it is durable
             os.close(file)
 
+    def _drop(self) -> None:
+        """Remove it for good: what is asked of it after that finds nothing."""
+        self._remove()
+        self._lost = True
+
     def _remove(self) -> None:
         """Close the file and remove what was not sealed; what stays all the same is swept away by the next run."""
         file, self._file = self._file, None
@@ -282,14 +295,17 @@ def seal_all(landings: Sequence[Landing]) -> list[SavedImage | BaseException]:
     All are on their way to the disk before the first is waited for: so one thread is quicker than eight that wait
     for a file each (77 µs a file of 1 KB instead of 93, and 27 µs of a processor instead of 76).
     """
-    files = [_tried(landing, landing._complete) for landing in landings]
-    for file in files:
-        if isinstance(file, int):
-            let_go(file)
-    return [
-        _tried(landing, partial(landing._seal, file)) if isinstance(file, int) else file
-        for landing, file in zip(landings, files, strict=True)
-    ]
+    with ExitStack() as held:
+        for landing in landings:
+            held.enter_context(landing.lock)
+        files = [_tried(landing, landing._complete) for landing in landings]
+        for file in files:
+            if isinstance(file, int):
+                let_go(file)
+        return [
+            _tried(landing, partial(landing._seal, file)) if isinstance(file, int) else file
+            for landing, file in zip(landings, files, strict=True)
+        ]
 
 
 def _write(file: int, blocks: Sequence[bytes]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from batch_editor.records import SavedImage
-from batch_editor.storage import BadImage, Landing, Store, landing
+from batch_editor.storage import BadImage, Landing, Store
+from batch_editor.storage import landing as landing_module
 
 KIB = 2**10
 
@@ -59,7 +61,7 @@ def test_what_is_wrong_with_one_body_is_nothing_to_the_others_of_its_group(store
 def test_many_bodies_at_once_are_not_gathered_beyond_what_all_may_take(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landing, "GATHER_ALL_BYTES", 256 * KIB)
+    monkeypatch.setattr(landing_module, "GATHER_ALL_BYTES", 256 * KIB)
 
     async def arrive() -> None:
         first, second, third = (store.landing(number) for number in range(3))
@@ -90,3 +92,37 @@ def test_a_body_of_many_pieces_lands_as_it_came(store: Store) -> None:
 
     image = asyncio.run(arrive())
     assert Path(image.path).read_bytes() == body
+
+
+def test_a_body_that_is_discarded_while_a_thread_writes_it_keeps_its_file_until_the_thread_is_done(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the thread would write to whatever file has got the number since: the ledger, for one."""
+    writing, go_on = threading.Event(), threading.Event()
+    failed: list[OSError] = []
+    writev = os.writev
+
+    def slowly(file: int, pieces: list[memoryview]) -> int:
+        writing.set()
+        go_on.wait(5)
+        try:
+            return writev(file, pieces)
+        except OSError as error:
+            failed.append(error)
+            raise
+
+    async def drop() -> None:
+        landing = store.landing(1)
+        await landing.write(bytes(landing_module.GATHER_BYTES))
+        monkeypatch.setattr(os, "writev", slowly)
+        writes = asyncio.ensure_future(landing.write(bytes(landing_module.GATHER_BYTES)))
+        await asyncio.to_thread(writing.wait, 5)
+        writes.cancel()
+        dropped = asyncio.ensure_future(landing.discard())
+        await asyncio.wait([dropped], timeout=0.2)
+        go_on.set()
+        await dropped
+
+    asyncio.run(drop())
+    assert not failed
+    assert not part(store, 1).exists()

@@ -9,8 +9,8 @@ from batch_editor.endpoints import Endpoint, Prices
 from batch_editor.ledger import readings
 from batch_editor.pricing import Charges
 
-# The newest attempts tell best what the next ones will be like, and enough of them that p90 means something.
-NEWEST = 2000
+# So many attempts are enough that p90 means something, and few enough that it is of these days.
+RECENT = 2000
 
 
 class History:
@@ -51,8 +51,8 @@ class History:
                     continue
                 for kind, charged in readings.charges(db, endpoint, prices):
                     self.charges.add(kind, charged)
-                latencies, failures, attempts = readings.speeds(db, endpoint.name, limit=NEWEST)
+                latencies, failures, attempts = readings.speeds(db, endpoint.name, limit=RECENT)
                 self.latencies_s[endpoint.name] += latencies
                 self.failures[endpoint.name] += failures
                 self.attempts[endpoint.name] += attempts
-                self.refusals[endpoint.name].append(readings.refusals(db, endpoint.name, limit=NEWEST))
+                self.refusals[endpoint.name].append(readings.refusals(db, endpoint.name, limit=RECENT))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from money_bench import LOW_USD, MEDIUM_USD, Bench, jobs, priced, sandbox, with_options
 
+from batch_editor.ledger.readings import NEWEST
 from batch_editor.pricing import ENOUGH, Charged, Charges, Kind, Price
 
 NAME = "gpt-image-1.5-edit"
@@ -87,6 +90,25 @@ async def test_a_list_that_was_corrected_since_is_not_corrected_once_more(bench:
     assert wrong.cost.expected_usd == right.cost.expected_usd == pytest.approx(10 * 2 * MEDIUM_USD)
     assert wrong.groups[0].source == "price list × 2.00, as charged for others"
     assert right.groups[0].source == "price list × 1.00, as charged for others"
+
+
+async def test_so_many_newer_charges_take_the_place_of_the_old_ones(bench: Bench) -> None:
+    async with sandbox(endpoint=DEARER) as provider:
+        await bench.run([*jobs(4, name="m", quality="medium"), *jobs(5)], provider)
+    wanted = [*jobs(10, name="l2"), *jobs(10, name="m2", quality="medium")]
+    assert [group.charges for group in bench.plan(wanted).groups] == [4, 5]
+    with closing(sqlite3.connect(bench.out / "ledger.sqlite3")) as db, db:
+        db.execute(
+            "WITH RECURSIVE numbers AS (SELECT 2 AS number UNION ALL SELECT number + 1 FROM numbers LIMIT ?)"
+            " INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, latency_s, charged_usd, cost_usd)"
+            " SELECT fingerprint, run_id, n.number, 'succeeded', a.sent_at, a.latency_s, 0.01, 0.01 FROM attempts a"
+            " JOIN requests USING (fingerprint) CROSS JOIN numbers n WHERE job_id = 'job-0' ORDER BY n.number",
+            (NEWEST,),
+        )
+    medium, low = bench.plan(wanted).groups
+    assert low.charges == NEWEST
+    assert low.unit_usd == pytest.approx(0.01)
+    assert medium.source.endswith("as charged for others")
 
 
 async def test_a_rehearsal_teaches_nothing(bench: Bench) -> None:

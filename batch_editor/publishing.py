@@ -98,7 +98,7 @@ class Publisher:
             arrival.record()
         return [
             [
-                Unplaced(placement, Path(arrival.image.path), arrival.image.sha256, arrival.image.format)
+                Unplaced(placement, arrival.image.path, arrival.image.sha256, arrival.image.format)
                 for placement in self._ledger.jobs_of(arrival.fingerprint)
             ]
             for arrival in arrivals
@@ -116,7 +116,7 @@ class Unplaced:
     """A job's image, and where it is now."""
 
     placement: Placement
-    source: Path
+    source: Path | str
     sha256: str
     format: str
 
@@ -130,7 +130,7 @@ def put(store: Store, images: Sequence[Unplaced]) -> list[str | StorageError]:
     Raises:
         StorageError: the disk is in the way of all of them.
     """
-    folders: set[Path] = set()
+    folders: set[str] = set()
     outcomes = [_placed(store, image, folders) for image in images]
     store.keep(folders)
     taken = set(outcomes)
@@ -142,7 +142,7 @@ def put(store: Store, images: Sequence[Unplaced]) -> list[str | StorageError]:
     return outcomes
 
 
-def _placed(store: Store, image: Unplaced, folders: set[Path]) -> str | StorageError:
+def _placed(store: Store, image: Unplaced, folders: set[str]) -> str | StorageError:
     try:
         return store.place(image.source, image.placement.output, image.sha256, image.format, folders)
     except StorageError as error:
@@ -169,7 +169,7 @@ def keep(store: Store, fingerprint: str, source: Path, image: SavedImage) -> str
     Raises:
         StorageError: the disk is in the way.
     """
-    folders: set[Path] = set()
+    folders: set[str] = set()
     path = store.place(
         source, f"{HISTORY.removeprefix(IMAGES + '/')}/{fingerprint}", image.sha256, image.format, folders
     )

@@ -198,7 +198,12 @@ class Endpoint(_Data):
 
     def parameter_of(self, role: str) -> str | None:
         """The name of the parameter with that role; None where the endpoint has none."""
-        return next((n for n, p in self.parameters.items() if p.role == role), None)
+        return self._roles.get(role)
+
+    @cached_property
+    def _roles(self) -> dict[str | None, str]:
+        # Of two with one role the first counts.
+        return {parameter.role: name for name, parameter in reversed(self.parameters.items())}
 
 
 def shipped_endpoints() -> list[str]:

@@ -129,7 +129,7 @@ class Store:
                 format = sniff(file.read(12))
             ending = ENDINGS[format] if format else ".bin"
             target = self.root / REJECTED / f"{output}.attempt-{number}.{_sha256(source)[:12]}{ending}"
-            folders: set[Path] = set()
+            folders: set[str] = set()
             self._enter(target.parent, folders)
             if _link(source, target):
                 self.keep(folders)
@@ -143,9 +143,9 @@ class Store:
         Raises:
             StorageError: the disk is in the way.
         """
-        self.keep({self.root / LANDING})
+        self.keep([self._landing])
 
-    def place(self, source: Path, output: str, sha256: str, format: str, folders: set[Path]) -> str:
+    def place(self, source: Path | str, output: str, sha256: str, format: str, folders: set[str]) -> str:
         """Give an image its name below the images folder; return its path.
 
         The name is durable when `keep` has been called with `folders`, to which this adds: so many images need one
@@ -156,20 +156,24 @@ class Store:
         Raises:
             StorageError: the disk is in the way.
         """
-        target = self.root / IMAGES / f"{output}{ENDINGS[format]}"  # type: ignore[index]
+        # Text, for a `Path` costs more than the link itself.
+        path = f"{IMAGES}/{output}{ENDINGS[format]}"  # type: ignore[index]
+        target = self._within + path
+        folder, _, _ = target.rpartition("/")
         try:
-            if target.parent not in folders:
-                self._enter(target.parent, folders)
+            if folder not in folders:
+                self._enter(Path(folder), folders)
             if not _link(source, target):
-                if target.is_file() and not target.is_symlink() and _sha256(target) == sha256:
-                    return self._relative(target)
-                self._retire(target)
+                standing = Path(target)
+                if standing.is_file() and not standing.is_symlink() and _sha256(standing) == sha256:
+                    return path
+                self._retire(standing)
                 _link(source, target)
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
-        return self._relative(target)
+        return path
 
-    def keep(self, folders: Iterable[Path]) -> None:
+    def keep(self, folders: Iterable[str]) -> None:
         """Make the names in these folders durable.
 
         Raises:
@@ -216,16 +220,16 @@ class Store:
 
     def holds(self, path: str) -> bool:
         """Whether there is a file of that path. A run asks it of each image; `Path` takes five times as long."""
-        return os.path.isfile(self._within + path)  # noqa: PTH113
+        return os.path.isfile(self._within + path)
 
     def forget(self, attempt_id: int, *, sealed: bool = False) -> None:
         """Remove what an attempt received from the landing folder; what else it left goes with the next `sweep`.
 
         `sealed`: it was a whole image, so there is nothing else to look for.
         """
-        with suppress(OSError):
-            for ending in _RECEIVED[:1] if sealed else _RECEIVED:
-                (self.root / LANDING / f"{attempt_id}{ending}").unlink(missing_ok=True)
+        for ending in _RECEIVED[:1] if sealed else _RECEIVED:
+            with suppress(OSError):
+                os.unlink(f"{self._landing}/{attempt_id}{ending}")
 
     def sweep(self) -> None:
         """Remove what is left in the landing folder once every attempt is settled.
@@ -308,18 +312,18 @@ class Store:
             return path
         return self.root / HISTORY / below.with_name(f"{below.stem}.{sha256[:12]}{below.suffix}")
 
-    def _enter(self, folder: Path, folders: set[Path]) -> None:
+    def _enter(self, folder: Path, folders: set[str]) -> None:
         """Make a folder below the images folder, which no folder on the way leaves by a link."""
         if not folder.resolve().is_relative_to((self.root / IMAGES).resolve()):
             raise StorageError(f"{folder}: a link on the way leads out of the output directory", passing=False)
         folder.mkdir(parents=True, exist_ok=True)
-        folders.update(self._way_to(folder))
+        folders.update(map(str, self._way_to(folder)))
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
 
-def _link(source: Path, target: Path) -> bool:
+def _link(source: Path | str, target: Path | str) -> bool:
     """Whether the target could be made; False if something stands there."""
     try:
         os.link(source, target)
@@ -329,9 +333,9 @@ def _link(source: Path, target: Path) -> bool:
         # FAT, some network file systems and link counts at their limit know no further links.
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV):
             raise
-        if target.is_symlink() or target.exists():
+        if os.path.lexists(target):
             return False
-        _copy(source, target)
+        _copy(Path(source), Path(target))
     return True
 
 

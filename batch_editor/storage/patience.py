@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TypeVar
 
 from batch_editor.errors import MachineError
@@ -19,13 +20,15 @@ class Patience:
     """Does again what a machine was in the way of, at growing intervals, until its time is up.
 
     The time is one for all: it runs from the first trouble on, which `hears` is told of to stop the run. `make_room`
-    frees what was set aside for such a case; it blocks, and is called on a thread.
+    frees what was set aside for such a case; it blocks, and is called on a thread. One at a time tries again: where
+    there is room for two of four images, four together would each find too little.
     """
 
     def __init__(self, limit_s: float, *, make_room: Callable[[], None]) -> None:
         self._limit_s = limit_s
         self._make_room = make_room
         self._ends_at: float | None = None
+        self._again = asyncio.Lock()
         self.hears: Callable[[MachineError], None] = lambda error: None
 
     async def trouble(self, error: MachineError) -> None:
@@ -42,9 +45,11 @@ class Patience:
             MachineError: it failed to the end, or in a way that will not pass.
         """
         pause_s = 0.0
+        turn: AbstractAsyncContextManager[None] = nullcontext()
         while True:
             try:
-                return await work()
+                async with turn:
+                    return await work()
             except MachineError as error:
                 await self.trouble(error)
                 assert self._ends_at is not None
@@ -52,3 +57,4 @@ class Patience:
                     raise
             await asyncio.sleep(pause_s)
             pause_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+            turn = self._again

@@ -149,7 +149,7 @@ async def test_fault_067_what_can_be_saved_nowhere_is_named_and_may_have_been_bi
     manifest = bench.write(jobs(8))
     recorder.answer = http(noise(8))
     finished = await bench.command(
-        *run_of(bench, recorder, manifest, "--concurrency", "4"), environment={"BATCH_EDITOR_OUTPUTS__WAIT_S": "1"}
+        *run_of(bench, recorder, manifest, "--concurrency", "4"), environment={"BATCH_EDITOR_OUTPUTS__WAIT_S": "3"}
     )
     assert finished.code == 6
     unsaved = [line for line in finished.err.splitlines() if "could not be saved and may have been billed" in line]
@@ -302,6 +302,25 @@ async def test_fault_068_patience_ends_for_all_at_the_same_time() -> None:
             await patience.persist(never(name))  # type: ignore[arg-type]
     assert tries["second"] <= 2 < tries["first"]
     assert len(room_made) == tries.total()
+
+
+async def test_fault_067_those_who_try_again_do_not_take_the_room_from_one_another() -> None:
+    patience = Patience(2.0, make_room=lambda: None)
+    writing = 0
+
+    async def work() -> str:
+        nonlocal writing
+        writing += 1
+        finds_others = writing > 1
+        try:
+            await asyncio.sleep(0.01)
+            if finds_others or writing > 1:
+                raise StorageError("room for one only")
+            return "saved"
+        finally:
+            writing -= 1
+
+    assert await asyncio.gather(*(patience.persist(work) for _ in range(4))) == ["saved"] * 4
 
 
 @pytest.mark.parametrize("place", ["is-a-file", "is-a-file/below"])

@@ -105,7 +105,8 @@ class Reservations:
 
     async def intend(self, request: PendingRequest, reserved: Reserved) -> Intent | None:
         """Make the attempt known, durably, at the price set aside; None if the day or the month has no room by now."""
-        return await self._writer.do(self._intend, request, reserved.usd, self._prices.steady_usd(request))
+        steady_usd = None if self._spending is None else self._prices.steady_usd(request)
+        return await self._writer.do(self._intend, request, reserved.usd, steady_usd)
 
     async def withdraw(self, intent: Intent) -> None:
         """Take an attempt back that did not leave after all."""

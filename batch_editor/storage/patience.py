@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TypeVar
 
 from batch_editor.errors import MachineError
@@ -28,7 +27,7 @@ class Patience:
         self._limit_s = limit_s
         self._make_room = make_room
         self._ends_at: float | None = None
-        self._again = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self.hears: Callable[[MachineError], None] = lambda error: None
 
     async def trouble(self, error: MachineError) -> None:
@@ -44,12 +43,16 @@ class Patience:
         Raises:
             MachineError: it failed to the end, or in a way that will not pass.
         """
+
+        async def alone() -> T:
+            async with self._turn:
+                return await work()
+
         pause_s = 0.0
-        turn: AbstractAsyncContextManager[None] = nullcontext()
+        attempt = work
         while True:
             try:
-                async with turn:
-                    return await work()
+                return await attempt()
             except MachineError as error:
                 await self.trouble(error)
                 assert self._ends_at is not None
@@ -57,4 +60,4 @@ class Patience:
                     raise
             await asyncio.sleep(pause_s)
             pause_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-            turn = self._again
+            attempt = alone

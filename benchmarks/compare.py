@@ -66,21 +66,28 @@ class Bench:
         return Held(contender.name, load, measured, most_open, waiting_share)
 
     def pace(self, load: Load, rate: str, for_s: float) -> Paced:
-        """A run under a rate limit that always has requests waiting, until it is told to stop."""
+        """A run under a rate limit that always has requests waiting, until it is told to stop; and a bare loop."""
         print(f"rate limit {rate}: {load.count} waiting, {for_s:g} s", flush=True)
         folder = self._fresh()
-        process = self._start(who.run_command(load, self._server.url, folder, rate=rate), folder)
+        cpu_share, measured = self._interrupted(who.run_command(load, self._server.url, folder, rate=rate), for_s)
+        books = self._server.books()
+        if measured.exit_code != 130 or books["faults"]:
+            sys.exit(f"rate limit {rate}: exit code {measured.exit_code}, {books['faults']}\n{measured.out[-2000:]}")
+        bare_share, measured = self._interrupted(who.paced_command(load, self._server.url, rate), for_s / 5)
+        if measured.exit_code:
+            sys.exit(f"bare loop at {rate}: exit code {measured.exit_code}\n{measured.out[-2000:]}")
+        return Paced(rate, load.count, cpu_share, bare_share, tuple(books["arrivals"]))
+
+    def _interrupted(self, command: Sequence[str], for_s: float) -> tuple[float, Measured]:
+        """What share of a core a command used for so long after its first request; then it is told to stop."""
+        process = self._start(command, self._folder)
         while not self._server.look()["requests"]:
             time.sleep(0.05)
         before, at = process.cpu_s(), time.monotonic()
         time.sleep(for_s)
         cpu_share = (process.cpu_s() - before) / (time.monotonic() - at)
         process.send(signal.SIGINT)
-        measured = process.finished()
-        books = self._server.books()
-        if measured.exit_code != 130 or books["faults"]:
-            sys.exit(f"rate limit {rate}: exit code {measured.exit_code}, {books['faults']}\n{measured.out[-2000:]}")
-        return Paced(rate, load.count, cpu_share, tuple(books["arrivals"]))
+        return cpu_share, process.finished()
 
     def starts(self, jobs: int) -> Starts:
         """How long a command takes that does next to nothing, and how soon a run's first request arrives."""

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from batch_editor.records import Rate
+from batch_editor.throttle import spacing_s
+
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE / ".envs"
 sys.path.insert(0, str(HERE / "clients"))
@@ -58,6 +61,12 @@ def run_command(load: Load, url: str, folder: Path, *more: str, rate: str = NO_L
         *("run", str(manifest), "--base-url", f"{url}/{load.what}/v1", "--rate", rate),
         *("--concurrency", str(load.in_flight), "--output", str(folder), "--progress", "none", *more),
     )
+
+
+def paced_command(load: Load, url: str, rate: str) -> list[str]:
+    """A bare loop that sends at that rate."""
+    script = HERE / "clients/paced.py"
+    return [sys.executable, str(script), f"{url}/{load.what}/v1/edit", str(spacing_s(Rate.parse(rate)))]
 
 
 def command_line(*arguments: str) -> list[str]:

@@ -55,11 +55,15 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Paced:
-    """What arrived under a rate limit, by the server's clock."""
+    """What arrived under a rate limit, by the server's clock; and the share of a core that was used.
+
+    `bare_share` is that of a loop which does nothing but send at that rate.
+    """
 
     rate: str
     waiting: int
     cpu_share: float
+    bare_share: float
     arrivals: Sequence[float]
 
 
@@ -189,9 +193,11 @@ def _paced(paced: Sequence[Paced]) -> Iterator[str]:
                 f"{statistics.median(late_ms):.2f} ms",
                 f"{late_ms[int(0.99 * len(late_ms))]:.2f} ms",
                 f"{each.cpu_share:.1%} of a core",
+                f"{each.bare_share:.1%} of a core",
             ]
         )
-    yield _markdown(["limit", "waiting", "most in a window", "used", "late, p50", "late, p99", "CPU"], rows)
+    head = ["limit", "waiting", "most in a window", "used", "late, p50", "late, p99", "CPU", "a bare loop's"]
+    yield _markdown(head, rows)
 
 
 def most_in(times: Sequence[float], length_s: float) -> int:

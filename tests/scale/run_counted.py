@@ -7,6 +7,7 @@ import json
 import sqlite3
 import sys
 import threading
+import tracemalloc
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ PACKAGE = str(Path(batch_editor.__file__).parent)
 
 
 def main(manifest: str, base_url: str) -> None:
-    """Count calls of the package's functions, SQL statements and fsyncs, on all threads."""
+    """Count calls of the package's functions, SQL statements and fsyncs, on all threads; and the bytes held at most."""
     counts: Counter[str] = Counter()
 
     def on_call(frame: FrameType, event: str, argument: Any) -> None:
@@ -36,12 +37,14 @@ def main(manifest: str, base_url: str) -> None:
 
     # Of the plan's simulation one run is enough: how many there are depends on the jobs, and their sum is bounded.
     vars(planning)["simulate_often"] = partial(simulate_often, repeats=1)
+    tracemalloc.start()
     threading.setprofile(on_call)
     sys.setprofile(on_call)
     flags = {"api": {"base_url": base_url}, "rate_limit": "100000/s", "concurrency": 8}
     options = BatchOptions(output=Path(f"{manifest}.out"))
     summary = asyncio.run(run_batch([manifest], load_settings(flags=flags), SecretStr("a-key"), options))
     sys.setprofile(None)
+    counts["peak_bytes"] = tracemalloc.get_traced_memory()[1]
     sys.stdout.write(json.dumps({"succeeded": summary.jobs.succeeded, "pandas": "pandas" in sys.modules, **counts}))
 
 

@@ -158,6 +158,7 @@ def _plan(
         past,
         output=output,
         retry_failed=options.retry_failed,
+        resend_unknown=options.resend_unknown,
         rehearsal=options.sandbox,
         warnings=warnings,
     )

@@ -37,6 +37,7 @@ def show_plan(options: dict[str, Any]) -> int:
         output=options["output"],
         history=options["history"],
         retry_failed=options["retry_failed"],
+        resend_unknown=options["resend_unknown"],
         check_inputs=options["check_inputs"],
     )
     for warning in made.warnings:

@@ -183,7 +183,7 @@ class Spool:
                 " FROM spooled WHERE fingerprint IN shared) AS turns WHERE turns.position = spooled.position"
             )
 
-    def compare(self, ledger: Path, *, retry_failed: bool) -> None:
+    def compare(self, ledger: Path, *, retry_failed: bool, resend_unknown: bool) -> None:
         """Mark what a ledger has of the jobs: which are known, and which of them a run would not send."""
         self._db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
         self._db.executescript(
@@ -205,12 +205,12 @@ class Spool:
             " WHEN j.fingerprint = s.fingerprint THEN 'unchanged' WHEN j.fingerprint IS NOT NULL THEN 'changed'"
             " ELSE 'new' END,"
             " coalesce(r.state = 'succeeded'"
-            " OR (NOT ? AND (r.state = 'unknown' OR (r.state = 'failed' AND NOT r.passing)))"
+            " OR (NOT ? AND r.state = 'unknown') OR (NOT ? AND r.state = 'failed' AND NOT r.passing)"
             " OR r.fingerprint IN (SELECT fingerprint FROM ledger.attempts"
             " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted'), 0)"
             " FROM spooled s LEFT JOIN ledger.jobs j USING (job_id) LEFT JOIN ledger.requests r"
             " ON r.fingerprint = s.fingerprint WHERE NOT EXISTS (SELECT 1 FROM past p WHERE p.position = s.position)",
-            (retry_failed,),
+            (retry_failed or resend_unknown, retry_failed),
         )
         self._db.execute("DETACH ledger")
 

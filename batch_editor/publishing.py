@@ -295,9 +295,10 @@ def put_all(ledger: Ledger, store: Store, *, now: float) -> int:
     Covers jobs that share a request that was done before, jobs that were renamed or went back to what they asked
     for earlier, and images that somebody removed.
     """
-    lost = _check_names(ledger, store, now=now)
-    while page := ledger.misplaced(PAGE):
-        lost += _put_again(ledger, store, page, now=now)
+    lost, position = _check_names(ledger, store, now=now), -1
+    while page := ledger.misplaced_after(position, PAGE):
+        lost += _put_again(ledger, store, ledger.placements_at(page), now=now)
+        position = page[-1]
     return lost
 
 

@@ -282,13 +282,15 @@ class Ledger(Reconciling):
         """The manifest's jobs that want the image of that request, whether or not it has one yet."""
         return self._placements("j.active AND j.fingerprint = ? ORDER BY j.position", fingerprint)
 
-    def misplaced(self, limit: int) -> list[Placement]:
-        """Jobs whose request has succeeded but whose image does not stand under their name."""
-        return self._placements(
-            "j.active AND r.state = 'succeeded' AND (j.placed_fingerprint IS NOT j.fingerprint"
-            " OR j.placed_output IS NOT j.output) ORDER BY j.position LIMIT ?",
-            limit,
+    def misplaced_after(self, position: int, limit: int) -> list[int]:
+        """Positions of jobs whose request has succeeded, but whose image does not stand under their name; in order."""
+        rows = self._db.execute(
+            "SELECT j.position FROM jobs j CROSS JOIN requests r USING (fingerprint) WHERE j.active AND j.position > ?"
+            " AND (j.placed_fingerprint IS NOT j.fingerprint OR j.placed_output IS NOT j.output)"
+            " AND r.state = 'succeeded' ORDER BY j.position LIMIT ?",
+            (position, limit),
         )
+        return [at for (at,) in rows]
 
     def images_after(self, position: int, limit: int) -> list[tuple[int, str | None]]:
         """Positions of jobs whose image stood under their name, be it lost since, and its path; in order."""

@@ -1,4 +1,4 @@
-"""What the ledger is asked costs the same an item, however many it holds. Counted in steps of SQLite's machine."""
+"""What ledgers are asked costs the same an item, however many they hold. Counted in steps of SQLite's machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from counts import TENFOLD
 from batch_editor import publishing
 from batch_editor.ledger import Ledger
 from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.spending import Spending
 from batch_editor.storage import Store
 
 # Steps are counted by so many, which costs a call of Python each time.
@@ -69,3 +70,18 @@ def renamed(folder: Path, count: int) -> int:
 def test_renaming_images_costs_the_same_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "PAGE", 5)
     assert renamed(tmp_path / "many", 400) <= TENFOLD * renamed(tmp_path / "few", 40)
+
+
+def asked_for_room(file: Path, count: int) -> int:
+    """Steps of a reservation in a file that has so many of this day."""
+    noon = 1_800_000_000.0
+    with closing(Spending(file, "here", per_day_usd=1e9, per_month_usd=1e9)) as spending:
+        for number in range(count):
+            spending.reserve(str(number), 0.2, noon)
+        with counted_steps(spending._db) as steps:
+            assert spending.reserve("one more", 0.2, noon)
+    return steps.taken
+
+
+def test_a_reservation_costs_the_same_however_much_the_day_has_spent(tmp_path: Path) -> None:
+    assert asked_for_room(tmp_path / "many", 400) <= 2 * asked_for_room(tmp_path / "few", 40)

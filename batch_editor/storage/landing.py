@@ -11,7 +11,6 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
@@ -121,6 +120,8 @@ class Landing:
         `passing`: whether the same request may well give one.
         """
         await self._patience.persist(lambda: self._run(lambda: self._keep(".cut" if passing else ".bad")))
+        # By itself: the body has its name, and is not to be written once more.
+        await self._patience.persist(lambda: self._run(lambda: fsync_directory(self._folder)))
 
     async def discard(self) -> None:
         """Close and remove what was neither sealed nor kept."""
@@ -260,7 +261,6 @@ class Landing:
         file = self._flush()
         try:
             self._finish(file, ending)
-            fsync_directory(Path(self._folder))
         except OSError:
             self._take_back()
             raise

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,3 +128,26 @@ def test_a_body_that_is_discarded_while_a_thread_writes_it_keeps_its_file_until_
     asyncio.run(drop())
     assert not failed
     assert not part(store, 1).exists()
+
+
+def test_a_body_that_is_kept_outlives_a_folder_that_could_not_be_made_durable_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [OSError(errno.EIO, "Input/output error")]
+    fsync = os.fsync
+
+    def failing_once(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode) and failures:
+            raise failures.pop()
+        fsync(file)
+
+    async def arrive() -> None:
+        monkeypatch.setattr(os, "fsync", failing_once)
+        landing = store.landing(1)
+        await landing.write(b"<html>paid for")
+        await landing.keep(passing=False)
+        await landing.discard()
+
+    asyncio.run(arrive())
+    assert not failures
+    assert (store.root / "images/.landing/1.bad").read_bytes() == b"<html>paid for"

@@ -87,6 +87,7 @@ def rebuild(output: Path) -> Rebuilt:
             counted_usd = restore(made.connection, rows, now=time.time())
         kept = _put_aside(ledger)
         fresh.replace(ledger)
+        store.keep([str(output)])
         return Rebuilt(
             jobs=len(rows),
             images=sum(row.stands for row in rows),

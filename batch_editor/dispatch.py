@@ -246,7 +246,14 @@ class Dispatch:
         """The turns that all runs of this key share; a rehearsal's provider is its own."""
         if self.sandbox:
             return None
-        path = schedule_path(key.get_secret_value(), self.settings.api.base_url)
+        try:
+            path = schedule_path(key.get_secret_value(), self.settings.api.base_url)
+        except RuntimeError as error:  # a user without a home, as containers may have
+            self.progress.say(
+                f"warning: {error} Without XDG_STATE_HOME, other runs of the same key at the same time would not share"
+                " the rate limit with this one"
+            )
+            return None
         rate = self.settings.rate
         return Schedule(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=self.progress.say)
 

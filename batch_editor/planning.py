@@ -56,13 +56,13 @@ def make_plan(
 
     Raises:
         UsageError: the settings or a manifest are wrong.
-        LedgerError: a ledger can't be read.
+        MachineError: a ledger can't be read, or there is no room for the expanded manifest.
     """
     paths = [Path(manifest) for manifest in manifests]
     root = output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
     past = History(root, history)
-    with Spool() as spool:
+    with Spool() as spool, spool.translated():
         warnings = take_in(paths, catalog, selection or Selection(), past, spool)
         plan = assess(
             spool,

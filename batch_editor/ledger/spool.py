@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 import orjson
 
+from batch_editor.errors import StorageError
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.pricing import Quote
 from batch_editor.records import Job, LocalFile
@@ -57,13 +59,19 @@ class Spool:
     """Jobs in manifest order with their prices. A context manager; its file, `path`, is gone afterwards.
 
     `extras` has the names of the rows' other columns, in the order in which they were first seen.
+
+    Raises:
+        StorageError: there is no room for it.
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="batch-editor-")
-        self.path = Path(self._folder.name) / "spool.sqlite3"
-        self._db = sqlite3.connect(self.path.as_uri(), uri=True, isolation_level=None, check_same_thread=False)
-        self._db.executescript(_SCHEMA)
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="batch-editor-")
+            self.path = Path(self._folder.name) / "spool.sqlite3"
+            self._db = sqlite3.connect(self.path.as_uri(), uri=True, isolation_level=None, check_same_thread=False)
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise _no_room(error) from error
         self.extras: dict[str, None] = {}
         self._are_named = False
         self._collides = False
@@ -76,6 +84,18 @@ class Spool:
     ) -> None:
         self._db.close()
         self._folder.cleanup()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Within the block, SQLite's errors are this package's.
+
+        Raises:
+            StorageError: the file can't be written.
+        """
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _no_room(error) from error
 
     def add_kind(
         self,
@@ -268,6 +288,13 @@ class Spool:
         )
         for name, place, first in rows:
             yield Repeat(what, name, place, first)
+
+
+def _no_room(error: Exception) -> StorageError:
+    return StorageError(
+        f"the directory for temporary files can't be used ({error}); an expanded manifest takes about a kilobyte a job"
+        " there. Make room, or let TMPDIR name another one"
+    )
 
 
 def _files(files: Mapping[str, LocalFile]) -> str:

@@ -374,3 +374,21 @@ async def test_fault_071_images_cross_to_another_file_system_by_a_copy(bench: Be
         assert (await bench.run(jobs(5), provider)).exit_code == 0
     assert bench.files() == [f"job-{number}.png" for number in range(5)]
     assert bench.stamp("job-3") == sha256_of(job("job-3"))
+
+
+@pytest.mark.parametrize("kilobytes", [16, 400])
+async def test_temporary_files_without_room_are_told_before_anything_is_sent(
+    bench: Bench, disk: Disk, kilobytes: int
+) -> None:
+    disk.mount(kilobytes)
+    manifest = bench.write(jobs(2000))
+    out = bench.folder / "elsewhere"
+    async with sandbox() as provider:
+        for command in ("plan", "run"):
+            arguments = (command, manifest, "-o", out, "--base-url", provider.base_url)
+            ended = await bench.command(*arguments, environment={"TMPDIR": str(disk.place)})
+            assert ended.code == 6
+            assert "the directory for temporary files can't be used (" in ended.err
+            assert ended.err.rstrip().endswith("Make room, or let TMPDIR name another one")
+    assert provider.books.requests == 0
+    assert not out.exists()

@@ -200,7 +200,8 @@ def recover(
         landed, answer = store.landed(attempt.attempt_id), attempt.answer
         if landed is not None and answer is None:
             answer = Answer(landed)
-            ledger.received(attempt.attempt_id, landed, answer, now=now, charged_usd=None)
+            with ledger.transaction():
+                ledger.received(attempt.attempt_id, landed, answer, now=now, charged_usd=None)
         refused = _refused(ledger, store, acceptance, attempt, landed)
         image = landed or (answer and answer.outcome)
         with ledger.transaction():

@@ -75,7 +75,6 @@ class Landing:
         self.lock = Lock()
         self._file: int | None = None
         self._held = False
-        self._lost = False
         self._left = False
         self._restart()
 
@@ -164,6 +163,7 @@ class Landing:
 
     def _restart(self) -> None:
         self._hash = hashlib.sha256()
+        self._lost = False
         self._written = 0
         # What is not on the disk, or no longer; the first `_hashed` pieces of it are in the hash already.
         self._gathered: list[bytes] = []

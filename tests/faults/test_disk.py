@@ -285,6 +285,28 @@ async def test_fault_068_pages_that_a_failed_fsync_dropped_are_no_image(
     assert landed(store) == {}
 
 
+async def test_fault_068_what_is_fetched_again_after_that_is_taken_for_what_it_is(
+    landing_place: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = landing_place()
+    image, fsync = noise(1), os.fsync
+
+    def failing_once(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        os.ftruncate(file, 4096)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    landing = store.landing(1)
+    await landing.write(image)
+    monkeypatch.setattr(os, "fsync", failing_once)
+    with pytest.raises(BadImage):
+        await landing.seal()
+    await landing.restart()
+    await landing.write(image)
+    assert (await landing.seal()).sha256 == hashlib.sha256(image).hexdigest()
+    await landing.discard()
+
+
 async def test_fault_068_patience_ends_for_all_at_the_same_time() -> None:
     room_made: list[int] = []
     patience = Patience(1.0, make_room=lambda: room_made.append(1))

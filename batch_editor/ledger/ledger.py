@@ -156,8 +156,7 @@ class Ledger(Reconciling):
     def intend(self, fingerprint: str, run_id: str, *, now: float, reserved_usd: float) -> tuple[int, int]:
         """Record that a request is about to leave; return the attempt's id, and its number among the request's."""
         (number,) = self._db.execute(
-            "UPDATE requests SET attempts = attempts + 1, sent_at = ? WHERE fingerprint = ? RETURNING attempts",
-            (now, fingerprint),
+            "UPDATE requests SET attempts = attempts + 1 WHERE fingerprint = ? RETURNING attempts", (fingerprint,)
         ).fetchone()
         cursor = self._db.execute(
             "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd)"
@@ -240,8 +239,8 @@ class Ledger(Reconciling):
         )
         self._db.execute(
             "UPDATE requests SET state = ?, forgiven = forgiven + ?,"
-            " passing = ?, http_status = ?, error_kind = ?, error = ?, latency_s = ?, request_id = ?, ended_at = ?"
-            " WHERE fingerprint = (SELECT fingerprint FROM attempts WHERE attempt_id = ?)",
+            " passing = ?, http_status = ?, error_kind = ?, error = ?, latency_s = ?, request_id = ?, ended_at = ?,"
+            " sent_at = a.sent_at FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
             (
                 *(state, 0 if counts else billed, failure.passing, failure.http_status, failure.kind),
                 *(failure.message, latency_s, request_id, now, attempt_id),

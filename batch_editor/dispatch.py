@@ -104,8 +104,17 @@ class Dispatch:
         Raises:
             MachineError: the disk or a ledger is in the way.
         """
-        settings = self.settings
         schedule = await asyncio.to_thread(self._schedule, key)
+        try:
+            return await self._send(key, writer, publisher, schedule)
+        finally:
+            if schedule is not None:
+                schedule.close()
+
+    async def _send(
+        self, key: SecretStr, writer: LedgerWriter, publisher: Publisher, schedule: Schedule | None
+    ) -> Stop | None:
+        settings = self.settings
         gate = await self._gate(writer, schedule)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
         watch = Watch(settings, gate=gate, budget=budget, progress=self.progress, counts=await writer.do(self._counts))
@@ -151,8 +160,6 @@ class Dispatch:
                     )
             finally:
                 watch.close()
-                if schedule is not None:
-                    schedule.close()
         if reservations.too_dear:
             await self._out_of_budget(watch, writer)
         return watch.stop

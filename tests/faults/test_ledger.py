@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import sqlite3
@@ -312,6 +313,26 @@ async def test_fault_089_a_ledger_that_breaks_while_inputs_are_checked_is_told_a
         with pytest.raises(LedgerError, match=r"the ledger can't be used \(no such table: requests"):
             await run_batch([bench.write(jobs(1))], settings, SecretStr(KEY), options)
     assert provider.books.requests == 0
+
+
+async def test_fault_089_a_ledger_that_breaks_before_the_first_request_leaves_no_file_open(bench: Bench) -> None:
+    def spoil() -> None:
+        with closing(sqlite3.connect(ledger_of(bench))) as other:
+            other.execute("ALTER TABLE attempts RENAME COLUMN sent_at TO left_at")
+
+    def schedules() -> list[str]:
+        state = os.environ["XDG_STATE_HOME"]
+        files = [file for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+        return [path for file in files if (path := str(file.readlink())).startswith(state)]
+
+    async with sandbox() as provider:
+        wanted = bench.write(jobs(2))
+        await bench.run(wanted, provider, selection=Selection(limit=1))
+        (bench.images / "job-0.png").unlink()
+        options = BatchOptions(output=bench.out, progress=Meddler(spoil))
+        summary = await run_batch([wanted], bench.settings(provider), SecretStr(KEY), options)
+    assert summary.exit_code == 6
+    assert schedules() == []
 
 
 async def test_fault_067_a_disk_in_the_way_at_a_run_s_end_is_told_rather_than_the_budget(bench: Bench) -> None:

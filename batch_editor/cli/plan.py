@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from batch_editor.cli.options import selection_from, settings_from, shared
+from batch_editor.cli.output import show
 
 
 @click.command()
@@ -42,11 +43,5 @@ def show_plan(options: dict[str, Any]) -> int:
     )
     for warning in made.warnings:
         click.echo(f"warning: {warning}", err=True)
-    if options["as_json"]:
-        import orjson
-
-        click.echo(orjson.dumps(made.as_json()))
-    else:
-        for line in made.lines():
-            click.echo(line)
+    show(made, as_json=options["as_json"])
     return 0

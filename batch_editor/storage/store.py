@@ -135,7 +135,7 @@ class Store:
             self.keep(folders)  # also of a link that stood there: who made it may have died before
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
-        return self._relative(target)
+        return target.relative_to(self.root).as_posix()
 
     def keep_landed(self) -> None:
         """Make the names of sealed images durable; one step for as many as have landed since the last time.
@@ -324,9 +324,6 @@ class Store:
             raise StorageError(f"{folder}: a link on the way leads out of the output directory", passing=False)
         folder.mkdir(parents=True, exist_ok=True)
         folders.update(map(str, self._way_to(folder)))
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def _link(source: Path | str, target: Path | str) -> bool:

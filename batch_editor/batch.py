@@ -100,8 +100,9 @@ async def run_batch(
             await _to_the_end(_settle_the_past, ledger, store, acceptance, spending, settings, options)
             await _confirm(plan, settings, options)
             start = await _to_the_end(_begin, ledger, store, spool, catalog, plan, options)
-        if options.check_inputs:
-            await _check_inputs(ledger, spool, catalog, settings, plan, options)
+            if options.check_inputs:
+                await _check_inputs(ledger, spool, catalog, settings, plan, options)
+            canary = await _to_the_end(spool.spread, options.canary) if options.canary else {}
         dispatch = Dispatch(
             settings=settings,
             endpoints=catalog.endpoints,
@@ -113,7 +114,7 @@ async def run_batch(
             sandbox=options.sandbox,
             progress=options.progress,
             signals=options.signals,
-            canary=await asyncio.to_thread(spool.spread, options.canary) if options.canary else {},
+            canary=canary,
             ask=options.ask,
         )
         return await _carry_out(dispatch, key, began_at)
@@ -149,18 +150,20 @@ def _plan(
     spool: Spool,
 ) -> Plan:
     """What the run will do, before anything is written. Blocks."""
-    past = History(output, options.history, rehearsal=options.sandbox)
-    warnings = take_in(paths, catalog, options.selection, past, spool)
-    plan = assess(
-        spool,
-        catalog,
-        settings,
-        past,
-        output=output,
-        retry_failed=options.retry_failed,
-        rehearsal=options.sandbox,
-        warnings=warnings,
-    )
+    with spool.translated():
+        past = History(output, options.history, rehearsal=options.sandbox)
+        warnings = take_in(paths, catalog, options.selection, past, spool)
+        plan = assess(
+            spool,
+            catalog,
+            settings,
+            past,
+            output=output,
+            retry_failed=options.retry_failed,
+            resend_unknown=options.resend_unknown,
+            rehearsal=options.sandbox,
+            warnings=warnings,
+        )
     limit = settings.budget.max_cost_usd
     if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:
         raise UsageError(
@@ -279,7 +282,7 @@ async def _check_inputs(
                 failure = Failure("input_unreachable", faulty.fault, passing=True)
                 ledger.settle_unsent(faulty.fingerprint, failure, now=time.time())
 
-    await asyncio.to_thread(settle)
+    await _to_the_end(settle)
 
 
 async def _carry_out(dispatch: Dispatch, key: SecretStr, began_at: float) -> Summary:
@@ -317,7 +320,8 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
             hold = dispatch.settings.retry.unknown == "hold"
             recover(ledger, store, dispatch.acceptance, now=time.time(), hold=hold, collect=not dispatch.sandbox)
         except MachineError as error:  # an image that can't be placed stays where it landed, for the next run
-            stop = stop or Stop("machine", str(error))
+            machine = Stop("machine", str(error))
+            stop = machine if machine.outranks(stop) else stop
         code = exit_code_of(ledger.connection, stop)
         with ledger.transaction():
             ledger.end_run(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)

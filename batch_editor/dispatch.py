@@ -104,8 +104,17 @@ class Dispatch:
         Raises:
             MachineError: the disk or a ledger is in the way.
         """
-        settings = self.settings
         schedule = await asyncio.to_thread(self._schedule, key)
+        try:
+            return await self._send(key, writer, publisher, schedule)
+        finally:
+            if schedule is not None:
+                schedule.close()
+
+    async def _send(
+        self, key: SecretStr, writer: LedgerWriter, publisher: Publisher, schedule: Schedule | None
+    ) -> Stop | None:
+        settings = self.settings
         gate = await self._gate(writer, schedule)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
         watch = Watch(settings, gate=gate, budget=budget, progress=self.progress, counts=await writer.do(self._counts))
@@ -151,8 +160,6 @@ class Dispatch:
                     )
             finally:
                 watch.close()
-                if schedule is not None:
-                    schedule.close()
         if reservations.too_dear:
             await self._out_of_budget(watch, writer)
         return watch.stop
@@ -246,7 +253,14 @@ class Dispatch:
         """The turns that all runs of this key share; a rehearsal's provider is its own."""
         if self.sandbox:
             return None
-        path = schedule_path(key.get_secret_value(), self.settings.api.base_url)
+        try:
+            path = schedule_path(key.get_secret_value(), self.settings.api.base_url)
+        except RuntimeError as error:  # a user without a home, as containers may have
+            self.progress.say(
+                f"warning: {error} Without XDG_STATE_HOME, other runs of the same key at the same time would not share"
+                " the rate limit with this one"
+            )
+            return None
         rate = self.settings.rate
         return Schedule(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=self.progress.say)
 

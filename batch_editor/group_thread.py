@@ -35,6 +35,10 @@ class GroupThread(Generic[T, R]):
         self._queue.put((item, future))
         return await future
 
+    def leave(self, item: T) -> None:
+        """Have the item done, with nobody to wait for its result."""
+        self._queue.put((item, Future()))
+
     def wait(self, item: T) -> R:
         """The item's result, for a caller on another thread. Blocks."""
         future: Future[R] = Future()

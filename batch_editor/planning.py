@@ -46,6 +46,7 @@ def make_plan(
     output: Path | None = None,
     history: Sequence[Path] = (),
     retry_failed: bool = False,
+    resend_unknown: bool = False,
     check_inputs: bool = False,
 ) -> Plan:
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
@@ -55,16 +56,24 @@ def make_plan(
 
     Raises:
         UsageError: the settings or a manifest are wrong.
-        LedgerError: a ledger can't be read.
+        MachineError: a ledger can't be read, or there is no room for the expanded manifest.
     """
     paths = [Path(manifest) for manifest in manifests]
     root = output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
     past = History(root, history)
-    with Spool() as spool:
+    with Spool() as spool, spool.translated():
         warnings = take_in(paths, catalog, selection or Selection(), past, spool)
         plan = assess(
-            spool, catalog, settings, past, output=root, retry_failed=retry_failed, rehearsal=False, warnings=warnings
+            spool,
+            catalog,
+            settings,
+            past,
+            output=root,
+            retry_failed=retry_failed,
+            resend_unknown=resend_unknown,
+            rehearsal=False,
+            warnings=warnings,
         )
         if not check_inputs:
             return plan
@@ -80,8 +89,9 @@ def assess(
     past: History,
     *,
     output: Path,
-    retry_failed: bool,
-    rehearsal: bool,
+    retry_failed: bool = False,
+    resend_unknown: bool = False,
+    rehearsal: bool = False,
     warnings: Sequence[str] = (),
 ) -> Plan:
     """The plan of the jobs in a spool, given what the output directory has of them. Blocks.
@@ -97,7 +107,7 @@ def assess(
             run = readings.last_run(db)
             if run is not None and (rehearsal or not run.sandbox):
                 spent_usd = readings.spent_usd(db)
-                spool.compare(output / FILE_NAME, retry_failed=retry_failed)
+                spool.compare(output / FILE_NAME, retry_failed=retry_failed, resend_unknown=resend_unknown)
     return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, warnings=tuple(warnings))
 
 

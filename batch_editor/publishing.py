@@ -200,7 +200,8 @@ def recover(
         landed, answer = store.landed(attempt.attempt_id), attempt.answer
         if landed is not None and answer is None:
             answer = Answer(landed)
-            ledger.received(attempt.attempt_id, landed, answer, now=now, charged_usd=None)
+            with ledger.transaction():
+                ledger.received(attempt.attempt_id, landed, answer, now=now, charged_usd=None)
         refused = _refused(ledger, store, acceptance, attempt, landed)
         image = landed or (answer and answer.outcome)
         with ledger.transaction():
@@ -295,9 +296,10 @@ def put_all(ledger: Ledger, store: Store, *, now: float) -> int:
     Covers jobs that share a request that was done before, jobs that were renamed or went back to what they asked
     for earlier, and images that somebody removed.
     """
-    lost = _check_names(ledger, store, now=now)
-    while page := ledger.misplaced(PAGE):
-        lost += _put_again(ledger, store, page, now=now)
+    lost, position = _check_names(ledger, store, now=now), -1
+    while page := ledger.misplaced_after(position, PAGE):
+        lost += _put_again(ledger, store, ledger.placements_at(page), now=now)
+        position = page[-1]
     return lost
 
 

@@ -87,6 +87,7 @@ def rebuild(output: Path) -> Rebuilt:
             counted_usd = restore(made.connection, rows, now=time.time())
         kept = _put_aside(ledger)
         fresh.replace(ledger)
+        store.keep([str(output)])
         return Rebuilt(
             jobs=len(rows),
             images=sum(row.stands for row in rows),
@@ -133,6 +134,8 @@ class _Reader:
                 if not set(COLUMNS) <= set(reader.fieldnames or ()):
                     raise LedgerError(f"{self._manifest}: not an output manifest; expected the columns {COLUMNS[0]}, …")
                 for row in reader:
+                    if None in row:
+                        raise ValueError(f"line {reader.line_num} has more cells than the header")
                     yield self._told({name: plain(cell) for name, cell in row.items()})
         except (OSError, ValueError, csv.Error) as error:
             raise LedgerError(f"{self._manifest}: can't be read as an output manifest ({error})") from error

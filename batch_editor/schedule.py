@@ -23,7 +23,11 @@ _INSTANT = struct.Struct("<d")
 
 
 def schedule_path(key: str, base_url: str) -> Path:
-    """Where the runs that use a key at a provider find their schedule; its name is a hash and tells neither."""
+    """Where the runs that use a key at a provider find their schedule; its name is a hash and tells neither.
+
+    Raises:
+        RuntimeError: the user has no home, and XDG_STATE_HOME names no place either.
+    """
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     name = hashlib.sha256(f"{key}\n{urlsplit(base_url).netloc}".encode()).hexdigest()[:32]
     return Path(state) / "batch_editor" / name

@@ -22,10 +22,12 @@ def hearing(watch: Watch) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
     assert main is not None
-    dropped = False
+    dropped = over = False
 
     def on_signal(number: signal.Signals) -> None:
         nonlocal dropped
+        if over:  # it was on its way when the block ended
+            return
         if not watch.interrupted:
             watch.interrupt(number)
         elif not dropped:  # once: a third signal must not hit what the second one set off
@@ -42,6 +44,7 @@ def hearing(watch: Watch) -> Iterator[None]:
             raise
         main.uncancel()
     finally:
+        over = True
         for number in CAUGHT:
             loop.add_signal_handler(number, lambda: None)
 

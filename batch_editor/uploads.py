@@ -70,7 +70,7 @@ class Uploads:
             except BaseException as error:
                 # The next request that needs the file tries again; those who wait now share this outcome.
                 waiting = self._links.pop(sha256)
-                if isinstance(error, UploadRefused):
+                if isinstance(error, Exception):
                     waiting.set_exception(error)
                     waiting.exception()
                 else:

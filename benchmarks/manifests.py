@@ -73,7 +73,7 @@ def measure(rows: int, overrides: dict[str, str]) -> None:
             with timed("plan", rows):
                 past = History(out)
                 take_in([manifest], catalog, selection, past, spool)
-                assess(spool, catalog, settings, past, output=out, retry_failed=False, rehearsal=False)
+                assess(spool, catalog, settings, past, output=out)
             ledger = Ledger(out / FILE_NAME)
             with timed("new to the ledger", rows):
                 admit(spool)
@@ -81,7 +81,7 @@ def measure(rows: int, overrides: dict[str, str]) -> None:
         with timed("go on", rows), Spool() as spool:
             past = History(out)
             take_in([manifest], catalog, selection, past, spool)
-            plan = assess(spool, catalog, settings, past, output=out, retry_failed=False, rehearsal=False)
+            plan = assess(spool, catalog, settings, past, output=out)
             admit(spool)
         assert plan.requests == min(LEFT, rows)
         ledger.close()

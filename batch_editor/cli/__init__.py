@@ -6,7 +6,6 @@ Only click is imported here and in the commands' modules; each command imports w
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from batch_editor.cli.export import export
+from batch_editor.cli.output import quieten
 from batch_editor.cli.plan import plan
 from batch_editor.cli.reconcile import reconcile
 from batch_editor.cli.run import run
@@ -67,9 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             click.echo(f"error: {_redacted(line)}", err=True)
         return error.exit_code
     except (BrokenPipeError, SystemExit):
-        # `… | head` has what it wanted; click makes a SystemExit(1) of it, and nothing else here raises one. Python
-        # would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # `… | head` has what it wanted; click makes a SystemExit(1) of it, and nothing else here raises one.
+        quieten()
         return 0
     except Exception as error:
         click.echo(f"error: a bug in batch-editor: {_redacted(f'{type(error).__name__}: {error}')}", err=True)

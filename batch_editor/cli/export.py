@@ -8,6 +8,8 @@ from typing import Literal
 
 import click
 
+from batch_editor.cli.output import written
+
 
 @click.command()
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
@@ -33,8 +35,9 @@ def export(output: Path, form: Literal["csv", "jsonl", "parquet"], target: str) 
 
     with readings.reading(output) as db:
         if target == "-":
-            export_rows(db, sys.stdout.buffer, form)
-            sys.stdout.buffer.flush()
+            with written():
+                export_rows(db, sys.stdout.buffer, form)
+                sys.stdout.buffer.flush()
             return 0
         try:
             with Path(target).open("wb") as file:

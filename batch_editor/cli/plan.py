@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from batch_editor.cli.options import selection_from, settings_from, shared
+from batch_editor.cli.output import show
 
 
 @click.command()
@@ -37,15 +38,10 @@ def show_plan(options: dict[str, Any]) -> int:
         output=options["output"],
         history=options["history"],
         retry_failed=options["retry_failed"],
+        resend_unknown=options["resend_unknown"],
         check_inputs=options["check_inputs"],
     )
     for warning in made.warnings:
         click.echo(f"warning: {warning}", err=True)
-    if options["as_json"]:
-        import orjson
-
-        click.echo(orjson.dumps(made.as_json()))
-    else:
-        for line in made.lines():
-            click.echo(line)
+    show(made, as_json=options["as_json"])
     return 0

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from batch_editor.cli.output import show
+
 
 @click.command()
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
@@ -34,11 +36,5 @@ def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_jso
 
     settings = load_settings(config, flags={"api": {"base_url": base_url}})
     found = asyncio.run(settle(output, settings, api_key(settings.api)))
-    if as_json:
-        import orjson
-
-        click.echo(orjson.dumps(found.as_json()))
-    else:
-        for line in found.lines():
-            click.echo(line)
+    show(found, as_json=as_json)
     return found.exit_code

@@ -7,13 +7,16 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from batch_editor.cli.options import selection_from, settings_from, shared
+from batch_editor.cli.output import quieten, show
 from batch_editor.cli.plan import show_plan
+from batch_editor.errors import StorageError
 
 if TYPE_CHECKING:
     import asyncio
@@ -80,11 +83,13 @@ def run(**options: Any) -> int:
     gc.freeze()  # 100,000 objects of the libraries, which each full collection would look at again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary = runner.run(_run(options["manifests"], settings, batch))
+    # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
     try:
-        _print(summary, as_json=options["as_json"])
+        show(_Told(summary), as_json=options["as_json"])
     except BrokenPipeError:
-        # Nobody reads it any more; how the run ended is still told by the exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        quieten()
+    except StorageError as error:
+        click.echo(f"error: {error}", err=True)
     return summary.exit_code
 
 
@@ -139,12 +144,10 @@ def _ask(lines: Sequence[str]) -> bool:
             return answer.startswith("y")
 
 
-def _print(summary: Summary, *, as_json: bool) -> None:
-    if as_json:
-        import orjson
+class _Told:
+    """A run's summary, with the command that goes on."""
 
-        click.echo(orjson.dumps(summary.as_json()))
-        return
-    arguments = [argument for argument in sys.argv[1:] if argument != "--retry-failed"]
-    for line in summary.lines(command=shlex.join(["batch-editor", *arguments])):
-        click.echo(line)
+    def __init__(self, summary: Summary) -> None:
+        self.as_json = summary.as_json
+        arguments = [argument for argument in sys.argv[1:] if argument != "--retry-failed"]
+        self.lines = partial(summary.lines, command=shlex.join(["batch-editor", *arguments]))

@@ -46,5 +46,8 @@ def sandbox(
             click.echo(standing_in.base_url)
             await standing_in.serve_forever()
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    except OSError as error:
+        raise click.UsageError(f"--port {port}: can't be listened on ({error.strerror or error})") from error
     return 0

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from batch_editor.cli.output import show
+
 
 @click.command()
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
@@ -30,12 +32,5 @@ def status(output: Path, *, as_json: bool, rebuilding: bool) -> int:
 
         for line in rebuild(output).lines():
             click.echo(line, err=True)
-    summary = last_summary(output)
-    if as_json:
-        import orjson
-
-        click.echo(orjson.dumps(summary.as_json()))
-    else:
-        for line in summary.lines():
-            click.echo(line)
+    show(last_summary(output), as_json=as_json)
     return 0

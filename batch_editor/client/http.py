@@ -34,6 +34,8 @@ MAX_ERROR_BYTES = 64 * 2**10
 ERROR_BODY_S = 5.0
 LARGE_BODY_BYTES = 256 * 2**10
 _UPLOADED = (200, 201)
+# Besides 200: what was accepted is paid for, and its id worth waiting for.
+_ACCEPTED = (201, 202)
 
 
 class HttpClient:
@@ -112,8 +114,8 @@ class HttpClient:
                 if status == 200:
                     outcome: SavedImage | Failure | Accepted = await self._image(response, sink)
                 else:
-                    text = await _text_of(response, whole=False)
-                    outcome = (accepted_in(text) if status in (201, 202) else None) or failure_of(
+                    text = await _text_of(response, whole=status in _ACCEPTED)
+                    outcome = (accepted_in(text) if status in _ACCEPTED else None) or failure_of(
                         status,
                         headers,
                         text,

@@ -19,7 +19,7 @@ def api_key(api: ApiSettings) -> SecretStr:
         ConfigError: there is none, it can't be read, or others can read its file.
     """
     if api.key_file is not None:
-        return SecretStr(_key_from(api.key_file.expanduser()))
+        return SecretStr(_key_from(api.key_file))
     key = os.environ.get(api.key_env, "").strip()
     if not key:
         raise ConfigError(
@@ -31,9 +31,10 @@ def api_key(api: ApiSettings) -> SecretStr:
 
 def _key_from(path: Path) -> str:
     try:
+        path = path.expanduser()
         mode = path.stat().st_mode
         key = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:  # the last of a user without a home
         raise ConfigError(f"api.key_file {path}: can't be read ({error})") from error
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(f"api.key_file {path}: others can read it; run: chmod 600 {path}")

@@ -27,7 +27,7 @@ class Collecting(Database):
         """
         self._db.execute(
             "UPDATE requests SET state = 'pending', passing = 1, error_kind = ?, error = ?, ended_at = ?,"
-            " http_status = NULL, request_id = a.request_id,"
+            " http_status = NULL, request_id = a.request_id, sent_at = a.sent_at,"
             " possibly_billed = requests.possibly_billed + 1 - a.possibly_billed,"
             " forgiven = forgiven + 1 - a.possibly_billed"
             " FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",

@@ -156,8 +156,7 @@ class Ledger(Reconciling):
     def intend(self, fingerprint: str, run_id: str, *, now: float, reserved_usd: float) -> tuple[int, int]:
         """Record that a request is about to leave; return the attempt's id, and its number among the request's."""
         (number,) = self._db.execute(
-            "UPDATE requests SET attempts = attempts + 1, sent_at = ? WHERE fingerprint = ? RETURNING attempts",
-            (now, fingerprint),
+            "UPDATE requests SET attempts = attempts + 1 WHERE fingerprint = ? RETURNING attempts", (fingerprint,)
         ).fetchone()
         cursor = self._db.execute(
             "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd)"
@@ -240,8 +239,8 @@ class Ledger(Reconciling):
         )
         self._db.execute(
             "UPDATE requests SET state = ?, forgiven = forgiven + ?,"
-            " passing = ?, http_status = ?, error_kind = ?, error = ?, latency_s = ?, request_id = ?, ended_at = ?"
-            " WHERE fingerprint = (SELECT fingerprint FROM attempts WHERE attempt_id = ?)",
+            " passing = ?, http_status = ?, error_kind = ?, error = ?, latency_s = ?, request_id = ?, ended_at = ?,"
+            " sent_at = a.sent_at FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
             (
                 *(state, 0 if counts else billed, failure.passing, failure.http_status, failure.kind),
                 *(failure.message, latency_s, request_id, now, attempt_id),
@@ -282,13 +281,15 @@ class Ledger(Reconciling):
         """The manifest's jobs that want the image of that request, whether or not it has one yet."""
         return self._placements("j.active AND j.fingerprint = ? ORDER BY j.position", fingerprint)
 
-    def misplaced(self, limit: int) -> list[Placement]:
-        """Jobs whose request has succeeded but whose image does not stand under their name."""
-        return self._placements(
-            "j.active AND r.state = 'succeeded' AND (j.placed_fingerprint IS NOT j.fingerprint"
-            " OR j.placed_output IS NOT j.output) ORDER BY j.position LIMIT ?",
-            limit,
+    def misplaced_after(self, position: int, limit: int) -> list[int]:
+        """Positions of jobs whose request has succeeded, but whose image does not stand under their name; in order."""
+        rows = self._db.execute(
+            "SELECT j.position FROM jobs j CROSS JOIN requests r USING (fingerprint) WHERE j.active AND j.position > ?"
+            " AND (j.placed_fingerprint IS NOT j.fingerprint OR j.placed_output IS NOT j.output)"
+            " AND r.state = 'succeeded' ORDER BY j.position LIMIT ?",
+            (position, limit),
         )
+        return [at for (at,) in rows]
 
     def images_after(self, position: int, limit: int) -> list[tuple[int, str | None]]:
         """Positions of jobs whose image stood under their name, be it lost since, and its path; in order."""

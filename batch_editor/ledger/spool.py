@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 import orjson
 
+from batch_editor.errors import StorageError
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.pricing import Quote
 from batch_editor.records import Job, LocalFile
@@ -57,13 +59,19 @@ class Spool:
     """Jobs in manifest order with their prices. A context manager; its file, `path`, is gone afterwards.
 
     `extras` has the names of the rows' other columns, in the order in which they were first seen.
+
+    Raises:
+        StorageError: there is no room for it.
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="batch-editor-")
-        self.path = Path(self._folder.name) / "spool.sqlite3"
-        self._db = sqlite3.connect(self.path.as_uri(), uri=True, isolation_level=None, check_same_thread=False)
-        self._db.executescript(_SCHEMA)
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="batch-editor-")
+            self.path = Path(self._folder.name) / "spool.sqlite3"
+            self._db = sqlite3.connect(self.path.as_uri(), uri=True, isolation_level=None, check_same_thread=False)
+            self._db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise _no_room(error) from error
         self.extras: dict[str, None] = {}
         self._are_named = False
         self._collides = False
@@ -76,6 +84,18 @@ class Spool:
     ) -> None:
         self._db.close()
         self._folder.cleanup()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Within the block, SQLite's errors are this package's.
+
+        Raises:
+            StorageError: the file can't be written.
+        """
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _no_room(error) from error
 
     def add_kind(
         self,
@@ -183,7 +203,7 @@ class Spool:
                 " FROM spooled WHERE fingerprint IN shared) AS turns WHERE turns.position = spooled.position"
             )
 
-    def compare(self, ledger: Path, *, retry_failed: bool) -> None:
+    def compare(self, ledger: Path, *, retry_failed: bool, resend_unknown: bool) -> None:
         """Mark what a ledger has of the jobs: which are known, and which of them a run would not send."""
         self._db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
         self._db.executescript(
@@ -205,12 +225,12 @@ class Spool:
             " WHEN j.fingerprint = s.fingerprint THEN 'unchanged' WHEN j.fingerprint IS NOT NULL THEN 'changed'"
             " ELSE 'new' END,"
             " coalesce(r.state = 'succeeded'"
-            " OR (NOT ? AND (r.state = 'unknown' OR (r.state = 'failed' AND NOT r.passing)))"
+            " OR (NOT ? AND r.state = 'unknown') OR (NOT ? AND r.state = 'failed' AND NOT r.passing)"
             " OR r.fingerprint IN (SELECT fingerprint FROM ledger.attempts"
             " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted'), 0)"
             " FROM spooled s LEFT JOIN ledger.jobs j USING (job_id) LEFT JOIN ledger.requests r"
             " ON r.fingerprint = s.fingerprint WHERE NOT EXISTS (SELECT 1 FROM past p WHERE p.position = s.position)",
-            (retry_failed,),
+            (retry_failed or resend_unknown, retry_failed),
         )
         self._db.execute("DETACH ledger")
 
@@ -268,6 +288,13 @@ class Spool:
         )
         for name, place, first in rows:
             yield Repeat(what, name, place, first)
+
+
+def _no_room(error: Exception) -> StorageError:
+    return StorageError(
+        f"the directory for temporary files can't be used ({error}); an expanded manifest takes about a kilobyte a job"
+        " there. Make room, or let TMPDIR name another one"
+    )
 
 
 def _files(files: Mapping[str, LocalFile]) -> str:

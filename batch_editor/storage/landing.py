@@ -11,7 +11,6 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
@@ -76,7 +75,7 @@ class Landing:
         self.lock = Lock()
         self._file: int | None = None
         self._held = False
-        self._lost = False
+        self._left = False
         self._restart()
 
     async def write(self, data: bytes) -> None:
@@ -121,17 +120,29 @@ class Landing:
         `passing`: whether the same request may well give one.
         """
         await self._patience.persist(lambda: self._run(lambda: self._keep(".cut" if passing else ".bad")))
+        # By itself: the body has its name, and is not to be written once more.
+        await self._patience.persist(lambda: self._run(lambda: fsync_directory(self._folder)))
 
     async def discard(self) -> None:
-        """Close and remove what was neither sealed nor kept."""
+        """Close and remove what was neither sealed nor kept, nor is about to be sealed."""
         self._uncount()
-        if self._file is not None:
+        # Who holds the lock may be about to open the file.
+        if not self._left and (self._file is not None or self.lock.locked()):
             await self._run(self._drop)
 
     async def _sealed(self) -> SavedImage:
-        if self.size_bytes >= LARGE_BYTES:  # it takes a few milliseconds, so it is done beside others
-            await self._run(self._complete)
-        return await self._sealer.do(self)
+        queued = False
+        try:
+            if self.size_bytes >= LARGE_BYTES:  # it takes a few milliseconds, so it is done beside others
+                await self._run(self._complete)
+            queued = True
+            return await self._sealer.do(self)
+        except asyncio.CancelledError:
+            # All of it has come, and it is paid for: sealed all the same, for the run's end to find.
+            self._left = True
+            if not queued:
+                self._sealer.leave(self)
+            raise
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
@@ -152,6 +163,7 @@ class Landing:
 
     def _restart(self) -> None:
         self._hash = hashlib.sha256()
+        self._lost = False
         self._written = 0
         # What is not on the disk, or no longer; the first `_hashed` pieces of it are in the hash already.
         self._gathered: list[bytes] = []
@@ -260,7 +272,6 @@ class Landing:
         file = self._flush()
         try:
             self._finish(file, ending)
-            fsync_directory(Path(self._folder))
         except OSError:
             self._take_back()
             raise
@@ -302,10 +313,14 @@ def seal_all(landings: Sequence[Landing]) -> list[SavedImage | BaseException]:
         for file in files:
             if isinstance(file, int):
                 let_go(file)
-        return [
+        outcomes = [
             _tried(landing, partial(landing._seal, file)) if isinstance(file, int) else file
             for landing, file in zip(landings, files, strict=True)
         ]
+        for landing, outcome in zip(landings, outcomes, strict=True):
+            if landing._left and isinstance(outcome, BaseException):
+                landing._remove()
+        return outcomes
 
 
 def _write(file: int, blocks: Sequence[bytes]) -> None:

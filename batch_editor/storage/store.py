@@ -131,11 +131,11 @@ class Store:
             target = self.root / REJECTED / f"{output}.attempt-{number}.{_sha256(source)[:12]}{ending}"
             folders: set[str] = set()
             self._enter(target.parent, folders)
-            if _link(source, target):
-                self.keep(folders)
+            _link(source, target)
+            self.keep(folders)  # also of a link that stood there: who made it may have died before
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
-        return self._relative(target)
+        return target.relative_to(self.root).as_posix()
 
     def keep_landed(self) -> None:
         """Make the names of sealed images durable; one step for as many as have landed since the last time.
@@ -190,6 +190,9 @@ class Store:
         """Take an image's former name away, if the image is still the one with that content.
 
         With `keep` it moves to the history; without, it stands under another name already.
+
+        Raises:
+            StorageError: the disk is in the way.
         """
         former = self.root / path
         try:
@@ -254,18 +257,21 @@ class Store:
         Raises:
             StorageError: the disk is in the way.
         """
-        kept = 0
+        kept: list[Path] = []
         try:
             for left in (self.root / LANDING).glob("*.full"):
                 if not left.stem.isdecimal():
                     continue
                 if (image := self.landed(int(left.stem))) is not None:
                     name = f"unclaimed-{image.sha256[:12]}{ENDINGS[image.format]}"
-                    left.replace(self.root / HISTORY / name)
-                    kept += 1
+                    _link(left, self.root / HISTORY / name)
+                    kept.append(left)
+            self.keep([str(self.root / HISTORY)])
+            for left in kept:
+                left.unlink()
         except OSError as error:
             raise StorageError(f"{self.root / LANDING}: can't be emptied ({error.strerror})") from error
-        return kept
+        return len(kept)
 
     def close(self) -> None:
         """Wait for the threads."""
@@ -318,9 +324,6 @@ class Store:
             raise StorageError(f"{folder}: a link on the way leads out of the output directory", passing=False)
         folder.mkdir(parents=True, exist_ok=True)
         folders.update(map(str, self._way_to(folder)))
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def _link(source: Path | str, target: Path | str) -> bool:

@@ -285,6 +285,28 @@ async def test_fault_068_pages_that_a_failed_fsync_dropped_are_no_image(
     assert landed(store) == {}
 
 
+async def test_fault_068_what_is_fetched_again_after_that_is_taken_for_what_it_is(
+    landing_place: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = landing_place()
+    image, fsync = noise(1), os.fsync
+
+    def failing_once(file: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        os.ftruncate(file, 4096)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    landing = store.landing(1)
+    await landing.write(image)
+    monkeypatch.setattr(os, "fsync", failing_once)
+    with pytest.raises(BadImage):
+        await landing.seal()
+    await landing.restart()
+    await landing.write(image)
+    assert (await landing.seal()).sha256 == hashlib.sha256(image).hexdigest()
+    await landing.discard()
+
+
 async def test_fault_068_patience_ends_for_all_at_the_same_time() -> None:
     room_made: list[int] = []
     patience = Patience(1.0, make_room=lambda: room_made.append(1))
@@ -393,3 +415,21 @@ async def test_fault_071_images_cross_to_another_file_system_by_a_copy(bench: Be
         assert (await bench.run(jobs(5), provider)).exit_code == 0
     assert bench.files() == [f"job-{number}.png" for number in range(5)]
     assert bench.stamp("job-3") == sha256_of(job("job-3"))
+
+
+@pytest.mark.parametrize("kilobytes", [16, 400])
+async def test_temporary_files_without_room_are_told_before_anything_is_sent(
+    bench: Bench, disk: Disk, kilobytes: int
+) -> None:
+    disk.mount(kilobytes)
+    manifest = bench.write(jobs(2000))
+    out = bench.folder / "elsewhere"
+    async with sandbox() as provider:
+        for command in ("plan", "run"):
+            arguments = (command, manifest, "-o", out, "--base-url", provider.base_url)
+            ended = await bench.command(*arguments, environment={"TMPDIR": str(disk.place)})
+            assert ended.code == 6
+            assert "the directory for temporary files can't be used (" in ended.err
+            assert ended.err.rstrip().endswith("Make room, or let TMPDIR name another one")
+    assert provider.books.requests == 0
+    assert not out.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import sqlite3
@@ -11,12 +12,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from run_bench import Bench, arrived, job, jobs, sandbox
+from pydantic import SecretStr
+from run_bench import KEY, Bench, arrived, job, jobs, sandbox
 
-from batch_editor import LedgerError, Selection, UsageError, last_summary
+from batch_editor import BatchOptions, LedgerError, Selection, UsageError, last_summary, run_batch
 from batch_editor.cli import main
 from batch_editor.ledger import Ledger
 from batch_editor.ledger.database import on_network
+from batch_editor.progress import Quiet
 from batch_editor.rebuild import rebuild
 
 
@@ -276,6 +279,73 @@ async def test_fault_089_what_cannot_be_rebuilt_is_said(bench: Bench) -> None:
     with pytest.raises(LedgerError, match="its schema is version 99"):
         rebuild(bench.out)
     ledger_of(bench).unlink()
+    whole = (bench.out / "manifest.csv").read_text().rstrip("\n")
     (bench.out / "manifest.csv").write_text("id,prompt\n1,hello\n")
     with pytest.raises(LedgerError, match="not an output manifest"):
         rebuild(bench.out)
+    (bench.out / "manifest.csv").write_text(whole + ",one more\n")
+    with pytest.raises(LedgerError, match=r"manifest\.csv: can't be read .*line 2 has more cells than the header"):
+        rebuild(bench.out)
+
+
+class Meddler(Quiet):
+    """Somebody who breaks into what a run does when it first says something."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        super().__init__()
+        self._deed: Callable[[], object] | None = deed
+
+    def say(self, line: str) -> None:
+        super().say(line)
+        if self._deed is not None:
+            deed, self._deed = self._deed, None
+            deed()
+
+
+async def test_fault_089_a_ledger_that_breaks_while_inputs_are_checked_is_told_as_such(bench: Bench) -> None:
+    def spoil() -> None:
+        with closing(sqlite3.connect(ledger_of(bench))) as other:
+            other.execute("DROP TABLE requests")
+
+    async with sandbox() as provider:
+        settings = bench.settings(provider, inputs__allow_private_links=True)
+        options = BatchOptions(output=bench.out, check_inputs=True, progress=Meddler(spoil))
+        with pytest.raises(LedgerError, match=r"the ledger can't be used \(no such table: requests"):
+            await run_batch([bench.write(jobs(1))], settings, SecretStr(KEY), options)
+    assert provider.books.requests == 0
+
+
+async def test_fault_089_a_ledger_that_breaks_before_the_first_request_leaves_no_file_open(bench: Bench) -> None:
+    def spoil() -> None:
+        with closing(sqlite3.connect(ledger_of(bench))) as other:
+            other.execute("ALTER TABLE attempts RENAME COLUMN sent_at TO left_at")
+
+    def schedules() -> list[str]:
+        state = os.environ["XDG_STATE_HOME"]
+        files = [file for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+        return [path for file in files if (path := str(file.readlink())).startswith(state)]
+
+    async with sandbox() as provider:
+        wanted = bench.write(jobs(2))
+        await bench.run(wanted, provider, selection=Selection(limit=1))
+        (bench.images / "job-0.png").unlink()
+        options = BatchOptions(output=bench.out, progress=Meddler(spoil))
+        summary = await run_batch([wanted], bench.settings(provider), SecretStr(KEY), options)
+    assert summary.exit_code == 6
+    assert schedules() == []
+
+
+async def test_fault_067_a_disk_in_the_way_at_a_run_s_end_is_told_rather_than_the_budget(bench: Bench) -> None:
+    async with sandbox(latency="0.2") as provider:
+        settings = bench.settings(provider, concurrency=1, budget__max_cost_usd=0.1)
+        # What nobody can clear away: a folder where only files land.
+        obstacle = bench.out / "images" / ".landing" / "obstacle"
+        ending = asyncio.ensure_future(
+            run_batch([bench.write(jobs(20))], settings, SecretStr(KEY), BatchOptions(output=bench.out))
+        )
+        await arrived(provider.books, 1)
+        obstacle.mkdir()
+        summary = await ending
+    assert summary.stop is not None
+    assert (summary.exit_code, summary.stop.kind) == (6, "machine")
+    assert 0 < summary.jobs.succeeded < 20

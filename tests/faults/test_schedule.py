@@ -125,6 +125,18 @@ def test_without_xdg_state_home_it_is_below_the_home(monkeypatch: pytest.MonkeyP
     assert schedule_path("a-key", "https://one.example").parent == Path("/home/somebody/.local/state/batch_editor")
 
 
+async def test_a_user_without_a_home_is_told_and_the_run_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    async with sandbox() as provider:
+        summary = await bench.run(jobs(2), provider)
+    assert summary.exit_code == 0
+    assert "Without XDG_STATE_HOME, other runs of the same key" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", [b"", b"half", struct.pack("<d", float("nan")), struct.pack("<d", 1e12)])
 def test_what_no_run_of_today_has_written_holds_nobody_up(tmp_path: Path, content: bytes) -> None:
     path, said = tmp_path / "turns", list[str]()

@@ -112,6 +112,7 @@ class Bench:
         selection: Selection | None = None,
         history: Sequence[Path] = (),
         retry_failed: bool = False,
+        resend_unknown: bool = False,
         check_inputs: bool = False,
         out: Path | None = None,
         **flags: Any,
@@ -123,6 +124,7 @@ class Bench:
             output=out or self.out,
             history=history,
             retry_failed=retry_failed,
+            resend_unknown=resend_unknown,
             check_inputs=check_inputs,
         )
 

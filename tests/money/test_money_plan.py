@@ -177,6 +177,17 @@ async def test_what_a_plan_counts_is_what_the_run_sends(bench: Bench) -> None:
     assert plan.reused == summary.jobs.reused == 1
 
 
+async def test_a_plan_counts_unknown_jobs_where_they_are_to_be_sent_again(bench: Bench) -> None:
+    wanted = [*jobs(2), job("bad", "bad"), job("lost", "lost")]
+    async with sandbox(faults=("400:prompt~bad", "html:prompt~lost")) as provider:
+        await bench.run(wanted, provider)
+    async with sandbox() as provider:
+        plan = bench.plan(wanted, resend_unknown=True)
+        summary = await bench.run(wanted, provider, options=with_options(resend_unknown=True))
+    assert plan.requests == provider.books.requests == 1
+    assert (summary.jobs.succeeded, summary.jobs.failed, summary.jobs.unknown) == (3, 1, 0)
+
+
 async def test_what_a_rehearsal_did_is_not_done(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run(jobs(3), provider, options=with_options(sandbox=True))

@@ -95,6 +95,17 @@ def test_what_cost_nothing_leaves_nothing_behind(tmp_path: Path) -> None:
         assert spending.open_attempts() == []
 
 
+def test_what_is_reserved_again_counts_once_and_by_its_own_day(tmp_path: Path) -> None:
+    with opened(tmp_path / "s", day=1.0) as spending:
+        spending.reserve("a", 0.4, NOON)
+        spending.reserve("a", 0.5, NOON)
+        assert spending.left_usd(NOON) == pytest.approx(0.5)
+        spending.reserve("a", 0.3, NOON + 86_400)
+        assert [spending.left_usd(NOON + 86_400 * day) for day in (0, 1)] == pytest.approx([1.0, 0.7])
+        spending.settle("a", 0.1)
+        assert [spending.left_usd(NOON + 86_400 * day) for day in (0, 1)] == pytest.approx([1.0, 0.9])
+
+
 def test_only_ones_own_reservations_are_left_behind(tmp_path: Path) -> None:
     with opened(tmp_path / "s", "one", day=1.0) as one, opened(tmp_path / "s", "two", day=1.0) as two:
         one.reserve("a", 0.1, NOON)

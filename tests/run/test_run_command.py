@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import os
 import re
 import shlex
 import signal
@@ -268,3 +269,36 @@ def test_fault_077_output_that_nobody_reads_any_more_is_no_error(bench: Bench) -
     finished = subprocess.run(["bash", "-c", command], cwd=bench.folder, capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert Path(bench.folder / "jobs.yaml").is_file()
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "status --json", "export", "run"])
+async def test_a_full_disk_behind_standard_output_is_said(bench: Bench, command: str) -> None:
+    manifest = bench.write(jobs(1))
+    async with sandbox() as provider:
+        await bench.run(manifest, provider)
+        name, *options = command.split()
+        arguments: dict[str, list[str | Path]] = {
+            "plan": ["plan", manifest, "-o", bench.out],
+            "run": bench.run_arguments(manifest, provider),
+        }
+        full = os.open("/dev/full", os.O_WRONLY)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "batch_editor", *arguments.get(name, [name, bench.out, *options])),
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "SEGMIND_API_KEY": "any"},
+        )
+        os.close(full)
+        _, said = await process.communicate()
+    assert said.decode() == "error: standard output can't be written (No space left on device)\n"
+    # A run tells how it ended.
+    assert process.returncode == (0 if name == "run" else 6)
+
+
+async def test_a_port_that_is_taken_is_said(bench: Bench) -> None:
+    async with sandbox() as provider:
+        port = provider.url.rpartition(":")[2]
+        ended = await bench.command("sandbox", "--port", port)
+    assert ended.code == 2
+    assert f"--port {port}: can't be listened on (" in ended.err
+    assert "address already in use" in ended.err

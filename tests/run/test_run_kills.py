@@ -151,6 +151,27 @@ async def test_a_budget_counts_what_a_killed_run_had_in_flight(bench: Bench) -> 
     assert provider.books.billed_usd <= 0.7
 
 
+async def test_what_was_in_flight_is_held_until_somebody_says_that_it_may_be_sent_again(bench: Bench) -> None:
+    wanted = jobs(4)
+    manifest = bench.write(wanted)
+    async with (
+        sandbox(latency="0.02", faults=("hang:prompt~job-0", "hang:prompt~job-1")) as provider,
+        bench.started(*bench.run_arguments(manifest, provider)) as process,
+    ):
+        await arrived(provider.books, 4)
+        process.send(signal.SIGKILL)
+        await process.finished()
+    async with sandbox() as provider:
+        held = await bench.run(wanted, provider, retry__unknown="hold")
+        assert held.exit_code == 1
+        assert held.jobs.unknown == 4 - held.jobs.succeeded >= 2
+        sent = provider.books.requests
+        again = bench.run_arguments(manifest, provider, "--resend-unknown")
+        finished = await bench.command(*again)
+    assert finished.code == 0
+    assert provider.books.requests - sent == held.jobs.unknown
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 async def test_fault_072_074_one_signal_lets_what_is_in_flight_finish(
     bench: Bench, number: signal.Signals, code: int

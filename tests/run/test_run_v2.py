@@ -15,6 +15,7 @@ from run_bench import Bench, arrived, job, jobs, sandbox, sha256_of
 from run_recorder import Recorder, http, png
 
 from batch_editor import make_plan
+from batch_editor.client import http as http_client
 from batch_editor.sandbox import Sandbox
 
 pytestmark = pytest.mark.timeout(120)
@@ -51,6 +52,29 @@ async def test_every_job_is_submitted_polled_and_fetched_without_the_key(bench: 
         assert row["request_id"].startswith(sha256_of(each)[:12])
         assert float(row["actual_cost_usd"]) > 0
         assert 0.2 <= float(row["latency_s"]) < 30
+
+
+@pytest.mark.parametrize("status", ["201 Created", "202 Accepted"])
+async def test_an_id_that_comes_slowly_is_waited_for(
+    bench: Bench, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setattr(http_client, "ERROR_BODY_S", 0.05)
+
+    async def accept(writer: asyncio.StreamWriter) -> None:
+        answer = http(b'{"request_id": "r-1", "status": "QUEUED"}', status=status, content_type="application/json")
+        writer.write(answer[:-20])
+        await writer.drain()
+        await asyncio.sleep(0.3)
+        writer.write(answer[-20:])
+        await writer.drain()
+
+    done = {"status": "COMPLETED", "output": f"{recorder.url}/image.png"}
+    recorder.answers = {
+        "/v2/gpt-image-1.5-edit": accept,
+        "/v2/requests/r-1/status": http(json.dumps(done).encode(), content_type="application/json"),
+    }
+    summary = await run(bench, jobs(1), recorder.base_url)
+    assert (summary.exit_code, attempts(bench)[0][1]) == (0, "r-1")
 
 
 async def test_the_id_is_durable_before_the_first_poll(bench: Bench, recorder: Recorder) -> None:

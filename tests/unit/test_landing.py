@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,3 +128,93 @@ def test_a_body_that_is_discarded_while_a_thread_writes_it_keeps_its_file_until_
     asyncio.run(drop())
     assert not failed
     assert not part(store, 1).exists()
+
+
+def test_a_body_that_is_kept_outlives_a_folder_that_could_not_be_made_durable_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [OSError(errno.EIO, "Input/output error")]
+    fsync = os.fsync
+
+    def failing_once(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode) and failures:
+            raise failures.pop()
+        fsync(file)
+
+    async def arrive() -> None:
+        monkeypatch.setattr(os, "fsync", failing_once)
+        landing = store.landing(1)
+        await landing.write(b"<html>paid for")
+        await landing.keep(passing=False)
+        await landing.discard()
+
+    asyncio.run(arrive())
+    assert not failures
+    assert (store.root / "images/.landing/1.bad").read_bytes() == b"<html>paid for"
+
+
+def test_a_body_that_is_dropped_while_its_file_is_being_opened_leaves_no_file_open(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, go_on = threading.Event(), threading.Event()
+    opened: list[int] = []
+    really_open = os.open
+
+    def slowly(path: str, flags: int, mode: int = 0o777) -> int:
+        opening.set()
+        go_on.wait(5)
+        opened.append(really_open(path, flags, mode))
+        return opened[-1]
+
+    async def drop() -> None:
+        landing = store.landing(1)
+        await landing.write(b"a")
+        monkeypatch.setattr(os, "open", slowly)
+        writes = asyncio.ensure_future(landing.write(bytes(landing_module.GATHER_BYTES)))
+        await asyncio.to_thread(opening.wait, 5)
+        writes.cancel()
+        dropped = asyncio.ensure_future(landing.discard())
+        await asyncio.wait([dropped], timeout=0.2)
+        go_on.set()
+        await dropped
+
+    asyncio.run(drop())
+    monkeypatch.undo()
+    store.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(opened[0])
+    assert not part(store, 1).exists()
+
+
+@pytest.mark.parametrize("side", [8, 400])
+def test_an_image_that_is_dropped_while_it_is_sealed_is_sealed_all_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    """It is whole, and paid for: the run's end finds it."""
+    sealing, go_on = threading.Event(), threading.Event()
+    fsync = os.fsync
+
+    def slowly(file: int) -> None:
+        sealing.set()
+        go_on.wait(5)
+        fsync(file)
+
+    async def drop() -> None:
+        first, second = store.landing(1), store.landing(2)
+        await first.write(png(8))
+        await second.write(png(side))
+        monkeypatch.setattr(os, "fsync", slowly)
+        others = asyncio.ensure_future(first.seal())
+        await asyncio.to_thread(sealing.wait, 5)
+        seals = asyncio.ensure_future(second.seal())
+        await asyncio.wait([seals], timeout=0.2)
+        seals.cancel()
+        await asyncio.wait([seals])
+        await second.discard()
+        go_on.set()
+        await others
+        await asyncio.to_thread(store.close)
+
+    asyncio.run(drop())
+    assert store.landed(2) is not None
+    assert not part(store, 2).exists()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from batch_editor.errors import StorageError
 from batch_editor.ledger import Placement
@@ -77,3 +79,46 @@ def test_a_former_name_that_another_image_has_just_taken_is_left_alone(store: St
     moved = landed(store, "a", b"new", former=("images/b.png", b"same"))
     assert put(store, [moved, landed(store, "b", b"same")]) == ["images/a.png", "images/b.png"]
     assert (store.root / "images" / "b.png").read_bytes() == b"same"
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What is made durable from here on, files and folders, in order."""
+    paths: list[Path] = []
+    fsync = os.fsync
+
+    def noted(file: int) -> None:
+        paths.append(Path(f"/proc/self/fd/{file}").readlink())
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return paths
+
+
+def test_what_is_set_aside_is_durable_though_who_began_with_it_died(store: Store, synced: list[Path]) -> None:
+    (store.root / "images" / ".landing" / "1.bad").write_bytes(b"<html>")
+    path = store.reject(1, "a", 1)
+    assert path is not None
+    assert store.root / "images" / ".rejected" in synced
+    synced.clear()
+    assert store.reject(1, "a", 1) == path
+    assert store.root / "images" / ".rejected" in synced
+
+
+def test_an_image_that_nobody_claims_is_durable_in_the_history_before_it_leaves_the_landing_folder(
+    store: Store, synced: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landed = store.root / "images" / ".landing" / "7.full"
+    Image.new("RGB", (8, 8)).save(landed, "PNG")
+    removed_after: list[list[Path]] = []
+    unlink = Path.unlink
+
+    def noted(path: Path, missing_ok: bool = False) -> None:
+        removed_after.append([*synced])
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", noted)
+    assert store.keep_unclaimed() == 1
+    assert removed_after == [[store.root / "images" / ".history"]]
+    assert not landed.exists()
+    assert len(list((store.root / "images" / ".history").glob("unclaimed-*.png"))) == 1

@@ -1,0 +1,87 @@
+"""What ledgers are asked costs the same an item, however many they hold. Counted in steps of SQLite's machine."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from counts import TENFOLD
+
+from batch_editor import publishing
+from batch_editor.ledger import Ledger
+from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.spending import Spending
+from batch_editor.storage import Store
+
+# Steps are counted by so many, which costs a call of Python each time.
+STEPS = 10
+
+
+class Steps:
+    """How many steps SQLite took on a connection while the block ran."""
+
+    taken = 0
+
+    def more(self) -> None:
+        self.taken += STEPS
+
+
+@contextmanager
+def counted_steps(db: sqlite3.Connection) -> Iterator[Steps]:
+    steps = Steps()
+    db.set_progress_handler(steps.more, STEPS)
+    yield steps
+    db.set_progress_handler(None, STEPS)
+
+
+def renamed(folder: Path, count: int) -> int:
+    """Steps to bring the images of so many jobs from their former names to new ones."""
+    store = Store(folder)
+    store.prepare()
+    with closing(store), closing(Ledger(folder / FILE_NAME)) as ledger:
+        with ledger.transaction():
+            for number in range(count):
+                fingerprint = hashlib.sha256(str(number).encode()).hexdigest()
+                path = folder / "images" / f"old-{number}.png"
+                path.write_bytes(fingerprint.encode())
+                sha256 = hashlib.sha256(fingerprint.encode()).hexdigest()
+                ledger.connection.execute(
+                    "INSERT INTO jobs VALUES (?, ?, 1, 1, ?, ?, '{}', ?, ?, ?)",
+                    (
+                        *(f"job-{number}", number, fingerprint, f"new-{number}"),
+                        *(f"images/{path.name}", f"old-{number}", fingerprint),
+                    ),
+                )
+                ledger.connection.execute(
+                    "INSERT INTO requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd,"
+                    " image_path, sha256, format) VALUES (?, 'e', '{}', '{}', ?, 'succeeded', 0, 0, ?, ?, 'png')",
+                    (fingerprint, f"job-{number}", f"images/{path.name}", sha256),
+                )
+        with counted_steps(ledger.connection) as steps:
+            assert publishing.put_all(ledger, store, now=0.0) == 0
+        assert len(list((folder / "images").glob("new-*.png"))) == count
+    return steps.taken
+
+
+def test_renaming_images_costs_the_same_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "PAGE", 5)
+    assert renamed(tmp_path / "many", 400) <= TENFOLD * renamed(tmp_path / "few", 40)
+
+
+def asked_for_room(file: Path, count: int) -> int:
+    """Steps of a reservation in a file that has so many of this day."""
+    noon = 1_800_000_000.0
+    with closing(Spending(file, "here", per_day_usd=1e9, per_month_usd=1e9)) as spending:
+        for number in range(count):
+            spending.reserve(str(number), 0.2, noon)
+        with counted_steps(spending._db) as steps:
+            assert spending.reserve("one more", 0.2, noon)
+    return steps.taken
+
+
+def test_a_reservation_costs_the_same_however_much_the_day_has_spent(tmp_path: Path) -> None:
+    assert asked_for_room(tmp_path / "many", 400) <= 2 * asked_for_room(tmp_path / "few", 40)

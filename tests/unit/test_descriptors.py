@@ -28,7 +28,9 @@ def provided(concurrency: int, *, hard: int, rehearsal: bool = False) -> str:
 @pytest.mark.parametrize(
     ("concurrency", "rehearsal", "soft"), [(1, False, "258"), (400, False, "1056"), (400, True, "1456")]
 )
-def test_the_soft_limit_has_room_for_all_that_requests_may_hold_at_once_and_for_the_rest_of_the_process(concurrency: int, rehearsal: bool, soft: str) -> None:
+def test_the_soft_limit_has_room_for_all_that_requests_may_hold_at_once_and_for_the_rest_of_the_process(
+    concurrency: int, rehearsal: bool, soft: str
+) -> None:
     assert provided(concurrency, hard=2000, rehearsal=rehearsal) == soft
 
 

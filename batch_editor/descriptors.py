@@ -10,25 +10,27 @@ from batch_editor.errors import UsageError
 # in a rehearsal the other end of the socket too. 1,024, a usual soft limit, fails 9 of 10 at 10,000 in flight.
 EACH = 2
 EACH_REHEARSED = 3
-# The ledger, logs, threads; among many requests, these are what not all of them hold at once.
+# The ledger, logs, threads. Where the system allows no more, many requests do without: not all hold two at once.
 BESIDES = 256
 
 
 def provide_descriptors(concurrency: int, *, rehearsal: bool = False) -> None:
-    """Raise this process's soft limit as far as that many requests in flight need.
+    """Raise this process's soft limit as far as that many requests in flight may need, or the system allows.
 
     Raises:
         UsageError: the hard limit is too low.
     """
     each = EACH_REHEARSED if rehearsal else EACH
+    wanted = each * concurrency + BESIDES
     needed = max(each * concurrency, concurrency + BESIDES)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
-        possible = max(1, hard // each if hard >= each * BESIDES else hard - BESIDES)
+        possible = hard // each if hard >= each * BESIDES else hard - BESIDES
+        less = f"use --concurrency {possible} or less, or " if possible > 0 else ""
         raise UsageError(
             f"concurrency {concurrency} needs {needed} open files, and the system allows {hard};"
-            f" use --concurrency {possible} or less, or raise the limit (ulimit -Hn {needed})"
+            f" {less}raise the limit (ulimit -Hn {needed})"
         )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))

@@ -26,9 +26,11 @@ def provided(concurrency: int, *, hard: int, rehearsal: bool = False) -> str:
 
 
 @pytest.mark.parametrize(
-    ("concurrency", "rehearsal", "soft"), [(1, False, "257"), (400, False, "800"), (400, True, "1200")]
+    ("concurrency", "rehearsal", "soft"), [(1, False, "258"), (400, False, "1056"), (400, True, "1456")]
 )
-def test_the_soft_limit_is_raised_as_far_as_is_needed(concurrency: int, rehearsal: bool, soft: str) -> None:
+def test_the_soft_limit_has_room_for_all_that_requests_may_hold_at_once_and_for_the_rest_of_the_process(
+    concurrency: int, rehearsal: bool, soft: str
+) -> None:
     assert provided(concurrency, hard=2000, rehearsal=rehearsal) == soft
 
 
@@ -44,3 +46,9 @@ def test_more_than_the_system_allows_is_refused_with_what_is_possible(
     assert said.startswith(f"concurrency {concurrency} needs ")
     assert f"the system allows {hard}; use --concurrency {possible} or less" in said
     assert provided(possible, hard=hard) == str(hard)
+
+
+def test_where_not_even_one_request_finds_room_no_smaller_concurrency_is_named() -> None:
+    assert provided(1, hard=256) == (
+        "concurrency 1 needs 257 open files, and the system allows 256; raise the limit (ulimit -Hn 257)"
+    )

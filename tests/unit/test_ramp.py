@@ -42,6 +42,15 @@ def test_what_is_in_flight_stays_below_rate_times_p95_and_a_quarter() -> None:
     assert ramp.in_flight == pytest.approx(1.25 * 59, abs=2)
 
 
+def test_a_few_that_take_very_long_leave_room_for_the_rate() -> None:
+    ramp = Ramp(per_s=100.0)
+    for at in range(200):
+        ramp.sent(at)
+        ramp.succeeded(at, 10.0 if at % 25 == 0 else 0.2)
+    mean_s = 0.04 * 10.0 + 0.96 * 0.2
+    assert filled(ramp, at=1000.0) == math.ceil(1.25 * 100.0 * mean_s)
+
+
 def test_a_quick_provider_is_never_held_to_fewer_than_few() -> None:
     ramp = Ramp(per_s=1.0)
     for at in range(200):

@@ -44,13 +44,16 @@ T = TypeVar("T")
 class BatchOptions:
     """What one run is told besides the settings.
 
+    selection: which jobs of the manifests, and what is set for all of them.
     output: the output directory; default `<outputs.directory>/<stem of the first manifest>`.
+    history: other output directories, whose charges and latencies count for the plan.
     retry_failed: also send what was refused for good, or whose fate is unknown.
     resend_unknown: also send what is unknown, though it may have been billed.
     sandbox: a rehearsal: nothing is paid, and its results make room for real ones.
     check_inputs: look at every input link first; requests with a faulty one fail unsent.
     canary: send that many jobs first, and go on only if they cost what the plan says.
     ask: who is asked before much money is spent, with some lines to decide by; None: nobody is there.
+    progress: who is shown where the run is; lines alone, on standard error, by default.
     signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
     """
 

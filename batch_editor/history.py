@@ -18,6 +18,9 @@ class History:
 
     `latencies_s` holds seconds by endpoint, `failures` those of passing failures and whether they were dropped by an
     overloaded provider; `attempts` counts what they are from. `refusals` are the 429s besides.
+
+    Raises:
+        LedgerError: the own directory's ledger can't be looked at.
     """
 
     def __init__(self, own: Path, others: Sequence[Path] = (), *, rehearsal: bool = False) -> None:

@@ -12,7 +12,7 @@ from batch_editor.records import Answer, Failure, SavedImage
 class Sink(Protocol):
     """Where an answer's body goes; `storage.Landing` is one.
 
-    `seal` raises `ValueError` if what was written is not a whole image.
+    `seal` raises `ValueError` if what was written is not a whole image. `head` are its first 64 bytes.
     """
 
     size_bytes: int

@@ -23,7 +23,7 @@ def set_room_aside(root: Path, in_flight: int) -> None:
     """Take the room that so many requests in flight may need, to be given free on a full disk.
 
     Raises:
-        StorageError: there is not so much.
+        StorageError: there is not so much, or the directory can't be written.
     """
     size = min(in_flight * EACH, MOST) + LEDGER
     path = root / FILE_NAME

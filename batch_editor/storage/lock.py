@@ -25,6 +25,7 @@ def locked(root: Path) -> Iterator[str | None]:
 
     Raises:
         LockedError: another process holds it; the message says which.
+        StorageError: its file can't be opened or locked.
     """
     path = root / ".lock"
     try:

@@ -20,7 +20,7 @@ from batch_editor.client import HttpClient
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
-from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, readings
+from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, experience, readings
 from batch_editor.limits import RateGate
 from batch_editor.pool import Pool
 from batch_editor.progress import Progress
@@ -288,7 +288,7 @@ class Dispatch:
         return {
             (name, listed, inputs): (count, low, high)
             for name, endpoint in self.endpoints.items()
-            for listed, inputs, count, low, high in readings.charges_by_list(self.ledger.connection, endpoint)
+            for listed, inputs, count, low, high in experience.charges_by_list(self.ledger.connection, endpoint)
         }
 
     def _counts(self) -> Counts:

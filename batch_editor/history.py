@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batch_editor.endpoints import Endpoint, Prices
-from batch_editor.ledger import readings
+from batch_editor.ledger import experience, readings
 from batch_editor.pricing import Charges
 
 # So many attempts are enough that p90 means something, and few enough that it is of these days.
@@ -32,7 +32,7 @@ class History:
         self.latencies_s: dict[str, list[float]] = {}
         self.failures: dict[str, list[tuple[float, bool]]] = {}
         self.attempts: dict[str, int] = {}
-        self.refusals: dict[str, list[readings.Refusals]] = {}
+        self.refusals: dict[str, list[experience.Refusals]] = {}
 
     def read(self, endpoint: Endpoint, prices: Prices) -> None:
         """Take in what the ledgers have of an endpoint, beside what these prices say; once.
@@ -52,10 +52,10 @@ class History:
                 run = readings.last_run(db)
                 if run is None or (run.sandbox and not self._rehearsal):
                     continue
-                for kind, charged in readings.charges(db, endpoint, prices):
+                for kind, charged in experience.charges(db, endpoint, prices):
                     self.charges.add(kind, charged)
-                latencies, failures, attempts = readings.speeds(db, endpoint.name, limit=RECENT)
+                latencies, failures, attempts = experience.speeds(db, endpoint.name, limit=RECENT)
                 self.latencies_s[endpoint.name] += latencies
                 self.failures[endpoint.name] += failures
                 self.attempts[endpoint.name] += attempts
-                self.refusals[endpoint.name].append(readings.refusals(db, endpoint.name, limit=RECENT))
+                self.refusals[endpoint.name].append(experience.refusals(db, endpoint.name, limit=RECENT))

@@ -13,8 +13,8 @@ from batch_editor.config import Settings
 from batch_editor.history import History
 from batch_editor.intake import Catalog, Selection, take_in
 from batch_editor.ledger import Spool, readings
+from batch_editor.ledger.experience import Refusals
 from batch_editor.ledger.ledger import FILE_NAME
-from batch_editor.ledger.readings import Refusals
 from batch_editor.plan import Fit, Group, Plan
 from batch_editor.pricing import Price
 from batch_editor.progress import duration

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import tempfile
@@ -15,6 +14,7 @@ from batch_editor.errors import StorageError
 from batch_editor.group_thread import GroupThread
 from batch_editor.records import SavedImage
 from batch_editor.storage.ballast import give_room_free
+from batch_editor.storage.hard_link import hard_link
 from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, make_folder, sniff
 from batch_editor.storage.landing import Gathered, Landing, seal_all
 from batch_editor.storage.patience import Patience
@@ -131,7 +131,7 @@ class Store:
             target = self.root / REJECTED / f"{output}.attempt-{number}.{_sha256(source)[:12]}{ending}"
             folders: set[str] = set()
             self._enter(target.parent, folders)
-            _link(source, target)
+            hard_link(source, target)
             self.keep(folders)  # also of a link that stood there: who made it may have died before
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
@@ -163,12 +163,12 @@ class Store:
         try:
             if folder not in folders:
                 self._enter(Path(folder), folders)
-            if not _link(source, target):
+            if not hard_link(source, target):
                 standing = Path(target)
                 if standing.is_file() and not standing.is_symlink() and _sha256(standing) == sha256:
                     return path
                 self._retire(standing)
-                _link(source, target)
+                hard_link(source, target)
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
         return path
@@ -264,7 +264,7 @@ class Store:
                     continue
                 if (image := self.landed(int(left.stem))) is not None:
                     name = f"unclaimed-{image.sha256[:12]}{ENDINGS[image.format]}"
-                    _link(left, self.root / HISTORY / name)
+                    hard_link(left, self.root / HISTORY / name)
                     kept.append(left)
             self.keep([str(self.root / HISTORY)])
             for left in kept:
@@ -297,7 +297,7 @@ class Store:
         # Not renamed: of two folders, a power cut may leave the one without the old name and the other without the new.
         if not kept.is_file() or _sha256(kept) != sha256:
             kept.unlink(missing_ok=True)
-            _link(path, kept)
+            hard_link(path, kept)
         for folder in self._way_to(kept.parent):
             fsync_directory(folder)
         path.unlink()
@@ -324,32 +324,6 @@ class Store:
             raise StorageError(f"{folder}: a link on the way leads out of the output directory", passing=False)
         folder.mkdir(parents=True, exist_ok=True)
         folders.update(map(str, self._way_to(folder)))
-
-
-def _link(source: Path | str, target: Path | str) -> bool:
-    """Whether the target could be made; False if something stands there."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        # FAT, some network file systems and link counts at their limit know no further links.
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EXDEV):
-            raise
-        if os.path.lexists(target):
-            return False
-        _copy(Path(source), Path(target))
-    return True
-
-
-def _copy(source: Path, target: Path) -> None:
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".copy-", delete=False) as copy:
-        with source.open("rb") as original:
-            while block := original.read(2**20):
-                copy.write(block)
-        copy.flush()
-        os.fsync(copy.fileno())
-    Path(copy.name).replace(target)
 
 
 def _sha256(path: Path) -> str:

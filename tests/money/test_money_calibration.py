@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from money_bench import LOW_USD, MEDIUM_USD, Bench, jobs, priced, sandbox, with_options
 
-from batch_editor.ledger.readings import NEWEST
+from batch_editor.ledger.experience import NEWEST
 from batch_editor.pricing import ENOUGH, Charged, Charges, Kind, Price
 
 NAME = "gpt-image-1.5-edit"

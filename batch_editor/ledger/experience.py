@@ -1,0 +1,92 @@
+"""What the ledger's attempts teach about the next ones: what is charged, how long answers take, what is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from batch_editor.endpoints import Endpoint, Prices
+from batch_editor.pricing import Charged, Kind, price_of
+
+# Of as many attempts, the newest: they tell best what the next ones will be like, and a ledger that grows for years
+# must not make each plan slower.
+NEWEST = 20_000
+
+_NEWEST = f"""(SELECT * FROM attempts ORDER BY attempt_id DESC LIMIT {NEWEST}) a JOIN requests r USING (fingerprint)
+    WHERE r.endpoint = ?"""
+
+
+def charges(db: sqlite3.Connection, endpoint: Endpoint, prices: Prices) -> Iterator[tuple[Kind, Charged]]:
+    """What an endpoint's newest requests were charged, by what their prices depend on.
+
+    Beside them what `prices` lists: a list that has been corrected since must not be corrected once more.
+    """
+    keys = ", ".join([*(f"params ->> '$.{name}'" for name in prices.by), _inputs(endpoint)])
+    numbers = ", ".join(str(n + 1) for n in range(len(prices.by) + 1))
+    length = f"length(params ->> '$.{endpoint.prompt}')" if endpoint.prompt else "0"
+    for *values, number, prompt_length, count, total, low, high in db.execute(
+        f"SELECT {keys}, coalesce(avg({length}), 0), count(*), sum(a.cost_usd), min(a.cost_usd), max(a.cost_usd)"
+        f" FROM {_NEWEST} AND a.state = 'succeeded' AND a.cost_usd IS NOT NULL GROUP BY {numbers}",
+        (endpoint.name,),
+    ):
+        params = dict(zip(prices.by, values, strict=True))
+        listed = price_of(prices, params, inputs=number, prompt_length=round(prompt_length)).expected_usd
+        yield Kind(endpoint.name, tuple(values), number), Charged(count, total, count * listed, low, high)
+
+
+def charges_by_list(db: sqlite3.Connection, endpoint: Endpoint) -> list[tuple[float, int, int, float, float]]:
+    """List price, number of input images, count, lowest and highest charge of all of an endpoint's requests.
+
+    Of all: a budget must hold for the dearest, however long ago that was.
+    """
+    return db.execute(
+        f"SELECT round(expected_usd, 9), {_inputs(endpoint)}, count(*), min(cost_usd), max(cost_usd) FROM requests"
+        " WHERE endpoint = ? AND state = 'succeeded' AND cost_usd IS NOT NULL GROUP BY 1, 2",
+        (endpoint.name,),
+    ).fetchall()
+
+
+def _inputs(endpoint: Endpoint) -> str:
+    return f"coalesce(json_array_length(params, '$.{endpoint.images}'), 0)" if endpoint.images else "0"
+
+
+def speeds(db: sqlite3.Connection, endpoint: str, *, limit: int) -> tuple[list[float], list[tuple[float, bool]], int]:
+    """Latencies in seconds of an endpoint's newest successes and passing failures, and how many attempts there were.
+
+    With each failure goes whether an overloaded provider dropped it: 503, 504 or no answer in time. 429s are left
+    out: they are the pace's affair, and interruptions our own.
+    """
+    rows = db.execute(
+        f"SELECT a.state, a.latency_s, a.error_kind, a.http_status FROM {_NEWEST} AND a.latency_s IS NOT NULL"
+        " AND a.http_status IS NOT 429 ORDER BY attempt_id DESC LIMIT ?",
+        (endpoint, limit),
+    ).fetchall()
+    passing = ("server_error", "timeout", "connection")
+    successes = [latency for state, latency, _, _ in rows if state == "succeeded"]
+    failures = [
+        (latency, kind == "timeout" or status in (503, 504))
+        for state, latency, kind, status in rows
+        if state != "succeeded" and kind in passing
+    ]
+    return successes, failures, len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """429s among an endpoint's attempts: how many, and their average latency and pause until the next departure."""
+
+    count: int = 0
+    latency_s: float = 0.0
+    pause_s: float = 0.0
+
+
+def refusals(db: sqlite3.Connection, endpoint: str, *, limit: int) -> Refusals:
+    """The newest 429s of an endpoint."""
+    row = db.execute(
+        "SELECT count(*), coalesce(avg(latency_s), 0), coalesce(avg(pause_s), 0) FROM"
+        " (SELECT a.latency_s, (SELECT min(sent_at) FROM attempts WHERE sent_at > a.ended_at) - a.ended_at AS pause_s"
+        f" FROM {_NEWEST} AND a.http_status = 429 ORDER BY attempt_id DESC LIMIT ?)",
+        (endpoint, limit),
+    ).fetchone()
+    return Refusals(*row)

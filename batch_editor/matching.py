@@ -6,7 +6,6 @@ The provider has no name for an attempt whose answer was lost: it is known by wh
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,9 +44,12 @@ class Bodies:
         self._contents = {unsigned(link): LOCAL + sha256 for sha256, link in uploads.items()}
 
     def name(self, body: Mapping[str, Any], parameters: Iterable[str]) -> str:
-        """The name of a body as far as it has these parameters."""
-        plain = {name: self._plain(body[name]) for name in parameters if body.get(name) is not None}
-        return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        """The name of a body as far as it has these parameters; nothing of one that can't be ours."""
+        try:
+            plain = {name: self._plain(body[name]) for name in parameters if body.get(name) is not None}
+            return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        except (TypeError, RecursionError):  # nested without end, or a number beyond what we send
+            return ""
 
     def _plain(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -59,7 +61,7 @@ class Bodies:
         if value.startswith("data:"):
             try:
                 content = base64.b64decode(value.partition(",")[2], validate=True)
-            except binascii.Error:
+            except ValueError:  # binascii's own, or of what is not ASCII
                 return value
             return LOCAL + hashlib.sha256(content).hexdigest()
         return self._contents.get(unsigned(value), unsigned(value))

@@ -170,7 +170,10 @@ def unsigned(link: str) -> str:
     """
     if "?" not in link or not link.startswith(("http://", "https://")) or "sig" not in link.lower():
         return link
-    parts = urlsplit(link)
+    try:
+        parts = urlsplit(link)
+    except ValueError:  # http://[, of a prompt or of somebody's history
+        return link
     query = parse_qsl(parts.query, keep_blank_values=True)
     names = {name.lower() for name, _ in query}
     for signature, volatile in _SIGNATURES:

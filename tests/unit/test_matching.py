@@ -6,6 +6,7 @@ import base64
 import hashlib
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +42,15 @@ def test_the_same_body_in_other_words_is_the_same() -> None:
     """The provider may drop nulls, write numbers as fractions, and add what it likes."""
     other = {"output_compression": 95.0, "image_urls": ["https://a/mug.png"], "prompt": "a mug", "seed": 7}
     assert ids(matched([sent(1)], [row("a", body=other)])) == {1: "a"}
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["data:image/png;base64,\u00e4", "http://[?sig=1", orjson.loads("[" * 300 + "]" * 300), 10.0**29],
+    ids=["no base64", "no link", "nested", "huge"],
+)
+def test_a_body_that_cannot_be_ours_is_another(prompt: Any) -> None:
+    assert ids(matched([sent(1)], [row("odd", body={**MUG, "prompt": prompt}), row("a")])) == {1: "a"}
 
 
 @pytest.mark.parametrize("changes", [{"prompt": "a mug "}, {"mask": "https://a/m.png"}, {"output_compression": 94}])

@@ -125,6 +125,7 @@ def test_a_link_that_is_signed_anew_is_the_same_picture(template: str) -> None:
         "sha256:abcdef",
         "Add a signature? Signature=x",
         "data:image/png;base64,Signature?sig=1",
+        "http://[a prompt?sig=1",
     ],
 )
 def test_what_is_not_signed_stays_letter_by_letter(link: str) -> None:

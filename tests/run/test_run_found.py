@@ -97,4 +97,4 @@ async def test_pauses_of_the_past_lengthen_the_plan(bench: Bench, recorder: Reco
         [manifest], bench.settings(recorder.base_url, rate_limit="1000/s"), output=tmp_path / "out", history=[bench.out]
     )
     assert "met a 429 and paused the run" in after.made_of
-    assert after.duration_s[1] > before.duration_s[1] + 20
+    assert after.duration_s[1] > before.duration_s[1] + 10

@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -96,29 +97,28 @@ def test_a_body_of_many_pieces_lands_as_it_came(store: Store) -> None:
     assert Path(image.path).read_bytes() == body
 
 
-def test_a_body_that_is_discarded_while_a_thread_writes_it_keeps_its_file_until_the_thread_is_done(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else the thread would write to whatever file has got the number since: the ledger, for one."""
-    writing, go_on = threading.Event(), threading.Event()
-    failed: list[OSError] = []
-    writev = os.writev
+def dropped_during(call: str, store: Store, monkeypatch: pytest.MonkeyPatch, *, before: bytes) -> list[Any]:
+    """Drop a body while a thread is in that call, which ends only then; return what the calls gave or raised."""
+    reached, go_on = threading.Event(), threading.Event()
+    outcomes: list[Any] = []
+    really = getattr(os, call)
 
-    def slowly(file: int, pieces: list[memoryview]) -> int:
-        writing.set()
+    def slowly(*arguments: Any) -> Any:
+        reached.set()
         go_on.wait(5)
         try:
-            return writev(file, pieces)
+            outcomes.append(really(*arguments))
         except OSError as error:
-            failed.append(error)
+            outcomes.append(error)
             raise
+        return outcomes[-1]
 
     async def drop() -> None:
         landing = store.landing(1)
-        await landing.write(bytes(landing_module.GATHER_BYTES))
-        monkeypatch.setattr(os, "writev", slowly)
+        await landing.write(before)
+        monkeypatch.setattr(os, call, slowly)
         writes = asyncio.ensure_future(landing.write(bytes(landing_module.GATHER_BYTES)))
-        await asyncio.to_thread(writing.wait, 5)
+        await asyncio.to_thread(reached.wait, 5)
         writes.cancel()
         dropped = asyncio.ensure_future(landing.discard())
         await asyncio.wait([dropped], timeout=0.2)
@@ -126,7 +126,16 @@ def test_a_body_that_is_discarded_while_a_thread_writes_it_keeps_its_file_until_
         await dropped
 
     asyncio.run(drop())
-    assert not failed
+    monkeypatch.undo()
+    return outcomes
+
+
+def test_a_body_that_is_discarded_while_a_thread_writes_it_keeps_its_file_until_the_thread_is_done(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the thread would write to whatever file has got the number since: the ledger, for one."""
+    written = dropped_during("writev", store, monkeypatch, before=bytes(landing_module.GATHER_BYTES))
+    assert written == [landing_module.GATHER_BYTES]
     assert not part(store, 1).exists()
 
 
@@ -156,33 +165,10 @@ def test_a_body_that_is_kept_outlives_a_folder_that_could_not_be_made_durable_at
 def test_a_body_that_is_dropped_while_its_file_is_being_opened_leaves_no_file_open(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opening, go_on = threading.Event(), threading.Event()
-    opened: list[int] = []
-    really_open = os.open
-
-    def slowly(path: str, flags: int, mode: int = 0o777) -> int:
-        opening.set()
-        go_on.wait(5)
-        opened.append(really_open(path, flags, mode))
-        return opened[-1]
-
-    async def drop() -> None:
-        landing = store.landing(1)
-        await landing.write(b"a")
-        monkeypatch.setattr(os, "open", slowly)
-        writes = asyncio.ensure_future(landing.write(bytes(landing_module.GATHER_BYTES)))
-        await asyncio.to_thread(opening.wait, 5)
-        writes.cancel()
-        dropped = asyncio.ensure_future(landing.discard())
-        await asyncio.wait([dropped], timeout=0.2)
-        go_on.set()
-        await dropped
-
-    asyncio.run(drop())
-    monkeypatch.undo()
+    (opened,) = dropped_during("open", store, monkeypatch, before=b"a")
     store.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(opened[0])
+        os.fstat(opened)
     assert not part(store, 1).exists()
 
 

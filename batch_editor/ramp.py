@@ -15,7 +15,9 @@ class Ramp:
     - A start from few, doubled every eighth of a second and by what succeeds, so that thousands of connections
       are not opened at once and a refusal of everybody is met by few.
     - A ceiling by Little's law: what is in flight is rate × latency, so with more than rate × p95, or mean (and a
-      quarter), the provider has become slower than it was; as its answers say so, the ceiling follows.
+      quarter), the provider has become slower than it was; as its answers say so, the ceiling follows. Until they
+      do, one latency after a sudden rise, fewer are sent: a provider that hangs looks the same, and at 60/min and
+      8 s is sent 13 in two minutes so, where what is in flight counted by its age let 112 go.
     - A cut where it drops requests: 503, 504 or no answer in time, for a share of them that no bad luck explains.
       What is in flight is cut by 0.7, and again only for requests sent after that, which is at most once a latency
       (additive increase, multiplicative decrease; V. Jacobson, Congestion Avoidance and Control, 1988). 429s cut
@@ -30,7 +32,10 @@ class Ramp:
     DROPPED_SHARE = 0.5
     DROPPED_SHARE_IN_FLIGHT = 0.2
     CUT = 0.7
-    # Older than so many answers, neither latencies nor drops tell of now.
+    # Older than so many answers, neither latencies nor drops tell of now. The ceiling follows every so many: at every
+    # one, a provider that queues was filled faster, and billed 417 in vain instead of 337 (of 1,000, 200 slots). But
+    # where fewer than that are in flight, they would take many latencies: from 8 s to 57 s at 60/min, the rate stayed
+    # below nine tenths for 207 s, and does for 60 s.
     ANSWERS = 40
     LATENCIES = 200
 
@@ -71,7 +76,8 @@ class Ramp:
         if sent_at > self._cut_at:
             self._count(dropped=False)
         self._latencies.append(latency_s)
-        if len(self._latencies) >= self.ANSWERS and self._succeeded % self.ANSWERS == 0:
+        due = self._succeeded % self.ANSWERS == 0 or self.in_flight < self.ANSWERS
+        if due and len(self._latencies) >= self.ANSWERS:
             latencies = sorted(self._latencies)
             # Where a few take very long, the law's mean is above the p95, and p95 alone came to half the rate.
             latency_s = max(latencies[int(0.95 * len(latencies))], sum(latencies) / len(latencies))

@@ -139,7 +139,7 @@ class Throttle:
             self._ramp.restart()
 
     def _refused(self, ticket: Ticket, retry_after_s: float | None, now: float) -> None:
-        """A 429: pause everyone, and go on more slowly.
+        """A 429: pause everyone, and go on more slowly if it is the pace that was refused.
 
         Requests that had left before the pause began and are refused as well belong to the same episode; they may
         lengthen it, but cut nothing further. Without a word from the provider, pauses double as long as the first
@@ -147,14 +147,13 @@ class Throttle:
         """
         self._pace.not_taken(ticket)
         same_episode = ticket.at <= self._episode_at
-        again = ticket.number == self._first_after_pause
         if not same_episode:
             self._episode_at = now
+            self._refusals = self._refusals + 1 if ticket.number == self._first_after_pause else 1
             self._first_after_pause = self._pace.number + 1
-            self._refusals = self._refusals + 1 if again else 1
         pause_s = self._pause_s(retry_after_s)
         if not same_episode:
-            self._pace.slow_down(now, pause_s, again=again)
+            self._pace.slow_down(now, pause_s, in_a_row=self._refusals)
         if retry_after_s or not same_episode:
             self._open_at = max(self._open_at, now + pause_s)
 

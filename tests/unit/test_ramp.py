@@ -3,6 +3,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -49,6 +50,41 @@ def test_a_few_that_take_very_long_leave_room_for_the_rate() -> None:
         ramp.succeeded(at, 10.0 if at % 25 == 0 else 0.2)
     mean_s = 0.04 * 10.0 + 0.96 * 0.2
     assert filled(ramp, at=1000.0) == math.ceil(1.25 * 100.0 * mean_s)
+
+
+def fed(ramp: Ramp, *, per_s: float, latencies_s: Callable[[float], float], for_s: float) -> list[float]:
+    """When requests left to a provider that takes so long for what is sent at an instant."""
+    out: list[tuple[float, float]] = []
+    left: list[float] = []
+    at = 0.0
+    while at < for_s:
+        leaves_at = max(at, ramp.room_at(at))
+        if out and out[0][0] <= leaves_at:
+            at_end, sent_at = heapq.heappop(out)
+            ramp.succeeded(sent_at, at_end - sent_at)
+            at = max(at, at_end)
+            continue
+        ramp.sent(leaves_at)
+        left.append(leaves_at)
+        heapq.heappush(out, (leaves_at + latencies_s(leaves_at), leaves_at))
+        at = leaves_at + 1 / per_s
+    return left
+
+
+@pytest.mark.parametrize(("before_s", "after_s"), [(8.0, 57.0), (20.0, 57.0), (57.0, 120.0), (57.0, 8.0)])
+@pytest.mark.parametrize("per_minute", [60, 1000])
+def test_a_sudden_rise_of_latency_costs_rate_for_one_new_latency(
+    per_minute: int, before_s: float, after_s: float
+) -> None:
+    per_s, rng = per_minute / 60, random.Random(0)
+
+    def latency_s(at: float) -> float:
+        return (before_s if at < 900 else after_s) * rng.uniform(0.9, 1.1)
+
+    left = fed(Ramp(per_s), per_s=per_s, latencies_s=latency_s, for_s=1300)
+    known_at = 900 + 1.1 * after_s + 15
+    for start in (600.0, 750.0, known_at, known_at + 60, known_at + 120):
+        assert len([at for at in left if start <= at < start + 60]) >= 0.97 * per_minute
 
 
 def test_a_quick_provider_is_never_held_to_fewer_than_few() -> None:
@@ -119,11 +155,13 @@ class Outcome:
     most_in_flight: int
 
 
-def queueing(*, jobs: int, servers: int, ramp: Ramp | None, per_s: float = 1.0, failing: float = 0.0) -> Outcome:
+def queueing(
+    *, jobs: int, servers: int, ramp: Ramp | None, slots: int = 57, per_s: float = 1.0, failing: float = 0.0
+) -> Outcome:
     """What becomes of jobs at a provider with so many servers and an endless queue before them.
 
     It gives up waiting after 120 s with a 504, but does the job all the same, and bills it. `failing` is a share of
-    requests that meet a 504 for no reason, soon or late. At most 57 are in flight.
+    requests that meet a 504 for no reason, soon or late. At most `slots` are in flight.
     """
     rng = random.Random(0)
     free = [0.0] * servers
@@ -131,7 +169,9 @@ def queueing(*, jobs: int, servers: int, ramp: Ramp | None, per_s: float = 1.0, 
     now = permit = 0.0
     left, done, wasted, most = jobs, 0, 0, 0
     while done < jobs:
-        at = max(now, permit, ramp.room_at(max(now, permit)) if ramp else 0.0) if left and len(out) < 57 else math.inf
+        at = (
+            max(now, permit, ramp.room_at(max(now, permit)) if ramp else 0.0) if left and len(out) < slots else math.inf
+        )
         if out and out[0][0] <= at:
             now, sent_at, good = heapq.heappop(out)
             done, left = (done + 1, left) if good else (done, left + 1)
@@ -161,6 +201,10 @@ def test_a_provider_that_queues_is_not_fed_into_collapse() -> None:
     assert fed.wasted > 450
     assert ramped.minutes < 42
     assert ramped.wasted < 200
+
+
+def test_many_slots_do_not_fill_the_queue_faster_than_its_answers_say() -> None:
+    assert queueing(jobs=1000, servers=25, ramp=Ramp(1.0), slots=200).wasted < 380
 
 
 @pytest.mark.parametrize("failing", [0.0, 0.1, 0.3])

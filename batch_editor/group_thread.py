@@ -14,6 +14,10 @@ R = TypeVar("R")
 
 _Outcome = tuple["asyncio.Future[R]", R | BaseException]
 
+# Of what goes on in one turn of the loop. A group may be thousands, which all open a connection when they have their
+# results: that would hold up everything else for more than a second.
+AT_ONCE = 32
+
 
 class GroupThread(Generic[T, R]):
     """Calls `work` with all items that wait, oldest first, on a thread of its own; `do` gives each its result.
@@ -78,11 +82,13 @@ class GroupThread(Generic[T, R]):
             else:
                 future.set_result(result)
         if on_loop:
-            self._loop.call_soon_threadsafe(_hand_out, on_loop)
+            self._loop.call_soon_threadsafe(_hand_out, self._loop, on_loop)
 
 
-def _hand_out(outcomes: Sequence[_Outcome[R]]) -> None:
-    for future, result in outcomes:
+def _hand_out(loop: asyncio.AbstractEventLoop, outcomes: Sequence[_Outcome[R]]) -> None:
+    if later := outcomes[AT_ONCE:]:
+        loop.call_soon(_hand_out, loop, later)
+    for future, result in outcomes[:AT_ONCE]:
         if future.done():  # its caller was cancelled
             continue
         if isinstance(result, BaseException):

@@ -17,6 +17,7 @@ from itertools import pairwise
 
 from aiolimiter import AsyncLimiter
 
+from batch_editor.group_thread import AT_ONCE
 from batch_editor.pace import Ticket
 from batch_editor.records import Failure, Rate
 from batch_editor.schedule import Schedule
@@ -161,6 +162,7 @@ class RateGate:
             self._departures.append(self._now() - age)
             self._throttle.sent_before(self._now() - age)
         limiter = await self._limiter(self._recent)
+        admitted = 0
         while True:
             while not self._waiters:
                 self._wanted.clear()
@@ -176,6 +178,9 @@ class RateGate:
                 await self._schedule.turn()
             if self._throttle.next_at(self._now()) <= self._now():
                 self._admit()
+                admitted += 1
+                if admitted % AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     def _admit(self) -> None:
         while self._waiters:

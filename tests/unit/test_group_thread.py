@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
-from batch_editor.group_thread import GroupThread
+from batch_editor.group_thread import AT_ONCE, GroupThread
 
 
 class Slow:
@@ -91,3 +92,32 @@ async def test_another_thread_waits_for_its_result_or_its_error() -> None:
         assert await asyncio.to_thread(thread.wait, 2) == 4
         with pytest.raises(ValueError, match="odd"):
             await asyncio.to_thread(thread.wait, 3)
+
+
+async def test_of_a_large_group_few_go_on_in_one_turn_of_the_loop() -> None:
+    """Else thousands open a connection in one, and everything else waits for a second."""
+    slow = Slow()
+    turn = 0
+    turns: list[int] = []
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            await asyncio.sleep(0)
+            turn += 1
+
+    async def go_on(item: int) -> None:
+        await thread.do(item)
+        turns.append(turn)
+
+    async with serving(slow.work) as thread, asyncio.TaskGroup() as group:
+        first = group.create_task(go_on(0))
+        await asyncio.to_thread(slow.begun.wait)
+        others = [group.create_task(go_on(2 * item)) for item in range(5 * AT_ONCE)]
+        await asyncio.sleep(0)
+        counting = group.create_task(count())
+        slow.go.set()
+        await asyncio.wait([first, *others])
+        counting.cancel()
+    assert len(slow.groups) == 2
+    assert max(Counter(turns[1:]).values()) == AT_ONCE

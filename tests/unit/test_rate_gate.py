@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from simulated_provider import (
 )
 from virtual_time import now, run
 
+from batch_editor.group_thread import AT_ONCE
 from batch_editor.limits import GateClosed, RateGate, level_of
 from batch_editor.records import Rate
 from batch_editor.throttle import JITTER_S, JITTER_SHARE
@@ -574,3 +576,35 @@ def test_a_bucket_leaks_what_was_poured_in(ages: list[float], level: float) -> N
 @settings(max_examples=50)
 def test_a_bucket_holds_neither_less_than_nothing_nor_more_than_was_poured_in(ages: list[float], leak: float) -> None:
     assert 0 <= level_of(sorted(ages, reverse=True), leak) <= len(ages)
+
+
+def test_thousands_that_may_leave_at_once_do_not_do_so_in_one_turn_of_the_loop() -> None:
+    """They open a connection each, and everything else would wait for that."""
+
+    async def turns_of(gate: RateGate) -> list[int]:
+        turn = 0
+        turns: list[int] = []
+
+        async def count() -> None:
+            nonlocal turn
+            while True:
+                await asyncio.sleep(0)
+                turn += 1
+
+        async def send() -> None:
+            ticket = await gate.ticket()
+            turns.append(turn)
+            gate.succeeded(ticket, 1.0)
+
+        async with running(gate), asyncio.TaskGroup() as group:
+            for _ in range(10 * AT_ONCE):
+                await send()
+            await asyncio.sleep(1)
+            turns.clear()
+            counting = group.create_task(count())
+            await asyncio.wait([group.create_task(send()) for _ in range(10 * AT_ONCE)])
+            counting.cancel()
+        return turns
+
+    turns = run(turns_of(RateGate(Rate(100_000, 1.0))))
+    assert max(Counter(turns).values()) <= AT_ONCE

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -20,6 +19,7 @@ from batch_editor.client import HttpClient
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
+from batch_editor.garbage import Garbage
 from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, experience, readings
 from batch_editor.limits import RateGate
 from batch_editor.pool import Pool
@@ -117,7 +117,15 @@ class Dispatch:
         settings = self.settings
         gate = await self._gate(writer, schedule)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
-        watch = Watch(settings, gate=gate, budget=budget, progress=self.progress, counts=await writer.do(self._counts))
+        garbage = Garbage()
+        watch = Watch(
+            settings,
+            gate=gate,
+            budget=budget,
+            progress=self.progress,
+            garbage=garbage,
+            counts=await writer.do(self._counts),
+        )
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both gates.
         polls = self._rate_gate([])
@@ -154,7 +162,7 @@ class Dispatch:
                 rng=random.Random(),
             )
             try:
-                with hearing(watch) if self.signals else nullcontext(), _settled_heap():
+                with hearing(watch) if self.signals else nullcontext(), garbage:
                     await alongside(
                         self._pools(attempts, prices, watch, budget, gate, writer), gate.run(), polls.run(), watch.run()
                     )
@@ -293,16 +301,6 @@ class Dispatch:
 
     def _counts(self) -> Counts:
         return readings.counts(self.ledger.connection, selected=True)
-
-
-@contextmanager
-def _settled_heap() -> Iterator[None]:
-    """While the block runs, what was there before is not looked over again by the collector: each time takes 30 ms."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 async def _one_after_the_other(*sources: AsyncIterator[Task]) -> AsyncIterator[Task]:

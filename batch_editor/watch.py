@@ -12,6 +12,7 @@ from collections.abc import Callable
 from batch_editor.budget import Budget
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError
+from batch_editor.garbage import Garbage
 from batch_editor.ledger import Counts
 from batch_editor.limits import RateGate
 from batch_editor.progress import Progress, Snapshot, duration
@@ -46,6 +47,7 @@ class Watch:
         gate: RateGate,
         budget: Budget,
         progress: Progress,
+        garbage: Garbage,
         counts: Counts,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -53,6 +55,7 @@ class Watch:
         self._gate = gate
         self._budget = budget
         self._progress = progress
+        self._garbage = garbage
         self._clock = clock
         self._total = counts.total
         self._succeeded = counts.succeeded
@@ -131,6 +134,7 @@ class Watch:
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
         """Count jobs that have their image, and those among them that have another one than they asked for."""
         self._in_flight -= 1
+        self._garbage.ended(self._in_flight)
         self._succeeded += jobs
         self._ended += jobs
         self._ends.append(time.monotonic())
@@ -156,6 +160,7 @@ class Watch:
         """Count an attempt that gave nothing, and the jobs it ends."""
         if answer is not None:
             self._in_flight -= 1
+        self._garbage.ended(self._in_flight)
         log.log(
             logging.INFO if status == "pending" else logging.WARNING,
             "failed",

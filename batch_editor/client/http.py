@@ -125,6 +125,7 @@ class HttpClient:
                     )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             outcome = _broken(error, left=departure.left, status=status, limit_s=self._api.timeout_s)
+            _let_go(error)
         if isinstance(outcome, Accepted):
             await accepted(outcome.request_id)
             answer = await self._polling.collect(outcome.request_id, sink, fresh=True)
@@ -155,6 +156,7 @@ class HttpClient:
                 status, headers = response.status, response.headers
                 text = await _text_of(response, whole=status in _UPLOADED)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            _let_go(error)
             raise UploadRefused(
                 Failure("connection", f"upload: {said_by(error)}", passing=True, maybe_billed=False)
             ) from error
@@ -263,6 +265,11 @@ def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float)
     else:
         what = "the connection broke before an answer"
     return Failure("connection", f"{what}: {said_by(error)}", maybe_billed=True, passing=True, http_status=status)
+
+
+def _let_go(error: BaseException) -> None:
+    """Forget where an error came from: aiohttp keeps it, and it our frames, and they photographs of some MB."""
+    error.__traceback__ = None
 
 
 def _json(document: Mapping[str, Any]) -> bytes | io.BytesIO:

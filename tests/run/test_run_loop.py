@@ -5,7 +5,6 @@ The calls themselves are caught, by blockbuster, so that a slow machine proves n
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +17,6 @@ from run_bench import KEY, Bench, Job, job, jobs, sandbox
 
 import batch_editor
 from batch_editor import BatchOptions, Summary, run_batch
-from batch_editor.progress import Quiet, Snapshot
 from batch_editor.sandbox import Sandbox
 
 
@@ -53,20 +51,3 @@ async def test_what_would_block_is_caught(bench: Bench, monkeypatch: pytest.Monk
     async with sandbox(faults=("502@1",)) as provider:
         with pytest.raises(BlockingError, match=r"time\.sleep"):
             await unblocked(bench, jobs(1), provider)
-
-
-async def test_the_collector_leaves_what_was_there_before_alone_while_requests_are_in_flight(bench: Bench) -> None:
-    """To look over what a process has imported takes 30 ms, in which nothing else happens."""
-
-    class Watching(Quiet):
-        frozen = 0
-
-        def show(self, snapshot: Snapshot) -> None:
-            self.frozen = max(self.frozen, gc.get_freeze_count())
-
-    progress, before = Watching(), gc.get_freeze_count()
-    async with sandbox() as provider:
-        options = BatchOptions(output=bench.out, progress=progress)
-        await run_batch([bench.write(jobs(3))], bench.settings(provider), SecretStr(KEY), options)
-    assert progress.frozen > 10_000
-    assert gc.get_freeze_count() == before

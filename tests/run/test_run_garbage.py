@@ -1,0 +1,150 @@
+"""What requests leave in memory, and when it is looked for: that holds up everything in flight."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from run_bench import KEY, Bench, jobs, sandbox
+from run_recorder import Recorder
+
+from batch_editor import BatchOptions, run_batch
+from batch_editor.client import HttpClient, UploadRefused
+from batch_editor.config import ApiSettings, RetrySettings
+from batch_editor.endpoints import load_endpoint
+from batch_editor.garbage import LEAST, Garbage
+from batch_editor.limits import RateGate
+from batch_editor.progress import Quiet, Snapshot
+from batch_editor.records import Rate
+from batch_editor.storage import Store
+
+CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nhalf of it"
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """No collection but those that are asked for."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@contextmanager
+def counted(generation: int) -> Iterator[list[int]]:
+    """How many collections of a generation there are while the block runs."""
+    counts = [0]
+
+    def count(phase: str, info: dict[str, int]) -> None:
+        counts[0] += phase == "stop" and info["generation"] == generation
+
+    gc.callbacks.append(count)
+    try:
+        yield counts
+    finally:
+        gc.callbacks.remove(count)
+
+
+class Watched(dict[str, Any]):
+    """A dict that can be watched."""
+
+
+async def never(_: str) -> None:
+    raise AssertionError
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("reached", [True, False])
+async def test_a_request_that_breaks_off_lets_its_body_go(recorder: Recorder, tmp_path: Path, reached: bool) -> None:
+    """It may hold a photograph of some MB, and thousands of failures may wait for the collector."""
+    recorder.answer = CUT_OFF
+    store = Store(tmp_path / "out")
+    store.prepare()
+
+    async def edit(client: HttpClient) -> tuple[str | None, weakref.ref[Watched]]:
+        body = Watched(prompt="edit")
+        landing = store.landing(1)
+        answer = await client.edit(load_endpoint("gpt-image-1.5-edit"), body, landing, accepted=never)
+        await landing.discard()
+        return getattr(answer.outcome, "kind", None), weakref.ref(body)
+
+    kind, body = await with_client(recorder.base_url if reached else "http://127.0.0.1:1/v1", edit)
+    store.close()
+    assert kind == "connection"
+    assert body() is None
+
+
+class Photograph(str):
+    """A `data:` link that can be watched."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_an_upload_that_finds_nobody_lets_its_file_go() -> None:
+    async def upload(client: HttpClient) -> weakref.ref[Photograph]:
+        link = Photograph("data:image/png;base64,AAAA")
+        with pytest.raises(UploadRefused):
+            await client.upload(load_endpoint("gpt-image-1.5-edit"), link)
+        return weakref.ref(link)
+
+    assert (await with_client("http://127.0.0.1:1/v1", upload))() is None
+
+
+async def with_client(base_url: str, ask: Callable[[HttpClient], Awaitable[Any]]) -> Any:
+    """What is asked of a client whose provider is there."""
+    api = ApiSettings(base_url=base_url, upload_url=f"{base_url}/upload")
+    polls = RateGate(Rate(100, 1.0))
+    async with HttpClient(api, SecretStr(KEY), retry=RetrySettings(), polls=polls) as client:
+        return await ask(client)
+
+
+async def test_while_requests_are_in_flight_python_looks_over_everything_by_itself_no_more(bench: Bench) -> None:
+    class Watching(Quiet):
+        thresholds: tuple[int, int, int] = gc.get_threshold()
+        frozen = 0
+
+        def show(self, snapshot: Snapshot) -> None:
+            self.thresholds = max(self.thresholds, gc.get_threshold())
+            self.frozen = max(self.frozen, gc.get_freeze_count())
+
+    progress, before, frozen_before = Watching(), gc.get_threshold(), gc.get_freeze_count()
+    async with sandbox() as provider:
+        options = BatchOptions(output=bench.out, progress=progress)
+        await run_batch([bench.write(jobs(3))], bench.settings(provider), SecretStr(KEY), options)
+    assert progress.thresholds[:2] == before[:2]
+    assert progress.thresholds[2] > 10**9
+    # Nor over what was there before: that takes 30 ms, in which nothing else happens.
+    assert progress.frozen > 10_000
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, frozen_before)
+
+
+@pytest.mark.parametrize("in_flight", [0, 3 * LEAST])
+def test_everything_is_looked_over_when_twice_as_many_have_ended_as_are_in_flight(in_flight: int) -> None:
+    garbage = Garbage()
+    enough = max(LEAST, 2 * in_flight)
+    with counted(2) as collections:
+        for _ in range(enough - 1):
+            garbage.ended(in_flight)
+        assert collections == [0]
+        garbage.ended(in_flight)
+        assert collections == [1]
+        for _ in range(enough):
+            garbage.ended(in_flight)
+        assert collections == [2]
+
+
+async def test_attempts_that_fail_and_that_succeed_count(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_editor.garbage.LEAST", 4)
+    collections: list[None] = []
+    monkeypatch.setattr(gc, "collect", lambda: collections.append(None))
+    async with sandbox(faults=("502@2-5",)) as provider:
+        await bench.run(jobs(8), provider, concurrency=1)
+    assert provider.books.requests == 12
+    assert len(collections) == 3

@@ -194,7 +194,8 @@ def main() -> None:
             ),
         ]
         starts = bench.starts(10)
-        stalls = [bench.stalls(load) for load in (plan.small, plan.large)]
+        thousands = Load("held-2", plan.waiting, plan.waiting)
+        stalls = [bench.stalls(load) for load in (plan.small, plan.large, thousands)]
         held = [bench.hold(plan.held, each) for each in (who.PIPELINE, who.CEILING)]
         waiting = Load("held-0.5", plan.waiting, plan.waiting)
         paced = [bench.pace(waiting, rate, plan.paced_s) for rate in ("1000/min", "10/s", "100/s")]

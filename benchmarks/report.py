@@ -153,7 +153,11 @@ def _stalls(stalls: Sequence[Stalls]) -> Iterator[str]:
     yield _markdown(
         ["load", "p99 late", "longest stall"],
         [
-            [f"{each.load.what}, {each.load.in_flight} in flight", f"{each.p99_ms:.1f} ms", f"{each.longest_ms:.1f} ms"]
+            [
+                f"{each.load.what}, {each.load.in_flight:,} in flight",
+                f"{each.p99_ms:.1f} ms",
+                f"{each.longest_ms:.1f} ms",
+            ]
             for each in stalls
         ],
     )

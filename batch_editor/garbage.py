@@ -16,12 +16,12 @@ class Garbage:
 
     One takes 50 µs for each request in flight, 0.5 s for 10,000, and Python would make one for every 2,500 of those;
     reference counts free nearly all that requests used. So everything is looked over when twice as many have ended as
-    are in flight, which costs each the same, however many there are. Young objects are looked over as ever, and what
+    were in flight, which costs each the same, however many there are. Young objects are looked over as ever, and what
     was there before isn't at all.
     """
 
     def __init__(self) -> None:
-        self._ended = 0
+        self._ended = self._most = 0
         self._thresholds = gc.get_threshold()
 
     def __enter__(self) -> Self:
@@ -37,6 +37,7 @@ class Garbage:
     def ended(self, in_flight: int) -> None:
         """An attempt ended, while so many others were in flight."""
         self._ended += 1
-        if self._ended >= max(LEAST, 2 * in_flight):
-            self._ended = 0
+        self._most = max(self._most, in_flight)
+        if self._ended >= max(LEAST, 2 * self._most):
+            self._ended = self._most = 0
             gc.collect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
@@ -14,8 +15,8 @@ R = TypeVar("R")
 
 _Outcome = tuple["asyncio.Future[R]", R | BaseException]
 
-# Of what goes on in one turn of the loop. A group may be thousands, which all open a connection when they have their
-# results: that would hold up everything else for more than a second.
+# Of those that go on in one turn of the loop. A group may be thousands, which all open a connection when they have
+# their results: that would hold up everything else for more than a second.
 AT_ONCE = 32
 
 
@@ -30,6 +31,7 @@ class GroupThread(Generic[T, R]):
         self._work = work
         self._queue: SimpleQueue[tuple[T, asyncio.Future[R] | Future[R]] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._outcomes: deque[_Outcome[R]] = deque()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -82,16 +84,22 @@ class GroupThread(Generic[T, R]):
             else:
                 future.set_result(result)
         if on_loop:
-            self._loop.call_soon_threadsafe(_hand_out, self._loop, on_loop)
+            self._loop.call_soon_threadsafe(self._take, on_loop)
 
+    def _take(self, outcomes: Sequence[_Outcome[R]]) -> None:
+        at_work = bool(self._outcomes)
+        self._outcomes.extend(outcomes)
+        if not at_work:
+            self._hand_out()
 
-def _hand_out(loop: asyncio.AbstractEventLoop, outcomes: Sequence[_Outcome[R]]) -> None:
-    if later := outcomes[AT_ONCE:]:
-        loop.call_soon(_hand_out, loop, later)
-    for future, result in outcomes[:AT_ONCE]:
-        if future.done():  # its caller was cancelled
-            continue
-        if isinstance(result, BaseException):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
+    def _hand_out(self) -> None:
+        now = [self._outcomes.popleft() for _ in range(min(AT_ONCE, len(self._outcomes)))]
+        if self._outcomes:
+            self._loop.call_soon(self._hand_out)
+        for future, result in now:
+            if future.done():  # its caller was cancelled
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

@@ -135,8 +135,8 @@ def test_everything_is_looked_over_when_twice_as_many_have_ended_as_are_in_fligh
         assert collections == [0]
         garbage.ended(in_flight)
         assert collections == [1]
-        for _ in range(enough):
-            garbage.ended(in_flight)
+        for number in range(enough):
+            garbage.ended(in_flight - number)  # at a run's end: what was in flight before counts
         assert collections == [2]
 
 

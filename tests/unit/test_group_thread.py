@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -94,9 +95,8 @@ async def test_another_thread_waits_for_its_result_or_its_error() -> None:
             await asyncio.to_thread(thread.wait, 3)
 
 
-async def test_of_a_large_group_few_go_on_in_one_turn_of_the_loop() -> None:
-    """Else thousands open a connection in one, and everything else waits for a second."""
-    slow = Slow()
+async def turns_of(thread: GroupThread[int, int], *batches: Sequence[int]) -> list[int]:
+    """In which turn of the loop each item's caller went on. After each batch the loop is busy for a while."""
     turn = 0
     turns: list[int] = []
 
@@ -110,14 +110,30 @@ async def test_of_a_large_group_few_go_on_in_one_turn_of_the_loop() -> None:
         await thread.do(item)
         turns.append(turn)
 
-    async with serving(slow.work) as thread, asyncio.TaskGroup() as group:
-        first = group.create_task(go_on(0))
-        await asyncio.to_thread(slow.begun.wait)
-        others = [group.create_task(go_on(2 * item)) for item in range(5 * AT_ONCE)]
+    counting = asyncio.create_task(count())
+    callers: list[asyncio.Task[None]] = []
+    for items in batches:
+        callers += [asyncio.create_task(go_on(item)) for item in items]
         await asyncio.sleep(0)
-        counting = group.create_task(count())
-        slow.go.set()
-        await asyncio.wait([first, *others])
-        counting.cancel()
-    assert len(slow.groups) == 2
-    assert max(Counter(turns[1:]).values()) == AT_ONCE
+        time.sleep(0.02)  # noqa: ASYNC251  # the thread does the batch meanwhile
+    await asyncio.wait(callers)
+    counting.cancel()
+    return turns
+
+
+async def test_of_a_large_group_few_go_on_in_one_turn_of_the_loop() -> None:
+    """Else thousands open a connection in one, and everything else waits for a second."""
+    slow = Slow()
+    slow.go.set()
+    async with serving(slow.work) as thread:
+        turns = await turns_of(thread, range(0, 10 * AT_ONCE, 2))
+    assert max(Counter(turns).values()) == AT_ONCE
+
+
+async def test_nor_do_more_where_several_groups_are_done_in_one_turn() -> None:
+    slow = Slow()
+    slow.go.set()
+    async with serving(slow.work) as thread:
+        turns = await turns_of(thread, *(range(0, 6 * AT_ONCE, 2) for _ in range(4)))
+    assert len(slow.groups) >= 4
+    assert max(Counter(turns).values()) == AT_ONCE

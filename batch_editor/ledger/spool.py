@@ -146,8 +146,16 @@ class Spool:
                 output = safe_output(job.output, folders=True)
                 self._are_named = True
             yield (
-                *(position, job.id, job.where, kind, job.output, output, collision_key(output)),
-                *(request.fingerprint, orjson.dumps(request.params).decode(), _files(files) if files else "{}"),
+                position,
+                job.id,
+                job.where,
+                kind,
+                job.output,
+                output,
+                collision_key(output),
+                request.fingerprint,
+                orjson.dumps(request.params).decode(),
+                _files(files) if files else "{}",
                 orjson.dumps(extras).decode(),
             )
 

@@ -221,11 +221,11 @@ class Spool:
             """
         )
         # Nearly all that is known when a run goes on is unchanged and done: requests of what is left alone are looked
-        # up by their fingerprints, which lie in no order.
+        # up by their fingerprints, which lie in no order. A LEFT JOIN that finds nothing costs half a NOT EXISTS.
         self._db.execute(
             "INSERT INTO past SELECT s.position, 'unchanged', 1 FROM spooled s JOIN ledger.jobs j USING (job_id)"
-            " WHERE j.fingerprint = s.fingerprint"
-            " AND NOT EXISTS (SELECT 1 FROM unfinished u WHERE u.fingerprint = s.fingerprint)"
+            " LEFT JOIN unfinished u ON u.fingerprint = s.fingerprint"
+            " WHERE j.fingerprint = s.fingerprint AND u.fingerprint IS NULL"
         )
         self._db.execute(
             "INSERT INTO past SELECT s.position,"
@@ -236,8 +236,8 @@ class Spool:
             " OR (NOT ? AND r.state = 'unknown') OR (NOT ? AND r.state = 'failed' AND NOT r.passing)"
             " OR r.fingerprint IN (SELECT fingerprint FROM ledger.attempts"
             " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted'), 0)"
-            " FROM spooled s LEFT JOIN ledger.jobs j USING (job_id) LEFT JOIN ledger.requests r"
-            " ON r.fingerprint = s.fingerprint WHERE NOT EXISTS (SELECT 1 FROM past p WHERE p.position = s.position)",
+            " FROM spooled s LEFT JOIN past p USING (position) LEFT JOIN ledger.jobs j USING (job_id)"
+            " LEFT JOIN ledger.requests r ON r.fingerprint = s.fingerprint WHERE p.position IS NULL",
             (retry_failed or resend_unknown, retry_failed),
         )
         self._db.execute("DETACH ledger")

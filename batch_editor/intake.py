@@ -100,7 +100,6 @@ def _with_kinds(jobs: Iterable[Job], catalog: Catalog, history: History, spool: 
     """Jobs, each with the number of its kind in the spool: what its price depends on, and what plans show."""
     prices: dict[str, Prices] = {}
     telling: dict[str, tuple[str, ...]] = {}
-    roles: dict[str, tuple[str, str]] = {}
 
     @lru_cache(maxsize=_KINDS)
     def kind_of(template: str, name: str, values: tuple[str | None, ...], inputs: int, prompt_length: int) -> int:
@@ -117,13 +116,12 @@ def _with_kinds(jobs: Iterable[Job], catalog: Catalog, history: History, spool: 
         if name not in prices:
             prices[name] = catalog.prices(catalog.endpoints[name])
             telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
-            endpoint = catalog.endpoints[name]
-            roles[name] = endpoint.images or "", endpoint.prompt or ""
-            history.read(endpoint, prices[name])
+            history.read(catalog.endpoints[name], prices[name])
+        endpoint = catalog.endpoints[name]
         values = tuple([None if (value := params.get(each)) is None else str(value) for each in telling[name]])
-        images, prompt = roles[name]
-        yield job, kind_of(job.template, name, values, _length(params.get(images)), _length(params.get(prompt)))
+        inputs, prompt = params.get(endpoint.images or ""), params.get(endpoint.prompt or "")
+        yield job, kind_of(job.template, name, values, _length(inputs), _length(prompt))
 
 
 def _length(value: ParamValue) -> int:
-    return len(value) if isinstance(value, str) or isinstance(value, list) else 0  # noqa: SIM101  # a tuple takes twice as long
+    return len(value) if isinstance(value, (str, list)) else 0

@@ -246,14 +246,16 @@ class Spool:
         """Make the table `tallies`: how many selected jobs there are of each kind that have the same to come.
 
         `first` is the position of the first of them; `has_files` says whether any names local files. One look at a
-        million rows takes half a second, and a plan has many questions.
+        million rows takes half a second, and a plan has many questions. Not of the view: that looks every kind up.
         """
         self._db.executescript(
             """
             DROP TABLE IF EXISTS tallies;
             CREATE TEMP TABLE tallies AS
-                SELECT kind, known, done, sends, count(*) AS jobs, min(position) AS first,
-                    max(files <> '{}') AS has_files FROM jobs WHERE selected GROUP BY kind, known, done, sends;
+                SELECT kind, coalesce(known, 'new') AS known, coalesce(done, 0) AS done, sends, count(*) AS jobs,
+                    min(position) AS first, max(files <> '{}') AS has_files
+                FROM spooled LEFT JOIN past USING (position) WHERE selected
+                GROUP BY kind, past.known, past.done, sends;
             """
         )
 

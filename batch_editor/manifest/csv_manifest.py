@@ -34,10 +34,9 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job]:
 
 
 def _cell(manifest: Manifest, name: str, index: int) -> Reader:
+    """Reads a column's cell; a blank one doesn't say anything."""
     parameter = manifest.endpoint.parameters.get(name)
     is_free = parameter is not None and parameter.type == "string" and not parameter.choices
-
-    read = Cell(index)
 
     def read_free(row: Row) -> str | None:
         cell = row.cells[index]
@@ -48,7 +47,7 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
             manifest.faults.warn(str(manifest.path), message)
         return cell if cell and not cell.isspace() else None
 
-    return read_free if is_free else read
+    return read_free if is_free else Cell(index)
 
 
 def _hints(manifest: Manifest, table: Table) -> dict[str, str]:

@@ -114,8 +114,8 @@ class Expander:
         for name, parameter in self._endpoint.parameters.items():
             self._settle(self._slot(name, fallback_of(parameter)))
         self._is_sound = manifest.is_sound and entry.is_sound and manifest.faults.total == before
+        self._reading = [(slot, slot.name, slot.read) for slot in self._varying]  # each row asks for all of them
         # Rules and warnings that the rows have a say in: all others are settled here, for their sake.
-        self._reading = [(slot, slot.name, slot.read) for slot in self._varying]  # a row asks for each of them
         varying = {slot.name for slot in self._varying}
         self._unused = [unused for unused in self._endpoint.unused if unused.parameter in varying | self._given]
         ruling = dict.fromkeys(name for rule in self._endpoint.rules for name in (*rule.when, *rule.need))

@@ -38,14 +38,14 @@ class Fixed:
     files: Mapping[str, LocalFile] = field(default_factory=dict)
 
 
-
+@dataclass(frozen=True, slots=True)
 class Cell:
-    """Reads one column's cell; a blank one doesn't say anything."""
+    """Reads one column's cell."""
 
-    def __init__(self, index: int) -> None:
-        self.index = index
+    index: int
 
     def __call__(self, row: Row) -> str | None:
+        """The cell; a blank one doesn't say anything."""
         cell = row.cells[self.index]
         return cell if cell and not cell.isspace() else None
 

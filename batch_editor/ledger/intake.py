@@ -40,26 +40,35 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -
     _give_new_owners(db)
     _give_turns(db)
     _take_up_again(db, {"failed": retry_failed, "unknown": retry_failed or resend_unknown})
-    for table in ("unsettled", "waiting"):
+    for table in ("differing", "unsettled", "waiting"):
         db.execute(f"DROP TABLE temp.{table}")
 
 
 def _take_over_jobs(db: sqlite3.Connection) -> None:
     """Make the spool's jobs the active ones. What is not rewritten need not be made durable again."""
+    # First which: a statement that reads the table it writes would keep whole rows aside.
+    db.execute(
+        "CREATE TEMP TABLE differing AS SELECT s.position FROM spool.spooled s LEFT JOIN main.jobs j USING (job_id)"
+        " WHERE (j.active, j.selected, j.position, j.fingerprint, j.output, j.extras)"
+        " IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras)"
+    )
     db.execute(
         "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras)"
-        " SELECT job_id, position, 1, selected, fingerprint, output, extras FROM spool.spooled WHERE 1"
+        " SELECT job_id, position, 1, selected, fingerprint, output, extras"
+        " FROM temp.differing CROSS JOIN spool.spooled USING (position) WHERE 1"
         " ON CONFLICT (job_id) DO UPDATE SET position = excluded.position, active = 1,"
         " selected = excluded.selected, fingerprint = excluded.fingerprint, output = excluded.output,"
         " extras = excluded.extras"
-        " WHERE (active, selected, position, fingerprint, output, extras) IS NOT (1, excluded.selected,"
-        " excluded.position, excluded.fingerprint, excluded.output, excluded.extras)"
     )
-    # Who is in the manifest has its place there by now.
-    db.execute(
-        "UPDATE main.jobs SET active = 0, selected = 0 WHERE (active OR selected) AND NOT EXISTS"
-        " (SELECT 1 FROM spool.spooled s WHERE s.position = jobs.position AND s.job_id = jobs.job_id)"
+    ((others,),) = db.execute(
+        "SELECT (SELECT count(*) FROM main.jobs WHERE active) > (SELECT count(*) FROM spool.spooled)"
     )
+    if others:
+        # Who is in the manifest has its place there by now.
+        db.execute(
+            "UPDATE main.jobs SET active = 0, selected = 0 WHERE active AND NOT EXISTS"
+            " (SELECT 1 FROM spool.spooled s WHERE s.position = jobs.position AND s.job_id = jobs.job_id)"
+        )
 
 
 def _find_unsettled(db: sqlite3.Connection) -> None:
@@ -68,17 +77,17 @@ def _find_unsettled(db: sqlite3.Connection) -> None:
     A job that has the image it asks for, of a request that is none of these, wants nothing.
     """
     db.execute(
-        "CREATE TEMP TABLE unsettled AS SELECT rowid AS request, fingerprint FROM main.requests r"
-        " WHERE state <> 'succeeded' OR NOT EXISTS (SELECT 1 FROM main.jobs j WHERE j.job_id = r.job_id AND j.active"
-        " AND j.fingerprint = r.fingerprint)"
+        "CREATE TEMP TABLE unsettled AS SELECT r.rowid AS request, r.fingerprint FROM main.requests r"
+        " LEFT JOIN main.jobs j ON j.job_id = r.job_id AND j.active AND j.fingerprint = r.fingerprint"
+        " WHERE r.state <> 'succeeded' OR j.job_id IS NULL"
     )
     db.execute("CREATE INDEX temp.unsettled_by_fingerprint ON unsettled (fingerprint)")
     # CROSS JOIN: from the few to the many.
     db.execute(
         "CREATE TEMP TABLE waiting AS SELECT position, s.job_id, s.fingerprint, owns, s.selected AND sends AS sends"
-        " FROM main.jobs j CROSS JOIN spool.spooled s USING (position)"
-        " WHERE active AND (placed_fingerprint IS NOT j.fingerprint"
-        " OR EXISTS (SELECT 1 FROM unsettled u WHERE u.fingerprint = j.fingerprint))"
+        " FROM main.jobs j LEFT JOIN unsettled u ON u.fingerprint = j.fingerprint"
+        " CROSS JOIN spool.spooled s USING (position)"
+        " WHERE active AND (placed_fingerprint IS NOT j.fingerprint OR u.request IS NOT NULL)"
     )
 
 

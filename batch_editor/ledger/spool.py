@@ -146,8 +146,16 @@ class Spool:
                 output = safe_output(job.output, folders=True)
                 self._are_named = True
             yield (
-                *(position, job.id, job.where, kind, job.output, output, collision_key(output)),
-                *(request.fingerprint, orjson.dumps(request.params).decode(), _files(files) if files else "{}"),
+                position,
+                job.id,
+                job.where,
+                kind,
+                job.output,
+                output,
+                collision_key(output),
+                request.fingerprint,
+                orjson.dumps(request.params).decode(),
+                _files(files) if files else "{}",
                 orjson.dumps(extras).decode(),
             )
 
@@ -213,11 +221,11 @@ class Spool:
             """
         )
         # Nearly all that is known when a run goes on is unchanged and done: requests of what is left alone are looked
-        # up by their fingerprints, which lie in no order.
+        # up by their fingerprints, which lie in no order. A LEFT JOIN that finds nothing costs half a NOT EXISTS.
         self._db.execute(
             "INSERT INTO past SELECT s.position, 'unchanged', 1 FROM spooled s JOIN ledger.jobs j USING (job_id)"
-            " WHERE j.fingerprint = s.fingerprint"
-            " AND NOT EXISTS (SELECT 1 FROM unfinished u WHERE u.fingerprint = s.fingerprint)"
+            " LEFT JOIN unfinished u ON u.fingerprint = s.fingerprint"
+            " WHERE j.fingerprint = s.fingerprint AND u.fingerprint IS NULL"
         )
         self._db.execute(
             "INSERT INTO past SELECT s.position,"
@@ -228,8 +236,8 @@ class Spool:
             " OR (NOT ? AND r.state = 'unknown') OR (NOT ? AND r.state = 'failed' AND NOT r.passing)"
             " OR r.fingerprint IN (SELECT fingerprint FROM ledger.attempts"
             " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted'), 0)"
-            " FROM spooled s LEFT JOIN ledger.jobs j USING (job_id) LEFT JOIN ledger.requests r"
-            " ON r.fingerprint = s.fingerprint WHERE NOT EXISTS (SELECT 1 FROM past p WHERE p.position = s.position)",
+            " FROM spooled s LEFT JOIN past p USING (position) LEFT JOIN ledger.jobs j USING (job_id)"
+            " LEFT JOIN ledger.requests r ON r.fingerprint = s.fingerprint WHERE p.position IS NULL",
             (retry_failed or resend_unknown, retry_failed),
         )
         self._db.execute("DETACH ledger")
@@ -238,14 +246,16 @@ class Spool:
         """Make the table `tallies`: how many selected jobs there are of each kind that have the same to come.
 
         `first` is the position of the first of them; `has_files` says whether any names local files. One look at a
-        million rows takes half a second, and a plan has many questions.
+        million rows takes half a second, and a plan has many questions. Not of the view: that looks every kind up.
         """
         self._db.executescript(
             """
             DROP TABLE IF EXISTS tallies;
             CREATE TEMP TABLE tallies AS
-                SELECT kind, known, done, sends, count(*) AS jobs, min(position) AS first,
-                    max(files <> '{}') AS has_files FROM jobs WHERE selected GROUP BY kind, known, done, sends;
+                SELECT kind, coalesce(known, 'new') AS known, coalesce(done, 0) AS done, sends, count(*) AS jobs,
+                    min(position) AS first, max(files <> '{}') AS has_files
+                FROM spooled LEFT JOIN past USING (position) WHERE selected
+                GROUP BY kind, past.known, past.done, sends;
             """
         )
 

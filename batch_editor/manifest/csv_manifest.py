@@ -10,7 +10,7 @@ from batch_editor.manifest.expand import Entry, Expander, Manifest
 from batch_editor.manifest.faults import shown
 from batch_editor.manifest.rows import Columns, Row, snake_case
 from batch_editor.manifest.templates import is_template
-from batch_editor.manifest.values import Reader, Source
+from batch_editor.manifest.values import Cell, Reader, Source
 from batch_editor.records import Job
 
 
@@ -38,10 +38,6 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
     parameter = manifest.endpoint.parameters.get(name)
     is_free = parameter is not None and parameter.type == "string" and not parameter.choices
 
-    def read(row: Row) -> str | None:
-        cell = row.cells[index]
-        return cell if cell and not cell.isspace() else None
-
     def read_free(row: Row) -> str | None:
         cell = row.cells[index]
         if is_template(cell):
@@ -51,7 +47,7 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
             manifest.faults.warn(str(manifest.path), message)
         return cell if cell and not cell.isspace() else None
 
-    return read_free if is_free else read
+    return read_free if is_free else Cell(index)
 
 
 def _hints(manifest: Manifest, table: Table) -> dict[str, str]:

@@ -101,7 +101,7 @@ class Table:
             elif not header_seen:
                 header_seen = True
                 yield start, self._checked_header(cells)
-            elif any(map(str.strip, cells)):
+            elif cells and (cells[0].strip() or any(map(str.strip, cells))):
                 yield start, cells
 
     def _checked_header(self, cells: list[str]) -> list[str]:
@@ -153,22 +153,17 @@ class _Lines:
         return ""
 
     def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._held or self._readline(MAX_ROW + 1)
-        self._held = None
-        if not line:
-            raise StopIteration
-        self.number += 1
-        self._row_size += len(line)
-        if self._row_size > MAX_ROW:
-            raise _Broken(f"a row of more than {MAX_ROW >> 20} MiB")
-        if "\0" in line:
-            raise _Broken("a NUL character; save the file as UTF-8 text")
-        if "SG_" in line and KEY_SHAPE.search(line):
-            self.has_key = True
-        return line
+        while line := self._held or self._readline(MAX_ROW + 1):
+            self._held = None
+            self.number += 1
+            self._row_size += len(line)
+            if self._row_size > MAX_ROW:
+                raise _Broken(f"a row of more than {MAX_ROW >> 20} MiB")
+            if "\0" in line:
+                raise _Broken("a NUL character; save the file as UTF-8 text")
+            if "SG_" in line and KEY_SHAPE.search(line):
+                self.has_key = True
+            yield line
 
 
 def _delimiter(header: str) -> str:

@@ -114,6 +114,7 @@ class Expander:
         for name, parameter in self._endpoint.parameters.items():
             self._settle(self._slot(name, fallback_of(parameter)))
         self._is_sound = manifest.is_sound and entry.is_sound and manifest.faults.total == before
+        self._reading = [(slot, slot.name, slot.read) for slot in self._varying]  # each row asks for all of them
         # Rules and warnings that the rows have a say in: all others are settled here, for their sake.
         varying = {slot.name for slot in self._varying}
         self._unused = [unused for unused in self._endpoint.unused if unused.parameter in varying | self._given]
@@ -135,7 +136,7 @@ class Expander:
             return []
         if "E+" in job_id:
             self._warn_of_shortened(job_id)
-        extras = row.extras
+        extras = row.columns.extras(row.cells)
         jobs = []
         for variant, suffix in self._variants:
             request = EditRequest(self._endpoint.name, params, variant)
@@ -180,22 +181,22 @@ class Expander:
             files |= self._files
         silent: list[Slot] = []
         is_sound = True
-        for slot in self._varying:
+        for slot, name, read in self._reading:
             try:
-                value = slot.read(row, files)
-                if value is None and slot.end is None and self._endpoint.parameters[slot.name].required:
+                value = read(row, files)
+                if value is None and slot.end is None and self._endpoint.parameters[name].required:
                     raise Refused("is empty")
             except Refused as error:
-                self._fault(row, label, error.of(slot.name))
-                params[slot.name] = None
+                self._fault(row, label, error.of(name))
+                params[name] = None
                 is_sound = False
                 continue
             if value is not None:
-                params[slot.name] = value
+                params[name] = value
                 continue
             silent.append(slot)
             if slot.end is None:
-                del params[slot.name]
+                del params[name]
             else:
                 files |= slot.end.files
         if self._ruling or self._broken or files:

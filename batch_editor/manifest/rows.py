@@ -19,7 +19,7 @@ class Columns:
         self._aliases = _aliases(self.names)
 
     def extras(self, cells: Sequence[str]) -> dict[str, str]:
-        """The cells that are carried along, by their column's exact name."""
+        """The cells that are carried along to the output manifest, by their column's exact name."""
         return {name: cells[index] for index, name in self._carried}
 
     def places(self, cells: Sequence[tuple[str, bool]]) -> list[int] | None:
@@ -48,11 +48,6 @@ class Row:
     def names(self) -> Mapping[str, object]:
         """The namespace of templates; made only for rows that are rendered."""
         return self.columns.namespace(self.cells)
-
-    @property
-    def extras(self) -> dict[str, str]:
-        """The cells that are carried along to the output manifest."""
-        return self.columns.extras(self.cells)
 
 
 def snake_case(name: str) -> str:

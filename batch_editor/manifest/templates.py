@@ -121,7 +121,7 @@ def is_template(text: str) -> bool:
     >>> is_template("Show {{ title }}"), is_template("100% {cotton}")
     (True, False)
     """
-    return "{{" in text or "{%" in text
+    return "{" in text and ("{{" in text or "{%" in text)
 
 
 @lru_cache(maxsize=10_000)

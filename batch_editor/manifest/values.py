@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,18 @@ class Fixed:
     files: Mapping[str, LocalFile] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Reads one column's cell."""
+
+    index: int
+
+    def __call__(self, row: Row) -> str | None:
+        """The cell; a blank one doesn't say anything."""
+        cell = row.cells[self.index]
+        return cell if cell and not cell.isspace() else None
+
+
 Source: TypeAlias = "Fixed | Reader"
 
 
@@ -66,6 +79,10 @@ class Slot:
 
 
 def _first_said(readers: Sequence[Reader], convert: Converter) -> Callable[[Row, Files], ParamValue]:
+    def of_cell(row: Row, files: Files) -> ParamValue:
+        cell = row.cells[index]
+        return convert(cell, files) if cell and not cell.isspace() else None
+
     def of_one(row: Row, files: Files) -> ParamValue:
         text = reader(row)
         return None if text is None else convert(text, files)
@@ -80,6 +97,9 @@ def _first_said(readers: Sequence[Reader], convert: Converter) -> Callable[[Row,
     if len(readers) != 1:
         return of_several
     (reader,) = readers
+    if isinstance(reader, Cell):  # which is most of a table: without a call for the reader itself
+        index = reader.index
+        return of_cell
     return of_one
 
 
@@ -149,10 +169,14 @@ def _refuse_empty() -> str:
 
 
 def _free_text(parameter: Parameter) -> Converter:
+    most = sys.maxsize if parameter.max_length is None else parameter.max_length
+
     def convert(text: str | list[str], _files: Files) -> ParamValue:
         assert isinstance(text, str), _LISTS
         check_text(text)
-        return _parse(parameter, text) if text and not text.isspace() else None
+        if not text or text.isspace():
+            return None
+        return text if len(text) <= most else _parse(parameter, text)
 
     return convert
 

@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from manifest_reading import LINK, Reading, read, write
 
 from batch_editor.manifest.faults import Refused, shown
+from batch_editor.manifest.inputs import is_one_link, read_links
 from batch_editor.manifest.templates import compiled
 
 CSV_PIECES = st.sampled_from(
@@ -86,6 +87,17 @@ def test_ids_and_requests_do_not_depend_on_the_order_of_rows(
     }
     assert before.ids == [row[0] for row in rows]
     assert before.values("prompt") == [row[1] for row in rows]
+
+
+LINK_PIECES = st.text(":/.,|?#@aZ9_ ~{}\u00e9\x7f", max_size=4)
+
+
+@given(LINK_PIECES, LINK_PIECES)
+@example("", ",")
+def test_a_link_that_is_told_at_once_is_one_by_the_longer_look_as_well(host: str, path: str) -> None:
+    link = f"https://e{host}/{path}"
+    if is_one_link(link):
+        assert read_links(link, Path("nowhere")) == [link]
 
 
 @given(st.text())

@@ -9,10 +9,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from counts import TENFOLD
+from counts import TENFOLD, table
 
-from batch_editor import publishing
-from batch_editor.ledger import Ledger
+from batch_editor import Selection, publishing
+from batch_editor.config import Settings
+from batch_editor.history import History
+from batch_editor.intake import Catalog, take_in
+from batch_editor.ledger import Ledger, Spool
 from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.spending import Spending
 from batch_editor.storage import Store
@@ -70,6 +73,33 @@ def renamed(folder: Path, count: int) -> int:
 def test_renaming_images_costs_the_same_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "PAGE", 5)
     assert renamed(tmp_path / "many", 400) <= TENFOLD * renamed(tmp_path / "few", 40)
+
+
+def gone_on(folder: Path, count: int) -> int:
+    """Steps to compare so many jobs with a ledger that has all of them done, and to take them over again."""
+    folder.mkdir()
+    with closing(Ledger(folder / FILE_NAME)) as ledger, Spool() as spool:
+        take_in([table(folder, count)], Catalog(Settings()), Selection(), History(folder), spool)
+
+        def admit() -> None:
+            ledger.admit(spool.path, retry_failed=False, resend_unknown=False, parameters={}, extras=[])
+
+        admit()
+        with ledger.transaction():
+            ledger.connection.execute("UPDATE requests SET state = 'succeeded'")
+            ledger.connection.execute("UPDATE jobs SET placed_fingerprint = fingerprint")
+        with counted_steps(spool._db) as comparing:
+            spool.compare(folder / FILE_NAME, retry_failed=False, resend_unknown=False)
+        with counted_steps(ledger.connection) as admitting:
+            admit()
+    return comparing.taken + admitting.taken
+
+
+def test_going_on_costs_so_many_steps_for_what_is_done(tmp_path: Path) -> None:
+    few, many = gone_on(tmp_path / "few", 300), gone_on(tmp_path / "many", 3000)
+    # Measured: 110. Each NOT EXISTS of a row in place of an outer join adds about ten.
+    assert (many - few) / 2700 <= 120
+    assert many <= TENFOLD * few
 
 
 def asked_for_room(file: Path, count: int) -> int:

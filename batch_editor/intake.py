@@ -14,7 +14,7 @@ from batch_editor.history import History
 from batch_editor.ledger import Spool
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.pricing import Kind, price_of
-from batch_editor.records import Job, ParamValue
+from batch_editor.records import Job
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
@@ -119,9 +119,6 @@ def _with_kinds(jobs: Iterable[Job], catalog: Catalog, history: History, spool: 
             history.read(catalog.endpoints[name], prices[name])
         endpoint = catalog.endpoints[name]
         values = tuple([None if (value := params.get(each)) is None else str(value) for each in telling[name]])
-        inputs, prompt = params.get(endpoint.images or ""), params.get(endpoint.prompt or "")
-        yield job, kind_of(job.template, name, values, _length(inputs), _length(prompt))
-
-
-def _length(value: ParamValue) -> int:
-    return len(value) if isinstance(value, (str, list)) else 0
+        prompt = params.get(endpoint.prompt or "")
+        length = len(prompt) if isinstance(prompt, str) else 0
+        yield job, kind_of(job.template, name, values, endpoint.inputs_of(params), length)

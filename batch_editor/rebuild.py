@@ -218,9 +218,8 @@ def _value(endpoint: Endpoint | None, name: str, cell: str) -> Any:
 def _prices(endpoint: Endpoint | None, params: Mapping[str, Any]) -> tuple[float, float]:
     if endpoint is None:
         return 0.0, 0.0
-    inputs = len(params.get(endpoint.images or "") or ())
     prompt = str(params.get(endpoint.prompt or "") or "")
-    price = price_of(endpoint.prices, params, inputs=inputs, prompt_length=len(prompt))
+    price = price_of(endpoint.prices, params, inputs=endpoint.inputs_of(params), prompt_length=len(prompt))
     return price.expected_usd, price.high_usd
 
 

@@ -69,5 +69,5 @@ class SteadyPrices:
             self._known[kind] = (count + 1, min(low, cost), max(high, cost))
 
     def _kind(self, request: PendingRequest) -> PriceKind:
-        images = request.params.get(self._endpoints[request.endpoint].images or "")
-        return request.endpoint, round(request.expected_usd, 9), len(images) if isinstance(images, list) else 0
+        inputs = self._endpoints[request.endpoint].inputs_of(request.params)
+        return request.endpoint, round(request.expected_usd, 9), inputs

@@ -196,6 +196,11 @@ class Endpoint(_Data):
         """The parameter that takes the mask."""
         return self.parameter_of("mask")
 
+    def inputs_of(self, params: Mapping[str, ParamValue]) -> int:
+        """How many reference images a request names; its parameter takes a list of links, or one."""
+        images = params.get(self.images or "")
+        return len(images) if isinstance(images, list) else int(bool(images))
+
     def parameter_of(self, role: str) -> str | None:
         """The name of the parameter with that role; None where the endpoint has none."""
         return self._roles.get(role)

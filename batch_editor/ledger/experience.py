@@ -50,7 +50,12 @@ def charges_by_list(db: sqlite3.Connection, endpoint: Endpoint) -> list[tuple[fl
 
 
 def _inputs(endpoint: Endpoint) -> str:
-    return f"coalesce(json_array_length(params, '$.{endpoint.images}'), 0)" if endpoint.images else "0"
+    """As `Endpoint.inputs_of` counts them."""
+    if endpoint.images is None:
+        return "0"
+    if endpoint.parameters[endpoint.images].type == "links":
+        return f"coalesce(json_array_length(params, '$.{endpoint.images}'), 0)"
+    return f"coalesce(params ->> '$.{endpoint.images}', '') <> ''"
 
 
 def speeds(db: sqlite3.Connection, endpoint: str, *, limit: int) -> tuple[list[float], list[tuple[float, bool]], int]:

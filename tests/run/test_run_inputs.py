@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from run_bench import Bench, body_of, job, jobs, sandbox, sha256_of
+from pydantic import SecretStr
+from run_bench import KEY, Bench, body_of, job, jobs, sandbox, sha256_of
 from run_recorder import Recorder, http, png
 
-from batch_editor import ManifestError
+from batch_editor import BatchOptions, ManifestError, load_settings, make_plan, run_batch
+from batch_editor.intake import Selection
 
 
 def photo(folder: Path, name: str, size: tuple[int, int] = (40, 30)) -> Path:
@@ -141,3 +143,34 @@ async def test_without_an_upload_url_the_key_stays_with_the_api_that_was_named(
     await bench.run([job("a", image_urls=["mug.png"])], recorder.base_url)
     assert [request.path for request in recorder.requests] == ["/upload-asset", "/v1/gpt-image-1.5-edit"]
     assert recorder.requests[1].json["image_urls"] == ["https://files.example/mug.png"]
+
+
+ONE_LINK = """\
+name: mine
+path: mine
+parameters:
+  prompt: {type: string, required: true, role: prompt}
+  image: {type: link, required: true, role: images}
+prices: {table: 0.02, input_image: {expected: 0.01, high: 0.03}}
+"""
+
+
+async def test_an_endpoint_that_takes_one_link_has_one_input_in_every_price(bench: Bench, recorder: Recorder) -> None:
+    """The list's, the ledger's and that of what was charged; not one for each character of the link."""
+    (bench.folder / "mine.yaml").write_text(ONE_LINK)
+    manifest = bench.folder / "m.csv"
+    rows = (f"{name},edit {name},https://example.com/{name}.png" for name in "abcdef")
+    manifest.write_text("\n".join(["id,prompt,image", *rows]))
+    settings = load_settings(
+        flags={"endpoint": str(bench.folder / "mine.yaml"), "api": {"base_url": recorder.base_url}}
+    )
+    recorder.answer = http(png(), more="x-cost: 0.025\r\n")
+    by_list = make_plan([manifest], settings, output=bench.out)
+    options = BatchOptions(output=bench.out, selection=Selection(limit=5))
+    summary = await run_batch([manifest], settings, SecretStr(KEY), options)
+    charged = make_plan([manifest], settings, output=bench.out)
+    assert (by_list.cost.expected_usd, by_list.cost.high_usd) == pytest.approx((6 * 0.03, 6 * 0.05))
+    assert [group.inputs for group in by_list.groups] == [1]
+    assert summary.jobs.succeeded == 5
+    assert charged.cost.expected_usd == pytest.approx(0.025)
+    assert [(group.source, group.charges) for group in charged.groups] == [("charged for the same", 5)]

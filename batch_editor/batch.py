@@ -21,7 +21,7 @@ from batch_editor.errors import Declined, LedgerError, MachineError, UsageError
 from batch_editor.history import History
 from batch_editor.input_check import look_at_inputs
 from batch_editor.intake import Catalog, Selection, take_in
-from batch_editor.ledger import Expected, Ledger, LedgerWriter, RunStart, Spool
+from batch_editor.ledger import Expected, Ledger, LedgerWriter, RunStart, Spool, readings
 from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.output_manifest import is_output_manifest, write_manifest
@@ -325,13 +325,13 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
         except MachineError as error:  # an image that can't be placed stays where it landed, for the next run
             machine = Stop("machine", str(error))
             stop = machine if machine.outranks(stop) else stop
-        code = exit_code_of(ledger.connection, stop)
+        standing = readings.standing(ledger.connection)
+        code = exit_code_of(standing.wanted, stop)
         with ledger.transaction():
             ledger.end_run(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
         write_manifest(ledger.connection, store.root / MANIFEST_NAME)
         return summarize(
-            ledger.connection,
-            run_id,
+            *(ledger.connection, run_id, standing),
             output=store.root,
             stop=stop,
             exit_code=code,

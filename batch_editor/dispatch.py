@@ -300,7 +300,7 @@ class Dispatch:
         }
 
     def _counts(self) -> Counts:
-        return readings.counts(self.ledger.connection, selected=True)
+        return readings.standing(self.ledger.connection).wanted
 
 
 async def _one_after_the_other(*sources: AsyncIterator[Task]) -> AsyncIterator[Task]:

@@ -8,6 +8,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -32,6 +33,8 @@ COLUMNS = (
 _INTEGERS = ["http_status", "attempts", "possibly_billed", "width", "height", "bytes"]
 # What a spreadsheet takes for a formula, also in the full-width forms that some of them fold.
 _FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
+# The same where it begins a cell of a line; a line begins with one.
+_FORMULA_CELL = re.compile(f",[{re.escape(''.join(_FORMULA))}]")
 _FRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
 _BARE_RETURN = re.compile(r"\r(?!\n)")
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
@@ -95,9 +98,28 @@ def _write_csv(file: IO[bytes], names: Sequence[str], rows: Iterator[Sequence[An
     try:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([_defused(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+        for row in rows:
+            if line := _plain_line(row):
+                text.write(line)
+            else:
+                writer.writerow([_defused(cell) if isinstance(cell, str) else cell for cell in row])
     finally:
         text.detach()  # flushes; the file is the caller's
+
+
+def _plain_line(row: Sequence[Any]) -> str | None:
+    """What the CSV writer would make of a row, if nothing in it needs more care than the quotes of a comma.
+
+    Nearly no row does, and the whole line is looked over at once: the writer looks at each character by itself, twice,
+    which took half of the time of a million rows.
+    """
+    cells = ["" if cell is None else cell if isinstance(cell, str) else str(cell) for cell in row]
+    line = f",{','.join(cells)}"
+    if '"' in line or "\r" in line or "\n" in line or _FORMULA_CELL.search(line):
+        return None
+    if line.count(",") > len(cells):
+        return ",".join([f'"{cell}"' if "," in cell else cell for cell in cells]) + "\n"
+    return f"{line[1:]}\n"
 
 
 def _write_parquet(file: IO[bytes], names: list[str], rows: Iterator[Sequence[Any]]) -> None:
@@ -117,10 +139,10 @@ def _cells(row: JobRow, links: Mapping[str, str], parameters: Sequence[str], ext
     reused = row.owner != row.job_id
     succeeded = row.status == "succeeded"
     params, others = orjson.loads(row.params), orjson.loads(row.extras)
-    values = list(map(params.get, parameters))
+    values = map(params.get, parameters)
     if row.files != "{}" or '"data:' in row.params:
         files = orjson.loads(row.files)
-        values = [_shown(value, files, links) for value in values]
+        values = map(partial(_shown, files=files, links=links), values)
     return [
         *(row.job_id, row.status, row.output_path, row.http_status),
         0 if reused else row.attempts,

@@ -149,7 +149,7 @@ async def reconcile(
                 output,
                 tuple(findings),
                 sum(doubt.charged_usd for doubt in ledger.doubts()),
-                readings.counts(ledger.connection).unknown,
+                readings.standing(ledger.connection).jobs.unknown,
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from batch_editor.ledger import Counts, readings
-from batch_editor.ledger.readings import Example, LastRun, Money, RunCost
+from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
 from batch_editor.output_manifest import FILE_NAME
 from batch_editor.progress import duration
 from batch_editor.redaction import printable
@@ -43,16 +43,15 @@ class Stop:
         return other is None or order.index(self.kind) < order.index(other.kind)
 
 
-def exit_code_of(db: sqlite3.Connection, stop: Stop | None) -> int:
+def exit_code_of(wanted: Counts, stop: Stop | None) -> int:
     """How the process ends: by the reason that it stopped, else by the jobs that the run wanted."""
-    counts = readings.counts(db, selected=True)
     if stop is not None and stop.kind == "signal":
         return stop.exit_code
-    if stop is not None and (stop.kind in ("machine", "refused") or counts.pending):
+    if stop is not None and (stop.kind in ("machine", "refused") or wanted.pending):
         return _STOP_CODES[stop.kind]
-    if counts.failed or counts.unknown:
+    if wanted.failed or wanted.unknown:
         return 1
-    return 4 if counts.pending else 0
+    return 4 if wanted.pending else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +171,7 @@ class Summary:
 def summarize(
     db: sqlite3.Connection,
     run_id: str,
+    standing: Standing,
     *,
     output: Path,
     stop: Stop | None,
@@ -182,16 +182,15 @@ def summarize(
     """The summary of a run out of the ledger."""
     sent, retried, possibly_billed = readings.attempts_of(db, run_id)
     p50_s, p95_s = readings.latencies(db)
-    jobs, cost = readings.standing(db)
     return Summary(
         run_id=run_id,
         output=output,
         exit_code=exit_code,
-        jobs=jobs,
+        jobs=standing.jobs,
         sent=sent,
         retried=retried,
         possibly_billed=possibly_billed,
-        cost=cost,
+        cost=standing.money,
         p50_s=p50_s,
         p95_s=p95_s,
         elapsed_s=elapsed_s,
@@ -244,13 +243,14 @@ def last_summary(output: Path) -> Summary:
         LedgerError: its ledger can't be read.
     """
     with readings.reading(output) as db:
-        run = readings.last_run(db)
+        run, standing = readings.last_run(db), readings.standing(db)
         return summarize(
             db,
             run.run_id if run else "",
+            standing,
             output=output,
             stop=Stop(cast("StopKind", run.stop_kind), run.stop_message or "") if run and run.stop_kind else None,
-            exit_code=run.exit_code if run and run.exit_code is not None else exit_code_of(db, None),
+            exit_code=run.exit_code if run and run.exit_code is not None else exit_code_of(standing.wanted, None),
             elapsed_s=(run.ended_at - run.started_at) if run and run.ended_at is not None else 0.0,
             sandbox=bool(run and run.sandbox),
         )

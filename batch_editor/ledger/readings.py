@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import orjson
@@ -38,6 +39,15 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """The manifest's jobs by status, `wanted` those that the last run wanted, and the money of all of them."""
+
+    jobs: Counts
+    wanted: Counts
+    money: Money
+
+
+@dataclass(frozen=True, slots=True)
 class LastRun:
     """An output directory's newest run: plan_* were expected of it, stop_* ended it; `sandbox` 1 is a rehearsal."""
 
@@ -53,6 +63,7 @@ class LastRun:
     stop_message: str | None
 
 
+_STATES = ("succeeded", "failed", "pending", "unknown")
 # Requests with the job that each belongs to, one of those of the manifest that ask for it. CROSS JOIN: both in the
 # order of the file, while fingerprints lie in none.
 _OWNED = "FROM requests r CROSS JOIN jobs j ON j.job_id = r.job_id AND j.fingerprint = r.fingerprint"
@@ -98,37 +109,42 @@ def _errors(path: Path) -> Iterator[None]:
         raise unusable(path, error) from error
 
 
-def counts(db: sqlite3.Connection, *, selected: bool = False) -> Counts:
-    """The manifest's jobs by status; only those that the last run wanted with `selected`."""
-    return standing(db, selected=selected)[0]
-
-
-def standing(db: sqlite3.Connection, *, selected: bool = False) -> tuple[Counts, Money]:
-    """The manifest's jobs by status, as `counts`, and what they cost over all runs, each request once.
+def standing(db: sqlite3.Connection) -> Standing:
+    """How the manifest's jobs stand, and what they cost over all runs, each request once.
 
     A request is counted with the job that it belongs to, in one look at all of them; only those that several jobs ask
     for are looked up by their fingerprints.
     """
-    where = "j.active AND j.selected" if selected else "j.active"
-    names = ("succeeded", "failed", "pending", "unknown")
-    states = ", ".join(f"count(*) FILTER (WHERE r.state = '{state}')" for state in names)
+    tallies = [
+        f"count(*) FILTER (WHERE r.state = '{state}'{wanted})"
+        for wanted in ("", " AND j.selected")
+        for state in _STATES
+    ]
     done = "FILTER (WHERE r.state = 'succeeded')"
     *owned, estimated, actual, known = db.execute(
-        f"SELECT {states}, coalesce(sum(expected_usd) {done}, 0), coalesce(sum(cost_usd) {done}, 0),"
-        f" count(cost_usd) {done} {_OWNED} WHERE {where}"
+        f"SELECT {', '.join(tallies)}, coalesce(sum(expected_usd) {done}, 0), coalesce(sum(cost_usd) {done}, 0),"
+        f" count(cost_usd) {done} {_OWNED} WHERE j.active"
     ).fetchone()
     shared = db.execute(
-        f"SELECT {states} FROM (SELECT fingerprint FROM jobs GROUP BY fingerprint HAVING count(*) > 1)"
+        f"SELECT {', '.join(tallies)} FROM (SELECT fingerprint FROM jobs GROUP BY fingerprint HAVING count(*) > 1)"
         " CROSS JOIN jobs j USING (fingerprint) CROSS JOIN requests r USING (fingerprint)"
-        f" WHERE {where} AND r.job_id <> j.job_id"
+        " WHERE j.active AND r.job_id <> j.job_id"
     ).fetchone()
     (possibly,) = db.execute(
         "SELECT coalesce(sum(charged_usd), 0) FROM attempts WHERE possibly_billed"
         " AND EXISTS (SELECT 1 FROM jobs WHERE jobs.fingerprint = attempts.fingerprint AND active)"
     ).fetchone()
-    by_state = {name: mine + others for name, mine, others in zip(names, owned, shared, strict=True)}
-    jobs = Counts(total=sum(by_state.values()), reused=shared[0], **by_state)
-    return jobs, Money(estimated, actual if known else None, possibly)
+    count = len(_STATES)
+    return Standing(
+        jobs=_counts(owned[:count], shared[:count]),
+        wanted=_counts(owned[count:], shared[count:]),
+        money=Money(estimated, actual if known else None, possibly),
+    )
+
+
+def _counts(owned: Sequence[int], shared: Sequence[int]) -> Counts:
+    by_state = {state: mine + others for state, mine, others in zip(_STATES, owned, shared, strict=True)}
+    return Counts(total=sum(by_state.values()), reused=shared[0], **by_state)
 
 
 def examples(db: sqlite3.Connection) -> list[Example]:
@@ -267,4 +283,10 @@ def iso(instant: float | None) -> str | None:
     """
     if instant is None:
         return None
-    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, microseconds = divmod(round(instant * 1_000_000), 1_000_000)
+    return f"{_second(second)}.{microseconds // 1000:03}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(instant: int) -> str:
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%S")

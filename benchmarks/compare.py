@@ -63,6 +63,7 @@ class Bench:
         waiting_share = (process.cpu_s() - before) / (time.monotonic() - at)
         measured = process.finished()
         most_open = self._check(contender.name, measured, load)
+        shutil.rmtree(folder)
         return Held(contender.name, load, measured, most_open, waiting_share)
 
     def pace(self, load: Load, rate: str, for_s: float) -> Paced:
@@ -153,14 +154,31 @@ class Plan:
     small: Load
     large: Load
     held: Load
+    bodies: Load
     paced_s: float
     waiting: int
     peers: bool
 
 
-SHORT = Plan(5, Load("small", 3000, 64), Load("large", 150, 32), Load("held-10", 2000, 2000), 10, 2000, peers=False)
+SHORT = Plan(
+    rounds=5,
+    small=Load("small", 3000, 64),
+    large=Load("large", 150, 32),
+    held=Load("held-10", 2000, 2000),
+    bodies=Load("large-5", 500, 500),
+    paced_s=10,
+    waiting=2000,
+    peers=False,
+)
 FULL = Plan(
-    5, Load("small", 20_000, 64), Load("large", 1000, 32), Load("held-60", 10_000, 10_000), 70, 10_000, peers=True
+    rounds=5,
+    small=Load("small", 20_000, 64),
+    large=Load("large", 1000, 32),
+    held=Load("held-60", 10_000, 10_000),
+    bodies=Load("large-5", 2000, 2000),
+    paced_s=70,
+    waiting=10_000,
+    peers=True,
 )
 
 
@@ -197,6 +215,7 @@ def main() -> None:
         thousands = Load("held-2", plan.waiting, plan.waiting)
         stalls = [bench.stalls(load) for load in (plan.small, plan.large, thousands)]
         held = [bench.hold(plan.held, each) for each in (who.PIPELINE, who.CEILING)]
+        held += [bench.hold(plan.bodies, each) for each in (who.PIPELINE, who.CEILING)]
         waiting = Load("held-0.5", plan.waiting, plan.waiting)
         paced = [bench.pace(waiting, rate, plan.paced_s) for rate in ("1000/min", "10/s", "100/s")]
     write_report(comparisons, starts, stalls, held, paced, command="make bench-full" if plan.peers else "make bench")

@@ -165,11 +165,12 @@ def _stalls(stalls: Sequence[Stalls]) -> Iterator[str]:
 
 def _held(held: Sequence[Held]) -> Iterator[str]:
     yield _markdown(
-        ["", "requests", "held", "most in flight", "wall", "peak memory", "CPU while waiting"],
+        ["", "requests", "of", "held", "most in flight", "wall", "peak memory", "CPU while waiting"],
         [
             [
                 f"**{each.name}**" if each.name == PIPELINE.name else each.name,
                 f"{each.load.count:,}",
+                "2–4 MiB" if each.load.what.startswith("large") else "1 KB",
                 f"{each.load.what.partition('-')[2]} s",
                 f"{each.most_open:,}",
                 f"{each.measured.wall_s:.1f} s",

@@ -20,7 +20,8 @@ from batch_editor.redaction import printable
 
 # An image of the largest size is 3 MB as PNG; JSON around it adds a third.
 MAX_BODY_BYTES = 64 * 2**20
-READ_BYTES = 64 * 2**10
+# aiohttp stops reading where twice as much waits. What a read brings, up to 256 KB, comes on top of that.
+READ_BYTES = 16 * 2**10
 # aiohttp takes 8 KiB. A proxy's policies and cookies may be longer, and the image behind them is paid for.
 MAX_HEADER_BYTES = 64 * 2**10
 MAX_HOPS = 3
@@ -127,7 +128,13 @@ async def stream(response: aiohttp.ClientResponse, sink: Sink) -> Failure | None
     declared = response.content_length or 0
     if declared <= MAX_BODY_BYTES:
         async for block in response.content.iter_any():
+            # Or as much again would come meanwhile, and wait in memory. There is no connection once all has come.
+            transport = response.connection.transport if response.connection else None
+            if transport is not None and not transport.is_closing():
+                transport.pause_reading()
             await sink.write(block)
+            if transport is not None and not transport.is_closing():
+                transport.resume_reading()
             if sink.size_bytes > MAX_BODY_BYTES:
                 break
         else:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import TypeVar
@@ -18,27 +17,20 @@ from batch_editor.errors import StorageError
 from batch_editor.group_thread import GroupThread
 from batch_editor.records import SavedImage
 from batch_editor.redaction import redact
+from batch_editor.storage.gathered import Gathered
 from batch_editor.storage.inspect import BadImage, ImageFormat, fsync_directory, inspect_image, let_go, sniff
 from batch_editor.storage.patience import Patience
 
 T = TypeVar("T")
 
 # A hop to a thread costs 0.1 ms and more while others want Python's lock, a write of 64 KiB 0.03 ms: so bytes are
-# gathered first, of one body and of all together. Beyond the second a body is written as soon as it is worth a hop.
+# gathered first; where there is much of all bodies together, no more than is worth a hop.
 GATHER_BYTES = 2**20
-GATHER_ALL_BYTES = 64 * 2**20
 LARGE_BYTES = 64 * 2**10
 # Of what is read back, in one go.
 READ_BYTES = 2**20
 # The kernel takes 1024 pieces in one call.
 PIECES = 512
-
-
-@dataclass(slots=True)
-class Gathered:
-    """How many bytes of all bodies are gathered in memory."""
-
-    size_bytes: int = 0
 
 
 class Landing:
@@ -79,18 +71,20 @@ class Landing:
         self._restart()
 
     async def write(self, data: bytes) -> None:
-        """Append. Returns when the bytes are gathered, or on their way to the disk."""
+        """Append. Returns when the bytes are gathered or written, and there is room for more."""
         if len(self.head) < 64:
             self.head += data[: 64 - len(self.head)]
         self.size_bytes += len(data)
         self._gathered.append(data)
         self._counted += len(data)
         self._all.size_bytes += len(data)
-        much = GATHER_BYTES if self._all.size_bytes < GATHER_ALL_BYTES else LARGE_BYTES
-        if self._counted >= much and not self._held:
+        enough = LARGE_BYTES if self._all.is_much else GATHER_BYTES
+        if self._counted >= enough and not self._held:
             try:
-                await self._run(self._flush)
-                self._uncount()
+                with self._all.writing(self._counted):
+                    await self._run(self._flush)
+                    self._uncount()
+                await self._all.turn()
             except StorageError as error:
                 self._held = True
                 await self._patience.trouble(error)

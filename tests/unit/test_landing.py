@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from batch_editor.records import SavedImage
-from batch_editor.storage import BadImage, Landing, Store
+from batch_editor.storage import BadImage, Landing, Store, gathered
 from batch_editor.storage import landing as landing_module
 
 KIB = 2**10
@@ -64,7 +64,7 @@ def test_what_is_wrong_with_one_body_is_nothing_to_the_others_of_its_group(store
 def test_many_bodies_at_once_are_not_gathered_beyond_what_all_may_take(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landing_module, "GATHER_ALL_BYTES", 256 * KIB)
+    monkeypatch.setattr(gathered, "ALL_BYTES", 256 * KIB)
 
     async def arrive() -> None:
         first, second, third = (store.landing(number) for number in range(3))

@@ -1,21 +1,24 @@
-"""Rows a second that are planned, taken in and gone on with, at 10³ to 10⁶ rows.
+"""Rows a second that are planned, taken in, gone on with and run again, at 10³ to 10⁶ rows.
 
     python benchmarks/manifests.py [--rows 1000 10000 100000 1000000] [--templates]
 
 Each size is measured in a process of its own. Going on starts from a ledger in which all but 1,000 rows are done, made
-here by SQL; its images are not on the disk, so that what a run does about missing files is left out.
+here by SQL; its images are not on the disk, so that what a run does about missing files is left out. Running again is
+`batch-editor run` as a whole process, once all is done and a file is there for each image: from the start of Python to
+the new manifest.csv.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from batch_editor import Selection, Settings, last_summary
@@ -77,29 +80,36 @@ def measure(rows: int, overrides: dict[str, str]) -> None:
             ledger = Ledger(out / FILE_NAME)
             with timed("new to the ledger", rows):
                 admit(spool)
-        finish(ledger, rows)
+        left = min(LEFT, rows)
+        finish(ledger, range(rows - left))
         with timed("go on", rows), Spool() as spool:
             past = History(out)
             take_in([manifest], catalog, selection, past, spool)
             plan = assess(spool, catalog, settings, past, output=out)
             admit(spool)
-        assert plan.requests == min(LEFT, rows)
+        assert plan.requests == left
         ledger.close()
         with timed("status", rows):
             last_summary(out)
         with timed("manifest.csv", rows), readings.reading(out) as db:
             write_manifest(db, out / "manifest.csv")
-        for path in sorted(out.iterdir()):
+        with closing(Ledger(out / FILE_NAME)) as ledger:
+            finish(ledger, range(rows - left, rows))
+            make_images(ledger, out)
+        with timed("run again", rows, resource.RUSAGE_CHILDREN):
+            run(manifest, out, overrides)
+        for path in sorted(out.glob("[!.]*.*")):
             print(f"{rows:>9}  {path.name}: {path.stat().st_size / rows:.0f} bytes a row")
 
 
 @contextmanager
-def timed(step: str, rows: int) -> Iterator[None]:
+def timed(step: str, rows: int, whose: int = resource.RUSAGE_SELF) -> Iterator[None]:
     """Print what the block took; the memory is the highest so far."""
-    began, cpu = time.perf_counter(), time.process_time()
+    began, before = time.perf_counter(), resource.getrusage(whose)
     yield
-    took, cpu = time.perf_counter() - began, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    took, used = time.perf_counter() - began, resource.getrusage(whose)
+    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    peak = used.ru_maxrss >> 10
     print(f"{rows:>9}  {step:<22}{took:>9.2f}{cpu:>8.2f}{rows / took:>10,.0f}{rows / cpu:>12,.0f}{peak:>6}", flush=True)
 
 
@@ -118,31 +128,54 @@ def write(path: Path, rows: int, *, shop: bool) -> None:
             file.write(f"product-{n:07},{prompt},{link},{'low' if n % 3 else 'medium'},1024x1024,Mug {n},{n:08},4.99\n")
 
 
-def finish(ledger: Ledger, rows: int) -> None:
-    """Make all requests but the last ones done, as a run would leave them."""
-    done = max(rows - LEFT, 0)
-    ledger.begin_run("benchmark", now=time.time(), sandbox=False, expected=Expected(rows, 1.0, 1.0))
+def finish(ledger: Ledger, jobs: range) -> None:
+    """Make the requests of these jobs done, as a run would leave them."""
+    run_id, places = f"benchmark-{jobs.stop}", (jobs.start, jobs.stop)
+    ledger.begin_run(run_id, now=time.time(), sandbox=False, expected=Expected(len(jobs), 1.0, 1.0))
     with ledger.transaction():
         db = ledger.connection
         db.execute(
             "UPDATE jobs SET placed_path = 'images/' || output || '.png', placed_output = output,"
-            " placed_fingerprint = fingerprint WHERE position < ?",
-            (done,),
+            " placed_fingerprint = fingerprint WHERE position >= ? AND position < ?",
+            places,
         )
         db.execute(
             "UPDATE requests SET state = 'succeeded', image_path = j.placed_path, sha256 = hex(zeroblob(32)),"
             " size_bytes = 2000000, format = 'png', width = 1024, height = 1024, latency_s = 57.0,"
             " cost_usd = expected_usd, attempts = 1, sent_at = 1.7e9, ended_at = 1.7e9 + 57, http_status = 200"
-            " FROM jobs j WHERE j.job_id = requests.job_id AND requests.position < ?",
-            (done,),
+            " FROM jobs j WHERE j.job_id = requests.job_id AND requests.position >= ? AND requests.position < ?",
+            places,
         )
         db.execute(
             "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, ended_at, latency_s, http_status,"
-            " charged_usd, cost_usd, sha256) SELECT fingerprint, 'benchmark', 1, 'succeeded', sent_at, ended_at,"
+            " charged_usd, cost_usd, sha256) SELECT fingerprint, ?, 1, 'succeeded', sent_at, ended_at,"
             " latency_s, 200, expected_usd, expected_usd, sha256 FROM requests WHERE state = 'succeeded'"
-            " ORDER BY position"
+            " AND position >= ? AND position < ? ORDER BY position",
+            (run_id, *places),
         )
-    ledger.end_run("benchmark", now=time.time(), exit_code=4, stop=None)
+    ledger.end_run(run_id, now=time.time(), exit_code=4, stop=None)
+
+
+def make_images(ledger: Ledger, out: Path) -> None:
+    """An empty file for each image: a run that goes on looks whether it is there."""
+    (out / "images").mkdir()
+    for (path,) in ledger.connection.execute("SELECT placed_path FROM jobs"):
+        os.close(os.open(out / path, os.O_CREAT | os.O_WRONLY))
+
+
+def run(manifest: Path, out: Path, overrides: Mapping[str, str]) -> None:
+    """The command line's run of a manifest that has nothing to send."""
+    settings = [part for name, value in overrides.items() for part in ("--set", f"{name}={value}")]
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "batch_editor", "run", str(manifest), "--output", str(out)),
+            *("--base-url", "http://127.0.0.1:9/v1", "--progress", "none", *settings),
+        ],
+        cwd=out.parent,
+        env={**os.environ, "SEGMIND_API_KEY": "none", "XDG_STATE_HOME": str(out.parent)},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ class Sink(Protocol):
     async def write(self, data: bytes) -> None:
         """Append."""
 
+    async def room(self) -> None:
+        """Wait until more may be read. Only for what is not whole yet."""
+
     async def restart(self) -> None:
         """Forget what was written."""
 

@@ -133,8 +133,10 @@ async def stream(response: aiohttp.ClientResponse, sink: Sink) -> Failure | None
             if transport is not None and not transport.is_closing():
                 transport.pause_reading()
             await sink.write(block)
-            if transport is not None and not transport.is_closing():
-                transport.resume_reading()
+            if transport is not None:
+                await sink.room()
+                if not transport.is_closing():
+                    transport.resume_reading()
             if sink.size_bytes > MAX_BODY_BYTES:
                 break
         else:

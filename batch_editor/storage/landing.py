@@ -71,7 +71,7 @@ class Landing:
         self._restart()
 
     async def write(self, data: bytes) -> None:
-        """Append. Returns when the bytes are gathered or written, and there is room for more."""
+        """Append. Returns when the bytes are gathered or written."""
         if len(self.head) < 64:
             self.head += data[: 64 - len(self.head)]
         self.size_bytes += len(data)
@@ -84,10 +84,14 @@ class Landing:
                 with self._all.writing(self._counted):
                     await self._run(self._flush)
                     self._uncount()
-                await self._all.turn()
             except StorageError as error:
                 self._held = True
                 await self._patience.trouble(error)
+
+    async def room(self) -> None:
+        """Wait for this body's turn to have more in memory, if nothing of it is there and the disk is behind."""
+        if not self._counted:
+            await self._all.turn()
 
     async def restart(self) -> None:
         """Forget what was written, to write something else."""

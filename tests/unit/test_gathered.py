@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientResponse, ClientSession, web
 
 from batch_editor.client.results import stream
 from batch_editor.records import SavedImage
-from batch_editor.storage import gathered
+from batch_editor.storage import Store, gathered, landing
 from batch_editor.storage.gathered import Gathered
 
 MIB = 2**20
@@ -80,6 +82,7 @@ class Stuck:
     def __init__(self) -> None:
         self.size_bytes = 0
         self.head = b""
+        self.asked_for_room = 0
         self.has_begun = asyncio.Event()
         self.may_go_on = asyncio.Event()
 
@@ -87,6 +90,9 @@ class Stuck:
         self.size_bytes += len(data)
         self.has_begun.set()
         await self.may_go_on.wait()
+
+    async def room(self) -> None:
+        self.asked_for_room += 1
 
     async def restart(self) -> None:
         raise NotImplementedError
@@ -98,25 +104,60 @@ class Stuck:
         raise NotImplementedError
 
 
-async def test_nothing_more_of_a_body_is_read_while_its_part_waits_for_the_disk() -> None:
+@asynccontextmanager
+async def answer_of(size_bytes: int) -> AsyncIterator[ClientResponse]:
+    """The answer of a server to a request, of so many bytes."""
+
     async def image(_: web.Request) -> web.Response:
-        return web.Response(body=bytes(8 * MIB))
+        return web.Response(body=bytes(size_bytes))
 
     app = web.Application()
     app.router.add_get("/", image)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    sink = Stuck()
     try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
         async with ClientSession() as session, session.get(f"http://127.0.0.1:{runner.addresses[0][1]}/") as response:
-            streaming = asyncio.create_task(stream(response, sink))
-            await sink.has_begun.wait()
-            await asyncio.sleep(0.2)  # for what would come
-            assert response.content.total_bytes == sink.size_bytes < 8 * MIB
-            sink.may_go_on.set()
-            assert await streaming is None
-            assert sink.size_bytes == 8 * MIB
+            yield response
     finally:
         await runner.cleanup()
+
+
+async def test_nothing_more_of_a_body_is_read_while_its_part_waits_for_the_disk() -> None:
+    sink = Stuck()
+    async with answer_of(8 * MIB) as response:
+        streaming = asyncio.create_task(stream(response, sink))
+        await sink.has_begun.wait()
+        await asyncio.sleep(0.2)  # for what would come
+        assert response.content.total_bytes == sink.size_bytes < 8 * MIB
+        sink.may_go_on.set()
+        assert await streaming is None
+        assert sink.size_bytes == 8 * MIB
+        assert sink.asked_for_room
+
+
+async def test_a_body_that_is_whole_waits_for_no_room() -> None:
+    sink = Stuck()
+    sink.may_go_on.set()
+    async with answer_of(1000) as response:
+        await asyncio.sleep(0.1)  # all of it has come
+        assert await stream(response, sink) is None
+    assert (sink.size_bytes, sink.asked_for_room) == (1000, 0)
+
+
+async def test_only_a_body_with_nothing_in_memory_waits_for_room(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare()
+    written, gathering = store.landing(1), store.landing(2)
+    await written.write(bytes(landing.GATHER_BYTES))
+    await gathering.write(b"a part")
+    with written._all.writing(100):
+        async with asyncio.timeout(5):
+            await gathering.room()
+        waiting = asyncio.create_task(written.room())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+    await waiting
+    for each in (written, gathering):
+        await each.discard()
+    store.close()

@@ -72,12 +72,15 @@ class EditRequest(NamedTuple):
     """An image edit to ask for: every parameter as it is sent, defaults included, in the endpoint's order.
 
     A local file stands as `sha256:<hex>`. `variant` counts from 1; higher ones are the same request again on
-    purpose.
+    purpose. `identity` stands for the values of the parameters named in `inputs` where a manifest says that these
+    links are renewed.
     """
 
     endpoint: str
     params: Mapping[str, ParamValue]
     variant: int = 1
+    identity: str | None = None
+    inputs: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -105,6 +108,18 @@ class Job(NamedTuple):
     template: str = ""
 
 
+class FaultyRow(NamedTuple):
+    """A row that gives no job, where such rows are left out rather than refused: `message` says what is wrong with it.
+
+    `id` is the job's, or `<manifest>-row-<line>` where that is at fault. `extras` are the row's other columns.
+    """
+
+    id: str
+    where: str
+    message: str
+    extras: Mapping[str, str] = _NONE
+
+
 _QUERY = ord("?")  # a byte is found in a fifth of the time that bytes take
 
 
@@ -114,12 +129,16 @@ def fingerprint_of(request: EditRequest) -> str:
     The signature of a presigned link is left out: a nightly feed signs the same picture anew each time, and
     would otherwise pay for the whole catalog again.
     """
-    payload: dict[str, object] = {"endpoint": request.endpoint, "params": request.params}
+    params = request.params
+    payload: dict[str, object] = {"endpoint": request.endpoint, "params": params}
+    if request.identity is not None:
+        params = {name: value for name, value in params.items() if name not in request.inputs}
+        payload |= {"params": params, "identity": request.identity}
     if request.variant > 1:
         payload["variant"] = request.variant
     canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
     if _QUERY in canonical and b"sig" in canonical.lower():  # as a signed link has it, and hardly a request besides
-        payload["params"] = {name: _identity(value) for name, value in request.params.items()}
+        payload["params"] = {name: _identity(value) for name, value in params.items()}
         canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()[:32]
 

@@ -37,11 +37,15 @@ class Expansion:
     endpoint: for manifests that name none.
     load_endpoint: finds the one that a manifest names, by name and the manifest's folder; raises EndpointError.
     overrides: values or templates for every job, by parameter, `id` or `output`.
+    skip_faulty: rows with a fault of their own come as `FaultyRow` and are no fault of the manifest.
+    only: patterns of job ids, any if empty; a faulty row whose job none of them matches comes as `FaultyRow` as well.
     """
 
     endpoint: Endpoint
     load_endpoint: Callable[[str, Path], Endpoint]
     overrides: Mapping[str, str] = field(default_factory=dict)
+    skip_faulty: bool = False
+    only: Sequence[str] = ()
 
 
 class Manifest:

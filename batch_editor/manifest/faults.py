@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from batch_editor.errors import ManifestError
 from batch_editor.redaction import KEY_SHAPE, printable, redact
@@ -25,11 +26,13 @@ class Refused(ValueError):
 class Faults:
     """Faults and warnings in the order they were met: the first 20 of each, and the number of faults.
 
-    `faulty` has the ids, with their places, of jobs that a fault kept from being made.
+    `faulty` has the ids, with their places, of jobs that a fault kept from being made. `skipped` counts the rows that
+    a manifest leaves out on purpose, by reason.
     """
 
     def __init__(self) -> None:
         self.total = 0
+        self.skipped: Counter[str] = Counter()
         self.lines: list[str] = []
         self.warnings: list[str] = []
         self.faulty: list[tuple[str, str]] = []

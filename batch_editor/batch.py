@@ -260,7 +260,7 @@ def _begin(ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: P
         spool.path,
         retry_failed=options.retry_failed,
         resend_unknown=options.resend_unknown,
-        parameters={name: list(endpoint.parameters) for name, endpoint in catalog.endpoints.items()},
+        shapes=catalog.shapes,
         extras=list(spool.extras),
     )
     gone = put_all(ledger, store, now=now)

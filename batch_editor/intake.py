@@ -14,7 +14,7 @@ from batch_editor.history import History
 from batch_editor.ledger import Spool
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.pricing import Kind, price_of
-from batch_editor.records import Job
+from batch_editor.records import FaultyRow, Job, Shape
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
@@ -37,6 +37,11 @@ class Catalog:
         self._settings = settings
         self.endpoints: dict[str, Endpoint] = {}
         self.default = self.load(settings.endpoint, None)
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """What requests to each of them are made of, by name."""
+        return {name: endpoint.shape for name, endpoint in self.endpoints.items()}
 
     def load(self, name: str, beside: Path | None) -> Endpoint:
         """The endpoint of that name, or of that file.
@@ -96,7 +101,9 @@ def take_in(
     return faults.warnings
 
 
-def _with_kinds(jobs: Iterable[Job], catalog: Catalog, history: History, spool: Spool) -> Iterator[tuple[Job, int]]:
+def _with_kinds(
+    jobs: Iterable[Job | FaultyRow], catalog: Catalog, history: History, spool: Spool
+) -> Iterator[tuple[Job, int] | FaultyRow]:
     """Jobs, each with the number of its kind in the spool: what its price depends on, and what plans show."""
     prices: dict[str, Prices] = {}
     telling: dict[str, tuple[str, ...]] = {}
@@ -112,6 +119,9 @@ def _with_kinds(jobs: Iterable[Job], catalog: Catalog, history: History, spool: 
         )
 
     for job in jobs:
+        if isinstance(job, FaultyRow):
+            yield job
+            continue
         name, params = job.request.endpoint, job.request.params
         if name not in prices:
             prices[name] = catalog.prices(catalog.endpoints[name])

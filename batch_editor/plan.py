@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from batch_editor.ledger import Changes
 from batch_editor.pricing import Price
 from batch_editor.progress import duration
 
@@ -95,6 +96,7 @@ class Plan:
     deadline: Fit | None
     first_usd: float | None
     spent_usd: float
+    changes: Changes
     warnings: tuple[str, ...]
     inputs: InputCheck | None = None
 

@@ -12,9 +12,8 @@ from batch_editor.budget import TOLERANCE_USD
 from batch_editor.config import Settings
 from batch_editor.history import History
 from batch_editor.intake import Catalog, Selection, take_in
-from batch_editor.ledger import Spool, readings
+from batch_editor.ledger import Changes, Spool, readings
 from batch_editor.ledger.experience import Refusals
-from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.plan import Fit, Group, Plan
 from batch_editor.pricing import Price
 from batch_editor.progress import duration
@@ -101,14 +100,19 @@ def assess(
     Raises:
         LedgerError: the output directory's ledger can't be read.
     """
-    spent_usd = 0.0
+    spent_usd, changes = 0.0, Changes()
     if readings.begun(output):
         with readings.reading(output) as db:
             run = readings.last_run(db)
             if run is not None and (rehearsal or not run.sandbox):
                 spent_usd = readings.spent_usd(db)
-                spool.compare(output / FILE_NAME, retry_failed=retry_failed, resend_unknown=resend_unknown)
-    return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, warnings=tuple(warnings))
+                changes = spool.compare(
+                    readings.file_of(db),
+                    catalog.shapes,
+                    retry_failed=retry_failed,
+                    resend_unknown=resend_unknown,
+                )
+    return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, changes=changes, warnings=tuple(warnings))
 
 
 def plan_of(
@@ -118,9 +122,10 @@ def plan_of(
     past: History,
     *,
     spent_usd: float = 0.0,
+    changes: Changes | None = None,
     warnings: tuple[str, ...] = (),
 ) -> Plan:
-    """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before."""
+    """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before, `changes` are since then."""
     spool.tally()
     ((jobs, reused, done, has_files),) = spool.query(
         "SELECT coalesce(sum(jobs), 0), coalesce(sum(jobs * (NOT sends)), 0),"
@@ -161,6 +166,7 @@ def plan_of(
         deadline=_within_deadline(settings, p90),
         first_usd=next((usd for (usd,) in first), None),
         spent_usd=spent_usd,
+        changes=changes or Changes(),
         warnings=warnings,
     )
 

@@ -7,14 +7,15 @@ two are made for each row of a manifest, and named tuples take a quarter of a fr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
-from batch_editor.signed_links import may_be_signed, unsigned
+from batch_editor.signed_links import digest as signed_links_digest
+from batch_editor.signed_links import may_be_signed, unsigned, unsigned_0_1
 
 ParamValue: TypeAlias = "str | int | float | bool | list[str] | None"
 
@@ -92,6 +93,25 @@ class EditRequest(NamedTuple):
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What requests to an endpoint are made of.
+
+    parameters: all that it has, in the order of the output manifest.
+    defaults: what is sent of a parameter that a manifest doesn't name, null included; those left out have none.
+    inputs: the parameters that take links to images.
+    """
+
+    parameters: tuple[str, ...]
+    defaults: Mapping[str, ParamValue]
+    inputs: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Changes with whatever may give a request that was stored another fingerprint."""
+        return hashlib.sha256(orjson.dumps([signed_links_digest(), self.defaults, self.inputs])).hexdigest()[:16]
+
+
 class Job(NamedTuple):
     """An entry of the manifest after expansion, one row of the output manifest.
 
@@ -136,12 +156,29 @@ def fingerprint_of(request: EditRequest) -> str:
         payload["variant"] = request.variant
     canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
     if may_be_signed(canonical):
-        payload["params"] = {name: _identity(value) for name, value in params.items()}
+        payload["params"] = {name: known_by(value) for name, value in params.items()}
         canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()[:32]
 
 
-def _identity(value: ParamValue) -> ParamValue:
+def fingerprint_of_0_1(request: EditRequest) -> str:
+    """What version 0.1 called the request: for what it has paid for. It knew the signatures of four services."""
+    if b"sig" in orjson.dumps(request.params).lower():
+        params = {name: _identity(value, unsigned_0_1) for name, value in request.params.items()}
+    else:
+        params = dict(request.params)
+    payload: dict[str, object] = {"endpoint": request.endpoint, "params": params}
+    if request.variant > 1:
+        payload["variant"] = request.variant
+    return hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+
+def known_by(value: ParamValue) -> ParamValue:
+    """What a parameter's value counts for in the fingerprint: links are without signatures and tokens."""
+    return _identity(value, unsigned)
+
+
+def _identity(value: ParamValue, unsigned: Callable[[str], str]) -> ParamValue:
     if isinstance(value, list):
         return [unsigned(item) for item in value]
     return unsigned(value) if isinstance(value, str) else value

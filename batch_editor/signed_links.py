@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,25 @@ def unsigned(link: str) -> str:
     return _without(link, parts, (*_rules().anywhere, *rules))
 
 
+def unsigned_0_1(link: str) -> str:
+    """What version 0.1 made of a link: it knew four kinds of signatures, the first of which counted."""
+    if "?" not in link or not link.startswith(("http://", "https://")):
+        return link
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        return link
+    names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    rule = next((rule for rule in _rules().anywhere if rule.in_0_1 and rule.needs in names), None)
+    return link if rule is None else _without(link, parts, (rule,))
+
+
+@lru_cache(maxsize=1)
+def digest() -> str:
+    """Changes with the services that are known."""
+    return hashlib.sha256(_data()).hexdigest()[:16]
+
+
 def may_be_signed(text: bytes) -> bool:
     """Whether a text may hold a link that `unsigned` changes: a quick look that never misses one."""
     if b"?" in text:
@@ -54,6 +74,7 @@ class _Rule:
     drop: re.Pattern[str] | None
     keep: str | None
     one_host: bool
+    in_0_1: bool
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> _Rule:
@@ -65,6 +86,7 @@ class _Rule:
             drop=re.compile("|".join(names), re.IGNORECASE) if names else None,
             keep="/".join(entry["keep"]) if "keep" in entry else None,
             one_host="one_host" in entry,
+            in_0_1="in_0_1" in entry,
         )
 
 
@@ -77,9 +99,13 @@ class _Rules:
     in_paths: tuple[bytes, ...]
 
 
+def _data() -> bytes:
+    return resources.files(__package__ or "").joinpath("signed_links.yaml").read_bytes()
+
+
 @lru_cache(maxsize=1)
 def _rules() -> _Rules:
-    entries: Any = parse_yaml(resources.files(__package__ or "").joinpath("signed_links.yaml").read_bytes())
+    entries: Any = parse_yaml(_data())
     rules = [_Rule.of(entry) for entry in entries]
     hosts = dict.fromkeys(rule.host for rule in rules if rule.host is not None)
     return _Rules(

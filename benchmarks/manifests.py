@@ -61,14 +61,13 @@ def measure(rows: int, overrides: dict[str, str]) -> None:
         out.mkdir()
         settings, selection = Settings(), Selection(overrides=overrides)
         catalog = Catalog(settings)
-        parameters = {catalog.default.name: list(catalog.default.parameters)}
 
         def admit(spool: Spool) -> None:
             ledger.admit(
                 spool.path,
                 retry_failed=False,
                 resend_unknown=False,
-                parameters=parameters,
+                shapes=catalog.shapes,
                 extras=list(spool.extras),
             )
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from typing_extensions import TypeAliasType
 
 from batch_editor.errors import EndpointError, did_you_mean
-from batch_editor.records import ParamValue
+from batch_editor.records import ParamValue, Shape
 from batch_editor.strict_yaml import YamlFault, parse_yaml
 
 # A named alias: pydantic needs one to see that the type recurs.
@@ -195,6 +195,14 @@ class Endpoint(_Data):
     def mask(self) -> str | None:
         """The parameter that takes the mask."""
         return self.parameter_of("mask")
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What its requests are made of."""
+        named = self.parameters.items()
+        has_default = {name: each.default_value for name, each in named if each.default is not None or each.nullable}
+        links = tuple(name for name, each in named if each.role in ("images", "mask"))
+        return Shape(tuple(self.parameters), has_default, links)
 
     def inputs_of(self, params: Mapping[str, ParamValue]) -> int:
         """How many reference images a request names; its parameter takes a list of links, or one."""

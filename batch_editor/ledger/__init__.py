@@ -1,5 +1,6 @@
 """The ledger: the only memory between runs, a SQLite file that is durable before money is spent."""
 
+from batch_editor.ledger.comparison import Changes
 from batch_editor.ledger.entries import (
     AcceptedAttempt,
     Charge,
@@ -18,6 +19,7 @@ from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
     "AcceptedAttempt",
+    "Changes",
     "Charge",
     "Counts",
     "Doubt",

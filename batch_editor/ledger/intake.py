@@ -34,9 +34,11 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -
     each request, in the order in which they lie in the file, finds the others; only those are looked up by their
     fingerprints, which lie in no order, and only what differs is written.
     """
+    _rename(db)
     _take_over_jobs(db)
     _find_unsettled(db)
     _take_over_requests(db)
+    _take_over_faulty(db)
     _give_new_owners(db)
     _give_turns(db)
     _take_up_again(db, {"failed": retry_failed, "unknown": retry_failed or resend_unknown})
@@ -44,21 +46,47 @@ def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -
         db.execute(f"DROP TABLE temp.{table}")
 
 
+def _rename(db: sqlite3.Connection) -> None:
+    """Give done requests the fingerprints under which the manifest asks for them, see `comparison`."""
+    ((found,),) = db.execute("SELECT EXISTS (SELECT 1 FROM spool.renamed)")
+    if not found:
+        return
+    # What stands under the new name already stays as it is.
+    db.execute("DELETE FROM spool.renamed WHERE new <> old AND new IN (SELECT fingerprint FROM main.requests)")
+    same = "endpoint, params, files, job_id, state, passing, http_status, latency_s, request_id, sent_at, ended_at"
+    image = "image_path, sha256, size_bytes, format, width, height"
+    db.execute(
+        f"INSERT INTO main.requests (fingerprint, {same}, {image}, expected_usd, high_usd, cost_usd, variant, identity)"
+        f" SELECT new, {same}, {image}, 0, 0, 0, n.variant, n.identity"
+        " FROM spool.renamed n JOIN main.requests r ON r.fingerprint = n.old WHERE NOT n.moves"
+    )
+    for table, column in (("jobs", "fingerprint"), ("jobs", "placed_fingerprint"), ("attempts", "fingerprint")):
+        db.execute(
+            f"UPDATE main.{table} SET {column} = n.new FROM spool.renamed n"
+            f" WHERE n.moves AND n.new <> n.old AND n.old = {table}.{column}"
+        )
+    db.execute(
+        "UPDATE main.requests SET fingerprint = n.new, variant = n.variant, identity = n.identity"
+        " FROM spool.renamed n WHERE n.moves AND n.old = requests.fingerprint"
+    )
+
+
 def _take_over_jobs(db: sqlite3.Connection) -> None:
     """Make the spool's jobs the active ones. What is not rewritten need not be made durable again."""
     # First which: a statement that reads the table it writes would keep whole rows aside.
     db.execute(
         "CREATE TEMP TABLE differing AS SELECT s.position FROM spool.spooled s LEFT JOIN main.jobs j USING (job_id)"
-        " WHERE (j.active, j.selected, j.position, j.fingerprint, j.output, j.extras)"
-        " IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras)"
+        " WHERE (j.active, j.selected, j.position, j.fingerprint, j.output, j.extras, j.fault)"
+        " IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras, s.fault)"
     )
+    # A job whose row is left out keeps its request, and with that its image.
+    kept = ", ".join(f"{name} = iif(excluded.fault IS NULL, excluded.{name}, {name})" for name in _OF_SOUND_ROWS)
     db.execute(
-        "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras)"
-        " SELECT job_id, position, 1, selected, fingerprint, output, extras"
+        "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras, fault)"
+        " SELECT job_id, position, 1, selected, fingerprint, output, extras, fault"
         " FROM temp.differing CROSS JOIN spool.spooled USING (position) WHERE 1"
         " ON CONFLICT (job_id) DO UPDATE SET position = excluded.position, active = 1,"
-        " selected = excluded.selected, fingerprint = excluded.fingerprint, output = excluded.output,"
-        " extras = excluded.extras"
+        f" selected = excluded.selected, fault = excluded.fault, {kept}"
     )
     ((others,),) = db.execute(
         "SELECT (SELECT count(*) FROM main.jobs WHERE active) > (SELECT count(*) FROM spool.spooled)"
@@ -87,10 +115,11 @@ def _find_unsettled(db: sqlite3.Connection) -> None:
         "CREATE TEMP TABLE waiting AS SELECT position, s.job_id, s.fingerprint, owns, s.selected AND sends AS sends"
         " FROM main.jobs j LEFT JOIN unsettled u ON u.fingerprint = j.fingerprint"
         " CROSS JOIN spool.spooled s USING (position)"
-        " WHERE active AND (placed_fingerprint IS NOT j.fingerprint OR u.request IS NOT NULL)"
+        " WHERE active AND j.fault IS NULL AND (placed_fingerprint IS NOT j.fingerprint OR u.request IS NOT NULL)"
     )
 
 
+_OF_SOUND_ROWS = ("fingerprint", "output", "extras")
 _UNSETTLED = "rowid IN (SELECT request FROM temp.unsettled)"
 
 
@@ -101,12 +130,23 @@ def _take_over_requests(db: sqlite3.Connection) -> None:
     prices of today.
     """
     db.execute(
-        "INSERT INTO main.requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd)"
-        " SELECT wanted.fingerprint, endpoint, params, files, wanted.job_id, 'pending', list_usd, high_usd"
+        "INSERT INTO main.requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd,"
+        " variant, identity) SELECT wanted.fingerprint, endpoint, params, files, wanted.job_id, 'pending', list_usd,"
+        " high_usd, variant, identity"
         " FROM temp.waiting CROSS JOIN spool.jobs AS wanted USING (position) WHERE waiting.owns"
         " ON CONFLICT (fingerprint) DO UPDATE SET params = excluded.params, files = excluded.files,"
-        " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd"
-        " WHERE state <> 'succeeded'"
+        " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd,"
+        " variant = excluded.variant, identity = excluded.identity WHERE state <> 'succeeded'"
+    )
+
+
+def _take_over_faulty(db: sqlite3.Connection) -> None:
+    """Jobs that never had a request get one that is none, so that they stand among the others with what is wrong."""
+    db.execute(
+        "INSERT INTO main.requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd,"
+        " error_kind, error) SELECT s.fingerprint, '', '{}', '{}', s.job_id, 'failed', 0, 0, 'invalid_row', s.fault"
+        " FROM spool.spooled s JOIN main.jobs j USING (job_id) WHERE s.fault IS NOT NULL"
+        " AND j.fingerprint = s.fingerprint ON CONFLICT (fingerprint) DO UPDATE SET error = excluded.error"
     )
 
 

@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 import orjson
 
+from batch_editor.ledger.comparison import HASHED_BY, hashed_by_of
 from batch_editor.ledger.entries import Expected, Interrupted, PendingRequest, Placement, RunStart
 from batch_editor.ledger.intake import admit, much_memory
 from batch_editor.ledger.reconciling import Reconciling
-from batch_editor.records import Answer, Failure, SavedImage
+from batch_editor.records import Answer, Failure, SavedImage, Shape
 
 FILE_NAME = "ledger.sqlite3"
 
@@ -85,20 +86,28 @@ class Ledger(Reconciling):
         *,
         retry_failed: bool,
         resend_unknown: bool,
-        parameters: Mapping[str, list[str]],
+        shapes: Mapping[str, Shape],
         extras: list[str],
     ) -> None:
         """Take over a manifest, see `intake.admit`. Not within a transaction: it makes its own.
 
-        `parameters` are the names of each endpoint's, `extras` those of the rows' other columns, in the order of the
-        output manifest.
+        `shapes` are those of the manifest's endpoints, by name; `extras` the names of the rows' other columns, in the
+        order of the output manifest.
         """
         self._db.execute("ATTACH ? AS spool", (str(spool),))
         try:
             with much_memory(self._db), self.transaction():
                 admit(self._db, retry_failed=retry_failed, resend_unknown=resend_unknown)
-                columns = [("parameters", orjson.dumps(parameters).decode()), ("extras", orjson.dumps(extras).decode())]
-                self._db.executemany("INSERT OR REPLACE INTO columns VALUES (?, ?)", columns)
+                digests = {name: shape.digest for name, shape in shapes.items()}
+                columns = {
+                    "parameters": {name: shape.parameters for name, shape in shapes.items()},
+                    "extras": extras,
+                    HASHED_BY: {**hashed_by_of(self._db, "main"), **digests},
+                }
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO columns VALUES (?, ?)",
+                    [(name, orjson.dumps(value).decode()) for name, value in columns.items()],
+                )
         except sqlite3.Error as error:
             raise self.error(error) from error
         finally:

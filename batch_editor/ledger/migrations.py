@@ -117,7 +117,18 @@ CREATE TABLE uploads (
 ) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL,)
+M002_IDENTITY = """
+-- What a request is known by besides its parameters: `identity` stands for its input links, `variant` tells it from the
+-- same one again. variant is NULL where an earlier version, or a rebuilt ledger, doesn't say.
+ALTER TABLE requests ADD COLUMN identity TEXT;
+ALTER TABLE requests ADD COLUMN variant INTEGER;
+
+-- What is wrong with the job's row in the last manifest, where such rows are left out: then the job keeps the request
+-- that it had.
+ALTER TABLE jobs ADD COLUMN fault TEXT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

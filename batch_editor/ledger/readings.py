@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -17,6 +18,7 @@ from batch_editor.errors import UsageError
 from batch_editor.ledger.database import unusable
 from batch_editor.ledger.entries import Counts, JobRow
 from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.ledger.migrations import MIGRATIONS, migrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ _SUCCEEDED = f"{_OWNED} WHERE r.state = 'succeeded' AND j.active"
 
 @contextmanager
 def reading(output: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection to the ledger of an output directory.
+    """A read-only connection to the ledger of an output directory, at the newest schema.
+
+    A ledger of an earlier version stays as it is: what is read then is a migrated copy, gone afterwards.
 
     Raises:
         UsageError: there is none.
@@ -83,7 +87,23 @@ def reading(output: Path) -> Iterator[sqlite3.Connection]:
         raise UsageError(f"{output}: no ledger here; expected the output directory of a run")
     path = output / FILE_NAME
     with _errors(path), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-        yield db
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version >= len(MIGRATIONS):
+            yield db
+            return
+        with (
+            tempfile.TemporaryDirectory(prefix="batch-editor-") as folder,
+            closing(sqlite3.connect(Path(folder) / FILE_NAME, isolation_level=None)) as copy,
+        ):
+            copy.execute("PRAGMA synchronous = OFF")
+            db.backup(copy)
+            migrate(copy)
+            yield copy
+
+
+def file_of(db: sqlite3.Connection) -> Path:
+    """The file that a connection of `reading` reads."""
+    return Path(next(file for _, name, file in db.execute("PRAGMA database_list") if name == "main"))
 
 
 def begun(output: Path) -> bool:

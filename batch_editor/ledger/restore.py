@@ -62,7 +62,8 @@ def restore(db: sqlite3.Connection, rows: Sequence[Told], *, now: float) -> floa
         _request(db, row, run_id, owner=row.owner if asked.get(row.owner) == row.fingerprint else row.job_id)
     for position, row in enumerate(rows):
         db.execute(
-            "INSERT INTO jobs VALUES (?, ?, 1, 1, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO jobs (job_id, position, active, selected, fingerprint, output, extras, placed_path,"
+            " placed_output, placed_fingerprint) VALUES (?, ?, 1, 1, ?, ?, ?, ?, ?, ?)",
             (
                 *(row.job_id, position, row.fingerprint, row.output, orjson.dumps(dict(row.extras)).decode()),
                 *((row.image_path, row.output, row.fingerprint) if row.stands else (None, None, None)),

@@ -4,6 +4,7 @@ manifest leaves no trace.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,14 +17,18 @@ from typing import Any, Self
 import orjson
 
 from batch_editor.errors import StorageError
+from batch_editor.ledger.comparison import RENAMED, Changes, compare
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.pricing import Quote
-from batch_editor.records import Job, LocalFile
+from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, Shape, known_by
 
 # What many jobs have in common stands once, as their kind. What is already known of a job stands apart, for a wide
 # row that changes is written anew. owns: the first job of the manifest with its request; sends: the first selected.
+# fault: why the job's row is left out; then it has no request. links: a hash of the input links that an identity stands
+# for. known_as: what the ledger calls the request, where that is something else.
 # Pages of 32 KiB take a fifth less time to fill, and to look through, than those of 4 KiB: rows have half a kilobyte.
-_SCHEMA = """
+_SCHEMA = (
+    """
 PRAGMA page_size = 32768;
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -34,15 +39,18 @@ CREATE TABLE kinds (
 );
 CREATE TABLE spooled (
     position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, kind INTEGER, named TEXT, output TEXT, output_key TEXT,
-    fingerprint TEXT, params TEXT, files TEXT, extras TEXT,
-    selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
+    fingerprint TEXT, params TEXT, files TEXT, extras TEXT, variant INTEGER, identity TEXT, links TEXT, fault TEXT,
+    known_as TEXT, selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
 );
-CREATE TABLE past (position INTEGER PRIMARY KEY, known TEXT, done INTEGER);
+CREATE TABLE past (position INTEGER PRIMARY KEY, known TEXT, done INTEGER, was_active INTEGER);
+CREATE INDEX past_that_changed ON past (was_active) WHERE was_active;
 CREATE VIEW jobs AS
     SELECT spooled.*, kinds.*, coalesce(past.known, 'new') AS known, coalesce(past.done, 0) AS done
     FROM spooled LEFT JOIN kinds USING (kind) LEFT JOIN past USING (position);
-CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done;
+CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done AND fault IS NULL;
 """
+    + RENAMED
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class Spool:
         self.extras: dict[str, None] = {}
         self._are_named = False
         self._collides = False
+        self._has_identities = False
 
     def __enter__(self) -> Self:
         return self
@@ -123,23 +132,31 @@ class Spool:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def add(self, jobs: Iterable[tuple[Job, int]]) -> None:
-        """Take all jobs in, once, each with the number of its kind; drawn one at a time, and not kept."""
+    def add(self, jobs: Iterable[tuple[Job, int] | FaultyRow]) -> None:
+        """Take all jobs in, once, each with the number of its kind; drawn one at a time, and not kept.
+
+        Rows that are left out take their place among them.
+        """
         self._db.execute("BEGIN")
         self._db.executemany(
             "INSERT INTO spooled (position, job_id, place, kind, named, output, output_key, fingerprint, params, files,"
-            " extras) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            " extras, variant, identity, links, fault) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             self._rows(jobs),
         )
         self._db.execute("COMMIT")
 
-    def _rows(self, jobs: Iterable[tuple[Job, int]]) -> Iterator[tuple[object, ...]]:
+    def _rows(self, jobs: Iterable[tuple[Job, int] | FaultyRow]) -> Iterator[tuple[object, ...]]:
         last_extras: set[str] = set()
-        for position, (job, kind) in enumerate(jobs):
-            request, extras, files = job.request, job.extras, job.files
+        for position, entry in enumerate(jobs):
+            extras = entry.extras if isinstance(entry, FaultyRow) else entry[0].extras
             if extras.keys() != last_extras:
                 last_extras = set(extras)
                 self.extras.update(dict.fromkeys(extras))
+            if isinstance(entry, FaultyRow):
+                yield position, *self._left_out(entry)
+                continue
+            job, kind = entry
+            request, files = job.request, job.files
             if job.output is None:
                 output = safe_output(job.id, folders=False)
             else:
@@ -157,7 +174,24 @@ class Spool:
                 orjson.dumps(request.params).decode(),
                 _files(files) if files else "{}",
                 orjson.dumps(extras).decode(),
+                request.variant,
+                request.identity,
+                self._links(request) if request.identity is not None else None,
+                None,
             )
+
+    def _left_out(self, row: FaultyRow) -> tuple[object, ...]:
+        output = safe_output(row.id, folders=False)
+        # Something that no request is called: the job's former one, if it had any, stays what it is.
+        fingerprint = f"row:{hashlib.sha256(row.id.encode()).hexdigest()[:28]}"
+        extras = orjson.dumps(row.extras).decode()
+        named = (row.id, row.where, None, None, output, collision_key(output), fingerprint, "{}", "{}", extras)
+        return *named, None, None, None, row.message
+
+    def _links(self, request: EditRequest) -> str:
+        self._has_identities = True
+        links = {name: known_by(request.params.get(name)) for name in request.inputs}
+        return hashlib.sha256(orjson.dumps(links)).hexdigest()[:32]
 
     def repeats(self) -> Iterator[Repeat]:
         """Jobs whose id, or whose explicit output, an earlier job has. Once, when all jobs have been added."""
@@ -170,6 +204,21 @@ class Spool:
             yield from self._repeats("id", "job_id", "1" if self._are_named else "output_key IN colliding")
         if self._collides:
             yield from self._repeats("output", "named", "output_key IN colliding")
+
+    def mixed_identities(self) -> Iterator[Repeat]:
+        """Jobs that would send what an earlier one of the same identity does, but for other links."""
+        if self._has_identities:
+            for identity, where, first_where in self._db.execute(
+                """
+                SELECT j.identity, j.place, f.place
+                FROM (SELECT fingerprint, min(position) AS first FROM spooled WHERE links IS NOT NULL
+                      GROUP BY fingerprint HAVING count(DISTINCT links) > 1) r
+                JOIN spooled f ON f.position = r.first
+                JOIN spooled j ON j.fingerprint = r.fingerprint AND j.links <> f.links
+                ORDER BY j.position
+                """
+            ):
+                yield Repeat("identity", identity, where, first_where)
 
     def where_of(self, job_id: str) -> str | None:
         """The place of the job with that id."""
@@ -211,36 +260,11 @@ class Spool:
                 " FROM spooled WHERE fingerprint IN shared) AS turns WHERE turns.position = spooled.position"
             )
 
-    def compare(self, ledger: Path, *, retry_failed: bool, resend_unknown: bool) -> None:
-        """Mark what a ledger has of the jobs: which are known, and which of them a run would not send."""
-        self._db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
-        self._db.executescript(
-            """
-            CREATE TEMP TABLE unfinished AS SELECT fingerprint FROM ledger.requests WHERE state <> 'succeeded';
-            CREATE INDEX temp.unfinished_by_fingerprint ON unfinished (fingerprint);
-            """
-        )
-        # Nearly all that is known when a run goes on is unchanged and done: requests of what is left alone are looked
-        # up by their fingerprints, which lie in no order. A LEFT JOIN that finds nothing costs half a NOT EXISTS.
-        self._db.execute(
-            "INSERT INTO past SELECT s.position, 'unchanged', 1 FROM spooled s JOIN ledger.jobs j USING (job_id)"
-            " LEFT JOIN unfinished u ON u.fingerprint = s.fingerprint"
-            " WHERE j.fingerprint = s.fingerprint AND u.fingerprint IS NULL"
-        )
-        self._db.execute(
-            "INSERT INTO past SELECT s.position,"
-            " CASE WHEN r.state = 'unknown' THEN 'unknown' WHEN r.state = 'failed' AND NOT r.passing THEN 'failed'"
-            " WHEN j.fingerprint = s.fingerprint THEN 'unchanged' WHEN j.fingerprint IS NOT NULL THEN 'changed'"
-            " ELSE 'new' END,"
-            " coalesce(r.state = 'succeeded'"
-            " OR (NOT ? AND r.state = 'unknown') OR (NOT ? AND r.state = 'failed' AND NOT r.passing)"
-            " OR r.fingerprint IN (SELECT fingerprint FROM ledger.attempts"
-            " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted'), 0)"
-            " FROM spooled s LEFT JOIN past p USING (position) LEFT JOIN ledger.jobs j USING (job_id)"
-            " LEFT JOIN ledger.requests r ON r.fingerprint = s.fingerprint WHERE p.position IS NULL",
-            (retry_failed or resend_unknown, retry_failed),
-        )
-        self._db.execute("DETACH ledger")
+    def compare(
+        self, ledger: Path, shapes: Mapping[str, Shape], *, retry_failed: bool, resend_unknown: bool
+    ) -> Changes:
+        """Mark what a ledger has of the jobs, see `comparison.compare`. Once."""
+        return compare(self._db, ledger, shapes, retry_failed=retry_failed, resend_unknown=resend_unknown)
 
     def tally(self) -> None:
         """Make the table `tallies`: how many selected jobs there are of each kind that have the same to come.
@@ -254,7 +278,7 @@ class Spool:
             CREATE TEMP TABLE tallies AS
                 SELECT kind, coalesce(known, 'new') AS known, coalesce(done, 0) AS done, sends, count(*) AS jobs,
                     min(position) AS first, max(files <> '{}') AS has_files
-                FROM spooled LEFT JOIN past USING (position) WHERE selected
+                FROM spooled LEFT JOIN past USING (position) WHERE selected AND fault IS NULL
                 GROUP BY kind, past.known, past.done, sends;
             """
         )

@@ -1,0 +1,248 @@
+"""What a ledger has of a manifest's jobs: what is done, what changed and in what, what is gone.
+
+A request that is done may be known to the ledger by another fingerprint than the one that the manifest gives it: an
+earlier version made it, its endpoint's file has gained a parameter since, or the manifest an `identity`. Such requests
+are recognized here, so that nothing is bought again for it; `admit` then gives them their new fingerprints.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batch_editor.records import EditRequest, Shape, fingerprint_of, fingerprint_of_0_1, known_by
+
+MAX_VARIANTS = 100
+# What a ledger's column table has of the shapes by which its requests were hashed.
+HASHED_BY = "hashed_by"
+
+# renamed: requests of the ledger, `old`, by what the manifest calls them, `new`. moves: that name takes the former
+# one's place; the others, which share a done request with it, get its image as their own.
+RENAMED = """
+CREATE TABLE renamed (
+    new TEXT PRIMARY KEY, old TEXT NOT NULL, variant INTEGER, identity TEXT, moves INTEGER NOT NULL DEFAULT 1
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How a manifest differs from what was done before.
+
+    remade: requests of jobs that had their image and would be sent again. differs: in how many of these a parameter, or
+    the endpoint, is another. links_alone: how many differ in nothing but their input links.
+    identified: done jobs that keep their image though the manifest knows their links by an `identity` now.
+    known, gone: jobs that the last run's manifest named, and those of them that this one doesn't.
+    """
+
+    remade: int = 0
+    differs: Mapping[str, int] = field(default_factory=dict)
+    links_alone: int = 0
+    identified: int = 0
+    known: int = 0
+    gone: int = 0
+
+
+def compare(
+    db: sqlite3.Connection, ledger: Path, shapes: Mapping[str, Shape], *, retry_failed: bool, resend_unknown: bool
+) -> Changes:
+    """Mark what a ledger has of a spool's jobs: which are known, and which of them a run would not send.
+
+    `shapes` are those of the manifest's endpoints, by name.
+    """
+    db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
+    try:
+        renamed = _hash_anew(db, shapes)
+        unchanged = _find_known(db, renamed=renamed, retry_failed=retry_failed, resend_unknown=resend_unknown)
+        changes = _look_at_changed(db, shapes)
+        known, gone = _known_and_gone(db, unchanged)
+    finally:
+        db.execute("DETACH ledger")
+    return replace(changes, known=known, gone=gone)
+
+
+def _hash_anew(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> bool:
+    """Find the present fingerprints of stored requests, where those may differ from what they are stored under.
+
+    Return whether the manifest has any of those that do.
+    """
+    hashed_by = hashed_by_of(db, "ledger")
+    stale = [name for name, shape in shapes.items() if hashed_by.get(name) != shape.digest]
+    if not stale:
+        return False
+    db.execute("CREATE TEMP TABLE anew (old TEXT PRIMARY KEY, new TEXT, variant INTEGER, identity TEXT, rank INTEGER)")
+    rows = db.execute(
+        "SELECT fingerprint, endpoint, params, variant, identity, state = 'succeeded', coalesce(ended_at, 0)"
+        " FROM ledger.requests WHERE endpoint IN (SELECT value FROM json_each(?))",
+        (orjson.dumps(stale).decode(),),
+    )
+    db.execute("BEGIN")
+    db.executemany("INSERT INTO temp.anew VALUES (?, ?, ?, ?, ?)", _anew(rows, shapes))
+    # Of several that are one now (links renewed, and paid for each time) the newest image counts.
+    db.execute(
+        "INSERT INTO renamed (new, old, variant, identity) SELECT new, old, variant, identity FROM"
+        " (SELECT *, row_number() OVER (PARTITION BY new ORDER BY rank DESC, new = old DESC, old) AS turn"
+        " FROM temp.anew) WHERE turn = 1"
+    )
+    db.execute("COMMIT")
+    db.execute("DROP TABLE temp.anew")
+    found = db.execute(
+        "UPDATE spooled SET known_as = renamed.old FROM renamed WHERE renamed.new = spooled.fingerprint"
+        " AND renamed.new <> renamed.old"
+    )
+    return found.rowcount > 0
+
+
+def hashed_by_of(db: sqlite3.Connection, schema: str) -> dict[str, str]:
+    """The digests of the endpoints' shapes by which a ledger's requests were hashed last, by endpoint."""
+    row = db.execute(f"SELECT value FROM {schema}.columns WHERE name = ?", (HASHED_BY,)).fetchone()
+    found: dict[str, str] = orjson.loads(row[0]) if row else {}
+    return found
+
+
+def _anew(rows: Iterator[tuple[Any, ...]], shapes: Mapping[str, Shape]) -> Iterator[tuple[Any, ...]]:
+    """Rows of requests with their present fingerprints, but for those whose parameters are not whole."""
+    for old, endpoint, params, variant, identity, succeeded, ended_at in rows:
+        shape = shapes[endpoint]
+        request = EditRequest(endpoint, orjson.loads(params), variant or 0, identity, shape.inputs)
+        if variant is None:
+            request = _with_variant(request, old)
+        if not request.variant:
+            continue  # a rebuilt ledger has of local files the links that they were uploaded to
+        whole = request._replace(params={**shape.defaults, **request.params})
+        yield old, fingerprint_of(whole), request.variant, identity, ended_at + (succeeded << 40)
+
+
+def _with_variant(request: EditRequest, fingerprint: str) -> EditRequest:
+    """The request with the variant that this or an earlier version gives that fingerprint; as it was if none."""
+    candidates = (request._replace(variant=variant) for variant in range(1, MAX_VARIANTS + 1))
+    found = (each for each in candidates if fingerprint in (fingerprint_of_0_1(each), fingerprint_of(each)))
+    return next(found, request)
+
+
+def _find_known(db: sqlite3.Connection, *, renamed: bool, retry_failed: bool, resend_unknown: bool) -> int:
+    """Fill `past`; return how many jobs of the last manifest have nothing to be done."""
+    db.executescript(
+        """
+        CREATE TEMP TABLE unfinished AS SELECT fingerprint FROM ledger.requests WHERE state <> 'succeeded';
+        CREATE INDEX temp.unfinished_by_fingerprint ON unfinished (fingerprint);
+        """
+    )
+    # Nearly all that is known when a run resumes is unchanged and done: requests of what is left alone are looked
+    # up by their fingerprints, which lie in no order. A LEFT JOIN that finds nothing costs half a NOT EXISTS.
+    known_as = "coalesce(s.known_as, s.fingerprint)" if renamed else "s.fingerprint"
+    unchanged = db.execute(
+        "INSERT INTO past SELECT s.position, 'unchanged', 1, 0 FROM spooled s JOIN ledger.jobs j USING (job_id)"
+        f" LEFT JOIN unfinished u ON u.fingerprint = {known_as}"
+        f" WHERE j.fingerprint = {known_as} AND u.fingerprint IS NULL AND j.active"
+    ).rowcount
+    db.execute(
+        "INSERT INTO past SELECT s.position,"
+        " CASE WHEN s.fault IS NOT NULL THEN 'faulty' WHEN r.state = 'unknown' THEN 'unknown'"
+        " WHEN r.state = 'failed' AND NOT r.passing THEN 'failed'"
+        f" WHEN j.fingerprint = {known_as} THEN 'unchanged' WHEN j.fingerprint IS NOT NULL THEN 'changed'"
+        " ELSE 'new' END,"
+        " coalesce(s.fault IS NOT NULL OR r.state = 'succeeded'"
+        " OR (NOT ? AND r.state = 'unknown') OR (NOT ? AND r.state = 'failed' AND NOT r.passing)"
+        " OR r.fingerprint IN (SELECT fingerprint FROM ledger.attempts"
+        " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted'), 0), coalesce(j.active, 0)"
+        " FROM spooled s LEFT JOIN past p USING (position) LEFT JOIN ledger.jobs j USING (job_id)"
+        f" LEFT JOIN ledger.requests r ON r.fingerprint = {known_as} WHERE p.position IS NULL",
+        (retry_failed or resend_unknown, retry_failed),
+    )
+    db.execute("DROP TABLE temp.unfinished")
+    return unchanged
+
+
+def _known_and_gone(db: sqlite3.Connection, unchanged: int) -> tuple[int, int]:
+    """How many jobs the last run's manifest named, and how many of them this one doesn't."""
+    ((others, active),) = db.execute(
+        "SELECT (SELECT count(*) FROM past WHERE was_active), (SELECT count(*) FROM ledger.jobs WHERE active)"
+    )
+    return active, active - unchanged - others
+
+
+def _look_at_changed(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> Changes:
+    """Compare done jobs, whose request is another now, with that one."""
+    differs: Counter[str] = Counter()
+    remade = links_alone = identified = 0
+    rows = db.execute(
+        "SELECT s.position, s.selected AND s.sends, s.fingerprint, k.endpoint, s.params, s.variant, s.identity,"
+        " r.fingerprint, r.endpoint, r.params, r.variant, r.identity"
+        " FROM past p JOIN spooled s USING (position) JOIN kinds k USING (kind) JOIN ledger.jobs j USING (job_id)"
+        " JOIN ledger.requests r ON r.fingerprint = j.fingerprint"
+        " WHERE p.known = 'changed' AND NOT p.done AND r.state = 'succeeded'"
+    ).fetchall()
+    for position, wanted, new, endpoint, params, variant, identity, old, *stored in rows:
+        shape = shapes[endpoint]
+        now = EditRequest(endpoint, orjson.loads(params), variant, identity, shape.inputs)
+        was = EditRequest(stored[0], orjson.loads(stored[1]), stored[2] or variant, stored[3], shape.inputs)
+        if was.endpoint == endpoint and _is_what_was_sent(now, was, old, shape):
+            names = []
+        else:
+            names = _differences(now, was, shape)
+        if not names:
+            identified += identity is not None and was.identity is None
+            db.execute("INSERT OR IGNORE INTO renamed VALUES (?, ?, ?, ?, 1)", (new, old, variant, identity))
+            db.execute("UPDATE past SET known = 'unchanged', done = 1 WHERE position = ?", (position,))
+        elif wanted:
+            remade += 1
+            links_alone += set(names) <= set(shape.inputs)
+            differs.update(names)
+    _let_one_move(db)
+    return Changes(remade, dict(differs.most_common()), links_alone, identified)
+
+
+def _is_what_was_sent(now: EditRequest, was: EditRequest, fingerprint: str, shape: Shape) -> bool:
+    """Whether a request differs from one of that fingerprint only in what has a default since.
+
+    By the fingerprint, for a rebuilt ledger knows a local file by the link that it was uploaded to.
+    """
+    nulls = {name for name, value in now.params.items() if value is None}
+    for names in (was.params.keys(), was.params.keys() | nulls):
+        rest = now.params.keys() - names
+        if any(name not in shape.defaults or now.params[name] != shape.defaults[name] for name in rest):
+            continue
+        sent = now._replace(params={name: value for name, value in now.params.items() if name in names})
+        if fingerprint in (fingerprint_of(sent), fingerprint_of_0_1(sent)):
+            return True
+    return False
+
+
+def _differences(now: EditRequest, was: EditRequest, shape: Shape) -> list[str]:
+    """The names of what makes a request another one than that which was sent; none if they ask for the same."""
+    if now.endpoint != was.endpoint:
+        return ["endpoint"]
+    before = {**shape.defaults, **was.params}
+    missing = object()
+    names = [
+        name
+        for name in dict.fromkeys((*now.params, *before))
+        if _known_by(now.params.get(name, missing)) != _known_by(before.get(name, missing))
+    ]
+    if now.identity is not None and was.identity in (None, now.identity):
+        names = [name for name in names if name not in now.inputs]
+    elif now.identity is not None:
+        names = [*(name for name in names if name not in now.inputs), "identity"]
+    return names if now.variant == was.variant else [*names, "variants"]
+
+
+def _known_by(value: Any) -> object:
+    return known_by(value) if isinstance(value, (str, list)) else value
+
+
+def _let_one_move(db: sqlite3.Connection) -> None:
+    """Of the names for one done request, let one take its place; none if the manifest names it by the former one."""
+    if not db.execute("SELECT EXISTS (SELECT 1 FROM renamed WHERE new <> old)").fetchone()[0]:
+        return
+    db.execute("CREATE INDEX renamed_by_old ON renamed (old)")
+    db.execute(
+        "UPDATE renamed SET moves = 0 WHERE new <> old AND (old IN (SELECT fingerprint FROM spooled)"
+        " OR new <> (SELECT min(other.new) FROM renamed other WHERE other.old = renamed.old))"
+    )

@@ -1,0 +1,182 @@
+"""An upgrade buys nothing again: what version 0.1 did, under `version-0.1`, is done for this version."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from run_bench import KEY, Bench
+
+import batch_editor
+from batch_editor import BatchOptions, Plan, Settings, make_plan, run_batch
+from batch_editor.rebuild import rebuild
+from batch_editor.sandbox import Sandbox, SandboxOptions
+
+MADE = Path(__file__).parent / "version-0.1"
+MANIFESTS = ["catalog", "banana"]
+# Its own request was refused, the picture of the other is shared.
+REFUSED, SHARED = 1, 1
+# What the services renew in the links of `version-0.1`, whatever else an export changes.
+RENEWED = {
+    "token=11": "token=22",
+    "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.aaaa": "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjJ9.bbbb",
+    "ex=6740&is=673f&hm=aa11": "ex=6750&is=674f&hm=bb22",
+    "rlkey=k1&st=s1": "rlkey=k2&st=s2",
+    "_nc_ohc=abc&oh=00_A1&oe=6741": "_nc_ohc=def&oh=00_B2&oe=6751",
+    "scontent-fra3-1": "scontent-lhr8-2",
+    "35/35/1796000000000/sigsigsig1": "36/36/1796086400000/sigsigsig2",
+    "tempauth=v1.aaa": "tempauth=v1.bbb",
+    "OSSAccessKeyId=AK&Expires=1796000000&Signature=aa%3D": "OSSAccessKeyId=BK&Expires=1796086400&Signature=bb%3D",
+    "x-oss-credential=AK&x-oss-signature=bb": "x-oss-credential=BK&x-oss-signature=cc",
+    "q-sign-time=1%3B2&q-key-time=1%3B2": "q-sign-time=3%3B4&q-key-time=3%3B4",
+    "Authorization=3_2026": "Authorization=3_2027",
+    "X-Amz-Signature=ab12": "X-Amz-Signature=cd34",
+    "X-Goog-Signature=cd34": "X-Goog-Signature=ef56",
+    "Signature=xy~z": "Signature=ab~c",
+    "sig=a%2Bb": "sig=c%2Bd",
+}
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    """A copy of what version 0.1 was given and made."""
+    return Path(shutil.copytree(MADE, tmp_path / "catalog"))
+
+
+def plan(catalog: Path, name: str) -> Plan:
+    return make_plan([catalog / f"{name}.yaml"], Settings(), output=catalog / "outputs" / name)
+
+
+def lose_the_ledger(catalog: Path, name: str) -> None:
+    (catalog / "outputs" / name / "ledger.sqlite3").unlink()
+    rebuild(catalog / "outputs" / name)
+
+
+def assert_done(planned: Plan) -> None:
+    assert planned.requests == 0
+    assert planned.known["changed"] == planned.known["new"] == 0
+    assert planned.known["unchanged"] + planned.known["failed"] == planned.jobs
+
+
+async def run(catalog: Path, name: str) -> int:
+    """How many requests a run sends."""
+    async with Sandbox(SandboxOptions(latency="0", rate_limit="1000/s")) as sandbox:
+        settings = Bench(catalog).settings(sandbox)
+        await run_batch(
+            [catalog / f"{name}.yaml"],
+            settings,
+            SecretStr(KEY),
+            BatchOptions(output=catalog / "outputs" / name),
+        )
+        return sandbox.books.requests
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_nothing_of_version_0_1_is_planned_again(catalog: Path, name: str, rebuilt: bool) -> None:
+    if rebuilt:
+        lose_the_ledger(catalog, name)
+    assert_done(plan(catalog, name))
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_links_that_were_renewed_since_are_the_same_pictures(catalog: Path, rebuilt: bool) -> None:
+    for name in MANIFESTS:
+        path = catalog / f"{name}.yaml"
+        text = path.read_text(encoding="utf-8")
+        for old, new in RENEWED.items():
+            text = text.replace(old, new)
+        path.write_text(text, encoding="utf-8")
+        if rebuilt:
+            lose_the_ledger(catalog, name)
+        assert_done(plan(catalog, name))
+
+
+def test_every_renewed_part_is_in_a_manifest_of_version_0_1() -> None:
+    text = "".join((MADE / f"{name}.yaml").read_text(encoding="utf-8") for name in MANIFESTS)
+    assert [part for part in RENEWED if part not in text] == []
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_plan_leaves_the_ledger_of_version_0_1_as_it_is(catalog: Path, name: str) -> None:
+    plan(catalog, name)
+    for path in (MADE / "outputs" / name).rglob("*"):
+        if path.is_file():
+            assert (catalog / path.relative_to(MADE)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+async def test_a_run_sends_nothing_and_keeps_every_image_and_row(catalog: Path, name: str) -> None:
+    before = (catalog / "outputs" / name / "manifest.csv").read_text(encoding="utf-8")
+    assert await run(catalog, name) == 0
+    after = (catalog / "outputs" / name / "manifest.csv").read_text(encoding="utf-8")
+    columns = 20  # up to the fingerprint, which may be another one
+    assert [line.split(",")[:columns] for line in after.splitlines()] == [
+        line.split(",")[:columns] for line in before.splitlines()
+    ]
+    for path in (MADE / "outputs" / name / "images").rglob("*.*"):
+        assert (catalog / path.relative_to(MADE)).read_bytes() == path.read_bytes()
+    assert_done(plan(catalog, name))
+    assert await run(catalog, name) == 0
+    lose_the_ledger(catalog, name)
+    assert_done(plan(catalog, name))
+
+
+NANO_BANANA = Path(batch_editor.__file__).parent / "endpoints" / "nano-banana.yaml"
+
+
+def use_own_endpoint(catalog: Path, *lines: str) -> None:
+    """Let the manifest name a file of one's own, of the same name as before, with more lines for aspect_ratio."""
+    added = "".join(f"    {line}\n" for line in lines)
+    text = NANO_BANANA.read_text(encoding="utf-8").replace("  aspect_ratio:\n", f"  aspect_ratio:\n{added}")
+    (catalog / "own.yaml").write_text(text, encoding="utf-8")
+    manifest = catalog / "banana.yaml"
+    text = re.sub(r"^endpoint: .*", "endpoint: own.yaml", manifest.read_text(encoding="utf-8"))
+    manifest.write_text(text, encoding="utf-8")
+
+
+STATES = ["as it was", "rebuilt", "migrated", "migrated and rebuilt"]
+
+
+async def bring_to(state: str, catalog: Path) -> None:
+    if "migrated" in state:
+        assert await run(catalog, "banana") == 0
+    if "rebuilt" in state:
+        lose_the_ledger(catalog, "banana")
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a_default_that_an_endpoint_gains_buys_nothing_again(catalog: Path, state: str) -> None:
+    await bring_to(state, catalog)
+    use_own_endpoint(catalog, 'default: "1:1"')
+    assert_done(plan(catalog, "banana"))
+    assert await run(catalog, "banana") == 0
+    assert_done(plan(catalog, "banana"))
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_a_parameter_that_an_endpoint_gains_buys_nothing_again(catalog: Path, state: str) -> None:
+    await bring_to(state, catalog)
+    text = NANO_BANANA.read_text(encoding="utf-8")
+    added = "parameters:\n  seed: {type: integer, default: 7}\n  note: {type: string, nullable: true}\n"
+    (catalog / "own.yaml").write_text(text.replace("parameters:\n", added), encoding="utf-8")
+    manifest = catalog / "banana.yaml"
+    words = manifest.read_text(encoding="utf-8")
+    manifest.write_text(words.replace("endpoint: nano-banana", "endpoint: own.yaml"), encoding="utf-8")
+    assert_done(plan(catalog, "banana"))
+    # What is asked for in so many words is another picture.
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("Peel it,", "Peel it, seed: 8,"), encoding="utf-8")
+    assert plan(catalog, "banana").known["changed"] == 4
+
+
+async def test_another_default_in_place_of_one_that_was_sent_is_a_change(catalog: Path) -> None:
+    shutil.rmtree(catalog / "outputs")
+    use_own_endpoint(catalog, 'default: "1:1"')
+    assert await run(catalog, "banana") == 4
+    use_own_endpoint(catalog, 'default: "4:5"')
+    changed = plan(catalog, "banana")
+    assert (changed.requests, changed.known["unchanged"]) == (3, 1)  # one has a ratio of its own
+    assert changed.changes.differs == {"aspect_ratio": 3}

@@ -25,10 +25,11 @@ from batch_editor.ledger import Expected, Ledger, LedgerWriter, RunStart, Spool,
 from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.output_manifest import is_output_manifest, write_manifest
+from batch_editor.placing import put_all, retire_gone
 from batch_editor.plan import Plan
 from batch_editor.planning import assess
 from batch_editor.progress import Progress, Quiet
-from batch_editor.publishing import Publisher, put_all, recover
+from batch_editor.publishing import Publisher, recover
 from batch_editor.records import Failure
 from batch_editor.redaction import guard
 from batch_editor.signals import release_signals
@@ -52,6 +53,7 @@ class BatchOptions:
     sandbox: a rehearsal: nothing is paid, and its results make room for real ones.
     check_inputs: look at every input link first; requests with a faulty one fail unsent.
     canary: send that many jobs first, and go on only if they cost what the plan says.
+    yes: go on without asking where many done jobs would be made again, or the manifest looks like another one.
     ask: who is asked before much money is spent, with some lines to decide by; None: nobody is there.
     progress: who is shown where the run is; lines alone, on standard error, by default.
     signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
@@ -65,6 +67,7 @@ class BatchOptions:
     sandbox: bool = False
     canary: int = 0
     check_inputs: bool = False
+    yes: bool = False
     ask: Ask | None = None
     progress: Progress = field(default_factory=Quiet)
     signals: bool = False
@@ -155,7 +158,7 @@ def _plan(
     """What the run will do, before anything is written. Blocks."""
     with spool.translated():
         past = History(output, options.history, rehearsal=options.sandbox)
-        warnings = take_in(paths, catalog, options.selection, past, spool)
+        taken = take_in(paths, catalog, options.selection, past, spool)
         plan = assess(
             spool,
             catalog,
@@ -165,7 +168,7 @@ def _plan(
             retry_failed=options.retry_failed,
             resend_unknown=options.resend_unknown,
             rehearsal=options.sandbox,
-            warnings=warnings,
+            taken=taken,
         )
     limit = settings.budget.max_cost_usd
     if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:
@@ -239,11 +242,19 @@ def _settle_spending(spending: Spending, ledger: Ledger) -> None:
 
 
 async def _confirm(plan: Plan, settings: Settings, options: BatchOptions) -> None:
-    """Ask before much money is spent, if somebody is there to be asked."""
-    much = plan.cost.expected_usd > settings.budget.confirm_above_usd
-    if not much or options.ask is None or options.sandbox:
+    """Ask before much money is spent, if somebody is there, and where the run may not be what was meant, in any case.
+
+    Raises:
+        UsageError: nobody is there to say that it is.
+        Declined: somebody said no.
+    """
+    doubts = [] if options.yes else list(plan.doubts())
+    if options.ask is None:
+        if doubts:
+            raise UsageError("\n".join([*doubts, "nothing was sent; if that is what is meant, pass --yes"]))
         return
-    if not await answered(options.ask, list(plan.brief())):
+    much = plan.cost.expected_usd > settings.budget.confirm_above_usd and not options.sandbox
+    if (doubts or much) and not await answered(options.ask, [*doubts, *plan.brief()]):
         raise Declined("nothing was sent")
 
 
@@ -263,12 +274,17 @@ def _begin(ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: P
         shapes=catalog.shapes,
         extras=list(spool.extras),
     )
-    gone = put_all(ledger, store, now=now)
-    if gone:
+    lost = put_all(ledger, store, now=now)
+    if lost:
         options.progress.say(
-            f"warning: {gone} images that were paid for are no longer on disk;"
+            f"warning: {lost} images that were paid for are no longer on disk;"
             " --retry-failed makes them, and pays them, again"
         )
+    if gone := retire_gone(ledger, store):
+        left = (
+            "1 job left the manifest; its image is" if gone == 1 else f"{gone} jobs left the manifest; their images are"
+        )
+        options.progress.say(f"{left} in images/.history")
     return start
 
 

@@ -30,6 +30,14 @@ class Selection:
     overrides: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What reading the manifests has to say: warnings, and how many rows they leave out on purpose, by reason."""
+
+    warnings: tuple[str, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
 class Catalog:
     """The endpoints that the manifests name, by name, with the prices that the settings give them."""
 
@@ -76,10 +84,8 @@ class Catalog:
             raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s ({shape})") from error
 
 
-def take_in(
-    manifests: Sequence[Path], catalog: Catalog, selection: Selection, history: History, spool: Spool
-) -> Sequence[str]:
-    """Expand, check and price every job into the spool; return warnings. Blocks.
+def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, history: History, spool: Spool) -> Taken:
+    """Expand, check and price every job into the spool. Blocks.
 
     Raises:
         ManifestError: with every fault of every manifest.
@@ -98,7 +104,7 @@ def take_in(
     spool.finish(only=selection.only, limit=selection.limit)
     if selection.only and not spool.query("SELECT EXISTS (SELECT 1 FROM jobs WHERE selected)")[0][0]:
         raise UsageError(f"--only {' '.join(map(repr, selection.only))} matches no job's id")
-    return faults.warnings
+    return Taken(tuple(faults.warnings), dict(faults.skipped))
 
 
 def _with_kinds(

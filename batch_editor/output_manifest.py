@@ -23,12 +23,16 @@ from batch_editor.storage import fsync_directory
 FILE_NAME = "manifest.csv"
 Format = Literal["csv", "jsonl", "parquet"]
 
+# What people said of the image, its finished files, and how far it is from its input: empty until something fills them.
+_SINCE_0_1 = ("verdict", "verdict_note", "finished", "fidelity")
 COLUMNS = (
     *("job_id", "status", "output_path", "http_status", "attempts", "latency_s"),
     *("estimated_cost_usd", "actual_cost_usd", "possibly_billed", "error_kind", "error", "reused_from"),
     *("started_at", "finished_at", "width", "height", "format", "bytes", "sha256"),
     *("request_id", "fingerprint", "endpoint"),
+    *_SINCE_0_1,
 )
+COLUMNS_OF_0_1 = COLUMNS[: -len(_SINCE_0_1)]
 # Whole numbers that may be absent: pandas would otherwise make 200.0 of 200.
 _INTEGERS = ["http_status", "attempts", "possibly_billed", "width", "height", "bytes"]
 # What a spreadsheet takes for a formula, also in the full-width forms that some of them fold.
@@ -80,7 +84,7 @@ def export_rows(db: sqlite3.Connection, file: IO[bytes], format: Format) -> None
     are. Parquet needs pyarrow.
     """
     parameters, extras = readings.columns(db)
-    names = [*COLUMNS, *parameters, *(f"row.{name}" for name in extras)]
+    names = [*COLUMNS, *map(column_of, parameters), *(f"row.{name}" for name in extras)]
     links = readings.uploads(db)
     rows = (_cells(row, links, parameters, extras) for row in readings.rows(db))
     if format == "csv":
@@ -91,6 +95,15 @@ def export_rows(db: sqlite3.Connection, file: IO[bytes], format: Format) -> None
         )
     else:
         _write_parquet(file, names, rows)
+
+
+def column_of(parameter: str) -> str:
+    """The column of a parameter, which may be named as one of the others.
+
+    >>> column_of("quality"), column_of("width")
+    ('quality', 'param.width')
+    """
+    return f"param.{parameter}" if parameter in COLUMNS else parameter
 
 
 def _write_csv(file: IO[bytes], names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
@@ -154,6 +167,7 @@ def _cells(row: JobRow, links: Mapping[str, str], parameters: Sequence[str], ext
         *(readings.iso(row.sent_at), readings.iso(row.ended_at)),
         *(row.width, row.height, row.format, row.size_bytes, row.sha256),
         *(row.request_id, row.fingerprint, row.endpoint),
+        *([None] * len(_SINCE_0_1)),
         *["|".join(map(str, value)) if isinstance(value, list) else value for value in values],
         *map(others.get, extras),
     ]

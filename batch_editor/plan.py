@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +10,10 @@ from typing import Any
 from batch_editor.ledger import Changes
 from batch_editor.pricing import Price
 from batch_editor.progress import duration
+
+# Of the done jobs; a few may well be meant, however many they are of all.
+REMADE_SHARE = 0.2
+REMADE_MOST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,8 @@ class Plan:
     """What a run would do.
 
     duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the dearest price of the
-    first request to send. spent_usd: what the budget that the run goes on with has spent.
+    first request to send. spent_usd: what the budget that the run goes on with has spent. skipped: rows that the
+    manifest leaves out on purpose, by reason. faulty: rows that are left out for their faults.
     """
 
     jobs: int
@@ -98,6 +103,8 @@ class Plan:
     spent_usd: float
     changes: Changes
     warnings: tuple[str, ...]
+    skipped: Mapping[str, int]
+    faulty: int
     inputs: InputCheck | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -109,6 +116,10 @@ class Plan:
             "reused": self.reused,
             "done": self.done,
             "uploads": self.uploads,
+            "skipped": dict(self.skipped),
+            "faulty": self.faulty,
+            "remade": self.changes.remade,
+            "gone": self.changes.gone,
             "cost_usd": {
                 "low": round(self.cost.low_usd, 6),
                 "expected": round(self.cost.expected_usd, 6),
@@ -145,6 +156,7 @@ class Plan:
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
         if any(count for kind, count in self.known.items() if kind != "new"):
             yield "  in the output directory: " + ", ".join(f"{kind} {n:,}" for kind, n in self.known.items() if n)
+        yield from self._changed()
         if self.uploads:
             yield f"Uploads: {self.uploads:,} local files, once each"
         cost = self.cost
@@ -172,6 +184,38 @@ class Plan:
         if self.inputs is not None:
             yield from self.inputs.lines()
 
+    def _changed(self) -> Iterator[str]:
+        changes = self.changes
+        for reason, count in self.skipped.items():
+            yield f"  skipped: {count:,} rows ({reason})"
+        if self.faulty:
+            yield f"  left out: {self.faulty:,} rows with faults; their jobs fail unsent"
+        if changes.remade:
+            yield f"  made again: {changes.remade:,} done jobs, for they differ in {_counted(changes.differs)}"
+        if changes.links_alone:
+            yield (
+                f"  {changes.links_alone:,} jobs changed in their links alone; if these are the same pictures under"
+                " other links, name them by what stays the same, such as identity: '{{ sku }}'"
+            )
+        if changes.identified:
+            yield f"  {changes.identified:,} done jobs are known by their identity from now on, and keep their images"
+        if changes.gone:
+            yield f"  gone from the manifest: {changes.gone:,} jobs; a run moves their images to images/.history"
+
+    def doubts(self) -> Iterator[str]:
+        """What a run asks about before it sends anything: that it may not be what was meant."""
+        changes, done = self.changes, self.done + self.changes.remade
+        if changes.remade > max(REMADE_MOST, REMADE_SHARE * done):
+            yield (
+                f"{changes.remade:,} of {done:,} done jobs would be made, and paid, again:"
+                f" they differ in {_counted(changes.differs)}"
+            )
+        if changes.known - changes.gone < changes.known / 2:
+            yield (
+                f"the manifest names {changes.known - changes.gone:,} of the {changes.known:,} jobs of this output"
+                " directory; the others' images would move to images/.history. Another manifest wants another --output"
+            )
+
     def brief(self) -> Iterator[str]:
         """The plan in three lines, for a question before a run."""
         cost = self.cost
@@ -189,6 +233,10 @@ class Plan:
                 f"  {group.requests:>7,} × ${group.unit_usd:.4f} = ${group.cost_usd:>10,.2f}"
                 f" {group.cost_usd / total:>5.0%}  {group.endpoint}, {kind}, {inputs} ({source})"
             )
+
+
+def _counted(differs: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count:,})" for name, count in differs.items())
 
 
 def _fit_json(fit: Fit | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from batch_editor.budget import TOLERANCE_USD
 from batch_editor.config import Settings
 from batch_editor.history import History
-from batch_editor.intake import Catalog, Selection, take_in
+from batch_editor.intake import Catalog, Selection, Taken, take_in
 from batch_editor.ledger import Changes, Spool, readings
 from batch_editor.ledger.experience import Refusals
 from batch_editor.plan import Fit, Group, Plan
@@ -62,7 +62,7 @@ def make_plan(
     catalog = Catalog(settings)
     past = History(root, history)
     with Spool() as spool, spool.translated():
-        warnings = take_in(paths, catalog, selection or Selection(), past, spool)
+        taken = take_in(paths, catalog, selection or Selection(), past, spool)
         plan = assess(
             spool,
             catalog,
@@ -72,7 +72,7 @@ def make_plan(
             retry_failed=retry_failed,
             resend_unknown=resend_unknown,
             rehearsal=False,
-            warnings=warnings,
+            taken=taken,
         )
         if not check_inputs:
             return plan
@@ -91,7 +91,7 @@ def assess(
     retry_failed: bool = False,
     resend_unknown: bool = False,
     rehearsal: bool = False,
-    warnings: Sequence[str] = (),
+    taken: Taken | None = None,
 ) -> Plan:
     """The plan of the jobs in a spool, given what the output directory has of them. Blocks.
 
@@ -112,7 +112,7 @@ def assess(
                     retry_failed=retry_failed,
                     resend_unknown=resend_unknown,
                 )
-    return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, changes=changes, warnings=tuple(warnings))
+    return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, changes=changes, taken=taken)
 
 
 def plan_of(
@@ -123,10 +123,12 @@ def plan_of(
     *,
     spent_usd: float = 0.0,
     changes: Changes | None = None,
-    warnings: tuple[str, ...] = (),
+    taken: Taken | None = None,
 ) -> Plan:
     """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before, `changes` are since then."""
+    taken = taken or Taken()
     spool.tally()
+    ((faulty,),) = spool.query("SELECT count(*) FROM spooled WHERE selected AND fault IS NOT NULL")
     ((jobs, reused, done, has_files),) = spool.query(
         "SELECT coalesce(sum(jobs), 0), coalesce(sum(jobs * (NOT sends)), 0),"
         " coalesce(sum(jobs * (sends AND done)), 0), coalesce(max(has_files), 0) FROM tallies"
@@ -150,7 +152,7 @@ def plan_of(
     p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
     limited_by, advice = _limit(work, settings, p50)
     return Plan(
-        jobs=jobs,
+        jobs=jobs + faulty,
         requests=requests,
         reused=reused,
         done=done,
@@ -167,7 +169,9 @@ def plan_of(
         first_usd=next((usd for (usd,) in first), None),
         spent_usd=spent_usd,
         changes=changes or Changes(),
-        warnings=warnings,
+        warnings=taken.warnings,
+        skipped=taken.skipped,
+        faulty=faulty,
     )
 
 

@@ -20,7 +20,7 @@ from batch_editor.ledger.database import is_lost
 from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger.restore import Told, restore
 from batch_editor.naming import safe_output
-from batch_editor.output_manifest import COLUMNS, plain
+from batch_editor.output_manifest import COLUMNS, COLUMNS_OF_0_1, plain
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.pricing import price_of
 from batch_editor.storage import ENDINGS, IMAGES, Store, locked
@@ -131,7 +131,7 @@ class _Reader:
         try:
             with self._manifest.open(encoding="utf-8", newline="") as file:
                 reader = csv.DictReader(file, strict=True, restval="")
-                if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                if not set(COLUMNS_OF_0_1) <= set(reader.fieldnames or ()):
                     raise LedgerError(f"{self._manifest}: not an output manifest; expected the columns {COLUMNS[0]}, …")
                 for row in reader:
                     if None in row:
@@ -142,10 +142,14 @@ class _Reader:
 
     def _told(self, row: Mapping[str, str]) -> Told:
         endpoint = self._endpoint(row["endpoint"])
-        names = [name for name in row if name not in COLUMNS and not name.startswith("row.")]
-        params = {name: _value(endpoint, name, row[name]) for name in names}
+        columns = [name for name in row if name not in COLUMNS and not name.startswith("row.")]
+        names = {column.removeprefix("param."): column for column in columns}
+        params = {name: _value(endpoint, name, row[column]) for name, column in names.items()}
         expected_usd, each_usd = _prices(endpoint, params)
         status, path = row["status"], row["output_path"] or None
+        kind, error = row["error_kind"], row["error"]
+        if kind == "invalid_row" and path is not None:  # it keeps what was done before its row had a fault
+            status, kind, error = "succeeded", "", ""
         told = Told(
             job_id=row["job_id"],
             owner=row["reused_from"] or row["job_id"],
@@ -157,7 +161,7 @@ class _Reader:
             status=status,
             attempts=int(row["attempts"] or 0),
             possibly_billed=int(row["possibly_billed"] or 0),
-            passing=status == "failed" and row["error_kind"] in _PASSING and row["http_status"] != "500",
+            passing=status == "failed" and kind in _PASSING and row["http_status"] != "500",
             expected_usd=float(row["estimated_cost_usd"] or 0) or expected_usd,
             each_usd=max(each_usd, float(row["estimated_cost_usd"] or 0)),
             cost_usd=float(row["actual_cost_usd"]) if row["actual_cost_usd"] and not row["reused_from"] else None,
@@ -167,7 +171,9 @@ class _Reader:
             ended_at=_instant(row["finished_at"]),
             latency_s=float(row["latency_s"]) if row["latency_s"] else None,
             columns={
-                **{name: row[name] or None for name in ("error_kind", "error", "request_id", "sha256", "format")},
+                "error_kind": kind or None,
+                "error": error or None,
+                **{name: row[name] or None for name in ("request_id", "sha256", "format")},
                 **{name: int(row[name]) if row[name] else None for name in _WHOLE},
             },
         )

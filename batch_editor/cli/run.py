@@ -76,6 +76,7 @@ def run(**options: Any) -> int:
         canary=options["canary"] or 0,
         check_inputs=options["check_inputs"],
         history=options["history"],
+        yes=options["yes"],
         ask=_ask if _attended() and not options["yes"] else None,
         progress=progress_for(options["progress"]),
         signals=True,

@@ -65,6 +65,16 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """A job that the manifest no longer has; `path` is its image's, None where that is another job's by now."""
+
+    rowid: int
+    job_id: str
+    path: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """An attempt that a dead run left open; `answer` is what it had received, its image without a path.
 

@@ -17,15 +17,15 @@ from typing import Any, Literal
 import orjson
 
 from batch_editor.ledger.comparison import HASHED_BY, hashed_by_of
-from batch_editor.ledger.entries import Expected, Interrupted, PendingRequest, Placement, RunStart
+from batch_editor.ledger.entries import Expected, Interrupted, PendingRequest, RunStart
 from batch_editor.ledger.intake import admit, much_memory
-from batch_editor.ledger.reconciling import Reconciling
+from batch_editor.ledger.placing import Placing
 from batch_editor.records import Answer, Failure, SavedImage, Shape
 
 FILE_NAME = "ledger.sqlite3"
 
 
-class Ledger(Reconciling):
+class Ledger(Placing):
     """One output directory's ledger, opened for writing; errors are those of `Database`."""
 
     # Runs
@@ -284,55 +284,6 @@ class Ledger(Reconciling):
             for attempt_id, fingerprint, number, state, endpoint, params, files, possibly_billed, *rest in rows
         ]
 
-    # Images under their names
-
-    def jobs_of(self, fingerprint: str) -> list[Placement]:
-        """The manifest's jobs that want the image of that request, whether or not it has one yet."""
-        return self._placements("j.active AND j.fingerprint = ? ORDER BY j.position", fingerprint)
-
-    def misplaced_after(self, position: int, limit: int) -> list[int]:
-        """Positions of jobs whose request has succeeded, but whose image does not stand under their name; in order."""
-        rows = self._db.execute(
-            "SELECT j.position FROM jobs j CROSS JOIN requests r USING (fingerprint) WHERE j.active AND j.position > ?"
-            " AND (j.placed_fingerprint IS NOT j.fingerprint OR j.placed_output IS NOT j.output)"
-            " AND r.state = 'succeeded' ORDER BY j.position LIMIT ?",
-            (position, limit),
-        )
-        return [at for (at,) in rows]
-
-    def images_after(self, position: int, limit: int) -> list[tuple[int, str | None]]:
-        """Positions of jobs whose image stood under their name, be it lost since, and its path; in order."""
-        return self._db.execute(
-            "SELECT position, placed_path FROM jobs WHERE active AND position > ? AND placed_fingerprint = fingerprint"
-            " ORDER BY position LIMIT ?",
-            (position, limit),
-        ).fetchall()
-
-    def placements_at(self, positions: Sequence[int]) -> list[Placement]:
-        """The jobs at these positions whose request has succeeded, in order."""
-        wanted = orjson.dumps(list(positions)).decode()
-        return self._placements(
-            "j.active AND r.state = 'succeeded' AND j.position IN (SELECT value FROM json_each(?)) ORDER BY j.position",
-            wanted,
-        )
-
-    def placed(self, placement: Placement, path: str) -> None:
-        """Record that a job's image stands under its name."""
-        self._db.execute(
-            "UPDATE jobs SET placed_path = ?, placed_output = ?, placed_fingerprint = ? WHERE job_id = ?",
-            (path, placement.output, placement.fingerprint, placement.job_id),
-        )
-        self._db.execute("UPDATE requests SET image_path = ? WHERE fingerprint = ?", (path, placement.fingerprint))
-
-    def lost(self, fingerprint: str, *, now: float) -> None:
-        """Record that a paid image is gone from the disk: not sent again by itself."""
-        self._db.execute(
-            "UPDATE requests SET state = 'unknown', error_kind = 'result_lost', ended_at = ?,"
-            " error = 'the image was paid for and is no longer on disk; --retry-failed makes and pays it again'"
-            " WHERE fingerprint = ?",
-            (now, fingerprint),
-        )
-
     # Uploads
 
     def upload_of(self, sha256: str, *, sandbox: bool) -> str | None:
@@ -346,13 +297,3 @@ class Ledger(Reconciling):
 
     def _pending(self, where: str, *values: Any) -> list[PendingRequest]:
         return self._requests(f"state = 'pending' AND position IS NOT NULL AND {where}", *values)
-
-    def _placements(self, where: str, *values: Any) -> list[Placement]:
-        rows = self._db.execute(
-            "SELECT j.job_id, j.output, j.fingerprint, coalesce(r.sha256, ''), coalesce(r.format, ''),"
-            " r.image_path, j.placed_path, j.placed_fingerprint,"
-            " (SELECT f.sha256 FROM requests f WHERE f.fingerprint = j.placed_fingerprint)"
-            f" FROM jobs j JOIN requests r USING (fingerprint) WHERE {where}",
-            values,
-        )
-        return [Placement(*row) for row in rows]

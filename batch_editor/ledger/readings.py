@@ -66,6 +66,8 @@ class LastRun:
 
 
 _STATES = ("succeeded", "failed", "pending", "unknown")
+# What a job comes to: one whose row is left out fails, whatever became of the request that it keeps.
+_STATUS = "iif(j.fault IS NULL, r.state, 'failed')"
 # Requests with the job that each belongs to, one of those of the manifest that ask for it. CROSS JOIN: both in the
 # order of the file, while fingerprints lie in none.
 _OWNED = "FROM requests r CROSS JOIN jobs j ON j.job_id = r.job_id AND j.fingerprint = r.fingerprint"
@@ -136,7 +138,7 @@ def standing(db: sqlite3.Connection) -> Standing:
     for are looked up by their fingerprints.
     """
     tallies = [
-        f"count(*) FILTER (WHERE r.state = '{state}'{wanted})"
+        f"count(*) FILTER (WHERE {_STATUS} = '{state}'{wanted})"
         for wanted in ("", " AND j.selected")
         for state in _STATES
     ]
@@ -172,9 +174,9 @@ def examples(db: sqlite3.Connection) -> list[Example]:
     return [
         Example(*row)
         for row in db.execute(
-            "SELECT r.error_kind, count(*), j.job_id, r.error, min(j.position) FROM requests r"
-            " CROSS JOIN jobs j USING (fingerprint) WHERE j.active AND r.state <> 'succeeded'"
-            " AND r.error_kind IS NOT NULL GROUP BY r.error_kind ORDER BY count(*) DESC"
+            "SELECT iif(j.fault IS NULL, r.error_kind, 'invalid_row') AS kind, count(*), j.job_id,"
+            " coalesce(j.fault, r.error), min(j.position) FROM requests r CROSS JOIN jobs j USING (fingerprint)"
+            f" WHERE j.active AND {_STATUS} <> 'succeeded' AND kind IS NOT NULL GROUP BY kind ORDER BY count(*) DESC"
         ).fetchall()
         for row in [row[:4]]
     ]
@@ -281,10 +283,11 @@ def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
     return map(
         JobRow._make,
         db.execute(
-            "SELECT j.job_id, r.state, CASE WHEN j.placed_fingerprint = j.fingerprint"
+            f"SELECT j.job_id, {_STATUS}, CASE WHEN j.placed_fingerprint = j.fingerprint"
             " AND r.state = 'succeeded' THEN j.placed_path END, r.http_status, r.attempts, r.latency_s, r.expected_usd,"
-            " r.cost_usd, r.possibly_billed, r.error_kind, r.error, r.job_id, r.sent_at, r.ended_at, r.width, r.height,"
-            " r.format, r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint, r.params, r.files, j.extras"
+            " r.cost_usd, r.possibly_billed, iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
+            " coalesce(j.fault, r.error), r.job_id, r.sent_at, r.ended_at, r.width, r.height, r.format,"
+            " r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint, r.params, r.files, j.extras"
             " FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active ORDER BY j.position"
         ),
     )

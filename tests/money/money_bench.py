@@ -133,13 +133,13 @@ class Bench:
         jobs: Sequence[Job] | Path,
         provider: Sandbox,
         *,
-        options: Callable[..., BatchOptions] = BatchOptions,
+        options: Callable[..., BatchOptions] | None = None,
         out: Path | None = None,
         **flags: Any,
     ) -> Summary:
         """A run in this process; `options` is a partial of BatchOptions."""
         manifest = jobs if isinstance(jobs, Path) else self.write(jobs)
-        chosen = options(output=out or self.out)
+        chosen = (options or with_options())(output=out or self.out)
         return await run_batch([manifest], self.settings(provider, **flags), SecretStr(KEY), chosen)
 
     def rows(self, out: Path | None = None) -> list[dict[str, str]]:
@@ -198,7 +198,8 @@ def kill(process: asyncio.subprocess.Process) -> None:
         process.send_signal(signal.SIGKILL)
 
 
-with_options = partial(partial, BatchOptions)
+# yes: many a test runs jobs of another name each time.
+with_options = partial(partial, BatchOptions, yes=True)
 
 _QUICK: dict[str, Any] = {"rate_limit": "100000/s", "retry__backoff_s": 0.01, "retry__backoff_max_s": 0.05}
 

@@ -95,7 +95,7 @@ async def test_yes_and_no_terminal_ask_nothing(bench: Bench) -> None:
         assert (code, provider.books.requests) == (0, 4)
         assert "Go on?" not in shown
         # The same jobs again cost nothing, so others.
-        arguments = bench.run_arguments(bench.write(jobs(4, name="b")), provider)
+        arguments = bench.run_arguments(bench.write([*jobs(4), *jobs(4, name="b")]), provider)
         unattended = await bench.command(*arguments, environment=CAREFUL)
     assert (unattended.code, provider.books.requests) == (0, 8)
     assert "Go on?" not in unattended.err

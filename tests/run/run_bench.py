@@ -144,7 +144,11 @@ class Bench:
         settings = self.settings(sandbox, **flags)
         manifest = jobs if isinstance(jobs, Path) else self.write(jobs)
         options = BatchOptions(
-            selection=selection or Selection(), output=out or self.out, retry_failed=retry_failed, sandbox=rehearsal
+            selection=selection or Selection(),
+            output=out or self.out,
+            retry_failed=retry_failed,
+            sandbox=rehearsal,
+            yes=True,  # jobs of another name each time, in many a test
         )
         return await run_batch([manifest], settings, SecretStr(KEY), options)
 

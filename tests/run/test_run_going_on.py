@@ -92,13 +92,74 @@ async def test_a_reordered_manifest_sends_nothing_and_is_told_in_its_new_order(b
     assert [row["job_id"] for row in bench.rows()] == [each["id"] for each in wanted[::-1]]
 
 
-async def test_added_jobs_are_sent_and_removed_ones_leave_the_manifest_but_not_the_disk(bench: Bench) -> None:
+async def test_added_jobs_are_sent_and_the_images_of_removed_ones_move_to_the_history(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run([job("a"), job("b")], provider)
-        await bench.run([job("b"), job("c")], provider)
+        said = await bench.command(*bench.run_arguments(bench.write([job("b"), job("c")]), provider))
+        assert "1 job left the manifest; its image is in images/.history" in said.err
+        assert provider.books.requests == 3
+        assert list(bench.statuses()) == ["b", "c"]
+        former, *others = bench.files()
+        assert former.startswith(".history/a.")
+        assert others == ["b.png", "c.png"]
+        # It comes back for nothing.
+        await bench.run([job("a"), job("b"), job("c")], provider)
     assert provider.books.requests == 3
-    assert list(bench.statuses()) == ["b", "c"]
-    assert bench.files() == ["a.png", "b.png", "c.png"]
+    assert (bench.images / "a.png").is_file()
+    assert bench.row("a")["output_path"] == "images/a.png"
+
+
+async def test_an_image_that_another_job_has_by_now_stays_where_it_is(bench: Bench) -> None:
+    async with sandbox() as provider:
+        await bench.run([job("a", "same", output="x"), job("b")], provider)
+        await bench.run([job("c", "same", output="x"), job("b")], provider)
+    assert provider.books.requests == 2
+    assert bench.files() == ["b.png", "x.png"]
+    assert bench.row("c")["output_path"] == "images/x.png"
+
+
+WOULD_MOVE = "the others' images would move to images/.history. Another manifest wants another --output"
+SAY_YES = "error: nothing was sent; if that is what is meant, pass --yes"
+DIFFER = "they differ in quality"
+
+
+@pytest.mark.parametrize(("kept", "asks"), [(0, True), (1, True), (2, False), (3, False)])
+async def test_a_manifest_that_names_fewer_than_half_of_the_jobs_is_asked_about(
+    bench: Bench, kept: int, asks: bool
+) -> None:
+    async with sandbox() as provider:
+        await bench.run(jobs(4), provider)
+        others = [*jobs(kept), job("other")]
+        refused = await bench.command(*bench.run_arguments(bench.write(others), provider))
+        assert refused.code == (2 if asks else 0)
+        assert provider.books.requests == (4 if asks else 5)
+        if asks:
+            assert refused.err.splitlines()[-2:] == [
+                f"error: the manifest names {kept} of the 4 jobs of this output directory; {WOULD_MOVE}",
+                SAY_YES,
+            ]
+            assert len(bench.files()) == 4
+            assert (await bench.command(*bench.run_arguments(bench.write(others), provider), "--yes")).code == 0
+    assert provider.books.requests == 5
+
+
+@pytest.mark.parametrize(("done", "changed", "asks"), [(30, 20, False), (30, 21, True), (105, 21, False)])
+async def test_more_than_a_fifth_made_again_is_asked_about(bench: Bench, done: int, changed: int, asks: bool) -> None:
+    async with sandbox() as provider:
+        await bench.run(jobs(done), provider)
+        others = [*(job(f"job-{n}", quality="medium") for n in range(changed)), *jobs(done)[changed:]]
+        planned = await bench.command("plan", str(bench.write(others)), "-o", str(bench.out), "--json", key=None)
+        assert (planned.json["remade"], planned.json["requests"]) == (changed, changed)
+        refused = await bench.command(*bench.run_arguments(bench.write(others), provider))
+        assert refused.code == (2 if asks else 0)
+        if asks:
+            assert refused.err.splitlines()[-2:] == [
+                f"error: {changed} of {done} done jobs would be made, and paid, again: {DIFFER} ({changed})",
+                SAY_YES,
+            ]
+            assert provider.books.requests == done
+            assert (await bench.command(*bench.run_arguments(bench.write(others), provider), "--yes")).code == 0
+    assert provider.books.requests == done + changed
 
 
 async def test_a_shared_image_is_that_of_the_job_that_is_left(bench: Bench) -> None:

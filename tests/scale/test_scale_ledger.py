@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from counts import TENFOLD, counted, table
 
-from batch_editor import Selection, publishing
+from batch_editor import Selection, placing
 from batch_editor.config import Settings
 from batch_editor.history import History
 from batch_editor.intake import Catalog, take_in
@@ -66,13 +66,13 @@ def renamed(folder: Path, count: int) -> int:
                     (fingerprint, f"job-{number}", f"images/{path.name}", sha256),
                 )
         with counted_steps(ledger.connection) as steps:
-            assert publishing.put_all(ledger, store, now=0.0) == 0
+            assert placing.put_all(ledger, store, now=0.0) == 0
         assert len(list((folder / "images").glob("new-*.png"))) == count
     return steps.taken
 
 
 def test_renaming_images_costs_the_same_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "PAGE", 5)
+    monkeypatch.setattr(placing, "PAGE", 5)
     assert renamed(tmp_path / "many", 400) <= TENFOLD * renamed(tmp_path / "few", 40)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from run_bench import KEY, Bench
 import batch_editor
 from batch_editor import BatchOptions, Plan, Settings, make_plan, run_batch
 from batch_editor.rebuild import rebuild
+from batch_editor.records import EditRequest, fingerprint_of_0_1
 from batch_editor.sandbox import Sandbox, SandboxOptions
 
 MADE = Path(__file__).parent / "version-0.1"
@@ -180,3 +185,40 @@ async def test_another_default_in_place_of_one_that_was_sent_is_a_change(catalog
     changed = plan(catalog, "banana")
     assert (changed.requests, changed.known["unchanged"]) == (3, 1)  # one has a ratio of its own
     assert changed.changes.differs == {"aspect_ratio": 3}
+
+
+async def test_of_a_picture_that_was_bought_under_two_links_the_newest_counts(catalog: Path) -> None:
+    out = catalog / "outputs" / "catalog"
+    with closing(sqlite3.connect(out / "ledger.sqlite3")) as db:
+        (params,) = db.execute("SELECT params FROM requests WHERE job_id = 'firebase'").fetchone()
+        renewed = EditRequest("gpt-image-1.5-edit", json.loads(params.replace("token=11", "token=22")))
+        again = fingerprint_of_0_1(renewed)
+        columns = "endpoint, files, job_id, state, expected_usd, high_usd, attempts, sha256, format, image_path"
+        db.execute(
+            f"INSERT INTO requests (fingerprint, params, ended_at, {columns})"
+            f" SELECT ?, ?, ended_at + 86400, {columns} FROM requests WHERE job_id = 'firebase'",
+            (again, json.dumps(dict(renewed.params))),
+        )
+        db.execute("UPDATE jobs SET fingerprint = ?, placed_fingerprint = ? WHERE job_id = 'firebase'", (again, again))
+        db.commit()
+    assert_done(plan(catalog, "catalog"))
+    assert await run(catalog, "catalog") == 0
+    assert_done(plan(catalog, "catalog"))
+    assert not list((out / "images" / ".history").glob("firebase*"))
+
+
+async def test_a_parameter_named_as_a_column_has_a_column_of_its_own_also_for_a_rebuilt_ledger(catalog: Path) -> None:
+    shutil.rmtree(catalog / "outputs")
+    added = "parameters:\n  width: {type: integer, default: 512}\n  format: {type: string, default: jpg}\n"
+    (catalog / "own.yaml").write_text(
+        NANO_BANANA.read_text(encoding="utf-8").replace("parameters:\n", added), encoding="utf-8"
+    )
+    job = "{id: a, prompt: Peel it, image_urls: ['https://example.com/a.jpg'], width: 640}"
+    (catalog / "banana.yaml").write_text(f"endpoint: own.yaml\njobs: [{job}]\n", encoding="utf-8")
+    assert await run(catalog, "banana") == 1
+    with (catalog / "outputs" / "banana" / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    # The sandbox knows no such parameters, and refuses it for good.
+    assert (row["status"], row["param.width"], row["param.format"], row["format"]) == ("failed", "640", "jpg", "")
+    lose_the_ledger(catalog, "banana")
+    assert_done(plan(catalog, "banana"))

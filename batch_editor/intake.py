@@ -94,12 +94,12 @@ def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, h
     expansion = Expansion(endpoint=catalog.default, load_endpoint=catalog.load, overrides=dict(selection.overrides))
     spool.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, history, spool))
     for repeat in spool.repeats():
-        faults.add(repeat.where, f"{repeat.what} {repeat.name!r} is that of the job at {repeat.first_where}")
+        faults.add(repeat.where, f"duplicate {repeat.what} {repeat.name!r}, first used at {repeat.first_where}")
     seen: dict[str, str] = {}
     for job_id, where in faults.faulty:
         first_where = seen.setdefault(job_id, spool.where_of(job_id) or where)
         if first_where != where:
-            faults.add(where, f"id {job_id!r} is that of the job at {first_where}")
+            faults.add(where, f"duplicate id {job_id!r}, first used at {first_where}")
     faults.raise_if_any()
     spool.finish(only=selection.only, limit=selection.limit)
     if selection.only and not spool.query("SELECT EXISTS (SELECT 1 FROM jobs WHERE selected)")[0][0]:

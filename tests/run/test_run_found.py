@@ -69,7 +69,7 @@ def test_fault_091_an_id_that_a_faulty_job_shares_is_listed_as_well(tmp_path: Pa
         make_plan([manifest], load_settings(), output=tmp_path / "out")
     assert caught.value.faults == (
         f"{manifest}:3: job b: quality is 'hgih'; expected low, medium, high or auto (did you mean high?)",
-        f"{manifest}:3: id 'b' is that of the job at {manifest}:2",
+        f"{manifest}:3: duplicate id 'b', first used at {manifest}:2",
     )
 
 

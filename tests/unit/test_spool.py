@@ -26,18 +26,18 @@ def faults(folder: Path, *rows: str) -> list[str]:
 
 def test_an_id_that_stands_twice_is_a_fault_at_its_second_place(tmp_path: Path) -> None:
     assert faults(tmp_path, "mug,,a", "cup,,b", "mug,,c", "mug,,d") == [
-        "jobs.csv:4: id 'mug' is that of the job at jobs.csv:2",
-        "jobs.csv:5: id 'mug' is that of the job at jobs.csv:2",
+        "jobs.csv:4: duplicate id 'mug', first used at jobs.csv:2",
+        "jobs.csv:5: duplicate id 'mug', first used at jobs.csv:2",
     ]
 
 
 def test_an_id_that_stands_twice_is_found_though_outputs_differ(tmp_path: Path) -> None:
-    assert faults(tmp_path, "mug,one,a", "mug,two,b") == ["jobs.csv:3: id 'mug' is that of the job at jobs.csv:2"]
+    assert faults(tmp_path, "mug,one,a", "mug,two,b") == ["jobs.csv:3: duplicate id 'mug', first used at jobs.csv:2"]
 
 
 def test_an_output_that_stands_twice_is_a_fault_but_not_one_that_is_an_id(tmp_path: Path) -> None:
     assert faults(tmp_path, "mug,same,a", "cup,same,b", "same,,c") == [
-        "jobs.csv:3: output 'same' is that of the job at jobs.csv:2"
+        "jobs.csv:3: duplicate output 'same', first used at jobs.csv:2"
     ]
 
 

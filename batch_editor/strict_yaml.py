@@ -21,6 +21,7 @@ MAX_DEPTH = 32
 # A 324-byte document of nested aliases expands to 10⁸ leaves; honest reuse repeats a block a few times a job.
 MAX_ALIASED = 100_000
 
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH}"
 _NULLS = frozenset(["", "~", "null", "Null", "NULL"])
 _BOOLS = frozenset(
     word for low in ("yes", "no", "true", "false", "on", "off") for word in (low, low.capitalize(), low.upper())
@@ -99,8 +100,11 @@ def parse_yaml(data: bytes) -> Value:
 
 def _translated(error: yaml.YAMLError) -> YamlFault:
     mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark else 1
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    return YamlFault(f"not YAML: {problem}", mark.line + 1 if mark else 1)
+    if "nesting depth" in problem:  # libyaml's own limit, since PyYAML 6.0.4; met while it reads ahead
+        return YamlFault(_TOO_DEEP, line)
+    return YamlFault(f"not YAML: {problem}", line)
 
 
 def _line(event: yaml.Event) -> int:
@@ -134,7 +138,7 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, line)
         if depth > MAX_DEPTH:
-            raise YamlFault(f"nested deeper than {MAX_DEPTH}", line)
+            raise YamlFault(_TOO_DEEP, line)
         if event.tag not in (None, "!"):
             raise YamlFault(f"a tag ({event.tag}); values are plain text here", line)
         before = self._nodes

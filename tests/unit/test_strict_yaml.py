@@ -63,7 +63,6 @@ def test_an_alias_repeats_what_it_names() -> None:
     assert parse_yaml(b"a: &x [1, 2]\nb: *x") == {"a": ["1", "2"], "b": ["1", "2"]}
 
 
-DEEP = b"[" * 34 + b"]" * 34
 EXPLODING = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
     f"{name}: &{name} [{','.join(['*' + before] * 10)}]\n".encode()
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -81,7 +80,8 @@ EXPLODING = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
         (b"a: *x", None, 1),
         (b"base: &b {a: 1}\nc:\n  <<: *b", "a merge key (<<); use defaults instead", 3),
         (b"? [a]\n: 1", "a key that is not plain text", 1),
-        (DEEP, "nested deeper than 32", 1),
+        *((b"[" * depth + b"]" * depth, "nested deeper than 32", 1) for depth in (34, 100, 1100, 5000)),
+        (b"a: 1\nb: " + b"{c: " * 5000, "nested deeper than 32", 2),
         (EXPLODING, "aliases that expand to more than 100,000 values", None),
         (b"a: 1\nb: \xff", "not UTF-8 at byte 8", 2),
         (b"a: 'open", None, None),

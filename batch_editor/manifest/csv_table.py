@@ -11,7 +11,8 @@ from pathlib import Path
 from batch_editor.manifest.faults import Faults, shown
 from batch_editor.redaction import KEY_SHAPE
 
-MAX_CELL = 2**20
+# Characters: the csv module's own limit, which is process-wide. It stays as it is, for a host's other readers.
+MAX_CELL = 131_072
 # Of one row: an unclosed quote, or a file without line ends, must not be gathered up to its last gigabyte.
 MAX_ROW = 16 * 2**20
 _CHUNK_BYTES = 2**16
@@ -61,8 +62,6 @@ class Table:
 
     def _read(self) -> Generator[tuple[int, list[str]], None, None]:
         """The header, then the rows that are sound in themselves."""
-        # Process-wide in the csv module, which offers no other way; ours is the only reader of it.
-        csv.field_size_limit(MAX_CELL)
         lines = None
         try:
             with self._path.open("rb") as raw:
@@ -94,6 +93,8 @@ class Table:
                     raise _Broken(message) from error
                 self._fault(lines.number, message)
                 continue
+            if lines.row_size > MAX_CELL and max(map(len, cells)) > MAX_CELL:  # a host has raised the module's limit
+                raise _Broken(_too_large(MAX_CELL))
             if lines.has_key:
                 self._fault(
                     start, "a cell looks like an API key; keys come from the environment, never from a manifest"
@@ -131,14 +132,14 @@ class _Lines:
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._readline = text.readline
         self._held: str | None = None
-        self._row_size = 0
+        self.row_size = 0
         self.number = 0
         self.row_starts = 1
         self.has_key = False
 
     def begin_row(self) -> int:
         """Note that the next line starts a row; its number."""
-        self._row_size = 0
+        self.row_size = 0
         self.has_key = False
         self.row_starts = self.number + 1
         return self.row_starts
@@ -156,8 +157,8 @@ class _Lines:
         while line := self._held or self._readline(MAX_ROW + 1):
             self._held = None
             self.number += 1
-            self._row_size += len(line)
-            if self._row_size > MAX_ROW:
+            self.row_size += len(line)
+            if self.row_size > MAX_ROW:
                 raise _Broken(f"a row of more than {MAX_ROW >> 20} MiB")
             if "\0" in line:
                 raise _Broken("a NUL character; save the file as UTF-8 text")
@@ -182,8 +183,12 @@ def _translated(error: csv.Error) -> tuple[str, bool]:
     if "unexpected end of data" in text:
         return "a quote is opened in this row and never closed", False
     if "field limit" in text:
-        return f"a cell of more than {MAX_CELL >> 20} MiB, or a quote that is never closed", False
+        return _too_large(csv.field_size_limit()), False
     return 'text after a closing quote; write a quote inside a cell as ""', True
+
+
+def _too_large(limit: int) -> str:
+    return f"a cell of more than {limit:,} characters, or a quote that is never closed"
 
 
 def _first_undecodable(path: Path, encoding: str) -> tuple[int, int] | None:

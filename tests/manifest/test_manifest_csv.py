@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import csv
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,6 @@ from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.manifest import csv_table as csv_table_module
 
 HEADER = "id,prompt,image_urls\n"
-
-
-@pytest.fixture(autouse=True)
-def _restored_field_limit() -> Iterator[None]:
-    limit = csv.field_size_limit()
-    yield
-    csv.field_size_limit(limit)
 
 
 def test_a_row_becomes_a_job_with_every_parameter_in_the_order_of_the_endpoint(tmp_path: Path) -> None:
@@ -223,9 +216,41 @@ def test_fault_097_unclosed_quote_names_the_row_it_starts_in(tmp_path: Path) -> 
 def test_fault_097_unclosed_quote_of_a_large_file_is_not_gathered_up(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", f'{HEADER}b,"x,{LINK}\n' + "c,x,y\n" * 4_000_000)
     tracemalloc.start()
-    assert read(path).fault == "m.csv:2: a cell of more than 1 MiB, or a quote that is never closed"
+    assert read(path).fault == "m.csv:2: a cell of more than 131,072 characters, or a quote that is never closed"
     assert tracemalloc.get_traced_memory()[1] < 30 * 2**20
     tracemalloc.stop()
+
+
+@pytest.fixture
+def host_limit() -> Iterator[Callable[[int], None]]:
+    """Sets the csv module's limit as a program around this package may; restored afterwards."""
+    before = csv.field_size_limit()
+
+    def limited(limit: int) -> None:
+        csv.field_size_limit(limit)
+
+    yield limited
+    csv.field_size_limit(before)
+
+
+@pytest.mark.parametrize("limit", [131_072, 2**27])
+def test_a_cell_beyond_the_csv_modules_limit_is_a_fault_and_the_limit_stays(
+    tmp_path: Path, limit: int, host_limit: Callable[[int], None]
+) -> None:
+    host_limit(limit)
+    path = write(tmp_path / "m.csv", f"{HEADER}a,x,{LINK}\nb,{'x' * 131_073},{LINK}\n")
+    reading = read(path)
+    assert reading.fault == "m.csv:3: a cell of more than 131,072 characters, or a quote that is never closed"
+    assert reading.ids == ["a"]
+    assert csv.field_size_limit() == limit
+    path = write(tmp_path / "m.csv", f"id,prompt,image_urls,Note\nb,x,{LINK},{'é' * 131_072}\n")
+    assert len(read(path).job.extras["Note"]) == 131_072
+
+
+def test_a_lower_limit_of_the_program_around_is_named(tmp_path: Path, host_limit: Callable[[int], None]) -> None:
+    host_limit(100)
+    path = write(tmp_path / "m.csv", f"{HEADER}a,{'x' * 101},{LINK}\n")
+    assert read(path).fault == "m.csv:2: a cell of more than 100 characters, or a quote that is never closed"
 
 
 def test_fault_097_a_row_without_end_is_not_gathered_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import stat
 import struct
 import zlib
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -23,13 +24,16 @@ from batch_editor.unwarned import unwarned
 
 MAX_BYTES = 50_000_000  # the provider's limit is "under 50 MB each"
 
-_SEPARATORS = re.compile(r"[\s|]+")
+# Of glued links: Google's feeds write a.jpg,https://b.jpg. Inside of a link a comma stays: …/w_400,h_400/cup.jpg.
+_GLUE = re.compile(r"[,;|]+(?=https?://)", re.IGNORECASE)
+_SEPARATORS = re.compile(rf"[\s|]+|{_GLUE.pattern}", re.IGNORECASE)
+_TRAILING = ",;"
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _HOST = r"(?:\[[0-9a-f:.]+\]|[^\s\x00-\x1f\x7f-\x9f/?#@:\[\]\\]+)(?::[0-9]{1,5})?"
 _LINK = re.compile(rf"https?://{_HOST}(?:[/?#][^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]*)?", re.IGNORECASE)
 # What nearly every link is: one, whatever the rest of this module says, which it must agree with.
-_PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?:/[!-{}~]*)?(?<!,)")
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?:/[!-{}~]*)?(?<![,;])")
 _DATA = re.compile(r"data:image/(?:png|jpeg|webp);base64,")
 _FORMATS: dict[str | None, Literal["png", "jpeg", "webp"]] = {
     "PNG": "png",
@@ -53,9 +57,11 @@ _PILLOW = (
 
 def is_one_link(text: str) -> bool:
     """Whether the text is one http(s) link and nothing else."""
+    if "://" in text[8:] and _GLUE.search(text):
+        return False
     if _PLAIN.fullmatch(text):
         return True
-    return _LINK.fullmatch(text) is not None and "|" not in text and not text.endswith(",")
+    return _LINK.fullmatch(text) is not None and "|" not in text and not text.endswith((",", ";"))
 
 
 def read_links(value: str | list[str], folder: Path) -> list[str | LocalFile]:
@@ -82,15 +88,15 @@ def _pieces_of_cell(cell: str, folder: Path) -> list[str]:
 
 def _pieces_of_list(items: list[str]) -> list[str]:
     """Items whole, but for one that is a cell of several links, come through a template."""
-    pieces = []
-    for item in items:
+    pieces: list[str] = []
+    for item in chain.from_iterable(map(_GLUE.split, items)):
         parts = _split(item)
         pieces += parts if all(map(_HTTP.match, parts)) else [item.strip()]
     return pieces
 
 
 def _split(cell: str) -> list[str]:
-    parts = (part.rstrip(",") for part in _SEPARATORS.split(cell))
+    parts = (part.rstrip(_TRAILING) for part in _SEPARATORS.split(cell))
     return [part for part in parts if part]
 
 
@@ -101,7 +107,7 @@ def _json_array(cell: str) -> list[str]:
         items = None
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise Refused(f"is {shown(cell)}; expected a JSON array of links, as it starts with [")
-    return [item.strip() for item in items if item.strip()]
+    return _pieces_of_list(items)
 
 
 def _link(text: str, folder: Path) -> str | LocalFile:

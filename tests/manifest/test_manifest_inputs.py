@@ -35,10 +35,55 @@ def links(tmp_path: Path, cell: str) -> ParamValue:
         f"{A}\n{B}",
         f'["{A}", "{B}", ""]',
         f"{A} {B} {A}",
+        f"{A},{B}",
+        f"{A};{B};",
+        f"{A},,{B}",
+        f"{A}; {B}",
+        f",{A}|{B},{A}",
+        f'["{A},{B}"]',
     ],
 )
 def test_a_cell_holds_one_or_more_links(tmp_path: Path, cell: str) -> None:
     assert links(tmp_path, cell) == [A, B]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://res.cloudinary.com/demo/image/upload/w_400,h_400,c_fill/cup.jpg",
+        "https://res.cloudinary.com/demo/image/fetch/w_400,h_400/https://example.com/cup.jpg",
+        "https://i0.wp.com/cdn.example/cup.jpg?resize=400,400&src=https://example.com/a;b.jpg",
+        "https://example.com/a,b;c/cup,httpsfoo.jpg",
+    ],
+)
+def test_what_separates_links_may_stand_inside_of_one(tmp_path: Path, link: str) -> None:
+    assert links(tmp_path, link) == [link]
+    assert links(tmp_path, f"{link},{A}") == [link, A]
+
+
+@pytest.mark.parametrize("glue", [",", ";", "|", ",;", "|,"])
+@pytest.mark.parametrize("scheme", ["https", "http", "HTTPS", "Http"])
+def test_glued_links_are_taken_apart_in_cells_lists_templates_and_masks(tmp_path: Path, glue: str, scheme: str) -> None:
+    other = f"{scheme}://c.example/w_1,h_2/3.jpg"
+    glued = f"{A}{glue}{other}"
+    assert links(tmp_path, glued) == [A, other]
+    path = write(
+        tmp_path / "m.yaml",
+        "jobs:\n"
+        f"  - {{prompt: x, image_urls: ['{glued}', '{B}']}}\n"
+        f"  - {{prompt: x, rows: [{{i: '{glued}'}}], image_urls: ['{{{{ i }}}}']}}\n"
+        f"  - {{prompt: x, image_urls: '{glued}'}}\n",
+    )
+    assert read(path).values("image_urls") == [[A, other, B], [A, other], [A, other]]
+    assert read_cell(tmp_path, A, glued).fault == "m.csv:2: job a: mask has 2 links; expected one"
+
+
+def test_a_local_path_may_be_glued_to_a_link(tmp_path: Path) -> None:
+    draw(tmp_path / "a, b.png")
+    path = write(tmp_path / "m.yaml", f"jobs:\n  - {{prompt: x, image_urls: ['a, b.png,{A}']}}\n")
+    job = read(path).job
+    (digest,) = job.files
+    assert job.request.params["image_urls"] == [f"sha256:{digest}", A]
 
 
 def test_items_of_a_list_are_whole_but_for_a_cell_that_came_through_a_template(tmp_path: Path) -> None:

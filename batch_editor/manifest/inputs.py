@@ -18,6 +18,7 @@ from typing import BinaryIO, Literal
 
 from PIL import Image
 
+from batch_editor.image_ends import has_end, sniff
 from batch_editor.manifest.faults import Refused, check_text, shown
 from batch_editor.records import LocalFile
 from batch_editor.unwarned import unwarned
@@ -166,6 +167,10 @@ def _local_file(text: str, folder: Path) -> LocalFile:
 def _inspected(path: str, mtime_ns: int, size_bytes: int, text: str) -> LocalFile:
     """What is known of a local image; looked at again only once it has changed."""
     with open(path, "rb") as file:  # noqa: PTH123
+        promised = sniff(file.read(12))
+        if promised is not None and not has_end(file, promised):
+            raise Refused(f"is {shown(text)}, a {promised.upper()} that was cut short; copy or download it again")
+        file.seek(0)
         try:
             image_format, size, has_alpha = _header(file)
         except Image.DecompressionBombError as error:

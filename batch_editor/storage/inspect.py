@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from PIL import Image
 
+from batch_editor.image_ends import ImageFormat, has_end, sniff
 from batch_editor.unwarned import unwarned
-
-ImageFormat = Literal["png", "jpeg", "webp", "gif"]
 
 ENDINGS: dict[ImageFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif"}
 # Pillow's own limit for a warning; twice of it, its error. No endpoint makes a hundredth of that.
@@ -19,23 +18,6 @@ MAX_PIXELS = 178_956_970
 
 class BadImage(ValueError):
     """The file is no image, or not the whole of one."""
-
-
-def sniff(head: bytes) -> ImageFormat | None:
-    """The format that the first bytes promise; 12 of them are enough.
-
-    >>> sniff(b"\\x89PNG\\r\\n\\x1a\\n....")
-    'png'
-    """
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "webp"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "gif"
-    return None
 
 
 def inspect_image(file: BinaryIO) -> tuple[ImageFormat, int, int]:
@@ -82,14 +64,15 @@ def _is_whole(file: BinaryIO, head: bytes, format: ImageFormat) -> bool:
     tail = file.read()
     match format:
         case "png":
-            return b"IEND\xaeB`\x82" in tail
+            ends = b"IEND\xaeB`\x82" in tail
         case "jpeg":
-            # Some encoders pad after the end marker; none writes it inside the last scan's data.
-            return b"\xff\xd9" in tail[-64:]
+            ends = b"\xff\xd9" in tail[-64:]
         case "webp":
-            return size >= int.from_bytes(head[4:8], "little") + 8
+            ends = size >= int.from_bytes(head[4:8], "little") + 8
         case _:
             return tail.rstrip(b"\0").endswith(b";")
+    # Only what doesn't look so at once is walked through: where a length in it is broken, the walk sees a cut as well.
+    return ends or has_end(file, format)
 
 
 def make_folder(path: Path) -> None:

@@ -15,10 +15,11 @@ from typing import TypeVar
 
 from batch_editor.errors import StorageError
 from batch_editor.group_thread import GroupThread
+from batch_editor.image_ends import ImageFormat, sniff
 from batch_editor.records import SavedImage
 from batch_editor.redaction import redact
 from batch_editor.storage.gathered import Gathered
-from batch_editor.storage.inspect import BadImage, ImageFormat, fsync_directory, inspect_image, let_go, sniff
+from batch_editor.storage.inspect import BadImage, fsync_directory, inspect_image, let_go
 from batch_editor.storage.patience import Patience
 
 T = TypeVar("T")

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from batch_editor.errors import StorageError
 from batch_editor.group_thread import GroupThread
+from batch_editor.image_ends import sniff
 from batch_editor.records import SavedImage
 from batch_editor.storage.ballast import give_room_free
 from batch_editor.storage.gathered import Gathered
 from batch_editor.storage.hard_link import hard_link
-from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, make_folder, sniff
+from batch_editor.storage.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, make_folder
 from batch_editor.storage.landing import Landing, seal_all
 from batch_editor.storage.patience import Patience
 

@@ -84,7 +84,7 @@ TEXTS: dict[str, tuple[str | bytes | Callable[[], bytes], str]] = {
     "quote.csv": (lambda: b'id,prompt,image_urls\n"' + b"x" * 100_000_000, "a row of more than 16 MiB"),
     "header.csv": (lambda: b"x" * 100_000_000, "a row of more than 16 MiB"),
     "commas.csv": (lambda: b"id,prompt,image_urls\n" + b"," * 20_000_000, "a row of more than 16 MiB"),
-    "id.csv": (f"id,prompt,image_urls\n{'i' * 10**6},p,{LINK}\n", "id has 1,000,000 characters; expected at most 200"),
+    "id.csv": (f"id,prompt,image_urls\n{'i' * 10**5},p,{LINK}\n", "id has 100,000 characters; expected at most 200"),
     "nul.csv": (f"id,prompt,image_urls\na\0b,p,{LINK}\n", "a NUL character"),
     "array.csv": (f"id,prompt,image_urls\na,p,{'[' * 10**5}\n", "expected a JSON array of links"),
     "schemes.csv": (

@@ -205,10 +205,24 @@ def test_a_file_that_is_no_image_says_so(tmp_path: Path) -> None:
         "m.csv:2: job m-1: image_urls is 'empty.png', which has 0 bytes; expected 1 to 49,999,999",
         "m.csv:3: job m-2: image_urls is 'text.png', which is no PNG, JPEG or WEBP image",
         "m.csv:4: job m-3: image_urls is 'a.gif', which is no PNG, JPEG or WEBP image",
-        "m.csv:5: job m-4: image_urls is 'cut.png', which is no PNG, JPEG or WEBP image",
+        "m.csv:5: job m-4: image_urls is 'cut.png', a PNG that was cut short; copy or download it again",
         "m.csv:6: job m-5: image_urls is 'pipe.png', which is no file; expected an image",
         "m.csv:7: job m-6: image_urls is 'big.png', which has 50,000,000 bytes; expected 1 to 49,999,999",
     ]
+
+
+@pytest.mark.parametrize(("ending", "format"), [("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP")])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_local_image_that_was_cut_short_is_refused(tmp_path: Path, ending: str, format: str, share: float) -> None:
+    path = tmp_path / f"cup.{ending}"
+    Image.effect_noise((200, 150), 80).convert("RGB").save(path)
+    content = path.read_bytes()
+    assert read_cell(tmp_path, path.name).faults == []
+    for cut in (content[: int(len(content) * share)], content[:-2]):
+        path.write_bytes(cut)
+        assert read_cell(tmp_path, path.name).fault == (
+            f"m.csv:2: job a: image_urls is 'cup.{ending}', a {format} that was cut short; copy or download it again"
+        )
 
 
 def png_header(width: int, height: int) -> bytes:

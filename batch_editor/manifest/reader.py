@@ -8,7 +8,8 @@ from pathlib import Path
 from batch_editor.manifest.csv_manifest import read_csv_manifest
 from batch_editor.manifest.expand import Expansion, Manifest
 from batch_editor.manifest.faults import Faults
-from batch_editor.manifest.yaml_manifest import TABLES, read_yaml_manifest
+from batch_editor.manifest.yaml_manifest import read_yaml_manifest
+from batch_editor.manifest.yaml_values import TABLES
 from batch_editor.records import Job
 
 

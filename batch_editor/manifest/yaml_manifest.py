@@ -5,25 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, product
-from math import prod
 from pathlib import Path
 
 from batch_editor.endpoints import Endpoint, Parameter
 from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.manifest.csv_table import Table
 from batch_editor.manifest.expand import Entry, Expander, Expansion, Manifest
-from batch_editor.manifest.faults import Faults, Refused, check_text, shown
+from batch_editor.manifest.faults import Faults, Refused, shown
 from batch_editor.manifest.rows import Columns, Row
 from batch_editor.manifest.templates import is_template
 from batch_editor.manifest.values import Fixed, Source, Written
+from batch_editor.manifest.yaml_values import (
+    RefusedAt,
+    cell_of,
+    kind_of,
+    line_of,
+    mappings_of,
+    matrix_of,
+    table_of,
+    text_of,
+)
 from batch_editor.records import Job
 from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 
-TABLES = (".csv", ".tsv", ".txt")
 _TOP = ("endpoint", "defaults", "jobs")
 _EXPANDING = ("rows", "matrix", "variants")
-# Of a matrix, for each row: a few lists of a hundred values would go on until the disk is full.
-MAX_COMBINATIONS = 100_000
 _VARIANTS = Parameter(type="integer", minimum=1, maximum=100)
 
 
@@ -35,7 +41,7 @@ def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iter
     endpoint = _endpoint(path, document, expansion, faults)
     jobs = document.get("jobs")
     if jobs is not None and not isinstance(jobs, list):
-        faults.add(f"{path}:{_line(jobs, document)}", f"jobs is {_kind(jobs)}; expected a list of jobs")
+        faults.add(f"{path}:{line_of(jobs, document)}", f"jobs is {kind_of(jobs)}; expected a list of jobs")
         return
     if endpoint is None or not jobs:
         return
@@ -59,12 +65,12 @@ def _document(path: Path, faults: Faults) -> Block | None:
     if not isinstance(document, Block):
         line = document[0] if isinstance(document, list) and document else document
         where = f"{path}:{getattr(line, 'line', 1)}"
-        faults.add(where, f"the manifest is {_kind(document)}; expected the keys endpoint, defaults and jobs")
+        faults.add(where, f"the manifest is {kind_of(document)}; expected the keys endpoint, defaults and jobs")
         return None
     for key, value in document.items():
         if key not in _TOP:
             wanted = did_you_mean(key, _TOP) or "; expected endpoint, defaults or jobs"
-            faults.add(f"{path}:{_line(value, document)}", f"{shown(key)} is no key of a manifest{wanted}")
+            faults.add(f"{path}:{line_of(value, document)}", f"{shown(key)} is no key of a manifest{wanted}")
     return document
 
 
@@ -72,9 +78,9 @@ def _endpoint(path: Path, document: Block, expansion: Expansion, faults: Faults)
     value = document.get("endpoint")
     if value is None:
         return expansion.endpoint
-    where = f"{path}:{_line(value, document)}"
+    where = f"{path}:{line_of(value, document)}"
     try:
-        return expansion.load_endpoint(_text(value), path.parent)
+        return expansion.load_endpoint(text_of(value), path.parent)
     except Refused as error:
         faults.add(where, str(error.of("endpoint")))
     except EndpointError as error:
@@ -107,7 +113,7 @@ class _Reader:
     def jobs(self, block: Value) -> Iterator[Job]:
         """The jobs of an entry."""
         if not isinstance(block, Block):
-            self._faults.add(f"{self._path}:{_line(block)}", f"a job is {_kind(block)}; expected keys and values")
+            self._faults.add(f"{self._path}:{line_of(block)}", f"a job is {kind_of(block)}; expected keys and values")
             return
         before = self._faults.total
         label = _label(block)
@@ -127,8 +133,8 @@ class _Reader:
         if block is None:
             return {}
         if not isinstance(block, Block):
-            where = f"{self._path}:{_line(block, document)}"
-            self._faults.add(where, f"defaults is {_kind(block)}; expected parameters and their values")
+            where = f"{self._path}:{line_of(block, document)}"
+            self._faults.add(where, f"defaults is {kind_of(block)}; expected parameters and their values")
             return {}
         known = tuple(self._manifest.endpoint.parameters)
         return self._sources(block, known, known, "defaults: ")
@@ -143,7 +149,7 @@ class _Reader:
         """The sources of a mapping's values; `names` are those read here, `known` all that it may have."""
         sources: dict[str, Source | None] = {}
         for name, value in block.items():
-            where = f"{self._path}:{_line(value, block)}"
+            where = f"{self._path}:{line_of(value, block)}"
             if name not in known:
                 # Likeness takes 0.1 ms a word.
                 wanted = "" if self._faults.full else did_you_mean(name, known) or f"; expected {', '.join(known)}"
@@ -165,21 +171,21 @@ class _Reader:
         if isinstance(value, list) and parameter is not None and parameter.type == "links":
             if None in value:
                 raise Refused("has a link that is null; expected a link or a path")
-            return [_text(item) for item in value]
+            return [text_of(item) for item in value]
         may_be_truth = parameter is not None and parameter.type in ("boolean", "integer", "number")
-        return _text(value, may_be_truth=may_be_truth)
+        return text_of(value, may_be_truth=may_be_truth)
 
     def _read_variants(self, block: Block, label: str) -> int:
         value = block.get("variants")
         if value is None:
             return 1
         try:
-            text = _text(value, may_be_truth=True)
+            text = text_of(value, may_be_truth=True)
             return int(str(_VARIANTS.parse(text)))
         except Refused as error:
-            self._faults.add(f"{self._path}:{_line(value, block)}", f"{label}{error.of('variants')}")
+            self._faults.add(f"{self._path}:{line_of(value, block)}", f"{label}{error.of('variants')}")
         except ValueError as error:
-            self._faults.add(f"{self._path}:{_line(value, block)}", f"{label}variants is {shown(text)}; {error}")
+            self._faults.add(f"{self._path}:{line_of(value, block)}", f"{label}variants is {shown(text)}; {error}")
         return 1
 
     def _read_rows(self, block: Block, label: str) -> _Rows | None:
@@ -187,11 +193,11 @@ class _Reader:
         rows = block.get("rows")
         try:
             if isinstance(rows, list):
-                return _Rows(inline=_mappings(rows), matrix=_matrix(block.get("matrix")))
-            table = None if rows is None else self._path.parent / _table_name(rows)
-            return _Rows(table=table, matrix=_matrix(block.get("matrix")))
+                return _Rows(inline=mappings_of(rows), matrix=matrix_of(block.get("matrix")))
+            table = None if rows is None else self._path.parent / table_of(rows)
+            return _Rows(table=table, matrix=matrix_of(block.get("matrix")))
         except Refused as error:
-            at = error.line if isinstance(error, _RefusedAt) and error.line else block.line
+            at = error.line if isinstance(error, RefusedAt) and error.line else block.line
             self._faults.add(f"{self._path}:{at}", f"{label}{error}")
             return None
 
@@ -219,109 +225,13 @@ class _Reader:
         elif rows.inline is not None:
             for block in rows.inline:
                 try:
-                    cells = [_cell(name, value) for name, value in block.items()]
+                    cells = [cell_of(name, value) for name, value in block.items()]
                 except Refused as error:
                     self._faults.add(f"{self._path}:{block.line}", f"{label}{error}")
                 else:
                     yield f"{self._path}:{block.line}", tuple(block), cells
         else:
             yield where, (), ()
-
-
-class _RefusedAt(Refused):
-    """Refused, with the line."""
-
-    def __init__(self, message: str, line: int) -> None:
-        super().__init__(message)
-        self.line = line
-
-
-def _table_name(value: Value) -> str:
-    try:
-        name = _text(value)
-    except Refused as error:
-        raise _RefusedAt(str(error.of("rows")), _line(value)) from error
-    if not name.lower().endswith(TABLES):
-        wanted = "expected a .csv, .tsv or .txt file, or a list of mappings"
-        raise _RefusedAt(f"rows is {shown(name)}; {wanted}", _line(value))
-    return name
-
-
-def _mappings(items: Sequence[Value]) -> list[Block]:
-    blocks = []
-    for item in items:
-        if not isinstance(item, Block):
-            raise _RefusedAt(f"rows has {_kind(item)}; expected mappings of columns and cells", _line(item))
-        blocks.append(item)
-    return blocks
-
-
-def _matrix(value: Value) -> dict[str, list[str]]:
-    if value is None:
-        return {}
-    if not isinstance(value, Block) or not value:
-        raise _RefusedAt(f"matrix is {_kind(value)}; expected names, each with a list of values", _line(value))
-    matrix = {}
-    for name, items in value.items():
-        line = _line(items, value)
-        if name == "row":
-            raise _RefusedAt("matrix has the name row, which stands for the row itself", line)
-        if not isinstance(items, list) or not items:
-            raise _RefusedAt(f"matrix {name} is {_kind(items)}; expected a list of values", line)
-        try:
-            matrix[name] = [_scalar(item) for item in items]
-        except Refused as error:
-            raise _RefusedAt(f"matrix {name} {error}", line) from error
-    if (combinations := prod(map(len, matrix.values()))) > MAX_COMBINATIONS:
-        message = f"matrix has {combinations:,} combinations; expected at most {MAX_COMBINATIONS:,}"
-        raise _RefusedAt(message, value.line)
-    return matrix
-
-
-def _cell(name: str, value: Value) -> str:
-    try:
-        return "" if value is None else _scalar(value)
-    except Refused as error:
-        raise error.of(f"rows {name}") from error
-
-
-def _scalar(value: Value) -> str:
-    text = _text(value)
-    check_text(text)
-    return text
-
-
-def _text(value: Value, *, may_be_truth: bool = False) -> str:
-    """The scalar as text.
-
-    Raises:
-        Refused: it is none, or one of YAML 1.1's truth values where a text belongs.
-    """
-    if not isinstance(value, Text):
-        raise Refused(f"is {_kind(value)}; expected text")
-    if value.boolean and not may_be_truth:
-        raise Refused(f"is {value}, which YAML reads as a truth value; put it in quotes")
-    return str(value)
-
-
-def _kind(value: Value) -> str:
-    match value:
-        case None:
-            return "null"
-        case Text():
-            return shown(value)
-        case Block():
-            return "a mapping" if value else "an empty mapping"
-        case _:
-            return "a list" if value else "an empty list"
-
-
-def _line(value: Value, around: Block | None = None) -> int:
-    """Where a value stands, as near as is known."""
-    if isinstance(value, (Text, Block)):
-        return value.line
-    lines = [_line(item) for item in value or ()]
-    return next((line for line in lines if line), around.line if around else 0)
 
 
 def _label(block: Block) -> str:

@@ -8,8 +8,9 @@ aliases are bounded before anything is built from them.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
@@ -22,6 +23,9 @@ MAX_DEPTH = 32
 MAX_ALIASED = 100_000
 
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH}"
+# `#ff0000 and shiny` behind a plain scalar: YAML drops it. Behind `# ` it is meant as a comment.
+_LOST = re.compile(r"[ \t]+(#[^\W_][^\r\n\x85\u2028\u2029]*)")
+_LOST_BELOW = re.compile(r"[ \t]*(?:\r\n|[\r\n])( +)(#[^\W_][^\r\n\x85\u2028\u2029]*)")
 _NULLS = frozenset(["", "~", "null", "Null", "NULL"])
 _BOOLS = frozenset(
     word for low in ("yes", "no", "true", "false", "on", "off") for word in (low, low.capitalize(), low.upper())
@@ -36,18 +40,26 @@ class YamlFault(Exception):
         self.line = line
 
 
-class Text(str):
-    """A scalar as it was written; `plain` if it stood without quotes."""
+class Lost(NamedTuple):
+    """What YAML takes for a comment, though it begins as `#ff0000` does: `#` and a letter or digit."""
 
-    __slots__ = ("line", "plain")
+    comment: str
+    line: int
+
+
+class Text(str):
+    """A scalar as it was written; `plain` if it stood without quotes; `lost` is what may have been meant as its end."""
+
+    __slots__ = ("line", "lost", "plain")
     line: int
     plain: bool
+    lost: Lost | None
 
     @classmethod
-    def at(cls, value: str, line: int, *, plain: bool) -> Text:
+    def at(cls, value: str, line: int, *, plain: bool, lost: Lost | None = None) -> Text:
         """A text with its place."""
         text = cls(value)
-        text.line, text.plain = line, plain
+        text.line, text.plain, text.lost = line, plain, lost
         return text
 
     @property
@@ -85,13 +97,12 @@ def parse_yaml(data: bytes) -> Value:
     >>> parse_yaml(b"id: 00123")
     {'id': '00123'}
     """
-    text: bytes | str = data
-    if not data.startswith((b"\xff\xfe", b"\xfe\xff")):  # UTF-16, which the parser reads itself
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = data[: error.start].count(b"\n") + 1
-            raise YamlFault(f"not UTF-8 at byte {error.start}", line) from error
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise YamlFault(f"not {encoding[:6].rstrip('-').upper()} at byte {error.start}", line) from error
     try:
         return _Composer(text).document()
     except yaml.YAMLError as error:
@@ -114,8 +125,10 @@ def _line(event: yaml.Event) -> int:
 class _Composer:
     """Builds values from parser events; one instance a document."""
 
-    def __init__(self, data: bytes | str) -> None:
-        self._events = yaml.parse(data, Loader=_Loader)
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._has_hash = "#" in text
+        self._events = yaml.parse(text, Loader=_Loader)
         self._anchors: dict[str, tuple[Value, int]] = {}
         self._aliased = 0
         self._nodes = 0
@@ -146,12 +159,13 @@ class _Composer:
         value: Value
         if isinstance(event, yaml.ScalarEvent):
             plain = event.implicit[0]
-            text = Text.at(event.value, line, plain=plain)
+            lost = self._lost(event) if plain and self._has_hash else None
+            text = Text.at(event.value, line, plain=plain, lost=lost)
             value = None if plain and event.value in _NULLS else text
         elif isinstance(event, yaml.SequenceStartEvent):
             value = self._sequence(depth)
         else:
-            value = self._mapping(line, depth)
+            value = self._mapping(event, depth)
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, self._nodes - before)
         return value
@@ -174,9 +188,9 @@ class _Composer:
             items.append(self._value(event, depth + 1))
         return items
 
-    def _mapping(self, line: int, depth: int) -> Block:
+    def _mapping(self, start: yaml.MappingStartEvent, depth: int) -> Block:
         block = Block()
-        block.line = line
+        block.line = _line(start)
         for event in self._events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
@@ -187,5 +201,24 @@ class _Composer:
                 raise YamlFault("a merge key (<<); use defaults instead", at)
             if event.value in block:
                 raise YamlFault(f"key {event.value!r} stands twice in one mapping", at)
-            block[event.value] = self._value(next(self._events), depth + 1)
+            written = next(self._events)
+            value = block[event.value] = self._value(written, depth + 1)
+            if self._has_hash and isinstance(value, Text) and value.plain and not start.flow_style:
+                value.lost = value.lost or self._lost_below(written, event)
         return block
+
+    def _lost(self, event: Any) -> Lost | None:
+        """What stands behind a plain scalar on its last line."""
+        found = _LOST.match(self._text, event.end_mark.index)
+        return Lost(found[1].rstrip(), event.end_mark.line + 1) if found else None
+
+    def _lost_below(self, event: Any, key: Any) -> Lost | None:
+        """What stands below a key's plain scalar and would be its next line, for it is further in than the key.
+
+        What is not further in is a key that was commented out.
+        """
+        is_alias = isinstance(event, yaml.AliasEvent)
+        found = None if is_alias else _LOST_BELOW.match(self._text, event.end_mark.index)
+        if found is None or len(found[1]) <= key.start_mark.column:
+            return None
+        return Lost(found[2].rstrip(), event.end_mark.line + 2)

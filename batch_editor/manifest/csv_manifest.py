@@ -10,7 +10,7 @@ from batch_editor.manifest.expand import Entry, Expander, Manifest
 from batch_editor.manifest.faults import shown
 from batch_editor.manifest.rows import Columns, Row, snake_case
 from batch_editor.manifest.templates import is_template
-from batch_editor.manifest.values import Cell, Reader, Source
+from batch_editor.manifest.values import Cell, Reader, Source, is_free_text
 from batch_editor.records import Job
 
 
@@ -36,7 +36,7 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job]:
 def _cell(manifest: Manifest, name: str, index: int) -> Reader:
     """Reads a column's cell; a blank one doesn't say anything."""
     parameter = manifest.endpoint.parameters.get(name)
-    is_free = parameter is not None and parameter.type == "string" and not parameter.choices
+    is_free = parameter is not None and is_free_text(parameter)
 
     def read_free(row: Row) -> str | None:
         cell = row.cells[index]

@@ -21,6 +21,7 @@ from batch_editor.manifest.values import (
     convert_output,
     converter_of,
     fallback_of,
+    is_free_text,
     source_of,
 )
 from batch_editor.records import LOCAL, EditRequest, Job, LocalFile, ParamValue
@@ -68,6 +69,11 @@ class Manifest:
                 faults.add("--set", f"{shown(name)} is no parameter of {endpoint.name}{hint}")
         self.is_sound = faults.total == before
 
+    def is_input(self, name: str) -> bool:
+        """Whether it is a parameter of free text or of links: what a paid edit is made of, in the user's own words."""
+        parameter = self.endpoint.parameters.get(name)
+        return parameter is not None and (parameter.type in ("link", "links") or is_free_text(parameter))
+
     def source(self, where: str, name: str, written: Written, *, label: str = "") -> Source | None:
         """The source of a written value; what is wrong with it is a fault, once for all rows."""
         parameter = self.endpoint.parameters.get(name)
@@ -96,7 +102,10 @@ class Entry:
 
 
 class Expander:
-    """Makes the jobs of an entry's rows. What no row can change is settled, and reported, once."""
+    """Makes the jobs of an entry's rows. What no row can change is settled, and reported, once.
+
+    `input_names` are the names that templates of prompts and links use.
+    """
 
     def __init__(self, manifest: Manifest, entry: Entry) -> None:
         self._manifest = manifest
@@ -115,8 +124,12 @@ class Expander:
         count = entry.variants
         self._variants = [(number, f"-v{number}" if count > 1 else "") for number in range(1, count + 1)]
         before = manifest.faults.total
+        self.input_names: frozenset[str] = frozenset()
         for name, parameter in self._endpoint.parameters.items():
-            self._settle(self._slot(name, fallback_of(parameter)))
+            slot = self._slot(name, fallback_of(parameter))
+            self._settle(slot)
+            if manifest.is_input(name):
+                self.input_names |= slot.names
         self._is_sound = manifest.is_sound and entry.is_sound and manifest.faults.total == before
         self._reading = [(slot, slot.name, slot.read) for slot in self._varying]  # each row asks for all of them
         # Rules and warnings that the rows have a say in: all others are settled here, for their sake.

@@ -62,13 +62,14 @@ class TemplateFault(Refused):
 
 
 class Template:
-    """A compiled template."""
+    """A compiled template. `names` has those that it uses, and the columns that it takes from `row`."""
 
     def __init__(self, source: str) -> None:
         self._columns: Columns | None = None
         self._pick: Callable[[Sequence[str]], object] | None = None
         try:
             tree = _ENVIRONMENT.parse(source)
+            self.names = frozenset(_names(tree))
             self._form, self._cells = _form(tree)
             self._template = _ENVIRONMENT.from_string(_bounded(tree))
         except TemplateSyntaxError as error:
@@ -275,6 +276,12 @@ def _form(tree: nodes.Template) -> tuple[str | None, list[tuple[str, bool]]]:
                 return None, []
         form += "%s"
     return form, cells
+
+
+def _names(tree: nodes.Template) -> Iterator[str]:
+    yield from (node.name for node in tree.find_all(nodes.Name))
+    yield from (node.attr for node in tree.find_all(nodes.Getattr))
+    yield from (node.arg.value for node in tree.find_all(nodes.Getitem) if isinstance(node.arg, nodes.Const))
 
 
 def _bounded(tree: nodes.Template) -> nodes.Template:

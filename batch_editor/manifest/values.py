@@ -50,14 +50,23 @@ class Cell:
         return cell if cell and not cell.isspace() else None
 
 
-Source: TypeAlias = "Fixed | Reader"
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Reads what templates make of a row; `names` has those that they use."""
+
+    read: Reader
+    names: frozenset[str]
+
+
+Source: TypeAlias = "Fixed | Rendered | Reader"
 
 
 class Slot:
     """A value of a job: sources in order of precedence, of which the first that isn't blank counts.
 
     `read` is what a row says, None if that is blank; it adds local files to those that it is given. It raises
-    `Refused` where a row says something that can't be. `varies` is whether rows have a say.
+    `Refused` where a row says something that can't be. `varies` is whether rows have a say, `names` are those that
+    templates use.
     """
 
     def __init__(
@@ -67,12 +76,16 @@ class Slot:
         readers: list[Reader] = []
         self.end = fallback
         self.end_is_given = False
+        self.names: frozenset[str] = frozenset()
         for source in sources:
             if isinstance(source, Fixed):
                 self.end = source
                 self.end_is_given = True
                 break
-            if source is not None:
+            if isinstance(source, Rendered):
+                self.names |= source.names
+                readers.append(source.read)
+            elif source is not None:
                 readers.append(source)
         self.varies = bool(readers)
         self.read = _first_said(readers, convert)
@@ -120,11 +133,13 @@ def source_of(written: Written, convert: Converter, *, nullable: bool) -> Source
     return None if value is None else Fixed(value, files)
 
 
-def _rendered(written: str | list[str]) -> Reader:
+def _rendered(written: str | list[str]) -> Rendered:
     if isinstance(written, str):
-        return compiled(written).of
+        template = compiled(written)
+        return Rendered(template.of, template.names)
     parts = [compiled(item) if is_template(item) else item for item in written]
-    return lambda row: [part if isinstance(part, str) else part.of(row) for part in parts]
+    names = frozenset().union(*(part.names for part in parts if not isinstance(part, str)))
+    return Rendered(lambda row: [part if isinstance(part, str) else part.of(row) for part in parts], names)
 
 
 def fallback_of(parameter: Parameter) -> Fixed | None:
@@ -138,9 +153,14 @@ def converter_of(parameter: Parameter, folder: Path) -> Converter:
     """Text to value for one parameter; paths are relative to the folder."""
     if parameter.type in ("link", "links"):
         return _links(parameter, folder)
-    if parameter.type == "string" and not parameter.choices:
+    if is_free_text(parameter):
         return _free_text(parameter)
     return _parsed(parameter)
+
+
+def is_free_text(parameter: Parameter) -> bool:
+    """Whether any text is a value of the parameter, as of a prompt."""
+    return parameter.type == "string" and not parameter.choices
 
 
 def convert_id(text: str | list[str], _files: Files) -> str:

@@ -12,12 +12,13 @@ from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.manifest.csv_table import Table
 from batch_editor.manifest.expand import Entry, Expander, Expansion, Manifest
 from batch_editor.manifest.faults import Faults, Refused, shown
-from batch_editor.manifest.rows import Columns, Row
+from batch_editor.manifest.rows import Columns, Row, snake_case
 from batch_editor.manifest.templates import is_template
 from batch_editor.manifest.values import Fixed, Source, Written
 from batch_editor.manifest.yaml_values import (
     RefusedAt,
     cell_of,
+    check_is_whole,
     kind_of,
     line_of,
     mappings_of,
@@ -125,6 +126,7 @@ class _Reader:
         entry = Entry(where, label, own, self._defaults, variants, is_sound=is_sound)
         expander = Expander(self._manifest, entry)
         if rows is not None:
+            self._check_cells(block, rows, expander.input_names, label)
             for row in self._rows(rows, where, label):
                 yield from expander.jobs(row)
 
@@ -158,7 +160,8 @@ class _Reader:
                 try:
                     written = self._written(name, value)
                 except Refused as error:
-                    self._faults.add(where, f"{label}{error.of(name)}")
+                    at = f"{self._path}:{error.line}" if isinstance(error, RefusedAt) else where
+                    self._faults.add(at, f"{label}{error.of(name)}")
                     sources[name] = Fixed(None)  # so that it isn't missing as well
                 else:
                     sources[name] = self._manifest.source(where, name, written, label=label)
@@ -168,6 +171,9 @@ class _Reader:
         parameter = self._manifest.endpoint.parameters.get(name)
         if value is None:
             return None
+        if self._manifest.is_input(name):
+            for text in value if isinstance(value, list) else [value]:
+                check_is_whole(text)
         if isinstance(value, list) and parameter is not None and parameter.type == "links":
             if None in value:
                 raise Refused("has a link that is null; expected a link or a path")
@@ -200,6 +206,20 @@ class _Reader:
             at = error.line if isinstance(error, RefusedAt) and error.line else block.line
             self._faults.add(f"{self._path}:{at}", f"{label}{error}")
             return None
+
+    def _check_cells(self, block: Block, rows: _Rows, names: frozenset[str], label: str) -> None:
+        """Look for cells and matrix values that lose their end to a comment, and go into prompts or links."""
+        cells: list[tuple[str, str, Value]] = []
+        for row in rows.inline or ():
+            cells += [("rows", name, value) for name, value in row.items()]
+        for name, values in matrix.items() if isinstance(matrix := block.get("matrix"), Block) else ():
+            cells += [("matrix", name, value) for value in (values if isinstance(values, list) else ())]
+        for key, name, value in cells:
+            if name in names or snake_case(name) in names:
+                try:
+                    check_is_whole(value)
+                except RefusedAt as error:
+                    self._faults.add(f"{self._path}:{error.line}", f"{label}{key} {error.of(name)}")
 
     def _rows(self, rows: _Rows, where: str, label: str) -> Iterator[Row]:
         """Each row's combinations, the last name of the matrix varying fastest."""

@@ -20,6 +20,10 @@ class RefusedAt(Refused):
         super().__init__(message)
         self.line = line
 
+    def of(self, name: str) -> RefusedAt:
+        """The same with its subject."""
+        return RefusedAt(f"{name} {self}", self.line)
+
 
 def table_of(value: Value) -> str:
     """The name of a table's file.
@@ -101,6 +105,17 @@ def text_of(value: Value, *, may_be_truth: bool = False) -> str:
     if value.boolean and not may_be_truth:
         raise Refused(f"is {value}, which YAML reads as a truth value; put it in quotes")
     return str(value)
+
+
+def check_is_whole(value: Value) -> None:
+    """Let pass what is sent as it was meant.
+
+    Raises:
+        RefusedAt: YAML takes the end of a plain text for a comment, as of `Make the cup #ff0000 and shiny`.
+    """
+    if isinstance(value, Text) and value.lost:
+        comment, line = value.lost
+        raise RefusedAt(f"ends before {shown(comment)}, which YAML takes for a comment; put all of it in quotes", line)
 
 
 def kind_of(value: Value) -> str:

@@ -158,6 +158,58 @@ def test_a_wrong_value_is_a_fault_with_its_line(tmp_path: Path, entry: str, mess
     assert reading.jobs == []
 
 
+LOST = "ends before '#ff0000 and shiny', which YAML takes for a comment; put all of it in quotes"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("jobs:\n  - id: mug\n    prompt: Make it #ff0000 and shiny\n", f"m.yaml:3: job mug: prompt {LOST}"),
+        ("jobs:\n  - id: mug\n    prompt: Make\n      it #ff0000 and shiny\n", f"m.yaml:4: job mug: prompt {LOST}"),
+        ("jobs:\n  - id: mug\n    prompt: Make\n      #ff0000 and shiny\n", f"m.yaml:4: job mug: prompt {LOST}"),
+        ("jobs:\n  - image_urls: https://a/b.jpg #ff0000 and shiny\n", f"m.yaml:2: image_urls {LOST}"),
+        ("jobs:\n  - image_urls:\n    - a.png\n    - a.png #ff0000 and shiny\n", f"m.yaml:4: image_urls {LOST}"),
+        ("jobs:\n  - mask: a.png #ff0000 and shiny\n", f"m.yaml:2: mask {LOST}"),
+        ("defaults:\n  prompt: Make it #ff0000 and shiny\njobs:\n  -\n", f"m.yaml:2: defaults: prompt {LOST}"),
+        (
+            "jobs:\n- prompt: Show {{ tint }}\n  matrix:\n    tint: [red,\n      blue #ff0000 and shiny\n    ]\n",
+            f"m.yaml:5: matrix tint {LOST}",
+        ),
+        (
+            "jobs:\n  - prompt: Show {{ row['The Tint']|upper }}\n    rows:\n      - The Tint: a #ff0000 and shiny\n",
+            f"m.yaml:4: rows The Tint {LOST}",
+        ),
+        (
+            "jobs:\n  - image_urls: ['{{ the_link }}']\n    rows:\n      - The Link: a #ff0000 and shiny\n",
+            f"m.yaml:4: rows The Link {LOST}",
+        ),
+    ],
+)  # fmt: skip
+def test_a_prompt_or_link_that_loses_its_end_to_a_comment_is_a_fault(tmp_path: Path, text: str, fault: str) -> None:
+    assert fault in read(write(tmp_path / "m.yaml", text)).faults
+
+
+def test_what_is_meant_as_a_comment_stays_one(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "m.yaml",
+        "defaults:\n"
+        "  quality: low #cheap\n"
+        "  #size: auto\n"
+        "jobs:\n"
+        "  - id: mug #1\n"
+        "    prompt: Put {{ title }} on white # a comment\n"
+        "    #mask: mask.png\n"
+        f"    image_urls: [{LINK}] #one\n"
+        "    rows:\n"
+        "      - sku: MUG-01 #old\n"
+        "        title: The mug #\n",
+    )
+    job = read(path).job
+    assert (job.id, job.request.params["prompt"]) == ("mug", "Put The mug on white")
+    quoted = write(tmp_path / "q.yaml", jobs(f"{{prompt: 'Make it #ff0000', image_urls: ['{LINK} ']}}"))
+    assert read(quoted).values("prompt") == ["Make it #ff0000"]
+
+
 def test_the_line_is_the_values_own(tmp_path: Path) -> None:
     path = write(
         tmp_path / "m.yaml", f"jobs:\n  - id: mug\n    {REST.replace(', ', chr(10) + '    ')}\n    size:\n      big\n"

@@ -132,3 +132,51 @@ def written(value: object) -> str:
         return f"{{{', '.join(f'? {written(key)} : {written(inner)}' for key, inner in value.items())}}}"
     quoted = str(value).replace("'", "''")
     return f"'{quoted}'"
+
+
+@pytest.mark.parametrize(
+    ("document", "lost"),
+    [
+        ("a: red #ff0000 and shiny  \n", ("#ff0000 and shiny", 1)),
+        ("a: red   \t#2\n", ("#2", 1)),
+        ("a: é€ #ß\r\nb: x\r\n", ("#ß", 1)),
+        ("a: two\n  lines #ff0000\n", ("#ff0000", 2)),
+        ("a: two\n  #ff0000 lines\n", ("#ff0000 lines", 2)),
+        ("a: two\r\n  lines\r\n   #3 lines\r\nb: x", ("#3 lines", 3)),
+        ("a: &x red #1", ("#1", 1)),
+        ("{a: red #1\n}", ("#1", 1)),
+        ("# first\na: red #1", ("#1", 2)),
+        ("a: red # a comment\n", None),
+        ("a: red #\n", None),
+        ("a: red #-- a comment\n", None),
+        ("a: red#ff0000\n", None),
+        ("a: 'red' #ff0000\n", None),
+        ('a: "red" #ff0000\n', None),
+        ("a: |\n  red #ff0000\n", None),
+        ("a: red\n#b: commented out\n", None),
+        ("x:\n  a: red\n  #b: commented out\n", None),
+        ("x:\n  a: red\n #b: commented out\n", None),
+        ("a: red\n\n  #b: a comment\n", None),
+        ("a: red\n  # a comment\n", None),
+        ("{a: red\n   #b: commented out\n}", None),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_plain_scalar_knows_what_a_comment_took_of_it(
+    document: str, lost: tuple[str, int] | None, encoding: str
+) -> None:
+    value = parse_yaml(document.encode(encoding))
+    assert isinstance(value, Block)
+    inner = value.get("x", value)
+    assert isinstance(inner, Block)
+    text = inner["a"]
+    assert isinstance(text, Text)
+    assert text.lost == lost
+
+
+def test_an_item_of_a_list_and_an_alias_know_it_as_well() -> None:
+    value = parse_yaml(b"a:\n  - &x https://example.com/a.jpg #2\n  - b # c\nb: *x\n")
+    assert isinstance(value, Block)
+    items, alias = value["a"], value["b"]
+    assert isinstance(items, list)
+    assert [text.lost for text in (*items, alias) if isinstance(text, Text)] == [("#2", 2), None, ("#2", 2)]

@@ -19,6 +19,13 @@ from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.records import ParamValue, Shape
 from batch_editor.strict_yaml import YamlFault, parse_yaml
 
+# What a job of a manifest may say besides the endpoint's parameters, now or later. A parameter can't be named so: the
+# manifests that use it would come to mean something else.
+JOB_KEYS = (
+    *("id", "output", "rows", "format", "when", "carry", "endpoint", "matrix", "variants", "identity"),
+    *("redo_prompt", "finish"),
+)
+
 # A named alias: pydantic needs one to see that the type recurs.
 PriceTable = TypeAliasType("PriceTable", "float | dict[str, PriceTable]")
 
@@ -174,6 +181,8 @@ class Endpoint(_Data):
             if name not in self.parameters:
                 raise ValueError(f"{name!r} is used but is no parameter")
         for name, parameter in self.parameters.items():
+            if name in JOB_KEYS:
+                raise ValueError(f"parameter {name!r} is named like a key of a manifest's jobs; it needs another name")
             if parameter.default is not None:
                 try:
                     parameter.parse(str(parameter.default))

@@ -217,3 +217,15 @@ def test_a_parameter_says_what_it_wanted(parameter: Parameter, text: str, messag
     with pytest.raises(ValueError) as caught:  # noqa: PT011 -- the whole message is compared below
         parameter.parse(text)
     assert str(caught.value) == message
+
+
+JOB_KEYS = "id output rows format when carry endpoint matrix variants identity redo_prompt finish"
+
+
+@pytest.mark.parametrize("name", JOB_KEYS.split())
+def test_a_parameter_is_not_named_like_a_key_of_a_job(own: Path, name: str) -> None:
+    own.write_text(OWN.replace("  size: {", f"  {name}: {{type: string}}\n  size: {{"))
+    with pytest.raises(EndpointError) as caught:
+        load_endpoint(str(own))
+    wanted = f"endpoint: parameter {name!r} is named like a key of a manifest's jobs; it needs another name"
+    assert str(caught.value) == f"{own}: {wanted}"

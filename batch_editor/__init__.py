@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from batch_editor.posix import require_posix
+
 if TYPE_CHECKING:
     from batch_editor.batch import BatchOptions, run_batch
     from batch_editor.config import Settings, api_key, load_settings
@@ -64,5 +66,6 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     for module, names in _HOMES.items():
         if name in names:
+            require_posix()
             return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,6 +20,7 @@ from batch_editor.cli.run import run
 from batch_editor.cli.sandbox import sandbox
 from batch_editor.cli.status import status
 from batch_editor.errors import BatchEditorError
+from batch_editor.posix import require_posix
 
 # EX_SOFTWARE of sysexits.h: a bug of ours, which no code of the documented list describes.
 BUG = 70
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        require_posix()
         outcome = cli.main(args=arguments, prog_name="batch-editor", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())

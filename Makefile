@@ -2,17 +2,34 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-compile
+# How far .venv has come. Each is written last, so that an installation that was cut off is begun again.
+LIBRARIES := $(VENV)/.libraries
 READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
 
 .PHONY: demo test check audit lock format fuzz bench bench-full clean
 
-# Without isolation: what has no wheel is built by the setuptools of the lock, not by one that nothing checks.
-$(READY): pyproject.toml requirements.lock
-	$(PYTHON) -m venv $(VENV)
-	grep -A2 '^setuptools==' requirements.lock > $(VENV)/setuptools.lock
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(VENV)/setuptools.lock
-	$(BIN)/python -m pip install --quiet --no-build-isolation --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+# What running needs. Begun anew when a lock has changed, for what a former lock named must not stay.
+# The locks are complete, so nothing is resolved: what was published since they were made has no say.
+$(LIBRARIES): requirements.lock requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: $(PYTHON) is Python %d.%d; 3.11 or newer is needed, as in: make $(MAKECMDGOALS) PYTHON=python3.12" % sys.version_info[:2])'
+	@echo "Installing what running needs into $(VENV) …"
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP_INSTALL) --only-binary :all: --require-hashes --requirement requirements.lock
+	touch $@
+
+# Without isolation: the package is built by the setuptools of the lock, not by one that nothing checks.
+$(READY): $(LIBRARIES) pyproject.toml
+	$(PIP_INSTALL) --no-build-isolation --editable .
+	$(BIN)/python -m pip check
+	touch $@
+
+# Without isolation for the same reason: not everything here has a wheel.
+$(READY_DEV): $(READY)
+	@echo "Installing what developing needs into $(VENV) …"
+	$(PIP_INSTALL) --no-build-isolation --require-hashes --requirement requirements-dev.lock
+	$(BIN)/python -m pip check
 	touch $@
 
 demo: $(READY)  ## edit real photographs against the built-in sandbox: no key, no cost
@@ -21,38 +38,43 @@ demo: $(READY)  ## edit real photographs against the built-in sandbox: no key, n
 	@echo "Edited images:    outputs/demo/images/"
 	@echo "A row for each:   outputs/demo/manifest.csv"
 
-test: $(READY)
+test: $(READY_DEV)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report=term
 
-check: $(READY)
+check: $(READY_DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-audit: $(READY)  ## look the locked packages up among the known vulnerabilities
+audit: $(READY_DEV)  ## look the locked packages up among the known vulnerabilities
 	$(BIN)/python .ci/audit.py requirements.lock
+	$(BIN)/python .ci/audit.py requirements-dev.lock
 
-lock: $(READY)  ## pin the newest versions that pyproject.toml allows, with the hashes of their files
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --group dev \
-		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+# Extras are kept, or whoever resolves would look for what they stand for beyond the lock.
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --no-strip-extras --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" pyproject.toml
 
-format: $(READY)
+lock: $(READY_DEV)  ## pin the newest versions that pyproject.toml allows, with the hashes of their files
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+format: $(READY_DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 FUZZ_SECONDS ?= 60
-fuzz: $(READY)  ## mutated manifests, names and answers, each for FUZZ_SECONDS; what fails is kept in .fuzz/
+fuzz: $(READY_DEV)  ## mutated manifests, names and answers, each for FUZZ_SECONDS; what fails is kept in .fuzz/
 	$(BIN)/python -m pip install --quiet --group fuzz
 	for target in csv yaml template name answer image; do \
 		$(BIN)/python tests/fuzz/fuzz.py $$target .fuzz -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
-bench: $(READY)  ## measure against a bare loop and curl; writes docs/performance.md
+bench: $(READY_DEV)  ## measure against a bare loop and curl; writes docs/performance.md
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/compare.py
 
-bench-full: $(READY)  ## the same at full size, with peers
+bench-full: $(READY_DEV)  ## the same at full size, with peers
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python benchmarks/compare.py --full
 

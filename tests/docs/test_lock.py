@@ -1,54 +1,117 @@
-"""The lock file is what pyproject.toml asks for, and its audit tells a finding from a missing network."""
+"""The locks are whole and what pyproject.toml asks for, and their audit tells a finding from a missing network."""
 
 from __future__ import annotations
 
-import re
 import socket
 import subprocess
 import sys
 import threading
-import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 
 import orjson
 import pytest
+from locks import DEV_LOCK, PYTHONS, ROOT, RUN_LOCK, SYSTEMS, asked_for, complaints, environment, not_as_locked, pins
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-DIRECT = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
-# One a package: its line, then those of its hashes.
-LOCKED = re.findall(
-    r"^([^\s#].*?) \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
-    (ROOT / "requirements.lock").read_text(encoding="utf-8"),
-    re.MULTILINE,
+LOCKS = {"run": (RUN_LOCK.read_text(encoding="utf-8"), "build"), "dev": (DEV_LOCK.read_text(encoding="utf-8"), "dev")}
+RUN, DEV = (lock for lock, _ in LOCKS.values())
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_what_it_requires_and_nothing_else(lock: str, python: str, system: str) -> None:
+    text, group = LOCKS[lock]
+    assert complaints(text, asked_for(group), environment(python, system)) == []
+
+
+def lock_of(*entries: str) -> str:
+    """A lock with these entries, each a requirement, and the package that asked for it behind a `#`."""
+    lines = [entry.partition(" # ") for entry in entries]
+    return "".join(f"{pin} \\\n    --hash=sha256:{'0' * 64}\n    # via {via or 'x'}\n" for pin, _, via in lines)
+
+
+JINJA2 = f"jinja2=={version('jinja2')}"
+MARKUPSAFE = f"markupsafe=={version('markupsafe')}"
+PYTEST_COV = f"pytest-cov=={version('pytest-cov')}"
+COVERAGE = f"coverage=={version('coverage')}"
+CACHECONTROL = f"cachecontrol[filecache]=={version('cachecontrol')}"
+
+
+def test_a_small_lock_that_is_closed_has_no_complaint() -> None:
+    lock = lock_of(JINJA2, MARKUPSAFE)
+    assert complaints(lock, [Requirement("jinja2>=3")], environment("3.11", "Linux")) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "entries", "complaint"),
+    [
+        ("jinja2", [], "pyproject.toml requires jinja2, and the lock has 0 of it"),
+        ("jinja2", [JINJA2], "jinja2 requires MarkupSafe>=2.0, and the lock has 0 of it"),
+        ("jinja2", [JINJA2, "markupsafe==1.1.1"], "jinja2 requires MarkupSafe>=2.0, and the lock has 1.1.1"),
+        (
+            "jinja2>=99",
+            [JINJA2, MARKUPSAFE],
+            f"pyproject.toml requires jinja2>=99, and the lock has {version('jinja2')}",
+        ),
+        ("jinja2", [JINJA2, MARKUPSAFE, COVERAGE], "nothing requires coverage"),
+        ("jinja2", [JINJA2, MARKUPSAFE, "markupsafe==2.1.0"], "requires MarkupSafe>=2.0, and the lock has 2 of it"),
+        (
+            "jinja2",
+            [JINJA2, f"{MARKUPSAFE} ; python_version < '3.13'"],
+            "jinja2 requires MarkupSafe>=2.0, and the lock has 0",
+        ),
+        (
+            "jinja2",
+            [JINJA2, f"{MARKUPSAFE} ; sys_platform == 'darwin'"],
+            "jinja2 requires MarkupSafe>=2.0, and the lock has 0",
+        ),
+        ("pytest-cov", [PYTEST_COV, COVERAGE], "and the lock has it without toml"),
+        ("cachecontrol[filecache]", [CACHECONTROL], "cachecontrol requires filelock"),
+        (
+            "absent",
+            ["absent==1", f"{MARKUPSAFE} ; python_version < '3.13' # absent"],
+            "absent requires markupsafe, and the lock has 0",
+        ),
+        (
+            "absent",
+            ["absent==1", "gone==1 # absent", f"{MARKUPSAFE} ; python_version < '3.13' # gone"],
+            "gone requires markupsafe, and the lock has 0",
+        ),
+    ],
 )
+def test_a_lock_that_is_not_closed_is_found_out(asked: str, entries: list[str], complaint: str) -> None:
+    found = complaints(lock_of(*entries), [Requirement(asked)], environment("3.13", "Linux"))
+    assert any(complaint in each for each in found), found
 
 
-def locked_versions(name: str) -> list[str]:
-    requirements = [Requirement(line) for line, _ in LOCKED]
-    return [
-        next(iter(each.specifier)).version
-        for each in requirements
-        if canonicalize_name(each.name) == canonicalize_name(name)
-    ]
+def test_what_the_packages_require_is_read_from_the_versions_that_are_locked() -> None:
+    assert not_as_locked(DEV) == [], "run `make check` once: it installs what the lock has"
 
 
-@pytest.mark.parametrize("direct", DIRECT)
-def test_what_is_asked_for_is_locked_at_a_version_that_is_allowed(direct: str) -> None:
-    wanted = Requirement(direct)
-    versions = locked_versions(wanted.name)
-    assert versions
-    assert all(wanted.specifier.contains(version) for version in versions)
+def test_a_version_that_is_not_installed_is_noticed() -> None:
+    assert not_as_locked(lock_of(JINJA2, "markupsafe==1.1.1")) == ["markupsafe==1.1.1"]
 
 
-def test_every_locked_package_has_one_version_and_hashes() -> None:
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    assert len(LOCKED) == sum(not line.startswith((" ", "#")) for line in lines)
-    assert all([each.operator for each in Requirement(line).specifier] == ["=="] for line, _ in LOCKED)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_package_has_one_version_and_hashes(lock: str) -> None:
+    text = LOCKS[lock][0]
+    assert len(pins(text)) == sum(not line.startswith((" ", "#")) for line in text.splitlines())
+    assert all([each.operator for each in pin.requirement.specifier] == ["=="] for pin in pins(text))
+
+
+def test_who_develops_runs_the_very_versions_that_the_others_run() -> None:
+    developing = {str(pin.requirement) for pin in pins(DEV)}
+    assert {str(pin.requirement) for pin in pins(RUN)} - developing == set()
+
+
+def test_the_run_lock_has_no_tool_of_the_developers() -> None:
+    tools = {Requirement(str(each)).name for each in asked_for("dev")} - {each.name for each in asked_for("build")}
+    assert {"mypy", "uv", "pip-audit", "pyarrow", "pytest"} <= tools
+    assert {pin.name for pin in pins(RUN)} & tools == set()
 
 
 class _Vulnerabilities(BaseHTTPRequestHandler):

@@ -46,6 +46,7 @@ check: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 audit: $(READY_DEV)  ## look the locked packages up among the known vulnerabilities
 	$(BIN)/python .ci/audit.py requirements.lock

@@ -51,9 +51,9 @@ def test_every_option_in_the_readme_exists() -> None:
     known = {
         option for command in cli.commands.values() for parameter in command.params for option in parameter.opts
     } | {"--help", "--version"}
-    in_code = "\n".join(re.findall(r"```sh\n(.*?)```", re.sub(r" +# .*", "", README), re.DOTALL)) + " ".join(
-        re.findall(r"`(--[^`]*)`", README)
-    )
+    shell = re.sub(r" +# .*", "", "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))).replace("\\\n", " ")
+    ours = re.findall(r"(?<![\w-])batch-editor (?=[a-z])(.*)", shell)
+    in_code = "\n".join([*ours, *re.findall(r"`(--[^`]*)`", README)])
     used = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", in_code))
     assert used <= known
 

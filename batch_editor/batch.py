@@ -24,7 +24,7 @@ from batch_editor.intake import Catalog, Selection, take_in
 from batch_editor.ledger import Expected, Ledger, LedgerWriter, RunStart, Spool, readings
 from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.output_manifest import is_output_manifest, write_manifest
+from batch_editor.output_manifest import check_place, is_output_manifest, write_manifest
 from batch_editor.placing import put_all, retire_gone
 from batch_editor.plan import Plan
 from batch_editor.planning import assess
@@ -189,6 +189,7 @@ def _open(
     dead = stack.enter_context(locked(store.root))
     if dead is not None:
         options.progress.say(f"took over from {dead}, which ended without a word")
+    check_place(store.root / MANIFEST_NAME)
     set_room_aside(store.root, min(settings.concurrency, plan.requests))
     stack.callback(give_room_free, store.root)
     ledger = _open_ledger(output)

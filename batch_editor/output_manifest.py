@@ -8,6 +8,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ import orjson
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.ledger import JobRow, readings
 from batch_editor.records import LOCAL
+from batch_editor.regular_files import expect_regular, open_regular
 from batch_editor.storage import fsync_directory
 
 FILE_NAME = "manifest.csv"
@@ -39,7 +41,7 @@ _INTEGERS = ["http_status", "attempts", "possibly_billed", "width", "height", "b
 _FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
 # The same where it begins a cell of a line; a line begins with one.
 _FORMULA_CELL = re.compile(f",[{re.escape(''.join(_FORMULA))}]")
-_FRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+_FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _BARE_RETURN = re.compile(r"\r(?!\n)")
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 
@@ -50,11 +52,11 @@ def write_manifest(db: sqlite3.Connection, path: Path) -> None:
     Raises:
         StorageError: the disk is in the way.
     """
-    # Always the same name: so one that a run left when it died doesn't stay.
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = _temporary(path)
     try:
         try:
             # Prompts and links are nobody else's.
+            temporary.unlink(missing_ok=True)  # whatever it is, nothing is written through it
             with os.fdopen(os.open(temporary, _FRESH, 0o660), "wb") as file:
                 export_rows(db, file, "csv")
                 file.flush()
@@ -67,11 +69,30 @@ def write_manifest(db: sqlite3.Connection, path: Path) -> None:
         raise StorageError(f"{path}: can't be written ({error.strerror})") from error
 
 
+def check_place(path: Path) -> None:
+    """See that the output manifest can take its place. Before anything is paid for: it is written at the end.
+
+    Raises:
+        StorageError: something other than a file stands there.
+    """
+    for place in (path, _temporary(path)):
+        try:
+            with suppress(FileNotFoundError):
+                expect_regular(place)
+        except OSError as error:
+            raise StorageError(f"{place}: can't be written ({error.strerror})") from error
+
+
+def _temporary(path: Path) -> Path:
+    # Always the same name: so one that a run left when it died doesn't stay.
+    return path.with_name(f".{path.name}.part")
+
+
 def is_output_manifest(path: Path) -> bool:
     """Whether a file is there and begins as an output manifest does."""
     start = ",".join(COLUMNS[:3]).encode()
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             return file.read(len(start)) == start
     except OSError:
         return False

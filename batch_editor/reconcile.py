@@ -20,7 +20,7 @@ from batch_editor.ledger import Charge, Doubt, Ledger, readings
 from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.matching import Bodies, Matches, Sent, match
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.output_manifest import write_manifest
+from batch_editor.output_manifest import check_place, write_manifest
 from batch_editor.publishing import finish, recover
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.redaction import guard
@@ -130,6 +130,7 @@ async def reconcile(
         stack.callback(store.close)
         store.prepare()
         stack.enter_context(locked(store.root))
+        check_place(store.root / MANIFEST_NAME)
         ledger = Ledger(output / FILE_NAME)
         stack.callback(ledger.close)
         spending = shared_spending(settings, output)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from batch_editor.regular_files import open_regular
+
 # A run reserves one turn at a time, so the schedule is at most as many turns ahead as runs share it. A file that is
 # further ahead is from before this machine started, when its clock began anew.
 MOST_RUNS = 64
@@ -59,7 +61,7 @@ class Schedule:
         self._file: int | None = None
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             self._give_up(error)
 

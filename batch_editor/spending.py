@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from batch_editor.budget import TOLERANCE_USD
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError
+from batch_editor.regular_files import expect_regular
 from batch_editor.storage import make_folder
 
 
@@ -97,6 +98,8 @@ class Spending:
         self._limits = [("day", per_day_usd), ("month", per_month_usd)]
         try:
             make_folder(path.parent)
+            with suppress(FileNotFoundError):
+                expect_regular(path)
             # Opened by the run, used on the ledger's thread: never both at once.
             self._db = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
             self._write_ahead()
@@ -215,7 +218,8 @@ class Spending:
             raise self._unusable(error) from error
 
     def _unusable(self, error: BaseException) -> LedgerError:
-        return LedgerError(f"{self._path}: budget.ledger can't be used ({error})")
+        words = error.strerror if isinstance(error, OSError) else error
+        return LedgerError(f"{self._path}: budget.ledger can't be used ({words})")
 
 
 def _period(period: str, now: float) -> tuple[float, float]:

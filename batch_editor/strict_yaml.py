@@ -86,9 +86,11 @@ def read_yaml(path: Path) -> Value:
             or aliases that explode.
         OSError: the file can't be read.
     """
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise YamlFault(f"the file has {size >> 20} MiB; at most {MAX_BYTES >> 20} are read", 1)
-    return parse_yaml(path.read_bytes())
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)  # a pipe doesn't say how much comes out of it
+    if len(data) > MAX_BYTES:
+        raise YamlFault(f"the file has more than {MAX_BYTES >> 20} MiB; expected a smaller one", 1)
+    return parse_yaml(data)
 
 
 def parse_yaml(data: bytes) -> Value:

@@ -21,6 +21,8 @@ from batch_editor.errors import StorageError
 if TYPE_CHECKING:
     import asyncio
 
+    from pydantic import SecretStr
+
     from batch_editor.batch import BatchOptions
     from batch_editor.config import Settings
     from batch_editor.summary import Summary
@@ -81,9 +83,10 @@ def run(**options: Any) -> int:
         progress=progress_for(options["progress"]),
         signals=True,
     )
+    key = None if batch.sandbox else _key(options["manifests"], settings, batch)
     gc.freeze()  # 100,000 objects of the libraries, which each full collection would look at again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        summary = runner.run(_run(options["manifests"], settings, batch))
+        summary = runner.run(_run(options["manifests"], settings, key, batch))
     # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
     try:
         show(_Told(summary), as_json=options["as_json"])
@@ -94,21 +97,26 @@ def run(**options: Any) -> int:
     return summary.exit_code
 
 
-async def _run(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -> Summary:
-    from pydantic import SecretStr
-
-    from batch_editor.batch import run_batch
+def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -> SecretStr:
+    """The API key. Not on the event loop: its file may be a pipe, and Ctrl-C ends the waiting for it."""
     from batch_editor.config import api_key
     from batch_editor.errors import ConfigError
     from batch_editor.planning import make_plan
 
-    if not batch.sandbox:
-        try:
-            key = api_key(settings.api)
-        except ConfigError:
-            # What is wrong with the manifest is the better news to begin with.
-            make_plan(manifests, settings, selection=batch.selection, output=batch.output)
-            raise
+    try:
+        return api_key(settings.api)
+    except ConfigError:
+        # What is wrong with the manifest is the better news to begin with.
+        make_plan(manifests, settings, selection=batch.selection, output=batch.output)
+        raise
+
+
+async def _run(manifests: tuple[Path, ...], settings: Settings, key: SecretStr | None, batch: BatchOptions) -> Summary:
+    from pydantic import SecretStr
+
+    from batch_editor.batch import run_batch
+
+    if key is not None:
         return await run_batch(manifests, settings, key, batch)
 
     from batch_editor.sandbox import Sandbox, SandboxOptions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sqlite3
@@ -12,12 +11,15 @@ from pathlib import Path
 
 from batch_editor.errors import LedgerError
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
+from batch_editor.regular_files import expect_regular, open_regular
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NETWORKS = frozenset(["nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs", "glusterfs"])
 # A ledger of 40,000 jobs. Up to that its indexes are compared with its rows as well, which takes 0.25 s.
 SMALL = 32 * 2**20
 MOUNTS = Path("/proc/self/mounts")
+# What SQLite keeps beside a ledger, by the ends of their names.
+SIDE_FILES = ("-journal", "-wal", "-shm")
 
 
 def on_network(path: Path, mounts: Path) -> bool:
@@ -42,9 +44,21 @@ def on_network(path: Path, mounts: Path) -> bool:
 
 def unusable(path: Path, cause: BaseException) -> LedgerError:
     """What to tell the user of an error that a ledger gave."""
-    error = LedgerError(f"{path}: the ledger can't be used ({cause}{_next_step(path, cause)})")
+    error = LedgerError(f"{path}: the ledger can't be used ({_words(path, cause)}{_next_step(path, cause)})")
     error.passing = _code(cause) not in _DAMAGED
     return error
+
+
+def expect_side_files(path: Path) -> None:
+    """See that SQLite finds files beside a ledger, or nothing, where it would read and write them.
+
+    Raises:
+        NotAFile: one is something else; SQLite would wait for a FIFO without end, and write through a link.
+        OSError: one can't be looked at.
+    """
+    for ending in SIDE_FILES:
+        with suppress(FileNotFoundError):
+            expect_regular(path.with_name(path.name + ending), follow_links=False)
 
 
 def is_lost(path: Path) -> bool:
@@ -55,7 +69,8 @@ def is_lost(path: Path) -> bool:
     """
     try:
         if path.is_symlink() or path.exists():
-            os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW))
+            os.close(open_regular(path, os.O_RDWR | os.O_NOFOLLOW))
+            expect_side_files(path)
             _examine(path)
             return not path.stat().st_size
     except (OSError, sqlite3.Error, ValueError) as error:
@@ -80,7 +95,8 @@ class Database:
         self._path = path
         try:
             # Prompts and links are nobody else's; the WAL takes the mode of the file.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660))
+            os.close(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660))
+            expect_side_files(path)
             self._inode = path.stat().st_ino
             _examine(path)
             # The writer's thread uses it while the loop runs, the opener before and after: never both.
@@ -178,9 +194,14 @@ def _code(cause: BaseException) -> int:
     return (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF
 
 
+def _words(path: Path, cause: BaseException) -> str:
+    if not isinstance(cause, OSError):
+        return str(cause)
+    other = "" if cause.filename in (None, str(path)) else f"{cause.filename}: "
+    return f"{other}{cause.strerror}"
+
+
 def _next_step(path: Path, cause: BaseException) -> str:
-    if isinstance(cause, OSError) and cause.errno == errno.ELOOP:
-        return "; it is a link, expected a file"
     if _code(cause) == sqlite3.SQLITE_BUSY:
         return "; another program has it open, close that"
     if _code(cause) in _DAMAGED:

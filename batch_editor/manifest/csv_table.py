@@ -10,6 +10,7 @@ from pathlib import Path
 
 from batch_editor.manifest.faults import Faults, shown
 from batch_editor.redaction import KEY_SHAPE
+from batch_editor.regular_files import open_regular
 
 # Characters: the csv module's own limit, which is process-wide. It stays as it is, for a host's other readers.
 MAX_CELL = 131_072
@@ -64,7 +65,7 @@ class Table:
         """The header, then the rows that are sound in themselves."""
         lines = None
         try:
-            with self._path.open("rb") as raw:
+            with open(self._path, "rb", opener=open_regular) as raw:
                 encoding = "utf-16" if raw.peek(2).startswith(_UTF16) else "utf-8-sig"
                 with io.TextIOWrapper(raw, encoding, newline="") as text:
                     lines = _Lines(text)
@@ -200,7 +201,7 @@ def _first_undecodable(path: Path, encoding: str) -> tuple[int, int] | None:
     decoder = codecs.getincrementaldecoder(name)()
     offset, line, pending = 0, 1, 0
     try:
-        with path.open("rb") as raw:
+        with open(path, "rb", opener=open_regular) as raw:
             chunk = b"first"
             while chunk:
                 chunk = raw.read(_CHUNK_BYTES)

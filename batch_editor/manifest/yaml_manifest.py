@@ -27,6 +27,7 @@ from batch_editor.manifest.yaml_values import (
     text_of,
 )
 from batch_editor.records import Job
+from batch_editor.regular_files import expect_regular
 from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 
 _TOP = ("endpoint", "defaults", "jobs")
@@ -54,6 +55,7 @@ def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iter
 
 def _document(path: Path, faults: Faults) -> Block | None:
     try:
+        expect_regular(path)
         document = read_yaml(path)
     except YamlFault as fault:
         faults.add(f"{path}:{fault.line}", str(fault))

@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 
 from batch_editor.errors import LockedError, StorageError
+from batch_editor.regular_files import open_regular
 
 
 @contextmanager
@@ -29,9 +30,9 @@ def locked(root: Path) -> Iterator[str | None]:
     """
     path = root / ".lock"
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660)
+        lock = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660)
     except OSError as error:
-        raise StorageError(f"{path}: can't be opened ({_why(error)})") from error
+        raise StorageError(f"{path}: can't be opened ({error.strerror})") from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,10 +55,6 @@ def locked(root: Path) -> Iterator[str | None]:
                 os.ftruncate(lock, 0)
     finally:
         os.close(lock)
-
-
-def _why(error: OSError) -> str | None:
-    return "a link; expected a file" if error.errno == errno.ELOOP else error.strerror
 
 
 def _holder(lock: int) -> str | None:

@@ -63,7 +63,12 @@ class Store:
         try:
             make_folder(self.root)
             for folder in (IMAGES, HISTORY, LANDING):
-                (self.root / folder).mkdir(exist_ok=True)
+                try:
+                    (self.root / folder).mkdir(exist_ok=True)
+                except FileExistsError as error:
+                    raise StorageError(
+                        f"{self.root / folder}: something else stands there; expected a folder"
+                    ) from error
                 if (self.root / folder).resolve() != self.root.resolve() / folder:
                     raise StorageError(f"{self.root / folder}: a link that leads elsewhere; expected a folder")
             # Always, for who made them may have died before.

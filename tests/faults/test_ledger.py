@@ -122,12 +122,12 @@ async def test_fault_089_a_ledger_that_is_gone_is_not_begun_anew_over_images_tha
 async def test_fault_089_a_folder_or_a_link_in_the_ledgers_place_is_no_ledger(bench: Bench) -> None:
     ledger_of(bench).mkdir(parents=True)
     async with sandbox() as provider:
-        with pytest.raises(LedgerError, match=r"ledger\.sqlite3: .*Is a directory"):
+        with pytest.raises(LedgerError, match=r"ledger\.sqlite3: .*a folder; expected a file"):
             await bench.run(jobs(1), provider)
         ledger_of(bench).rmdir()
         elsewhere = bench.folder / "elsewhere.sqlite3"
         ledger_of(bench).symlink_to(elsewhere)
-        with pytest.raises(LedgerError, match=r"ledger\.sqlite3: .*it is a link, expected a file"):
+        with pytest.raises(LedgerError, match=r"ledger\.sqlite3: .*a link; expected a file"):
             await bench.run(jobs(1), provider)
         assert not elsewhere.exists()
     assert provider.books.requests == 0

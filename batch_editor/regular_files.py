@@ -1,0 +1,57 @@
+"""Opens what must be a file. A FIFO in its place would be waited for without end, on a thread that hears no signal."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+_KINDS = (
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+class NotAFile(OSError):
+    """Something other than a regular file stands at a path; `strerror` says what."""
+
+    def __init__(self, path: str | os.PathLike[str], mode: int) -> None:
+        kind = next((kind for is_one, kind in _KINDS if is_one(mode)), "a device")
+        super().__init__(errno.EINVAL, f"{kind}; expected a file", os.fspath(path))
+
+
+def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: int = 0o666) -> int:
+    """As `os.open`, for regular files alone; without waiting for anybody. Also the `opener` of `open`.
+
+    Raises:
+        NotAFile: something else stands there; with `os.O_NOFOLLOW` a link is something else.
+        OSError: as `os.open`.
+    """
+    try:
+        file = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+    except OSError as error:
+        # Each kind has an error of its own, in words that only a programmer knows ("No such device or address").
+        with suppress(FileNotFoundError):
+            expect_regular(path, follow_links=not flags & os.O_NOFOLLOW)
+        raise error from None
+    found = os.fstat(file).st_mode
+    if not stat.S_ISREG(found):
+        os.close(file)
+        raise NotAFile(path, found)
+    return file
+
+
+def expect_regular(path: str | os.PathLike[str], *, follow_links: bool = True) -> None:
+    """See that what stands at a path is a file.
+
+    Raises:
+        NotAFile: it is something else.
+        OSError: there is nothing, or it can't be looked at.
+    """
+    found = Path(path).stat(follow_symlinks=follow_links).st_mode
+    if not stat.S_ISREG(found):
+        raise NotAFile(path, found)

@@ -23,7 +23,7 @@ from batch_editor.reservations import Intent, Reservations, Reserved
 from batch_editor.retry import Again, Final, Policy, Tally, decide
 from batch_editor.storage import Landing, Store
 from batch_editor.tasks import Task, Watcher
-from batch_editor.uploads import Uploads
+from batch_editor.uploads import FileChanged, Uploads
 
 T = TypeVar("T")
 
@@ -96,6 +96,10 @@ class Attempts:
             body = await self._uploads.body(request, endpoint)
         except UploadRefused as refused:
             return await self._not_sent(task, refused.failure)
+        except FileChanged as changed:
+            await self._settle_unsent(task, changed.failure)
+            self._watcher.failed(task, changed.failure, None, "failed", 0.0)
+            return None
         reserved = await self._reservations.reserve(request)
         if reserved is None:
             return None
@@ -255,12 +259,12 @@ class Attempts:
         if failure.reach == "run":
             self._watcher.stopped(failure)
         if not isinstance(verdict, Again):
-
-            def settle() -> None:
-                self._ledger.settle_unsent(task.request.fingerprint, failure, now=self._clock())
-
-            await self._writer.do(settle)
+            await self._settle_unsent(task, failure)
         return self._next(task, tally, verdict, failure, None)
+
+    async def _settle_unsent(self, task: Task, failure: Failure) -> None:
+        fingerprint = task.request.fingerprint
+        await self._writer.do(lambda: self._ledger.settle_unsent(fingerprint, failure, now=self._clock()))
 
     def _tell_gate(self, task: Task, ticket: Ticket, answer: Answer) -> None:
         before, failure = self._gate.outage, None

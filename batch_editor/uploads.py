@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from batch_editor.client import Client, UploadRefused
+from batch_editor.client import Client
 from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest
+from batch_editor.manifest.inputs import MAX_BYTES
 from batch_editor.records import LOCAL, Failure, ParamValue
+from batch_editor.regular_files import open_regular
 from batch_editor.storage import Store
 
 # Uploads are small beside edits and not what the rate limit counts; a few at a time fill any line.
 UPLOADS_AT_ONCE = 4
+
+
+class FileChanged(Exception):
+    """A local file is no longer what its request was planned with; `failure` says so of its jobs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        # The next run reads the file anew.
+        self.failure = Failure("input_unreachable", message, passing=True)
 
 
 class Uploads:
@@ -46,7 +57,8 @@ class Uploads:
         """The parameters as they are sent: local files by their links.
 
         Raises:
-            UploadRefused: a file is gone, or the provider didn't take it.
+            FileChanged: a file is gone, or has another content than the request's fingerprint says.
+            UploadRefused: the provider didn't take it.
         """
         body = dict(request.params)
         for name, value in body.items():
@@ -62,7 +74,7 @@ class Uploads:
         sha256 = value.removeprefix(LOCAL)
         path, format = request.files[sha256]
         if self._inline:
-            return await self._data_link(path, format)
+            return await self._data_link(sha256, path, format)
         if sha256 not in self._links:
             self._links[sha256] = asyncio.get_running_loop().create_future()
             try:
@@ -84,20 +96,22 @@ class Uploads:
             known = await self._writer.do(lambda: self._ledger.upload_of(sha256, sandbox=self._sandbox))
             if known is not None:
                 return known
-            link = await self._client.upload(endpoint, await self._data_link(path, format))
+            link = await self._client.upload(endpoint, await self._data_link(sha256, path, format))
             await self._writer.do(lambda: self._ledger.uploaded(sha256, link, now=self._clock(), sandbox=self._sandbox))
             return link
 
-    async def _data_link(self, path: str, format: str) -> str:
+    async def _data_link(self, sha256: str, path: str, format: str) -> str:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._store.executor, _data_link, path, format)
+        return await loop.run_in_executor(self._store.executor, _data_link, sha256, path, format)
 
 
-def _data_link(path: str, format: str) -> str:
+def _data_link(sha256: str, path: str, format: str) -> str:
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb", opener=open_regular) as file:
+            data = file.read(MAX_BYTES)
     except OSError as error:
-        raise UploadRefused(
-            Failure("input_unreachable", f"{path}: can't be read any more ({error.strerror})")
-        ) from error
+        raise FileChanged(f"{path}: can't be read any more ({error.strerror}); put it back, and run again") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        # Sent, another picture would be paid for under this one's fingerprint, and its link kept for this one.
+        raise FileChanged(f"{path}: changed since it was planned; run again")
     return f"data:image/{format};base64,{base64.b64encode(data).decode()}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import itertools
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from run_recorder import Recorder, http, png
 
 from batch_editor import BatchOptions, ManifestError, load_settings, make_plan, run_batch
 from batch_editor.intake import Selection
+from batch_editor.progress import Quiet, Snapshot
 
 
 def photo(folder: Path, name: str, size: tuple[int, int] = (40, 30)) -> Path:
@@ -92,19 +95,85 @@ async def test_a_missing_file_is_a_fault_before_anything_is_sent(bench: Bench) -
     assert not bench.out.exists()
 
 
-async def test_a_file_that_goes_while_the_run_is_on_fails_its_own_jobs(bench: Bench, recorder: Recorder) -> None:
+def replace_by_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def grow(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(10**8)  # more than may be sent
+
+
+CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "saved over": (lambda path: photo(path.parent, path.name, (41, 30)), "changed since it was planned; run again"),
+    "with the same size": (
+        lambda path: path.write_bytes(path.read_bytes()[::-1]),
+        "changed since it was planned; run again",
+    ),
+    "grown": (grow, "changed since it was planned; run again"),
+    "emptied": (lambda path: path.write_bytes(b""), "changed since it was planned; run again"),
+    "gone": (Path.unlink, "can't be read any more (No such file or directory); put it back, and run again"),
+    "no file": (replace_by_fifo, "can't be read any more (a FIFO; expected a file); put it back, and run again"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("parameter", ["image_urls", "mask"])
+@pytest.mark.parametrize("how", ["upload", "inline"])
+async def test_a_file_that_changes_between_planning_and_sending_is_not_sent(
+    bench: Bench, change: str, parameter: str, how: str
+) -> None:
+    original = Image.new("RGBA", (40, 30), (0, 0, 0, 0))
+    original.save(bench.folder / "mask.png")
     path = photo(bench.folder, "mug.png")
-    manifest = bench.write([job("first"), job("second", image_urls=["mug.png"])])
+    if parameter == "mask":
+        path = bench.folder / "mask.png"
+    planned = path.read_bytes()
+    wanted = [job("first"), job("second", image_urls=["mug.png"], mask="mask.png"), job("third")]
+    deed, words = CHANGES[change]
+
+    class Meddler(Quiet):
+        """Who changes the file once the first job is done."""
+
+        changed = False
+
+        def show(self, snapshot: Snapshot) -> None:
+            if snapshot.done and not self.changed:
+                self.changed = True
+                deed(path)
+
+    async with sandbox(latency="0.15") as provider:  # progress is shown ten times a second
+        options = BatchOptions(output=bench.out, progress=Meddler())
+        settings = bench.settings(provider, concurrency=1, inputs__local_files=how)
+        summary = await run_batch([bench.write(wanted)], settings, SecretStr(KEY), options)
+        assert (summary.exit_code, provider.books.requests) == (1, 2)
+        row = bench.row("second")
+        assert (row["status"], row["attempts"], row["error_kind"]) == ("failed", "0", "input_unreachable")
+        assert row["error"] == f"{path}: {words}"
+        # Once it is what it was again, and once it is another.
+        path.unlink(missing_ok=True)
+        path.write_bytes(planned)
+        for requests in (3, 4):
+            again = await bench.run(wanted, provider, inputs__local_files=how)
+            assert (again.exit_code, provider.books.requests) == (0, requests)
+            Image.new("RGBA", original.size, (9, 9, 9, 9)).save(path)
+    links = [bench.row("second")[name] for name in ("image_urls", "mask")]
+    if how == "upload":
+        assert bench.stamp("second") == sha256_of(job("second"), image_urls=links[:1], mask=links[1])
+
+
+async def test_a_file_that_changes_between_two_attempts_is_not_sent_again(bench: Bench, recorder: Recorder) -> None:
+    path = photo(bench.folder, "mug.png")
 
     async def answer(writer: Any) -> None:
-        path.unlink()
-        writer.write(http(png()))
+        photo(bench.folder, "mug.png", (41, 30))
+        writer.write(http(b"busy", status="503 Busy"))
 
     recorder.answer = answer
-    summary = await bench.run(manifest, recorder.base_url, concurrency=1)
-    assert summary.exit_code == 1
-    row = bench.row("second")
-    assert (row["status"], row["attempts"], row["error_kind"]) == ("failed", "0", "input_unreachable")
+    summary = await bench.run([job("a", image_urls=["mug.png"])], recorder.base_url, inputs__local_files="inline")
+    assert (summary.exit_code, len(recorder.requests)) == (1, 1)
+    assert bench.row("a")["error"] == f"{path}: changed since it was planned; run again"
 
 
 async def test_an_upload_that_fails_in_passing_is_tried_again_and_costs_nothing(

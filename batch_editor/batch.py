@@ -35,7 +35,7 @@ from batch_editor.redaction import guard
 from batch_editor.signals import release_signals
 from batch_editor.spending import Spending, shared_spending
 from batch_editor.storage import Store, give_room_free, locked, set_room_aside
-from batch_editor.summary import Stop, Summary, exit_code_of, summarize
+from batch_editor.summary import Stop, Summary, exit_code_of, summarize, what_stopped
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -343,6 +343,7 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
             machine = Stop("machine", str(error))
             stop = machine if machine.outranks(stop) else stop
         standing = readings.standing(ledger.connection)
+        stop = what_stopped(standing.wanted, stop)
         code = exit_code_of(standing.wanted, stop)
         with ledger.transaction():
             ledger.end_run(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)

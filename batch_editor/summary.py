@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from batch_editor.ledger import Counts, readings
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
@@ -14,19 +14,8 @@ from batch_editor.output_manifest import FILE_NAME
 from batch_editor.progress import duration
 from batch_editor.redaction import printable
 
-StopKind = Literal["signal", "machine", "refused", "budget", "deadline", "failures", "outage", "declined"]
-
 # Where several hold, the first wins.
-_STOP_CODES: dict[StopKind, int] = {
-    "signal": 130,
-    "machine": 6,
-    "refused": 3,
-    "budget": 4,
-    "deadline": 4,
-    "failures": 4,
-    "outage": 4,
-    "declined": 4,
-}
+StopKind = Literal["signal", "machine", "refused", "budget", "deadline", "failures", "outage", "declined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +28,31 @@ class Stop:
 
     def outranks(self, other: Stop | None) -> bool:
         """Whether this reason is told rather than the other."""
-        order = list(_STOP_CODES)
+        order = get_args(StopKind)
         return other is None or order.index(self.kind) < order.index(other.kind)
 
 
+def what_stopped(wanted: Counts, stop: Stop | None) -> Stop | None:
+    """The reason that a run stopped, if it did. A limit that was met when no job was left has stopped nothing."""
+    if stop is None or wanted.pending or stop.kind in ("signal", "machine", "refused"):
+        return stop
+    return None
+
+
 def exit_code_of(wanted: Counts, stop: Stop | None) -> int:
-    """How the process ends: by the reason that it stopped, else by the jobs that the run wanted."""
+    """How the process ends: by the reason that it stopped, else by the jobs that the run wanted.
+
+    Jobs that are left come before those that failed: they may be paid for, and a next run collects them.
+    """
     if stop is not None and stop.kind == "signal":
         return stop.exit_code
-    if stop is not None and (stop.kind in ("machine", "refused") or wanted.pending):
-        return _STOP_CODES[stop.kind]
-    if wanted.failed or wanted.unknown:
-        return 1
-    return 4 if wanted.pending else 0
+    if stop is not None and stop.kind == "machine":
+        return 6
+    if stop is not None and stop.kind == "refused":
+        return 3
+    if wanted.pending:
+        return 4
+    return 1 if wanted.failed or wanted.unknown else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from run_bench import Bench, jobs, sandbox
 
-from batch_editor import UsageError
+from batch_editor import UsageError, last_summary
 
 LOW_USD = 0.0108
 
@@ -71,6 +71,16 @@ async def test_nothing_is_started_that_would_end_after_the_deadline(bench: Bench
     assert time.monotonic() - began_at < 8
     assert 0 < summary.jobs.succeeded == provider.books.requests < 20
     assert summary.jobs.pending == 100 - summary.jobs.succeeded
+
+
+async def test_a_deadline_that_is_near_when_nothing_is_left_has_stopped_nothing(bench: Bench) -> None:
+    # After 3 s, what would leave then would be back too late; the second one is in flight and is not.
+    async with sandbox(latency="2.2") as provider:
+        summary = await bench.run(jobs(2), provider, concurrency=1, deadline="5s")
+    assert summary.jobs.succeeded == 2
+    assert (summary.exit_code, summary.stop, summary.as_json()["stopped_by"]) == (0, None, None)
+    assert not any(line.startswith("Stopped") for line in summary.lines())
+    assert last_summary(bench.out).stop is None
 
 
 async def test_too_many_failures_stop_the_run_and_the_commonest_is_named(bench: Bench) -> None:

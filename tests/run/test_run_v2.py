@@ -193,6 +193,18 @@ async def test_what_is_not_there_in_time_is_collected_by_the_next_run(bench: Ben
     assert second.cost.possibly_billed == 0
 
 
+@pytest.mark.parametrize("beside", ["failed", "unknown"])
+async def test_what_was_accepted_and_is_not_there_in_time_outweighs_jobs_that_failed(bench: Bench, beside: str) -> None:
+    """Whoever runs again on 4 alone would leave it to be lost."""
+    fault, flags = {"failed": ("400@1", {}), "unknown": ("reset@1", {"retry__max_attempts": 1})}[beside]
+    async with sandbox(latency="3", faults=(fault,)) as provider:
+        summary = await run(bench, jobs(3), provider, api__timeout_s=0.5, concurrency=1, **flags)
+        assert Counter(bench.statuses().values()) == {beside: 1, "pending": 2}
+        assert (summary.exit_code, summary.stop) == (4, None)
+        status = await bench.command("status", bench.out, "--json")
+        assert status.json["exit_code"] == 4
+
+
 async def test_a_plan_doesnt_count_what_is_to_be_collected(bench: Bench) -> None:
     async with sandbox(latency="3") as provider:
         await run(bench, jobs(3), provider, api__timeout_s=0.3)

@@ -16,7 +16,7 @@ from typing import Any
 from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.errors import EndpointError, LedgerError, StorageError, UsageError
 from batch_editor.ledger import Ledger
-from batch_editor.ledger.database import is_lost
+from batch_editor.ledger.database import SIDE_FILES, is_lost
 from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger.restore import Told, restore
 from batch_editor.naming import safe_output
@@ -81,11 +81,13 @@ def rebuild(output: Path) -> Rebuilt:
         reader = _Reader(store, manifest)
         rows = list(reader.rows())
         fresh = output / f"{LEDGER_NAME}.new"
-        fresh.unlink(missing_ok=True)
+        for ending in ("", *SIDE_FILES):
+            fresh.with_name(fresh.name + ending).unlink(missing_ok=True)  # of a rebuilding that died
         made = Ledger(fresh)
         with closing(made), made.translated(), made.transaction():
             counted_usd = restore(made.connection, rows, now=time.time())
         kept = _put_aside(ledger)
+        store.keep([str(output)])  # of two renamings a power cut may leave the second: a journal beside a new ledger
         fresh.replace(ledger)
         store.keep([str(output)])
         return Rebuilt(
@@ -100,12 +102,12 @@ def rebuild(output: Path) -> Rebuilt:
 
 
 def _put_aside(ledger: Path) -> Path | None:
-    """Give a damaged ledger another name, with what belongs to it."""
-    kept = None
-    for ending in ("", "-wal", "-shm"):
+    """Give a damaged ledger another name, with what SQLite keeps beside it and would write into a new one."""
+    kept, aside = None, f"{ledger.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    for ending in ("", *SIDE_FILES):
         path = ledger.with_name(ledger.name + ending)
         with suppress(FileNotFoundError):
-            name = ledger.with_name(f"{ledger.name}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}{ending}")
+            name = ledger.with_name(aside + ending)
             os.rename(path, name)  # noqa: PTH104  # of a link the link itself
             kept = kept or name
     return kept

@@ -164,15 +164,31 @@ class Database:
             raise
 
 
-def _examine(path: Path) -> None:
-    """Look a ledger over without touching it: whether this program wrote it, and whether its pages hang together.
+def roll_back(path: Path) -> None:
+    """Take back what a process that died had written within a transaction, as SQLite does for whoever may write.
 
-    The check reads the whole file: 0.25 s for 200,000 jobs, or five times of that with the indexes.
+    Without a WAL the file itself changes before a transaction's end, and a journal beside it (a hot one) has what stood
+    there. A reader that may not write can neither take that back nor read past it.
+
+    Raises:
+        sqlite3.Error: it can't be taken back.
+    """
+    if path.with_name(f"{path.name}-journal").exists():
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as db:
+            db.execute("SELECT count(*) FROM sqlite_master")
+
+
+def _examine(path: Path) -> None:
+    """Look a ledger over: whether this program wrote it, and whether its pages hang together.
+
+    Nothing is changed but what a process that died left half done; for whoever holds the directory's lock. The check
+    reads the whole file: 0.25 s for 200,000 jobs, or five times of that with the indexes.
 
     Raises:
         ValueError: a newer version or another program wrote it.
         sqlite3.DatabaseError: it is damaged.
     """
+    roll_back(path)
     if not path.stat().st_size:
         return
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from batch_editor.errors import UsageError
-from batch_editor.ledger.database import expect_side_files, unusable
+from batch_editor.ledger.database import expect_side_files, roll_back, unusable
 from batch_editor.ledger.entries import Counts, JobRow
 from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
@@ -121,11 +121,8 @@ def begun(output: Path) -> bool:
         expect_side_files(path)
     except OSError as error:
         raise unusable(path, error) from error
-    if path.with_name(f"{FILE_NAME}-journal").exists():
-        # Who died while it opened or closed the ledger left half a transaction, which a reader that may not write can
-        # neither take back nor read past.
-        with _errors(path), closing(sqlite3.connect(path)) as db:
-            db.execute("SELECT count(*) FROM sqlite_master")
+    with _errors(path):
+        roll_back(path)
     return path.stat().st_size > 0
 
 

@@ -18,7 +18,7 @@ class Policy:
     """How often and how patiently an attempt is repeated; see `retry` in config.example.yaml."""
 
     max_attempts: int = 5
-    max_possibly_billed: int = 2
+    max_possibly_billed: int = 3
     backoff_s: float = 1.0
     backoff_max_s: float = 60.0
     retry_after_max_s: float = 600.0

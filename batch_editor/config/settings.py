@@ -131,7 +131,7 @@ class RetrySettings(_Part):
 
     max_attempts: int = Field(default=5, ge=1)
     statuses: frozenset[Annotated[int, Field(ge=400, le=599)]] = frozenset({408, 429, 502, 503, 504})
-    max_possibly_billed: int = Field(default=2, ge=1)
+    max_possibly_billed: int = Field(default=3, ge=1)
     backoff_s: Seconds = 1.0
     backoff_max_s: Seconds = 60.0
     retry_after_max_s: Seconds = 600.0

@@ -199,11 +199,11 @@ async def test_fault_006_json_of_any_shape_ends_its_own_job_alone(bench: Bench, 
     ],
     ids=["portal", "mark", "labelled-as-image", "text"],
 )
-async def test_fault_007_a_page_in_place_of_an_image_is_tried_once_more(
+async def test_fault_007_a_page_in_place_of_an_image_is_tried_again(
     bench: Bench, recorder: Recorder, body: bytes, content_type: str, said: str
 ) -> None:
     recorder.answer = http(body, content_type=content_type)
-    assert await fate(bench, recorder) == unknown("bad_response", 200, sent=2)
+    assert await fate(bench, recorder) == unknown("bad_response", 200, sent=3)
     assert bench.row("mug")["error"] == f"HTTP 200 with a page instead of an image: {said}"
 
 
@@ -228,7 +228,7 @@ async def test_fault_008_048_an_image_of_another_format_is_kept_under_its_true_e
 
 
 @pytest.mark.parametrize("fault", ["truncate", "truncate:close=1", "html", "empty", "reset"])
-async def test_fault_007_010_042_043_058_what_came_broken_is_tried_once_more(bench: Bench, fault: str) -> None:
+async def test_fault_007_010_042_043_058_what_came_broken_is_tried_again(bench: Bench, fault: str) -> None:
     wanted = job("mug")
     async with sandbox(faults=(f"{fault}:first=1",)) as provider:
         assert await fate(bench, provider, of=wanted) == succeeded(sent=2, billed=1)
@@ -237,13 +237,13 @@ async def test_fault_007_010_042_043_058_what_came_broken_is_tried_once_more(ben
 
 async def test_fault_042_truncated_with_a_length(bench: Bench) -> None:
     async with sandbox(faults=("truncate",)) as provider:
-        assert await fate(bench, provider) == unknown("connection", 200, sent=2)
+        assert await fate(bench, provider) == unknown("connection", 200, sent=3)
     assert bench.row("mug")["error"].startswith("the answer was cut off: Not enough data")
 
 
 async def test_fault_043_truncated_no_length(bench: Bench) -> None:
     async with sandbox(faults=("truncate:close=1",)) as provider:
-        assert await fate(bench, provider) == unknown("bad_response", 200, sent=2)
+        assert await fate(bench, provider) == unknown("bad_response", 200, sent=3)
     assert bench.row("mug")["error"] == "HTTP 200 with a png that was cut short"
 
 
@@ -286,7 +286,7 @@ async def test_fault_045_a_body_longer_than_its_length_is_no_400_of_the_provider
     bench: Bench, recorder: Recorder
 ) -> None:
     recorder.answer = http(png()) + png()
-    assert await fate(bench, recorder) == unknown("connection", "", sent=2)
+    assert await fate(bench, recorder) == unknown("connection", "", sent=3)
     assert bench.row("mug")["error"].startswith("the answer was no HTTP that can be read: Bad status line")
     assert "400" not in bench.row("mug")["error"]
 
@@ -392,7 +392,7 @@ async def test_fault_052_a_body_without_end_is_cut_at_64_mib(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
-async def test_fault_053_what_cannot_be_unpacked_is_tried_once_more(
+async def test_fault_053_what_cannot_be_unpacked_is_tried_again(
     bench: Bench, recorder: Recorder, encoding: str
 ) -> None:
     recorder.answer = in_turn(http(b"\x1f\x8b no such thing" * 9, more=f"Content-Encoding: {encoding}\r\n"))
@@ -411,7 +411,7 @@ async def test_fault_053_what_was_packed_unasked_is_unpacked(bench: Bench, recor
 async def test_fault_054_056_what_takes_too_long_is_given_up_and_may_have_been_billed(bench: Bench, fault: str) -> None:
     async with Sandbox(SandboxOptions(size_scale=0.3, key=KEY, faults=(fault,))) as provider:
         found = await fate(bench, provider, api__timeout_s=0.5)
-    assert found == unknown("timeout", "200" if fault.startswith("slow") else "", sent=2)
+    assert found == unknown("timeout", "200" if fault.startswith("slow") else "", sent=3)
 
 
 @pytest.mark.parametrize("text", [b"X", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["drip", "interim-answers"])
@@ -426,8 +426,8 @@ async def test_fault_055_headers_that_never_end_are_given_up(bench: Bench, text:
             await asyncio.sleep(0.05)
 
     async with listening(drip) as provider:
-        assert await fate(bench, provider, api__timeout_s=0.5) == unknown("timeout", "", sent=2)
-        assert provider.connections == 2
+        assert await fate(bench, provider, api__timeout_s=0.5) == unknown("timeout", "", sent=3)
+        assert provider.connections == 3
     assert bench.row("mug")["error"] == "no answer within 0.5 s"
 
 

@@ -23,8 +23,8 @@ async def test_fault_057_a_reset_before_the_request_was_all_sent_may_have_been_b
         reset(writer)
 
     async with listening(cut) as provider:
-        assert await fate(bench, provider, of=LARGE) == unknown("connection", "", sent=2)
-        assert provider.connections == 2
+        assert await fate(bench, provider, of=LARGE) == unknown("connection", "", sent=3)
+        assert provider.connections == 3
     assert bench.row("mug")["error"].startswith("the connection broke before an answer: ")
 
 
@@ -56,7 +56,7 @@ async def test_fault_057_058_a_connection_that_ends_without_an_answer_may_have_b
         async with listening(handler) as provider:
             bench.out = bench.folder / handler.__name__
             bench.images = bench.out / "images"
-            assert await fate(bench, provider) == unknown("connection", "", sent=2)
+            assert await fate(bench, provider) == unknown("connection", "", sent=3)
     assert bench.row("mug")["error"] == "the connection broke before an answer: the server closed it"
 
 
@@ -69,7 +69,7 @@ async def test_fault_059_a_reset_in_the_middle_of_an_answer_is_a_cut(bench: Benc
         reset(writer)
 
     async with listening(cut) as provider:
-        assert await fate(bench, provider) == unknown("connection", 200, sent=2)
+        assert await fate(bench, provider) == unknown("connection", 200, sent=3)
     assert bench.row("mug")["error"].startswith("the answer was cut off: ")
 
 
@@ -158,7 +158,7 @@ async def test_fault_063_a_handshake_that_fails_costs_nothing_and_is_tried_again
     ],
     ids=["text", "nothing", "half", "image", "zeros", "ssh", "http-3", "huge", "no-colon", "nul", "many"],
 )
-async def test_fault_064_garbage_in_place_of_http_may_have_been_billed_and_is_tried_once_more(
+async def test_fault_064_garbage_in_place_of_http_may_have_been_billed_and_is_tried_again(
     bench: Bench, recorder: Recorder, answer: bytes
 ) -> None:
     recorder.answer = in_turn(answer)
@@ -167,7 +167,7 @@ async def test_fault_064_garbage_in_place_of_http_may_have_been_billed_and_is_tr
 
 async def test_fault_064_garbage_for_ever_ends_unknown_and_says_what_came(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = b"nothing like HTTP\r\n\r\n"
-    assert await fate(bench, recorder) == unknown("connection", "", sent=2)
+    assert await fate(bench, recorder) == unknown("connection", "", sent=3)
     assert bench.row("mug")["error"] == (
         "the answer was no HTTP that can be read: Bad status line: Expected HTTP/, RTSP/ or ICE/: b'nothing like HTTP'"
     )

@@ -140,14 +140,14 @@ async def test_an_answer_that_is_no_result_is_bought_again_only_where_that_is_al
 
 
 async def test_it_is_bought_again_as_often_as_possibly_billed_attempts_may_be_made(bench: Bench) -> None:
-    async with lifesize(faults=("blank", "blank")) as provider:
+    async with lifesize(faults=("blank",)) as provider:
         summary = await bench.run([job("mug")], provider, **FULL, retry__bad_response=True)
-        assert (provider.books.requests, bench.row("mug")["possibly_billed"]) == (2, "2")
+        assert (provider.books.requests, bench.row("mug")["possibly_billed"]) == (3, "3")
         assert (bench.row("mug")["status"], summary.exit_code) == ("unknown", 1)
-        # The same bytes came twice: each attempt's are there, and those of a third that is asked for.
+        # The same bytes came twice: each attempt's are there, and those of a fourth that is asked for.
         await bench.run([job("mug")], provider, **FULL, retry_failed=True)
     assert [name[: len(".rejected/mug.attempt-1")] for name in rejected(bench)] == [
-        f".rejected/mug.attempt-{number}" for number in (1, 2, 3)
+        f".rejected/mug.attempt-{number}" for number in (1, 2, 3, 4)
     ]
 
 

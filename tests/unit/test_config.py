@@ -50,7 +50,7 @@ def test_without_anything_given_the_defaults_hold() -> None:
     assert settings.rate == Rate(60, 60.0)
     assert settings.retry.max_attempts == 5
     assert settings.retry.statuses == {408, 429, 502, 503, 504}
-    assert settings.retry.max_possibly_billed == 2
+    assert settings.retry.max_possibly_billed == 3
     assert (settings.retry.backoff_s, settings.retry.backoff_max_s) == (1.0, 60.0)
     assert settings.budget.max_cost_usd is None
     assert settings.deadline is None
@@ -73,7 +73,7 @@ def test_flags_win_over_the_environment_that_over_the_file_and_the_file_over_def
     assert settings.retry.backoff_max_s == 22
     assert settings.concurrency == 3
     assert settings.rate == Rate(2, 1.0)
-    assert settings.retry.max_possibly_billed == 2
+    assert settings.retry.max_possibly_billed == 3
 
 
 def test_config_yaml_of_the_working_directory_is_read_unless_another_file_is_named() -> None:

@@ -83,7 +83,7 @@ def test_a_free_failure_after_billed_ones_is_tried_again_if_it_passes() -> None:
 
 
 def test_what_runs_before_may_have_been_billed_for_counts() -> None:
-    assert decided(BILLED, Tally(possibly_billed=1).after(BILLED)) == Final("unknown")
+    assert decided(BILLED, Tally(possibly_billed=2).after(BILLED)) == Final("unknown")
 
 
 def test_a_failure_that_stops_the_run_leaves_its_request_pending() -> None:

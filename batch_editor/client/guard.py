@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 _TUNNELS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"), ipaddress.ip_network("::/96"))
 
 
-def socket_factory(*, allow_private: bool) -> Callable[[Any], socket.socket]:
-    """Makes sockets to public addresses only, unless private ones are allowed.
+def socket_factory(allowed: Callable[[str], bool]) -> Callable[[Any], socket.socket]:
+    """Makes sockets to the IP addresses that `allowed` takes, such as `is_public`.
 
     At the socket, where the name has been resolved: a check of the link before would be a check of another answer.
-    The factory raises PermissionError.
+    So each hop of a redirect is checked as well. The factory raises PermissionError.
     """
 
     def guarded(address: Any) -> socket.socket:
         family, kind, protocol, _, where = address
-        if not allow_private and not is_public(where[0]):
+        if not allowed(where[0]):
             raise PermissionError(errno.EACCES, f"{where[0]} is not a public address")
         return socket.socket(family, kind, protocol)
 
@@ -35,21 +35,38 @@ def is_public(address: str) -> bool:
     >>> is_public("8.8.8.8"), is_public("169.254.169.254"), is_public("::ffff:127.0.0.1")
     (True, False, False)
     """
-    host = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(host, ipaddress.IPv6Address):
-        if host.ipv4_mapped is not None:
-            return is_public(str(host.ipv4_mapped))
-        if any(host in tunnel for tunnel in _TUNNELS):
-            return False
+    host = _parsed(address)
+    if isinstance(host, ipaddress.IPv6Address) and any(host in tunnel for tunnel in _TUNNELS):
+        return False
     return host.is_global and not host.is_multicast
 
 
-def is_local_url(url: str) -> bool:
-    """Whether a URL names this machine or an address that is not public. Names are not resolved."""
+def is_public_or_loopback(address: str) -> bool:
+    """The same, or an address of this machine alone: 127.0.0.0/8 and ::1, not those that other machines know it by.
+
+    >>> is_public_or_loopback("127.0.0.1"), is_public_or_loopback("192.168.1.2"), is_public_or_loopback("0.0.0.0")
+    (True, False, False)
+    """
+    return _parsed(address).is_loopback or is_public(address)
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether a URL names this machine: localhost, 127.0.0.0/8 or ::1. Other names are not resolved.
+
+    >>> is_loopback_url("http://[::1]:8080/v1"), is_loopback_url("http://10.0.0.1/v1")
+    (True, False)
+    """
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return not is_public(host)
+        return _parsed(host).is_loopback
     except ValueError:
         return False
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address without its zone; one of IPv4 that is written as IPv6 is what it stands for."""
+    host = ipaddress.ip_address(address.partition("%")[0])
+    mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
+    return host if mapped is None else mapped

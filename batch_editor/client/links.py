@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import aiohttp
 from PIL import Image
 
-from batch_editor.client.guard import socket_factory
+from batch_editor.client.guard import is_public, socket_factory
 from batch_editor.redaction import printable
 from batch_editor.unwarned import unwarned
 
@@ -53,7 +53,7 @@ async def look_at(links: Iterable[str], *, allow_private: bool) -> AsyncIterator
     A ranged GET rather than a HEAD: it works on signed links, which are often signed for GET alone, and tells the
     type by the bytes themselves.
     """
-    connector = aiohttp.TCPConnector(limit=AT_ONCE, socket_factory=socket_factory(allow_private=allow_private))
+    connector = aiohttp.TCPConnector(limit=AT_ONCE, socket_factory=None if allow_private else socket_factory(is_public))
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from batch_editor.client.guard import is_local_url, socket_factory
+from batch_editor.client.guard import is_loopback_url, is_public, is_public_or_loopback, socket_factory
 from batch_editor.client.interface import Sink
 from batch_editor.client.wire import unusable
 from batch_editor.config import ApiSettings
@@ -44,11 +44,10 @@ class Results:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
+        # With a base URL on this machine (a stand-in, a test), results may come from there too, and from no network.
+        allowed = is_public_or_loopback if is_loopback_url(self._api.base_url) else is_public
         self._session = aiohttp.ClientSession(
-            # With a base URL on this machine (a stand-in, a test), results may come from there too.
-            connector=aiohttp.TCPConnector(
-                limit=0, socket_factory=socket_factory(allow_private=is_local_url(self._api.base_url))
-            ),
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=socket_factory(allowed)),
             timeout=aiohttp.ClientTimeout(total=self._api.timeout_s, sock_connect=self._api.connect_timeout_s),
             headers={"Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),

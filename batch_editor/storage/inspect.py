@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from batch_editor.image_ends import ImageFormat, has_end, sniff
 from batch_editor.unwarned import unwarned
@@ -44,6 +44,8 @@ def inspect_image(file: BinaryIO) -> tuple[ImageFormat, int, int]:
             if width * height > MAX_PIXELS:
                 raise BadImage(f"{width}×{height} pixels; at most {MAX_PIXELS:,} are taken")
             image.verify()
+    except UnidentifiedImageError as error:  # its text is the repr() of our file
+        raise BadImage(f"a broken {format}: its header can't be read, or names no size") from error
     # Pillow raises whatever a broken file makes its readers stumble over.
     except (
         OSError,

@@ -18,6 +18,7 @@ from PIL import Image
 from run_bench import KEY, Bench, job, jobs, sandbox, sha256_of
 from run_recorder import Recorder, http, png
 
+from batch_editor.client.guard import is_loopback_url
 from batch_editor.sandbox import Sandbox, SandboxOptions
 
 
@@ -135,6 +136,42 @@ async def test_fault_003_a_link_into_a_private_network_is_not_followed(bench: Be
     assert [row["error_kind"] for row in bench.rows()] == ["result_lost"] * 3
     assert all("is not a public address" in row["error"] for row in bench.rows())
     assert [seen.method for seen in recorder.requests] == ["POST"] * 3
+
+
+NETWORKS = (
+    *("169.254.169.254", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "0.0.0.0", "224.0.0.1"),
+    *("[fd00:ec2::254]", "[fe80::1]", "[::ffff:10.0.0.1]", "[::ffff:a9fe:a9fe]", "[64:ff9b::a00:1]", "[2002:a00:1::]"),
+)
+
+
+@pytest.mark.parametrize("base", ["127.0.0.1", "localhost"])
+async def test_fault_102_a_base_url_on_this_machine_lets_results_of_this_machine_through_and_of_no_network(
+    bench: Bench, recorder: Recorder, base: str
+) -> None:
+    port = recorder.url.rpartition(":")[2]
+    here = ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]")
+    links = [f"http://{host}:{port}/a.png" for host in (*here, *NETWORKS)]
+    redirects = [f"{recorder.url}/to/{number}" for number in range(len(NETWORKS))]
+    for number, host in enumerate(NETWORKS):
+        more = f"Location: http://{host}:{port}/a.png\r\n"
+        recorder.answers[f"/to/{number}"] = http(b"", status="302 Found", more=more)
+    recorder.answers["/a.png"] = http(png())
+    recorder.answer = in_turn(*(document({"output": link}) for link in (*links, *redirects)))
+    wanted = jobs(len(links) + len(redirects))
+    await bench.run(wanted, recorder.base_url.replace("127.0.0.1", base), concurrency=1)
+    rows = bench.rows()
+    reached, refused = rows[: len(here)], rows[len(here) :]
+    assert [row["status"] for row in reached] == ["succeeded"] * len(here)
+    assert {(row["status"], row["error_kind"], row["possibly_billed"]) for row in refused} == {
+        ("unknown", "result_lost", "1")
+    }
+    assert [row["job_id"] for row in refused if "is not a public address" not in row["error"]] == []
+    assert len(edits(recorder)) == len(wanted)
+
+
+@pytest.mark.parametrize("base", ["http://10.0.0.1/v1", "http://0.0.0.0/v1", "https://api.example.com/v1"])
+def test_fault_102_no_other_base_url_lets_results_of_this_machine_through(base: str) -> None:
+    assert not is_loopback_url(base)
 
 
 async def test_fault_005_a_result_link_may_redirect_thrice_and_no_more(bench: Bench, recorder: Recorder) -> None:
@@ -328,13 +365,51 @@ async def test_fault_049_an_image_of_another_size_is_kept(bench: Bench, recorder
     assert (bench.row("mug")["width"], bench.row("mug")["height"]) == ("30", "20")
 
 
-async def test_fault_050_an_image_of_absurd_size_is_refused_by_its_header(bench: Bench, recorder: Recorder) -> None:
+def raw_png(width: int, height: int, *, depth: int = 8, pixels: bytes = b"") -> bytes:
+    """A PNG with right checksums, whatever its header says."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(2**20))
-    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def jpeg_without_a_size() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "JPEG")
+    data = bytearray(buffer.getvalue())
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = bytes(4)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("checks", ["header", "full"])
+@pytest.mark.parametrize(
+    ("format", "body"),
+    [
+        ("png", raw_png(0, 0)),
+        ("png", raw_png(0, 5)),
+        ("png", raw_png(5, 0, pixels=bytes(200_000))),  # large enough to be read back from its file
+        ("png", raw_png(5, 5, depth=3)),
+        ("jpeg", jpeg_without_a_size()),
+        ("jpeg", b"\xff\xd8\xff\xff\xd9"),
+        ("gif", b"GIF89a;"),
+        ("webp", b"RIFF\x04\0\0\0WEBP"),
+    ],
+)
+async def test_fault_047_an_image_without_a_size_is_told_in_words_and_kept(
+    bench: Bench, recorder: Recorder, format: str, body: bytes, checks: str
+) -> None:
+    recorder.answer = http(body)
+    assert await fate(bench, recorder, checks=checks) == unknown("bad_response", 200, sent=1)
+    assert bench.row("mug")["error"] == (f"HTTP 200 with a broken {format}: its header can't be read, or names no size")
+    (kept,) = bench.files()
+    assert (bench.images / kept).read_bytes() == body
+
+
+async def test_fault_050_an_image_of_absurd_size_is_refused_by_its_header(bench: Bench, recorder: Recorder) -> None:
+    bomb = raw_png(100_000, 100_000, pixels=zlib.compress(bytes(2**20)))
     recorder.answer = http(bomb)
     assert await fate(bench, recorder) == unknown("bad_response", 200, sent=1)
     assert "100000×100000" in bench.row("mug")["error"] or "pixels" in bench.row("mug")["error"]

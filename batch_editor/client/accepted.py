@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from batch_editor.client.wire import MAX_COST_USD, MODERATION, Linked, amount, error_text, image_in_json, retry_after
+from batch_editor.client.waits import retry_after
+from batch_editor.client.wire import MAX_COST_USD, MODERATION, Linked, amount, error_text, image_in_json
 from batch_editor.records import Failure
 from batch_editor.redaction import printable
 

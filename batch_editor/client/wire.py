@@ -8,19 +8,16 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
+from batch_editor.client.waits import retry_after
 from batch_editor.endpoints import ErrorMeaning
 from batch_editor.records import Failure
 from batch_editor.redaction import printable
-
-# The reset header's format is not documented; an instant further off than this is taken for nonsense.
-RESET_WITHIN = timedelta(minutes=15)
 
 # No image costs a hundredth of it; a figure beyond is a mistake that would end every budget.
 MAX_COST_USD = 1000.0
@@ -183,45 +180,6 @@ def _compact(document: Any) -> str:
         return orjson.dumps(document).decode()
     except orjson.JSONEncodeError:  # 254 levels are written, 1024 are read
         return "JSON that is nested without end"
-
-
-def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
-    """Seconds that the provider asks to wait: `Retry-After`, else the rate limit's reset; None for nonsense.
-
-    Dates are read against the answer's own `Date`, where it has one, for clocks differ.
-    """
-    server_now = _http_date(headers.get("date", "")) or now
-    text = headers.get("retry-after", "").strip()
-    # int() takes '+5', '1_0' and '١٢', float() takes 'inf': none of them is a delay.
-    if text.isascii() and text.isdigit() and len(text) < 20:
-        return float(text)
-    if (at := _http_date(text)) is not None:
-        return max(0.0, (at - server_now).total_seconds())
-    reset = _instant(headers.get("x-rate-limit-reset-at-utc", "").strip())
-    # By the difference: the sum of a date in the year 9999 and anything is none.
-    if reset is not None and timedelta(0) < reset - server_now <= RESET_WITHIN:
-        return (reset - server_now).total_seconds()
-    return None
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        at = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def _instant(text: str) -> datetime | None:
-    """ISO 8601, or an epoch in seconds or milliseconds; the header's name says UTC."""
-    try:
-        if re.fullmatch(r"\d{9,13}(\.\d+)?", text, re.ASCII):
-            epoch = float(text)
-            return datetime.fromtimestamp(epoch / 1000 if epoch > 1e11 else epoch, UTC)
-        at = datetime.fromisoformat(text)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

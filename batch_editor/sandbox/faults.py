@@ -202,7 +202,7 @@ def _with_part(fault: Fault, part: str, spec: str) -> Fault:
             return replace(fault, first=int(value))
         case "billed" if value in ("0", "1"):
             return replace(fault, billed=value == "1")
-        case "retry-after" if fault.status and value.isdecimal():
+        case "retry-after" if fault.status and _is_number(value):
             return replace(fault, retry_after=value)
         case "text" if equals and (fault.kind in ("json-error", "failed") or fault.status):
             return replace(fault, text=value)

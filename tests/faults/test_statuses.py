@@ -236,6 +236,26 @@ async def test_fault_028_a_429_holds_everybody_back_for_as_long_as_it_says(bench
     assert during == []
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Retry-After: 1.25", "Retry-After:  1.25 ", "retry-after-ms: 1250", "Retry-After: 1s250ms"),
+        *("x-ratelimit-reset-requests: 1.25s", "x-ratelimit-reset-requests: 1250ms", "x-ratelimit-reset: 1.25"),
+    ],
+)
+async def test_fault_028_a_429_may_say_how_long_in_many_ways(bench: Bench, recorder: Recorder, header: str) -> None:
+    arrived: list[float] = []
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        arrived.append(time.monotonic())
+        refusal = http(b"{}", status="429 Too Many Requests", more=f"{header}\r\n")
+        writer.write(refusal if len(arrived) == 1 else http(png()))
+
+    recorder.answer = answer
+    assert await fate(bench, recorder) == succeeded(sent=2)
+    assert 1.2 < arrived[1] - arrived[0] < 10
+
+
 @pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"])
 async def test_fault_029_a_date_to_come_back_at_is_read_by_the_server_s_clock(
     bench: Bench, recorder: Recorder, form: str
@@ -256,7 +276,22 @@ async def test_fault_029_a_date_to_come_back_at_is_read_by_the_server_s_clock(
     assert 0.95 < arrived[1] - arrived[0] < 20
 
 
-NONSENSE = ("-1", "+500", "900.5", "abc", "", "120, 60", "inf", "1_000", "9" * 30, "9" * 6000, "٧٧٧٧", "Sun, 99 Nov")
+NONSENSE = (
+    "-1",
+    "+500",
+    "900,5",
+    "1700000000",
+    "900 s",
+    "abc",
+    "",
+    "120, 60",
+    "inf",
+    "1_000",
+    "9" * 30,
+    "9" * 6000,
+    "٧٧٧٧",
+    "Sun, 99 Nov",
+)
 
 
 async def test_fault_030_031_a_retry_after_that_is_nonsense_or_past_is_ignored(

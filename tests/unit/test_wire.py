@@ -3,13 +3,13 @@ from __future__ import annotations
 import base64
 import json
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_editor.client.wire import Linked, billing_of, error_text, failure_of, image_in_json, retry_after
+from batch_editor.client.wire import Linked, billing_of, error_text, failure_of, image_in_json
 from batch_editor.endpoints import load_endpoint
 from batch_editor.records import Failure
 
@@ -29,10 +29,6 @@ def failed(
 ) -> Failure:
     data = json.dumps({"error": body}).encode() if isinstance(body, str) else body
     return failure_of(status, headers or {}, data, errors=ERRORS, retried=retried, now=NOW)
-
-
-def wait_of(**headers: str) -> float | None:
-    return retry_after({name.replace("_", "-"): value for name, value in headers.items()}, now=NOW)
 
 
 def harmless(text: str) -> bool:
@@ -237,89 +233,6 @@ def test_tags_without_end_are_read_once_and_not_once_from_each(body: bytes, text
 @settings(max_examples=200)
 def test_fault_041_no_body_breaks_it(body: bytes) -> None:
     assert harmless(error_text(body))
-
-
-# When to come back --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("120", 120.0), (" 7 ", 7.0)])
-def test_fault_028_retry_after_may_be_seconds(text: str, seconds: float) -> None:
-    assert wait_of(retry_after=text) == seconds
-
-
-@pytest.mark.parametrize(
-    "text", ["Sun, 22 Nov 2026 12:01:00 GMT", "Sunday, 22-Nov-26 12:01:00 GMT", "Sun Nov 22 12:01:00 2026"]
-)
-def test_fault_029_retry_after_may_be_a_date_in_any_of_http_s_forms(text: str) -> None:
-    assert wait_of(retry_after=text) == 60.0
-
-
-def test_fault_029_a_date_is_read_against_the_server_s_own_clock() -> None:
-    assert wait_of(retry_after="Sun, 22 Nov 2026 09:01:00 GMT", date="Sun, 22 Nov 2026 09:00:30 GMT") == 30.0
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "-1", "+5", "1.5", "abc", "", "120, 60", "inf", "nan", "1e3", "1_0", "١٢", "7s", "7" * 10_000,
-        "Sun, 22 Nov 2026 25:01:00 GMT", "22.11.2026",
-    ],
-)  # fmt: skip
-def test_fault_030_a_retry_after_that_is_none_is_ignored(text: str) -> None:
-    assert wait_of(retry_after=text) is None
-
-
-@pytest.mark.parametrize("text", ["0", "Sun, 22 Nov 2026 11:00:00 GMT"])
-def test_fault_031_a_retry_after_in_the_past_is_now(text: str) -> None:
-    assert wait_of(retry_after=text) == 0.0
-
-
-@pytest.mark.parametrize("text", ["9" * 19, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_fault_032_a_huge_retry_after_is_a_number_for_the_gate_to_cap(text: str) -> None:
-    assert (wait_of(retry_after=text) or 0) > 10**9
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "2026-11-22T12:00:30Z",
-        "2026-11-22T12:00:30",
-        "2026-11-22 12:00:30+00:00",
-        "2026-11-22T20:00:30+08:00",
-        str(int((NOW + timedelta(seconds=30)).timestamp())),
-        f"{(NOW + timedelta(seconds=30)).timestamp():.3f}",
-        str(int((NOW + timedelta(seconds=30)).timestamp() * 1000)),
-    ],
-)
-def test_fault_027_the_reset_may_be_iso_8601_or_an_epoch(text: str) -> None:
-    assert wait_of(x_rate_limit_reset_at_utc=text) == 30.0
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["2026-11-22T11:59:59Z", "2026-11-22T12:00:00Z", "2026-11-22T12:15:01Z", "garbage", "", "12:00:30", "30", "9" * 13],
-)
-def test_fault_033_a_reset_in_the_past_far_off_or_unreadable_is_ignored(text: str) -> None:
-    assert wait_of(x_rate_limit_reset_at_utc=text) is None
-
-
-def test_a_reset_at_the_end_of_time_is_read() -> None:
-    date, reset = "Fri, 31 Dec 9999 23:59:50 GMT", "9999-12-31T23:59:55Z"
-    assert wait_of(date=date, x_rate_limit_reset_at_utc=reset) == 5.0
-
-
-def test_retry_after_wins_over_the_reset_and_the_reset_over_nonsense() -> None:
-    reset = "2026-11-22T12:00:30Z"
-    assert wait_of(retry_after="7", x_rate_limit_reset_at_utc=reset) == 7.0
-    assert wait_of(retry_after="soon", x_rate_limit_reset_at_utc=reset) == 30.0
-
-
-@given(text=st.text(max_size=40))
-@settings(max_examples=200)
-def test_no_header_breaks_it(text: str) -> None:
-    for name in ("retry-after", "date", "x-rate-limit-reset-at-utc"):
-        seconds = retry_after({name: text}, now=NOW)
-        assert seconds is None or seconds >= 0
 
 
 def test_the_wait_is_part_of_the_failure() -> None:

@@ -94,7 +94,7 @@ def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, h
     expansion = Expansion(endpoint=catalog.default, load_endpoint=catalog.load, overrides=dict(selection.overrides))
     spool.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, history, spool))
     for repeat in spool.repeats():
-        faults.add(repeat.where, f"duplicate {repeat.what} {repeat.name!r}, first used at {repeat.first_where}")
+        faults.add(repeat.where, repeat.message)
     seen: dict[str, str] = {}
     for job_id, where in faults.faulty:
         first_where = seen.setdefault(job_id, spool.where_of(job_id) or where)

@@ -148,6 +148,11 @@ def _take_over_faulty(db: sqlite3.Connection) -> None:
         " FROM spool.spooled s JOIN main.jobs j USING (job_id) WHERE s.fault IS NOT NULL"
         " AND j.fingerprint = s.fingerprint ON CONFLICT (fingerprint) DO UPDATE SET error = excluded.error"
     )
+    # Another job may have been given the place of one of them; its image then moves to the history.
+    db.execute(
+        "UPDATE main.jobs SET placed_path = NULL, placed_output = NULL, placed_fingerprint = NULL"
+        " WHERE active AND fault IS NOT NULL AND output IN (SELECT output FROM spool.spooled WHERE fault IS NULL)"
+    )
 
 
 def _give_new_owners(db: sqlite3.Connection) -> None:

@@ -9,7 +9,6 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +17,7 @@ import orjson
 
 from batch_editor.errors import StorageError
 from batch_editor.ledger.comparison import RENAMED, Changes, compare
+from batch_editor.ledger.repeats import Repeat, mixed_identities, repeats_of
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.pricing import Quote
 from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, Shape, known_by
@@ -53,14 +53,10 @@ CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done 
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """Two jobs that claim the same id or the same output."""
-
-    what: str
-    name: str
-    where: str
-    first_where: str
+_INTO_SPOOLED = (
+    "INTO spooled (position, job_id, place, kind, named, output, output_key, fingerprint, params, files, extras,"
+    " variant, identity, links, fault) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
 
 
 class Spool:
@@ -139,8 +135,7 @@ class Spool:
         """
         self._db.execute("BEGIN")
         self._db.executemany(
-            "INSERT INTO spooled (position, job_id, place, kind, named, output, output_key, fingerprint, params, files,"
-            " extras, variant, identity, links, fault) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            f"INSERT {_INTO_SPOOLED}",
             self._rows(jobs),
         )
         self._db.execute("COMMIT")
@@ -194,31 +189,31 @@ class Spool:
         return hashlib.sha256(orjson.dumps(links)).hexdigest()[:32]
 
     def repeats(self) -> Iterator[Repeat]:
-        """Jobs whose id, or whose explicit output, an earlier job has. Once, when all jobs have been added."""
+        """Jobs whose id, or whose explicit output, an earlier job has, or whose identity stands for other links there.
+
+        Once, when all jobs have been added. Of a job and a row that is left out the job counts as the earlier one.
+        """
         self._db.execute(
             "CREATE TEMP TABLE colliding AS SELECT output_key FROM spooled GROUP BY output_key HAVING count(*) > 1"
         )
         ((self._collides,),) = self.query("SELECT EXISTS (SELECT 1 FROM colliding)")
         # What stands twice as a name collides as a file, unless outputs are named apart from ids.
         if self._collides or self._are_named:
-            yield from self._repeats("id", "job_id", "1" if self._are_named else "output_key IN colliding")
+            yield from repeats_of(self._db, "id", "job_id", "1" if self._are_named else "output_key IN colliding")
         if self._collides:
-            yield from self._repeats("output", "named", "output_key IN colliding")
-
-    def mixed_identities(self) -> Iterator[Repeat]:
-        """Jobs that would send what an earlier one of the same identity does, but for other links."""
+            yield from repeats_of(self._db, "output", "named", "output_key IN colliding")
         if self._has_identities:
-            for identity, where, first_where in self._db.execute(
-                """
-                SELECT j.identity, j.place, f.place
-                FROM (SELECT fingerprint, min(position) AS first FROM spooled WHERE links IS NOT NULL
-                      GROUP BY fingerprint HAVING count(DISTINCT links) > 1) r
-                JOIN spooled f ON f.position = r.first
-                JOIN spooled j ON j.fingerprint = r.fingerprint AND j.links <> f.links
-                ORDER BY j.position
-                """
-            ):
-                yield Repeat("identity", identity, where, first_where)
+            yield from mixed_identities(self._db)
+
+    def leave_out(self, repeat: Repeat, *, stem: str) -> None:
+        """Take the row of a repeated claim for one that is left out; one of a repeated id needs another name."""
+        name, number = repeat.job_id, 1
+        while repeat.what == "id" and (number == 1 or self.where_of(name) is not None):
+            name = f"{stem}-row-{repeat.where.rpartition(':')[2]}" + (f"-{number}" if number > 1 else "")
+            number += 1
+        ((extras,),) = self.query("SELECT extras FROM spooled WHERE position = ?", repeat.position)
+        row = FaultyRow(name, repeat.where, repeat.message, orjson.loads(extras))
+        self._db.execute(f"REPLACE {_INTO_SPOOLED}", (repeat.position, *self._left_out(row)))
 
     def where_of(self, job_id: str) -> str | None:
         """The place of the job with that id."""
@@ -235,7 +230,8 @@ class Spool:
             self._db.create_function("distinct_output", 2, distinct, deterministic=True)
             self._db.execute(
                 "UPDATE spooled SET output = distinct_output(output, coalesce('output ' || named, job_id))"
-                " WHERE output_key IN colliding"
+                " WHERE output_key IN (SELECT output_key FROM spooled WHERE fault IS NULL GROUP BY output_key"
+                " HAVING count(*) > 1)"
             )
         if only:
             globs = [pattern.replace("[!", "[^") for pattern in only]  # SQLite's GLOB negates with ^
@@ -308,20 +304,6 @@ class Spool:
     def each(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """As `query`, a row at a time: where there may be as many as jobs."""
         return self._db.execute(sql, values)
-
-    def _repeats(self, what: str, column: str, where: str) -> Iterator[Repeat]:
-        rows = self._db.execute(
-            f"""
-            SELECT j.{column}, j.place, f.place
-            FROM (SELECT {column} AS name, min(position) AS first FROM spooled WHERE {where} AND {column} IS NOT NULL
-                  GROUP BY {column} HAVING count(*) > 1) r
-            JOIN spooled j ON j.{column} = r.name AND j.position > r.first
-            JOIN spooled f ON f.position = r.first
-            ORDER BY j.position
-            """
-        )
-        for name, place, first in rows:
-            yield Repeat(what, name, place, first)
 
 
 def _no_room(error: Exception) -> StorageError:

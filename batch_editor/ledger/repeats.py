@@ -1,0 +1,63 @@
+"""Jobs of a manifest that claim what an earlier one has."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Claim = Literal["id", "output", "identity"]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A job that claims what an earlier one has, the same id, output or identity; `position` is its place."""
+
+    what: Claim
+    name: str
+    position: int
+    job_id: str
+    where: str
+    first_id: str
+    first_where: str
+
+    @property
+    def message(self) -> str:
+        """What is wrong with it."""
+        if self.what == "identity":
+            first = f"job {self.first_id} at {self.first_where}"
+            return (
+                f"identity {self.name!r} of job {self.job_id} is that of {first}, which has other links; expected an"
+                " identity for each picture"
+            )
+        return f"duplicate {self.what} {self.name!r}, first used at {self.first_where}"
+
+
+def repeats_of(db: sqlite3.Connection, what: Claim, column: str, where: str) -> Iterator[Repeat]:
+    """Rows of a spool that have in a column what an earlier one has, among those `where` a condition holds.
+
+    Of a job and a row that is left out the job counts as the earlier one.
+    """
+    return _found(db, what, column, column, where, "j.position <> f.position")
+
+
+def mixed_identities(db: sqlite3.Connection) -> Iterator[Repeat]:
+    """Rows that would send what an earlier one of the same identity does, but for other links."""
+    return _found(db, "identity", "identity", "fingerprint", "links IS NOT NULL", "j.links <> f.links")
+
+
+def _found(db: sqlite3.Connection, what: Claim, column: str, claim: str, where: str, differs: str) -> Iterator[Repeat]:
+    rows = db.execute(
+        f"""
+        SELECT j.{column}, j.position, j.job_id, j.place, f.job_id, f.place
+        FROM (SELECT {claim} AS claim, coalesce(min(iif(fault IS NULL, position, NULL)), min(position)) AS first
+              FROM spooled WHERE {where} AND {claim} IS NOT NULL GROUP BY {claim} HAVING count(*) > 1) r
+        JOIN spooled j ON j.{claim} = r.claim
+        JOIN spooled f ON f.position = r.first
+        WHERE {differs}
+        ORDER BY j.position
+        """
+    ).fetchall()
+    for row in rows:
+        yield Repeat(what, *row)

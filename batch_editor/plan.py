@@ -107,6 +107,11 @@ class Plan:
     faulty: int
     inputs: InputCheck | None = None
 
+    @property
+    def exit_code(self) -> int:
+        """What `plan` ends with: 1 where jobs would fail unsent, for their rows or their checked inputs are faulty."""
+        return int(self.faulty > 0 or bool(self.inputs and self.inputs.faulty))
+
     def as_json(self) -> dict[str, Any]:
         """The `--json` object of `plan`."""
         p10, p50, p90 = self.duration_s

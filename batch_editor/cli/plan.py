@@ -44,4 +44,4 @@ def show_plan(options: dict[str, Any]) -> int:
     for warning in made.warnings:
         click.echo(f"warning: {warning}", err=True)
     show(made, as_json=options["as_json"])
-    return 0
+    return made.exit_code

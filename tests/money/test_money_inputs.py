@@ -176,7 +176,7 @@ async def test_a_plan_lists_faulty_inputs_in_words_and_in_json(bench: Bench, ser
         "Inputs: 2 links looked at, 1 requests with a faulty one",
         f"  bad: {server.url}/gone answers HTTP 404",
     ]
-    assert (shown.code, data.code) == (0, 0)
+    assert (shown.code, data.code) == (1, 1)
     assert data.json["inputs"] == {
         "looked_at": 2,
         "faulty": [{"job_id": "bad", "fault": f"{server.url}/gone answers HTTP 404"}],

@@ -30,9 +30,11 @@ def schedule_path(key: str, base_url: str) -> Path:
     Raises:
         RuntimeError: the user has no home, and XDG_STATE_HOME names no place either.
     """
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():  # which the XDG Base Directory Specification has ignored: runs start in many places
+        state = Path.home() / ".local" / "state"
     name = hashlib.sha256(f"{key}\n{urlsplit(base_url).netloc}".encode()).hexdigest()[:32]
-    return Path(state) / "batch_editor" / name
+    return state / "batch_editor" / name
 
 
 class Schedule:
@@ -41,7 +43,8 @@ class Schedule:
     The file holds one instant of the system's monotonic clock, which all processes share and nobody sets: that of the
     next turn. Taking a turn moves it on, under a lock that the kernel frees however a process ends. So runs that
     crash and start again in a loop keep the limit as well, for what is left of them is the instant. A file that can't
-    be used is said once, by `say`; turns then come at once, and the run keeps the limit by itself.
+    be used is said once, by `say`; turns then come at once, and the run keeps the limit by itself. One that somebody
+    removes is made again by the runs that had it open, and said once.
     """
 
     def __init__(
@@ -59,11 +62,17 @@ class Schedule:
         self._say = say
         self._clock = clock
         self._file: int | None = None
+        # Where nothing of any run is, nobody has sent anything.
+        self._is_first = not path.parent.exists()
+        self._told_of_removal = False
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            self._open()
         except OSError as error:
             self._give_up(error)
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = open_regular(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
     def close(self) -> None:
         """Leave the schedule to the other runs."""
@@ -73,36 +82,70 @@ class Schedule:
 
     async def turn(self) -> None:
         """Take the next turn, and wait for it."""
-        patience_ends_at = self._clock() + LOCK_PATIENCE_S
+        due_at = await self._next_turn()
+        while (early_s := due_at - self._clock()) > 0:
+            await asyncio.sleep(early_s)
+            if self._file is None or self._is_in_place(self._file):
+                return
+            due_at = await self._next_turn()  # a turn of a file that was removed meanwhile is another run's as well
+
+    async def _next_turn(self) -> float:
+        """The instant of a turn that is this run's now; that of the call where the file can't be used."""
+        asked_at = self._clock()
         while self._file is not None:
             try:
-                # Not on a thread: four calls of a few microseconds, and a thread's answer may be 5 ms late.
-                due_at = self._reserve(self._file)
+                # Not on a thread: six calls of a few microseconds, and a thread's answer may be 5 ms late.
+                if self._is_in_place(self._file):
+                    return self._reserve(self._file)
+                self._open_again()
             except BlockingIOError as error:
-                if self._clock() > patience_ends_at:
+                if self._clock() > asked_at + LOCK_PATIENCE_S:
                     self._give_up(error)
                 await asyncio.sleep(LOCK_AGAIN_S)
-                continue
             except OSError as error:
                 self._give_up(error)
-                return
-            if (early_s := due_at - self._clock()) > 0:
-                await asyncio.sleep(early_s)
-            return
+        return asked_at
 
     def _reserve(self, file: int) -> float:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             now = self._clock()
-            held = os.pread(file, _INSTANT.size, 0)
-            next_at = _INSTANT.unpack(held)[0] if len(held) == _INSTANT.size else now
+            next_at = self._held(file, now)
             if not next_at < now + MOST_RUNS * self._spacing_s:  # nor if it is no number
                 next_at = now + self._spacing_s
-            due_at: float = max(next_at, now - self._slack_s)
+            due_at = max(next_at, now - self._slack_s)
             os.pwrite(file, _INSTANT.pack(due_at + self._spacing_s), 0)
             return due_at
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _held(self, file: int, now: float) -> float:
+        held = os.pread(file, _INSTANT.size, 0)
+        if len(held) == _INSTANT.size:
+            next_at: float = _INSTANT.unpack(held)[0]
+            return next_at
+        # A new file may be in the place of one that was removed, and the window as full as it may be: then the next
+        # turn is due one spacing after the last one, which may have left just now.
+        return now if self._is_first else now + self._spacing_s
+
+    def _is_in_place(self, file: int) -> bool:
+        """Whether the open file is the one that other runs find."""
+        try:
+            open_one, found = os.fstat(file), os.lstat(self._path)
+        except FileNotFoundError:
+            return False
+        return (open_one.st_dev, open_one.st_ino) == (found.st_dev, found.st_ino)
+
+    def _open_again(self) -> None:
+        self.close()
+        self._is_first = False
+        self._open()
+        if not self._told_of_removal:
+            self._told_of_removal = True
+            self._say(
+                f"warning: {self._path}: was removed or replaced while this run was on; other runs of the same key may"
+                " have sent requests beside it. From now on they share the rate limit again"
+            )
 
     def _give_up(self, error: OSError) -> None:
         self.close()

@@ -6,8 +6,10 @@ import asyncio
 import fcntl
 import os
 import random
+import shutil
 import signal
 import struct
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -119,8 +121,13 @@ def test_keys_and_hosts_have_schedules_of_their_own_and_the_name_tells_nothing(t
     assert schedule_path("a-key", "https://one.example/v1") == schedule_path("a-key", "https://one.example/v2")
 
 
-def test_without_xdg_state_home_it_is_below_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("state", [None, "", ".", "state", "../state", "~/state"])
+def test_without_an_absolute_xdg_state_home_it_is_below_the_home(
+    monkeypatch: pytest.MonkeyPatch, state: str | None
+) -> None:
     monkeypatch.delenv("XDG_STATE_HOME")
+    if state is not None:
+        monkeypatch.setenv("XDG_STATE_HOME", state)
     monkeypatch.setenv("HOME", "/home/somebody")
     assert schedule_path("a-key", "https://one.example").parent == Path("/home/somebody/.local/state/batch_editor")
 
@@ -150,6 +157,82 @@ def test_what_no_run_of_today_has_written_holds_nobody_up(tmp_path: Path, conten
 
     assert run(two_turns()) <= 2 * spacing_s(RATE) + 1e-3
     assert said == []
+
+
+def remove_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def replace_by_another(path: Path) -> None:
+    path.with_name("other").touch()
+    path.with_name("other").replace(path)
+
+
+REMOVALS = [Path.unlink, remove_folder, replace_by_another]
+
+
+@pytest.mark.parametrize("remove", REMOVALS, ids=["the file", "its folder", "replaced"])
+@pytest.mark.parametrize("runs", [1, 2, 7])
+def test_a_file_that_is_removed_while_runs_are_on_is_shared_again_by_all_and_said_once(
+    tmp_path: Path, runs: int, remove: Callable[[Path], None]
+) -> None:
+    path, said, left = tmp_path / "state" / "turns", list[str](), list[float]()
+
+    async def send(schedule: Schedule) -> None:
+        while now() < 10:
+            await schedule.turn()
+            left.append(now())
+
+    async def all_of_them() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(runs):
+                group.create_task(send(schedule_of(path, said)))
+            for _ in range(3):
+                await asyncio.sleep(2.03)
+                remove(path)
+                # Without its folder nothing tells that there was a file, until a run makes it again.
+                await asyncio.sleep(spacing_s(RATE) if remove is remove_folder else 0.0)
+                group.create_task(send(schedule_of(path, said)))  # one that starts just then
+
+    run(all_of_them())
+    assert most_in_a_window(left, RATE.period_s) <= RATE.count
+    assert len(left) >= 0.85 * 10 * RATE.count
+    message = (
+        f"warning: {path}: was removed or replaced while this run was on; other runs of the same key may have sent"
+        " requests beside it. From now on they share the rate limit again"
+    )
+    assert said == [message] * (runs + 2)  # the one that started last has seen nothing
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_new_file_is_begun_as_if_the_window_were_full_where_other_runs_have_been(tmp_path: Path, known: bool) -> None:
+    """It may be in the place of one that was removed."""
+    path = tmp_path / "state" / "turns"
+    if known:
+        path.parent.mkdir()
+
+    async def first_turn() -> float:
+        await schedule_of(path, []).turn()
+        return now()
+
+    assert run(first_turn()) == pytest.approx(spacing_s(RATE) if known else 0.0, abs=1e-6)
+
+
+async def test_a_file_that_is_removed_between_two_starts_lets_no_window_hold_more(bench: Bench) -> None:
+    manifests = [bench.write([job(f"{name}-{n}") for n in range(60)], name=f"{name}.yaml") for name in "ab"]
+    async with sandbox() as provider, AsyncExitStack() as stack:
+        processes = []
+        for manifest in manifests:
+            arguments = ("run", manifest, "-o", bench.folder / manifest.stem, "--base-url", provider.base_url)
+            starting = bench.started(*arguments, "--rate", "20/s", "--progress", "none")
+            processes.append(await stack.enter_async_context(starting))
+            if len(processes) == 1:
+                await arrived(provider.books, 10)
+                schedule_path("SG_0123456789abcdef", provider.base_url).unlink()
+        ended = [await process.finished() for process in processes]
+    assert [each.code for each in ended] == [0, 0], [each.err for each in ended]
+    assert ended[0].err.count("was removed or replaced while this run was on") == 1
+    assert provider.books.most_in_window(1.0) <= 20
 
 
 @pytest.mark.parametrize("obstacle", ["a folder", "a link", "no folder"])

@@ -43,6 +43,7 @@ class Catalog:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.skips_faulty_rows = settings.rows.faulty == "skip"
         self.endpoints: dict[str, Endpoint] = {}
         self.default = self.load(settings.endpoint, None)
 
@@ -91,7 +92,13 @@ def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, h
         ManifestError: with every fault of every manifest.
     """
     faults = Faults()
-    expansion = Expansion(endpoint=catalog.default, load_endpoint=catalog.load, overrides=dict(selection.overrides))
+    expansion = Expansion(
+        endpoint=catalog.default,
+        load_endpoint=catalog.load,
+        overrides=dict(selection.overrides),
+        skip_faulty=catalog.skips_faulty_rows,
+        only=selection.only,
+    )
     spool.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, history, spool))
     for repeat in spool.repeats():
         faults.add(repeat.where, repeat.message)

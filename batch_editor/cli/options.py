@@ -39,6 +39,7 @@ _SHARED = [
     click.option("--max-failures", metavar="N|SHARE", help="Stop after so many failed jobs: 50, or 20%."),
     click.option("--limit", metavar="N", type=click.IntRange(min=1), help="The first N jobs only."),
     click.option("--only", metavar="GLOB", multiple=True, help="Jobs whose id matches only; repeatable."),
+    click.option("--skip-faulty", is_flag=True, help="Fail rows with a fault of their own, and go on with the others."),
     click.option("--retry-failed", is_flag=True, help="Also send what was refused for good, or whose fate is unknown."),
     click.option("--resend-unknown", is_flag=True, help="Also send what is unknown, though it may have been billed."),
     click.option(
@@ -80,6 +81,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
             "rate_limit": options["rate"],
             "deadline": options["deadline"],
             "max_failures": options["max_failures"],
+            "rows": {"faulty": "skip" if options["skip_faulty"] else None},
             "budget": {"max_cost_usd": options["max_cost"]},
             "api": {"base_url": options["base_url"]},
         },

@@ -126,6 +126,12 @@ class InputSettings(_Part):
     allow_private_links: bool = False
 
 
+class RowSettings(_Part):
+    """What becomes of rows of a table that can't be read or sent."""
+
+    faulty: Literal["refuse", "skip"] = "refuse"
+
+
 class RetrySettings(_Part):
     """What is tried again, how often and how patiently."""
 
@@ -183,6 +189,7 @@ class Settings(BaseSettings):
     api: ApiSettings = ApiSettings()
     inputs: InputSettings = InputSettings()
     endpoint: str = "gpt-image-1.5-edit"
+    rows: RowSettings = RowSettings()
     concurrency: int = Field(default=64, ge=1, le=20_000)
     rate_limit: Annotated[str, AfterValidator(_rate)] = "60/min"
     retry: RetrySettings = RetrySettings()

@@ -7,14 +7,14 @@ from difflib import get_close_matches
 
 from batch_editor.manifest.csv_table import Table
 from batch_editor.manifest.expand import Entry, Expander, Manifest
-from batch_editor.manifest.faults import shown
+from batch_editor.manifest.faults import Problem, shown
 from batch_editor.manifest.rows import Columns, Row, snake_case
 from batch_editor.manifest.templates import is_template
 from batch_editor.manifest.values import Cell, Reader, Source, is_free_text
-from batch_editor.records import Job
+from batch_editor.records import FaultyRow, Job
 
 
-def read_csv_manifest(manifest: Manifest) -> Iterator[Job]:
+def read_csv_manifest(manifest: Manifest) -> Iterator[Job | FaultyRow]:
     """The jobs of a CSV file in the order of its rows, lazily."""
     with Table(manifest.path, manifest.faults) as table:
         if not table.is_usable:
@@ -29,8 +29,11 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job]:
         expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, table)))
         _warn_of_near_names(manifest, table)
         place = f"{manifest.path}:"
-        for number, (line, cells) in enumerate(table, 1):
-            yield from expander.jobs(Row(f"{place}{line}", number, columns, cells))
+        for number, (line, cells, problem) in enumerate(table, 1):
+            row = Row(f"{place}{line}", number, columns, cells)
+            if problem is not None:
+                row.problem = Problem(row.where, problem)
+            yield from expander.jobs(row)
 
 
 def _cell(manifest: Manifest, name: str, index: int) -> Reader:

@@ -7,6 +7,7 @@ import csv
 import io
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from batch_editor.manifest.faults import Faults, shown
 from batch_editor.redaction import KEY_SHAPE
@@ -20,6 +21,13 @@ _CHUNK_BYTES = 2**16
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+_HAS_KEY = "a cell looks like an API key; keys come from the environment, never from a manifest"
+
+# A row: the line where it starts, counted from 1; its cells, one a column; and what is wrong with it as a row, if
+# anything is. Where that leaves in doubt which cell belongs to which column there are none.
+Record: TypeAlias = "tuple[int, list[str], str | None]"
+
+
 class _Broken(Exception):
     """The rest of the file can't be told apart into rows."""
 
@@ -27,15 +35,15 @@ class _Broken(Exception):
 class Table:
     """A CSV file: its columns, then once its rows. A context manager that closes the file.
 
-    Faults are added with the line where their row starts, and end or skip the rows; nothing is raised. Blank
-    lines, rows of empty cells alone, and columns without a name are left out.
+    A fault of the file is added with its line, and ends the rows; nothing is raised. Blank lines, rows of empty cells
+    alone, and columns without a name are left out.
     """
 
     def __init__(self, path: Path, faults: Faults) -> None:
         self._path = path
         self._faults = faults
         self._records = self._read()
-        self.header_line, self._header = next(self._records, (1, []))
+        self.header_line, self._header, _ = next(self._records, (1, [], None))
         self.columns = tuple(name for name in self._header if name)
 
     @property
@@ -49,20 +57,21 @@ class Table:
     def __exit__(self, *_: object) -> None:
         self._records.close()
 
-    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        """Rows in order: the line where each starts, counted from 1, and its cells, one a column."""
+    def __iter__(self) -> Iterator[Record]:
+        """Rows in order."""
         width = len(self._header)
         named = [index for index, name in enumerate(self._header) if name]
-        for line, cells in self._records:
+        for line, cells, problem in self._records:
             if len(cells) != width:
-                self._fault(line, f"has {len(cells)} cell{'s' * (len(cells) != 1)} where the header has {width}")
+                count = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+                yield line, [], problem or f"has {count} where the header has {width}"
             elif len(named) < width:
-                yield line, [cells[index] for index in named]
+                yield line, [cells[index] for index in named], problem
             else:
-                yield line, cells
+                yield line, cells, problem
 
-    def _read(self) -> Generator[tuple[int, list[str]], None, None]:
-        """The header, then the rows that are sound in themselves."""
+    def _read(self) -> Generator[Record, None, None]:
+        """The header, then the rows."""
         lines = None
         try:
             with open(self._path, "rb", opener=open_regular) as raw:
@@ -77,7 +86,7 @@ class Table:
         except OSError as error:
             self._faults.add(str(self._path), f"can't be read: {error.strerror or error}")
 
-    def _records_of(self, lines: _Lines) -> Iterator[tuple[int, list[str]]]:
+    def _records_of(self, lines: _Lines) -> Iterator[Record]:
         first = lines.peek()
         delimiter = "\t" if self._path.suffix.lower() == ".tsv" else _delimiter(first)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -92,19 +101,18 @@ class Table:
                 message, goes_on = _translated(error)
                 if not (goes_on and header_seen):
                     raise _Broken(message) from error
-                self._fault(lines.number, message)
+                yield lines.number, [], message
                 continue
             if lines.row_size > MAX_CELL and max(map(len, cells)) > MAX_CELL:  # a host has raised the module's limit
                 raise _Broken(_too_large(MAX_CELL))
-            if lines.has_key:
-                self._fault(
-                    start, "a cell looks like an API key; keys come from the environment, never from a manifest"
-                )
-            elif not header_seen:
+            problem = _HAS_KEY if lines.has_key else None
+            if not header_seen:
+                if problem:
+                    raise _Broken(problem)
                 header_seen = True
-                yield start, self._checked_header(cells)
+                yield start, self._checked_header(cells), None
             elif cells and (cells[0].strip() or any(map(str.strip, cells))):
-                yield start, cells
+                yield start, cells, problem
 
     def _checked_header(self, cells: list[str]) -> list[str]:
         names = [cell.strip() for cell in cells]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import did_you_mean
-from batch_editor.manifest.faults import Faults, Refused, shown
+from batch_editor.manifest.choice import Choice
+from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.rows import Row
 from batch_editor.manifest.values import (
     Files,
@@ -24,10 +25,12 @@ from batch_editor.manifest.values import (
     is_free_text,
     source_of,
 )
-from batch_editor.records import LOCAL, EditRequest, Job, LocalFile, ParamValue
+from batch_editor.records import LOCAL, EditRequest, FaultyRow, Job, LocalFile, ParamValue
+from batch_editor.redaction import printable
 
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
 _SHORTENED = re.compile(r"\d\.\d+E\+\d\d")
+_LONGEST = 1000  # characters of what is wrong with a row
 _NULL = "null"  # as an endpoint's file writes it
 
 
@@ -52,36 +55,41 @@ class Expansion:
 class Manifest:
     """A manifest that is being read: what all its entries share."""
 
-    def __init__(self, path: Path, endpoint: Endpoint, overrides: Mapping[str, str], faults: Faults) -> None:
+    def __init__(self, path: Path, endpoint: Endpoint, expansion: Expansion, faults: Faults) -> None:
         self.path = path
         self.endpoint = endpoint
         self.faults = faults
+        self.choice = Choice(expansion.only)
+        self.skip_faulty = expansion.skip_faulty
         parameters = endpoint.parameters.items()
         self.converters = {name: converter_of(parameter, path.parent) for name, parameter in parameters}
         self.converters |= {"id": convert_id, "output": convert_output}
         self.overrides: dict[str, Source | None] = {}
-        before = faults.total
-        for name, value in overrides.items():
+        problems: list[Problem] = []
+        for name, value in expansion.overrides.items():
             if name in self.converters:
-                self.overrides[name] = self.source("--set", name, value)
+                self.overrides[name] = self.source("--set", name, value, problems)
             else:
                 hint = did_you_mean(name, list(self.converters))
-                faults.add("--set", f"{shown(name)} is no parameter of {endpoint.name}{hint}")
-        self.is_sound = faults.total == before
+                problems.append(Problem("--set", f"{shown(name)} is no parameter of {endpoint.name}{hint}"))
+        faults.refuse(problems)
+        self.is_sound = not problems
 
     def is_input(self, name: str) -> bool:
         """Whether it is a parameter of free text or of links: what a paid edit is made of, in the user's own words."""
         parameter = self.endpoint.parameters.get(name)
         return parameter is not None and (parameter.type in ("link", "links") or is_free_text(parameter))
 
-    def source(self, where: str, name: str, written: Written, *, label: str = "") -> Source | None:
-        """The source of a written value; what is wrong with it is a fault, once for all rows."""
+    def source(
+        self, where: str, name: str, written: Written, problems: list[Problem], *, label: str = ""
+    ) -> Source | None:
+        """The source of a written value; what is wrong with it is added to the problems, once for all rows."""
         parameter = self.endpoint.parameters.get(name)
         nullable = parameter is not None and parameter.nullable
         try:
             return source_of(written, self.converters[name], nullable=nullable)
         except Refused as error:
-            self.faults.add(where, f"{label}{error.of(name)}")
+            problems.append(Problem(where, str(error.of(name)), label, about=name))
             return Fixed(None)  # so that it isn't missing as well
 
 
@@ -89,7 +97,8 @@ class Manifest:
 class Entry:
     """What a manifest says of one or many jobs, before their rows.
 
-    `hints` end the message that a parameter is missing; an entry that isn't sound gives faults but no jobs.
+    `hints` end the message that a parameter is missing; an entry that isn't sound gives faults but no jobs. What is
+    wrong with an entry that `is_one_job` is wrong with this job alone: its `problems` are those of a row.
     """
 
     where: str
@@ -99,6 +108,8 @@ class Entry:
     variants: int = 1
     hints: Mapping[str, str] = field(default_factory=dict)
     is_sound: bool = True
+    is_one_job: bool = False
+    problems: Sequence[Problem] = ()
 
 
 class Expander:
@@ -123,14 +134,18 @@ class Expander:
         self._stem = manifest.path.stem
         count = entry.variants
         self._variants = [(number, f"-v{number}" if count > 1 else "") for number in range(1, count + 1)]
-        before = manifest.faults.total
+        self._problems = list(entry.problems)
         self.input_names: frozenset[str] = frozenset()
         for name, parameter in self._endpoint.parameters.items():
             slot = self._slot(name, fallback_of(parameter))
             self._settle(slot)
             if manifest.is_input(name):
                 self.input_names |= slot.names
-        self._is_sound = manifest.is_sound and entry.is_sound and manifest.faults.total == before
+        self._is_sound = manifest.is_sound and entry.is_sound
+        if self._problems and not entry.is_one_job:
+            manifest.faults.refuse(self._problems)
+            self._problems.clear()
+            self._is_sound = False
         self._reading = [(slot, slot.name, slot.read) for slot in self._varying]  # each row asks for all of them
         # Rules and warnings that the rows have a say in: all others are settled here, for their sake.
         varying = {slot.name for slot in self._varying}
@@ -139,22 +154,27 @@ class Expander:
         self._ruling = tuple(ruling) if varying & ruling.keys() else ()
         self._broken = _broken_rules(self._endpoint, {name: _as_text(self._params.get(name)) for name in ruling})
 
-    def jobs(self, row: Row) -> list[Job]:
-        """The row's job, or its variants; none, but faults, if something is wrong with it."""
-        files: Files = {}
-        faults = self._manifest.faults
-        before = faults.total
+    def jobs(self, row: Row) -> Sequence[Job | FaultyRow]:
+        """The row's job, or its variants; if something is wrong with it none, but faults, or what stands for them."""
+        problems = self._found = [*self._problems]
+        if row.problem is not None:
+            problems.append(row.problem)
+            if not row.cells:
+                return self._refused(row, None)
         job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
-        label = self._entry.label if faults.total > before else f"job {job_id}: "
+        is_told = not problems or not any(problem.about == "id" for problem in problems)
+        if row.problem is not None:
+            return self._refused(row, job_id if is_told else None)
+        label = f"job {job_id}: " if is_told else self._entry.label
         output = self._name(self._output, row, label) if self._has_outputs else None
+        files: Files = {}
         params = self._filled(row, label, files)
-        if params is None or not self._is_sound or faults.total > before:
-            faults.note(job_id, row.where)
-            return []
+        if params is None or problems or not self._is_sound:
+            return self._refused(row, job_id if is_told else None)
         if "E+" in job_id:
             self._warn_of_shortened(job_id)
         extras = row.columns.extras(row.cells)
-        jobs = []
+        jobs: list[Job | FaultyRow] = []
         for variant, suffix in self._variants:
             request = EditRequest(self._endpoint.name, params, variant)
             named = output + suffix if output else None
@@ -178,14 +198,14 @@ class Expander:
                 self._given.add(slot.name)
         elif self._endpoint.parameters[slot.name].required:
             fault = "empty" if any(slot.name in layer for layer in self._layers) else "missing"
-            hint = self._entry.hints.get(slot.name, "")
-            self._manifest.faults.add(self._entry.where, f"{self._entry.label}{slot.name} is {fault}{hint}")
+            message = f"{slot.name} is {fault}{self._entry.hints.get(slot.name, '')}"
+            self._problems.append(Problem(self._entry.where, message, self._entry.label, about=slot.name))
 
     def _name(self, slot: Slot, row: Row, label: str) -> str | None:
         try:
             value = slot.read(row, {}) if slot.varies else None
         except Refused as error:
-            self._fault(row, label, error.of(slot.name))
+            self._found.append(Problem(row.where, str(error.of(slot.name)), label, about=slot.name))
             return None
         if value is None and slot.end is not None:
             value = slot.end.value
@@ -204,7 +224,7 @@ class Expander:
                 if value is None and slot.end is None and self._endpoint.parameters[name].required:
                     raise Refused("is empty")
             except Refused as error:
-                self._fault(row, label, error.of(name))
+                self._found.append(Problem(row.where, str(error.of(name)), label, about=name))
                 params[name] = None
                 is_sound = False
                 continue
@@ -228,12 +248,27 @@ class Expander:
             broken = _broken_rules(self._endpoint, {name: _as_text(params.get(name)) for name in self._ruling})
         if files:
             broken = [*broken, *_mask_faults(self._endpoint, params, files)]
-        for message in broken:
-            self._fault(row, label, Refused(message))
+        self._found += [Problem(row.where, message, label) for message in broken]
         return not broken
 
-    def _fault(self, row: Row, label: str, error: Refused) -> None:
-        self._manifest.faults.add(row.where, f"{label}{error}")
+    def _refused(self, row: Row, job_id: str | None) -> list[FaultyRow]:
+        """What stands for a row with problems; none where they are faults of the manifest. The id, where it's told."""
+        manifest, problems = self._manifest, self._found
+        is_whole = row.problem is None
+        name = job_id or manifest.faults.substitute_id(self._stem, row.where)
+        message = printable("; ".join(problem.message for problem in problems), limit=_LONGEST)
+        extras = row.columns.extras(row.cells) if is_whole else {}
+        rows = [FaultyRow(name + suffix, row.where, message, extras) for _, suffix in self._variants]
+        if self._is_sound:
+            if not manifest.choice.has_any(faulty.id for faulty in rows):
+                return rows
+            if manifest.skip_faulty:
+                manifest.faults.leave_out(problems, (row.where, row.base))
+                return rows
+        manifest.faults.refuse(problems, (row.where, row.base))
+        if job_id is not None:
+            manifest.faults.note(job_id, row.where)
+        return []
 
     def _warn_of_unused(self, params: Mapping[str, ParamValue], silent: Sequence[Slot]) -> None:
         """Warn of what the manifest says in vain; `silent` are slots of which the row says nothing."""

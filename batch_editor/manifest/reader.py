@@ -10,29 +10,34 @@ from batch_editor.manifest.expand import Expansion, Manifest
 from batch_editor.manifest.faults import Faults
 from batch_editor.manifest.yaml_manifest import read_yaml_manifest
 from batch_editor.manifest.yaml_values import TABLES
-from batch_editor.records import Job
+from batch_editor.records import FaultyRow, Job
 
 
-def read_manifests(paths: Sequence[Path], expansion: Expansion, faults: Faults) -> Iterator[Job]:
-    """The jobs of the manifests in their order, lazily.
+def read_manifests(paths: Sequence[Path], expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
+    """The jobs of the manifests in their order, lazily; what stands for a row that is left out as faulty is among them.
 
-    A faulty entry adds faults and gives no jobs; reading goes on, so that all faults are listed. That ids and
-    outputs are unique is the caller's to check.
+    A faulty entry adds faults and gives no jobs; reading goes on, so that all faults are listed. Where faulty rows are
+    skipped and no sound one is left, they are faults at the end. That ids and outputs are unique is the caller's to
+    check.
     """
+    has_jobs = False
     for path in paths:
         before = faults.total
         is_empty = True
         for job in _read(Path(path), expansion, faults):
             is_empty = False
+            has_jobs = has_jobs or isinstance(job, Job)
             yield job
         if is_empty and faults.total == before:
             faults.add(str(path), "has no jobs")
+    if not has_jobs:
+        faults.refuse_skipped()
 
 
-def _read(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job]:
+def _read(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_yaml_manifest(path, expansion, faults)
     if path.suffix.lower() in TABLES:
-        return read_csv_manifest(Manifest(path, expansion.endpoint, expansion.overrides, faults))
+        return read_csv_manifest(Manifest(path, expansion.endpoint, expansion, faults))
     faults.add(str(path), "expected a manifest that ends in .yaml, .yml, .csv, .tsv or .txt")
     return iter(())

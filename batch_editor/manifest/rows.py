@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
+from batch_editor.manifest.faults import Problem
+
 
 class Columns:
     """The columns of a table, or of a job's matrix, and what their cells are called.
@@ -36,13 +38,22 @@ class Columns:
 
 
 class Row:
-    """A row, or a combination of a row and a matrix: one job. `number` counts them in a manifest, from 1."""
+    """A row, or a combination of a row and a matrix: one job. `number` counts them in a manifest, from 1.
 
-    def __init__(self, where: str, number: int, columns: Columns, cells: Sequence[str]) -> None:
+    `base` is the row's own number, the same for all its combinations. `problem` is what is wrong with it as a row; it
+    may then have no cells.
+    """
+
+    problem: Problem | None = None
+
+    def __init__(
+        self, where: str, number: int, columns: Columns, cells: Sequence[str], base: int | None = None
+    ) -> None:
         self.where = where
         self.number = number
         self.cells = cells
         self.columns = columns
+        self.base = number if base is None else base
 
     @cached_property
     def names(self) -> Mapping[str, object]:

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from itertools import count, product
 from pathlib import Path
+from typing import TypeAlias
 
-from batch_editor.endpoints import Endpoint, Parameter
+from batch_editor.endpoints import Endpoint
 from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.manifest.csv_table import Table
 from batch_editor.manifest.expand import Entry, Expander, Expansion, Manifest
-from batch_editor.manifest.faults import Faults, Refused, shown
-from batch_editor.manifest.rows import Columns, Row, snake_case
-from batch_editor.manifest.templates import is_template
-from batch_editor.manifest.values import Fixed, Source, Written
-from batch_editor.manifest.yaml_values import (
-    RefusedAt,
-    cell_of,
-    check_is_whole,
-    kind_of,
-    line_of,
-    mappings_of,
-    matrix_of,
-    table_of,
-    text_of,
-)
-from batch_editor.records import Job
+from batch_editor.manifest.faults import Faults, Problem, Refused, shown
+from batch_editor.manifest.rows import Columns, Row
+from batch_editor.manifest.values import Source
+from batch_editor.manifest.yaml_entry import EntryKeys, Rows, label_of
+from batch_editor.manifest.yaml_values import cell_of, kind_of, line_of, text_of
+from batch_editor.records import FaultyRow, Job
 from batch_editor.regular_files import expect_regular
-from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
+from batch_editor.strict_yaml import Block, Value, YamlFault, read_yaml
 
 _TOP = ("endpoint", "defaults", "jobs")
-_EXPANDING = ("rows", "matrix", "variants")
-_VARIANTS = Parameter(type="integer", minimum=1, maximum=100)
+_KEYS = ("id", "output", "rows", "matrix", "variants")
+# Where it is, its columns, its cells, and what is wrong with it as a row.
+_BaseRow: TypeAlias = "tuple[str, tuple[str, ...], Sequence[str], Problem | None]"
 
 
-def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job]:
+def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
     """The jobs of a YAML file in the order of its entries, each entry's rows lazily."""
     document = _document(path, faults)
     if document is None:
@@ -47,7 +38,7 @@ def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iter
         return
     if endpoint is None or not jobs:
         return
-    manifest = Manifest(path, endpoint, expansion.overrides, faults)
+    manifest = Manifest(path, endpoint, expansion, faults)
     reader = _Reader(manifest, document)
     for job in jobs:
         yield from reader.jobs(job)
@@ -92,15 +83,6 @@ def _endpoint(path: Path, document: Block, expansion: Expansion, faults: Faults)
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """What an entry is expanded by: a table beside the manifest, mappings in it, and a matrix."""
-
-    table: Path | None = None
-    inline: Sequence[Block] | None = None
-    matrix: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
 class _Reader:
     """Reads a manifest's entries; numbers its jobs."""
 
@@ -109,27 +91,33 @@ class _Reader:
         self._path = manifest.path
         self._faults = manifest.faults
         self._numbers = count(1)
+        self._bases = count(1)
         before = self._faults.total
         self._defaults = self._read_defaults(document)
         self._is_sound = self._faults.total == before
 
-    def jobs(self, block: Value) -> Iterator[Job]:
+    def jobs(self, block: Value) -> Iterator[Job | FaultyRow]:
         """The jobs of an entry."""
         if not isinstance(block, Block):
             self._faults.add(f"{self._path}:{line_of(block)}", f"a job is {kind_of(block)}; expected keys and values")
             return
-        before = self._faults.total
-        label = _label(block)
-        own = self._read_own(block, label)
-        variants = self._read_variants(block, label)
-        rows = self._read_rows(block, label)
-        is_sound = self._is_sound and self._faults.total == before
-        where = f"{self._path}:{block.line}"
-        entry = Entry(where, label, own, self._defaults, variants, is_sound=is_sound)
+        keys = EntryKeys(self._manifest, block, label_of(block))
+        own = keys.sources(("id", "output", *self._manifest.endpoint.parameters), _KEYS)
+        variants, rows = keys.variants(), keys.rows()
+        entry = Entry(
+            f"{self._path}:{block.line}",
+            keys.label,
+            own,
+            self._defaults,
+            variants,
+            is_sound=self._is_sound,
+            is_one_job=block.get("rows") is None and block.get("matrix") is None,
+            problems=keys.problems,
+        )
         expander = Expander(self._manifest, entry)
         if rows is not None:
-            self._check_cells(block, rows, expander.input_names, label)
-            for row in self._rows(rows, where, label):
+            self._faults.refuse(keys.lost_ends(rows, expander.input_names))
+            for row in self._rows(rows, entry):
                 yield from expander.jobs(row)
 
     def _read_defaults(self, document: Block) -> dict[str, Source | None]:
@@ -140,125 +128,46 @@ class _Reader:
             where = f"{self._path}:{line_of(block, document)}"
             self._faults.add(where, f"defaults is {kind_of(block)}; expected parameters and their values")
             return {}
-        known = tuple(self._manifest.endpoint.parameters)
-        return self._sources(block, known, known, "defaults: ")
+        keys = EntryKeys(self._manifest, block, "defaults: ")
+        defaults = keys.sources(tuple(self._manifest.endpoint.parameters))
+        self._faults.refuse(keys.problems)
+        return defaults
 
-    def _read_own(self, block: Block, label: str) -> dict[str, Source | None]:
-        names = ("id", "output", *self._manifest.endpoint.parameters)
-        return self._sources(block, names, ("id", "output", *_EXPANDING, *names[2:]), label)
-
-    def _sources(
-        self, block: Block, names: Sequence[str], known: Sequence[str], label: str
-    ) -> dict[str, Source | None]:
-        """The sources of a mapping's values; `names` are those read here, `known` all that it may have."""
-        sources: dict[str, Source | None] = {}
-        for name, value in block.items():
-            where = f"{self._path}:{line_of(value, block)}"
-            if name not in known:
-                # Likeness takes 0.1 ms a word.
-                wanted = "" if self._faults.full else did_you_mean(name, known) or f"; expected {', '.join(known)}"
-                self._faults.add(where, f"{label}{shown(name)} is no key here{wanted}")
-            elif name in names:
-                try:
-                    written = self._written(name, value)
-                except Refused as error:
-                    at = f"{self._path}:{error.line}" if isinstance(error, RefusedAt) else where
-                    self._faults.add(at, f"{label}{error.of(name)}")
-                    sources[name] = Fixed(None)  # so that it isn't missing as well
-                else:
-                    sources[name] = self._manifest.source(where, name, written, label=label)
-        return sources
-
-    def _written(self, name: str, value: Value) -> Written:
-        parameter = self._manifest.endpoint.parameters.get(name)
-        if value is None:
-            return None
-        if self._manifest.is_input(name):
-            for text in value if isinstance(value, list) else [value]:
-                check_is_whole(text)
-        if isinstance(value, list) and parameter is not None and parameter.type == "links":
-            if None in value:
-                raise Refused("has a link that is null; expected a link or a path")
-            return [text_of(item) for item in value]
-        may_be_truth = parameter is not None and parameter.type in ("boolean", "integer", "number")
-        return text_of(value, may_be_truth=may_be_truth)
-
-    def _read_variants(self, block: Block, label: str) -> int:
-        value = block.get("variants")
-        if value is None:
-            return 1
-        try:
-            text = text_of(value, may_be_truth=True)
-            return int(str(_VARIANTS.parse(text)))
-        except Refused as error:
-            self._faults.add(f"{self._path}:{line_of(value, block)}", f"{label}{error.of('variants')}")
-        except ValueError as error:
-            self._faults.add(f"{self._path}:{line_of(value, block)}", f"{label}variants is {shown(text)}; {error}")
-        return 1
-
-    def _read_rows(self, block: Block, label: str) -> _Rows | None:
-        """What the entry is expanded by; None if that has faults."""
-        rows = block.get("rows")
-        try:
-            if isinstance(rows, list):
-                return _Rows(inline=mappings_of(rows), matrix=matrix_of(block.get("matrix")))
-            table = None if rows is None else self._path.parent / table_of(rows)
-            return _Rows(table=table, matrix=matrix_of(block.get("matrix")))
-        except Refused as error:
-            at = error.line if isinstance(error, RefusedAt) and error.line else block.line
-            self._faults.add(f"{self._path}:{at}", f"{label}{error}")
-            return None
-
-    def _check_cells(self, block: Block, rows: _Rows, names: frozenset[str], label: str) -> None:
-        """Look for cells and matrix values that lose their end to a comment, and go into prompts or links."""
-        cells: list[tuple[str, str, Value]] = []
-        for row in rows.inline or ():
-            cells += [("rows", name, value) for name, value in row.items()]
-        for name, values in matrix.items() if isinstance(matrix := block.get("matrix"), Block) else ():
-            cells += [("matrix", name, value) for value in (values if isinstance(values, list) else ())]
-        for key, name, value in cells:
-            if name in names or snake_case(name) in names:
-                try:
-                    check_is_whole(value)
-                except RefusedAt as error:
-                    self._faults.add(f"{self._path}:{error.line}", f"{label}{key} {error.of(name)}")
-
-    def _rows(self, rows: _Rows, where: str, label: str) -> Iterator[Row]:
+    def _rows(self, rows: Rows, entry: Entry) -> Iterator[Row]:
         """Each row's combinations, the last name of the matrix varying fastest."""
         known: dict[tuple[str, ...], Columns] = {}
         before = self._faults.total
-        for row_where, names, cells in self._base_rows(rows, where, label):
+        for where, names, cells, problem in self._base_rows(rows, entry):
             if names not in known:
                 if clash := next((name for name in rows.matrix if name in names), None):
-                    self._faults.add(where, f"{label}matrix has {shown(clash)}, which is a column of rows as well")
+                    message = f"{entry.label}matrix has {shown(clash)}, which is a column of rows as well"
+                    self._faults.add(entry.where, message)
                     return
                 known[names] = Columns((*names, *rows.matrix))
+            base = next(self._bases)
             for combination in product(*rows.matrix.values()):
-                yield Row(row_where, next(self._numbers), known[names], [*cells, *combination])
+                all_cells = [*cells, *combination] if problem is None or cells else []
+                row = Row(where, next(self._numbers), known[names], all_cells, base)
+                row.problem = problem
+                yield row
         if not known and self._faults.total == before:
-            self._faults.add(where, f"{label}rows has no rows")
+            self._faults.add(entry.where, f"{entry.label}rows has no rows")
 
-    def _base_rows(self, rows: _Rows, where: str, label: str) -> Iterator[tuple[str, tuple[str, ...], Sequence[str]]]:
-        """Where each row is, its columns, its cells."""
+    def _base_rows(self, rows: Rows, entry: Entry) -> Iterator[_BaseRow]:
         if rows.table is not None:
             with Table(rows.table, self._faults) as table:
-                for line, cells in table:
-                    yield f"{where}, {rows.table}:{line}", table.columns, cells
+                for line, cells, problem in table:
+                    place = f"{rows.table}:{line}"
+                    found = None if problem is None else Problem(place, problem)
+                    yield f"{entry.where}, {place}", table.columns, cells, found
         elif rows.inline is not None:
             for block in rows.inline:
+                where = f"{self._path}:{block.line}"
                 try:
                     cells = [cell_of(name, value) for name, value in block.items()]
                 except Refused as error:
-                    self._faults.add(f"{self._path}:{block.line}", f"{label}{error}")
+                    self._faults.add(where, f"{entry.label}{error}")
                 else:
-                    yield f"{self._path}:{block.line}", tuple(block), cells
+                    yield where, tuple(block), cells, None
         else:
-            yield where, (), ()
-
-
-def _label(block: Block) -> str:
-    """How messages name an entry: by its id, if that is the same for all its jobs."""
-    name = block.get("id")
-    if not isinstance(name, Text) or not name.strip() or is_template(name):
-        return ""
-    return f"job {name[:60].strip()}: "
+            yield entry.where, (), (), None

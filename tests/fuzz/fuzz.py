@@ -32,7 +32,7 @@ with atheris.instrument_imports(include=["batch_editor", "jinja2", "PIL", "yaml"
     from batch_editor.manifest.templates import MAX_OUTPUT, TemplateFault, compiled
     from batch_editor.manifest.values import MAX_ID
     from batch_editor.naming import MAX_BYTES, distinct, safe_output
-    from batch_editor.records import Failure
+    from batch_editor.records import Failure, Job
     from batch_editor.storage.inspect import MAX_PIXELS, BadImage, inspect_image
 
 ENDPOINT = load_endpoint("gpt-image-1.5-edit")
@@ -51,6 +51,7 @@ def read(name: str, content: bytes) -> None:
     jobs = list(islice(read_manifests([path], expansion, faults), SOME_JOBS))
     assert jobs or faults.total
     for job in jobs:
+        assert isinstance(job, Job)
         assert 0 < len(job.id) <= MAX_ID
         assert set(job.request.params) <= set(ENDPOINT.parameters) or b"endpoint" in content
         check_name(safe_output(job.id, folders=False), most=1)

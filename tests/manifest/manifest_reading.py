@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
 from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.manifest import Expansion, Faults, read_manifests
-from batch_editor.records import Job, ParamValue
+from batch_editor.records import FaultyRow, Job, ParamValue
 
 ENDPOINT = load_endpoint("gpt-image-1.5-edit")
 LINK = "https://example.com/mug.jpg"
@@ -23,6 +24,9 @@ class Reading:
     total: int
     faults: list[str]
     warnings: list[str]
+    faulty: list[FaultyRow] = field(default_factory=list)
+    left_out: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -48,10 +52,14 @@ def load_beside(name: str, folder: Path) -> Endpoint:
     return load_endpoint(name, beside=folder)
 
 
-def read(*paths: Path, **overrides: str) -> Reading:
+def read(*paths: Path, skip_faulty: bool = False, only: Sequence[str] = (), **overrides: str) -> Reading:
     faults = Faults()
-    expansion = Expansion(endpoint=ENDPOINT, load_endpoint=load_beside, overrides=overrides)
-    jobs = list(read_manifests(paths, expansion, faults))
+    expansion = Expansion(
+        endpoint=ENDPOINT, load_endpoint=load_beside, overrides=overrides, skip_faulty=skip_faulty, only=only
+    )
+    made = list(read_manifests(paths, expansion, faults))
+    jobs = [each for each in made if isinstance(each, Job)]
+    faulty = [each for each in made if isinstance(each, FaultyRow)]
     prefixes = {f"{path.parent}/" for path in paths}
 
     def short(line: str) -> str:
@@ -59,7 +67,15 @@ def read(*paths: Path, **overrides: str) -> Reading:
             line = line.replace(prefix, "")
         return line
 
-    return Reading(jobs, faults.total, list(map(short, faults.lines)), list(map(short, faults.warnings)))
+    return Reading(
+        jobs,
+        faults.total,
+        list(map(short, faults.lines)),
+        list(map(short, faults.warnings)),
+        [row._replace(where=short(row.where)) for row in faulty],
+        faults.left_out,
+        dict(faults.skipped),
+    )
 
 
 def write(path: Path, content: str | bytes) -> Path:

@@ -11,6 +11,7 @@ from manifest_reading import ENDPOINT, LINK, load_beside, read, write
 from batch_editor.errors import ManifestError
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.manifest import csv_table as csv_table_module
+from batch_editor.records import Job
 
 HEADER = "id,prompt,image_urls\n"
 
@@ -39,7 +40,7 @@ def test_an_optional_parameter_without_a_default_is_left_out(tmp_path: Path) -> 
     faults = Faults()
     expansion = Expansion(endpoint=load_beside("nano-banana", tmp_path), load_endpoint=load_beside)
     jobs = list(read_manifests([path], expansion, faults))
-    assert [list(job.request.params) for job in jobs] == [
+    assert [list(job.request.params) for job in jobs if isinstance(job, Job)] == [
         ["prompt", "image_urls"],
         ["prompt", "image_urls", "aspect_ratio"],
     ]

@@ -6,6 +6,7 @@ import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ YAML_PIECES = st.sampled_from(
 NAME = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=20)
 
 
-def read_text(name: str, content: bytes, **overrides: str) -> Reading:
+def read_text(name: str, content: bytes, **overrides: Any) -> Reading:
     with tempfile.TemporaryDirectory() as folder:
         return read(write(Path(folder) / name, content), **overrides)
 

@@ -1,0 +1,142 @@
+"""The keys of one entry of a YAML manifest, or of its defaults: what they say, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batch_editor.endpoints import Parameter
+from batch_editor.errors import did_you_mean
+from batch_editor.manifest.expand import Manifest
+from batch_editor.manifest.faults import KEPT, Problem, Refused, shown
+from batch_editor.manifest.rows import snake_case
+from batch_editor.manifest.templates import is_template
+from batch_editor.manifest.values import Fixed, Source, Written
+from batch_editor.manifest.yaml_values import (
+    RefusedAt,
+    check_is_whole,
+    line_of,
+    mappings_of,
+    matrix_of,
+    table_of,
+    text_of,
+)
+from batch_editor.strict_yaml import Block, Text, Value
+
+_VARIANTS = Parameter(type="integer", minimum=1, maximum=100)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What an entry is expanded by: a table beside the manifest, mappings in it, and a matrix."""
+
+    table: Path | None = None
+    inline: Sequence[Block] | None = None
+    matrix: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class EntryKeys:
+    """Reads a mapping's keys. What is wrong with them gathers in `problems`, each beginning with the label."""
+
+    def __init__(self, manifest: Manifest, block: Block, label: str) -> None:
+        self.label = label
+        self.problems: list[Problem] = []
+        self._manifest = manifest
+        self._block = block
+
+    def sources(self, names: Sequence[str], others: Sequence[str] = ()) -> dict[str, Source | None]:
+        """The sources of the values of `names`; `others` are keys that the mapping may have besides."""
+        known = tuple(dict.fromkeys((*others, *names)))
+        sources: dict[str, Source | None] = {}
+        for name, value in self._block.items():
+            if name not in known:
+                # Likeness takes 0.1 ms a word.
+                is_full = self._manifest.faults.full or len(self.problems) >= KEPT
+                wanted = "" if is_full else did_you_mean(name, known) or f"; expected {', '.join(known)}"
+                self._add(value, f"{shown(name)} is no key here{wanted}")
+            elif name in names:
+                try:
+                    written = self._written(name, value)
+                except Refused as error:
+                    self._add(value, error.of(name), about=name)
+                    sources[name] = Fixed(None)  # so that it isn't missing as well
+                else:
+                    where = self._where(value)
+                    sources[name] = self._manifest.source(where, name, written, self.problems, label=self.label)
+        return sources
+
+    def variants(self) -> int:
+        """How many jobs each row gives."""
+        value = self._block.get("variants")
+        if value is None:
+            return 1
+        try:
+            text = text_of(value, may_be_truth=True)
+            return int(str(_VARIANTS.parse(text)))
+        except Refused as error:
+            self._add(value, error.of("variants"))
+        except ValueError as error:
+            self._add(value, f"variants is {shown(text)}; {error}")
+        return 1
+
+    def rows(self) -> Rows | None:
+        """What the entry is expanded by; None if that has faults."""
+        rows = self._block.get("rows")
+        try:
+            if isinstance(rows, list):
+                return Rows(inline=mappings_of(rows), matrix=matrix_of(self._block.get("matrix")))
+            table = None if rows is None else self._manifest.path.parent / table_of(rows)
+            return Rows(table=table, matrix=matrix_of(self._block.get("matrix")))
+        except Refused as error:
+            self._add(self._block, error)
+            return None
+
+    def lost_ends(self, rows: Rows, names: frozenset[str]) -> list[Problem]:
+        """Cells and matrix values that lose their end to a comment, of those that go into templates by these names."""
+        cells: list[tuple[str, str, Value]] = []
+        for row in rows.inline or ():
+            cells += [("rows", name, value) for name, value in row.items()]
+        for name, values in matrix.items() if isinstance(matrix := self._block.get("matrix"), Block) else ():
+            cells += [("matrix", name, value) for value in (values if isinstance(values, list) else ())]
+        problems = []
+        for key, name, value in cells:
+            if name in names or snake_case(name) in names:
+                try:
+                    check_is_whole(value)
+                except RefusedAt as error:
+                    problems.append(Problem(self._at(error.line), f"{key} {error.of(name)}", self.label))
+        return problems
+
+    def _written(self, name: str, value: Value) -> Written:
+        parameter = self._manifest.endpoint.parameters.get(name)
+        if value is None:
+            return None
+        if self._manifest.is_input(name):
+            for text in value if isinstance(value, list) else [value]:
+                check_is_whole(text)
+        if isinstance(value, list) and parameter is not None and parameter.type == "links":
+            if None in value:
+                raise Refused("has a link that is null; expected a link or a path")
+            return [text_of(item) for item in value]
+        may_be_truth = parameter is not None and parameter.type in ("boolean", "integer", "number")
+        return text_of(value, may_be_truth=may_be_truth)
+
+    def _add(self, value: Value, message: str | Refused, *, about: str = "") -> None:
+        at = message.line if isinstance(message, RefusedAt) else 0
+        where = self._at(at) if at else self._where(value)
+        self.problems.append(Problem(where, str(message), self.label, about=about))
+
+    def _where(self, value: Value) -> str:
+        return self._at(line_of(value, self._block))
+
+    def _at(self, line: int) -> str:
+        return f"{self._manifest.path}:{line}"
+
+
+def label_of(block: Block) -> str:
+    """How messages name an entry: by its id, if that is the same for all its jobs."""
+    name = block.get("id")
+    if not isinstance(name, Text) or not name.strip() or is_template(name):
+        return ""
+    return f"job {name[:60].strip()}: "

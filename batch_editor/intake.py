@@ -12,7 +12,7 @@ from batch_editor.endpoints import Endpoint, Prices, load_endpoint
 from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.history import History
 from batch_editor.ledger import Spool
-from batch_editor.manifest import Expansion, Faults, read_manifests
+from batch_editor.manifest import Choice, Expansion, Faults, Problem, read_manifests
 from batch_editor.pricing import Kind, price_of
 from batch_editor.records import FaultyRow, Job, Shape
 
@@ -100,8 +100,15 @@ def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, h
         only=selection.only,
     )
     spool.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, history, spool))
+    choice = Choice(selection.only)
     for repeat in spool.repeats():
-        faults.add(repeat.where, repeat.message)
+        is_chosen = choice.has_any([repeat.job_id])
+        if is_chosen and not catalog.skips_faulty_rows:
+            faults.add(repeat.where, repeat.message)
+            continue
+        spool.leave_out(repeat, stem=Path(repeat.where.partition(":")[0]).stem)
+        if is_chosen and not repeat.is_left_out:
+            faults.leave_out([Problem(repeat.where, repeat.message)], repeat.where)
     seen: dict[str, str] = {}
     for job_id, where in faults.faulty:
         first_where = seen.setdefault(job_id, spool.where_of(job_id) or where)

@@ -12,13 +12,17 @@ Claim = Literal["id", "output", "identity"]
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A job that claims what an earlier one has, the same id, output or identity; `position` is its place."""
+    """A job that claims what an earlier one has, the same id, output or identity; `position` is its place.
+
+    `is_left_out`: its row has a fault besides, for which it is left out already.
+    """
 
     what: Claim
     name: str
     position: int
     job_id: str
     where: str
+    is_left_out: int
     first_id: str
     first_where: str
 
@@ -50,7 +54,7 @@ def mixed_identities(db: sqlite3.Connection) -> Iterator[Repeat]:
 def _found(db: sqlite3.Connection, what: Claim, column: str, claim: str, where: str, differs: str) -> Iterator[Repeat]:
     rows = db.execute(
         f"""
-        SELECT j.{column}, j.position, j.job_id, j.place, f.job_id, f.place
+        SELECT j.{column}, j.position, j.job_id, j.place, j.fault IS NOT NULL, f.job_id, f.place
         FROM (SELECT {claim} AS claim, coalesce(min(iif(fault IS NULL, position, NULL)), min(position)) AS first
               FROM spooled WHERE {where} AND {claim} IS NOT NULL GROUP BY {claim} HAVING count(*) > 1) r
         JOIN spooled j ON j.{claim} = r.claim

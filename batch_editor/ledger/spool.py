@@ -211,8 +211,9 @@ class Spool:
         while repeat.what == "id" and (number == 1 or self.where_of(name) is not None):
             name = f"{stem}-row-{repeat.where.rpartition(':')[2]}" + (f"-{number}" if number > 1 else "")
             number += 1
-        ((extras,),) = self.query("SELECT extras FROM spooled WHERE position = ?", repeat.position)
-        row = FaultyRow(name, repeat.where, repeat.message, orjson.loads(extras))
+        ((extras, fault),) = self.query("SELECT extras, fault FROM spooled WHERE position = ?", repeat.position)
+        message = "; ".join(filter(None, (fault, repeat.message)))
+        row = FaultyRow(name, repeat.where, message, orjson.loads(extras))
         self._db.execute(f"REPLACE {_INTO_SPOOLED}", (repeat.position, *self._left_out(row)))
 
     def where_of(self, job_id: str) -> str | None:

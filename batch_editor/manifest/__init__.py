@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from batch_editor.manifest.choice import Choice
 from batch_editor.manifest.expand import Expansion
-from batch_editor.manifest.faults import Faults
+from batch_editor.manifest.faults import Faults, Problem
 from batch_editor.manifest.reader import read_manifests
 
-__all__ = ["Expansion", "Faults", "read_manifests"]
+__all__ = ["Choice", "Expansion", "Faults", "Problem", "read_manifests"]

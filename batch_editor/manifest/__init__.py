@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batch_editor.manifest.choice import Choice
-from batch_editor.manifest.expand import Expansion
+from batch_editor.manifest.entry import Expansion
 from batch_editor.manifest.faults import Faults, Problem
 from batch_editor.manifest.reader import read_manifests
 

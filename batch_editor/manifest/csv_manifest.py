@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from batch_editor.manifest.csv_table import Table
-from batch_editor.manifest.expand import Entry, Expander, Manifest
+from batch_editor.manifest.entry import Entry, Manifest
+from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Problem, shown
 from batch_editor.manifest.rows import Columns, Row, snake_case
 from batch_editor.manifest.templates import is_template

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from batch_editor.endpoints import Endpoint
-from batch_editor.errors import did_you_mean
-from batch_editor.manifest.choice import Choice
-from batch_editor.manifest.faults import Faults, Problem, Refused, shown
+from batch_editor.manifest.entry import Entry, Manifest
+from batch_editor.manifest.faults import Problem, Refused, shown
 from batch_editor.manifest.rows import Row
-from batch_editor.manifest.values import (
-    Files,
-    Fixed,
-    Slot,
-    Source,
-    Written,
-    convert_id,
-    convert_output,
-    converter_of,
-    fallback_of,
-    is_free_text,
-    source_of,
-)
+from batch_editor.manifest.values import Files, Fixed, Slot, fallback_of
 from batch_editor.records import LOCAL, EditRequest, FaultyRow, Job, LocalFile, ParamValue
 from batch_editor.redaction import printable
 
@@ -32,84 +18,6 @@ from batch_editor.redaction import printable
 _SHORTENED = re.compile(r"\d\.\d+E\+\d\d")
 _LONGEST = 1000  # characters of what is wrong with a row
 _NULL = "null"  # as an endpoint's file writes it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expansion:
-    """What reading is told besides the manifests.
-
-    endpoint: for manifests that name none.
-    load_endpoint: finds the one that a manifest names, by name and the manifest's folder; raises EndpointError.
-    overrides: values or templates for every job, by parameter, `id` or `output`.
-    skip_faulty: rows with a fault of their own come as `FaultyRow` and are no fault of the manifest.
-    only: patterns of job ids, any if empty; a faulty row whose job none of them matches comes as `FaultyRow` as well.
-    """
-
-    endpoint: Endpoint
-    load_endpoint: Callable[[str, Path], Endpoint]
-    overrides: Mapping[str, str] = field(default_factory=dict)
-    skip_faulty: bool = False
-    only: Sequence[str] = ()
-
-
-class Manifest:
-    """A manifest that is being read: what all its entries share."""
-
-    def __init__(self, path: Path, endpoint: Endpoint, expansion: Expansion, faults: Faults) -> None:
-        self.path = path
-        self.endpoint = endpoint
-        self.faults = faults
-        self.choice = Choice(expansion.only)
-        self.skip_faulty = expansion.skip_faulty
-        parameters = endpoint.parameters.items()
-        self.converters = {name: converter_of(parameter, path.parent) for name, parameter in parameters}
-        self.converters |= {"id": convert_id, "output": convert_output}
-        self.overrides: dict[str, Source | None] = {}
-        problems: list[Problem] = []
-        for name, value in expansion.overrides.items():
-            if name in self.converters:
-                self.overrides[name] = self.source("--set", name, value, problems)
-            else:
-                hint = did_you_mean(name, list(self.converters))
-                problems.append(Problem("--set", f"{shown(name)} is no parameter of {endpoint.name}{hint}"))
-        faults.refuse(problems)
-        self.is_sound = not problems
-
-    def is_input(self, name: str) -> bool:
-        """Whether it is a parameter of free text or of links: what a paid edit is made of, in the user's own words."""
-        parameter = self.endpoint.parameters.get(name)
-        return parameter is not None and (parameter.type in ("link", "links") or is_free_text(parameter))
-
-    def source(
-        self, where: str, name: str, written: Written, problems: list[Problem], *, label: str = ""
-    ) -> Source | None:
-        """The source of a written value; what is wrong with it is added to the problems, once for all rows."""
-        parameter = self.endpoint.parameters.get(name)
-        nullable = parameter is not None and parameter.nullable
-        try:
-            return source_of(written, self.converters[name], nullable=nullable)
-        except Refused as error:
-            problems.append(Problem(where, str(error.of(name)), label, about=name))
-            return Fixed(None)  # so that it isn't missing as well
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a manifest says of one or many jobs, before their rows.
-
-    `hints` end the message that a parameter is missing; an entry that isn't sound gives faults but no jobs. What is
-    wrong with an entry that `is_one_job` is wrong with this job alone: its `problems` are those of a row.
-    """
-
-    where: str
-    label: str = ""
-    own: Mapping[str, Source | None] = field(default_factory=dict)
-    defaults: Mapping[str, Source | None] = field(default_factory=dict)
-    variants: int = 1
-    hints: Mapping[str, str] = field(default_factory=dict)
-    is_sound: bool = True
-    is_one_job: bool = False
-    problems: Sequence[Problem] = ()
 
 
 class Expander:

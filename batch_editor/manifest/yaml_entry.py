@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch_editor.endpoints import Parameter
 from batch_editor.errors import did_you_mean
-from batch_editor.manifest.expand import Manifest
+from batch_editor.manifest.entry import Manifest
 from batch_editor.manifest.faults import KEPT, Problem, Refused, shown
 from batch_editor.manifest.rows import snake_case
 from batch_editor.manifest.templates import is_template

@@ -10,7 +10,8 @@ from typing import TypeAlias
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.manifest.csv_table import Table
-from batch_editor.manifest.expand import Entry, Expander, Expansion, Manifest
+from batch_editor.manifest.entry import Entry, Expansion, Manifest
+from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.rows import Columns, Row
 from batch_editor.manifest.values import Source

@@ -12,6 +12,7 @@ from pathlib import Path
 from batch_editor.budget import TOLERANCE_USD
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError
+from batch_editor.ledger.database import OpenFiles
 from batch_editor.regular_files import expect_regular
 from batch_editor.storage import make_folder
 
@@ -105,6 +106,8 @@ class Spending:
             self._write_ahead()
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
+            real = path.resolve()  # of a link SQLite puts the WAL beside what it leads to
+            self._files = OpenFiles(path, real.with_name(f"{real.name}-wal"))
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from error
 
@@ -128,16 +131,19 @@ class Spending:
 
     def left_usd(self, now: float) -> float:
         """What may still be reserved today and this month."""
+        self._expect_in_place()
         with self._errors():
             return self._left(now)
 
     def exhausted(self, usd: float, now: float) -> bool:
         """Whether `usd` will not fit, even if nothing that is open were charged."""
+        self._expect_in_place()
         with self._errors():
             return usd > self._left(now, and_open=False) + TOLERANCE_USD
 
     def room(self, now: float) -> tuple[float, bool]:
         """What may still be reserved, and whether attempts are in flight, of whichever run, that may yet make room."""
+        self._expect_in_place()
         # At one instant: what is settled between two looks would be seen neither in flight nor as room.
         with self._errors(), self._transaction():
             return self._left(now), self._in_flight(now)
@@ -148,6 +154,7 @@ class Spending:
         As `Budget.reserve`: an attempt that was charged `steady_usd` every time takes all that is left where nothing
         else is in flight, so that a day is used up to its end.
         """
+        self._expect_in_place()
         with self._errors(), self._transaction():
             left = self._left(now)
             if usd > left + TOLERANCE_USD:
@@ -209,6 +216,18 @@ class Spending:
         finally:
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
+
+    def _expect_in_place(self) -> None:
+        """For what sends money: not with a file that others no longer see. What was charged is settled even there."""
+        try:
+            self._files.expect_in_place()
+        except OSError as error:
+            raise LedgerError(
+                f"{self._path}: budget.ledger was removed or replaced while this run was on ({error.filename}:"
+                f" {error.strerror}), and what the day and the month have spent is no longer known. Put it back, or run"
+                " again to begin anew",
+                passing=False,
+            ) from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
@@ -80,6 +81,28 @@ def is_lost(path: Path) -> bool:
     return True
 
 
+class OpenFiles:
+    """Files that SQLite has just opened. It goes on writing to those that somebody removes or replaces, for nobody."""
+
+    def __init__(self, *files: Path) -> None:
+        self._ids = {file.absolute(): _id(file) for file in files}
+
+    def expect_in_place(self) -> None:
+        """See that they are still what others find under their names.
+
+        Raises:
+            OSError: one is gone, or another file has taken its place.
+        """
+        for file, known in self._ids.items():
+            if _id(file) != known:
+                raise OSError(errno.ESTALE, "another file has taken its place", str(file))
+
+
+def _id(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_dev, found.st_ino
+
+
 # KiB, with a minus: of 2 MB, SQLite's default, 14 pages an attempt were read again and again.
 CACHE_SIZE = -32768
 
@@ -97,7 +120,6 @@ class Database:
             # Prompts and links are nobody else's; the WAL takes the mode of the file.
             os.close(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660))
             expect_side_files(path)
-            self._inode = path.stat().st_ino
             _examine(path)
             # The writer's thread uses it while the loop runs, the opener before and after: never both.
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
@@ -109,6 +131,7 @@ class Database:
             self._db.execute(f"PRAGMA journal_mode = {journal}")
             self._db.execute(f"PRAGMA synchronous = {synchronous}")
             self._db.execute(f"PRAGMA cache_size = {CACHE_SIZE}")
+            self._files = OpenFiles(path)
         except (OSError, sqlite3.Error, ValueError) as error:
             raise self.error(error) from error
 
@@ -145,14 +168,12 @@ class Database:
         """All of the block or nothing of it, durable at its end.
 
         Raises:
-            LedgerError: the file is gone. SQLite would go on writing to it, and nobody would ever read that.
+            LedgerError: the file is gone.
         """
         try:
-            there = self._path.stat().st_ino == self._inode
+            self._files.expect_in_place()
         except OSError as error:
             raise self.error(error) from error
-        if not there:
-            raise self.error(ValueError("another file has taken its place"))
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -213,7 +234,7 @@ def _code(cause: BaseException) -> int:
 def _words(path: Path, cause: BaseException) -> str:
     if not isinstance(cause, OSError):
         return str(cause)
-    other = "" if cause.filename in (None, str(path)) else f"{cause.filename}: "
+    other = "" if cause.filename in (None, str(path), str(path.absolute())) else f"{cause.filename}: "
     return f"{other}{cause.strerror}"
 
 

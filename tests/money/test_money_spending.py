@@ -8,9 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from money_bench import LOW_USD, Bench, arrived, finished, job, jobs, kill, sandbox
 
-from batch_editor import LedgerError
+from batch_editor import BatchOptions, LedgerError
+from batch_editor.progress import Quiet, Snapshot
 from batch_editor.spending import Spending
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
@@ -293,6 +295,56 @@ async def test_what_a_killed_run_had_set_aside_is_settled_by_the_run_that_goes_o
     # The killed attempts stay counted at their dearest, the six good ones at what they cost.
     assert len(settled) == 6 + len(left_open)
     assert provider.books.billed_usd <= sum(row["usd"] for row in settled)
+
+
+def replace(path: Path) -> None:
+    with opened(path.with_name("other"), day=1.0) as other:
+        other.left_usd(NOON)
+    path.with_name("other").replace(path)
+
+
+REMOVALS: dict[str, Callable[[Path], object]] = {
+    "removed": Path.unlink,
+    "moved": lambda path: path.rename(path.with_name("moved")),
+    "replaced": replace,
+    "its folder moved": lambda path: path.parent.rename(path.parent.with_name("moved")),
+    "its log removed": lambda path: path.with_name(f"{path.name}-wal").unlink(),
+    "its link led elsewhere": lambda path: replace(path.with_name("link")),
+}
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+async def test_a_file_that_is_removed_while_a_run_is_on_stops_it(bench: Bench, removal: str) -> None:
+    """Who went on with it would pass every limit together with those who find another one there, or none."""
+    file = bench.folder / "shared" / "spending"
+    file.parent.mkdir()
+    link = file.with_name("link")
+    link.symlink_to(file)
+    named = link if "link" in removal else file
+    flags = shared(named, per_day_usd=10.0)
+
+    class Meddler(Quiet):
+        meddled = False
+
+        def show(self, snapshot: Snapshot) -> None:
+            if snapshot.done and not self.meddled:
+                self.meddled = True
+                REMOVALS[removal](file)
+
+    async with sandbox(latency="0.3") as provider:
+        options = partial(BatchOptions, progress=Meddler())
+        summary = await bench.run(jobs(30), provider, options=options, concurrency=2, **flags)
+        assert summary.exit_code == 6
+        assert summary.stop is not None
+        assert summary.stop.message.startswith(
+            f"{named}: budget.ledger was removed or replaced while this run was on ("
+        )
+        assert summary.stop.message.endswith(
+            "), and what the day and the month have spent is no longer known. Put it back, or run again to begin anew"
+        )
+        # What was in flight is paid for and saved.
+        assert provider.books.billed == summary.jobs.succeeded <= 6
+        assert summary.possibly_billed == 0
 
 
 async def test_what_was_spent_stays_spent_when_an_output_directory_is_deleted(bench: Bench) -> None:

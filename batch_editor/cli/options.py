@@ -47,7 +47,7 @@ _SHARED = [
         "overrides",
         metavar="NAME=VALUE",
         multiple=True,
-        help="A parameter, id or output of every job; a template; repeatable.",
+        help="A parameter, id, output, when, carry or identity of every job; a template; repeatable.",
     ),
     click.option(
         "--history",

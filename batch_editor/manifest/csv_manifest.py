@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
+from batch_editor.manifest.carry import Carrier
 from batch_editor.manifest.csv_table import Table
 from batch_editor.manifest.entry import Entry, Manifest
 from batch_editor.manifest.expand import Expander
-from batch_editor.manifest.faults import Problem, shown
+from batch_editor.manifest.faults import Problem, Refused, shown
 from batch_editor.manifest.rows import Columns, Row, snake_case
 from batch_editor.manifest.templates import is_template
 from batch_editor.manifest.values import Cell, Reader, Source, is_free_text
@@ -20,17 +21,24 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job | FaultyRow]:
     with Table(manifest.path, manifest.faults) as table:
         if not table.is_usable:
             return
-        columns = Columns(table.columns, own=manifest.converters)
+        columns = Columns(table.columns, own=manifest.own_columns)
         own: dict[str, Source | None] = {
             name: _cell(manifest, name, index)
             for index, name in enumerate(table.columns)
-            if name in manifest.converters
+            if name in manifest.own_columns
         }
         where = f"{manifest.path}:{table.header_line}"
         expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, table)))
+        try:
+            carrier = Carrier(manifest.carry, table.columns)
+        except Refused as error:
+            manifest.faults.add(where, str(error.of("carry")))
+            return
         _warn_of_near_names(manifest, table)
         place = f"{manifest.path}:"
         for number, (line, cells, problem) in enumerate(table, 1):
+            if cells:
+                carrier.fill(table.columns, cells)
             row = Row(f"{place}{line}", number, columns, cells)
             if problem is not None:
                 row.problem = Problem(row.where, problem)
@@ -56,7 +64,7 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
 
 def _hints(manifest: Manifest, table: Table) -> dict[str, str]:
     """For each parameter that has no column, the column that looks like it."""
-    others = {snake_case(name): name for name in table.columns if name not in manifest.converters}
+    others = {snake_case(name): name for name in table.columns if name not in manifest.own_columns}
     hints = {}
     for name in manifest.endpoint.parameters:
         for near in get_close_matches(name, others, n=1, cutoff=0.7):
@@ -71,7 +79,7 @@ def _warn_of_near_names(manifest: Manifest, table: Table) -> None:
     required = {name for name, parameter in manifest.endpoint.parameters.items() if parameter.required}
     for column in table.columns:
         name = snake_case(column)
-        is_near = name != column and name in manifest.converters and name not in table.columns
+        is_near = name != column and name in manifest.own_columns and name not in table.columns
         if is_near and name not in manifest.overrides and name not in required:
             message = f"column {shown(column)} is carried along; the {name} of a job comes from a column {name}"
             manifest.faults.warn(str(manifest.path), message)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import did_you_mean
+from batch_editor.manifest.carry import Carry, carry_in
 from batch_editor.manifest.choice import Choice
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.values import (
@@ -15,7 +16,9 @@ from batch_editor.manifest.values import (
     Source,
     Written,
     convert_id,
+    convert_identity,
     convert_output,
+    convert_when,
     converter_of,
     is_free_text,
     source_of,
@@ -28,7 +31,7 @@ class Expansion:
 
     endpoint: for manifests that name none.
     load_endpoint: finds the one that a manifest names, by name and the manifest's folder; raises EndpointError.
-    overrides: values or templates for every job, by parameter, `id` or `output`.
+    overrides: values or templates for every job, by parameter, `id`, `output`, `when` or `identity`; `carry` as well.
     skip_faulty: rows with a fault of their own come as `FaultyRow` and are no fault of the manifest.
     only: patterns of job ids, any if empty; a faulty row whose job none of them matches comes as `FaultyRow` as well.
     """
@@ -52,13 +55,22 @@ class Manifest:
         parameters = endpoint.parameters.items()
         self.converters = {name: converter_of(parameter, path.parent) for name, parameter in parameters}
         self.converters |= {"id": convert_id, "output": convert_output}
+        # A column of one of these names is the value itself; any other is carried along.
+        self.own_columns = frozenset(self.converters)
+        self.converters |= {"when": convert_when, "identity": convert_identity}
+        self.carry: Carry = {}
         self.overrides: dict[str, Source | None] = {}
         problems: list[Problem] = []
         for name, value in expansion.overrides.items():
             if name in self.converters:
                 self.overrides[name] = self.source("--set", name, value, problems)
+            elif name == "carry":
+                try:
+                    self.carry = carry_in(value)
+                except Refused as error:
+                    problems.append(Problem("--set", str(error.of("carry"))))
             else:
-                hint = did_you_mean(name, list(self.converters))
+                hint = did_you_mean(name, [*self.converters, "carry"])
                 problems.append(Problem("--set", f"{shown(name)} is no parameter of {endpoint.name}{hint}"))
         faults.refuse(problems)
         self.is_sound = not problems
@@ -86,7 +98,8 @@ class Entry:
     """What a manifest says of one or many jobs, before their rows.
 
     `hints` end the message that a parameter is missing; an entry that isn't sound gives faults but no jobs. What is
-    wrong with an entry that `is_one_job` is wrong with this job alone: its `problems` are those of a row.
+    wrong with an entry that `is_one_job` is wrong with this job alone: its `problems` are those of a row. One that
+    `has_rows` is expanded by a table; any other may have a matrix.
     """
 
     where: str
@@ -96,5 +109,6 @@ class Entry:
     variants: int = 1
     hints: Mapping[str, str] = field(default_factory=dict)
     is_sound: bool = True
+    has_rows: bool = True
     is_one_job: bool = False
     problems: Sequence[Problem] = ()

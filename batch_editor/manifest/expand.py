@@ -10,7 +10,7 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.manifest.entry import Entry, Manifest
 from batch_editor.manifest.faults import Problem, Refused, shown
 from batch_editor.manifest.rows import Row
-from batch_editor.manifest.values import Files, Fixed, Slot, fallback_of
+from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_wanted
 from batch_editor.records import LOCAL, EditRequest, FaultyRow, Job, LocalFile, ParamValue
 from batch_editor.redaction import printable
 
@@ -31,7 +31,12 @@ class Expander:
         self._endpoint = manifest.endpoint
         self._entry = entry
         self._layers = (manifest.overrides, entry.own, entry.defaults)
+        self._when = self._first_said("when")
+        self._last_skipped: object = None
         self._id = self._slot("id", None)
+        self._identity = self._slot("identity", None)
+        self._has_identity = self._identity.varies or self._identity.end is not None
+        self._inputs = tuple(name for name in (self._endpoint.images, self._endpoint.mask) if name is not None)
         self._output = self._slot("output", None)
         self._has_outputs = self._output.varies or self._output.end is not None
         self._params: dict[str, ParamValue] = {}
@@ -65,10 +70,13 @@ class Expander:
     def jobs(self, row: Row) -> Sequence[Job | FaultyRow]:
         """The row's job, or its variants; if something is wrong with it none, but faults, or what stands for them."""
         problems = self._found = [*self._problems]
+        if row.problem is not None and not row.cells:
+            problems.append(row.problem)
+            return self._refused(row, None)
+        if self._when is not None and not self._is_wanted(row):
+            return []
         if row.problem is not None:
             problems.append(row.problem)
-            if not row.cells:
-                return self._refused(row, None)
         job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
         is_told = not problems or not any(problem.about == "id" for problem in problems)
         if row.problem is not None:
@@ -77,6 +85,7 @@ class Expander:
         output = self._name(self._output, row, label) if self._has_outputs else None
         files: Files = {}
         params = self._filled(row, label, files)
+        identity = self._name(self._identity, row, label) if self._has_identity else None
         if params is None or problems or not self._is_sound:
             return self._refused(row, job_id if is_told else None)
         if "E+" in job_id:
@@ -85,9 +94,34 @@ class Expander:
         jobs: list[Job | FaultyRow] = []
         for variant, suffix in self._variants:
             request = EditRequest(self._endpoint.name, params, variant)
+            if identity is not None:
+                request = request._replace(identity=identity, inputs=self._inputs)
             named = output + suffix if output else None
             jobs.append(Job(job_id + suffix, named, request, row.where, extras, files, self._entry.where))
         return jobs
+
+    def _first_said(self, key: str) -> Fixed | Rendered | None:
+        """The first layer's word on a key: what it says is not passed over where it is blank."""
+        for source in (layer.get(key) for layer in self._layers):
+            if isinstance(source, Rendered) or (isinstance(source, Fixed) and source.value is not None):
+                return source
+        return None
+
+    def _is_wanted(self, row: Row) -> bool:
+        """Whether `when` lets the row pass. One that fails is a problem, and lets it pass to be told."""
+        assert self._when is not None
+        try:
+            text = self._when.value if isinstance(self._when, Fixed) else self._when.read(row)
+        except Refused as error:
+            self._found.append(Problem(row.where, str(error.of("when")), self._entry.label, about="when"))
+            return True
+        if is_wanted(str(text)):
+            return True
+        place = (row.where, row.base) if self._entry.has_rows else row.number
+        if place != self._last_skipped:
+            self._manifest.faults.skipped["when"] += 1
+            self._last_skipped = place
+        return False
 
     def _slot(self, name: str, fallback: Fixed | None) -> Slot:
         sources = [layer[name] for layer in self._layers if name in layer]

@@ -22,14 +22,16 @@ def read_manifests(paths: Sequence[Path], expansion: Expansion, faults: Faults) 
     """
     has_jobs = False
     for path in paths:
-        before = faults.total
+        before, skipped = faults.total, faults.skipped["when"]
         is_empty = True
         for job in _read(Path(path), expansion, faults):
             is_empty = False
             has_jobs = has_jobs or isinstance(job, Job)
             yield job
         if is_empty and faults.total == before:
-            faults.add(str(path), "has no jobs")
+            skipped = faults.skipped["when"] - skipped
+            all_of = f"all {skipped:,} rows" if skipped > 1 else "its only row"
+            faults.add(str(path), f"has no jobs: when skips {all_of}" if skipped else "has no jobs")
     if not has_jobs:
         faults.refuse_skipped()
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
-from batch_editor.manifest.faults import Problem
+from batch_editor.errors import did_you_mean
+from batch_editor.manifest.faults import Problem, Refused, shown
 
 
 class Columns:
@@ -23,6 +24,19 @@ class Columns:
     def extras(self, cells: Sequence[str]) -> dict[str, str]:
         """The cells that are carried along to the output manifest, by their column's exact name."""
         return {name: cells[index] for index, name in self._carried}
+
+    def exact(self, name: str) -> str:
+        """The own name of the column that a template would know by this name.
+
+        Raises:
+            Refused: there is none.
+        """
+        if name in self.names:
+            return name
+        if name not in self._aliases:
+            hint = did_you_mean(name, [*self.names, *self._aliases])
+            raise Refused(f"has {shown(name)}, which is no column{hint}")
+        return self.names[self._aliases[name]]
 
     def places(self, cells: Sequence[tuple[str, bool]]) -> list[int] | None:
         """Where cells stand that a template names, or (True) that it knows by their column; None if one is nowhere."""

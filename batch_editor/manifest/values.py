@@ -21,6 +21,7 @@ MAX_ID = 200
 MAX_OUTPUT = 400
 # Distinct texts of a choice or a number are few; a column of noise must not fill the memory.
 _PARSED = 1000
+_UNWANTED = ("", "false", "no", "none", "0")
 _LISTS = "only links are read as lists"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -166,6 +167,26 @@ def is_free_text(parameter: Parameter) -> bool:
 def convert_id(text: str | list[str], _files: Files) -> str:
     """A job's id, stripped."""
     return _name(text, MAX_ID) or _refuse_empty()
+
+
+def convert_identity(text: str | list[str], _files: Files) -> str:
+    """What stands for a job's links, stripped."""
+    return _name(text, MAX_OUTPUT) or _refuse_empty()
+
+
+def convert_when(text: str | list[str], _files: Files) -> str:
+    """Whether a row is wanted, as text: see `is_wanted`."""
+    assert isinstance(text, str), _LISTS
+    return text
+
+
+def is_wanted(text: str) -> bool:
+    """Whether what `when` says lets a row pass.
+
+    >>> is_wanted("https://example.com/mug.jpg"), is_wanted(" No\n")
+    (True, False)
+    """
+    return text.strip().lower() not in _UNWANTED
 
 
 def convert_output(text: str | list[str], _files: Files) -> str | None:

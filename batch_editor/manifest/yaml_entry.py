@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batch_editor.endpoints import Parameter
 from batch_editor.errors import did_you_mean
+from batch_editor.manifest.carry import Carry, carry_of
 from batch_editor.manifest.entry import Manifest
 from batch_editor.manifest.faults import KEPT, Problem, Refused, shown
 from batch_editor.manifest.rows import snake_case
@@ -29,10 +30,11 @@ _VARIANTS = Parameter(type="integer", minimum=1, maximum=100)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What an entry is expanded by: a table beside the manifest, mappings in it, and a matrix."""
+    """What an entry is expanded by: a table beside the manifest or mappings in it, what is carried, and a matrix."""
 
     table: Path | None = None
     inline: Sequence[Block] | None = None
+    carry: Carry = field(default_factory=dict)
     matrix: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -84,13 +86,16 @@ class EntryKeys:
         """What the entry is expanded by; None if that has faults."""
         rows = self._block.get("rows")
         try:
-            if isinstance(rows, list):
-                return Rows(inline=mappings_of(rows), matrix=matrix_of(self._block.get("matrix")))
-            table = None if rows is None else self._manifest.path.parent / table_of(rows)
-            return Rows(table=table, matrix=matrix_of(self._block.get("matrix")))
+            inline = mappings_of(rows) if isinstance(rows, list) else None
+            table = self._manifest.path.parent / table_of(rows) if rows is not None and inline is None else None
+            matrix = matrix_of(self._block.get("matrix"))
         except Refused as error:
             self._add(self._block, error)
             return None
+        carry = self._carry()
+        if carry and rows is None:
+            self._add(self._block.get("carry"), "carry needs rows, whose blank cells it fills")
+        return Rows(table, inline, self._manifest.carry or carry, matrix)
 
     def lost_ends(self, rows: Rows, names: frozenset[str]) -> list[Problem]:
         """Cells and matrix values that lose their end to a comment, of those that go into templates by these names."""
@@ -108,6 +113,14 @@ class EntryKeys:
                     problems.append(Problem(self._at(error.line), f"{key} {error.of(name)}", self.label))
         return problems
 
+    def _carry(self) -> Carry:
+        value = self._block.get("carry")
+        try:
+            return carry_of(value)
+        except Refused as error:
+            self._add(value, error.of("carry"))
+            return {}
+
     def _written(self, name: str, value: Value) -> Written:
         parameter = self._manifest.endpoint.parameters.get(name)
         if value is None:
@@ -119,7 +132,8 @@ class EntryKeys:
             if None in value:
                 raise Refused("has a link that is null; expected a link or a path")
             return [text_of(item) for item in value]
-        may_be_truth = parameter is not None and parameter.type in ("boolean", "integer", "number")
+        is_typed = parameter is not None and parameter.type in ("boolean", "integer", "number")
+        may_be_truth = is_typed or name == "when"
         return text_of(value, may_be_truth=may_be_truth)
 
     def _add(self, value: Value, message: str | Refused, *, about: str = "") -> None:

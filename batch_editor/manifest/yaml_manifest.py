@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import count, product
+from itertools import chain, count, product
 from pathlib import Path
 from typing import TypeAlias
 
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import EndpointError, did_you_mean
+from batch_editor.manifest.carry import Carrier
 from batch_editor.manifest.csv_table import Table
 from batch_editor.manifest.entry import Entry, Expansion, Manifest
 from batch_editor.manifest.expand import Expander
@@ -22,7 +23,7 @@ from batch_editor.regular_files import expect_regular
 from batch_editor.strict_yaml import Block, Value, YamlFault, read_yaml
 
 _TOP = ("endpoint", "defaults", "jobs")
-_KEYS = ("id", "output", "rows", "matrix", "variants")
+_KEYS = ("id", "output", "rows", "when", "carry", "matrix", "variants", "identity")
 # Where it is, its columns, its cells, and what is wrong with it as a row.
 _BaseRow: TypeAlias = "tuple[str, tuple[str, ...], Sequence[str], Problem | None]"
 
@@ -63,7 +64,7 @@ def _document(path: Path, faults: Faults) -> Block | None:
         faults.add(where, f"the manifest is {kind_of(document)}; expected the keys endpoint, defaults and jobs")
         return None
     for key, value in document.items():
-        if key not in _TOP:
+        if key not in _TOP and not key.startswith("x-"):
             wanted = did_you_mean(key, _TOP) or "; expected endpoint, defaults or jobs"
             faults.add(f"{path}:{line_of(value, document)}", f"{shown(key)} is no key of a manifest{wanted}")
     return document
@@ -103,7 +104,7 @@ class _Reader:
             self._faults.add(f"{self._path}:{line_of(block)}", f"a job is {kind_of(block)}; expected keys and values")
             return
         keys = EntryKeys(self._manifest, block, label_of(block))
-        own = keys.sources(("id", "output", *self._manifest.endpoint.parameters), _KEYS)
+        own = keys.sources(tuple(self._manifest.converters), _KEYS)
         variants, rows = keys.variants(), keys.rows()
         entry = Entry(
             f"{self._path}:{block.line}",
@@ -112,6 +113,7 @@ class _Reader:
             self._defaults,
             variants,
             is_sound=self._is_sound,
+            has_rows=block.get("rows") is not None,
             is_one_job=block.get("rows") is None and block.get("matrix") is None,
             problems=keys.problems,
         )
@@ -154,21 +156,43 @@ class _Reader:
         if not known and self._faults.total == before:
             self._faults.add(entry.where, f"{entry.label}rows has no rows")
 
+    def _carrier(self, rows: Rows, columns: Sequence[str], entry: Entry) -> Carrier | None:
+        try:
+            return Carrier(rows.carry, columns)
+        except Refused as error:
+            self._faults.add(entry.where, f"{entry.label}{error.of('carry')}")
+            return None
+
     def _base_rows(self, rows: Rows, entry: Entry) -> Iterator[_BaseRow]:
         if rows.table is not None:
             with Table(rows.table, self._faults) as table:
-                for line, cells, problem in table:
-                    place = f"{rows.table}:{line}"
-                    found = None if problem is None else Problem(place, problem)
-                    yield f"{entry.where}, {place}", table.columns, cells, found
+                if table.is_usable and (carrier := self._carrier(rows, table.columns, entry)) is not None:
+                    yield from self._of_table(rows.table, table, carrier, entry)
         elif rows.inline is not None:
-            for block in rows.inline:
-                where = f"{self._path}:{block.line}"
-                try:
-                    cells = [cell_of(name, value) for name, value in block.items()]
-                except Refused as error:
-                    self._faults.add(where, f"{entry.label}{error}")
-                else:
-                    yield where, tuple(block), cells, None
+            names = tuple(dict.fromkeys(chain.from_iterable(rows.inline)))
+            if (carrier := self._carrier(rows, names, entry)) is not None:
+                yield from self._of_blocks(rows.inline, carrier, entry)
         else:
             yield entry.where, (), (), None
+
+    def _of_table(self, path: Path, table: Table, carrier: Carrier, entry: Entry) -> Iterator[_BaseRow]:
+        for line, cells, problem in table:
+            if cells:
+                carrier.fill(table.columns, cells)
+            place = f"{path}:{line}"
+            found = None if problem is None else Problem(place, problem)
+            yield f"{entry.where}, {place}", table.columns, cells, found
+
+    def _of_blocks(self, blocks: Sequence[Block], carrier: Carrier, entry: Entry) -> Iterator[_BaseRow]:
+        for block in blocks:
+            where = f"{self._path}:{block.line}"
+            try:
+                cells = [cell_of(name, value) for name, value in block.items()]
+            except Refused as error:
+                self._faults.add(where, f"{entry.label}{error}")
+                continue
+            absent = [name for name in carrier.columns if name not in block]
+            cells += [""] * len(absent)
+            names = (*block, *absent)
+            carrier.fill(names, cells)
+            yield where, names, cells, None

@@ -26,7 +26,7 @@ from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.output_manifest import check_place, is_output_manifest, write_manifest
 from batch_editor.placing import put_all, retire_gone
-from batch_editor.plan import Plan
+from batch_editor.plan import IDENTIFIED, Plan
 from batch_editor.planning import assess
 from batch_editor.progress import Progress, Quiet
 from batch_editor.publishing import Publisher, recover
@@ -275,6 +275,8 @@ def _begin(ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: P
         shapes=catalog.shapes,
         extras=list(spool.extras),
     )
+    if plan.changes.identified:
+        options.progress.say(f"{plan.changes.identified:,} {IDENTIFIED}")
     lost = put_all(ledger, store, now=now)
     if lost:
         options.progress.say(

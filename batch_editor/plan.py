@@ -11,6 +11,7 @@ from batch_editor.ledger import Changes
 from batch_editor.pricing import Price
 from batch_editor.progress import duration
 
+IDENTIFIED = "done jobs are known by their identity from now on, and keep their images"
 # Of the done jobs; a few may well be meant, however many they are of all.
 REMADE_SHARE = 0.2
 REMADE_MOST = 20
@@ -124,6 +125,7 @@ class Plan:
             "skipped": dict(self.skipped),
             "faulty": self.faulty,
             "remade": self.changes.remade,
+            "identified": self.changes.identified,
             "gone": self.changes.gone,
             "cost_usd": {
                 "low": round(self.cost.low_usd, 6),
@@ -203,7 +205,7 @@ class Plan:
                 " other links, name them by what stays the same, such as identity: '{{ sku }}'"
             )
         if changes.identified:
-            yield f"  {changes.identified:,} done jobs are known by their identity from now on, and keep their images"
+            yield f"  {changes.identified:,} {IDENTIFIED}"
         if changes.gone:
             yield f"  gone from the manifest: {changes.gone:,} jobs; a run moves their images to images/.history"
 

@@ -129,7 +129,7 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
     planned = await bench.command("plan", "jobs.yaml", "--json", "--max-cost", "1", "--deadline", "2h", key=None)
     plan = planned.json
     assert list(plan) == [
-        *("jobs", "requests", "reused", "done", "uploads", "skipped", "faulty", "remade", "gone"),
+        *("jobs", "requests", "reused", "done", "uploads", "skipped", "faulty", "remade", "identified", "gone"),
         *("cost_usd", "duration_s", "limited_by", "advice", "groups"),
         *("known", "duration_from", "budget", "deadline", "inputs"),
     ]

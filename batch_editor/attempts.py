@@ -153,8 +153,10 @@ class Attempts:
         landing = self._store.landing(intent.attempt_id)
         try:
             answer = await ask(landing)
-            if isinstance(answer.outcome, Failure) and answer.http_status == 200 and landing.size_bytes:
-                await landing.keep(passing=answer.outcome.passing)
+            failure = answer.outcome
+            received = answer.http_status == 200 and landing.size_bytes
+            if received and isinstance(failure, Failure) and failure.maybe_billed:
+                await landing.keep(passing=failure.passing)
         except MachineError as error:
             self._watcher.unsaved(task, error)
             raise
@@ -172,10 +174,11 @@ class Attempts:
     async def _collect(self, task: Task, accepted: AcceptedAttempt) -> None:
         """Go on with an attempt of a run before: no budget and no gate, for it has passed both."""
         intent, reserved = self._reservations.reopen(accepted)
+        asked = self._endpoints[task.request.endpoint], task.request.params
         self._watcher.collecting(task, intent.attempt_id)
         try:
             answer = await self._answer(
-                task, intent, lambda landing: self._client.collect(accepted.request_id, landing)
+                task, intent, lambda landing: self._client.collect(*asked, accepted.request_id, landing)
             )
             charged_usd = charged(answer, accepted.charged_usd)
             if reserved is not None:

@@ -120,7 +120,7 @@ class Throttle:
             self._ramp.dropped(ticket.at, now)
         else:
             self._ramp.gone()
-        if failure.passing:
+        if failure.passing and not _is_an_answer(failure):
             asked_s = min(failure.retry_after_s or 0.0, self._retry_after_max_s)
             self.outage.failed(request, ticket.number, now, asked_s=asked_s)
         else:
@@ -161,3 +161,10 @@ class Throttle:
         if retry_after_s:
             return min(retry_after_s, self._retry_after_max_s)
         return min(self._backoff_s * 2.0 ** min(self._refusals - 1, 30), self._backoff_max_s)
+
+
+def _is_an_answer(failure: Failure) -> bool:
+    """Whether the provider said so itself, and so is not down: any 4xx but those that gateways give for time-outs."""
+    return (
+        failure.http_status is not None and 400 <= failure.http_status < 500 and failure.http_status not in (408, 425)
+    )

@@ -10,8 +10,10 @@ from typing import Any
 
 import orjson
 
+from batch_editor.client.pictures import Linked, image_in_json
 from batch_editor.client.waits import retry_after
-from batch_editor.client.wire import MAX_COST_USD, MODERATION, Linked, amount, error_text, image_in_json
+from batch_editor.client.wire import MAX_COST_USD, TooManyValues, amount, error_text, error_words, parsed
+from batch_editor.endpoints import Endpoint, ErrorMeaning, ErrorWords
 from batch_editor.records import Failure
 from batch_editor.redaction import printable
 
@@ -50,7 +52,14 @@ class NotYet:
     retry_after_s: float | None = None
 
 
-Said = Completed | Missing | NotYet | Failure
+@dataclass(frozen=True, slots=True)
+class PollRefused:
+    """The provider refuses the key or the account, and says nothing of the job: its result may still be there."""
+
+    failure: Failure
+
+
+Said = Completed | Missing | NotYet | PollRefused | Failure
 
 
 def accepted_in(body: bytes) -> Accepted | None:
@@ -71,8 +80,8 @@ def accepted_in(body: bytes) -> Accepted | None:
     return Accepted(request_id) if links and isinstance(image_in_json(body), Failure) else None
 
 
-def progress_of(status: int, headers: Mapping[str, str], body: bytes) -> Said:
-    """What a poll's answer says. A failed job is final; that of the poll alone never is."""
+def progress_of(status: int, headers: Mapping[str, str], body: bytes, *, endpoint: Endpoint, prompt: str = "") -> Said:
+    """What a poll's answer says. A failed job is final; that of the poll alone never is. `prompt` is what was sent."""
     document = _object(body)
     state = _state(document)
     if state == "COMPLETED":
@@ -85,20 +94,35 @@ def progress_of(status: int, headers: Mapping[str, str], body: bytes) -> Said:
             remaining_credits=amount(metrics.get("remaining_credits")),
         )
     text = error_text(body)
+    words = error_words(body, prompt=prompt)
     if state == "FAILED" or status == 422:
-        # A failed job is a 422 with a body like any other, of both URLs: v2.py of
-        # https://pypi.org/project/segmind/1.3.0/.
-        kind = "moderation" if MODERATION.search(text) else "inference_failed"
-        return Failure(kind, f"the provider ran it and it failed: {text}", http_status=422)
+        return _failed(text, endpoint.meaning_of(422, words))
     if status in (404, 410):
         return Missing()
-    if status in (401, 403):
-        return Failure("auth", f"HTTP {status} to a poll: {text}", reach="run", http_status=status)
+    meaning = endpoint.meaning_of(status, words)
+    if status in (401, 403) or (meaning is not None and meaning.kind == "credits" and meaning.reach == "run"):
+        kind = "auth" if meaning is None else meaning.kind
+        return PollRefused(Failure(kind, f"HTTP {status} to a poll: {text}", reach="run", http_status=status))
     if status == 429:
         return NotYet("HTTP 429", refused=True, retry_after_s=retry_after(headers, now=datetime.now(UTC)))
     if 200 <= status < 300 and state:
         return NotYet(f"it is {printable(state, limit=40)}")
     return NotYet(f"a poll was answered with HTTP {status}")
+
+
+def _failed(text: str, meaning: ErrorMeaning | None) -> Failure:
+    """A job that the provider ran, or gave up before it did. It isn't charged."""
+    # A failed job is a 422 with a body like any other, of both URLs: v2.py of
+    # https://pypi.org/project/segmind/1.3.0/.
+    if not isinstance(meaning, ErrorWords):  # the status alone says no more than that
+        return Failure("inference_failed", f"the provider ran it and it failed: {text}", http_status=422)
+    return Failure(
+        meaning.kind,
+        f"the provider failed it ({meaning.meaning}): {text}",
+        reach="run" if meaning.reach == "run" else "job",
+        passing=meaning.transient and meaning.reach != "run",
+        http_status=422,
+    )
 
 
 def _state(document: Mapping[str, Any]) -> str:
@@ -107,7 +131,7 @@ def _state(document: Mapping[str, Any]) -> str:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        document = parsed(body)
+    except (orjson.JSONDecodeError, TooManyValues):
         return {}
     return document if isinstance(document, dict) else {}

@@ -18,7 +18,7 @@ import orjson
 from pydantic import SecretStr
 
 from batch_editor.client.results import READ_BYTES, said_by
-from batch_editor.client.wire import MAX_COST_USD, amount, error_text
+from batch_editor.client.wire import MAX_COST_USD, TooManyValues, amount, error_text, parsed
 from batch_editor.config import ApiSettings
 from batch_editor.errors import HistoryError
 from batch_editor.redaction import printable
@@ -28,6 +28,8 @@ PER_PAGE = 100
 MAX_PAGES = 500_000
 TRIES = 5
 MAX_PAGE_BYTES = 512 * 2**20
+# A hundred requests, with the commas of a hundred prompts.
+MAX_VALUES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +140,13 @@ def rows_in(body: bytes) -> list[HistoryRow]:
         HistoryError: it is no such page.
     """
     try:
-        document = orjson.loads(body)
+        document = parsed(body, most=MAX_VALUES)
     except orjson.JSONDecodeError as error:
         raise HistoryError("the provider's history is no JSON; nothing was settled") from error
+    except TooManyValues as error:
+        raise HistoryError(
+            f"the provider's history has a page of more than {MAX_VALUES:,} values; nothing was settled"
+        ) from error
     values = document.values() if isinstance(document, dict) else [document]
     listed = next((value for value in values if isinstance(value, list)), None)
     if listed is None:

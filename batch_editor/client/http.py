@@ -21,15 +21,23 @@ from pydantic import SecretStr
 
 from batch_editor.client.accepted import Accepted, accepted_in
 from batch_editor.client.interface import Sink, UploadRefused
-from batch_editor.client.polling import PollGate, Polling
+from batch_editor.client.packing import readable, unpack
+from batch_editor.client.pictures import IMAGE_STARTS, Linked, image_in_json, seal
+from batch_editor.client.polling import Asked, PollGate, Polling
 from batch_editor.client.results import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
-from batch_editor.client.wire import Linked, billing_of, failure_of, image_in_json, unusable
+from batch_editor.client.wire import (
+    BYTE_ORDER_MARK,
+    MAX_ERROR_BYTES,
+    billing_of,
+    failure_of,
+    unusable,
+    unusable_by_words,
+)
 from batch_editor.config import ApiSettings, RetrySettings
 from batch_editor.endpoints import Endpoint
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.redaction import printable
 
-MAX_ERROR_BYTES = 64 * 2**10
 # The status has said what there is to do; while its text drips in, a 429 would hold nobody back, a 401 stop nothing.
 ERROR_BODY_S = 5.0
 LARGE_BODY_BYTES = 256 * 2**10
@@ -72,6 +80,7 @@ class HttpClient:
             headers={"x-api-key": self._key.get_secret_value(), "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
+            auto_decompress=False,  # see `packing`
             read_bufsize=READ_BYTES,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
@@ -99,7 +108,7 @@ class HttpClient:
         """Send one request, once, and stream its image to the sink."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        departure = _Departure()
+        departure, asked = _Departure(), Asked.of(endpoint, body)
         status: int | None = None
         headers: Mapping[str, str] = {}
         try:
@@ -112,23 +121,24 @@ class HttpClient:
             ) as response:
                 status, headers = response.status, response.headers
                 if status == 200:
-                    outcome: SavedImage | Failure | Accepted = await self._image(response, sink)
+                    outcome: SavedImage | Failure | Accepted = await self._image(response, sink, asked)
                 else:
                     text = await _text_of(response, whole=status in _ACCEPTED)
                     outcome = (accepted_in(text) if status in _ACCEPTED else None) or failure_of(
                         status,
                         headers,
                         text,
-                        errors=endpoint.errors,
+                        endpoint=endpoint,
                         retried=self._retry.statuses,
                         now=datetime.now(UTC),
+                        prompt=asked.prompt,
                     )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             outcome = _broken(error, left=departure.left, status=status, limit_s=self._api.timeout_s)
             _let_go(error)
         if isinstance(outcome, Accepted):
             await accepted(outcome.request_id)
-            answer = await self._polling.collect(outcome.request_id, sink, fresh=True)
+            answer = await self._polling.collect(asked, outcome.request_id, sink, fresh=True)
             return replace(answer, latency_s=loop.time() - began)
         billing = billing_of(headers)
         return Answer(
@@ -140,9 +150,9 @@ class HttpClient:
             remaining_credits=billing.remaining_credits,
         )
 
-    async def collect(self, request_id: str, sink: Sink) -> Answer:
+    async def collect(self, endpoint: Endpoint, body: Mapping[str, Any], request_id: str, sink: Sink) -> Answer:
         """The result of a request that was accepted before."""
-        return await self._polling.collect(request_id, sink, fresh=False)
+        return await self._polling.collect(Asked.of(endpoint, body), request_id, sink, fresh=False)
 
     async def upload(self, endpoint: Endpoint, data_link: str) -> str:
         """A public link for a local file, given as a `data:` link."""
@@ -176,7 +186,7 @@ class HttpClient:
 
     def _upload_failure(self, endpoint: Endpoint, status: int, headers: Mapping[str, str], text: bytes) -> Failure:
         failure = failure_of(
-            status, headers, text, errors=endpoint.errors, retried=self._retry.statuses, now=datetime.now(UTC)
+            status, headers, text, endpoint=endpoint, retried=self._retry.statuses, now=datetime.now(UTC)
         )
         # An upload is free, and it is not what the rate limit counts.
         return replace(
@@ -187,7 +197,9 @@ class HttpClient:
             passing=failure.passing or status >= 500,
         )
 
-    async def _image(self, response: aiohttp.ClientResponse, sink: Sink) -> SavedImage | Failure | Accepted:
+    async def _image(
+        self, response: aiohttp.ClientResponse, sink: Sink, asked: Asked
+    ) -> SavedImage | Failure | Accepted:
         """The image of a 200, or the id to ask for it by, by what its bytes are.
 
         The page says an image, its sample reads JSON, v2 accepts.
@@ -195,7 +207,19 @@ class HttpClient:
         if (too_large := await stream(response, sink)) is not None:
             await sink.restart()  # no image is so large: nothing to keep, and a disk to fill
             return too_large
-        start = sink.head.lstrip()
+        packed = await unpack(response, sink)
+        # Packed or not: what it says of itself may be wrong.
+        found = await self._found(sink, said_to_be=response.headers.get("content-type", ""))
+        if not isinstance(found, Failure) or found.kind != "bad_response":
+            return found
+        if packed is not None:
+            return packed
+        if sink.size_bytes <= MAX_ERROR_BYTES and not sink.head.startswith(IMAGE_STARTS):
+            return unusable_by_words(await sink.read(), asked.endpoint, prompt=asked.prompt) or found
+        return found
+
+    async def _found(self, sink: Sink, *, said_to_be: str) -> SavedImage | Failure | Accepted:
+        start = sink.head.removeprefix(BYTE_ORDER_MARK).lstrip()
         if start.startswith((b"{", b"[", b'"')):
             body = await sink.read()
             if (accepted := accepted_in(body)) is not None:
@@ -211,10 +235,11 @@ class HttpClient:
                 return result
             await sink.write(found)
         try:
-            return await sink.seal()
+            return await seal(sink)
         except ValueError as error:
             # Only now: an image that is labelled as text is an image, and paid for.
-            if start[:1] == b"<" or (start and "text/" in response.headers.get("content-type", "")):
+            text = start[:1] == b"<" or (start and "text/" in said_to_be)
+            if text and not sink.head.startswith(IMAGE_STARTS):
                 said = printable((await sink.read())[:2000].decode(errors="replace"), limit=300)
                 return unusable(f"HTTP 200 with a page instead of an image: {said}", passing=True)
             # A body that was cut while the connection closed cleanly, or came empty, may come whole next time.
@@ -240,7 +265,7 @@ async def _text_of(response: aiohttp.ClientResponse, *, whole: bool) -> bytes:
     except (aiohttp.ClientError, TimeoutError, OSError):
         if whole:
             raise
-    return bytes(body)
+    return await readable(response, bytes(body))
 
 
 def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float) -> Failure:

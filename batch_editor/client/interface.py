@@ -46,8 +46,8 @@ class Client(Protocol):
         anything else is done.
         """
 
-    async def collect(self, request_id: str, sink: Sink) -> Answer:
-        """The result of a request that was accepted before, under that id. Costs nothing."""
+    async def collect(self, endpoint: Endpoint, body: Mapping[str, Any], request_id: str, sink: Sink) -> Answer:
+        """The result of a request with that body that was accepted before, under that id. Costs nothing."""
 
     async def upload(self, endpoint: Endpoint, data_link: str) -> str:
         """A public link for a local file, given as a `data:` link, that a request to `endpoint` needs.

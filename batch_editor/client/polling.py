@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import aiohttp
 
-from batch_editor.client.accepted import Completed, Missing, NotYet, Said, progress_of
+from batch_editor.client.accepted import Completed, Missing, NotYet, PollRefused, Said, progress_of
 from batch_editor.client.interface import Sink
-from batch_editor.client.results import MAX_BODY_BYTES, Lost, Results, said_by
-from batch_editor.client.wire import Linked, unusable
+from batch_editor.client.packing import readable
+from batch_editor.client.pictures import Linked, seal
+from batch_editor.client.results import Lost, Results, said_by
+from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.config import ApiSettings, RetrySettings
+from batch_editor.endpoints import Endpoint
 from batch_editor.records import Answer, Failure, SavedImage
 
 # A poll is a small matter; one that hangs longer is better made again.
@@ -23,6 +27,19 @@ POLL_TIMEOUT_S = 30.0
 MISSING_TWICE = 2
 # Jobs that were polled to their end lately tell when the next one is worth a first look.
 LATELY = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request was: its endpoint, and the prompt, which its answer may say over again."""
+
+    endpoint: Endpoint
+    prompt: str
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, body: Mapping[str, Any]) -> Asked:
+        """That of a request's body."""
+        return cls(endpoint, str(body.get(endpoint.prompt or "") or ""))
 
 
 class PollGate(Protocol):
@@ -62,16 +79,16 @@ class Polling:
         self._rng = rng
         self._took_s: deque[float] = deque(maxlen=LATELY)
 
-    async def collect(self, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
+    async def collect(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
         """The result of an accepted request; `fresh` if it was accepted just now.
 
         Given up after `api.timeout_s`, without what polls had to wait for their rate: then, and when the key is
         refused, the answer is `collectable`.
         """
-        answer = await self._collect(request_id, sink, fresh=fresh)
+        answer = await self._collect(asked, request_id, sink, fresh=fresh)
         return replace(answer, request_id=request_id)
 
-    async def _collect(self, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
+    async def _collect(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
         url = f"{self._api.v2_url}/requests/{request_id}"
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -84,16 +101,18 @@ class Polling:
             try:
                 await self._gate.depart()
                 queued_s += clock() - before
-                found: Answer | Said = await self._ask(f"{url}/status", ticket)
+                found: Answer | Said = await self._ask(asked, f"{url}/status", ticket)
                 polls += 1
                 if isinstance(found, Completed):
                     if fresh:
                         self._took_s.append((not_yet_s + clock() - began) / 2)
-                    found = await self._fetched(found, url, ticket, sink)
+                    found = await self._fetched(asked, found, url, ticket, sink)
             finally:
                 self._gate.gone(ticket)
+            if isinstance(found, PollRefused):
+                found = Answer(found.failure, http_status=found.failure.http_status, collectable=True)
             if isinstance(found, Failure):
-                found = Answer(found, http_status=found.http_status, collectable=found.reach == "run")
+                found = Answer(found, http_status=found.http_status)
             if isinstance(found, Answer):
                 return found
             missing = missing + 1 if isinstance(found, Missing) else 0
@@ -120,7 +139,7 @@ class Polling:
         ceiling = self._retry.backoff_s * 2.0 ** min(polls - 1, 30)
         return self._rng.uniform(0.0, min(ceiling, self._retry.backoff_max_s))
 
-    async def _ask(self, url: str, ticket: Any, *, result: bool = False) -> Said:
+    async def _ask(self, asked: Asked, url: str, ticket: Any, *, result: bool = False) -> Said:
         try:
             async with self._session.get(
                 url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=POLL_TIMEOUT_S)
@@ -130,7 +149,11 @@ class Polling:
                     body += block
                     if len(body) > MAX_BODY_BYTES:
                         return unusable(f"a record of more than {MAX_BODY_BYTES >> 20} MiB")
-                found = progress_of(response.status, response.headers, bytes(body))
+                found = progress_of(
+                    *(response.status, response.headers, await readable(response, bytes(body))),
+                    endpoint=asked.endpoint,
+                    prompt=asked.prompt,
+                )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return NotYet(f"a poll failed: {said_by(error)}")
         if isinstance(found, NotYet) and found.refused:
@@ -140,11 +163,11 @@ class Polling:
             return NotYet("its result isn't there yet")
         return found
 
-    async def _fetched(self, done: Completed, url: str, ticket: Any, sink: Sink) -> Answer | Said:
+    async def _fetched(self, asked: Asked, done: Completed, url: str, ticket: Any, sink: Sink) -> Answer | Said:
         """What a completed request comes to."""
         if done.image is None:
             # The one request that each job needs besides: it needn't queue behind other jobs' polls.
-            record = await self._ask(url, ticket, result=True)
+            record = await self._ask(asked, url, ticket, result=True)
             if not isinstance(record, Completed):
                 return record
             cost_usd = done.cost_usd if record.cost_usd is None else record.cost_usd
@@ -161,7 +184,7 @@ class Polling:
         else:
             await sink.write(done.image)
             try:
-                outcome = await sink.seal()
+                outcome = await seal(sink)
             except ValueError as error:
                 outcome = unusable(f"completed with {error}")
         return Answer(outcome, http_status=200, cost_usd=done.cost_usd, remaining_credits=done.remaining_credits)

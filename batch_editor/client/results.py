@@ -13,13 +13,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from batch_editor.client.guard import is_loopback_url, is_public, is_public_or_loopback, socket_factory
 from batch_editor.client.interface import Sink
-from batch_editor.client.wire import unusable
+from batch_editor.client.packing import unpack
+from batch_editor.client.pictures import seal
+from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.config import ApiSettings
 from batch_editor.records import Failure, SavedImage
 from batch_editor.redaction import printable
 
-# An image of the largest size is 3 MB as PNG; JSON around it adds a third.
-MAX_BODY_BYTES = 64 * 2**20
 # aiohttp stops reading where twice as much waits. What a read brings, up to 256 KB, comes on top of that.
 READ_BYTES = 16 * 2**10
 # aiohttp takes 8 KiB. A proxy's policies and cookies may be longer, and the image behind them is paid for.
@@ -51,6 +51,7 @@ class Results:
             timeout=aiohttp.ClientTimeout(total=self._api.timeout_s, sock_connect=self._api.connect_timeout_s),
             headers={"Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # see `packing`
             read_bufsize=READ_BYTES,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
@@ -74,10 +75,10 @@ class Results:
             await asyncio.sleep(pause_s)
             await sink.restart()
             try:
-                gone = await self._fetch(url, sink, ends_at=ends_at)
-                if gone is None:
-                    return await sink.seal()
-                lost = Lost(gone, for_good=True)
+                found = await self._fetch(url, sink, ends_at=ends_at)
+                if isinstance(found, SavedImage):
+                    return found
+                lost = Lost(found, for_good=True)
                 break
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 refused = isinstance(getattr(error, "os_error", None), PermissionError)
@@ -88,8 +89,8 @@ class Results:
         link = printable(url.partition("?")[0], limit=200)
         return replace(lost, message=f"paid, but its link {link} {lost.message}")
 
-    async def _fetch(self, url: str, sink: Sink, *, ends_at: float) -> str | None:
-        """Stream a link's content to the sink; a reason if the link will never give it."""
+    async def _fetch(self, url: str, sink: Sink, *, ends_at: float) -> SavedImage | str:
+        """A link's content, through the sink; a reason if the link will never give it."""
         target = _link(url)
         loop = asyncio.get_running_loop()
         for _ in range(MAX_HOPS + 1):
@@ -106,8 +107,15 @@ class Results:
                     return f"answers HTTP {response.status}: it has expired"
                 if response.status != 200:
                     raise aiohttp.ClientError(f"HTTP {response.status}")
-                failure = await stream(response, sink)
-                return None if failure is None else f"answers {failure.message}"
+                if (too_large := await stream(response, sink)) is not None:
+                    return f"answers {too_large.message}"
+                packed = await unpack(response, sink)
+                try:
+                    return await seal(sink)  # packed or not: what it says of itself may be wrong
+                except ValueError:
+                    if packed is None or packed.passing:
+                        raise
+                    return f"answers {packed.message}"
         return f"redirects more than {MAX_HOPS} times"
 
 

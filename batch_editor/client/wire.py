@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from batch_editor.client.waits import retry_after
-from batch_editor.endpoints import ErrorMeaning
+from batch_editor.endpoints import Endpoint, ErrorMeaning
 from batch_editor.records import Failure
 from batch_editor.redaction import printable
+
+# An image of the largest size is 3 MB as PNG; JSON around it adds a third.
+MAX_BODY_BYTES = 64 * 2**20
+MAX_ERROR_BYTES = 64 * 2**10
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# JSON of two million keys, 25 MB of it, takes 415 MB as objects. An answer has a few dozen values; a prompt that it
+# says over again may have a few thousand commas.
+MAX_VALUES = 200_000
 
 # No image costs a hundredth of it; a figure beyond is a mistake that would end every budget.
 MAX_COST_USD = 1000.0
 
-MODERATION = re.compile(r"moderat|safety|content[ _-]policy|nsfw|flagged|prohibited", re.IGNORECASE)
-_MONEY = re.compile(r"credit|balance|spend|insufficient|quota|billing|payment", re.IGNORECASE)
-_CONTENT_TYPE = re.compile(r"content[ -]?type", re.IGNORECASE)
-_PARAMETER = re.compile(r"param|invalid|must be|not allowed|unsupported|expected", re.IGNORECASE)
 # Linear in time: a script without an end goes on to the end, and a tag ends where the next one begins. With `[^>]*`,
 # 64 KB of `<` took three seconds.
 _TAGS = re.compile(rb"(?is)<(script|style)\b.*?(?:</\1>|\Z)|<[^<>]*>")
+
+_NO_JSON = object()
+# The fields that say what is wrong; others may repeat the request, as pydantic's `input` does.
+_FIELDS = frozenset(
+    [
+        *("error", "errors", "error_description", "error_message", "error_code", "error_type", "errormessage"),
+        *("errorcode", "detail", "details", "message", "msg", "title", "reason", "description"),
+        *("code", "type", "name", "status"),
+    ]
+)
+_LINK = re.compile(r"https?://[^\s\"'<>)\]}]+")
+_TWO_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# Of an error's text, as much as words are looked for in; and as much of a prompt as tells that it is said over again.
+MAX_WORDS = 2000
+ECHO = 12
 
 # CDN statuses between the provider's edge and its origin: https://developers.cloudflare.com/support/
 # troubleshooting/http-status-codes/cloudflare-5xx-errors/. With 521 and 523 the origin was never reached.
@@ -38,6 +56,10 @@ _AS = {**dict.fromkeys(_EDGE, 502), 425: 408}
 # Successes that hold no image, or not all of it, though one was made: as good as an answer that was cut off.
 _BODILESS = frozenset([204, 206])
 _EDGE_UNREACHED = frozenset([521, 523])
+
+
+class TooManyValues(Exception):
+    """JSON that would take up memory many times its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +96,32 @@ def failure_of(
     headers: Mapping[str, str],
     body: bytes,
     *,
-    errors: Mapping[int, ErrorMeaning],
+    endpoint: Endpoint,
     retried: frozenset[int],
     now: datetime,
+    prompt: str = "",
 ) -> Failure:
-    """What a status other than 200 means: the endpoint's `errors` first, then what is known of gateways.
+    """What a status other than 200 means: by the endpoint's words and statuses, then by what is known of gateways.
 
-    `retried` are the statuses that are worth another attempt.
+    `retried` are the statuses that are worth another attempt; `prompt` is what was sent.
     """
     text = error_text(body)
-    meaning = errors.get(status) or _unlisted(status)
-    kind, reach, says = meaning.kind, meaning.reach, meaning.meaning
-    if status in (400, 403, 406, 422) and MODERATION.search(text):
-        kind, reach = "moderation", "job"
-        says = "Refused by the content filter" if status in (403, 406) else says
-    elif status == 406:
-        kind, reach, says = _not_acceptable(text, says)
-    passing = status in retried or status in _BODILESS or _AS.get(status) in retried
-    if reach == "pace" and not passing:
+    meaning = endpoint.meaning_of(status, error_words(body, prompt=prompt)) or _unlisted(status)
+    reach = meaning.reach
+    again = status in retried or status in _BODILESS or _AS.get(status) in retried
+    again = again or meaning.transient
+    if reach == "pace" and not again:
         reach = "job"
     detail = f": {text}" if text else ""
     if 300 <= status < 400:
         host = _host(headers.get("location", ""))
         detail = f" to {printable(host, limit=100)}, which is not followed: the key would go there" if host else ""
     return Failure(
-        kind=kind,
-        message=f"HTTP {status} ({says}){detail}",
+        kind=meaning.kind,
+        message=f"HTTP {status} ({meaning.meaning}){detail}",
         reach=reach,
         maybe_billed=meaning.billed,
-        passing=passing and reach != "run",
+        passing=again and reach != "run",
         http_status=status,
         retry_after_s=retry_after(headers, now=now),
     )
@@ -113,15 +132,6 @@ def _host(link: str) -> str | None:
         return urlsplit(link).hostname
     except ValueError:  # http://[
         return None
-
-
-def _not_acceptable(text: str, says: str) -> tuple[str, Any, str]:
-    """406 is overloaded: credits, a spend limit, a wrong content type, or a parameter that was rejected."""
-    if _MONEY.search(text) or not text:
-        return "credits", "run", says
-    if _CONTENT_TYPE.search(text):
-        return "bad_request", "run", "Content type refused: a bug in batch-editor, not in the account"
-    return ("invalid_parameter", "job", "Parameter refused") if _PARAMETER.search(text) else ("credits", "run", says)
 
 
 def _unlisted(status: int) -> ErrorMeaning:
@@ -144,7 +154,7 @@ def _unlisted(status: int) -> ErrorMeaning:
     return meaning("bad_response", "Not a status of this API", billed=True)
 
 
-def error_text(body: bytes) -> str:
+def error_text(body: bytes, *, limit: int = 500) -> str:
     """What an error's body says, as one printable line: the usual JSON fields, or HTML without its tags.
 
     >>> error_text(b'{"error": 42, "error_description": "no such model"}')
@@ -152,13 +162,70 @@ def error_text(body: bytes) -> str:
     >>> error_text(b"<html><h1>502 Bad Gateway</h1></html>")
     '502 Bad Gateway'
     """
+    document = _loaded(body)
+    if document is not _NO_JSON:
+        return printable(_said(document) or "", limit=limit)
+    if b"\0" in body:
+        return ""  # an image, or packed text: nothing to read
+    return printable(_TAGS.sub(b" ", body).decode(errors="replace"), limit=limit)
+
+
+def parsed(body: bytes, *, most: int = MAX_VALUES) -> Any:
+    """JSON as objects.
+
+    Raises:
+        orjson.JSONDecodeError: it is none.
+        TooManyValues: it may have more values than `most`, and isn't read.
+    """
+    # Each value but the first of a list or object has a comma before it. Strings are counted as well, and are cheap.
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > most:
+        raise TooManyValues
+    return orjson.loads(body.removeprefix(BYTE_ORDER_MARK))
+
+
+def _loaded(body: bytes) -> Any:
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        if b"\0" in body:
-            return ""  # an image, or packed text: nothing to read
-        return printable(_TAGS.sub(b" ", body).decode(errors="replace"))
-    return printable(_said(document) or "")
+        return parsed(body)
+    except (orjson.JSONDecodeError, TooManyValues):
+        return _NO_JSON
+
+
+def error_words(body: bytes, *, prompt: str = "") -> str:
+    """What an error's body says, to look for words in: every text of its usual fields, or a page without its tags.
+
+    Without what says nothing of the account: the rest of links, the prompt where it is said over again, and whatever
+    else of the request may stand under other names. InsufficientCredits comes as two words.
+
+    >>> error_words(b'{"error": {"message": "No.", "code": "NoFunds", "input": "a cup"}}')
+    'No. No Funds'
+    """
+    document = _loaded(body)
+    text = " ".join(_texts(document)) if isinstance(document, (dict, list)) else error_text(body)
+    text = printable(_LINK.sub("https://", text), limit=MAX_WORDS)
+    echo = printable(prompt, limit=MAX_WORDS)
+    start = text.find(echo[:ECHO])
+    if len(echo) >= ECHO and start >= 0:  # as much of it as is said over again
+        text = text.replace(_common_beginning(text[start:], echo), " ")
+    return _TWO_WORDS.sub(" ", text)
+
+
+def _common_beginning(text: str, other: str) -> str:
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(text, other, strict=False))
+    return "".join(letter for letter, _ in pairs)
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif depth > 8:
+        return
+    elif isinstance(value, list):
+        for item in value[:20]:
+            yield from _texts(item, depth + 1)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name.lower() in _FIELDS:
+                yield from _texts(inner, depth + 1)
 
 
 def _said(document: Any, depth: int = 0) -> str | None:
@@ -182,55 +249,19 @@ def _compact(document: Any) -> str:
         return "JSON that is nested without end"
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """An answer that says where the image is."""
-
-    url: str
-
-
-def image_in_json(body: bytes) -> bytes | Linked | Failure:
-    """The image, or the link to it, that a 200's JSON holds.
-
-    Understood are base64 (bare or as a `data:` link) and http(s) links, under the names and nestings that are
-    seen: `image`, `b64_json`, `output`, `image_url`, `url`, `images[0]`, `data[0]`, ….
-    """
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return unusable("HTTP 200 with broken JSON", passing=True)
-    for text in _candidates(document, 0):
-        if text.startswith(("http://", "https://")):
-            return Linked(text)
-        if (decoded := _base64(text)) is not None:
-            return decoded
-    return unusable(f"HTTP 200 without an image: {printable(_said(document) or '', limit=300)}")
-
-
-_NAMES = ("image", "b64_json", "image_base64", "base64", "images", "output", "image_url", "url", "data", "result")
-
-
-def _candidates(value: Any, depth: int) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if depth > 4:
-        return []
-    if isinstance(value, list):
-        return [text for item in value[:1] for text in _candidates(item, depth + 1)]
-    if isinstance(value, dict):
-        return [text for name in _NAMES if name in value for text in _candidates(value[name], depth + 1)]
-    return []
-
-
-def _base64(text: str) -> bytes | None:
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    if len(text) < 64:
+def unusable_by_words(body: bytes, endpoint: Endpoint, *, prompt: str) -> Failure | None:
+    """What a 200 without an image says in words that the endpoint knows; None if none of them fits."""
+    meaning = endpoint.meaning_of(200, error_words(body, prompt=prompt))
+    if meaning is None:
         return None
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        return None
+    return Failure(
+        meaning.kind,
+        printable(f"HTTP 200 ({meaning.meaning}): {error_text(body, limit=300)}"),
+        reach=meaning.reach,
+        maybe_billed=meaning.billed,
+        passing=meaning.transient and meaning.reach != "run",
+        http_status=200,
+    )
 
 
 def unusable(message: str, *, passing: bool = False) -> Failure:

@@ -15,9 +15,25 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import TypeAliasType
 
+from batch_editor.endpoints.wording import SHARED, ErrorMeaning, ErrorWords, shared_error_words
 from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.records import ParamValue, Shape
 from batch_editor.strict_yaml import YamlFault, parse_yaml
+
+__all__ = [
+    "JOB_KEYS",
+    "Endpoint",
+    "ErrorMeaning",
+    "ErrorWords",
+    "Extra",
+    "Parameter",
+    "PriceTable",
+    "Prices",
+    "Rule",
+    "Unused",
+    "load_endpoint",
+    "shipped_endpoints",
+]
 
 # What a job of a manifest may say besides the endpoint's parameters, now or later. A parameter can't be named so: the
 # manifests that use it would come to mean something else.
@@ -117,19 +133,6 @@ class Unused(_Data):
     why: str
 
 
-class ErrorMeaning(_Data):
-    """What an HTTP status of the provider says.
-
-    `reach` is job (this one fails), run (everything stops) or pace (everything waits); `billed` whether the
-    provider may have charged for it.
-    """
-
-    kind: str
-    reach: Literal["job", "run", "pace"]
-    billed: bool
-    meaning: str
-
-
 class Extra(_Data):
     """USD that come on top for each of something: what to expect, and at most."""
 
@@ -167,6 +170,7 @@ class Endpoint(_Data):
     rules: tuple[Rule, ...] = ()
     unused: tuple[Unused, ...] = ()
     errors: dict[int, ErrorMeaning] = Field(default_factory=dict)
+    error_words: tuple[ErrorWords, ...] = ()
     prices: Prices
 
     @model_validator(mode="after")
@@ -213,6 +217,14 @@ class Endpoint(_Data):
         links = tuple(name for name, each in named if each.role in ("images", "mask"))
         return Shape(tuple(self.parameters), has_default, links)
 
+    def meaning_of(self, status: int, text: str) -> ErrorMeaning | None:
+        """What an error of that status with that text means: by its words, else by its status; None if unknown.
+
+        The first of the endpoint's own `error_words` that fits counts, then the first of those of every endpoint.
+        """
+        words = (*self.error_words, *shared_error_words())
+        return next((each for each in words if each.fits(status, text)), self.errors.get(status))
+
     def inputs_of(self, params: Mapping[str, ParamValue]) -> int:
         """How many reference images a request names; its parameter takes a list of links, or one."""
         images = params.get(self.images or "")
@@ -233,7 +245,7 @@ def shipped_endpoints() -> list[str]:
     return sorted(
         entry.name.removesuffix(".yaml")
         for entry in resources.files(__name__).iterdir()
-        if entry.name.endswith(".yaml")
+        if entry.name.endswith(".yaml") and entry.name != SHARED
     )
 
 

@@ -11,6 +11,7 @@ from batch_editor import load_settings, make_plan
 from batch_editor.cli import cli
 from batch_editor.config import setting_names
 from batch_editor.endpoints import load_endpoint, shipped_endpoints
+from batch_editor.endpoints.wording import shared_error_words
 from batch_editor.output_manifest import COLUMNS
 from batch_editor.strict_yaml import Block, Value, read_yaml
 
@@ -104,4 +105,5 @@ def test_every_error_kind_that_the_code_gives_is_in_the_readme() -> None:
     kinds = set(re.findall(r'Failure\(\s*"(\w+)"', source)) | set(re.findall(r"error_kind = '(\w+)'", source))
     for name in shipped_endpoints():
         kinds |= {error.kind for error in load_endpoint(name).errors.values()}
+    kinds |= {words.kind for words in shared_error_words()}
     assert {kind for kind in kinds if f"`{kind}`" not in README} == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 import struct
@@ -134,6 +135,12 @@ async def fates(
         )
         for row in rows
     ]
+
+
+def document(content: Any, **more: str) -> bytes:
+    """An answer of JSON, which is given as bytes or as what it stands for."""
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return http(data, content_type="application/json", **more)
 
 
 def in_turn(*answers: bytes) -> Answer:

@@ -6,25 +6,19 @@ import asyncio
 import base64
 import gzip
 import io
-import json
 import resource
 import struct
 import zlib
 from typing import Any
 
 import pytest
-from fault_bench import edits, failed, fate, fates, head_of, in_turn, listening, succeeded, unknown
+from fault_bench import document, edits, failed, fate, fates, head_of, in_turn, listening, succeeded, unknown
 from PIL import Image
 from run_bench import KEY, Bench, job, jobs, sandbox, sha256_of
 from run_recorder import Recorder, http, png
 
 from batch_editor.client.guard import is_loopback_url
 from batch_editor.sandbox import Sandbox, SandboxOptions
-
-
-def document(content: Any, **more: str) -> bytes:
-    data = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return http(data, content_type="application/json", **more)
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
@@ -464,22 +458,6 @@ async def test_fault_052_a_body_without_end_is_cut_at_64_mib(
     assert await fate(bench, recorder) == unknown("bad_response", 200, sent=1)
     assert bench.row("mug")["error"] == "HTTP 200 with a body of more than 64 MiB"
     assert sent < (100 if declared is None else 16) * 2**20
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
-async def test_fault_053_what_cannot_be_unpacked_is_tried_again(
-    bench: Bench, recorder: Recorder, encoding: str
-) -> None:
-    recorder.answer = in_turn(http(b"\x1f\x8b no such thing" * 9, more=f"Content-Encoding: {encoding}\r\n"))
-    assert await fate(bench, recorder) == succeeded(sent=2, billed=1)
-
-
-async def test_fault_053_what_was_packed_unasked_is_unpacked(bench: Bench, recorder: Recorder) -> None:
-    recorder.answer = in_turn(
-        http(gzip.compress(png()), more="Content-Encoding: gzip\r\n"),
-        http(zlib.compress(png()), more="Content-Encoding: deflate\r\n"),
-    )
-    assert await fates(bench, recorder, jobs(2), concurrency=1) == [succeeded()] * 2
 
 
 @pytest.mark.parametrize("fault", ["hang", "slow:over=5"])

@@ -25,7 +25,8 @@ with atheris.instrument_imports(include=["batch_editor", "jinja2", "PIL", "yaml"
     from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
 
     from batch_editor.client.accepted import Completed, NotYet, accepted_in, progress_of
-    from batch_editor.client.wire import MAX_COST_USD, billing_of, error_text, failure_of, image_in_json
+    from batch_editor.client.pictures import image_in_json
+    from batch_editor.client.wire import MAX_COST_USD, billing_of, error_text, failure_of
     from batch_editor.endpoints import load_endpoint
     from batch_editor.manifest import Expansion, Faults, read_manifests
     from batch_editor.manifest.rows import Columns, Row
@@ -113,7 +114,7 @@ def answer(data: bytes) -> None:
     check_number(billing.remaining_credits)
     check_text(billing.request_id or "", most=200)
     check_text(error_text(body), most=500)
-    check_failure(failure_of(status, headers, body, errors=ENDPOINT.errors, retried=frozenset([429, 502]), now=NOW))
+    check_failure(failure_of(status, headers, body, endpoint=ENDPOINT, retried=frozenset([429, 502]), now=NOW))
     image = image_in_json(body)
     if isinstance(image, Failure):
         check_failure(image)
@@ -121,7 +122,7 @@ def answer(data: bytes) -> None:
     if accepted:
         assert 0 < len(accepted.request_id) <= 200
         assert not set(accepted.request_id) & set("/\\?#% ")
-    match progress_of(status, headers, body):
+    match progress_of(status, headers, body, endpoint=ENDPOINT):
         case Failure() as failure:
             check_failure(failure)
         case Completed() as done:

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from batch_editor.client.accepted import Accepted, Completed, Missing, NotYet, accepted_in, progress_of
-from batch_editor.client.wire import Linked
+from batch_editor.client.accepted import Accepted, Completed, Missing, NotYet, PollRefused, accepted_in, progress_of
+from batch_editor.client.pictures import Linked
+from batch_editor.endpoints import load_endpoint
 from batch_editor.records import Failure
 
+ENDPOINT = load_endpoint("nano-banana")
 LINK = "https://cdn.example/a.png"
 
 
 def said(status: int, document: Any, **headers: str) -> Any:
-    return progress_of(status, headers, json.dumps(document).encode())
+    return progress_of(status, headers, json.dumps(document).encode(), endpoint=ENDPOINT)
 
 
 @pytest.mark.parametrize(
@@ -86,5 +88,35 @@ def test_a_429_says_how_long_polls_should_wait() -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_is_refused_stops_the_run(status: int) -> None:
-    failure = said(status, {"error": "no"})
+    failure = said(status, {"error": "no"}).failure
     assert (failure.kind, failure.reach, failure.maybe_billed) == ("auth", "run", False)
+
+
+def test_a_job_that_failed_for_want_of_money_stops_the_run_and_may_be_sent_again() -> None:
+    failure = said(422, {"status": "FAILED", "error": "Insufficient credits"})
+    assert failure == Failure(
+        "credits",
+        "the provider failed it (The account is out of credits, or over its limit): Insufficient credits",
+        reach="run",
+        http_status=422,
+    )
+
+
+@pytest.mark.parametrize("status", [200, 402, 429])
+def test_a_poll_that_is_refused_for_want_of_money_says_nothing_of_its_job(status: int) -> None:
+    refused = said(status, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}})
+    assert isinstance(refused, PollRefused)
+    assert (refused.failure.kind, refused.failure.reach) == ("credits", "run")
+
+
+def test_a_job_whose_input_could_not_be_fetched_may_well_succeed_later() -> None:
+    failure = said(422, {"status": "FAILED", "error": "Timeout while downloading image"})
+    assert (failure.kind, failure.reach, failure.passing) == ("input_unreachable", "job", True)
+
+
+def test_a_prompt_that_a_failed_job_says_over_again_is_none_of_its_words() -> None:
+    document = {"status": "FAILED", "error": "could not draw A sign: insufficient credits"}
+    prompt = "A sign: insufficient credits"
+    failure = progress_of(422, {}, json.dumps(document).encode(), endpoint=ENDPOINT, prompt=prompt)
+    assert isinstance(failure, Failure)
+    assert failure.kind == "inference_failed"

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_editor.client.wire import Linked, billing_of, error_text, failure_of, image_in_json
+from batch_editor.client.pictures import Linked, image_in_json
+from batch_editor.client.wire import billing_of, error_text, failure_of
 from batch_editor.endpoints import load_endpoint
 from batch_editor.records import Failure
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-ERRORS = load_endpoint("gpt-image-1.5-edit").errors
+ENDPOINT = load_endpoint("gpt-image-1.5-edit")
 RETRIED = frozenset({408, 429, 502, 503, 504})
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 BASE64 = base64.b64encode(PICTURE).decode()
@@ -28,7 +29,7 @@ def failed(
     retried: frozenset[int] = RETRIED,
 ) -> Failure:
     data = json.dumps({"error": body}).encode() if isinstance(body, str) else body
-    return failure_of(status, headers or {}, data, errors=ERRORS, retried=retried, now=NOW)
+    return failure_of(status, headers or {}, data, endpoint=ENDPOINT, retried=retried, now=NOW)
 
 
 def harmless(text: str) -> bool:

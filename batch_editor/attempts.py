@@ -196,7 +196,6 @@ class Attempts:
         request, patience = task.request, self._store.patience
 
         def record() -> None:
-            self._reservations.charge(intent, charged_usd)
             self._ledger.received(intent.attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
 
         arrival = Arrival(intent.attempt_id, request.fingerprint, image, record)
@@ -206,6 +205,7 @@ class Attempts:
         if verdict.rejected is not None:
             return await self._failed(task, intent, answer, verdict.rejected, charged_usd)
         jobs = await patience.persist(lambda: self._publisher.publish(arrival))
+        self._reservations.charge(intent, charged_usd)
         self._watcher.succeeded(task, answer, jobs, verdict.warning)
         return None
 
@@ -219,7 +219,6 @@ class Attempts:
         state = "pending" if isinstance(verdict, Again) else verdict.status
 
         def failed() -> None:
-            self._reservations.charge(intent, charged_usd)
             self._ledger.failed(
                 *(intent.attempt_id, failure, answer),
                 state=state,
@@ -233,6 +232,7 @@ class Attempts:
         if answer.http_status == 200:
             await self._set_aside(task.request.fingerprint, intent)
         await self._record(failed)
+        self._reservations.charge(intent, charged_usd)
         if answer.http_status == 200:
             await self._on_disk(lambda: self._store.forget(intent.attempt_id))
         return self._next(task, tally, verdict, failure, answer)

@@ -32,6 +32,7 @@ from batch_editor.progress import Progress, Quiet
 from batch_editor.publishing import Publisher, recover
 from batch_editor.records import Failure
 from batch_editor.redaction import guard
+from batch_editor.shared_budget import SharedBudget, settle_past
 from batch_editor.signals import release_signals
 from batch_editor.spending import Spending, shared_spending
 from batch_editor.storage import Store, give_room_free, locked, set_room_aside
@@ -115,7 +116,7 @@ async def run_batch(
             store=store,
             acceptance=acceptance,
             ledger=ledger,
-            spending=spending,
+            shared=_on_its_thread(stack, spending),
             start=start,
             sandbox=options.sandbox,
             progress=options.progress,
@@ -124,6 +125,14 @@ async def run_batch(
             ask=options.ask,
         )
         return await _carry_out(dispatch, key, began_at)
+
+
+def _on_its_thread(stack: ExitStack, spending: Spending | None) -> SharedBudget | None:
+    if spending is None:
+        return None
+    shared = SharedBudget(spending)
+    stack.callback(shared.close)
+    return shared
 
 
 @asynccontextmanager
@@ -226,20 +235,7 @@ def _settle_the_past(
             f"the run before ended with {lost} requests in flight; they may have been billed and {fate}"
         )
     if spending is not None:
-        _settle_spending(spending, ledger)
-
-
-def _settle_spending(spending: Spending, ledger: Ledger) -> None:
-    """Turn reservations of a run that died into what the ledger knows of them.
-
-    It knows of every attempt that left. So one that it knows not was not made, unless the ledger is another one.
-    """
-    for attempt in spending.open_attempts():
-        run_id, fingerprint, number = attempt.split(":")
-        if ledger.knows_run(run_id):
-            spending.settle(attempt, ledger.charged_of(fingerprint, int(number)) or 0.0)
-        else:
-            spending.keep(attempt)
+        settle_past(spending, ledger)
 
 
 async def _confirm(plan: Plan, settings: Settings, options: BatchOptions) -> None:

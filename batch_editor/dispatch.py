@@ -28,8 +28,8 @@ from batch_editor.publishing import Publisher
 from batch_editor.reservations import Reservations
 from batch_editor.retry import Tally, policy_of
 from batch_editor.schedule import Schedule, schedule_path
+from batch_editor.shared_budget import SharedBudget
 from batch_editor.signals import hearing
-from batch_editor.spending import Spending
 from batch_editor.steady_prices import PriceKind, SteadyPrices
 from batch_editor.storage import Store
 from batch_editor.summary import Stop
@@ -90,7 +90,7 @@ class Dispatch:
     store: Store
     acceptance: Acceptance
     ledger: Ledger
-    spending: Spending | None
+    shared: SharedBudget | None
     start: RunStart
     sandbox: bool
     progress: Progress
@@ -134,7 +134,7 @@ class Dispatch:
             reservations = Reservations(
                 self.start.run_id,
                 budget=budget,
-                spending=self.spending,
+                shared=self.shared,
                 ledger=self.ledger,
                 writer=writer,
                 prices=prices,
@@ -242,7 +242,7 @@ class Dispatch:
         position = -1
         while page := await writer.do(self.ledger.pending_after, position, PAGE):
             assert cheapest is not None
-            exhausted = await self._shared_exhausted(min(cheapest, prices.lowest_usd()), writer)
+            exhausted = await self._shared_exhausted(min(cheapest, prices.lowest_usd()))
             for request in page:
                 if exhausted or budget.exhausted(min(cheapest, prices.lowest_usd())):
                     await self._out_of_budget(watch, writer)
@@ -250,8 +250,8 @@ class Dispatch:
                 yield Task.of(request)
             position = page[-1].position
 
-    async def _shared_exhausted(self, usd: float, writer: LedgerWriter) -> bool:
-        return self.spending is not None and await writer.do(self.spending.exhausted, usd, time.time())
+    async def _shared_exhausted(self, usd: float) -> bool:
+        return self.shared is not None and await self.shared.exhausted(usd, time.time())
 
     async def _out_of_budget(self, watch: Watch, writer: LedgerWriter) -> None:
         requests, usd = await writer.do(self.ledger.pending_cost)

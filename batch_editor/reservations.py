@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from batch_editor.budget import TOLERANCE_USD, Budget, charged
 from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter, PendingRequest
 from batch_editor.records import Answer
-from batch_editor.spending import Spending
+from batch_editor.shared_budget import SharedBudget
 from batch_editor.steady_prices import SteadyPrices
 
 # Other processes make room in the day's and the month's budget without a word, so it is looked at this often.
@@ -39,11 +39,13 @@ class Intent:
 class Reservations:
     """Sets money aside for attempts: in the run's budget, in the one of days and months, and in the ledger.
 
-    The shared ledger goes first where money is set aside and where it is settled: a crash in between leaves a
-    reservation without an attempt, which the next run takes back, and never an attempt without a reservation.
+    The shared budget goes first where money is set aside, and last where it is settled. So a crash in between leaves a
+    reservation without an attempt, or one that is higher than the charge, which the next run takes back; and never an
+    attempt without a reservation. It has a thread and transactions of its own: a process elsewhere that hangs while it
+    holds that file must not keep this one from recording what it has paid for.
 
     Parameters:
-        spending: the day's and the month's, which other runs share; None if nothing limits them.
+        shared: the day's and the month's, which other runs share; None if nothing limits them.
         prices: what requests of a kind were charged; it learns from every answer.
     """
 
@@ -52,7 +54,7 @@ class Reservations:
         run_id: str,
         *,
         budget: Budget,
-        spending: Spending | None,
+        shared: SharedBudget | None,
         ledger: Ledger,
         writer: LedgerWriter,
         prices: SteadyPrices,
@@ -60,7 +62,7 @@ class Reservations:
     ) -> None:
         self._run_id = run_id
         self._budget = budget
-        self._spending = spending
+        self._shared = shared
         self._ledger = ledger
         self._writer = writer
         self._prices = prices
@@ -86,11 +88,11 @@ class Reservations:
         False if the request is too dear for what is left, or if the run stops. What is in flight, here or in another
         run, is waited for: it may cost less than was set aside for it.
         """
-        if self._spending is None:
+        if self._shared is None:
             return True
         while not self._budget.closed:
             self._settled.clear()
-            left_usd, in_flight = await self._writer.do(self._spending.room, self._clock())
+            left_usd, in_flight = await self._shared.room(self._clock())
             steady_usd = self._prices.steady_usd(request)
             needed_usd = reserved.usd if in_flight or steady_usd is None else min(reserved.usd, steady_usd)
             if needed_usd <= left_usd + TOLERANCE_USD:
@@ -105,17 +107,29 @@ class Reservations:
 
     async def intend(self, request: PendingRequest, reserved: Reserved) -> Intent | None:
         """Make the attempt known, durably, at the price set aside; None if the day or the month has no room by now."""
-        steady_usd = None if self._spending is None else self._prices.steady_usd(request)
-        return await self._writer.do(self._intend, request, reserved.usd, steady_usd)
+        token = ""
+        if self._shared is not None:
+            # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays
+            # spent.
+            number = await self._writer.do(self._ledger.number_of, request.fingerprint)
+            token = f"{self._run_id}:{request.fingerprint}:{number}"
+            steady_usd = self._prices.steady_usd(request)
+            if not await self._shared.reserve(token, reserved.usd, self._clock(), steady_usd=steady_usd):
+                return None
+        attempt_id, number = await self._writer.do(
+            lambda: self._ledger.intend(request.fingerprint, self._run_id, now=self._clock(), reserved_usd=reserved.usd)
+        )
+        return Intent(attempt_id, number, token)
 
     async def withdraw(self, intent: Intent) -> None:
         """Take an attempt back that did not leave after all."""
-        await self._writer.do(self._withdraw, intent)
+        await self._writer.do(self._ledger.withdraw, intent.attempt_id)
+        self.charge(intent, 0.0)
 
     def charge(self, intent: Intent, usd: float) -> None:
-        """Settle what an attempt cost with the day and the month. On the ledger's thread, before the attempt's row."""
-        if self._spending is not None:
-            self._spending.settle(intent.token, usd)
+        """Settle what an attempt cost with the day and the month, once its row says so. Not waited for."""
+        if self._shared is not None:
+            self._shared.settle(intent.token, usd)
 
     def learn(self, request: PendingRequest, reserved: Reserved, answer: Answer) -> None:
         """Take in what an answer says of its price."""
@@ -136,19 +150,3 @@ class Reservations:
             return intent, None
         self._budget.reopen(accepted.counted_usd)
         return intent, Reserved(accepted.counted_usd, charged_usd=accepted.counted_usd)
-
-    def _intend(self, request: PendingRequest, reserved_usd: float, steady_usd: float | None) -> Intent | None:
-        now = self._clock()
-        token = ""
-        if self._spending is not None:
-            # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays
-            # spent.
-            token = f"{self._run_id}:{request.fingerprint}:{self._ledger.number_of(request.fingerprint)}"
-            if not self._spending.reserve(token, reserved_usd, now, steady_usd=steady_usd):
-                return None
-        attempt_id, number = self._ledger.intend(request.fingerprint, self._run_id, now=now, reserved_usd=reserved_usd)
-        return Intent(attempt_id, number, token)
-
-    def _withdraw(self, intent: Intent) -> None:
-        self.charge(intent, 0.0)
-        self._ledger.withdraw(intent.attempt_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,6 +70,10 @@ DAY_S = 86400
 
 # Another process holds the file for one commit at a time, a few milliseconds; this long means it hangs.
 PATIENCE_S = 30.0
+# Who ends waits no longer than this.
+HURRY_S = 1.0
+# SQLite waits so long at a time, and sleeps up to 0.1 s in between.
+LOOK_AGAIN_S = 0.25
 
 
 class Spending:
@@ -97,37 +101,63 @@ class Spending:
         self._owner = owner
         self._attempt_s = attempt_s
         self._limits = [("day", per_day_usd), ("month", per_month_usd)]
+        self._patience_s = PATIENCE_S
         try:
             make_folder(path.parent)
             with suppress(FileNotFoundError):
                 expect_regular(path)
-            # Opened by the run, used on the ledger's thread: never both at once.
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
-            self._write_ahead()
+            # Opened by the run, used on a thread of its own: never both at once.
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=LOOK_AGAIN_S, check_same_thread=False)
+            # A new file is switched once, for it keeps the mode. Of processes that switch at the same time one
+            # succeeds; the others are told at once that the file is locked, whatever the time-out (2 of 100 were, with
+            # four starting together).
+            self._patiently(self._db.execute, "PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
+            self._patiently(self._db.executescript, _SCHEMA)
             real = path.resolve()  # of a link SQLite puts the WAL beside what it leads to
             self._files = OpenFiles(path, real.with_name(f"{real.name}-wal"))
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from error
 
-    def _write_ahead(self) -> None:
-        """Switch the journal; a new file once, for it keeps the mode."""
-        patience_ends_at = time.monotonic() + PATIENCE_S
+    def _patiently(self, execute: Callable[[str], object], statement: str) -> None:
+        """Begin to write, once no other process does."""
+        began_at = time.monotonic()
         while True:
             try:
-                self._db.execute("PRAGMA journal_mode = WAL")
+                execute(statement)
                 return
             except sqlite3.OperationalError as error:
-                # Of processes that switch at the same time one succeeds; the others are told at once that the file is
-                # locked, whatever the time-out (2 of 100 were, with four starting together).
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patience_ends_at:
+                if not _is_locked(error) or time.monotonic() > began_at + self._patience_s:
                     raise
                 time.sleep(0.01)
+
+    def hurry(self) -> None:
+        """From now on, wait for another process no longer than a second. Also for a wait that goes on, on a thread."""
+        self._patience_s = HURRY_S
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block or nothing of it, durable at its end; within another one a part of that.
+
+        Raises:
+            LedgerError: the file can't be used.
+        """
+        if self._db.in_transaction:
+            yield
+            return
+        with self._errors():
+            self._patiently(self._db.execute, "BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
 
     def left_usd(self, now: float) -> float:
         """What may still be reserved today and this month."""
@@ -145,7 +175,7 @@ class Spending:
         """What may still be reserved, and whether attempts are in flight, of whichever run, that may yet make room."""
         self._expect_in_place()
         # At one instant: what is settled between two looks would be seen neither in flight nor as room.
-        with self._errors(), self._transaction():
+        with self.transaction():
             return self._left(now), self._in_flight(now)
 
     def reserve(self, attempt: str, usd: float, now: float, *, steady_usd: float | None = None) -> bool:
@@ -155,7 +185,7 @@ class Spending:
         else is in flight, so that a day is used up to its end.
         """
         self._expect_in_place()
-        with self._errors(), self._transaction():
+        with self.transaction():
             left = self._left(now)
             if usd > left + TOLERANCE_USD:
                 if steady_usd is None or steady_usd > left + TOLERANCE_USD or self._in_flight(now):
@@ -168,7 +198,7 @@ class Spending:
 
     def settle(self, attempt: str, usd: float) -> None:
         """Turn a reservation into what was charged; nothing is left of one that cost nothing."""
-        with self._errors(), self._transaction():
+        with self.transaction():
             if usd:
                 self._db.execute(
                     "UPDATE spending SET usd = ?, open = 0 WHERE owner = ? AND attempt = ?",
@@ -208,15 +238,6 @@ class Spending:
                 left = min(left, limit - spent)
         return left
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            if self._db.in_transaction:
-                self._db.execute("COMMIT")
-
     def _expect_in_place(self) -> None:
         """For what sends money: not with a file that others no longer see. What was charged is settled even there."""
         try:
@@ -238,7 +259,13 @@ class Spending:
 
     def _unusable(self, error: BaseException) -> LedgerError:
         words = error.strerror if isinstance(error, OSError) else error
+        if _is_locked(error):
+            words = f"another process has kept it locked for {self._patience_s:.0f} s; end that process, and run again"
         return LedgerError(f"{self._path}: budget.ledger can't be used ({words})")
+
+
+def _is_locked(error: BaseException) -> bool:
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _period(period: str, now: float) -> tuple[float, float]:

@@ -56,7 +56,7 @@ def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
         }
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_the_commands_of_the_readme_do_what_they_say(variables: dict[str, str], tmp_path: Path) -> None:
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
     (tmp_path / "shop-export.csv").write_text(

@@ -18,7 +18,7 @@ def tree(tmp_path: Path) -> Path:
     return check_out(tmp_path / "tree")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_make_demo_installs_what_running_needs_and_edits_the_photographs(tree: Path) -> None:
     failed = run("make demo", tree, PIP_NO_INDEX="1")
     assert failed.returncode != 0

@@ -276,6 +276,8 @@ class Attempts:
         else:
             failure = answer.outcome
             self._gate.failed(ticket, task.request.fingerprint, failure)
+            if self._gate.only_refused_s() >= self._policy.give_up_s:
+                self._watcher.only_refused(failure, self._gate.only_refused_s())
         self._tell_of_outage(before, failure)
 
     def _tell_of_outage(self, before: bool, failure: Failure | None) -> None:

@@ -84,6 +84,10 @@ class RateGate:
         """Whether the provider has been tried in vain as often as a run does."""
         return self._throttle.outage.hopeless
 
+    def only_refused_s(self) -> float:
+        """For how many seconds the provider has answered nothing but 429s; 0 if anything else came last."""
+        return self._throttle.only_refused_s(self._now())
+
     def pause_left_s(self) -> float:
         """Seconds until a 429's pause is over; 0 when it is."""
         return max(0.0, self._throttle.open_at - self._now())

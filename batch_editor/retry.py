@@ -22,6 +22,7 @@ class Policy:
     backoff_s: float = 1.0
     backoff_max_s: float = 60.0
     retry_after_max_s: float = 600.0
+    give_up_s: float = 1800.0
     bad_response: bool = False
 
 
@@ -34,6 +35,7 @@ def policy_of(settings: Settings) -> Policy:
         backoff_s=retry.backoff_s,
         backoff_max_s=retry.backoff_max_s,
         retry_after_max_s=retry.retry_after_max_s,
+        give_up_s=retry.give_up_s,
         bad_response=retry.bad_response,
     )
 

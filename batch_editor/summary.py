@@ -15,7 +15,9 @@ from batch_editor.progress import duration
 from batch_editor.redaction import printable
 
 # Where several hold, the first wins.
-StopKind = Literal["signal", "machine", "refused", "budget", "deadline", "failures", "outage", "declined"]
+StopKind = Literal[
+    "signal", "machine", "refused", "budget", "deadline", "failures", "outage", "rate_limited", "declined"
+]
 
 
 @dataclass(frozen=True, slots=True)

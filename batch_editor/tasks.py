@@ -55,6 +55,9 @@ class Watcher(Protocol):
     def gave_up(self, failure: Failure, lasted_s: float) -> None:
         """The provider has been down for so long, and has been tried as often as a run does."""
 
+    def only_refused(self, failure: Failure, lasted_s: float) -> None:
+        """The provider has answered nothing but 429s for so long, which is as long as a run bears it."""
+
     def broken(self, error: MachineError) -> None:
         """The disk or a ledger is in the way of an attempt, and so of the run."""
 

@@ -61,6 +61,7 @@ class Throttle:
         self._episode_at = -math.inf
         self._refusals = 0
         self._first_after_pause = 0
+        self._only_refused_since: float | None = None
         self.outage = Outage(backoff_s, backoff_max_s)
 
     @property
@@ -76,6 +77,10 @@ class Throttle:
     def next_at(self, now: float) -> float:
         """When the next request may leave: `now` or later, or infinity while that depends on one in flight."""
         return max(now, self._open_at, self._due_at, self.outage.next_at(now), self._ramp.room_at(now))
+
+    def only_refused_s(self, now: float) -> float:
+        """For how long the provider has answered nothing but 429s; 0 if anything else came last."""
+        return 0.0 if self._only_refused_since is None else now - self._only_refused_since
 
     def sent_before(self, at: float) -> None:
         """Count a request of a run before this one."""
@@ -104,6 +109,7 @@ class Throttle:
     def succeeded(self, ticket: Ticket, latency_s: float) -> None:
         """The request gave its image."""
         if self._given_back(ticket):
+            self._only_refused_since = None
             self._ramp.succeeded(ticket.at, latency_s)
             self._answered(ticket)
 
@@ -116,6 +122,8 @@ class Throttle:
             self._answered(ticket)
             self._refused(ticket, failure.retry_after_s, now)
             return
+        if failure.http_status is not None:  # a connection that broke is no answer
+            self._only_refused_since = None
         if failure.http_status in (503, 504) or failure.kind == "timeout":
             self._ramp.dropped(ticket.at, now)
         else:
@@ -145,6 +153,8 @@ class Throttle:
         lengthen it, but cut nothing further. Without a word from the provider, pauses double as long as the first
         requests after each are refused again.
         """
+        if self._only_refused_since is None:
+            self._only_refused_since = now
         self._pace.not_taken(ticket)
         same_episode = ticket.at <= self._episode_at
         if not same_episode:

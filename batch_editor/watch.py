@@ -210,6 +210,16 @@ class Watch:
             )
         )
 
+    def only_refused(self, failure: Failure, lasted_s: float) -> None:
+        """The provider only refuses: leave the rest to the next run."""
+        self.halt(
+            Stop(
+                "rate_limited",
+                f"the provider has answered nothing but 429 for {duration(lasted_s)} ({failure.message}); see whether"
+                " something else uses this key, or lower rate_limit, then run the same command again",
+            )
+        )
+
     def broken(self, error: MachineError) -> None:
         """The machine is in the way: let what is in flight finish, as far as it can."""
         if self._in_flight and (self.stop is None or self.stop.kind != "machine"):

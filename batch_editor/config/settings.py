@@ -141,6 +141,7 @@ class RetrySettings(_Part):
     backoff_s: Seconds = 1.0
     backoff_max_s: Seconds = 60.0
     retry_after_max_s: Seconds = 600.0
+    give_up_s: Seconds = 1800.0
     unknown: Literal["resend", "hold"] = "resend"
     bad_response: bool = False
 

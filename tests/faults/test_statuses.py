@@ -324,6 +324,48 @@ async def test_fault_032_a_huge_pause_is_capped(bench: Bench, recorder: Recorder
         assert await fate(bench, recorder, retry__retry_after_max_s=0.2) == succeeded(sent=2)
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_fault_027_a_provider_that_only_refuses_for_too_long_ends_the_run_with_its_work_left(
+    bench: Bench, version: str
+) -> None:
+    async with sandbox(faults=("429@3+",)) as provider:
+        began_at = time.monotonic()
+        summary = await bench.run(jobs(6), provider, concurrency=2, retry__give_up_s=1.0, api__version=version)
+        assert 1.0 <= time.monotonic() - began_at < 15
+        assert provider.books.answered == {200: 2, 429: provider.books.requests - 2}
+    assert (summary.exit_code, summary.jobs.succeeded, summary.jobs.pending) == (4, 2, 4)
+    assert summary.stop is not None
+    assert summary.as_json()["stopped_by"] == "rate_limited"
+    assert summary.stop.message == (
+        "the provider has answered nothing but 429 for 1s (HTTP 429 (Too many requests): Too many requests); see"
+        " whether something else uses this key, or lower rate_limit, then run the same command again"
+    )
+    async with sandbox() as provider:
+        again = await bench.run(jobs(6), provider, api__version=version)
+        assert (again.exit_code, provider.books.billed) == (0, 4)
+
+
+async def test_fault_027_refusals_between_which_anything_else_is_answered_end_no_run(
+    bench: Bench, recorder: Recorder
+) -> None:
+    began_at = time.monotonic()
+    answers = (http(png()), http(b'{"error": "bad size"}', status="400 Bad Request"))
+    due = [began_at + 0.5 * n for n in range(1, 9)]
+    given: list[float] = []
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        if len(given) < len(due) and time.monotonic() >= due[len(given)]:
+            given.append(time.monotonic())
+            writer.write(answers[len(given) % 2])
+        else:
+            writer.write(http(b"{}", status="429 Too Many Requests"))
+
+    recorder.answer = answer
+    summary = await bench.run(jobs(len(due)), recorder.base_url, concurrency=1, retry__give_up_s=2.0)
+    assert (summary.jobs.succeeded, summary.jobs.failed, summary.jobs.pending) == (4, 4, 0)
+    assert given[-1] - began_at >= 4.0
+
+
 async def test_fault_033_a_reset_that_cannot_be_is_ignored(bench: Bench, recorder: Recorder) -> None:
     now = datetime.now(UTC)
     resets = (

@@ -51,6 +51,7 @@ def test_without_anything_given_the_defaults_hold() -> None:
     assert settings.retry.max_attempts == 5
     assert settings.retry.statuses == {408, 429, 502, 503, 504}
     assert settings.retry.max_possibly_billed == 3
+    assert settings.retry.give_up_s == 1800
     assert (settings.retry.backoff_s, settings.retry.backoff_max_s) == (1.0, 60.0)
     assert settings.budget.max_cost_usd is None
     assert settings.deadline is None

@@ -88,6 +88,8 @@ class Attempts:
         except MachineError as error:
             await self._store.patience.trouble(error)
             return None
+        finally:
+            self._watcher.ended(task)
 
     async def _attempt(self, task: Task) -> Later[Task] | None:
         request = task.request

@@ -46,6 +46,9 @@ class Watcher(Protocol):
     def failed(self, task: Task, failure: Failure, answer: Answer | None, status: str, delay_s: float) -> None:
         """An attempt, or an upload for it, gave none; the request's status is now `status`."""
 
+    def ended(self, task: Task) -> None:
+        """Nothing more comes of an attempt, be it told of before or not."""
+
     def stopped(self, failure: Failure) -> None:
         """A failure that ends the run."""
 

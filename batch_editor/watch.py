@@ -61,7 +61,7 @@ class Watch:
         self._succeeded = counts.succeeded
         self._failed = counts.failed + counts.unknown
         self._retried = 0
-        self._in_flight = 0
+        self._in_flight: set[str] = set()  # by fingerprint: a request has one attempt at a time
         self._ended = 0
         self._went_wrong = 0
         self._latencies: deque[float] = deque(maxlen=LATENCIES)
@@ -86,7 +86,7 @@ class Watch:
     def interrupt(self, number: signal.Signals) -> None:
         """A signal came: let what is in flight finish, start nothing more."""
         self._progress.say(
-            f"{number.name}: {self._in_flight} requests in flight are paid for and will be finished;"
+            f"{number.name}: {len(self._in_flight)} requests in flight are paid for and will be finished;"
             " a second signal drops them"
         )
         code = 130 if number is signal.SIGINT else 143
@@ -95,7 +95,7 @@ class Watch:
     def drop(self) -> None:
         """A second signal came: what is in flight is dropped."""
         collected = "; the next run collects those that it has accepted" if self._settings.api.version == "v2" else ""
-        self._progress.say(f"dropped {self._in_flight} requests in flight; they may have been billed{collected}")
+        self._progress.say(f"dropped {len(self._in_flight)} requests in flight; they may have been billed{collected}")
 
     def out_of_budget(self, requests: int, usd: float) -> None:
         """Only requests that are too dear for what is left remain: how many, and what they are expected to cost."""
@@ -116,25 +116,25 @@ class Watch:
 
     def started(self, task: Task, attempt_id: int) -> None:
         """Count a request that left."""
-        self._in_flight += 1
+        self._in_flight.add(task.request.fingerprint)
         self._retried += task.request.attempts + task.tally.attempts + task.tally.refusals > 0
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
                 "sent",
-                extra={"job_id": task.request.job_id, "attempt_id": attempt_id, "in_flight": self._in_flight},
+                extra={"job_id": task.request.job_id, "attempt_id": attempt_id, "in_flight": len(self._in_flight)},
             )
         self._show()
 
     def collecting(self, task: Task, attempt_id: int) -> None:
         """Count a request of a run before that is asked after."""
-        self._in_flight += 1
+        self._in_flight.add(task.request.fingerprint)
         log.debug("collecting", extra={"job_id": task.request.job_id, "attempt_id": attempt_id})
         self._show()
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
         """Count jobs that have their image, and those among them that have another one than they asked for."""
-        self._in_flight -= 1
-        self._garbage.ended(self._in_flight)
+        self._in_flight.discard(task.request.fingerprint)
+        self._garbage.ended(len(self._in_flight))
         self._succeeded += jobs
         self._ended += jobs
         self._ends.append(time.monotonic())
@@ -159,8 +159,8 @@ class Watch:
     def failed(self, task: Task, failure: Failure, answer: Answer | None, status: str, delay_s: float) -> None:
         """Count an attempt that gave nothing, and the jobs it ends."""
         if answer is not None:
-            self._in_flight -= 1
-        self._garbage.ended(self._in_flight)
+            self._in_flight.discard(task.request.fingerprint)
+        self._garbage.ended(len(self._in_flight))
         log.log(
             logging.INFO if status == "pending" else logging.WARNING,
             "failed",
@@ -183,6 +183,10 @@ class Watch:
             self._went_wrong += jobs
             self._check_failures()
         self._show()
+
+    def ended(self, task: Task) -> None:
+        """Whatever became of an attempt, it is no longer in flight: a disk may have been in its way."""
+        self._in_flight.discard(task.request.fingerprint)
 
     def stopped(self, failure: Failure) -> None:
         """The provider refused the account or the model: nothing more would succeed."""
@@ -224,8 +228,8 @@ class Watch:
         """The machine is in the way: let what is in flight finish, as far as it can."""
         if self._in_flight and (self.stop is None or self.stop.kind != "machine"):
             self._progress.say(
-                f"{error}; {self._in_flight} requests in flight are paid for and will be finished, and saved as soon as"
-                f" this machine lets them, within {duration(self._settings.outputs.wait_s)}"
+                f"{error}; {len(self._in_flight)} requests in flight are paid for and will be finished, and saved as"
+                f" soon as this machine lets them, within {duration(self._settings.outputs.wait_s)}"
             )
         self.halt(Stop("machine", str(error)))
 
@@ -310,7 +314,7 @@ class Watch:
                 succeeded=self._succeeded,
                 failed=self._failed,
                 retried=self._retried,
-                in_flight=self._in_flight,
+                in_flight=len(self._in_flight),
                 per_min=per_min,
                 spent_usd=self._budget.spent_usd,
                 eta_s=self._eta_s(self._total - done),

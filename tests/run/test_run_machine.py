@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import signal
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
-from run_bench import Bench, arrived, jobs, requests_of, sandbox, sha256_of
+from pydantic import SecretStr
+from run_bench import KEY, Bench, arrived, jobs, requests_of, sandbox, sha256_of
 
-from batch_editor import LockedError
+from batch_editor import BatchOptions, LockedError, MachineError, run_batch
+from batch_editor.progress import Quiet, Snapshot
 
 
 async def test_fault_078_a_second_process_ends_at_once_and_names_the_first(bench: Bench) -> None:
@@ -29,6 +35,32 @@ async def test_fault_078_a_second_process_ends_at_once_and_names_the_first(bench
         assert provider.books.requests == 2
     async with sandbox() as provider:
         assert (await bench.run(manifest, provider)).exit_code == 0
+
+
+class LastSeen(Quiet):
+    def show(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+
+DISK_TROUBLE: dict[str, Callable[[Bench], object]] = {
+    "an image's place taken": lambda bench: (bench.images / "job-2.png").mkdir(),
+    "the output directory removed": lambda bench: shutil.rmtree(bench.out),
+    "the ledger removed": lambda bench: (bench.out / "ledger.sqlite3").unlink(),
+}
+
+
+@pytest.mark.parametrize("trouble", DISK_TROUBLE)
+async def test_what_the_disk_got_in_the_way_of_is_in_flight_no_longer(bench: Bench, trouble: str) -> None:
+    progress = LastSeen()
+    async with sandbox(latency="0.5") as provider:
+        settings = bench.settings(provider, concurrency=4, outputs__wait_s=0.5)
+        options = BatchOptions(output=bench.out, progress=progress)
+        run = asyncio.create_task(run_batch([bench.write(jobs(8))], settings, SecretStr(KEY), options))
+        await arrived(provider.books, 4)
+        DISK_TROUBLE[trouble](bench)
+        with suppress(MachineError):  # where even the end can't be recorded
+            assert (await run).exit_code == 6
+    assert progress.snapshot.in_flight == 0
 
 
 async def test_an_image_that_finds_its_place_taken_stops_the_run_and_the_others_in_flight_are_kept(

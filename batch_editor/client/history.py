@@ -18,6 +18,7 @@ import orjson
 from pydantic import SecretStr
 
 from batch_editor.client.results import READ_BYTES, said_by
+from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.wire import MAX_COST_USD, TooManyValues, amount, error_text, parsed
 from batch_editor.config import ApiSettings
 from batch_editor.errors import HistoryError
@@ -62,7 +63,11 @@ class AccountHistory:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=60.0, sock_connect=self._api.connect_timeout_s),
-            headers={"x-api-key": self._key.get_secret_value(), "Accept-Encoding": "identity"},
+            headers={
+                "x-api-key": self._key.get_secret_value(),
+                "Accept-Encoding": "identity",
+                "User-Agent": USER_AGENT,
+            },
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=READ_BYTES,
         )

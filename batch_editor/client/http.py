@@ -25,6 +25,7 @@ from batch_editor.client.packing import readable, unpack
 from batch_editor.client.pictures import IMAGE_STARTS, Linked, image_in_json, seal
 from batch_editor.client.polling import Asked, PollGate, Polling
 from batch_editor.client.results import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
+from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.wire import (
     BYTE_ORDER_MARK,
     MAX_ERROR_BYTES,
@@ -77,7 +78,11 @@ class HttpClient:
             # bounds; a pool of connections here would hold requests back behind the rate limiter.
             connector=aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=300),
             timeout=timeout,
-            headers={"x-api-key": self._key.get_secret_value(), "Accept-Encoding": "identity"},
+            headers={
+                "x-api-key": self._key.get_secret_value(),
+                "Accept-Encoding": "identity",
+                "User-Agent": USER_AGENT,
+            },
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
             auto_decompress=False,  # see `packing`

@@ -16,6 +16,7 @@ import aiohttp
 from PIL import Image
 
 from batch_editor.client.guard import is_public, socket_factory
+from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.redaction import printable
 from batch_editor.unwarned import unwarned
 
@@ -58,7 +59,7 @@ async def look_at(links: Iterable[str], *, allow_private: bool) -> AsyncIterator
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept-Encoding": "identity"},
+        headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
     ) as session:
         iterator = iter(links)
         running: set[asyncio.Task[LinkReport]] = set()

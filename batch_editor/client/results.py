@@ -15,6 +15,7 @@ from batch_editor.client.guard import is_loopback_url, is_public, is_public_or_l
 from batch_editor.client.interface import Sink
 from batch_editor.client.packing import unpack
 from batch_editor.client.pictures import seal
+from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.config import ApiSettings
 from batch_editor.records import Failure, SavedImage
@@ -49,7 +50,7 @@ class Results:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, socket_factory=socket_factory(allowed)),
             timeout=aiohttp.ClientTimeout(total=self._api.timeout_s, sock_connect=self._api.connect_timeout_s),
-            headers={"Accept-Encoding": "identity"},
+            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # see `packing`
             read_bufsize=READ_BYTES,

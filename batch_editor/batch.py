@@ -58,6 +58,7 @@ class BatchOptions:
     ask: who is asked before much money is spent, with some lines to decide by; None: nobody is there.
     progress: who is shown where the run is; lines alone, on standard error, by default.
     signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
+    attempt_ended: told after each attempt, with how many others are in flight.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -72,6 +73,7 @@ class BatchOptions:
     ask: Ask | None = None
     progress: Progress = field(default_factory=Quiet)
     signals: bool = False
+    attempt_ended: Callable[[int], None] = lambda in_flight: None
 
 
 async def run_batch(
@@ -123,6 +125,7 @@ async def run_batch(
             signals=options.signals,
             canary=canary,
             ask=options.ask,
+            attempt_ended=options.attempt_ended,
         )
         return await _carry_out(dispatch, key, began_at)
 

@@ -19,7 +19,6 @@ from batch_editor.client import HttpClient
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
-from batch_editor.garbage import Garbage
 from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, experience, readings
 from batch_editor.limits import RateGate
 from batch_editor.pool import Pool
@@ -97,6 +96,7 @@ class Dispatch:
     signals: bool
     canary: Mapping[str, float]
     ask: Ask | None
+    attempt_ended: Callable[[int], None]
 
     async def send(self, key: SecretStr, writer: LedgerWriter, publisher: Publisher) -> Stop | None:
         """Make every pending request's attempts; return why it stopped, None if all is done.
@@ -117,13 +117,12 @@ class Dispatch:
         settings = self.settings
         gate = await self._gate(writer, schedule)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
-        garbage = Garbage()
         watch = Watch(
             settings,
             gate=gate,
             budget=budget,
             progress=self.progress,
-            garbage=garbage,
+            attempt_ended=self.attempt_ended,
             counts=await writer.do(self._counts),
         )
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
@@ -162,7 +161,7 @@ class Dispatch:
                 rng=random.Random(),
             )
             try:
-                with hearing(watch) if self.signals else nullcontext(), garbage:
+                with hearing(watch) if self.signals else nullcontext():
                     await alongside(
                         self._pools(attempts, prices, watch, budget, gate, writer), gate.run(), polls.run(), watch.run()
                     )

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from batch_editor.budget import Budget
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError
-from batch_editor.garbage import Garbage
 from batch_editor.ledger import Counts
 from batch_editor.limits import RateGate
 from batch_editor.progress import Progress, Snapshot, duration
@@ -47,7 +46,7 @@ class Watch:
         gate: RateGate,
         budget: Budget,
         progress: Progress,
-        garbage: Garbage,
+        attempt_ended: Callable[[int], None],
         counts: Counts,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -55,7 +54,7 @@ class Watch:
         self._gate = gate
         self._budget = budget
         self._progress = progress
-        self._garbage = garbage
+        self._attempt_ended = attempt_ended
         self._clock = clock
         self._total = counts.total
         self._succeeded = counts.succeeded
@@ -134,7 +133,7 @@ class Watch:
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
         """Count jobs that have their image, and those among them that have another one than they asked for."""
         self._in_flight.discard(task.request.fingerprint)
-        self._garbage.ended(len(self._in_flight))
+        self._attempt_ended(len(self._in_flight))
         self._succeeded += jobs
         self._ended += jobs
         self._ends.append(time.monotonic())
@@ -160,7 +159,7 @@ class Watch:
         """Count an attempt that gave nothing, and the jobs it ends."""
         if answer is not None:
             self._in_flight.discard(task.request.fingerprint)
-        self._garbage.ended(len(self._in_flight))
+        self._attempt_ended(len(self._in_flight))
         log.log(
             logging.INFO if status == "pending" else logging.WARNING,
             "failed",

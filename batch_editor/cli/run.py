@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_editor.cli.garbage import Garbage
 from batch_editor.cli.options import selection_from, settings_from, shared
 from batch_editor.cli.output import quieten, show
 from batch_editor.cli.plan import show_plan
@@ -69,6 +69,7 @@ def run(**options: Any) -> int:
     from batch_editor.progress import progress_for
 
     set_up_logging(options["log_file"], verbose=options["verbose"])
+    garbage = Garbage()
     batch = BatchOptions(
         selection=selection,
         output=options["output"],
@@ -82,10 +83,10 @@ def run(**options: Any) -> int:
         ask=_ask if _attended() and not options["yes"] else None,
         progress=progress_for(options["progress"]),
         signals=True,
+        attempt_ended=garbage.attempt_ended,
     )
     key = None if batch.sandbox else _key(options["manifests"], settings, batch)
-    gc.freeze()  # 100,000 objects of the libraries, which each full collection would look at again
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with garbage, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary = runner.run(_run(options["manifests"], settings, key, batch))
     # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
     try:

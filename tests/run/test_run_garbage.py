@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,10 +16,10 @@ from run_bench import KEY, Bench, jobs, sandbox
 from run_recorder import Recorder
 
 from batch_editor import BatchOptions, run_batch
+from batch_editor.cli.garbage import LEAST, NEVER, Garbage
 from batch_editor.client import HttpClient, UploadRefused
 from batch_editor.config import ApiSettings, RetrySettings
 from batch_editor.endpoints import load_endpoint
-from batch_editor.garbage import LEAST, Garbage
 from batch_editor.limits import RateGate
 from batch_editor.progress import Quiet, Snapshot
 from batch_editor.records import Rate
@@ -105,24 +106,72 @@ async def with_client(base_url: str, ask: Callable[[HttpClient], Awaitable[Any]]
         return await ask(client)
 
 
-async def test_while_requests_are_in_flight_python_looks_over_everything_by_itself_no_more(bench: Bench) -> None:
-    class Watching(Quiet):
-        thresholds: tuple[int, int, int] = gc.get_threshold()
-        frozen = 0
+State = tuple[tuple[int, int, int], int, bool]
 
-        def show(self, snapshot: Snapshot) -> None:
-            self.thresholds = max(self.thresholds, gc.get_threshold())
-            self.frozen = max(self.frozen, gc.get_freeze_count())
 
-    progress, before, frozen_before = Watching(), gc.get_threshold(), gc.get_freeze_count()
-    async with sandbox() as provider:
-        options = BatchOptions(output=bench.out, progress=progress)
-        await run_batch([bench.write(jobs(3))], bench.settings(provider), SecretStr(KEY), options)
-    assert progress.thresholds[:2] == before[:2]
-    assert progress.thresholds[2] > 10**9
-    # Nor over what was there before: that takes 30 ms, in which nothing else happens.
-    assert progress.frozen > 10_000
-    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, frozen_before)
+def collector() -> State:
+    return gc.get_threshold(), gc.get_freeze_count(), gc.isenabled()
+
+
+class Watching(Quiet):
+    """What the collector is told to do while a run is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[State] = set()
+
+    def show(self, snapshot: Snapshot) -> None:
+        self.seen.add(collector())
+
+
+@contextmanager
+def left_as_found() -> Iterator[None]:
+    thresholds, _, enabled = collector()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        (gc.enable if enabled else gc.disable)()
+
+
+async def test_runs_that_overlap_leave_the_collector_of_their_process_alone(bench: Bench) -> None:
+    """The host may have frozen what it has, tuned the collector or turned it off, and do so at any time."""
+
+    async def run(name: str, latency_s: float, progress: Watching) -> None:
+        async with sandbox(latency=str(latency_s)) as provider:
+            options = BatchOptions(output=bench.folder / name, progress=progress)
+            manifest = bench.write(jobs(3), name=f"{name}.yaml")
+            await run_batch([manifest], bench.settings(provider, concurrency=1), SecretStr(KEY), options)
+
+    async def cut_off(progress: Watching) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run("cut", 60, progress), 0.5)
+
+    with left_as_found():
+        gc.freeze()
+        gc.set_threshold(500, 7, 9)
+        gc.disable()
+        first, second, third = Watching(), Watching(), Watching()
+        before = collector()
+        await asyncio.gather(run("long", 0.5, first), run("short", 0.1, second), cut_off(third))
+        # What is frozen becomes less by itself, as what the host had is let go.
+        for thresholds, frozen, enabled in [collector(), *first.seen, *second.seen, *third.seen]:
+            assert (thresholds, enabled) == ((500, 7, 9), False)
+            assert 0.9 * before[1] <= frozen <= before[1]
+
+
+async def test_the_command_line_looks_over_everything_only_when_it_is_worth_it(bench: Bench) -> None:
+    with left_as_found():
+        before, seen = gc.get_threshold(), Watching()
+        with Garbage() as garbage:
+            async with sandbox() as provider:
+                options = BatchOptions(output=bench.out, progress=seen, attempt_ended=garbage.attempt_ended)
+                await run_batch([bench.write(jobs(3))], bench.settings(provider), SecretStr(KEY), options)
+        assert {thresholds for thresholds, _, _ in seen.seen} == {(*before[:2], NEVER)}
+        # Nor over what was there before: that takes 30 ms, in which nothing else happens.
+        assert min(frozen for _, frozen, _ in seen.seen) > 10_000
+        assert gc.get_threshold() == before
 
 
 @pytest.mark.parametrize("in_flight", [0, 3 * LEAST])
@@ -131,20 +180,20 @@ def test_everything_is_looked_over_when_twice_as_many_have_ended_as_are_in_fligh
     enough = max(LEAST, 2 * in_flight)
     with counted(2) as collections:
         for _ in range(enough - 1):
-            garbage.ended(in_flight)
+            garbage.attempt_ended(in_flight)
         assert collections == [0]
-        garbage.ended(in_flight)
+        garbage.attempt_ended(in_flight)
         assert collections == [1]
         for number in range(enough):
-            garbage.ended(in_flight - number)  # at a run's end: what was in flight before counts
+            garbage.attempt_ended(in_flight - number)  # at a run's end: what was in flight before counts
         assert collections == [2]
 
 
-async def test_attempts_that_fail_and_that_succeed_count(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_editor.garbage.LEAST", 3)
-    collections: list[None] = []
-    monkeypatch.setattr(gc, "collect", lambda: collections.append(None))
+async def test_attempts_that_fail_and_that_succeed_count(bench: Bench) -> None:
+    in_flight: list[int] = []
     async with sandbox(faults=("502@2",)) as provider:
-        await bench.run(jobs(8), provider, concurrency=1)
+        options = BatchOptions(output=bench.out, attempt_ended=in_flight.append)
+        settings = bench.settings(provider, concurrency=1)
+        await run_batch([bench.write(jobs(8))], settings, SecretStr(KEY), options)
     assert provider.books.requests == 9
-    assert len(collections) == 3
+    assert in_flight == [0] * 9

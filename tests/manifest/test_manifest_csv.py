@@ -327,7 +327,7 @@ def test_a_manifest_that_is_not_there_or_of_another_kind_is_a_fault(tmp_path: Pa
     paths = [tmp_path / name for name in ("gone.csv", "folder.csv", "gone.yaml", "jobs.xlsx")]
     assert read(*paths).faults == [
         "gone.csv: can't be read: No such file or directory",
-        "folder.csv: can't be read: Is a directory",
+        "folder.csv: can't be read: a folder; expected a file",
         "gone.yaml: can't be read: No such file or directory",
         "jobs.xlsx: expected a manifest that ends in .yaml, .yml, .csv, .tsv or .txt",
     ]

@@ -16,6 +16,7 @@ COLUMNS = [
     *("job_id", "status", "output_path", "http_status", "attempts", "latency_s", "estimated_cost_usd"),
     *("actual_cost_usd", "possibly_billed", "error_kind", "error", "reused_from", "started_at", "finished_at"),
     *("width", "height", "format", "bytes", "sha256", "request_id", "fingerprint", "endpoint"),
+    *("verdict", "verdict_note", "finished", "fidelity"),
     *("prompt", "image_urls", "mask", "size", "quality", "background", "output_compression", "output_format"),
     "moderation",
 ]

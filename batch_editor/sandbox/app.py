@@ -75,6 +75,7 @@ class Api:
             [
                 web.get("/v1/get-user-credits", self._credits),
                 web.get("/inference-request/request-history", self._history),
+                web.get("/inference-request/request-history/{id}", self._history),
                 web.get("/v2/requests/{id}", self._polled),
                 web.get("/v2/requests/{id}/status", self._polled),
                 web.route("*", "/v2/{slug:.+}", self._model),
@@ -238,9 +239,13 @@ class Api:
         return web.json_response(said, status=status)
 
     async def _history(self, request: web.Request) -> web.Response:
+        """The account's requests, or the one of an id."""
+        origin, request_id = str(request.url.origin()), request.match_info.get("id")
         try:
             self._gate.check_key(request)
-            return web.json_response(self._records.history(request.query, origin=str(request.url.origin())))
+            if request_id is not None:
+                return web.json_response(self._records.row(request_id, origin=origin))
+            return web.json_response(self._records.history(request.query, origin=origin))
         except Refusal as refusal:
             return error(refusal.status, str(refusal))
 

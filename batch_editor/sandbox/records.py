@@ -19,7 +19,17 @@ from batch_editor.sandbox.orders import Order
 _PER_PAGE = 20
 _MOST_PER_PAGE = 100
 _MOST_DAYS = 31
-_PARAMETERS = ("page", "per_page", "from_date", "to_date", "model_name", "status", "sort_by", "sort_order")
+_PARAMETERS = (
+    *("page", "per_page", "from_date", "to_date", "model_name", "status"),
+    # Whose requests: the sandbox has one account, and takes any of these for it.
+    *("user_id", "user_email"),
+    *("sort_by", "sort_order"),
+)
+_CHOICES = {
+    "status": ("COMPLETED", "FAILED", "PENDING"),
+    "sort_by": ("model_created", "model_name", "credits_deduction"),
+    "sort_order": ("desc", "asc"),
+}
 
 State = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
 
@@ -105,17 +115,34 @@ class Records:
             and query.get("model_name", "") in record.endpoint.path
             and query.get("status") in (None, _model_status(record))
         ]
-        if query.get("sort_order") != "asc":
-            found.reverse()
-        rows = [_row(record, origin) for record in found for _ in range(self._rows)]
+        rows = [_row(record, origin) for record in found]
+        sort_by = query.get("sort_by", "model_created")
+        rows.sort(key=lambda row: row[sort_by], reverse=query.get("sort_order") != "asc")
+        rows = [row for row in rows for _ in range(self._rows)]
         start = (page - 1) * per_page
         return {"data": rows[start : start + per_page], "page": page, "per_page": per_page, "total": len(rows)}
+
+    def row(self, request_id: str, *, origin: str) -> dict[str, Any]:
+        """One request's row of the history, of any age.
+
+        Raises:
+            Refusal: 404, there is no such request.
+        """
+        record = self._records.get(request_id)
+        if record is None:
+            raise Refusal(404, "Request not found")
+        return _row(record, origin)
 
 
 def _asked(query: Mapping[str, str], now: float) -> tuple[int, int, date, date]:
     for name in query:
         if name not in _PARAMETERS:
             raise Refusal(400, f"unknown parameter {name!r}")
+    for name, choices in _CHOICES.items():
+        if query.get(name, choices[0]) not in choices:
+            raise Refusal(400, f"{name} is {query[name]!r}; expected {', '.join(choices)}")
+    if "user_id" in query and "user_email" in query:
+        raise Refusal(400, "expected user_id or user_email, not both")
     try:
         page, per_page = int(query.get("page", "1")), int(query.get("per_page", _PER_PAGE))
         last = date.fromisoformat(query["to_date"]) if "to_date" in query else _day(now)

@@ -115,6 +115,40 @@ async def test_the_history_lists_v1_and_v2_with_what_was_sent_and_charged() -> N
         assert (await history(lab, model_name="gpt-image", status="FAILED"))["data"] == [second]
 
 
+async def test_the_history_may_be_of_a_user_and_sorted_by_what_was_charged() -> None:
+    async with bench() as lab:
+        await lab.edit(prompt="cheap", quality="low")
+        await lab.edit(prompt="dear", quality="high")
+        await submit(lab, "failed", prompt="free")
+        await lab.books.idle()
+
+        async def prompts(**query: str) -> list[str]:
+            return [row["request_body"]["prompt"] for row in (await history(lab, **query))["data"]]
+
+        assert await prompts(user_email="somebody@example.com") == ["free", "dear", "cheap"]
+        assert await prompts(user_id="3f2f6b1e-7d7c-4c55-9a53-0d1a5e0f6f11", sort_order="asc") == [
+            "cheap",
+            "dear",
+            "free",
+        ]
+        assert await prompts(sort_by="credits_deduction") == ["dear", "cheap", "free"]
+        assert await prompts(sort_by="credits_deduction", sort_order="asc") == ["free", "cheap", "dear"]
+
+
+async def test_the_history_gives_one_request_by_its_id_however_old_it_is() -> None:
+    async with bench(record_s=0.0, key="SG_0123456789abcdef") as lab:
+        await lab.edit(prompt="first")
+        said = (await submit(lab, "failed", prompt="second")).json()
+        await lab.books.idle()
+        second, first = (await history(lab))["data"]
+        at = "/inference-request/request-history/"
+        assert (await lab.get(f"/v2/requests/{said['request_id']}")).status == 404
+        assert (await lab.get(at + said["request_id"])).json() == second
+        assert (await lab.get(at + first["request_id"])).json() == first
+        assert ((await lab.get(f"{at}no-such-id")).status, (await lab.get(at + "a%2Fb")).status) == (404, 404)
+        assert (await lab.get(at + first["request_id"], key=None)).status == 401
+
+
 async def test_the_history_has_pages_days_and_a_row_an_output() -> None:
     async with bench(history_rows=2) as lab:
         for number in range(3):
@@ -133,6 +167,10 @@ async def test_the_history_has_pages_days_and_a_row_an_output() -> None:
         {"page": "0"},
         {"from_date": "yesterday"},
         {"from_date": "2026-01-01", "to_date": "2026-03-01"},
+        {"status": "DONE"},
+        {"sort_by": "prompt"},
+        {"sort_order": "up"},
+        {"user_id": "3f2f6b1e-7d7c-4c55-9a53-0d1a5e0f6f11", "user_email": "somebody@example.com"},
     ],
 )
 async def test_the_history_is_as_strict_as_the_provider(query: dict[str, str]) -> None:

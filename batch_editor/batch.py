@@ -31,7 +31,7 @@ from batch_editor.planning import assess
 from batch_editor.progress import Progress, Quiet
 from batch_editor.publishing import Publisher, recover
 from batch_editor.records import Failure
-from batch_editor.redaction import guard
+from batch_editor.redaction import guarded
 from batch_editor.shared_budget import SharedBudget, settle_past
 from batch_editor.signals import release_signals
 from batch_editor.spending import Spending, shared_spending
@@ -93,13 +93,13 @@ async def run_batch(
         MachineError: the output directory or its ledger can't be used.
     """
     options = options or BatchOptions()
-    if not options.sandbox:
-        guard(key.get_secret_value())
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or settings.outputs.directory / paths[0].stem
     provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
     async with _closed_on_a_thread() as stack:
+        if not options.sandbox:
+            stack.enter_context(guarded(key.get_secret_value()))
         catalog, spool = await _to_the_end(lambda: (Catalog(settings), stack.enter_context(Spool())))
         plan = await asyncio.to_thread(_plan, paths, settings, catalog, options, output, spool)
         for warning in plan.warnings:

@@ -23,7 +23,7 @@ from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.output_manifest import check_place, write_manifest
 from batch_editor.publishing import finish, recover
 from batch_editor.records import Answer, Failure, SavedImage
-from batch_editor.redaction import guard
+from batch_editor.redaction import guarded
 from batch_editor.spending import Spending, shared_spending
 from batch_editor.storage import Store, locked
 
@@ -124,8 +124,8 @@ async def reconcile(
     """
     if not (output / FILE_NAME).is_file():
         raise UsageError(f"{output}: no ledger here; expected the output directory of a run")
-    guard(key.get_secret_value())
     with ExitStack() as stack:
+        stack.enter_context(guarded(key.get_secret_value()))
         store = Store(output)
         stack.callback(store.close)
         store.prepare()

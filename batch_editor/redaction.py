@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 # The shape of the provider's keys; the key of the run itself is redacted exactly, whatever its shape.
 KEY_SHAPE = re.compile(r"SG_[0-9a-fA-F]{16}")
 REDACTED = "[key]"
 
-_known: set[str] = set()
+# What is shorter is no key, but a word such as "test" that stands in other words too.
+SHORTEST = 8
+
+_guarded: list[str] = []
 
 
 def guard(secret: str) -> None:
-    """From now on, `redact` removes this text as well."""
-    if len(secret) >= 4:
-        _known.add(secret)
+    """Have `redact` remove this text as well, from now on; for a whole process."""
+    if len(secret) >= SHORTEST:
+        _guarded.append(secret)
+
+
+@contextmanager
+def guarded(secret: str) -> Iterator[None]:
+    """Have `redact` remove this text as well, within the block. Its process may have others that mean something else.
+
+    On all threads, for texts are redacted where they come in.
+    """
+    guard(secret)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # too short to be there
+            _guarded.remove(secret)  # once: another run may use the same key
 
 
 def redact(text: str) -> str:
@@ -24,7 +43,7 @@ def redact(text: str) -> str:
     >>> redact("401 for SG_0123456789abcdef")
     '401 for [key]'
     """
-    for secret in _known:
+    for secret in tuple(_guarded):  # other threads add and remove
         text = text.replace(secret, REDACTED)
     return KEY_SHAPE.sub(REDACTED, text)
 

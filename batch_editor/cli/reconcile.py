@@ -33,8 +33,11 @@ def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_jso
 
     from batch_editor.config import api_key, load_settings
     from batch_editor.reconcile import reconcile as settle
+    from batch_editor.redaction import guard
 
     settings = load_settings(config, flags={"api": {"base_url": base_url}})
-    found = asyncio.run(settle(output, settings, api_key(settings.api)))
+    key = api_key(settings.api)
+    guard(key.get_secret_value())
+    found = asyncio.run(settle(output, settings, key))
     show(found, as_json=as_json)
     return found.exit_code

@@ -103,13 +103,16 @@ def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -
     from batch_editor.config import api_key
     from batch_editor.errors import ConfigError
     from batch_editor.planning import make_plan
+    from batch_editor.redaction import guard
 
     try:
-        return api_key(settings.api)
+        key = api_key(settings.api)
     except ConfigError:
         # What is wrong with the manifest is the better news to begin with.
         make_plan(manifests, settings, selection=batch.selection, output=batch.output)
         raise
+    guard(key.get_secret_value())
+    return key
 
 
 async def _run(manifests: tuple[Path, ...], settings: Settings, key: SecretStr | None, batch: BatchOptions) -> Summary:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_editor.redaction import guard, printable, redact
+from batch_editor.redaction import guarded, printable, redact
 
 KEY = "SG_0123456789abcdef"
 
@@ -23,13 +26,42 @@ def test_other_text_stays(text: str) -> None:
 
 
 def test_a_guarded_secret_is_removed_whatever_its_shape() -> None:
-    guard("correct horse battery")
-    assert redact("401: correct horse battery staple") == "401: [key] staple"
+    with guarded("correct horse battery"):
+        assert redact("401: correct horse battery staple") == "401: [key] staple"
 
 
-def test_a_secret_too_short_to_be_one_does_not_eat_the_text() -> None:
-    guard("the")
-    assert redact("the text") == "the text"
+@pytest.mark.parametrize("word", ["the", "test", "none", "sandbox"])
+def test_a_secret_too_short_to_be_one_does_not_eat_the_text(word: str) -> None:
+    with guarded(word):
+        assert redact(f"{word} text, {word}ing") == f"{word} text, {word}ing"
+
+
+def test_a_secret_is_guarded_no_longer_than_its_longest_run_is_on() -> None:
+    with guarded("horse battery"):
+        with pytest.raises(ZeroDivisionError), guarded("horse battery"), guarded("correct staple"):
+            raise ZeroDivisionError
+        assert redact("horse battery, correct staple") == "[key], correct staple"
+    assert redact("horse battery") == "horse battery"
+
+
+def test_secrets_may_come_and_go_while_texts_are_redacted() -> None:
+    def work(number: int) -> None:
+        for turn in range(300):
+            with guarded(f"secret of {number}, {turn}"):
+                assert redact(f"a secret of {number}, {turn}!") == "a [key]!"
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert redact("a secret of 1, 1") == "a secret of 1, 1"
+
+
+def test_a_process_may_guard_a_secret_for_good() -> None:
+    script = (
+        "from batch_editor.redaction import guard, guarded, redact\n"
+        "guard('horse battery')\nwith guarded('horse battery'): pass\nprint(redact('horse battery'))"
+    )
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert finished.stdout == "[key]\n"
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -129,17 +130,18 @@ class _Reader:
         Raises:
             LedgerError: the file is no output manifest.
         """
-        csv.field_size_limit(2**27)
         try:
             with self._manifest.open(encoding="utf-8", newline="") as file:
-                reader = csv.DictReader(file, strict=True, restval="")
-                if not set(COLUMNS_OF_0_1) <= set(reader.fieldnames or ()):
+                rows = read_rows(file)
+                _, header = next(rows, (1, []))
+                if not set(COLUMNS_OF_0_1) <= set(header):
                     raise LedgerError(f"{self._manifest}: not an output manifest; expected the columns {COLUMNS[0]}, …")
-                for row in reader:
-                    if None in row:
-                        raise ValueError(f"line {reader.line_num} has more cells than the header")
-                    yield self._told({name: plain(cell) for name, cell in row.items()})
-        except (OSError, ValueError, csv.Error) as error:
+                for line, row in rows:
+                    if len(row) > len(header):
+                        raise ValueError(f"line {line} has more cells than the header")
+                    cells = dict(zip_longest(header, row, fillvalue=""))
+                    yield self._told({name: plain(cell) for name, cell in cells.items()})
+        except (OSError, ValueError) as error:
             raise LedgerError(f"{self._manifest}: can't be read as an output manifest ({error})") from error
 
     def _told(self, row: Mapping[str, str]) -> Told:
@@ -204,6 +206,46 @@ class _Reader:
             except EndpointError:  # a file of somebody's own, that only the job manifest names
                 self._endpoints[name] = None
         return self._endpoints[name]
+
+
+# A cell, and what ends it.
+_CELL = re.compile(r'(?:"([^"]*(?:""[^"]*)*)"|([^",]*))(,|\Z)')
+
+
+def read_rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file as `csv.writer` writes them, each with the number of its first line; blank ones left out.
+
+    Not by the csv module: it has one limit for cells, which a whole process shares, and an output manifest may hold
+    longer ones, for the cells of a YAML file's rows have none.
+
+    Raises:
+        ValueError: a quote is never closed, or stands within a cell that does not begin with one.
+    """
+    held: list[str] = []
+    starts = quotes = 0
+    for number, line in enumerate(lines, 1):
+        starts = starts if held else number
+        held.append(line)
+        quotes += line.count('"')
+        if quotes % 2:
+            continue
+        if row := "".join(held).rstrip("\r\n"):
+            yield starts, _quoted(row, starts) if quotes else row.split(",")
+        held, quotes = [], 0
+    if held:
+        raise ValueError(f"line {starts} opens a quote that is never closed")
+
+
+def _quoted(row: str, line: int) -> list[str]:
+    cells, at, end = [], 0, ","
+    while end:
+        match = _CELL.match(row, at)
+        if match is None:
+            raise ValueError(f"line {line} has a quote within a cell that does not begin with one")
+        quoted, bare, end = match.groups()
+        cells.append(bare if quoted is None else quoted.replace('""', '"'))
+        at = match.end()
+    return cells
 
 
 _WHOLE = ("http_status", "bytes", "width", "height")

@@ -113,69 +113,6 @@ def complaints(lock: str, roots: Iterable[Requirement], markers: Mapping[str, st
             found.append(f"{asker} requires {wanted}, and the lock has it without {', '.join(sorted(lacking))}")
         waiting += [(pin.name, each) for each in _required(pin, every, wanted.extras, markers)]
     found += [f"nothing requires {pin.name}" for pin in here if pin.name not in reached]
-    for pin in here:
-        installed = _installed(pin)
-        if installed and "Requires-Python" in installed.metadata:
-            said = installed.metadata["Requires-Python"]
-            if not SpecifierSet(said).contains(markers["python_full_version"]):
-                found.append(f"{pin.name} {pin.version} requires Python {said}")
-    return found
-
-
-def asked_for(*groups: str) -> list[Requirement]:
-    """What pyproject.toml asks for: to run, and the named dependency groups."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    lines: list[str] = list(project["project"]["dependencies"])
-    waiting: list[str | Mapping[str, str]] = [line for group in groups for line in project["dependency-groups"][group]]
-    while waiting:
-        line = waiting.pop(0)
-        if isinstance(line, str):
-            lines.append(line)
-        else:
-            waiting.extend(project["dependency-groups"][line["include-group"]])
-    return [Requirement(line) for line in lines]
-
-
-def environment(python: str, system: str) -> dict[str, str]:
-    """The markers' values on CPython of that version, its first release, on that system."""
-    here = {name: str(value) for name, value in default_environment().items()}
-    return (
-        here
-        | SYSTEMS[system]
-        | {
-            "python_version": python,
-            "python_full_version": f"{python}.0",
-            "implementation_name": "cpython",
-            "implementation_version": f"{python}.0",
-            "platform_python_implementation": "CPython",
-        }
-    )
-
-
-def complaints(lock: str, roots: Iterable[Requirement], markers: Mapping[str, str]) -> list[str]:
-    """Why a lock isn't closed under these markers: what is missing, doesn't fit or is too much; nothing if it is."""
-    every = pins(lock)
-    here = [pin for pin in every if _holds(pin.requirement, markers)]
-    found = []
-    waiting = [("pyproject.toml", root) for root in roots if _holds(root, markers)]
-    reached, seen = set(), set()
-    while waiting:
-        asker, wanted = waiting.pop()
-        if str(wanted) in seen:
-            continue
-        seen.add(str(wanted))
-        named = [pin for pin in here if pin.name == canonicalize_name(wanted.name)]
-        if len(named) != 1:
-            found.append(f"{asker} requires {wanted}, and the lock has {len(named)} of it")
-            continue
-        (pin,) = named
-        reached.add(pin.name)
-        if not wanted.specifier.contains(pin.version, prereleases=True):
-            found.append(f"{asker} requires {wanted}, and the lock has {pin.version}")
-        if lacking := wanted.extras - pin.requirement.extras:
-            found.append(f"{asker} requires {wanted}, and the lock has it without {', '.join(sorted(lacking))}")
-        waiting += [(pin.name, each) for each in _required(pin, every, wanted.extras, markers)]
-    found += [f"nothing requires {pin.name}" for pin in here if pin.name not in reached]
     found += [
         f"{pin.name} {pin.version} requires Python {said}"
         for pin in here

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import json
 import os
 import random
 import shutil
@@ -194,6 +196,24 @@ async def test_fault_089_a_ledger_rebuilt_from_the_manifest_sends_nothing_again(
         assert bench.rows() == before
         changed = [{**wanted[0], "prompt": "something else"}, *wanted[1:]]
         assert (await bench.run(changed, provider)).sent == 1
+
+
+async def test_fault_089_cells_that_the_csv_module_finds_too_long_come_back(bench: Bench) -> None:
+    body = "<p>" + 'a "long", one\n' * 20_000
+    manifest = bench.folder / "jobs.yaml"
+    entry = {"id": "a", "prompt": "edit", "image_urls": ["http://127.0.0.1:9/mug.png"], "rows": [{"body": body}]}
+    manifest.write_text(json.dumps({"jobs": [entry]}), encoding="utf-8")
+    limit = csv.field_size_limit()
+    async with sandbox() as provider:
+        await bench.run(manifest, provider)
+        before = (bench.out / "manifest.csv").read_bytes()
+        assert len(before) > 2 * limit
+        ledger_of(bench).unlink()
+        assert rebuild(bench.out).jobs == 1
+        summary = await bench.run(manifest, provider)
+    assert (summary.exit_code, summary.sent) == (0, 0)
+    assert (bench.out / "manifest.csv").read_bytes() == before
+    assert csv.field_size_limit() == limit
 
 
 async def test_fault_089_a_rebuilt_ledger_counts_a_job_whose_image_s_first_owner_is_gone(bench: Bench) -> None:

@@ -113,14 +113,7 @@ def complaints(lock: str, roots: Iterable[Requirement], markers: Mapping[str, st
             found.append(f"{asker} requires {wanted}, and the lock has it without {', '.join(sorted(lacking))}")
         waiting += [(pin.name, each) for each in _required(pin, every, wanted.extras, markers)]
     found += [f"nothing requires {pin.name}" for pin in here if pin.name not in reached]
-    found += [
-        f"{pin.name} {pin.version} requires Python {said}"
-        for pin in here
-        if (installed := _installed(pin))
-        and (said := installed.metadata["Requires-Python"])
-        and not SpecifierSet(said).contains(markers["python_full_version"])
-    ]
-    return found
+    return found + [each for pin in here for each in _of_another_python(pin, markers["python_full_version"])]
 
 
 def not_as_locked(lock: str) -> list[str]:
@@ -140,6 +133,14 @@ def _required(
         required = Requirement(line)
         if any(_holds(required, {**markers, "extra": extra}) for extra in ("", *extras)):
             yield required
+
+
+def _of_another_python(pin: Pin, python: str) -> Iterator[str]:
+    installed = _installed(pin)
+    if installed and "Requires-Python" in installed.metadata:
+        wanted = installed.metadata["Requires-Python"]
+        if not SpecifierSet(wanted).contains(python):
+            yield f"{pin.name} {pin.version} requires Python {wanted}"
 
 
 def _installed(pin: Pin) -> Distribution | None:

@@ -88,6 +88,11 @@ def test_a_lock_that_is_not_closed_is_found_out(asked: str, entries: list[str], 
     assert any(complaint in each for each in found), found
 
 
+def test_a_release_that_is_not_for_this_python_is_found_out() -> None:
+    found = complaints(lock_of(JINJA2, MARKUPSAFE), [Requirement("jinja2")], environment("3.5", "Linux"))
+    assert any(each.startswith(f"jinja2 {version('jinja2')} requires Python >=") for each in found), found
+
+
 def test_what_the_packages_require_is_read_from_the_versions_that_are_locked() -> None:
     assert not_as_locked(DEV) == [], "run `make check` once: it installs what the lock has"
 

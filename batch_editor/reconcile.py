@@ -15,12 +15,13 @@ from pydantic import SecretStr
 from batch_editor.acceptance import Acceptance
 from batch_editor.client import AccountHistory, HistoryRow, Lost, Results
 from batch_editor.config import Settings
-from batch_editor.errors import UsageError
+from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import Charge, Doubt, Ledger, readings
 from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.matching import Bodies, Matches, Sent, match
 from batch_editor.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.output_manifest import check_place, write_manifest
+from batch_editor.progress import Quiet, duration
 from batch_editor.publishing import finish, recover
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.redaction import guarded
@@ -110,11 +111,17 @@ class Reconciliation:
 
 
 async def reconcile(
-    output: Path, settings: Settings, key: SecretStr, *, clock: Callable[[], float] = time.time
+    output: Path,
+    settings: Settings,
+    key: SecretStr,
+    *,
+    say: Callable[[str], None] | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Reconciliation:
     """Compare an output directory's ledger with the provider's history, and settle what that shows.
 
-    Sends nothing that costs. Not for a loop with other work: ledger and disk are used on it.
+    Sends nothing that costs. Not for a loop with other work: ledger and disk are used on it. A disk that is in the way
+    of an image is waited for for `outputs.wait_s`, which `say` is told; by default on standard error.
 
     Raises:
         UsageError: nothing has run there.
@@ -126,7 +133,8 @@ async def reconcile(
         raise UsageError(f"{output}: no ledger here; expected the output directory of a run")
     with ExitStack() as stack:
         stack.enter_context(guarded(key.get_secret_value()))
-        store = Store(output)
+        store = Store(output, wait_s=settings.outputs.wait_s)
+        store.patience.hears = _WaitingForDisk(say or Quiet().say, settings.outputs.wait_s).hears
         stack.callback(store.close)
         store.prepare()
         stack.enter_context(locked(store.root))
@@ -151,6 +159,22 @@ async def reconcile(
                 tuple(findings),
                 sum(doubt.charged_usd for doubt in ledger.doubts()),
                 readings.standing(ledger.connection).jobs.unknown,
+            )
+
+
+class _WaitingForDisk:
+    """Says once what is waited for."""
+
+    def __init__(self, say: Callable[[str], None], wait_s: float) -> None:
+        self._say = say
+        self._wait_s = wait_s
+        self._said = False
+
+    def hears(self, error: MachineError) -> None:
+        if not self._said:
+            self._said = True
+            self._say(
+                f"{error}; what is fetched is saved as soon as this machine lets it, within {duration(self._wait_s)}"
             )
 
 

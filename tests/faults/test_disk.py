@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,11 +19,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from pydantic import SecretStr
 from run_bench import KEY, Bench, Process, arrived, job, jobs, sandbox, sha256_of
 from run_recorder import Recorder, http
 
 from batch_editor import StorageError
 from batch_editor.errors import MachineError
+from batch_editor.reconcile import reconcile
 from batch_editor.storage import BadImage, Store
 from batch_editor.storage.patience import Patience
 
@@ -196,6 +199,30 @@ async def test_fault_067_a_ledger_without_room_for_a_page_sends_nothing_more(ben
         disk.change("size=200m")
         assert (await bench.run(manifest, provider)).exit_code == 0
         assert (provider.books.requests, provider.books.double_billed) == (150, 0)
+
+
+async def test_fault_067_reconcile_waits_for_room_as_long_as_is_set_and_says_so(bench: Bench, disk: Disk) -> None:
+    disk.mount(64_000)
+    said: list[str] = []
+    (bench.folder / "mug.png").write_bytes(noise(2))
+    async with sandbox(faults=("reset@1",), size_scale=1.0) as provider:
+        await bench.run(jobs(1, image_urls=["mug.png"]), provider, retry__max_attempts=1)
+        disk.fill()
+        # Room for the ledger, and not for an image.
+        os.truncate(disk.place / "filler", (disk.place / "filler").stat().st_size - 400_000)
+        settings = bench.settings(provider, outputs__wait_s=2)
+        began_at = time.monotonic()
+        with pytest.raises(StorageError, match="No space left on device"):
+            await reconcile(bench.out, settings, SecretStr(KEY), say=said.append)
+        assert time.monotonic() - began_at < 20
+        assert len(said) == 1
+        assert said[0].endswith(
+            ": can't be written (No space left on device); what is fetched is saved as soon as this machine lets it,"
+            " within 2s"
+        )
+        (disk.place / "filler").unlink()
+        found = await reconcile(bench.out, settings, SecretStr(KEY))
+    assert [finding.outcome for finding in found.findings] == ["image"]
 
 
 async def test_fault_068_a_disk_that_turns_read_only_and_back_loses_nothing(bench: Bench, disk: Disk) -> None:

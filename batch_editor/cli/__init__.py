@@ -52,9 +52,10 @@ for command in (run, plan, status, export, reconcile, sandbox):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    said = {"verbose": False}
     try:
         require_posix()
-        outcome = cli.main(args=arguments, prog_name="batch-editor", standalone_mode=False)
+        outcome = cli.main(args=arguments, prog_name="batch-editor", standalone_mode=False, obj=said)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 2
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         click.echo(f"error: a bug in batch-editor: {_redacted(f'{type(error).__name__}: {error}')}", err=True)
-        if "-v" in arguments:
+        if said["verbose"]:
             click.echo(_redacted(traceback.format_exc()), err=True)
         else:
             click.echo("Running it again with -v shows where.", err=True)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import click
 
+from batch_editor.cli.options import verbose
 from batch_editor.cli.output import written
 
 
@@ -22,6 +23,7 @@ from batch_editor.cli.output import written
     help="csv defuses formulas; jsonl and parquet hold values as they are.",
 )
 @click.option("--to", "target", metavar="FILE", default="-", show_default=True, help="Where to; - is standard output.")
+@verbose()
 def export(output: Path, form: Literal["csv", "jsonl", "parquet"], target: str) -> int:
     """Write the output manifest again, from the ledger.
 

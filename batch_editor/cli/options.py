@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def _note(context: click.Context, _: click.Parameter, value: bool) -> bool:
+    context.ensure_object(dict)["verbose"] = value
+    return value
+
+
+def verbose(help: str = "Say where, if this meets a bug of the program.", *, expose: bool = False) -> Callable[[F], F]:
+    """The option -v, --verbose, of which `main` hears as well; the command itself only with `expose`."""
+    return click.option(
+        *("-v", "--verbose"), is_flag=True, is_eager=True, callback=_note, expose_value=expose, help=help
+    )
+
+
 _SHARED = [
     click.argument("manifests", metavar="MANIFEST…", nargs=-1, required=True, type=click.Path(path_type=Path)),
     click.option(
@@ -59,7 +72,7 @@ _SHARED = [
     click.option("--check-inputs", is_flag=True, help="Look at every input link before money is spent."),
     click.option("--base-url", metavar="URL", help="The API, up to and with its version."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
-    click.option("-v", "--verbose", is_flag=True, help="Say on standard error what happens to each request."),
+    verbose("Say on standard error what happens to each request.", expose=True),
 ]
 
 

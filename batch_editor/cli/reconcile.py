@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from batch_editor.cli.options import verbose
 from batch_editor.cli.output import show
 
 
@@ -20,6 +21,7 @@ from batch_editor.cli.output import show
 )
 @click.option("--base-url", metavar="URL", help="The API, up to and with its version.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@verbose()
 def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_json: bool) -> int:
     """Settle attempts that may have been billed without a result, by the provider's history. Costs nothing.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from batch_editor.cli.options import verbose
+
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 is any free port.")
@@ -20,6 +22,7 @@ import click
     help="How long v2 knows a request that has ended.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the faults and latencies.")
+@verbose()
 def sandbox(
     port: int, latency: str, rate_limit: str | None, faults: tuple[str, ...], record_s: float, seed: int
 ) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from batch_editor.cli.options import verbose
 from batch_editor.cli.output import show
 
 
@@ -18,6 +19,7 @@ from batch_editor.cli.output import show
     is_flag=True,
     help="First make a lost or damaged ledger anew from manifest.csv and the images.",
 )
+@verbose()
 def status(output: Path, *, as_json: bool, rebuilding: bool) -> int:
     """Counts by status, money, what is left and why. Also while a run is at work.
 

@@ -12,15 +12,17 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiohttp
+import click
 import pandas as pd
 import pytest
 from run_bench import INPUT, Bench, job, jobs, sandbox
 
 from batch_editor import last_summary
-from batch_editor.cli import main
+from batch_editor.cli import cli, main
 
 RUN_OPTIONS = (
     *("-c", "--config", "-o", "--output", "--concurrency", "--rate", "--max-cost", "--deadline", "--limit", "--only"),
@@ -235,6 +237,57 @@ def test_flags_win_over_the_environment_and_that_over_the_config(
     (bench.folder / "config.yaml").write_text("rate_limt: 11/min\n", encoding="utf-8")
     assert main(["plan", "jobs.yaml"]) == 2
     assert "config.yaml:1: rate_limt is no setting (did you mean rate_limit?)" in capsys.readouterr().err
+
+
+@pytest.fixture
+def bursting() -> Iterator[Callable[[str], None]]:
+    """A command `burst` that takes what another one takes, and meets a bug."""
+
+    def burst(**_: object) -> None:
+        raise ZeroDivisionError("in burst")
+
+    def add(name: str) -> None:
+        cli.add_command(click.Command("burst", params=cli.commands[name].params, callback=burst))
+
+    yield add
+    cli.commands.pop("burst", None)
+
+
+BUG = "error: a bug in batch-editor: ZeroDivisionError: in burst\n"
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "status", "export", "reconcile", "sandbox"])
+@pytest.mark.parametrize(("flags", "verbose"), [("-v", True), ("--verbose", True), ("-vv", True), ("", False)], ids=str)
+def test_every_command_says_where_a_bug_is_when_it_is_verbose(
+    bursting: Callable[[str], None], capsys: pytest.CaptureFixture[str], command: str, flags: str, verbose: bool
+) -> None:
+    bursting(command)
+    assert main(["burst", *([] if command == "sandbox" else ["x"]), *flags.split()]) == 70
+    said = capsys.readouterr().err
+    assert said.startswith(BUG)
+    assert ("Traceback (most recent call last)" in said) is verbose
+    assert said.endswith("Running it again with -v shows where.\n") is not verbose
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verbose"),
+    [
+        ("x -vo OUT", True),
+        ("x -yv", True),
+        ("x -yvo OUT", True),
+        ("x -ov", False),
+        ("x -o -v", False),
+        ("x --only -v", False),
+        ("x --set prompt=-v", False),
+        ("-- x -v", False),
+    ],
+)
+def test_whether_a_run_is_verbose_is_for_the_command_line_s_own_rules_to_say(
+    bursting: Callable[[str], None], capsys: pytest.CaptureFixture[str], arguments: str, verbose: bool
+) -> None:
+    bursting("run")
+    assert main(["burst", *arguments.split()]) == 70
+    assert ("Traceback" in capsys.readouterr().err) is verbose
 
 
 async def test_the_exit_code_of_a_process_is_that_of_its_run(bench: Bench) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from batch_editor.manifest.faults import Refused, shown
+from batch_editor.manifest.odd_cells import oddity_of
 from batch_editor.manifest.rows import Columns
 from batch_editor.strict_yaml import Block, Text, Value, YamlFault, parse_yaml
 
@@ -103,7 +104,7 @@ class _Group:
                 self._above.clear()
         for column in self.columns:
             place = places[column]
-            if cells[place].strip():
-                self._above[column] = cells[place]
-            else:
+            if oddity_of(cells[place]) == "blank":
                 cells[place] = self._above.get(column, cells[place])
+            else:
+                self._above[column] = cells[place]

@@ -36,8 +36,9 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job | FaultyRow]:
             return
         _warn_of_near_names(manifest, table)
         place = f"{manifest.path}:"
+        is_carried = bool(carrier.columns)
         for number, (line, cells, problem) in enumerate(table, 1):
-            if cells:
+            if is_carried and cells:
                 carrier.fill(table.columns, cells)
             row = Row(f"{place}{line}", number, columns, cells)
             if problem is not None:

@@ -13,6 +13,7 @@ from batch_editor.manifest.faults import Faults, shown
 from batch_editor.redaction import KEY_SHAPE
 from batch_editor.regular_files import open_regular
 
+TABLES = (".csv", ".tsv", ".txt")
 # Characters: the csv module's own limit, which is process-wide. It stays as it is, for a host's other readers.
 MAX_CELL = 131_072
 # Of one row: an unclosed quote, or a file without line ends, must not be gathered up to its last gigabyte.

@@ -10,7 +10,9 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.errors import did_you_mean
 from batch_editor.manifest.carry import Carry, carry_in
 from batch_editor.manifest.choice import Choice
+from batch_editor.manifest.csv_table import TABLES
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
+from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError
 from batch_editor.manifest.values import (
     Fixed,
     Source,
@@ -48,6 +50,7 @@ class Manifest:
 
     def __init__(self, path: Path, endpoint: Endpoint, expansion: Expansion, faults: Faults) -> None:
         self.path = path
+        self.is_table = path.suffix.lower() in TABLES
         self.endpoint = endpoint
         self.faults = faults
         self.choice = Choice(expansion.only)
@@ -87,9 +90,11 @@ class Manifest:
         parameter = self.endpoint.parameters.get(name)
         nullable = parameter is not None and parameter.nullable
         try:
-            return source_of(written, self.converters[name], nullable=nullable)
+            is_prompt = name == self.endpoint.prompt and self.is_input(name)
+            return source_of(written, self.converters[name], nullable=nullable, is_prompt=is_prompt)
         except Refused as error:
-            problems.append(Problem(where, str(error.of(name)), label, about=name))
+            end = f"; {MEND_IT}" if isinstance(error, SpreadsheetError) else ""
+            problems.append(Problem(where, f"{error.of(name)}{end}", label, about=name))
             return Fixed(None)  # so that it isn't missing as well
 
 

@@ -9,8 +9,18 @@ from pathlib import Path
 from batch_editor.endpoints import Endpoint
 from batch_editor.manifest.entry import Entry, Manifest
 from batch_editor.manifest.faults import Problem, Refused, shown
+from batch_editor.manifest.odd_cells import (
+    IS_IT_MEANT,
+    MEND_IT,
+    OddText,
+    SpreadsheetError,
+    doubts_of,
+    is_placeholder,
+    problems_of,
+)
 from batch_editor.manifest.rows import Row
-from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_wanted
+from batch_editor.manifest.templates import OddCellFault
+from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_free_text, is_wanted
 from batch_editor.records import LOCAL, EditRequest, FaultyRow, Job, LocalFile, ParamValue
 from batch_editor.redaction import printable
 
@@ -45,9 +55,10 @@ class Expander:
         self._varying: list[Slot] = []
         self._has_warned = False
         self._stem = manifest.path.stem
-        count = entry.variants
-        self._variants = [(number, f"-v{number}" if count > 1 else "") for number in range(1, count + 1)]
+        self._variants = range(1, entry.variants + 1)
         self._problems = list(entry.problems)
+        self._found: list[Problem] = []
+        self._doubts: list[Problem] = []
         self.input_names: frozenset[str] = frozenset()
         for name, parameter in self._endpoint.parameters.items():
             slot = self._slot(name, fallback_of(parameter))
@@ -59,7 +70,9 @@ class Expander:
             manifest.faults.refuse(self._problems)
             self._problems.clear()
             self._is_sound = False
-        self._reading = [(slot, slot.name, slot.read) for slot in self._varying]  # each row asks for all of them
+        # Each row asks for all of them.
+        parameters = self._endpoint.parameters
+        self._reading = [(slot, slot.name, slot.read, is_free_text(parameters[slot.name])) for slot in self._varying]
         # Rules and warnings that the rows have a say in: all others are settled here, for their sake.
         varying = {slot.name for slot in self._varying}
         self._unused = [unused for unused in self._endpoint.unused if unused.parameter in varying | self._given]
@@ -69,18 +82,16 @@ class Expander:
 
     def jobs(self, row: Row) -> Sequence[Job | FaultyRow]:
         """The row's job, or its variants; if something is wrong with it none, but faults, or what stands for them."""
-        problems = self._found = [*self._problems]
-        if row.problem is not None and not row.cells:
-            problems.append(row.problem)
-            return self._refused(row, None)
-        if self._when is not None and not self._is_wanted(row):
+        problems = self._found = self._problems.copy()
+        if self._doubts:
+            self._doubts.clear()
+        # A row without its cells can't be asked whether it is wanted.
+        if self._when is not None and (row.problem is None or row.cells) and not self._is_wanted(row):
             return []
         if row.problem is not None:
-            problems.append(row.problem)
+            return self._refused_whole(row, row.problem)
         job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
         is_told = not problems or not any(problem.about == "id" for problem in problems)
-        if row.problem is not None:
-            return self._refused(row, job_id if is_told else None)
         label = f"job {job_id}: " if is_told else self._entry.label
         output = self._name(self._output, row, label) if self._has_outputs else None
         files: Files = {}
@@ -88,17 +99,26 @@ class Expander:
         identity = self._name(self._identity, row, label) if self._has_identity else None
         if params is None or problems or not self._is_sound:
             return self._refused(row, job_id if is_told else None)
+        if self._doubts:
+            self._manifest.faults.warn_of_row(self._doubts, row.key)
         if "E+" in job_id:
             self._warn_of_shortened(job_id)
+        request = EditRequest(self._endpoint.name, params)
+        if identity is not None:
+            request = request._replace(identity=identity, inputs=self._inputs)
         extras = row.columns.extras(row.cells)
-        jobs: list[Job | FaultyRow] = []
-        for variant, suffix in self._variants:
-            request = EditRequest(self._endpoint.name, params, variant)
-            if identity is not None:
-                request = request._replace(identity=identity, inputs=self._inputs)
-            named = output + suffix if output else None
-            jobs.append(Job(job_id + suffix, named, request, row.where, extras, files, self._entry.where))
-        return jobs
+        job = Job(job_id, output or None, request, row.where, extras, files, self._entry.where)
+        return [job] if self._entry.variants == 1 else [self._variant(job, number) for number in self._variants]
+
+    def _variant(self, job: Job, number: int) -> Job:
+        return job._replace(
+            id=self._variant_name(job.id, number),
+            output=None if job.output is None else self._variant_name(job.output, number),
+            request=job.request._replace(variant=number),
+        )
+
+    def _variant_name(self, name: str, number: int) -> str:
+        return f"{name}-v{number}" if self._entry.variants > 1 else name
 
     def _first_said(self, key: str) -> Fixed | Rendered | None:
         """The first layer's word on a key: what it says is not passed over where it is blank."""
@@ -113,11 +133,11 @@ class Expander:
         try:
             text = self._when.value if isinstance(self._when, Fixed) else self._when.read(row)
         except Refused as error:
-            self._found.append(Problem(row.where, str(error.of("when")), self._entry.label, about="when"))
+            self._note(row, "when", error, self._entry.label)
             return True
         if is_wanted(str(text)):
             return True
-        place = (row.where, row.base) if self._entry.has_rows else row.number
+        place = row.key if self._entry.has_rows else row.number
         if place != self._last_skipped:
             self._manifest.faults.skipped["when"] += 1
             self._last_skipped = place
@@ -147,11 +167,14 @@ class Expander:
         try:
             value = slot.read(row, {}) if slot.varies else None
         except Refused as error:
-            self._found.append(Problem(row.where, str(error.of(slot.name)), label, about=slot.name))
+            self._note(row, slot.name, error, label)
             return None
         if value is None and slot.end is not None:
             value = slot.end.value
-        return value if isinstance(value, str) else None
+        if not isinstance(value, str):
+            return None
+        self._doubt(row, slot.name, value)
+        return value
 
     def _filled(self, row: Row, label: str, files: Files) -> dict[str, ParamValue] | None:
         """Every parameter, in the endpoint's order, and the local files they name; None if there are faults."""
@@ -160,13 +183,15 @@ class Expander:
             files |= self._files
         silent: list[Slot] = []
         is_sound = True
-        for slot, name, read in self._reading:
+        for slot, name, read, is_text in self._reading:
             try:
                 value = read(row, files)
+                if is_text:
+                    value = self._meant(row, slot, value)
                 if value is None and slot.end is None and self._endpoint.parameters[name].required:
                     raise Refused("is empty")
             except Refused as error:
-                self._found.append(Problem(row.where, str(error.of(name)), label, about=name))
+                self._note(row, name, error, label)
                 params[name] = None
                 is_sound = False
                 continue
@@ -184,6 +209,39 @@ class Expander:
             self._warn_of_unused(params, silent)
         return params if is_sound else None
 
+    def _meant(self, row: Row, slot: Slot, text: ParamValue) -> ParamValue:
+        """A free text, if it may be sent; None if it says nothing.
+
+        Raises:
+            OddCellFault: a blank cell, or a spreadsheet's error, comes out in it.
+        """
+        if not isinstance(text, OddText):
+            if isinstance(text, str):
+                self._doubt(row, slot.name, text)
+            return text
+        is_blank = not text.strip()
+        if is_blank and slot.end is not None:
+            return None
+        if any(cell.oddity != "placeholder" for cell in text.cells):
+            raise OddCellFault("has odd cells", text.cells)
+        self._doubts += doubts_of(text.cells, row.where)
+        return None if is_blank else str(text)
+
+    def _note(self, row: Row, name: str, error: Refused, label: str) -> None:
+        """A problem of the row: with a cell, if it lies there, else with the value of that name."""
+        cells = error.cells if isinstance(error, OddCellFault) else ()
+        if found := problems_of(cells, row.where, name, is_table=self._manifest.is_table):
+            self._found += found
+        elif isinstance(error, SpreadsheetError):
+            self._found.append(Problem(row.where, str(error.of(name)), label, MEND_IT, about=name))
+        else:
+            self._found.append(Problem(row.where, str(error.of(name)), label, about=name))
+
+    def _doubt(self, row: Row, name: str, value: str) -> None:
+        """Note a whole value that looks as if a program had written it for nothing."""
+        if is_placeholder(value):
+            self._doubts.append(Problem(row.where, f"{name} is {shown(value.strip())}", advice=IS_IT_MEANT))
+
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
         broken = self._broken
         if self._ruling:
@@ -193,6 +251,14 @@ class Expander:
         self._found += [Problem(row.where, message, label) for message in broken]
         return not broken
 
+    def _refused_whole(self, row: Row, problem: Problem) -> list[FaultyRow]:
+        """What stands for a row that isn't one of the table's, or must not be looked at further."""
+        self._found.append(problem)
+        if not row.cells:
+            return self._refused(row, None)
+        job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
+        return self._refused(row, None if any(each.about == "id" for each in self._found) else job_id)
+
     def _refused(self, row: Row, job_id: str | None) -> list[FaultyRow]:
         """What stands for a row with problems; none where they are faults of the manifest. The id, where it's told."""
         manifest, problems = self._manifest, self._found
@@ -200,14 +266,15 @@ class Expander:
         name = job_id or manifest.faults.substitute_id(self._stem, row.where)
         message = printable("; ".join(problem.message for problem in problems), limit=_LONGEST)
         extras = row.columns.extras(row.cells) if is_whole else {}
-        rows = [FaultyRow(name + suffix, row.where, message, extras) for _, suffix in self._variants]
+        names = [self._variant_name(name, number) for number in self._variants]
+        rows = [FaultyRow(each, row.where, message, extras) for each in names]
         if self._is_sound:
-            if not manifest.choice.has_any(faulty.id for faulty in rows):
+            if not manifest.choice.has_any(names):
                 return rows
             if manifest.skip_faulty:
-                manifest.faults.leave_out(problems, (row.where, row.base))
+                manifest.faults.leave_out(problems, row.key)
                 return rows
-        manifest.faults.refuse(problems, (row.where, row.base))
+        manifest.faults.refuse(problems, row.key)
         if job_id is not None:
             manifest.faults.note(job_id, row.where)
         return []

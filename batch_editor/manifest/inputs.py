@@ -20,6 +20,7 @@ from PIL import Image
 
 from batch_editor.image_ends import has_end, sniff
 from batch_editor.manifest.faults import Refused, check_text, shown
+from batch_editor.manifest.odd_cells import check_is_no_error
 from batch_editor.records import LocalFile
 from batch_editor.unwarned import unwarned
 
@@ -119,6 +120,7 @@ def _link(text: str, folder: Path) -> str | LocalFile:
     if text[:5].lower() == "data:":
         _check_data(text)
         return text
+    check_is_no_error(text)
     if _SCHEME.match(text):
         raise Refused(f"is {shown(text)}; expected an http(s) link or a local path")
     return _local_file(text, folder)

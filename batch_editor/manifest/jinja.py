@@ -8,10 +8,10 @@ and text methods are those listed here, and macros, imports and the like are ref
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
 from jinja2.exceptions import SecurityError
@@ -19,6 +19,8 @@ from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
+
+from batch_editor.manifest.odd_cells import Cells, OddCell, OddList, OddText, cells_among, cells_of, marked
 
 MAX_OUTPUT = 100_000
 # Characters that one rendering may produce and look through on the way; a turn of a loop costs a hundred.
@@ -49,7 +51,14 @@ _PYTHON = (ArithmeticError, AttributeError, LookupError, MemoryError, NameError,
 
 
 class JinjaFault(Exception):
-    """A source can't be compiled or rendered; the message goes on from `template of prompt`."""
+    """A source can't be compiled or rendered; the message goes on from `template of prompt`.
+
+    `cells` are odd ones that something had been made of when rendering failed, which may be why.
+    """
+
+    def __init__(self, message: str, cells: Cells = ()) -> None:
+        super().__init__(message)
+        self.cells = cells
 
 
 class UndefinedName(JinjaFault):
@@ -76,14 +85,14 @@ class Source:
         except (TemplateError, SyntaxError, *_PYTHON) as error:
             raise JinjaFault(f"is not a template: {_reason(error)}") from error
 
-    def render(self, names: Mapping[str, object]) -> str:
-        """The text that it makes of the names.
+    def render(self, names: Mapping[str, object]) -> tuple[str, Cells]:
+        """The text that it makes of the names, and the odd cells that come out in it.
 
         Raises:
             UndefinedName: it uses one that is not among them.
             JinjaFault: it goes beyond its bounds, or fails otherwise.
         """
-        _ENVIRONMENT.left = _ALLOWANCE
+        _ENVIRONMENT.begin()
         parts, size = [], 0
         try:
             for part in self._template.generate(names):
@@ -92,28 +101,60 @@ class Source:
                 if size > MAX_OUTPUT:
                     raise JinjaFault(f"gives more than {MAX_OUTPUT:,} characters")
         except UndefinedError as error:
-            raise UndefinedName(str(error)) from error
+            raise UndefinedName(str(error), tuple(_ENVIRONMENT.used)) from error
         except (TemplateError, *_PYTHON) as error:
-            raise JinjaFault(f"fails: {_reason(error)}") from error
-        return "".join(parts)
+            raise JinjaFault(f"fails: {_reason(error)}", tuple(_ENVIRONMENT.used)) from error
+        return "".join(parts), tuple(_ENVIRONMENT.shown)
 
 
 class _Environment(ImmutableSandboxedEnvironment):
     """Jinja2's sandbox with an allowance.
 
-    `left` belongs to the rendering that goes on: manifests are rendered one at a time.
+    `left`, `shown` (odd cells that came out) and `used` (those that something was made of) belong to the rendering that
+    goes on: manifests are rendered one at a time.
     """
 
-    intercepted_binops = frozenset(["+", "*", "**", "%"])
+    intercepted_binops = frozenset(["+", "-", "*", "/", "//", "**", "%"])
+    intercepted_unops = frozenset(["+", "-"])
 
     def __init__(self) -> None:
-        super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_scalar)
-        self.left = _ALLOWANCE
+        super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=self.put_out)
+        self.begin()
         self._methods = frozenset(_METHODS.split())
         self.globals = {"range": _range}
-        self.filters = {name: self._metered(FILTERS[name]) for name in _FILTERS.split()}
+        self.filters = {name: self._metered(FILTERS[name], is_sum=name == "sum") for name in _FILTERS.split()}
         self.filters |= {"default": FILTERS["default"], "d": FILTERS["default"]}
         self.filters |= {"replace": self.replaced, "join": self.joined, "format": self.formatted}
+
+    def begin(self) -> None:
+        """Begin a rendering."""
+        self.left = _ALLOWANCE
+        self.shown: dict[OddCell, None] = {}
+        self.used: dict[OddCell, None] = {}
+
+    def put_out(self, value: object) -> object:
+        """What `{{ … }}` puts into the text."""
+        if cells := cells_of(value):
+            self.shown.update(dict.fromkeys(cells))
+        return _scalar(value)
+
+    def looped(self, value: object) -> object:
+        """What a loop goes over; compiled into each without an `else`. Over nothing it puts a blank cell out."""
+        if isinstance(value, (OddText, OddList)) and not len(value):
+            self.shown.update(dict.fromkeys(value.cells))
+        return value
+
+    def asked(self, value: object) -> object:
+        """The left side of `and`, compiled into its place: it comes out only where it is false, and says nothing."""
+        return "" if isinstance(value, OddText) and not value else value
+
+    def made_of(self, made: Any, operands: Iterable[object]) -> Any:
+        """What an operation made of its operands, which remembers their odd cells."""
+        cells = cells_among(operands)
+        if not cells:
+            return made
+        self.used.update(dict.fromkeys(cells))
+        return marked(made, cells)
 
     def spend(self, amount: int) -> None:
         """Draw on the allowance."""
@@ -133,19 +174,22 @@ class _Environment(ImmutableSandboxedEnvironment):
         """The filter `join`, which counts before it makes the text."""
         items = [str(_scalar(value)) for value in _flat(values)]
         self.spend(sum(map(len, items)) + len(str(_scalar(separator))) * len(items))
-        return str(separator).join(items)
+        made: str = self.made_of(str(separator).join(items), [*_flat(values), separator])
+        return made
 
     def replaced(self, value: object, old: object, new: object, count: int = -1) -> str:
         """The filter and method `replace`, likewise."""
-        text, old, new = str(_scalar(value)), str(_scalar(old)), str(_scalar(new))
-        self.spend(len(text) + (text.count(old) * len(new)))
-        return text.replace(old, new, count)
+        text, sought, given = str(_scalar(value)), str(_scalar(old)), str(_scalar(new))
+        found = text.count(sought)
+        self.spend(len(text) + (found * len(given)))
+        made: str = self.made_of(text.replace(sought, given, count), [value, new] if found else [value])
+        return made
 
     def formatted(self, form: str, *values: object) -> str:
         """The filter `format` and `%` of a text, without widths beyond 99."""
         if _WIDE.search(form):
             raise SecurityError("a width in a text format")
-        made = form % tuple(map(_scalar, values))
+        made: str = self.made_of(form % tuple(map(_scalar, values)), [form, *values])
         self.spend(len(made))
         return made
 
@@ -162,14 +206,15 @@ class _Environment(ImmutableSandboxedEnvironment):
         """A call; methods of a text are metered."""
         owner = getattr(obj, "__self__", None)
         if not isinstance(owner, str):
-            return super().call(context, obj, *args, **kwargs)
+            made = super().call(context, obj, *args, **kwargs)
+            return self.made_of(made, args) if isinstance(made, range) else made
         if obj.__name__ == "replace":
             return self.replaced(owner, *args, **kwargs)
         self.spend(len(owner))
-        return self._metered(obj, method=True)(*args, **kwargs)
+        return self.made_of(self._metered(obj, method=True)(*args, **kwargs), [owner])
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """`+`, `*`, `**` and `%`, refused where the result would be big."""
+        """Two operands; refused where the result would be big."""
         if operator == "%" and isinstance(left, str):
             return self.formatted(left, *(right if isinstance(right, tuple) else (right,)))
         if operator == "*" and isinstance(left, str) and isinstance(right, int):
@@ -179,10 +224,25 @@ class _Environment(ImmutableSandboxedEnvironment):
                 raise SecurityError(f"{operator} of something else than numbers, or of too big ones")
         elif isinstance(left, (str, list, tuple)):
             self.spend(len(left) + (len(right) if isinstance(right, (str, list, tuple)) else 0))
-        return super().call_binop(context, operator, left, right)
+        return self.made_of(super().call_binop(context, operator, left, right), [left, right])
 
-    def _metered(self, function: Callable[..., Any], *, method: bool = False) -> Callable[..., Any]:
-        """The filter or method at the cost of what goes in and comes out, for arguments of moderate size."""
+    def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
+        """A sign."""
+        return self.made_of(super().call_unop(context, operator, arg), [arg])
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """An item, which a list that was made of a blank cell may lack."""
+        if cells := cells_of(obj):
+            self.used.update(dict.fromkeys(cells))
+        return super().getitem(obj, argument)
+
+    def _metered(
+        self, function: Callable[..., Any], *, method: bool = False, is_sum: bool = False
+    ) -> Callable[..., Any]:
+        """The filter or method at the cost of what goes in and comes out, for arguments of moderate size.
+
+        It makes something of its arguments, of a list only if it's a sum: else it picks items, or puts them in order.
+        """
         first = 1 if hasattr(function, "jinja_pass_arg") else 0
         options = 0 if method else first + 1  # before them stands what is filtered, which may be any number
 
@@ -196,13 +256,14 @@ class _Environment(ImmutableSandboxedEnvironment):
             made = function(*args, **kwargs)
             if isinstance(made, str):
                 self.spend(len(made))
-            return list(made) if isinstance(made, Iterator) else made
+            operands = chain.from_iterable(map(_flat, args[first:])) if is_sum else args[first:]
+            return self.made_of(list(made) if isinstance(made, Iterator) else made, [*operands, *kwargs.values()])
 
         return metered
 
 
 class _Bounds(NodeTransformer):
-    """Puts the meters where Jinja2 has no hook: into loops and `~`."""
+    """Puts the meters, and the watch on odd cells, where Jinja2 has no hook: into loops, `~` and `and`."""
 
     def generic_visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> nodes.Node:
         if isinstance(node, _REFUSED_NODES) or (isinstance(node, nodes.For) and (node.test or node.recursive)):
@@ -212,7 +273,14 @@ class _Bounds(NodeTransformer):
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802  # the visitor's naming
         self.generic_visit(node)
+        if not node.else_:
+            node.iter = _call("looped", [cast("nodes.Expr", node.iter)], node)
         node.body.insert(0, nodes.ExprStmt(_call("turn", [], node), lineno=node.lineno))
+        return node
+
+    def visit_And(self, node: nodes.And) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        node.left = _call("asked", [node.left], node)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batch_editor.manifest.csv_manifest import read_csv_manifest
+from batch_editor.manifest.csv_table import TABLES
 from batch_editor.manifest.entry import Expansion, Manifest
 from batch_editor.manifest.faults import Faults
 from batch_editor.manifest.yaml_manifest import read_yaml_manifest
-from batch_editor.manifest.yaml_values import TABLES
 from batch_editor.records import FaultyRow, Job
 
 

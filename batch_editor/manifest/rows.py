@@ -8,16 +8,19 @@ from functools import cached_property
 
 from batch_editor.errors import did_you_mean
 from batch_editor.manifest.faults import Problem, Refused, shown
+from batch_editor.manifest.odd_cells import OddCell, OddText, oddity_of
 
 
 class Columns:
     """The columns of a table, or of a job's matrix, and what their cells are called.
 
-    `own` are columns that are parameters of the request themselves; the others are carried along.
+    `own` are columns that are parameters of the request themselves; the others are carried along. `chosen` are those
+    of a matrix: who writes a blank value there means it.
     """
 
-    def __init__(self, names: Sequence[str], *, own: Collection[str] = ()) -> None:
+    def __init__(self, names: Sequence[str], *, own: Collection[str] = (), chosen: Collection[str] = ()) -> None:
         self.names = tuple(names)
+        self._chosen = chosen
         self._carried = [(index, name) for index, name in enumerate(self.names) if name not in own]
         self._aliases = _aliases(self.names)
 
@@ -47,27 +50,39 @@ class Columns:
     def namespace(self, cells: Sequence[str]) -> dict[str, object]:
         """What a template may use: `image_src`, and `row["Image Src"]`."""
         names: dict[str, object] = {alias: cells[index] for alias, index in self._aliases.items()}
-        names["row"] = dict(zip(self.names, cells, strict=True))
+        row: dict[str, object] = dict(zip(self.names, cells, strict=True))
+        for name in [name for name, cell in zip(self.names, cells, strict=True) if oddity_of(cell) is not None]:
+            if name in self._chosen:
+                continue
+            cell = str(row[name])
+            row[name] = OddText.of(cell, (OddCell(name, cell),))
+            for alias, index in self._aliases.items():
+                if self.names[index] == name:
+                    names[alias] = OddText.of(cell, (OddCell(alias, cell),))
+        names["row"] = row
         return names
 
 
 class Row:
     """A row, or a combination of a row and a matrix: one job. `number` counts them in a manifest, from 1.
 
-    `base` is the row's own number, the same for all its combinations. `problem` is what is wrong with it as a row; it
-    may then have no cells.
+    `base` is the row's own number where it has combinations, the same for all of them. `problem` is what is wrong with
+    it as a row; it may then have no cells.
     """
 
     problem: Problem | None = None
+    base: int | None = None
 
-    def __init__(
-        self, where: str, number: int, columns: Columns, cells: Sequence[str], base: int | None = None
-    ) -> None:
+    def __init__(self, where: str, number: int, columns: Columns, cells: Sequence[str]) -> None:
         self.where = where
         self.number = number
         self.cells = cells
         self.columns = columns
-        self.base = number if base is None else base
+
+    @property
+    def key(self) -> object:
+        """Equal for all combinations of one row, and for no other row of the manifests."""
+        return self.where, self.number if self.base is None else self.base
 
     @cached_property
     def names(self) -> Mapping[str, object]:

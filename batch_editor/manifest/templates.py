@@ -10,6 +10,7 @@ from operator import itemgetter
 from batch_editor.errors import did_you_mean
 from batch_editor.manifest.faults import Refused
 from batch_editor.manifest.jinja import MAX_OUTPUT, JinjaFault, Source, UndefinedName
+from batch_editor.manifest.odd_cells import Cells, OddText, oddity_of
 from batch_editor.manifest.rows import Columns, Row
 
 
@@ -21,11 +22,20 @@ class TemplateFault(Refused):
         return Refused(f"template of {name} {self}")
 
 
+class OddCellFault(TemplateFault):
+    """A template failed over what it made of odd cells, as `{{ title.split()[0] }}` does where the title is blank."""
+
+    def __init__(self, message: str, cells: Cells) -> None:
+        super().__init__(message)
+        self.cells = cells
+
+
 class Template:
     """A compiled template. `names` has those that it uses, and the columns that it takes from `row`."""
 
     def __init__(self, source: str) -> None:
         self._columns: Columns | None = None
+        self._places: Sequence[int] = ()
         self._pick: Callable[[Sequence[str]], object] | None = None
         try:
             self._source = Source(source)
@@ -40,15 +50,26 @@ class Template:
         Raises:
             TemplateFault: see `render`.
         """
-        if row.columns is not self._columns:
-            self._columns = row.columns
-            places = None if self._form is None else row.columns.places(self._source.cells)
-            self._pick = itemgetter(*places) if places else None
-        if self._pick is not None and self._form is not None:
-            text = self._form % self._pick(row.cells)
-            if len(text) <= MAX_OUTPUT:
+        text = self._filled(row)
+        return self.render(row.names) if text is None else text
+
+    def to_be_sent(self, row: Row) -> str:
+        """As `of`, for a prompt: an `OddText` where odd cells come out in it.
+
+        Raises:
+            OddCellFault: the rendering failed over one.
+            TemplateFault: see `render`.
+        """
+        text = self._filled(row)
+        if text is not None:
+            cells = row.cells
+            for place in self._places:
+                if oddity_of(cells[place]) is not None:
+                    break
+            else:
                 return text
-        return self.render(row.names)
+        text, odd = self._rendered(row.names)
+        return OddText.of(text, odd) if odd else text
 
     def render(self, names: Mapping[str, object]) -> str:
         """The text that the template makes of the names.
@@ -56,11 +77,30 @@ class Template:
         Raises:
             TemplateFault: it uses an unknown name, goes beyond its bounds, or fails otherwise.
         """
+        return self._rendered(names)[0]
+
+    def _filled(self, row: Row) -> str | None:
+        """The text of a template that only puts cells between texts; None of any other."""
+        if row.columns is not self._columns:
+            self._columns = row.columns
+            self._places = (None if self._form is None else row.columns.places(self._source.cells)) or ()
+            self._pick = itemgetter(*self._places) if self._places else None
+        if self._pick is None or self._form is None:
+            return None
+        text = self._form % self._pick(row.cells)
+        return text if len(text) <= MAX_OUTPUT else None
+
+    def _rendered(self, names: Mapping[str, object]) -> tuple[str, Cells]:
         try:
             return self._source.render(names)
         except UndefinedName as error:
-            raise TemplateFault(_unknown(str(error), names)) from error
+            message = _unknown(str(error), names)
+            if error.cells and message.startswith("fails"):  # an unknown name has nothing to do with them
+                raise OddCellFault(message, error.cells) from error
+            raise TemplateFault(message) from error
         except JinjaFault as error:
+            if error.cells:
+                raise OddCellFault(str(error), error.cells) from error
             raise TemplateFault(str(error)) from error
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from batch_editor.endpoints import Parameter
 from batch_editor.manifest.faults import Refused, check_text, shown
 from batch_editor.manifest.inputs import is_one_link, read_links
+from batch_editor.manifest.odd_cells import OddText, check_is_no_error
 from batch_editor.manifest.rows import Row
 from batch_editor.manifest.templates import compiled, is_template
 from batch_editor.records import LocalFile, ParamValue
@@ -65,9 +66,9 @@ Source: TypeAlias = "Fixed | Rendered | Reader"
 class Slot:
     """A value of a job: sources in order of precedence, of which the first that isn't blank counts.
 
-    `read` is what a row says, None if that is blank; it adds local files to those that it is given. It raises
-    `Refused` where a row says something that can't be. `varies` is whether rows have a say, `names` are those that
-    templates use.
+    `read` is what a row says, None if that is blank, or a blank `OddText` if that comes of blank cells; it adds local
+    files to those that it is given. It raises `Refused` where a row says something that can't be. `varies` is whether
+    rows have a say, `names` are those that templates use.
     """
 
     def __init__(
@@ -97,16 +98,23 @@ def _first_said(readers: Sequence[Reader], convert: Converter) -> Callable[[Row,
         cell = row.cells[index]
         return convert(cell, files) if cell and not cell.isspace() else None
 
+    # What is blank because cells are isn't passed over in silence where nothing else is said: it says which.
     def of_one(row: Row, files: Files) -> ParamValue:
         text = reader(row)
-        return None if text is None else convert(text, files)
+        if text is None:
+            return None
+        value = convert(text, files)
+        return text if value is None and isinstance(text, OddText) else value
 
     def of_several(row: Row, files: Files) -> ParamValue:
+        blank = None
         for reader in readers:
             text = reader(row)
             if text is not None and (value := convert(text, files)) is not None:
                 return value
-        return None
+            if blank is None and isinstance(text, OddText):
+                blank = text
+        return blank
 
     if len(readers) != 1:
         return of_several
@@ -117,10 +125,13 @@ def _first_said(readers: Sequence[Reader], convert: Converter) -> Callable[[Row,
     return of_one
 
 
-def source_of(written: Written, convert: Converter, *, nullable: bool) -> Source | None:
+def source_of(
+    written: Written, convert: Converter, *, nullable: bool = False, is_prompt: bool = False
+) -> Source | None:
     """The source of a written value: a template is read from each row, the rest is settled now.
 
-    None if it says nothing: it is blank, or null where null is no value.
+    None if it says nothing: it is blank, or null where null is no value. Of a prompt it is an `OddText` where odd cells
+    come out in it.
 
     Raises:
         Refused: it is no template, or no such value.
@@ -128,16 +139,16 @@ def source_of(written: Written, convert: Converter, *, nullable: bool) -> Source
     if written is None:
         return Fixed(None) if nullable else None
     if any(map(is_template, [written] if isinstance(written, str) else written)):
-        return _rendered(written)
+        return _rendered(written, is_prompt=is_prompt)
     files: Files = {}
     value = convert(written, files)
     return None if value is None else Fixed(value, files)
 
 
-def _rendered(written: str | list[str]) -> Rendered:
+def _rendered(written: str | list[str], *, is_prompt: bool) -> Rendered:
     if isinstance(written, str):
         template = compiled(written)
-        return Rendered(template.of, template.names)
+        return Rendered(template.to_be_sent if is_prompt else template.of, template.names)
     parts = [compiled(item) if is_template(item) else item for item in written]
     names = frozenset().union(*(part.names for part in parts if not isinstance(part, str)))
     return Rendered(lambda row: [part if isinstance(part, str) else part.of(row) for part in parts], names)
@@ -198,6 +209,7 @@ def _name(text: str | list[str], limit: int) -> str:
     assert isinstance(text, str), _LISTS
     name = text.strip()
     check_text(name)
+    check_is_no_error(name)
     if not name.isprintable() and _CONTROL.search(name):
         raise Refused(f"is {shown(name)}; expected text without control characters")
     if len(name) > limit:
@@ -215,8 +227,10 @@ def _free_text(parameter: Parameter) -> Converter:
     def convert(text: str | list[str], _files: Files) -> ParamValue:
         assert isinstance(text, str), _LISTS
         check_text(text)
-        if not text or text.isspace():
+        if len(text) == 0 or text.isspace():  # an OddText is false for more than that
             return None
+        if not isinstance(text, OddText):  # which knows its cells, and is looked at with them
+            check_is_no_error(text)
         return text if len(text) <= most else _parse(parameter, text)
 
     return convert

@@ -146,12 +146,12 @@ class _Reader:
                     message = f"{entry.label}matrix has {shown(clash)}, which is a column of rows as well"
                     self._faults.add(entry.where, message)
                     return
-                known[names] = Columns((*names, *rows.matrix))
+                known[names] = Columns((*names, *rows.matrix), chosen=rows.matrix)
             base = next(self._bases)
             for combination in product(*rows.matrix.values()):
                 all_cells = [*cells, *combination] if problem is None or cells else []
-                row = Row(where, next(self._numbers), known[names], all_cells, base)
-                row.problem = problem
+                row = Row(where, next(self._numbers), known[names], all_cells)
+                row.problem, row.base = problem, base
                 yield row
         if not known and self._faults.total == before:
             self._faults.add(entry.where, f"{entry.label}rows has no rows")

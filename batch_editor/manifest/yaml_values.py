@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+from batch_editor.manifest.csv_table import TABLES
 from batch_editor.manifest.faults import Refused, check_text, shown
 from batch_editor.strict_yaml import Block, Text, Value
 
-TABLES = (".csv", ".tsv", ".txt")
 # Of a matrix, for each row: a few lists of a hundred values would go on until the disk is full.
 MAX_COMBINATIONS = 100_000
 

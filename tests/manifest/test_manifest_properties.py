@@ -14,6 +14,7 @@ from manifest_reading import LINK, Reading, read, write
 
 from batch_editor.manifest.faults import Refused, shown
 from batch_editor.manifest.inputs import is_one_link, read_links
+from batch_editor.manifest.rows import Columns
 from batch_editor.manifest.templates import compiled
 
 CSV_PIECES = st.sampled_from(
@@ -73,6 +74,32 @@ def test_a_template_gives_text_or_is_refused(source: str) -> None:
     for text in (source, "{{" + source + "}}", "{%" + source + "%}"):
         with contextlib.suppress(Refused):
             assert isinstance(compiled(text).render({"a": "x", "b": "1", "row": {}}), str)
+
+
+SOURCES = st.lists(
+    st.sampled_from(
+        [
+            *"{}%()[]'|.,+*~-/ ab10=",
+            *("{{ a", " }}", "|upper", "|int", "|join", ".split()", "[0]", "[:1]", " or b", " and b"),
+        ]
+    )
+).map("".join)
+
+
+@settings(max_examples=300)
+@given(SOURCES, st.sampled_from(["", "nan", "None"]))
+def test_a_cell_that_remembers_being_odd_gives_what_any_other_text_gives(source: str, cell: str) -> None:
+    columns = Columns(["a", "b"])
+    marked, plain = columns.namespace([cell, "x"]), {"a": cell, "b": "x", "row": {"a": cell, "b": "x"}}
+    for text in (source, "{{" + source + "}}"):
+        try:
+            expected: str | None = compiled(text).render(plain)
+        except Refused:
+            expected = None
+        try:
+            assert compiled(text).render(marked) == expected
+        except Refused:
+            assert expected is None
 
 
 @settings(max_examples=50)

@@ -2,16 +2,18 @@
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import click
 import pytest
 
 from batch_editor import load_settings, make_plan
-from batch_editor.cli import cli
+from batch_editor.cli import cli, main
 from batch_editor.config import setting_names
 from batch_editor.endpoints import load_endpoint, shipped_endpoints
 from batch_editor.endpoints.wording import shared_error_words
+from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.output_manifest import COLUMNS
 from batch_editor.strict_yaml import Block, Value, read_yaml
 
@@ -74,8 +76,33 @@ def test_every_manifest_in_jobs_loads(manifest: Path, tmp_path: Path) -> None:
 
 def test_every_table_in_jobs_is_a_manifest_or_the_rows_of_one() -> None:
     manifests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("jobs/*.yaml"))
-    assert [path.name for path in ROOT.glob("jobs/*.csv") if path.name != "catalog.csv"] == ["products.csv"]
-    assert "rows: products.csv" in manifests
+    tables = sorted(path.name for path in ROOT.glob("jobs/*.csv") if path.name != "catalog.csv")
+    assert tables == ["products.csv", "shopify.csv"]
+    assert [name for name in tables if f"rows: {name}" not in manifests] == []
+
+
+def test_the_recipe_for_a_shops_export_does_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (recipe,) = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "carry=" in block]
+    program, command, manifest, *options = shlex.split(recipe.replace("\\\n", ""))
+    assert (program, command) == ("batch-editor", "run")
+    assert set(options[::2]) == {"--set"}
+    overrides = dict(option.split("=", 1) for option in options[1::2])
+    faults = Faults()
+    endpoint = load_endpoint("gpt-image-1.5-edit")
+    expansion = Expansion(endpoint=endpoint, load_endpoint=lambda name, _: load_endpoint(name), overrides=overrides)
+    jobs = {job.id: job.request.params["prompt"] for job in read_manifests([Path(manifest)], expansion, faults)}  # type: ignore[union-attr]
+    assert jobs == {
+        "red-mug-1": "Show Red coffee mug on pure white",
+        "cat-cushion-1": "Show Tabby cat cushion on pure white",
+        "flight-suit-1": "Show Orange flight suit on pure white",
+        "flight-suit-2": "Show Orange flight suit on pure white",
+    }
+    assert (faults.lines, faults.warnings, faults.skipped) == ([], [], {"when": 2})
+    assert main(["plan", manifest, *options]) == 0
+    without = [option for option in options if not option.startswith("carry=")]
+    without.remove("--set")
+    assert main(["plan", manifest, *without]) == 2
 
 
 def test_every_photograph_has_its_licence() -> None:

@@ -25,9 +25,9 @@ error_words:
     meaning: The account has no points left
 ```
 
-The text is that of an error's usual fields (`error`, `message`, `detail`, `code`, `type`, …), or of a page without its
-tags. Links are cut down to `https://`, and the prompt that was sent is taken out where it is said over again. The words
-that hold for every endpoint are of these kinds, in this order:"""
+A status in `errors` may be `transient` as well. The text is that of an error's usual fields (`error`, `message`,
+`detail`, `code`, `type`, …), or of a page without its tags. Links are cut down to `https://`, and the prompt that was
+sent is taken out where it is said over again. The words that hold for every endpoint are, in this order:"""
 
 PAGE = Path(__file__).with_suffix(".md")
 

@@ -97,6 +97,8 @@ def progress_of(status: int, headers: Mapping[str, str], body: bytes, *, endpoin
     words = error_words(body, prompt=prompt)
     if state == "FAILED" or status == 422:
         return _failed(text, endpoint.meaning_of(422, words))
+    if 200 <= status < 300 and state:  # whatever else it says meanwhile
+        return NotYet(f"it is {printable(state, limit=40)}")
     if status in (404, 410):
         return Missing()
     meaning = endpoint.meaning_of(status, words)
@@ -105,8 +107,6 @@ def progress_of(status: int, headers: Mapping[str, str], body: bytes, *, endpoin
         return PollRefused(Failure(kind, f"HTTP {status} to a poll: {text}", reach="run", http_status=status))
     if status == 429:
         return NotYet("HTTP 429", refused=True, retry_after_s=retry_after(headers, now=datetime.now(UTC)))
-    if 200 <= status < 300 and state:
-        return NotYet(f"it is {printable(state, limit=40)}")
     return NotYet(f"a poll was answered with HTTP {status}")
 
 

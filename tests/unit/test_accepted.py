@@ -102,6 +102,11 @@ def test_a_job_that_failed_for_want_of_money_stops_the_run_and_may_be_sent_again
     )
 
 
+def test_a_job_that_is_under_way_is_so_whatever_is_said_of_the_account_meanwhile() -> None:
+    document = {"status": "PROCESSING", "message": "Your account balance is low; top up soon"}
+    assert said(200, document) == NotYet("it is PROCESSING")
+
+
 @pytest.mark.parametrize("status", [200, 402, 429])
 def test_a_poll_that_is_refused_for_want_of_money_says_nothing_of_its_job(status: int) -> None:
     refused = said(status, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}})

@@ -301,6 +301,13 @@ error_words:
     assert failed(409, "busy for good", endpoint=endpoint).reach == "job"
 
 
+def test_a_status_s_own_meaning_may_be_transient_as_well(tmp_path: Path) -> None:
+    meaning = "{kind: server_error, reach: job, billed: false, transient: true, meaning: Warming up}"
+    endpoint = own(tmp_path, f"errors: {{409: {meaning}}}\n")
+    failure = failed(409, "cold", endpoint=endpoint)
+    assert (failure.kind, failure.passing, failure.message) == ("server_error", True, "HTTP 409 (Warming up): cold")
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [

@@ -192,7 +192,7 @@ def convert_when(text: str | list[str], _files: Files) -> str:
 
 
 def is_wanted(text: str) -> bool:
-    """Whether what `when` says lets a row pass.
+    r"""Whether what `when` says lets a row pass.
 
     >>> is_wanted("https://example.com/mug.jpg"), is_wanted(" No\n")
     (True, False)

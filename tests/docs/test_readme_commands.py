@@ -59,9 +59,6 @@ def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
 @pytest.mark.timeout(600)
 def test_the_commands_of_the_readme_do_what_they_say(variables: dict[str, str], tmp_path: Path) -> None:
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
-    (tmp_path / "shop-export.csv").write_text(
-        "Handle,Title,Image Position,Image Src\ncup,Red cup,1,jobs/photos/coffee.jpg\n", encoding="utf-8"
-    )
     lines = [line for line in COMMANDS if not RUN_ELSEWHERE.match(line)]
     script = "\n".join(lines).replace("8080", str(free_port())).replace("SEGMIND_API_KEY=…", "SEGMIND_API_KEY=any")
     done = subprocess.run(
@@ -74,7 +71,7 @@ def test_the_commands_of_the_readme_do_what_they_say(variables: dict[str, str], 
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    for manifest in ("demo", "minimal", "catalog", "shop-export", "rehearsal"):
+    for manifest in ("demo", "minimal", "catalog", "shopify", "rehearsal"):
         assert ",succeeded," in (tmp_path / "outputs" / manifest / "manifest.csv").read_text(encoding="utf-8")
 
     for program in PYTHON:

@@ -194,20 +194,20 @@ class Plan:
     def _changed(self) -> Iterator[str]:
         changes = self.changes
         for reason, count in self.skipped.items():
-            yield f"  skipped: {count:,} rows ({reason})"
+            yield f"  skipped: {_many(count, 'row')} ({reason})"
         if self.faulty:
-            yield f"  left out: {self.faulty:,} rows with faults; their jobs fail unsent"
+            yield f"  left out: {_many(self.faulty, 'row')} with faults, to fail unsent"
         if changes.remade:
-            yield f"  made again: {changes.remade:,} done jobs, for they differ in {_counted(changes.differs)}"
+            yield f"  made again: {_many(changes.remade, 'done job')}, different in {_counted(changes.differs)}"
         if changes.links_alone:
             yield (
-                f"  {changes.links_alone:,} jobs changed in their links alone; if these are the same pictures under"
-                " other links, name them by what stays the same, such as identity: '{{ sku }}'"
+                f"  {_many(changes.links_alone, 'job')} changed in their links alone; if these are the same pictures"
+                " under other links, name them by what stays the same, such as identity: '{{ sku }}'"
             )
         if changes.identified:
             yield f"  {changes.identified:,} {IDENTIFIED}"
         if changes.gone:
-            yield f"  gone from the manifest: {changes.gone:,} jobs; a run moves their images to images/.history"
+            yield f"  gone from the manifest: {_many(changes.gone, 'job')}; a run moves the images to images/.history"
 
     def doubts(self) -> Iterator[str]:
         """What a run asks about before it sends anything: that it may not be what was meant."""
@@ -240,6 +240,10 @@ class Plan:
                 f"  {group.requests:>7,} × ${group.unit_usd:.4f} = ${group.cost_usd:>10,.2f}"
                 f" {group.cost_usd / total:>5.0%}  {group.endpoint}, {kind}, {inputs} ({source})"
             )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _counted(differs: Mapping[str, int]) -> str:

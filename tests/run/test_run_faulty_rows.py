@@ -150,4 +150,4 @@ async def test_a_plan_counts_rows_that_are_left_out_and_ends_with_1(bench: Bench
     (bench.folder / "config.yaml").write_text("rows: {faulty: skip}\n", encoding="utf-8")
     shown = await bench.command("plan", "jobs.csv", key=None)
     assert shown.code == 1
-    assert "  left out: 1 rows with faults; their jobs fail unsent" in shown.out.splitlines()
+    assert "  left out: 1 row with faults, to fail unsent" in shown.out.splitlines()

@@ -33,7 +33,7 @@ from batch_editor.publishing import Publisher, recover
 from batch_editor.records import Failure
 from batch_editor.redaction import guarded
 from batch_editor.shared_budget import SharedBudget, settle_past
-from batch_editor.signals import release_signals
+from batch_editor.signals import RunSignals
 from batch_editor.spending import Spending, shared_spending
 from batch_editor.storage import Store, give_room_free, locked, set_room_aside
 from batch_editor.summary import Stop, Summary, exit_code_of, summarize, what_stopped
@@ -122,7 +122,7 @@ async def run_batch(
             start=start,
             sandbox=options.sandbox,
             progress=options.progress,
-            signals=options.signals,
+            signals=RunSignals() if options.signals else None,
             canary=canary,
             ask=options.ask,
             attempt_ended=options.attempt_ended,
@@ -321,7 +321,7 @@ async def _carry_out(dispatch: Dispatch, key: SecretStr, began_at: float) -> Sum
             summary = await _to_the_end(_end, dispatch, stop, began_at)
         finally:
             if dispatch.signals:
-                release_signals()
+                dispatch.signals.release()
     return summary
 
 

@@ -28,7 +28,7 @@ from batch_editor.reservations import Reservations
 from batch_editor.retry import Tally, policy_of
 from batch_editor.schedule import Schedule, schedule_path
 from batch_editor.shared_budget import SharedBudget
-from batch_editor.signals import hearing
+from batch_editor.signals import RunSignals
 from batch_editor.steady_prices import PriceKind, SteadyPrices
 from batch_editor.storage import Store
 from batch_editor.summary import Stop
@@ -93,7 +93,7 @@ class Dispatch:
     start: RunStart
     sandbox: bool
     progress: Progress
-    signals: bool
+    signals: RunSignals | None
     canary: Mapping[str, float]
     ask: Ask | None
     attempt_ended: Callable[[int], None]
@@ -161,7 +161,7 @@ class Dispatch:
                 rng=random.Random(),
             )
             try:
-                with hearing(watch) if self.signals else nullcontext():
+                with self.signals.hearing(watch) if self.signals else nullcontext():
                     await alongside(
                         self._pools(attempts, prices, watch, budget, gate, writer), gate.run(), polls.run(), watch.run()
                     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import random
 import signal
 import sqlite3
@@ -11,7 +13,7 @@ from collections import Counter
 
 import pytest
 from PIL import Image
-from run_bench import Bench, arrived, job, jobs, sandbox, sha256_of
+from run_bench import KEY, Bench, arrived, job, jobs, sandbox, sha256_of
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -172,7 +174,7 @@ async def test_what_was_in_flight_is_held_until_somebody_says_that_it_may_be_sen
     assert provider.books.requests - sent == held.jobs.unknown
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 async def test_fault_072_074_one_signal_lets_what_is_in_flight_finish(
     bench: Bench, number: signal.Signals, code: int
 ) -> None:
@@ -198,6 +200,45 @@ async def test_fault_072_074_one_signal_lets_what_is_in_flight_finish(
     assert finished.json["exit_code"] == code
     assert Counter(bench.statuses().values()) == {"succeeded": 5, "pending": 45}
     assert {row["possibly_billed"] for row in bench.rows()} == {"0"}
+
+
+# How a process comes to ignore a signal from its start.
+IGNORING = {
+    "nohup": (signal.SIGHUP, 'exec nohup "$@"'),
+    "in the background of a script": (signal.SIGINT, '"$@" & wait $!'),
+    "by a trap": (signal.SIGTERM, 'trap "" TERM; exec "$@"'),
+}
+
+
+@pytest.mark.parametrize("started", IGNORING)
+async def test_a_signal_that_is_ignored_from_the_start_stays_ignored(bench: Bench, started: str) -> None:
+    ignored, script = IGNORING[started]
+    stopping = signal.SIGINT if ignored is not signal.SIGINT else signal.SIGTERM
+    manifest = bench.write(jobs(30))
+    async with sandbox(latency="0.5") as provider:
+        arguments = [str(each) for each in bench.run_arguments(manifest, provider, "--concurrency", "5")]
+        shell = await asyncio.create_subprocess_exec(
+            *("sh", "-c", script, "sh", sys.executable, "-m", "batch_editor", *arguments),
+            cwd=bench.folder,
+            env={**os.environ, "SEGMIND_API_KEY": KEY},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await arrived(provider.books, 5)
+        pid = json.loads((bench.out / ".lock").read_bytes())["pid"]
+        for _ in range(3):
+            os.kill(pid, ignored)
+        await arrived(provider.books, 15)
+        os.kill(pid, stopping)
+        _, err = await shell.communicate()
+    assert f"{stopping.name}: 5 requests in flight" in err.decode()
+    assert ignored.name not in err.decode()
+    assert shell.returncode == (130 if stopping is signal.SIGINT else 143)
+    assert Counter(bench.statuses().values()) == {
+        "succeeded": provider.books.requests,
+        "pending": 30 - provider.books.requests,
+    }
 
 
 async def test_fault_073_a_second_signal_drops_what_is_in_flight_and_says_so(bench: Bench) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from pydantic import SecretStr
 
@@ -37,9 +36,7 @@ from batch_editor.signals import RunSignals
 from batch_editor.spending import Spending, shared_spending
 from batch_editor.storage import Store, give_room_free, locked, set_room_aside
 from batch_editor.summary import Stop, Summary, exit_code_of, summarize, what_stopped
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from batch_editor.threads import closed_on_a_thread, finished, to_the_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +94,22 @@ async def run_batch(
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or settings.outputs.directory / paths[0].stem
     provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
-    async with _closed_on_a_thread() as stack:
+    async with closed_on_a_thread() as stack:
         if not options.sandbox:
             stack.enter_context(guarded(key.get_secret_value()))
-        catalog, spool = await _to_the_end(lambda: (Catalog(settings), stack.enter_context(Spool())))
-        plan = await asyncio.to_thread(_plan, paths, settings, catalog, options, output, spool)
+        catalog, spool = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Spool())))
+        planning = partial(_plan, paths, settings, catalog, options, output, spool)
+        plan = await finished(planning, on_cancel=spool.cancel)
         for warning in plan.warnings:
             options.progress.say(f"warning: {warning}")
-        store, ledger, acceptance, spending = await _to_the_end(_open, stack, output, settings, options, catalog, plan)
+        store, ledger, acceptance, spending = await to_the_end(_open, stack, output, settings, options, catalog, plan)
         with ledger.translated():
-            await _to_the_end(_settle_the_past, ledger, store, acceptance, spending, settings, options)
+            await to_the_end(_settle_the_past, ledger, store, acceptance, spending, settings, options)
             await _confirm(plan, settings, options)
-            start = await _to_the_end(_begin, ledger, store, spool, catalog, plan, options)
+            start = await to_the_end(_begin, ledger, store, spool, catalog, plan, options)
             if options.check_inputs:
                 await _check_inputs(ledger, spool, catalog, settings, plan, options)
-            canary = await _to_the_end(spool.spread, options.canary) if options.canary else {}
+            canary = await to_the_end(spool.spread, options.canary) if options.canary else {}
         dispatch = Dispatch(
             settings=settings,
             endpoints=catalog.endpoints,
@@ -136,16 +134,6 @@ def _on_its_thread(stack: ExitStack, spending: Spending | None) -> SharedBudget 
     shared = SharedBudget(spending)
     stack.callback(shared.close)
     return shared
-
-
-@asynccontextmanager
-async def _closed_on_a_thread() -> AsyncIterator[ExitStack]:
-    """For what blocks when it is closed: folders are cleared, files are synced."""
-    stack = ExitStack()
-    try:
-        yield stack
-    finally:
-        await _to_the_end(stack.close)
 
 
 def _open_ledger(output: Path) -> Ledger:
@@ -303,7 +291,7 @@ async def _check_inputs(
                 failure = Failure("input_unreachable", faulty.fault, passing=True)
                 ledger.settle_unsent(faulty.fingerprint, failure, now=time.time())
 
-    await _to_the_end(settle)
+    await to_the_end(settle)
 
 
 async def _carry_out(dispatch: Dispatch, key: SecretStr, began_at: float) -> Summary:
@@ -316,9 +304,9 @@ async def _carry_out(dispatch: Dispatch, key: SecretStr, began_at: float) -> Sum
     except MachineError as error:
         stop = Stop("machine", str(error))
     finally:
-        await _to_the_end(_close, publisher, writer)
+        await to_the_end(_close, publisher, writer)
         try:
-            summary = await _to_the_end(_end, dispatch, stop, began_at)
+            summary = await to_the_end(_end, dispatch, stop, began_at)
         finally:
             if dispatch.signals:
                 dispatch.signals.release()
@@ -357,13 +345,3 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
             elapsed_s=time.monotonic() - began_at,
             sandbox=dispatch.sandbox,
         )
-
-
-async def _to_the_end(work: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
-    """`asyncio.to_thread`, but a cancellation waits: what the thread works with must not be closed under it."""
-    thread = asyncio.ensure_future(asyncio.to_thread(work, *values, **named))
-    try:
-        return await asyncio.shield(thread)
-    except asyncio.CancelledError:
-        await asyncio.wait([thread])
-        raise

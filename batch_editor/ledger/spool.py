@@ -57,6 +57,8 @@ _INTO_SPOOLED = (
     "INTO spooled (position, job_id, place, kind, named, output, output_key, fingerprint, params, files, extras,"
     " variant, identity, links, fault) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
+# Instructions of SQLite's virtual machine between two looks at whether it is to go on; some milliseconds.
+_LOOK_UP_EVERY = 10_000
 
 
 class Spool:
@@ -74,12 +76,18 @@ class Spool:
             self.path = Path(self._folder.name) / "spool.sqlite3"
             self._db = sqlite3.connect(self.path.as_uri(), uri=True, isolation_level=None, check_same_thread=False)
             self._db.executescript(_SCHEMA)
+            self._cancelled = False
+            self._db.set_progress_handler(lambda: self._cancelled, _LOOK_UP_EVERY)
         except (OSError, sqlite3.Error) as error:
             raise _no_room(error) from error
         self.extras: dict[str, None] = {}
         self._are_named = False
         self._collides = False
         self._has_identities = False
+
+    def cancel(self) -> None:
+        """Let whatever is at work on it fail soon, with a `StorageError` that means nothing. From any thread."""
+        self._cancelled = True
 
     def __enter__(self) -> Self:
         return self

@@ -36,7 +36,8 @@ def page() -> str:
     """The page, as Markdown."""
     intro = (
         "Made from `batch_editor/endpoints/*.yaml` by `python docs/endpoints.py`. An endpoint of your own is a file of"
-        " the same shape; name its path as `endpoint:` in a config or a manifest."
+        " the same shape; name its path as `endpoint:` in a config or a manifest. A parameter can't be named like a key"
+        " of a manifest's jobs (`id`, `rows`, …)."
     )
     parts = ["# Endpoints", intro]
     parts += [_section(load_endpoint(name)) for name in shipped_endpoints()]

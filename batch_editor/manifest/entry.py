@@ -12,7 +12,7 @@ from batch_editor.manifest.carry import Carry, carry_in
 from batch_editor.manifest.choice import Choice
 from batch_editor.manifest.csv_table import TABLES
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
-from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError
+from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError, check_is_no_error
 from batch_editor.manifest.values import (
     Fixed,
     Source,
@@ -83,6 +83,11 @@ class Manifest:
         parameter = self.endpoint.parameters.get(name)
         return parameter is not None and (parameter.type in ("link", "links") or is_free_text(parameter))
 
+    def is_text(self, name: str) -> bool:
+        """Whether any text can be its value: that of a parameter, or a name."""
+        parameter = self.endpoint.parameters.get(name)
+        return name in ("id", "output", "identity") if parameter is None else is_free_text(parameter)
+
     def source(
         self, where: str, name: str, written: Written, problems: list[Problem], *, label: str = ""
     ) -> Source | None:
@@ -91,7 +96,10 @@ class Manifest:
         nullable = parameter is not None and parameter.nullable
         try:
             is_prompt = name == self.endpoint.prompt and self.is_input(name)
-            return source_of(written, self.converters[name], nullable=nullable, is_prompt=is_prompt)
+            source = source_of(written, self.converters[name], nullable=nullable, is_prompt=is_prompt)
+            if isinstance(source, Fixed) and isinstance(source.value, str) and self.is_text(name):
+                check_is_no_error(source.value)
+            return source
         except Refused as error:
             end = f"; {MEND_IT}" if isinstance(error, SpreadsheetError) else ""
             problems.append(Problem(where, f"{error.of(name)}{end}", label, about=name))

@@ -14,13 +14,15 @@ from batch_editor.manifest.odd_cells import (
     MEND_IT,
     OddText,
     SpreadsheetError,
+    check_is_no_error,
     doubts_of,
-    is_placeholder,
+    may_be_odd,
+    oddity_of,
     problems_of,
 )
 from batch_editor.manifest.rows import Row
 from batch_editor.manifest.templates import OddCellFault
-from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_free_text, is_wanted
+from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_wanted
 from batch_editor.records import LOCAL, EditRequest, FaultyRow, Job, LocalFile, ParamValue
 from batch_editor.redaction import printable
 
@@ -71,8 +73,7 @@ class Expander:
             self._problems.clear()
             self._is_sound = False
         # Each row asks for all of them.
-        parameters = self._endpoint.parameters
-        self._reading = [(slot, slot.name, slot.read, is_free_text(parameters[slot.name])) for slot in self._varying]
+        self._reading = [(slot, slot.name, slot.read, manifest.is_text(slot.name)) for slot in self._varying]
         # Rules and warnings that the rows have a say in: all others are settled here, for their sake.
         varying = {slot.name for slot in self._varying}
         self._unused = [unused for unused in self._endpoint.unused if unused.parameter in varying | self._given]
@@ -166,15 +167,14 @@ class Expander:
     def _name(self, slot: Slot, row: Row, label: str) -> str | None:
         try:
             value = slot.read(row, {}) if slot.varies else None
+            if value is not None and may_be_odd(value):
+                value = self._meant(row, slot, value)
         except Refused as error:
             self._note(row, slot.name, error, label)
             return None
         if value is None and slot.end is not None:
             value = slot.end.value
-        if not isinstance(value, str):
-            return None
-        self._doubt(row, slot.name, value)
-        return value
+        return value if isinstance(value, str) else None
 
     def _filled(self, row: Row, label: str, files: Files) -> dict[str, ParamValue] | None:
         """Every parameter, in the endpoint's order, and the local files they name; None if there are faults."""
@@ -186,7 +186,7 @@ class Expander:
         for slot, name, read, is_text in self._reading:
             try:
                 value = read(row, files)
-                if is_text:
+                if is_text and value is not None and may_be_odd(value):
                     value = self._meant(row, slot, value)
                 if value is None and slot.end is None and self._endpoint.parameters[name].required:
                     raise Refused("is empty")
@@ -210,14 +210,17 @@ class Expander:
         return params if is_sound else None
 
     def _meant(self, row: Row, slot: Slot, text: ParamValue) -> ParamValue:
-        """A free text, if it may be sent; None if it says nothing.
+        """A free text or a name that looks odd, if it may be sent; None if it says nothing.
 
         Raises:
             OddCellFault: a blank cell, or a spreadsheet's error, comes out in it.
+            SpreadsheetError: it is one.
         """
         if not isinstance(text, OddText):
-            if isinstance(text, str):
-                self._doubt(row, slot.name, text)
+            assert isinstance(text, str)
+            check_is_no_error(text)
+            if oddity_of(text) == "placeholder":
+                self._doubts.append(Problem(row.where, f"{slot.name} is {shown(text.strip())}", advice=IS_IT_MEANT))
             return text
         is_blank = not text.strip()
         if is_blank and slot.end is not None:
@@ -236,11 +239,6 @@ class Expander:
             self._found.append(Problem(row.where, str(error.of(name)), label, MEND_IT, about=name))
         else:
             self._found.append(Problem(row.where, str(error.of(name)), label, about=name))
-
-    def _doubt(self, row: Row, name: str, value: str) -> None:
-        """Note a whole value that looks as if a program had written it for nothing."""
-        if is_placeholder(value):
-            self._doubts.append(Problem(row.where, f"{name} is {shown(value.strip())}", advice=IS_IT_MEANT))
 
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
         broken = self._broken

@@ -8,7 +8,7 @@ one that comes out is seen (`{{ title|upper }}`, `{{ "Show " ~ title }}`), and o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple, SupportsIndex, TypeAlias
+from typing import Any, Literal, NamedTuple, SupportsIndex, TypeAlias
 
 from batch_editor.manifest.faults import Problem, Refused, shown
 
@@ -39,9 +39,11 @@ MEND_IT = "a spreadsheet's error: mend it there"
 IS_IT_MEANT = "some programs write that for an empty cell: is it meant?"
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"  # no white space to Python, but nothing to see either
 
-# Of a million cells nearly all begin otherwise, and are told at once.
-_FIRSTS = frozenset(chr(code) for code in range(0x3001) if chr(code).isspace()) | frozenset(_INVISIBLE)
-_FIRSTS |= frozenset(word[0] for word in _ODDITIES if word) | frozenset(word[0].lower() for word in _ODDITIES if word)
+# How odd cells begin, and hardly any other: of a million cells nearly all are told by that, without a call.
+SUSPICIOUS = frozenset(chr(code) for code in range(0x3001) if chr(code).isspace()) | frozenset(_INVISIBLE)
+SUSPICIOUS |= frozenset(word[0] for word in _ODDITIES if word) | frozenset(
+    word[0].lower() for word in _ODDITIES if word
+)
 
 
 def oddity_of(text: str) -> Oddity | None:
@@ -50,8 +52,6 @@ def oddity_of(text: str) -> Oddity | None:
     >>> oddity_of(" "), oddity_of("#N/A "), oddity_of("nan"), oddity_of("Mug")
     ('blank', 'error', 'placeholder', None)
     """
-    if text and text[0] not in _FIRSTS:
-        return None
     word = text.strip()
     if len(word) > _LONGEST:
         return None
@@ -72,6 +72,15 @@ def check_is_no_error(text: str) -> None:
     """
     if oddity_of(text) == "error":
         raise SpreadsheetError(f"is {shown(text.strip())}")
+
+
+def may_be_odd(value: Any) -> bool:
+    """Whether a text that isn't empty needs a closer look: any but the plainest.
+
+    >>> may_be_odd("Mug"), may_be_odd("#N/A"), may_be_odd("Nutcracker")
+    (False, True, True)
+    """
+    return value.__class__ is not str or value[:1] in SUSPICIOUS
 
 
 class OddCell(NamedTuple):
@@ -109,11 +118,6 @@ def problems_of(cells: Cells, where: str, about: str, *, is_table: bool) -> list
 def doubts_of(cells: Cells, where: str) -> list[Problem]:
     """What may be wrong with a row whose prompt puts placeholders out."""
     return [Problem(where, cell.said, advice=IS_IT_MEANT) for cell in cells if cell.oddity == "placeholder"]
-
-
-def is_placeholder(text: str) -> bool:
-    """Whether a whole value looks as if a program had written it for an empty one."""
-    return oddity_of(text) == "placeholder"
 
 
 def _ways_out(cell: OddCell, *, is_table: bool) -> str:

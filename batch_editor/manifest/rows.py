@@ -8,7 +8,7 @@ from functools import cached_property
 
 from batch_editor.errors import did_you_mean
 from batch_editor.manifest.faults import Problem, Refused, shown
-from batch_editor.manifest.odd_cells import OddCell, OddText, oddity_of
+from batch_editor.manifest.odd_cells import SUSPICIOUS, OddCell, OddText, oddity_of
 
 
 class Columns:
@@ -51,10 +51,9 @@ class Columns:
         """What a template may use: `image_src`, and `row["Image Src"]`."""
         names: dict[str, object] = {alias: cells[index] for alias, index in self._aliases.items()}
         row: dict[str, object] = dict(zip(self.names, cells, strict=True))
-        for name in [name for name, cell in zip(self.names, cells, strict=True) if oddity_of(cell) is not None]:
-            if name in self._chosen:
+        for name, cell in zip(self.names, cells, strict=True):
+            if (cell and cell[0] not in SUSPICIOUS) or oddity_of(cell) is None or name in self._chosen:
                 continue
-            cell = str(row[name])
             row[name] = OddText.of(cell, (OddCell(name, cell),))
             for alias, index in self._aliases.items():
                 if self.names[index] == name:

@@ -10,7 +10,7 @@ from operator import itemgetter
 from batch_editor.errors import did_you_mean
 from batch_editor.manifest.faults import Refused
 from batch_editor.manifest.jinja import MAX_OUTPUT, JinjaFault, Source, UndefinedName
-from batch_editor.manifest.odd_cells import Cells, OddText, oddity_of
+from batch_editor.manifest.odd_cells import SUSPICIOUS, Cells, OddText, oddity_of
 from batch_editor.manifest.rows import Columns, Row
 
 
@@ -64,7 +64,8 @@ class Template:
         if text is not None:
             cells = row.cells
             for place in self._places:
-                if oddity_of(cells[place]) is not None:
+                cell = cells[place]
+                if (not cell or cell[0] in SUSPICIOUS) and oddity_of(cell) is not None:
                     break
             else:
                 return text

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from batch_editor.endpoints import Parameter
 from batch_editor.manifest.faults import Refused, check_text, shown
 from batch_editor.manifest.inputs import is_one_link, read_links
-from batch_editor.manifest.odd_cells import OddText, check_is_no_error
+from batch_editor.manifest.odd_cells import OddText
 from batch_editor.manifest.rows import Row
 from batch_editor.manifest.templates import compiled, is_template
 from batch_editor.records import LocalFile, ParamValue
@@ -209,7 +209,6 @@ def _name(text: str | list[str], limit: int) -> str:
     assert isinstance(text, str), _LISTS
     name = text.strip()
     check_text(name)
-    check_is_no_error(name)
     if not name.isprintable() and _CONTROL.search(name):
         raise Refused(f"is {shown(name)}; expected text without control characters")
     if len(name) > limit:
@@ -227,10 +226,8 @@ def _free_text(parameter: Parameter) -> Converter:
     def convert(text: str | list[str], _files: Files) -> ParamValue:
         assert isinstance(text, str), _LISTS
         check_text(text)
-        if len(text) == 0 or text.isspace():  # an OddText is false for more than that
+        if text == "" or text.isspace():  # an OddText is false for more than that
             return None
-        if not isinstance(text, OddText):  # which knows its cells, and is looked at with them
-            check_is_no_error(text)
         return text if len(text) <= most else _parse(parameter, text)
 
     return convert

@@ -49,6 +49,7 @@ PUT_OUT = [
     "Show {{ [title, vendor]|join(', ') }}",
     "Show {{ [title, vendor]|first }}",
     "Show {{ title[:20] }}",
+    "Show {{ title[0] }}",
     "Show {{ title.split(',')[0] }}",
     "Show {{ title.split()[0] }}",
     "Show {{ title.partition(',')[0] }}",

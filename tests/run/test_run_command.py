@@ -220,6 +220,34 @@ def test_all_faults_of_all_manifests_are_listed_at_once(bench: Bench, capsys: py
     assert not (bench.folder / "outputs").exists()
 
 
+@pytest.mark.parametrize("way", ["flag", "environment", "config"])
+def test_faulty_rows_are_skipped_where_that_is_asked_for(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    rows = f"a,x,{INPUT},low\nb,x,{INPUT},hgih\nc\n"
+    (bench.folder / "jobs.csv").write_text(f"id,prompt,image_urls,quality\n{rows}", encoding="utf-8")
+    assert main(["plan", "jobs.csv"]) == 2
+    assert "jobs.csv:3: has" not in capsys.readouterr().err
+    if way == "environment":
+        monkeypatch.setenv("BATCH_EDITOR_ROWS__FAULTY", "skip")
+    elif way == "config":
+        (bench.folder / "config.yaml").write_text("rows: {faulty: skip}\n", encoding="utf-8")
+    assert main(["plan", "jobs.csv", *(["--skip-faulty"] if way == "flag" else [])]) != 2
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: 2 faulty rows are skipped:",
+        "warning: jobs.csv:3: job b: quality is 'hgih'; expected low, medium, high or auto (did you mean high?)",
+        "warning: jobs.csv:4: has 1 cell where the header has 4",
+    ]
+
+
+def test_job_keys_are_set_for_every_job(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = f"mug,Mug,{INPUT}\nmug,,{INPUT}?2\nmug,,\n"
+    (bench.folder / "jobs.csv").write_text(f"Handle,Title,Image\n{rows}", encoding="utf-8")
+    sets = ["carry={handle: [title]}", "when={{ image }}", "prompt=Show {{ title }}", "image_urls={{ image }}"]
+    assert main(["plan", "jobs.csv", "--json", *(each for value in sets for each in ("--set", value))]) == 0
+    assert json.loads(capsys.readouterr().out)["jobs"] == 2
+
+
 def test_flags_win_over_the_environment_and_that_over_the_config(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

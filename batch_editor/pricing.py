@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from batch_editor.endpoints import Prices, PriceTable
+from batch_editor.endpoints.sizes import PixelPrice, Size, price_by_pixels, size_of
 from batch_editor.records import ParamValue
 
 # Fewer charges than this say too little of a group; the next wider group is asked.
@@ -26,7 +27,8 @@ def price_of(prices: Prices, params: Mapping[str, ParamValue], *, inputs: int = 
 
     `(table[...by] + extras) × factor`. Where a parameter's value is not in the table (`auto`, or absent) the model
     chooses: low and high are then the cheapest and the dearest choice, expected the one that the endpoint's file
-    names, or else the dearest. Low leaves the extras out, for some requests are charged none.
+    names, or else the dearest. A size that the table lacks is priced by its pixels where the file says so. Low leaves
+    the extras out, for some requests are charged none.
 
     >>> prices = Prices(factor=2, by=("size",), table={"s": 1, "l": 3}, expected={"size": "s"})
     >>> price_of(prices, {"size": "l"})
@@ -35,26 +37,35 @@ def price_of(prices: Prices, params: Mapping[str, ParamValue], *, inputs: int = 
     Price(low_usd=2.0, expected_usd=2.0, high_usd=6.0)
     """
     chosen = [params.get(name) for name in prices.by]
-    usual = [value if value in known else prices.expected.get(name) for name, value, known in _levels(prices, chosen)]
-    possible = list(_leaves(prices.table, chosen))
-    image, character = prices.input_image, prices.prompt_character
-    expected_extra = inputs * image.expected + prompt_length * character.expected
-    high_extra = inputs * image.high + prompt_length * character.high
+    size = _size_between(prices, params)
+    usual = [
+        value if value in known or (size and name == prices.by_pixels) else prices.expected.get(name)
+        for name, value, known in _levels(prices, chosen)
+    ]
+    expected_extra, high_extra = prices.extras(inputs=inputs, prompt_length=prompt_length)
     return Price(
-        low_usd=min(possible) * prices.factor,
-        expected_usd=(max(_leaves(prices.table, usual)) + expected_extra) * prices.factor,
-        high_usd=(max(possible) + max(high_extra, expected_extra)) * prices.factor,
+        low_usd=min(price.low for price in _leaves(prices.table, chosen, size)) * prices.factor,
+        expected_usd=(max(price.expected for price in _leaves(prices.table, usual, size)) + expected_extra)
+        * prices.factor,
+        high_usd=(max(price.high for price in _leaves(prices.table, chosen, size)) + high_extra) * prices.factor,
     )
 
 
 def is_fixed(prices: Prices, params: Mapping[str, ParamValue]) -> bool:
-    """Whether these parameters leave the model no choice that the price depends on.
+    """Whether these parameters have one price: the model has no choice, and the list has what they ask for.
 
     >>> prices = Prices(by=("size",), table={"s": 1, "l": 3})
     >>> is_fixed(prices, {"size": "l"}), is_fixed(prices, {"size": "auto"})
     (True, False)
     """
-    return len(set(_leaves(prices.table, [params.get(name) for name in prices.by]))) == 1
+    chosen = [params.get(name) for name in prices.by]
+    possible = set(_leaves(prices.table, chosen, _size_between(prices, params)))
+    return len(possible) == 1 and all(price.low == price.high for price in possible)
+
+
+def _size_between(prices: Prices, params: Mapping[str, ParamValue]) -> Size | None:
+    """The size that is asked for, where prices go by pixels."""
+    return size_of(params.get(prices.by_pixels)) if prices.by_pixels else None
 
 
 def _levels(prices: Prices, chosen: list[ParamValue]) -> Iterator[tuple[str, ParamValue, frozenset[str]]]:
@@ -66,14 +77,21 @@ def _levels(prices: Prices, chosen: list[ParamValue]) -> Iterator[tuple[str, Par
         tables = [table for level in inner for table in level.values()]
 
 
-def _leaves(table: PriceTable, chosen: list[ParamValue] | list[str | None]) -> Iterator[float]:
-    """The prices that remain possible when the levels' values are as chosen."""
+def _leaves(
+    table: PriceTable, chosen: Sequence[ParamValue] | Sequence[str | None], size: Size | None
+) -> Iterator[PixelPrice]:
+    """The prices that remain possible when the levels' values are as chosen; `size` is one that may not be there."""
     if not isinstance(table, dict):
-        yield table
+        yield PixelPrice(table, table, table)
         return
     value, *rest = chosen
-    for inner in [table[value]] if isinstance(value, str) and value in table else table.values():
-        yield from _leaves(inner, rest)
+    if isinstance(value, str) and value in table:
+        yield from _leaves(table[value], rest, size)
+    elif size is not None and not rest:
+        yield price_by_pixels({name: usd for name, usd in table.items() if not isinstance(usd, dict)}, size)
+    else:
+        for inner in table.values():
+            yield from _leaves(inner, rest, size)
 
 
 @dataclass(slots=True)

@@ -269,7 +269,8 @@ def _prices(endpoint: Endpoint | None, params: Mapping[str, Any]) -> tuple[float
     if endpoint is None:
         return 0.0, 0.0
     prompt = str(params.get(endpoint.prompt or "") or "")
-    price = price_of(endpoint.prices, params, inputs=endpoint.inputs_of(params), prompt_length=len(prompt))
+    known = {**endpoint.unsent_defaults, **params}
+    price = price_of(endpoint.prices, known, inputs=endpoint.inputs_of(params), prompt_length=len(prompt))
     return price.expected_usd, price.high_usd
 
 

@@ -32,7 +32,8 @@ class SteadyPrices:
         Its kind was always charged the same, often enough or exactly the list price; or nothing is known of it, but
         every charge of its endpoint was the list price. Never known where the model chooses each time.
         """
-        if not is_fixed(self._endpoints[request.endpoint].prices, request.params):
+        endpoint = self._endpoints[request.endpoint]
+        if not is_fixed(endpoint.prices, {**endpoint.unsent_defaults, **request.params}):
             return None
         kind = self._kind(request)
         if kind not in self._known:

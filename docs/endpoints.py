@@ -29,6 +29,102 @@ A status in `errors` may be `transient` as well. The text is that of an error's 
 `detail`, `code`, `type`, …), or of a page without its tags. Links are cut down to `https://`, and the prompt that was
 sent is taken out where it is said over again. The words that hold for every endpoint are, in this order:"""
 
+SIZES = """\
+## Prices of sizes between those of the table
+
+With `by_pixels: size`, a size that the table lacks is priced by its pixels, for each quality by itself:
+
+- **Expected** is between the next smaller and the next larger size of the table, in proportion to the pixels. Of the
+  smaller sizes the one nearest in shape (width ÷ height) counts, and of the larger ones as well: a square costs more
+  than a wide picture of as many pixels. So 1536x1536 is priced between 1024x1024 and 2048x2048. Below the smallest size
+  it is the price of the one nearest in shape; beyond the largest it grows with the pixels.
+- **High**, which budgets go by, is the price of the next size with at least as many pixels, of those that are dearer
+  than every smaller one; beyond the last of these it grows with the pixels. It holds as long as the dearest shape is in
+  the table and prices grow no faster than pixels.
+- **Low** is the cheapest of the table; below its smallest size, less in proportion to the pixels.
+
+What was really charged takes the list's place after three images, as always."""
+
+ADD = """\
+## Add an endpoint
+
+An endpoint is one YAML file: no code knows a model's name. Copy this, say what the provider's page says, and name the
+file's path as `endpoint:` in a manifest (from there) or a config.
+
+```yaml
+name: studio-edit                # for the ledger and the plan; not the name of a shipped endpoint
+title: Studio Edit
+path: studio-edit-v3             # requests go to <api.base_url>/<path>
+latency_s: 20                    # what a request takes on average; plans start from it. Default: 60
+
+# In the order in which they are sent. What has a default is always sent; what has none, only where a manifest names it.
+parameters:
+  prompt:
+    type: string                 # string, integer, number, boolean, link or links (a list)
+    required: true
+    max_length: 4000
+    role: prompt                 # roles: prompt, images, mask, size, format, background
+  photo:
+    type: link                   # local files work wherever links do: they are uploaded
+    required: true
+    role: images
+  mask:
+    type: link
+    only_when_set: true          # null in a manifest means not set. `nullable: true` instead: null is sent
+    role: mask
+  size:
+    type: string
+    choices: [auto]              # exact values
+    sizes: {multiple_of: 8, max_ratio: 2, max_side: 2048, min_pixels: 65536, max_pixels: 4194304}  # or by rule
+    default: auto
+    role: size                   # WIDTHxHEIGHT: `checks: full` compares the picture with it
+  quality:
+    type: string
+    choices: [draft, final]
+    default: final
+  strength:
+    type: number
+    minimum: 0
+    maximum: 1
+    only_when_set: true
+    default: 0.8                 # what the provider takes then, if that is known: for prices, rules and plans
+
+rules:                           # optional: combinations that are refused before anything is sent
+  - {when: {quality: draft}, need: {size: [auto, 512x512]}, why: drafts are small}
+unused:                          # optional: what has no effect is warned of
+  - {when: {quality: draft}, parameter: strength, why: drafts have none}
+
+errors:                          # optional: what a status means; without an entry it is the job's own fault
+  401: {kind: auth, reach: run, billed: false, meaning: Missing or invalid API key}
+  402: {kind: credits, reach: run, billed: false, meaning: Payment required}
+  429: {kind: rate_limited, reach: pace, billed: false, meaning: Too many requests}
+  503: {kind: server_error, reach: job, billed: true, meaning: Service unavailable}
+
+# USD an image = (table + inputs + text) × factor
+prices:
+  factor: 1                      # the provider's, on top of a list of somebody else's
+  by: [quality, size]            # any parameters, one level of the table each; [] and a number for one flat price
+  by_pixels: size                # the last of `by`: sizes that the table lacks are priced by those that it has
+  table:
+    draft: {512x512: 0.002}
+    final: {512x512: 0.01, 1024x1024: 0.03, 2048x2048: 0.08}
+  expected: {size: 1024x1024}    # what `auto` is expected to be; without it, the dearest
+  input_image: {expected: 0.001, high: 0.004}      # for each input image; without it nothing
+  text_token: 0.000002           # for each token of the prompt: about four characters, at worst one
+```
+
+Then see what it comes to, and rehearse it: the sandbox takes the file at its word.
+
+```sh
+batch-editor plan my-jobs.yaml               # every fault of the file and of the manifest, and the price
+batch-editor run my-jobs.yaml --sandbox      # served by the file: sizes, refusals, charges
+batch-editor run my-jobs.yaml --limit 1 --max-cost 1
+```
+
+Write beside each value where it is from, and how certain it is: the shipped files do. Tokens can't be counted without
+the model's own tokenizer: about four characters each is [OpenAI's rule](https://help.openai.com/en/articles/4936856)
+for English; Chinese or Japanese text has up to one for each character, which is what budgets go by."""
+
 PAGE = Path(__file__).with_suffix(".md")
 
 
@@ -36,11 +132,11 @@ def page() -> str:
     """The page, as Markdown."""
     intro = (
         "Made from `batch_editor/endpoints/*.yaml` by `python docs/endpoints.py`. An endpoint of your own is a file of"
-        " the same shape; name its path as `endpoint:` in a config or a manifest. A parameter can't be named like a key"
-        " of a manifest's jobs (`id`, `rows`, …)."
+        " the same shape. A parameter can't be named like a key of a manifest's jobs (`id`, `rows`, …)."
     )
-    parts = ["# Endpoints", intro]
+    parts = ["# Endpoints", intro, ADD]
     parts += [_section(load_endpoint(name)) for name in shipped_endpoints()]
+    parts.append(SIZES)
     table = ["| statuses | `error_kind` | means | reach | may be billed |", "|---|---|---|---|---|"]
     table += dict.fromkeys(_words(each) for each in shared_error_words())
     parts += ["## Words in errors", WORDS, "\n".join(table)]
@@ -63,12 +159,33 @@ def _section(endpoint: Endpoint) -> str:
         needs = ", ".join(f"{name} {' or '.join(values)}" for name, values in rule.need.items())
         lines.append(f"- {_when(rule.when)} needs {needs}: {rule.why}.")
     lines += [f"- With {_when(u.when)}, {u.parameter} has no effect: {u.why}." for u in endpoint.unused]
+    lines += ["", *_prices(endpoint)]
     lines += ["", "| status | `error_kind` | means | reach | may be billed |", "|---|---|---|---|---|"]
     lines += [
         f"| {status} | `{error.kind}` | {error.meaning} | {REACH[error.reach]} | {'yes' if error.billed else 'no'} |"
         for status, error in endpoint.errors.items()
     ]
     return "\n".join(lines)
+
+
+def _prices(endpoint: Endpoint) -> list[str]:
+    """What an image is listed at, its factor included: a line, and a table where the price depends on two values."""
+    prices = endpoint.prices
+    image, token = prices.input_image.expected * prices.factor, prices.text_token * prices.factor
+    besides = f", besides ${image:.4f} an input image" if image else ""
+    besides += f" and ${token * 1e6:g} a million tokens of the prompt" if token else ""
+    if not isinstance(prices.table, dict):
+        return [f"An image is expected to cost ${prices.table * prices.factor:g}{besides}."]
+    lines = [f"USD an image by {' and '.join(prices.by)}, the factor {prices.factor:g} included{besides}:"]
+    columns = list(prices.table)
+    rows: dict[str, list[str]] = {}
+    for level in prices.table.values():
+        assert isinstance(level, dict), "prices of the shipped endpoints go by two values"
+        for size, usd in level.items():
+            assert isinstance(usd, float | int), "prices of the shipped endpoints go by two values"
+            rows.setdefault(size, []).append(f"{usd * prices.factor:.4f}")
+    lines += ["", f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    return [*lines, *(f"| {size} | {' | '.join(cells)} |" for size, cells in rows.items())]
 
 
 def _words(entry: ErrorWords) -> str:
@@ -81,17 +198,17 @@ def _words(entry: ErrorWords) -> str:
 
 
 def _row(name: str, parameter: Parameter) -> str:
-    allowed = ", ".join(parameter.choices)
+    allowed = ", ".join((*parameter.choices, *([str(parameter.sizes)] if parameter.sizes else [])))
     if parameter.minimum is not None:
         allowed = f"{parameter.minimum:g} to {parameter.maximum:g}"
     if parameter.max_items:
         allowed = f"up to {parameter.max_items}"
     default = "null" if parameter.nullable and parameter.default is None else parameter.default
+    default = "" if default is None else str(default)
+    if parameter.only_when_set:
+        default = f"{default} (not sent)" if default else "not sent"
     required = "yes" if parameter.required else ""
-    return (
-        f"| `{name}` | {parameter.type} | {required} | {allowed} | {'' if default is None else default} |"
-        f" {parameter.about} |"
-    )
+    return f"| `{name}` | {parameter.type} | {required} | {allowed} | {default} | {parameter.about} |"
 
 
 def _when(values: dict[str, str]) -> str:

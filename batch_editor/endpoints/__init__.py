@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from typing_extensions import TypeAliasType
 
+from batch_editor.endpoints.sizes import SizePattern, size_of
 from batch_editor.endpoints.wording import SHARED, ErrorMeaning, ErrorWords, shared_error_words
 from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.records import ParamValue, Shape
@@ -30,6 +31,7 @@ __all__ = [
     "PriceTable",
     "Prices",
     "Rule",
+    "SizePattern",
     "Unused",
     "load_endpoint",
     "shipped_endpoints",
@@ -41,6 +43,10 @@ JOB_KEYS = (
     *("id", "output", "rows", "format", "when", "carry", "endpoint", "matrix", "variants", "identity"),
     *("redo_prompt", "finish"),
 )
+
+# A prompt's tokens can't be counted without the model's own tokenizer. "1 token ~= 4 chars in English"
+# (https://help.openai.com/en/articles/4936856); at most there is one for each character, as in Chinese.
+CHARACTERS_PER_TOKEN = 4
 
 # A named alias: pydantic needs one to see that the type recurs.
 PriceTable = TypeAliasType("PriceTable", "float | dict[str, PriceTable]")
@@ -55,13 +61,18 @@ class Parameter(_Data):
 
     Roles that say what the image is to be: `size` takes WIDTHxHEIGHT, `format` png, jpeg, webp or gif, `background`
     transparent. Any other value of theirs, such as auto, leaves it to the model.
+
+    One that is sent `only_when_set` is in a request only where a manifest gives it a value; null means no value. Its
+    default is what the provider takes then, which prices and rules go by.
     """
 
     type: Literal["string", "integer", "number", "boolean", "link", "links"]
     required: bool = False
     nullable: bool = False
+    only_when_set: bool = False
     default: Any = None
     choices: tuple[str, ...] = ()
+    sizes: SizePattern | None = None
     minimum: float | None = None
     maximum: float | None = None
     max_length: int | None = None
@@ -69,9 +80,18 @@ class Parameter(_Data):
     role: Literal["prompt", "images", "mask", "size", "format", "background"] | None = None
     about: str = ""
 
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Parameter:
+        if self.only_when_set and (self.required or self.nullable):
+            other = "required" if self.required else "nullable"
+            raise ValueError(f"is only_when_set and {other}; expected one of them")
+        if self.sizes is not None and self.type != "string":
+            raise ValueError(f"has sizes and the type {self.type}; expected type string")
+        return self
+
     @property
     def default_value(self) -> ParamValue:
-        """The default as it is sent; None where there is none."""
+        """The default in its type, as it is sent unless `only_when_set`; None where there is none."""
         if self.default is None:
             return None
         return self.parse(str(self.default))
@@ -84,8 +104,8 @@ class Parameter(_Data):
         Raises:
             ValueError: with what was wanted, as `expected …`, if the text is no such value.
         """
-        if self.choices and text not in self.choices:
-            raise ValueError(f"expected {_either(self.choices)}{did_you_mean(text, self.choices)}")
+        if (self.choices or self.sizes is not None) and not self.offers(text):
+            raise ValueError(self._offer(text))
         match self.type:
             case "integer" | "number":
                 return self._number(text)
@@ -98,6 +118,19 @@ class Parameter(_Data):
         if self.max_length is not None and len(text) > self.max_length:
             raise ValueError(f"has {len(text):,} characters; expected at most {self.max_length:,}")
         return text
+
+    def offers(self, text: str) -> bool:
+        """Whether it is one of the choices, or a size that fits the pattern."""
+        size = size_of(text) if self.sizes is not None else None
+        return text in self.choices or (size is not None and self.sizes is not None and self.sizes.takes(size))
+
+    def _offer(self, text: str) -> str:
+        hint = did_you_mean(text, self.choices)
+        if self.sizes is None:
+            return f"expected {_either(self.choices)}{hint}"
+        if not hint and (nearest := self.sizes.hint(text)):
+            hint = f", such as {nearest}"
+        return f"expected {_either((*self.choices, str(self.sizes)))}{hint}"
 
     def _number(self, text: str) -> int | float:
         wanted = "a whole number" if self.type == "integer" else "a number"
@@ -143,7 +176,8 @@ class Extra(_Data):
 class Prices(_Data):
     """USD an image is `(table[...by] + extras) × factor`; `expected` says which value an `auto` is priced as.
 
-    The extras are for each input image and each character of the prompt.
+    The extras are for each input image, and for each character and each token of the prompt. `by_pixels` names the
+    last of `by` where the table's keys are sizes: one that it lacks is then priced by those that it has.
     """
 
     factor: float = Field(default=1.0, ge=0)
@@ -152,11 +186,25 @@ class Prices(_Data):
     expected: dict[str, str] = Field(default_factory=dict)
     input_image: Extra = Extra()
     prompt_character: Extra = Extra()
+    text_token: float = Field(default=0.0, ge=0)
+    by_pixels: str | None = None
 
     @model_validator(mode="after")
     def _table_has_the_depth_of_by(self) -> Prices:
         _check_depth(self.table, len(self.by), "table")
+        if self.by_pixels is not None:
+            if self.by[-1:] != (self.by_pixels,):
+                raise ValueError(f"by_pixels is {self.by_pixels!r}; expected the last of `by`")
+            _check_sizes(self.table, "table")
         return self
+
+    def extras(self, *, inputs: int, prompt_length: int) -> tuple[float, float]:
+        """USD that so many input images, and a prompt of so many characters, add: to expect, and at most."""
+        image, character = self.input_image, self.prompt_character
+        expected = inputs * image.expected + prompt_length * character.expected
+        expected += prompt_length / CHARACTERS_PER_TOKEN * self.text_token
+        high = inputs * image.high + prompt_length * (character.high + self.text_token)
+        return expected, max(high, expected)
 
 
 class Endpoint(_Data):
@@ -213,7 +261,11 @@ class Endpoint(_Data):
     def shape(self) -> Shape:
         """What its requests are made of."""
         named = self.parameters.items()
-        has_default = {name: each.default_value for name, each in named if each.default is not None or each.nullable}
+        has_default = {
+            name: each.default_value
+            for name, each in named
+            if (each.default is not None or each.nullable) and not each.only_when_set
+        }
         links = tuple(name for name, each in named if each.role in ("images", "mask"))
         return Shape(tuple(self.parameters), has_default, links)
 
@@ -229,6 +281,12 @@ class Endpoint(_Data):
         """How many reference images a request names; its parameter takes a list of links, or one."""
         images = params.get(self.images or "")
         return len(images) if isinstance(images, list) else int(bool(images))
+
+    @cached_property
+    def unsent_defaults(self) -> dict[str, ParamValue]:
+        """What the provider takes for parameters that are sent only when set, where that is known."""
+        named = self.parameters.items()
+        return {name: each.default_value for name, each in named if each.only_when_set and each.default is not None}
 
     def parameter_of(self, role: str) -> str | None:
         """The name of the parameter with that role; None where the endpoint has none."""
@@ -300,6 +358,15 @@ def _check_depth(table: PriceTable, depth: int, where: str) -> None:
         raise ValueError(f"{where} has fewer levels than `by`")
     for key, inner in table.items():
         _check_depth(inner, depth - 1, f"{where}.{key}")
+
+
+def _check_sizes(table: PriceTable, where: str) -> None:
+    if not isinstance(table, dict):
+        return
+    for key, inner in table.items():
+        if not isinstance(inner, dict) and size_of(key) is None:
+            raise ValueError(f"{where} has the key {key!r}; with by_pixels expected sizes such as 1024x1024")
+        _check_sizes(inner, f"{where}.{key}")
 
 
 def _either(words: tuple[str, ...] | list[str]) -> str:

@@ -11,6 +11,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -202,14 +203,17 @@ def _look_at_changed(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> Cha
 def _is_what_was_sent(now: EditRequest, was: EditRequest, fingerprint: str, shape: Shape) -> bool:
     """Whether a request differs from one of that fingerprint only in what has a default since.
 
-    By the fingerprint, for a rebuilt ledger knows a local file by the link that it was uploaded to.
+    By the fingerprint, for a rebuilt ledger knows a local file by the link that it was uploaded to. It has of each
+    parameter that wasn't sent nothing or null, and the fingerprint may have its default all the same: a run between two
+    versions of the endpoint's file hashed the request anew.
     """
-    nulls = {name for name, value in now.params.items() if value is None}
-    for names in (was.params.keys(), was.params.keys() | nulls):
-        rest = now.params.keys() - names
-        if any(name not in shape.defaults or now.params[name] != shape.defaults[name] for name in rest):
-            continue
-        sent = now._replace(params={name: value for name, value in now.params.items() if name in names})
+    gained = [name for name in now.params if name not in was.params]
+    at_default = [name for name in gained if name in shape.defaults and now.params[name] == shape.defaults[name]]
+    if any(now.params[name] is not None for name in gained if name not in at_default):
+        return False
+    for kept in product((False, True), repeat=len(at_default)):
+        left_out = {name for name, is_kept in zip(at_default, kept, strict=True) if not is_kept}
+        sent = now._replace(params={name: value for name, value in now.params.items() if name not in left_out})
         if fingerprint in (fingerprint_of(sent), fingerprint_of_0_1(sent)):
             return True
     return False

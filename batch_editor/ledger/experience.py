@@ -24,15 +24,17 @@ def charges(db: sqlite3.Connection, endpoint: Endpoint, prices: Prices) -> Itera
     """
     keys = ", ".join([*(f"params ->> '$.{name}'" for name in prices.by), _inputs(endpoint)])
     numbers = ", ".join(str(n + 1) for n in range(len(prices.by) + 1))
+    unsent = {name: str(value) for name, value in endpoint.unsent_defaults.items()}
     length = f"length(params ->> '$.{endpoint.prompt}')" if endpoint.prompt else "0"
     for *values, number, prompt_length, count, total, low, high in db.execute(
         f"SELECT {keys}, coalesce(avg({length}), 0), count(*), sum(a.cost_usd), min(a.cost_usd), max(a.cost_usd)"
         f" FROM {_NEWEST} AND a.state = 'succeeded' AND a.cost_usd IS NOT NULL GROUP BY {numbers}",
         (endpoint.name,),
     ):
-        params = dict(zip(prices.by, values, strict=True))
+        named = zip(prices.by, values, strict=True)
+        params = {name: unsent.get(name) if value is None else value for name, value in named}
         listed = price_of(prices, params, inputs=number, prompt_length=round(prompt_length)).expected_usd
-        yield Kind(endpoint.name, tuple(values), number), Charged(count, total, count * listed, low, high)
+        yield Kind(endpoint.name, tuple(params.values()), number), Charged(count, total, count * listed, low, high)
 
 
 def charges_by_list(db: sqlite3.Connection, endpoint: Endpoint) -> list[tuple[float, int, int, float, float]]:

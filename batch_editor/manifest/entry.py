@@ -93,7 +93,7 @@ class Manifest:
     ) -> Source | None:
         """The source of a written value; what is wrong with it is added to the problems, once for all rows."""
         parameter = self.endpoint.parameters.get(name)
-        nullable = parameter is not None and parameter.nullable
+        nullable = parameter is not None and (parameter.nullable or parameter.only_when_set)
         try:
             is_prompt = name == self.endpoint.prompt and self.is_input(name)
             source = source_of(written, self.converters[name], nullable=nullable, is_prompt=is_prompt)

@@ -156,6 +156,8 @@ def _rendered(written: str | list[str], *, is_prompt: bool) -> Rendered:
 
 def fallback_of(parameter: Parameter) -> Fixed | None:
     """What is sent where a manifest says nothing: the default, or null; None if that is nothing at all."""
+    if parameter.only_when_set:
+        return None
     if parameter.default is not None:
         return Fixed(parameter.default_value)
     return Fixed(None) if parameter.nullable else None
@@ -172,7 +174,7 @@ def converter_of(parameter: Parameter, folder: Path) -> Converter:
 
 def is_free_text(parameter: Parameter) -> bool:
     """Whether any text is a value of the parameter, as of a prompt."""
-    return parameter.type == "string" and not parameter.choices
+    return parameter.type == "string" and not parameter.choices and parameter.sizes is None
 
 
 def convert_id(text: str | list[str], _files: Files) -> str:

@@ -150,8 +150,8 @@ def _check_links(name: str, parameter: Parameter, value: object) -> None:
 
 
 def _check_text(name: str, parameter: Parameter, text: str) -> None:
-    if parameter.choices and text not in parameter.choices:
-        *others, last = parameter.choices
+    if (parameter.choices or parameter.sizes is not None) and not parameter.offers(text):
+        *others, last = [*parameter.choices, *([str(parameter.sizes)] if parameter.sizes is not None else [])]
         raise _unexpected(name, text, f"{', '.join(others)} or {last}" if others else last)
     if parameter.required and not text.strip():
         raise Refusal(400, f"{name} is empty")

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from batch_editor.endpoints import Endpoint, PriceTable
+from batch_editor.endpoints.sizes import price_by_pixels, size_of
 from batch_editor.sandbox.checks import body_sha256
 from batch_editor.sandbox.images import Edit, ImageFormat, Size
 
@@ -73,9 +74,15 @@ class Order:
         level: PriceTable = prices.table
         for name in prices.by:
             assert isinstance(level, dict), "the endpoint's table is as deep as `by`"
-            level = level[self._priced_as(name, tuple(level), input_size)]
+            size = size_of(self._values[name]) if name == prices.by_pixels else None
+            if size is not None and self._values[name] not in level:
+                listed = {each: usd for each, usd in level.items() if not isinstance(usd, dict)}
+                level = price_by_pixels(listed, size).expected
+            else:
+                level = level[self._priced_as(name, tuple(level), input_size)]
         assert isinstance(level, int | float)
-        return round(level * prices.factor, 6)
+        extra, _ = prices.extras(inputs=self._endpoint.inputs_of(self._values), prompt_length=len(self.prompt))
+        return round((level + extra) * prices.factor, 6)
 
     def _priced_as(self, name: str, offered: tuple[str, ...], input_size: Size) -> str:
         value = str(self._values[name])
@@ -89,14 +96,24 @@ class Order:
     def _shape_name(self) -> str | None:
         """The parameter that takes sizes (1024x1536) or aspect ratios (2:3)."""
         parameters = self._endpoint.parameters.items()
-        return next((name for name, p in parameters if _shapes(p.choices)), None)
+        return next((name for name, p in parameters if p.sizes is not None or _shapes(p.choices)), None)
 
     def _shape(self, input_size: Size) -> str | None:
         if self._shape_name is None:
             return None
         value = str(self._values[self._shape_name])
-        offered = _shapes(self._endpoint.parameters[self._shape_name].choices)
-        return value if value in offered else _nearest(offered, input_size)
+        parameter = self._endpoint.parameters[self._shape_name]
+        offered = _shapes(parameter.choices) or self._priced_sizes()
+        if value in offered or (parameter.sizes is not None and size_of(value)):
+            return value
+        return _nearest(offered, input_size) if offered else None
+
+    def _priced_sizes(self) -> tuple[str, ...]:
+        """What a model that takes any size is known to make: the sizes of its price table."""
+        level = self._endpoint.prices.table
+        while isinstance(level, dict) and isinstance(next(iter(level.values())), dict):
+            level = next(iter(level.values()))
+        return _shapes(tuple(level)) if isinstance(level, dict) else ()
 
 
 def _shapes(choices: tuple[str, ...]) -> tuple[str, ...]:

@@ -36,13 +36,13 @@ def test_a_row_becomes_a_job_with_every_parameter_in_the_order_of_the_endpoint(t
 
 
 def test_an_optional_parameter_without_a_default_is_left_out(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.csv", f"prompt,image_urls,aspect_ratio\nx,{LINK},\ny,{LINK},1:1\n")
+    path = write(tmp_path / "m.csv", f"prompt,image_urls,response_modalities\nx,{LINK},\ny,{LINK},IMAGE\n")
     faults = Faults()
     expansion = Expansion(endpoint=load_beside("nano-banana", tmp_path), load_endpoint=load_beside)
     jobs = list(read_manifests([path], expansion, faults))
     assert [list(job.request.params) for job in jobs if isinstance(job, Job)] == [
-        ["prompt", "image_urls"],
         ["prompt", "image_urls", "aspect_ratio"],
+        ["prompt", "image_urls", "aspect_ratio", "response_modalities"],
     ]
 
 

@@ -146,7 +146,7 @@ async def test_a_sister_endpoint_has_its_own_parameters(lab: Bench) -> None:
     sister = {"prompt": "a mug", "image_urls": [data_link(png())]}
     wide = await lab.post("/v1/nano-banana", json={**sister, "aspect_ratio": "16:9"})
     assert wide.image.size == (68, 38)
-    assert wide.headers["x-cost"] == "0.036"
+    assert wide.headers["x-cost"] == "0.04"
     refused = await lab.post("/v1/nano-banana", json={**sister, "mask": None})
     assert refused.error.startswith("unknown parameter 'mask'")
 

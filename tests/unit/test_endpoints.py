@@ -28,7 +28,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_endpoints_load_and_are_named_like_their_files() -> None:
-    assert shipped_endpoints() == ["gpt-image-1.5-edit", "nano-banana"]
+    assert shipped_endpoints() == ["gpt-image-1.5-edit", "gpt-image-2.5-flare", "gpt-image-2.5-sunburst", "nano-banana"]
     for name in shipped_endpoints():
         endpoint = load_endpoint(name)
         assert (endpoint.name, endpoint.path) == (name, name)
@@ -71,7 +71,8 @@ def test_a_relative_path_is_looked_for_beside_the_manifest_first(
     assert load_endpoint("mine.yaml", beside=Path("/nowhere")).path == "here"
 
 
-EXPECTED = "expected gpt-image-1.5-edit or nano-banana, or the path of a YAML file"
+KNOWN = "gpt-image-1.5-edit, gpt-image-2.5-flare, gpt-image-2.5-sunburst or nano-banana"
+EXPECTED = f"expected {KNOWN}, or the path of a YAML file"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,35 @@ def prompt(text: str) -> tuple[str, str]:
         (price("{table: 1, expected: {sise: s}}"), "endpoint: 'sise' is used but is no parameter"),
         (price("{table: 1, factor: -1}"), "prices.factor: Input should be greater than or equal to 0"),
         (price("{}"), "prices.table: Field required"),
+        (
+            price("{by: [size], by_pixels: prompt, table: {s: 1}}"),
+            "prices: by_pixels is 'prompt'; expected the last of `by`",
+        ),
+        (
+            price("{by: [size], by_pixels: size, table: {8x8: 1, s: 1}}"),
+            "prices: table has the key 's'; with by_pixels expected sizes such as 1024x1024",
+        ),
+        (price("{table: 1, text_token: -1}"), "prices.text_token: Input should be greater than or equal to 0"),
+        (
+            prompt("{type: string, required: true, only_when_set: true}"),
+            "parameters.prompt: is only_when_set and required; expected one of them",
+        ),
+        (
+            prompt("{type: string, nullable: true, only_when_set: true}"),
+            "parameters.prompt: is only_when_set and nullable; expected one of them",
+        ),
+        (
+            prompt("{type: link, sizes: {multiple_of: 16}}"),
+            "parameters.prompt: has sizes and the type link; expected type string",
+        ),
+        (
+            prompt("{type: string, sizes: {multiple: 16}}"),
+            "parameters.prompt.sizes.multiple: Extra inputs are not permitted",
+        ),
+        (
+            ("{type: string, choices: [s, l], default: l}", "{type: string, sizes: {multiple_of: 16}, default: 8x8}"),
+            "endpoint: default of size is '8x8'; expected WIDTHxHEIGHT with sides divisible by 16, such as 16x16",
+        ),
         (
             prompt("{type: colour}"),
             "parameters.prompt.type: Input should be 'string', 'integer', 'number', 'boolean', 'link' or 'links'",

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_editor.endpoints import Extra, Prices, load_endpoint
-from batch_editor.pricing import Charged, Charges, Kind, Price, price_of
+from batch_editor.endpoints import Extra, Prices, PriceTable, load_endpoint
+from batch_editor.pricing import Charged, Charges, Kind, Price, is_fixed, price_of
+from batch_editor.records import ParamValue
 
 SHIPPED = load_endpoint("gpt-image-1.5-edit").prices
 
@@ -68,6 +69,79 @@ def test_inputs_and_prompt_come_on_top_of_the_expected_and_the_dearest_price() -
 )
 def test_low_is_never_above_expected_nor_expected_above_high(quality: str, size: str, inputs: int, length: int) -> None:
     price = price_of(SHIPPED, {"quality": quality, "size": size}, inputs=inputs, prompt_length=length)
+    assert 0 < price.low_usd <= price.expected_usd <= price.high_usd
+
+
+NEWEST = ("gpt-image-2.5-sunburst", "gpt-image-2.5-flare")
+TOKENS_75 = 300  # characters of English
+
+
+@pytest.mark.parametrize("name", NEWEST)
+@pytest.mark.parametrize(
+    ("params", "inputs", "length", "usd"),
+    [
+        ({"quality": "low", "size": "1024x1024"}, 1, TOKENS_75, (0.0074, 0.0181, 0.0246)),
+        ({"quality": "low", "size": "1024x1024"}, 0, 0, (0.0074, 0.0074, 0.0074)),
+        ({"quality": "low", "size": "1024x1024"}, 3, 0, (0.0074, 0.0381, 0.0535)),
+        ({"quality": "max", "size": "2160x3840"}, 0, 0, (0.5004, 0.5004, 0.5004)),
+        ({"quality": "high", "size": "1536x1536"}, 0, 0, (0.0515, 0.0942, 0.1339)),
+        ({"quality": "high", "size": "auto"}, 0, 0, (0.0515, 0.0659, 0.1339)),
+        ({"quality": "auto", "size": "1024x1024"}, 0, 0, (0.0074, 0.0659, 0.2634)),
+        ({"quality": "auto", "size": "1536x1536"}, 0, 0, (0.0059, 0.0942, 0.5353)),
+        ({}, 0, 0, (0.0059, 0.0659, 0.5353)),
+    ],
+)
+def test_the_newest_models_cost_picture_inputs_and_text(
+    name: str, params: dict[str, ParamValue], inputs: int, length: int, usd: tuple[float, float, float]
+) -> None:
+    prices = load_endpoint(name).prices
+    assert figures(price_of(prices, params, inputs=inputs, prompt_length=length)) == usd
+
+
+@pytest.mark.parametrize("name", NEWEST)
+def test_what_was_really_charged_is_within_two_percent_of_the_list(name: str) -> None:
+    price = price_of(
+        load_endpoint(name).prices, {"quality": "low", "size": "1024x1024"}, inputs=1, prompt_length=TOKENS_75
+    )
+    for charged_usd in (0.01804625, 0.018165):
+        assert abs(price.expected_usd / charged_usd - 1) < 0.02
+
+
+def test_a_token_of_the_prompt_has_about_four_characters_and_at_least_one() -> None:
+    price = price_of(Prices(table=0.0, text_token=0.001), {}, prompt_length=400)
+    assert figures(price) == (0.0, 0.1, 0.4)
+
+
+def test_a_size_that_the_table_lacks_has_one_price_only_where_the_file_says_that_prices_go_by_pixels() -> None:
+    table: PriceTable = {"10x10": 1.0, "20x20": 4.0}
+    assert price_of(Prices(by=("size",), table=table), {"size": "15x20"}) == Price(1.0, 4.0, 4.0)
+    by_pixels = Prices(by=("size",), table=table, by_pixels="size")
+    assert price_of(by_pixels, {"size": "15x20"}) == Price(1.0, 3.0, 4.0)
+    assert price_of(by_pixels, {"size": "20x20"}) == Price(4.0, 4.0, 4.0)
+    assert price_of(by_pixels, {"size": "auto"}) == Price(1.0, 4.0, 4.0)
+
+
+def test_only_a_price_of_the_list_is_fixed() -> None:
+    prices = load_endpoint("gpt-image-2.5-sunburst").prices
+    assert is_fixed(prices, {"quality": "low", "size": "2048x1152"})
+    assert not is_fixed(prices, {"quality": "low", "size": "1536x1536"})  # in between is a guess
+    assert not is_fixed(prices, {"quality": "low", "size": "auto"})
+    assert not is_fixed(prices, {"quality": "auto", "size": "1024x1024"})
+
+
+@given(
+    quality=st.sampled_from(["low", "medium", "high", "xhigh", "max", "auto"]),
+    width=st.integers(16, 240),
+    height=st.integers(16, 240),
+    inputs=st.integers(0, 16),
+    length=st.integers(0, 32_000),
+)
+def test_of_any_size_low_is_never_above_expected_nor_expected_above_high(
+    quality: str, width: int, height: int, inputs: int, length: int
+) -> None:
+    params: dict[str, ParamValue] = {"quality": quality, "size": f"{16 * width}x{16 * height}"}
+    prices = load_endpoint("gpt-image-2.5-sunburst").prices
+    price = price_of(prices, params, inputs=inputs, prompt_length=length)
     assert 0 < price.low_usd <= price.expected_usd <= price.high_usd
 
 

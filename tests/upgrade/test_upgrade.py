@@ -133,10 +133,14 @@ async def test_a_run_sends_nothing_and_keeps_every_image_and_row(catalog: Path, 
 NANO_BANANA = Path(batch_editor.__file__).parent / "endpoints" / "nano-banana.yaml"
 
 
-def use_own_endpoint(catalog: Path, *lines: str) -> None:
-    """Let the manifest name a file of one's own, of the same name as before, with more lines for aspect_ratio."""
-    added = "".join(f"    {line}\n" for line in lines)
-    text = NANO_BANANA.read_text(encoding="utf-8").replace("  aspect_ratio:\n", f"  aspect_ratio:\n{added}")
+RATIO = re.compile(r'^    default: "1:1".*$', re.MULTILINE)
+
+
+def use_own_endpoint(catalog: Path, line: str) -> None:
+    """Let the manifest name a file of one's own, of the same name as before, with this line for aspect_ratio."""
+    shipped = NANO_BANANA.read_text(encoding="utf-8")
+    assert RATIO.search(shipped)
+    text = RATIO.sub(f"    {line}", shipped)
     (catalog / "own.yaml").write_text(text, encoding="utf-8")
     manifest = catalog / "banana.yaml"
     text = re.sub(r"^endpoint: .*", "endpoint: own.yaml", manifest.read_text(encoding="utf-8"))
@@ -156,7 +160,7 @@ async def bring_to(state: str, catalog: Path) -> None:
 @pytest.mark.parametrize("state", STATES)
 async def test_a_default_that_an_endpoint_gains_buys_nothing_again(catalog: Path, state: str) -> None:
     await bring_to(state, catalog)
-    use_own_endpoint(catalog, 'default: "1:1"')
+    use_own_endpoint(catalog, 'default: "1:1"')  # version 0.1 had none
     assert_done(plan(catalog, "banana"))
     assert await run(catalog, "banana") == 0
     assert_done(plan(catalog, "banana"))

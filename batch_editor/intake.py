@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from batch_editor.ledger import Spool
 from batch_editor.manifest import Choice, Expansion, Faults, Problem, read_manifests
 from batch_editor.pricing import Kind, price_of
 from batch_editor.records import FaultyRow, Job, Shape
+from batch_editor.strict_yaml import Block, YamlFault, read_yaml
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
@@ -83,6 +85,24 @@ class Catalog:
         except ValueError as error:
             shape = " by ".join(endpoint.prices.by) or "one number"
             raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s ({shape})") from error
+
+
+def named_endpoints(manifests: Sequence[Path], settings: Settings) -> list[Endpoint]:
+    """The endpoints that the settings and the manifests' heads name, without those that can't be found or read."""
+    names: list[tuple[str, Path | None]] = [(settings.endpoint, None)]
+    for path in manifests:
+        with suppress(OSError, YamlFault):
+            # A pipe, which can be read but once, is left to the reading of the jobs.
+            is_yaml = path.suffix.lower() in (".yaml", ".yml") and path.is_file()
+            document = read_yaml(path) if is_yaml else None
+            if isinstance(document, Block) and isinstance(named := document.get("endpoint"), str):
+                names.append((named, path.parent))
+    endpoints: dict[str, Endpoint] = {}
+    for name, beside in names:
+        with suppress(EndpointError):
+            endpoint = load_endpoint(name, beside=beside)
+            endpoints.setdefault(endpoint.name, endpoint)
+    return list(endpoints.values())
 
 
 def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, history: History, spool: Spool) -> Taken:

@@ -123,10 +123,14 @@ async def _run(manifests: tuple[Path, ...], settings: Settings, key: SecretStr |
     if key is not None:
         return await run_batch(manifests, settings, key, batch)
 
+    import asyncio
+
+    from batch_editor.intake import named_endpoints
     from batch_editor.sandbox import Sandbox, SandboxOptions
 
     options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit)
-    async with Sandbox(options) as sandbox:
+    endpoints = await asyncio.to_thread(named_endpoints, manifests, settings)
+    async with Sandbox(options, endpoints=endpoints) as sandbox:
         api = settings.api.model_copy(update={"base_url": sandbox.base_url, "upload_url": sandbox.upload_url})
         return await run_batch(manifests, settings.model_copy(update={"api": api}), SecretStr("sandbox"), batch)
 

@@ -30,7 +30,7 @@ class Order:
         assert endpoint.images is not None, "an edit has an image to edit"
         self._images = endpoint.images
         self.body_sha256 = body_sha256(body)
-        self.prompt = str(self._values["prompt"])
+        self.prompt = str(self._value("prompt", "prompt"))
 
     @property
     def image_link(self) -> str:
@@ -51,8 +51,8 @@ class Order:
     @cached_property
     def format(self) -> ImageFormat:
         """The format asked for; png where the endpoint offers no choice."""
-        name = self._values.get("output_format")
-        return name if name in ("jpeg", "webp") else "png"
+        name = self._value("format", "output_format")
+        return "jpeg" if name in ("jpeg", "jpg") else "webp" if name == "webp" else "png"
 
     def edit(self, input_size: Size, *, scale: float) -> Edit:
         """The picture to make of an input of that size, at `scale` times the size asked for."""
@@ -64,7 +64,7 @@ class Order:
             size=(max(1, round(width * scale)), max(1, round(height * scale))),
             format=self.format,
             quality=95 if compression is None else int(compression),
-            transparent=self._values.get("background") == "transparent",
+            transparent=self._value("background", "background") == "transparent",
             stamp=self.body_sha256,
         )
 
@@ -83,6 +83,10 @@ class Order:
         assert isinstance(level, int | float)
         extra, _ = prices.extras(inputs=self._endpoint.inputs_of(self._values), prompt_length=len(self.prompt))
         return round((level + extra) * prices.factor, 6)
+
+    def _value(self, role: str, name: str) -> Any:
+        """Of the parameter with that role, else of the one that is usually named so; None if there is none."""
+        return self._values.get(self._endpoint.parameter_of(role) or name)
 
     def _priced_as(self, name: str, offered: tuple[str, ...], input_size: Size) -> str:
         value = str(self._values[name])

@@ -168,10 +168,9 @@ def _with_kinds(
             telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
             history.read(catalog.endpoints[name], prices[name])
         endpoint = catalog.endpoints[name]
-        assumed = endpoint.unsent_defaults
-        values = tuple(
-            [None if (value := params.get(each, assumed.get(each))) is None else str(value) for each in telling[name]]
-        )
+        if endpoint.unsent_defaults:
+            params = {**endpoint.unsent_defaults, **params}
+        values = tuple([None if (value := params.get(each)) is None else str(value) for each in telling[name]])
         prompt = params.get(endpoint.prompt or "")
         length = len(prompt) if isinstance(prompt, str) else 0
         yield job, kind_of(job.template, name, values, endpoint.inputs_of(params), length)

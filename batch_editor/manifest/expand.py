@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from batch_editor.endpoints import Endpoint
@@ -54,6 +54,8 @@ class Expander:
         self._params: dict[str, ParamValue] = {}
         self._files: Files = {}
         self._given: set[str] = set()
+        self._left_out: set[str] = set()  # where a row says nothing
+        self._unsent = self._endpoint.unsent_defaults  # what the provider takes for those: rules go by it
         self._varying: list[Slot] = []
         self._has_warned = False
         self._stem = manifest.path.stem
@@ -79,7 +81,8 @@ class Expander:
         self._unused = [unused for unused in self._endpoint.unused if unused.parameter in varying | self._given]
         ruling = dict.fromkeys(name for rule in self._endpoint.rules for name in (*rule.when, *rule.need))
         self._ruling = tuple(ruling) if varying & ruling.keys() else ()
-        self._broken = _broken_rules(self._endpoint, self._texts(self._params, ruling))
+        known = {**self._unsent, **self._params}
+        self._broken = _broken_rules(self._endpoint, {name: _as_text(known.get(name)) for name in ruling})
 
     def jobs(self, row: Row) -> Sequence[Job | FaultyRow]:
         """The row's job, or its variants; if something is wrong with it none, but faults, or what stands for them."""
@@ -150,7 +153,10 @@ class Expander:
 
     def _settle(self, slot: Slot) -> None:
         """Note what is the same in every row, in the endpoint's order; rows overwrite it."""
-        end = None if self._is_left_out(slot) else slot.end
+        end = slot.end
+        if end is not None and end.value is None and self._endpoint.parameters[slot.name].only_when_set:
+            self._left_out.add(slot.name)
+            end = None
         if end is not None:
             self._params[slot.name] = end.value
         if slot.varies:
@@ -164,12 +170,6 @@ class Expander:
             fault = "empty" if any(slot.name in layer for layer in self._layers) else "missing"
             message = f"{slot.name} is {fault}{self._entry.hints.get(slot.name, '')}"
             self._problems.append(Problem(self._entry.where, message, self._entry.label, about=slot.name))
-
-    def _is_left_out(self, slot: Slot) -> bool:
-        """Whether requests don't have the parameter where a row says nothing."""
-        if slot.end is None:
-            return True
-        return slot.end.value is None and self._endpoint.parameters[slot.name].only_when_set
 
     def _name(self, slot: Slot, row: Row, label: str) -> str | None:
         try:
@@ -206,7 +206,7 @@ class Expander:
                 params[name] = value
                 continue
             silent.append(slot)
-            if slot.end is None or self._is_left_out(slot):
+            if slot.end is None or name in self._left_out:
                 del params[name]
             else:
                 files |= slot.end.files
@@ -250,7 +250,8 @@ class Expander:
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
         broken = self._broken
         if self._ruling:
-            broken = _broken_rules(self._endpoint, self._texts(params, self._ruling))
+            known = {**self._unsent, **params}
+            broken = _broken_rules(self._endpoint, {name: _as_text(known.get(name)) for name in self._ruling})
         if files:
             broken = [*broken, *_mask_faults(self._endpoint, params, files)]
         self._found += [Problem(row.where, message, label) for message in broken]
@@ -263,11 +264,6 @@ class Expander:
             return self._refused(row, None)
         job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
         return self._refused(row, None if any(each.about == "id" for each in self._found) else job_id)
-
-    def _texts(self, params: Mapping[str, ParamValue], names: Iterable[str]) -> dict[str, str]:
-        """Values as an endpoint's file writes them; of what isn't sent, what the provider is known to take."""
-        unsent = self._endpoint.unsent_defaults
-        return {name: _as_text(params.get(name, unsent.get(name))) for name in names}
 
     def _refused(self, row: Row, job_id: str | None) -> list[FaultyRow]:
         """What stands for a row with problems; none where they are faults of the manifest. The id, where it's told."""
@@ -293,7 +289,7 @@ class Expander:
         """Warn of what the manifest says in vain; `silent` are slots of which the row says nothing."""
         default = {slot.name for slot in silent if slot.end is None or not slot.end_is_given}
         for unused in self._unused:
-            if unused.parameter not in default and self._texts(params, unused.when) == unused.when:
+            if unused.parameter not in default and _matches(unused.when, {**self._unsent, **params}):
                 message = f"{unused.parameter} has no effect with {_listed(unused.when, ' ')} ({unused.why})"
                 self._manifest.faults.warn(str(self._manifest.path), message)
 
@@ -334,6 +330,10 @@ def _mask_faults(endpoint: Endpoint, params: Mapping[str, ParamValue], files: Fi
 
 def _local(link: ParamValue, files: Files) -> LocalFile | None:
     return files.get(link.removeprefix(LOCAL)) if isinstance(link, str) else None
+
+
+def _matches(when: Mapping[str, str], params: Mapping[str, ParamValue]) -> bool:
+    return all(_as_text(params.get(name)) == value for name, value in when.items())
 
 
 def _as_text(value: ParamValue) -> str:

@@ -15,6 +15,7 @@ from run_bench import INPUT, KEY
 import batch_editor
 from batch_editor import BatchOptions, load_settings, make_plan, run_batch
 from batch_editor.cli import main
+from batch_editor.rebuild import rebuild
 from batch_editor.sandbox import Sandbox, SandboxOptions
 
 PAGE = Path(batch_editor.__file__).parents[1] / "docs/endpoints.md"
@@ -51,8 +52,11 @@ async def test_a_run_with_the_newest_models_is_charged_what_the_plan_said(
         name,
         f"id: square, quality: low, size: 512x512, image_urls: [{INPUT}]",
         f"id: cut, quality: low, size: 528x512, background: transparent, image_urls: [{INPUT}, {INPUT}?2]",
+        "id: local, quality: low, size: 512x512, image_urls: [mug.png], mask: mask.png",
         f"id: between, quality: medium, size: 1120x1040, mask: null, image_urls: [{INPUT}]",
     )
+    Image.linear_gradient("L").resize((64, 48)).save(tmp_path / "mug.png")
+    Image.new("RGBA", (64, 48)).save(tmp_path / "mask.png")
     out = tmp_path / "out"
     async with Sandbox(SandboxOptions(rate_limit="1000/s")) as sandbox:
         api = {"base_url": sandbox.base_url, "upload_url": sandbox.upload_url, "version": version}
@@ -60,15 +64,19 @@ async def test_a_run_with_the_newest_models_is_charged_what_the_plan_said(
         planned = make_plan([manifest], settings, output=out)
         summary = await run_batch([manifest], settings, SecretStr(KEY), BatchOptions(output=out))
         assert summary.exit_code == 0, summary.errors
-        assert sandbox.books.billed == 3
+        assert sandbox.books.billed == 4
         assert sandbox.books.billed_usd == pytest.approx(planned.cost.expected_usd, abs=1e-5)
-    sizes = {"square": (512, 512), "cut": (528, 512), "between": (1120, 1040)}
+    sizes = {"square": (512, 512), "local": (512, 512), "cut": (528, 512), "between": (1120, 1040)}
     assert {each: size_of(out / f"images/{each}.png") for each in sizes} == sizes
     again = make_plan([manifest], settings, output=out)
-    assert (again.requests, again.done) == (0, 3)
+    assert (again.requests, again.done) == (0, 4)
     with (out / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["job_id"]: row for row in csv.DictReader(file)}
-    assert [rows[each]["background"] for each in sizes] == ["", "transparent", ""]
+    assert [rows[each]["background"] for each in sizes] == ["", "", "transparent", ""]
+    (out / "ledger.sqlite3").unlink()
+    rebuild(out)
+    again = make_plan([manifest], settings, output=out)
+    assert (again.requests, again.done) == (0, 4)
 
 
 def test_an_endpoint_is_added_by_the_documented_file_alone(

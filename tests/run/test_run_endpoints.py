@@ -15,6 +15,7 @@ from run_bench import INPUT, KEY
 import batch_editor
 from batch_editor import BatchOptions, load_settings, make_plan, run_batch
 from batch_editor.cli import main
+from batch_editor.endpoints import load_endpoint
 from batch_editor.rebuild import rebuild
 from batch_editor.sandbox import Sandbox, SandboxOptions
 
@@ -133,3 +134,29 @@ def test_a_rehearsal_of_a_manifest_with_a_faulty_endpoint_file_tells_the_fault(
     (tmp_path / "studio.yaml").write_text(documented().replace("latency_s: 20", "latency_s: 0"), encoding="utf-8")
     assert main(["run", str(manifest_of(tmp_path, "studio.yaml", "id: a, photo: x.png")), "--sandbox"]) == 2
     assert "latency_s: Input should be greater than 0" in capsys.readouterr().err
+
+
+UNSENT = """\
+name: unsent
+path: unsent
+parameters:
+  prompt: {type: string, required: true, role: prompt}
+  image_urls: {type: links, required: true, role: images}
+  quality: {type: string, choices: [low, high, auto], only_when_set: true, default: low}
+prices: {by: [quality], table: {low: 0.01, high: 0.5}}
+"""
+
+
+async def test_a_default_that_is_not_sent_has_its_price_in_plans_and_among_charges(tmp_path: Path) -> None:
+    (tmp_path / "unsent.yaml").write_text(UNSENT, encoding="utf-8")
+    entries = [f"id: a{n}, image_urls: ['{INPUT}?{n}']" for n in range(4)]
+    manifest, out = manifest_of(tmp_path, "unsent.yaml", *entries[:3]), tmp_path / "out"
+    own = load_endpoint(str(tmp_path / "unsent.yaml"))
+    async with Sandbox(SandboxOptions(rate_limit="1000/s"), endpoints=[own]) as sandbox:
+        settings = load_settings(flags={"api": {"base_url": sandbox.base_url}, "rate_limit": "60/s"})
+        (group,) = make_plan([manifest], settings, output=out).groups
+        assert (group.quality, group.unit_usd, group.source) == ("low", 0.01, "price list")
+        await run_batch([manifest], settings, SecretStr(KEY), BatchOptions(output=out))
+        assert sandbox.books.billed_usd == 0.03
+    (group,) = make_plan([manifest_of(tmp_path, "unsent.yaml", *entries)], settings, output=out).groups
+    assert (group.unit_usd, group.source, group.charges) == (0.01, "charged for the same", 3)

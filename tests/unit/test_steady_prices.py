@@ -2,7 +2,7 @@
 
 import pytest
 
-from batch_editor.endpoints import load_endpoint
+from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.ledger import PendingRequest
 from batch_editor.records import Answer, ParamValue, SavedImage
 from batch_editor.steady_prices import SteadyPrices
@@ -56,3 +56,14 @@ def test_what_the_model_chooses_has_no_steady_price() -> None:
 def test_the_dearest_price_is_never_less_than_what_was_charged() -> None:
     assert charged(LOW_USD).dearest_usd(request_for()) == 1.0
     assert charged(2.0).dearest_usd(request_for()) == 2.0
+
+
+def test_what_the_provider_takes_where_nothing_is_sent_is_a_choice_of_ours() -> None:
+    data = ENDPOINT.model_dump()
+    for name, default in (("quality", "low"), ("size", "1024x1024")):
+        data["parameters"][name] |= {"only_when_set": True, "default": default}
+    endpoint = Endpoint.model_validate(data)
+    request = PendingRequest("f", 0, endpoint.name, {"prompt": "x"}, {}, "a", LOW_USD, 1.0, 0, 0, 1)
+    prices = SteadyPrices({}, {endpoint.name: endpoint})
+    prices.learn(request, Answer(IMAGE, cost_usd=LOW_USD))
+    assert prices.steady_usd(request) == LOW_USD

@@ -6,10 +6,9 @@ The names below are the public ones; what the command line does, they do.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-from batch_editor.posix import require_posix
-
+# Not that of `typing`, which takes a while to import: a Ctrl-C meanwhile would print a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from batch_editor.batch import BatchOptions, run_batch
     from batch_editor.config import Settings, api_key, load_settings
@@ -66,6 +65,7 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     for module, names in _HOMES.items():
         if name in names:
-            require_posix()
+            # Here, not above: the command line imports nothing before a Ctrl-C can end it without a traceback.
+            import_module(f"{__name__}.posix").require_posix()
             return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

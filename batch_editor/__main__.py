@@ -1,6 +1,23 @@
-"""`python -m batch_editor` is the console script `batch-editor`."""
+"""`python -m batch_editor` and the console script `batch-editor`, which are the same."""
 
-from batch_editor.cli import entry
+import sys
+
+try:
+    # Before anything that takes time to be imported.
+    from batch_editor.interrupts import leave_at_once
+
+    leave_at_once()
+    from batch_editor.cli import main
+except KeyboardInterrupt:
+    sys.exit(130)
+
+
+def entry() -> None:
+    """The console script."""
+    code = main()
+    leave_at_once()
+    sys.exit(code)
+
 
 if __name__ == "__main__":
     entry()

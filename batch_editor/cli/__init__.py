@@ -20,6 +20,7 @@ from batch_editor.cli.run import run
 from batch_editor.cli.sandbox import sandbox
 from batch_editor.cli.status import status
 from batch_editor.errors import BatchEditorError
+from batch_editor.interrupts import Terminated
 from batch_editor.posix import require_posix
 
 # EX_SOFTWARE of sysexits.h: a bug of ours, which no code of the documented list describes.
@@ -62,9 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("Interrupted; nothing is lost, running again goes on.", err=True)
-        return 130
+        # click makes one of the other.
+        return 143 if isinstance(error, Terminated) or isinstance(error.__cause__, Terminated) else 130
     except BatchEditorError as error:
         for line in str(error).splitlines():
             click.echo(f"error: {_redacted(line)}", err=True)
@@ -81,11 +83,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             click.echo("Running it again with -v shows where.", err=True)
         return BUG
     return outcome if isinstance(outcome, int) else 0
-
-
-def entry() -> None:
-    """The console script."""
-    sys.exit(main())
 
 
 def _redacted(text: str) -> str:

@@ -10,6 +10,7 @@ import click
 
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import written
+from batch_editor.interrupts import raise_interrupts
 
 
 @click.command()
@@ -35,6 +36,7 @@ def export(output: Path, form: Literal["csv", "jsonl", "parquet"], target: str) 
     from batch_editor.ledger import readings
     from batch_editor.output_manifest import export_rows
 
+    raise_interrupts()
     with readings.reading(output) as db:
         if target == "-":
             with written():

@@ -9,6 +9,7 @@ import click
 
 from batch_editor.cli.options import selection_from, settings_from, shared
 from batch_editor.cli.output import show
+from batch_editor.interrupts import raise_interrupts
 
 
 @click.command()
@@ -30,6 +31,7 @@ def show_plan(options: dict[str, Any]) -> int:
 
     from batch_editor.planning import make_plan
 
+    raise_interrupts()
     gc.freeze()  # what the libraries made, which collections would look at again and again
     made = make_plan(
         options["manifests"],

@@ -8,6 +8,7 @@ import click
 
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import show
+from batch_editor.interrupts import raise_interrupts
 
 
 @click.command()
@@ -40,6 +41,7 @@ def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_jso
     settings = load_settings(config, flags={"api": {"base_url": base_url}})
     key = api_key(settings.api)
     guard(key.get_secret_value())
+    raise_interrupts()
     found = asyncio.run(settle(output, settings, key))
     show(found, as_json=as_json)
     return found.exit_code

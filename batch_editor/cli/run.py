@@ -17,6 +17,7 @@ from batch_editor.cli.options import selection_from, settings_from, shared
 from batch_editor.cli.output import quieten, show
 from batch_editor.cli.plan import show_plan
 from batch_editor.errors import StorageError
+from batch_editor.interrupts import raise_interrupts
 
 if TYPE_CHECKING:
     import asyncio
@@ -68,6 +69,7 @@ def run(**options: Any) -> int:
     from batch_editor.cli.logs import set_up_logging
     from batch_editor.progress import progress_for
 
+    raise_interrupts()
     set_up_logging(options["log_file"], verbose=options["verbose"])
     garbage = Garbage()
     batch = BatchOptions(

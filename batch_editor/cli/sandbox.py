@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from batch_editor.cli.options import verbose
+from batch_editor.interrupts import raise_interrupts
 
 
 @click.command()
@@ -49,6 +50,7 @@ def sandbox(
             click.echo(standing_in.base_url)
             await standing_in.serve_forever()
 
+    raise_interrupts()
     try:
         asyncio.run(serve())
     except OSError as error:

@@ -8,6 +8,7 @@ import click
 
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import show
+from batch_editor.interrupts import raise_interrupts
 
 
 @click.command()
@@ -27,11 +28,11 @@ def status(output: Path, *, as_json: bool, rebuilding: bool) -> int:
     Example:
       batch-editor status outputs/products
     """
+    from batch_editor.rebuild import rebuild
     from batch_editor.summary import last_summary
 
+    raise_interrupts()
     if rebuilding:
-        from batch_editor.rebuild import rebuild
-
         for line in rebuild(output).lines():
             click.echo(line, err=True)
     show(last_summary(output), as_json=as_json)

@@ -127,3 +127,23 @@ async def test_v2_serves_them_alike(name: str) -> None:
         assert result["metrics"]["cost"] == pytest.approx((0.0059 + 0.0082 + TEXT_USD) * 1.25, abs=1e-6)
         refused = await lab.post(f"/v2/{name}", json=order(mask=None))
         assert (refused.status, refused.error) == (400, "mask is null; expected a link")
+
+
+async def test_roles_say_which_parameter_means_what() -> None:
+    own = {
+        "name": "own",
+        "path": "own",
+        "parameters": {
+            "instruction": {"type": "string", "required": True, "role": "prompt"},
+            "photo": {"type": "link", "required": True, "role": "images"},
+            "image_format": {"type": "string", "choices": ["jpg", "webp"], "role": "format"},
+            "ground": {"type": "string", "choices": ["transparent", "white"], "role": "background"},
+        },
+        "prices": {"table": 0.0, "prompt_character": {"expected": 0.001}, "input_image": {"expected": 0.01}},
+    }
+    async with bench(Endpoint.model_validate(own)) as lab:
+        sent = {"instruction": "x" * 10, "photo": data_link(png()), "image_format": "jpg"}
+        plain = await lab.post("/v1/own", json=sent)
+        assert (plain.headers["x-cost"], plain.image.format) == ("0.02", "JPEG")
+        cut = await lab.post("/v1/own", json={**sent, "image_format": "webp", "ground": "transparent"})
+        assert (cut.image.format, cut.image.mode) == ("WEBP", "RGBA")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +29,7 @@ from batch_editor.plan import IDENTIFIED, Plan
 from batch_editor.planning import assess
 from batch_editor.progress import Progress, Quiet
 from batch_editor.publishing import Publisher, recover
-from batch_editor.records import Failure
+from batch_editor.records import Failure, Redo
 from batch_editor.redaction import guarded
 from batch_editor.shared_budget import SharedBudget, settle_past
 from batch_editor.signals import RunSignals
@@ -46,8 +46,7 @@ class BatchOptions:
     selection: which jobs of the manifests, and what is set for all of them.
     output: the output directory; default `<outputs.directory>/<stem of the first manifest>`.
     history: other output directories, whose charges and latencies count for the plan.
-    retry_failed: also send what was refused for good, or whose fate is unknown.
-    resend_unknown: also send what is unknown, though it may have been billed.
+    redo: what is sent again, see `Redo`.
     sandbox: a rehearsal: nothing is paid, and its results make room for real ones.
     check_inputs: look at every input link first; requests with a faulty one fail unsent.
     canary: send that many jobs first, and go on only if they cost what the plan says.
@@ -61,8 +60,7 @@ class BatchOptions:
     selection: Selection = field(default_factory=Selection)
     output: Path | None = None
     history: Sequence[Path] = ()
-    retry_failed: bool = False
-    resend_unknown: bool = False
+    redo: Collection[Redo] = ()
     sandbox: bool = False
     canary: int = 0
     check_inputs: bool = False
@@ -165,8 +163,7 @@ def _plan(
             settings,
             past,
             output=output,
-            retry_failed=options.retry_failed,
-            resend_unknown=options.resend_unknown,
+            redo=options.redo,
             rehearsal=options.sandbox,
             taken=taken,
         )
@@ -217,7 +214,7 @@ def _settle_the_past(
             f"{store.root}: holds results of the real provider, which a rehearsal would mix up;"
             " choose another directory with --output"
         )
-    hold = settings.retry.unknown == "hold" and not options.resend_unknown
+    hold = settings.retry.unknown == "hold" and not {"unknown", "all"} & set(options.redo)
     # A rehearsal's provider is gone with its run.
     lost = recover(ledger, store, acceptance, now=time.time(), hold=hold, collect=not options.sandbox)
     if lost:
@@ -257,8 +254,7 @@ def _begin(ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: P
         start = ledger.begin_run(run_id, now=now, sandbox=options.sandbox, expected=expected)
     ledger.admit(
         spool.path,
-        retry_failed=options.retry_failed,
-        resend_unknown=options.resend_unknown,
+        redo=options.redo,
         shapes=catalog.shapes,
         extras=list(spool.extras),
     )

@@ -25,10 +25,14 @@ _SHOWN = ("quality", "size")  # in plans, whether or not they are priced
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which jobs of the manifest a run is about, and what is set for all of them."""
+    """Which jobs of the manifest a run is about, and what is set for all of them.
+
+    `endpoint`: where it is named, the settings' endpoint takes the place of those that the manifests name.
+    """
 
     only: Sequence[str] = ()
     limit: int | None = None
+    endpoint: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -118,6 +122,7 @@ def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, h
         overrides=dict(selection.overrides),
         skip_faulty=catalog.skips_faulty_rows,
         only=selection.only,
+        is_given=selection.endpoint is not None,
     )
     spool.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, history, spool))
     choice = Choice(selection.only)

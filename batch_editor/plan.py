@@ -126,6 +126,8 @@ class Plan:
             "faulty": self.faulty,
             "remade": self.changes.remade,
             "identified": self.changes.identified,
+            "kept": dict(self.changes.kept.jobs),
+            "kept_differs": dict(self.changes.kept.differs),
             "gone": self.changes.gone,
             "cost_usd": {
                 "low": round(self.cost.low_usd, 6),
@@ -197,6 +199,12 @@ class Plan:
             yield f"  skipped: {_many(count, 'row')} ({reason})"
         if self.faulty:
             yield f"  left out: {_many(self.faulty, 'row')} with faults, to fail unsent"
+        for endpoint, count in changes.kept.jobs.items():
+            yield f"  kept: {_many(count, 'done job')} that {endpoint} made; --redo endpoint makes them again"
+        if changes.kept.differs:
+            yield f"  of these, what is asked for now is another in {_counted(changes.kept.differs)}"
+        if changes.forced:
+            yield f"  made again, as asked for: {_many(changes.forced, 'done job')}"
         if changes.remade:
             yield f"  made again: {_many(changes.remade, 'done job')}, different in {_counted(changes.differs)}"
         if changes.links_alone:
@@ -212,9 +220,11 @@ class Plan:
     def doubts(self) -> Iterator[str]:
         """What a run asks about before it sends anything: that it may not be what was meant."""
         changes, done = self.changes, self.done + self.changes.remade
-        if changes.remade > max(REMADE_MOST, REMADE_SHARE * done):
+        if changes.forced:
+            yield f"{changes.forced:,} done jobs would be made, and paid, again"
+        if changes.remade - changes.meant > max(REMADE_MOST, REMADE_SHARE * done):
             yield (
-                f"{changes.remade:,} of {done:,} done jobs would be made, and paid, again:"
+                f"{changes.remade - changes.meant:,} of {done:,} done jobs would be made, and paid, again:"
                 f" they differ in {_counted(changes.differs)}"
             )
         if changes.known - changes.gone < changes.known / 2:

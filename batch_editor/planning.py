@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from batch_editor.budget import TOLERANCE_USD
 from batch_editor.config import Settings
+from batch_editor.endpoints import load_endpoint
+from batch_editor.errors import EndpointError
 from batch_editor.history import History
 from batch_editor.intake import Catalog, Selection, Taken, take_in
 from batch_editor.ledger import Changes, Spool, readings
@@ -17,6 +21,7 @@ from batch_editor.ledger.experience import Refusals
 from batch_editor.plan import Fit, Group, Plan
 from batch_editor.pricing import Price
 from batch_editor.progress import duration
+from batch_editor.records import Redo, Shape
 from batch_editor.retry import policy_of
 from batch_editor.simulation import (
     SAMPLE,
@@ -44,8 +49,7 @@ def make_plan(
     selection: Selection | None = None,
     output: Path | None = None,
     history: Sequence[Path] = (),
-    retry_failed: bool = False,
-    resend_unknown: bool = False,
+    redo: Collection[Redo] = (),
     check_inputs: bool = False,
 ) -> Plan:
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
@@ -69,8 +73,7 @@ def make_plan(
             settings,
             past,
             output=root,
-            retry_failed=retry_failed,
-            resend_unknown=resend_unknown,
+            redo=redo,
             rehearsal=False,
             taken=taken,
         )
@@ -88,8 +91,7 @@ def assess(
     past: History,
     *,
     output: Path,
-    retry_failed: bool = False,
-    resend_unknown: bool = False,
+    redo: Collection[Redo] = (),
     rehearsal: bool = False,
     taken: Taken | None = None,
 ) -> Plan:
@@ -109,10 +111,22 @@ def assess(
                 changes = spool.compare(
                     readings.file_of(db),
                     catalog.shapes,
-                    retry_failed=retry_failed,
-                    resend_unknown=resend_unknown,
+                    former=None if settings.redo.endpoint or {"endpoint", "all"} & set(redo) else _former(db, catalog),
+                    redo=redo,
                 )
     return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, changes=changes, taken=taken)
+
+
+def _former(db: sqlite3.Connection, catalog: Catalog) -> dict[str, Shape] | None:
+    """The endpoints that a ledger's requests went to, as far as they are known; None if it has no other one."""
+    shapes = catalog.shapes
+    if len(shapes) == 1 and not db.execute("SELECT 1 FROM requests WHERE endpoint <> ? LIMIT 1", (*shapes,)).fetchall():
+        return None
+    for (name,) in db.execute("SELECT DISTINCT endpoint FROM requests"):
+        if name not in shapes:
+            with suppress(EndpointError):  # a file of somebody's own
+                shapes[name] = load_endpoint(name).shape
+    return shapes
 
 
 def plan_of(

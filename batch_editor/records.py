@@ -49,6 +49,10 @@ class Rate:
         return f"{self.count}/{unit}"
 
 
+# What a run sends again on request: what the provider refused for good; what may have been billed without a result;
+# done jobs whose image another endpoint made; all of it, finished or not.
+Redo: TypeAlias = Literal["failed", "unknown", "endpoint", "all"]
+
 LOCAL = "sha256:"  # a link of a request that stands for a local file, by its content
 
 
@@ -98,11 +102,13 @@ class Shape:
     """What requests to an endpoint are made of.
 
     parameters: all that it has, in the order of the output manifest.
+    roles: those of them that mean the same at every endpoint, by their role; `quality` is one.
     defaults: what is sent of a parameter that a manifest doesn't name, null included; those left out have none.
     inputs: the parameters that take links to images.
     """
 
     parameters: tuple[str, ...]
+    roles: Mapping[str, str]
     defaults: Mapping[str, ParamValue]
     inputs: tuple[str, ...]
 

@@ -65,8 +65,6 @@ def measure(rows: int, overrides: dict[str, str]) -> None:
         def admit(spool: Spool) -> None:
             ledger.admit(
                 spool.path,
-                retry_failed=False,
-                resend_unknown=False,
                 shapes=catalog.shapes,
                 extras=list(spool.extras),
             )

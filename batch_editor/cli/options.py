@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from batch_editor.config import Settings
     from batch_editor.intake import Selection
+    from batch_editor.records import Redo
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,6 +44,9 @@ _SHARED = [
         type=click.Path(path_type=Path),
         help="Output directory; default: outputs/<manifest's stem>.",
     ),
+    click.option(
+        "--endpoint", metavar="NAME", help="In place of the one of the config and of the manifests: a name, or a file."
+    ),
     click.option("--concurrency", metavar="N", help="Requests in flight at most."),
     click.option("--rate", metavar="N/min", help="Rate limit: N/s, N/min or N/h."),
     click.option("--max-cost", metavar="USD", help="Stop before more than this is spent."),
@@ -53,8 +57,15 @@ _SHARED = [
     click.option("--limit", metavar="N", type=click.IntRange(min=1), help="The first N jobs only."),
     click.option("--only", metavar="GLOB", multiple=True, help="Jobs whose id matches only; repeatable."),
     click.option("--skip-faulty", is_flag=True, help="Fail rows with a fault of their own, and go on with the others."),
-    click.option("--retry-failed", is_flag=True, help="Also send what was refused for good, or whose fate is unknown."),
-    click.option("--resend-unknown", is_flag=True, help="Also send what is unknown, though it may have been billed."),
+    click.option(
+        "--redo",
+        multiple=True,
+        type=click.Choice(["failed", "unknown", "endpoint", "all"]),
+        help="Also send what was refused for good, what may have been billed in vain, done jobs of another endpoint, or"
+        " every chosen job; repeatable.",
+    ),
+    click.option("--retry-failed", is_flag=True, help="The same as --redo failed --redo unknown."),
+    click.option("--resend-unknown", is_flag=True, help="The same as --redo unknown."),
     click.option(
         "--set",
         "overrides",
@@ -90,6 +101,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
     return load_settings(
         options["config"],
         flags={
+            "endpoint": options["endpoint"],
             "concurrency": options["concurrency"],
             "rate_limit": options["rate"],
             "deadline": options["deadline"],
@@ -99,6 +111,16 @@ def settings_from(options: dict[str, Any]) -> Settings:
             "api": {"base_url": options["base_url"]},
         },
     )
+
+
+def redo_from(options: dict[str, Any]) -> set[Redo]:
+    """What is sent again: `--redo`, and what the older flags stand for."""
+    redo: set[Redo] = set(options["redo"])
+    if options["retry_failed"]:
+        redo |= {"failed", "unknown"}
+    if options["resend_unknown"]:
+        redo.add("unknown")
+    return redo
 
 
 def selection_from(options: dict[str, Any]) -> Selection:
@@ -115,4 +137,4 @@ def selection_from(options: dict[str, Any]) -> Selection:
         if not equals or not name.strip():
             raise click.UsageError(f"--set {text!r}: expected NAME=VALUE, such as --set quality=low")
         overrides[name.strip()] = value
-    return Selection(only=options["only"], limit=options["limit"], overrides=overrides)
+    return Selection(endpoint=options["endpoint"], only=options["only"], limit=options["limit"], overrides=overrides)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from batch_editor.cli.options import selection_from, settings_from, shared
+from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import show
 from batch_editor.interrupts import raise_interrupts
 
@@ -39,8 +39,7 @@ def show_plan(options: dict[str, Any]) -> int:
         selection=selection,
         output=options["output"],
         history=options["history"],
-        retry_failed=options["retry_failed"],
-        resend_unknown=options["resend_unknown"],
+        redo=redo_from(options),
         check_inputs=options["check_inputs"],
     )
     for warning in made.warnings:

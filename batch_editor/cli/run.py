@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_editor.cli.garbage import Garbage
-from batch_editor.cli.options import selection_from, settings_from, shared
+from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import quieten, show
 from batch_editor.cli.plan import show_plan
 from batch_editor.errors import StorageError
@@ -75,8 +75,7 @@ def run(**options: Any) -> int:
     batch = BatchOptions(
         selection=selection,
         output=options["output"],
-        retry_failed=options["retry_failed"],
-        resend_unknown=options["resend_unknown"],
+        redo=redo_from(options),
         sandbox=options["sandbox"],
         canary=options["canary"] or 0,
         check_inputs=options["check_inputs"],

@@ -162,6 +162,12 @@ class BudgetSettings(_Part):
         return self
 
 
+class RedoSettings(_Part):
+    """What is made again though it is done."""
+
+    endpoint: bool = False
+
+
 class OutputSettings(_Part):
     """Where results go."""
 
@@ -193,6 +199,7 @@ class Settings(BaseSettings):
     rows: RowSettings = RowSettings()
     concurrency: int = Field(default=64, ge=1, le=20_000)
     rate_limit: Annotated[str, AfterValidator(_rate)] = "60/min"
+    redo: RedoSettings = RedoSettings()
     retry: RetrySettings = RetrySettings()
     budget: BudgetSettings = BudgetSettings()
     deadline: Annotated[str, AfterValidator(_deadline)] | None = None

@@ -219,7 +219,10 @@ class Endpoint(_Data):
             if (each.default is not None or each.nullable) and not each.only_when_set
         }
         links = tuple(name for name, each in named if each.role in ("images", "mask"))
-        return Shape(tuple(self.parameters), has_default, links)
+        roles = {role: name for role, name in self._roles.items() if role is not None}
+        if "quality" in self.parameters:
+            roles["quality"] = "quality"
+        return Shape(tuple(self.parameters), roles, has_default, links)
 
     def meaning_of(self, status: int, text: str) -> ErrorMeaning | None:
         """What an error of that status with that text means: by its words, else by its status; None if unknown.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 
 import orjson
 
-from batch_editor.records import EditRequest, Shape, fingerprint_of, fingerprint_of_0_1, known_by
+from batch_editor.ledger.kept import Kept, keep
+from batch_editor.records import EditRequest, Redo, Shape, fingerprint_of, fingerprint_of_0_1, known_by
 
 MAX_VARIANTS = 100
 # What a ledger's column table has of the shapes by which its requests were hashed.
@@ -39,7 +40,9 @@ class Changes:
     remade: requests of jobs that had their image and would be sent again. differs: in how many of these a parameter, or
     the endpoint, is another. links_alone: how many differ in nothing but their input links.
     identified: done jobs that keep their image though the manifest knows their links by an `identity` now.
-    known, gone: jobs that the last run's manifest named, and those of them that this one doesn't.
+    known, gone: jobs that the last run's manifest named, and those of them that this one doesn't. kept: done jobs that
+    keep another endpoint's image. forced: done jobs that are made again for that was asked for. meant: those of the
+    remade that another endpoint makes, as asked for.
     """
 
     remade: int = 0
@@ -48,24 +51,46 @@ class Changes:
     identified: int = 0
     known: int = 0
     gone: int = 0
+    kept: Kept = field(default_factory=Kept)
+    forced: int = 0
+    meant: int = 0
 
 
 def compare(
-    db: sqlite3.Connection, ledger: Path, shapes: Mapping[str, Shape], *, retry_failed: bool, resend_unknown: bool
+    db: sqlite3.Connection,
+    ledger: Path,
+    shapes: Mapping[str, Shape],
+    *,
+    former: Mapping[str, Shape] | None,
+    redo: Collection[Redo],
 ) -> Changes:
     """Mark what a ledger has of a spool's jobs: which are known, and which of them a run would not send.
 
-    `shapes` are those of the manifest's endpoints, by name.
+    `shapes` are those of the manifest's endpoints, by name; `former` those of the endpoints that the ledger's requests
+    went to, as far as they are known, or None where their images aren't kept.
     """
     db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
     try:
         renamed = _hash_anew(db, shapes)
-        unchanged = _find_known(db, renamed=renamed, retry_failed=retry_failed, resend_unknown=resend_unknown)
+        unchanged = _find_known(db, renamed=renamed, redo=redo)
+        kept = Kept() if former is None else keep(db, shapes, former)
         changes = _look_at_changed(db, shapes)
+        if "endpoint" in redo:
+            changes = replace(changes, meant=changes.differs.get("endpoint", 0))
+        forced = _make_all_again(db) if "all" in redo else 0
         known, gone = _known_and_gone(db, unchanged)
     finally:
         db.execute("DETACH ledger")
-    return replace(changes, known=known, gone=gone)
+    return replace(changes, known=known, gone=gone, kept=kept, forced=forced)
+
+
+def _make_all_again(db: sqlite3.Connection) -> int:
+    """Let every selected job be sent again; return how many of them are done. Not what the provider still works on."""
+    open_attempts = "SELECT fingerprint FROM ledger.attempts WHERE state IN ('sent', 'accepted', 'received')"
+    done = "SELECT position FROM spooled WHERE selected AND fault IS NULL AND fingerprint NOT IN"
+    return db.execute(
+        f"UPDATE past SET done = 0 WHERE done AND known = 'unchanged' AND position IN ({done} ({open_attempts}))"
+    ).rowcount
 
 
 def _hash_anew(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> bool:
@@ -127,7 +152,7 @@ def _with_variant(request: EditRequest, fingerprint: str) -> EditRequest:
     return next(found, request)
 
 
-def _find_known(db: sqlite3.Connection, *, renamed: bool, retry_failed: bool, resend_unknown: bool) -> int:
+def _find_known(db: sqlite3.Connection, *, renamed: bool, redo: Collection[Redo]) -> int:
     """Fill `past`; return how many jobs of the last manifest have nothing to be done."""
     db.executescript(
         """
@@ -155,7 +180,7 @@ def _find_known(db: sqlite3.Connection, *, renamed: bool, retry_failed: bool, re
         " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted'), 0), coalesce(j.active, 0)"
         " FROM spooled s LEFT JOIN past p USING (position) LEFT JOIN ledger.jobs j USING (job_id)"
         f" LEFT JOIN ledger.requests r ON r.fingerprint = {known_as} WHERE p.position IS NULL",
-        (retry_failed or resend_unknown, retry_failed),
+        ("unknown" in redo or "all" in redo, "failed" in redo or "all" in redo),
     )
     db.execute("DROP TABLE temp.unfinished")
     return unchanged

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from batch_editor.ledger.database import CACHE_SIZE
+from batch_editor.records import Redo
 
 
 @contextmanager
@@ -23,25 +24,30 @@ def much_memory(db: sqlite3.Connection) -> Iterator[None]:
         db.execute("PRAGMA shrink_memory")
 
 
-def admit(db: sqlite3.Connection, *, retry_failed: bool, resend_unknown: bool) -> None:
+def admit(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
     """Make the attached spool's jobs the manifest's, and mark which requests this run is to send.
 
     Pending is whatever the ledger hasn't finished: new and changed requests, those never started, and those that
-    failed for a passing reason. What was refused for good, or whose fate is unknown, is taken up again with
-    `retry_failed` only, or the latter with `resend_unknown`.
+    failed for a passing reason. What was refused for good, whose fate is unknown, or what is done is taken up again
+    where `redo` says so.
 
     When a run goes on, nearly every job has its image and belongs to a request that is done. A look at each job and
     each request, in the order in which they lie in the file, finds the others; only those are looked up by their
     fingerprints, which lie in no order, and only what differs is written.
     """
     _rename(db)
+    if "all" in redo:
+        db.execute(
+            "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed WHERE state = 'succeeded'"
+            " AND fingerprint IN (SELECT fingerprint FROM spool.spooled WHERE selected AND fault IS NULL)"
+        )
     _take_over_jobs(db)
     _find_unsettled(db)
     _take_over_requests(db)
     _take_over_faulty(db)
     _give_new_owners(db)
     _give_turns(db)
-    _take_up_again(db, {"failed": retry_failed, "unknown": retry_failed or resend_unknown})
+    _take_up_again(db, [state for state in ("failed", "unknown") if state in redo or "all" in redo])
     for table in ("differing", "unsettled", "waiting"):
         db.execute(f"DROP TABLE temp.{table}")
 
@@ -180,8 +186,8 @@ def _give_turns(db: sqlite3.Connection) -> None:
     )
 
 
-def _take_up_again(db: sqlite3.Connection, again: dict[str, bool]) -> None:
-    """Make pending what failed in passing, and what is in those of the states of `again` that are wanted."""
+def _take_up_again(db: sqlite3.Connection, states: Sequence[str]) -> None:
+    """Make pending what failed in passing, and what is in one of these states."""
     db.execute(
         "UPDATE main.requests SET state = 'pending'"
         f" WHERE position IS NOT NULL AND state = 'failed' AND passing AND {_UNSETTLED}"
@@ -190,7 +196,7 @@ def _take_up_again(db: sqlite3.Connection, again: dict[str, bool]) -> None:
         "UPDATE main.requests SET error_kind = NULL, error = NULL"
         f" WHERE state = 'pending' AND error_kind IN ('budget', 'deadline') AND {_UNSETTLED}"
     )
-    for state in (state for state, wanted in again.items() if wanted):
+    for state in states:
         db.execute(
             "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed"
             f" WHERE position IS NOT NULL AND state = ? AND {_UNSETTLED}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from batch_editor.ledger.comparison import HASHED_BY, hashed_by_of
 from batch_editor.ledger.entries import Expected, Interrupted, PendingRequest, RunStart
 from batch_editor.ledger.intake import admit, much_memory
 from batch_editor.ledger.placing import Placing
-from batch_editor.records import Answer, Failure, SavedImage, Shape
+from batch_editor.records import Answer, Failure, Redo, SavedImage, Shape
 
 FILE_NAME = "ledger.sqlite3"
 
@@ -84,8 +84,7 @@ class Ledger(Placing):
         self,
         spool: Path,
         *,
-        retry_failed: bool,
-        resend_unknown: bool,
+        redo: Collection[Redo] = (),
         shapes: Mapping[str, Shape],
         extras: list[str],
     ) -> None:
@@ -97,10 +96,10 @@ class Ledger(Placing):
         self._db.execute("ATTACH ? AS spool", (str(spool),))
         try:
             with much_memory(self._db), self.transaction():
-                admit(self._db, retry_failed=retry_failed, resend_unknown=resend_unknown)
+                admit(self._db, redo=redo)
                 digests = {name: shape.digest for name, shape in shapes.items()}
                 columns = {
-                    "parameters": {name: shape.parameters for name, shape in shapes.items()},
+                    "parameters": {**self._former_parameters(shapes), **_parameters(shapes)},
                     "extras": extras,
                     HASHED_BY: {**hashed_by_of(self._db, "main"), **digests},
                 }
@@ -112,6 +111,15 @@ class Ledger(Placing):
             raise self.error(error) from error
         finally:
             self._db.execute("DETACH spool")
+
+    def _former_parameters(self, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+        """The parameters of other endpoints whose images jobs of the manifest keep, as a run before named them."""
+        row = self._db.execute("SELECT value FROM columns WHERE name = 'parameters'").fetchone()
+        others = {name: names for name, names in (orjson.loads(row[0]) if row else {}).items() if name not in shapes}
+        if others:
+            rows = self._db.execute("SELECT DISTINCT endpoint FROM jobs JOIN requests USING (fingerprint) WHERE active")
+            others = {name: others[name] for (name,) in rows if name in others}
+        return others
 
     def knows_run(self, run_id: str) -> bool:
         """Whether that run was one of this ledger's."""
@@ -297,3 +305,7 @@ class Ledger(Placing):
 
     def _pending(self, where: str, *values: Any) -> list[PendingRequest]:
         return self._requests(f"state = 'pending' AND position IS NOT NULL AND {where}", *values)
+
+
+def _parameters(shapes: Mapping[str, Shape]) -> dict[str, Sequence[str]]:
+    return {name: shape.parameters for name, shape in shapes.items()}

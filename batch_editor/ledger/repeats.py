@@ -65,3 +65,16 @@ def _found(db: sqlite3.Connection, what: Claim, column: str, claim: str, where: 
     ).fetchall()
     for row in rows:
         yield Repeat(what, *row)
+
+
+def share_requests(db: sqlite3.Connection) -> None:
+    """Let the first of the jobs with one request own it, and the first selected one send it."""
+    db.execute("CREATE TEMP TABLE shared AS SELECT fingerprint FROM spooled GROUP BY fingerprint HAVING count(*) > 1")
+    if db.execute("SELECT EXISTS (SELECT 1 FROM shared)").fetchone()[0]:
+        db.execute(
+            "UPDATE spooled SET owns = turn = 1, sends = selected_turn = 1 FROM (SELECT position,"
+            " row_number() OVER (PARTITION BY fingerprint ORDER BY position) AS turn,"
+            " row_number() OVER (PARTITION BY fingerprint, selected ORDER BY position) AS selected_turn"
+            " FROM spooled WHERE fingerprint IN shared) AS turns WHERE turns.position = spooled.position"
+        )
+    db.execute("DROP TABLE temp.shared")

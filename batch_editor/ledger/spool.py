@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +17,10 @@ import orjson
 
 from batch_editor.errors import StorageError
 from batch_editor.ledger.comparison import RENAMED, Changes, compare
-from batch_editor.ledger.repeats import Repeat, mixed_identities, repeats_of
+from batch_editor.ledger.repeats import Repeat, mixed_identities, repeats_of, share_requests
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.pricing import Quote
-from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, Shape, known_by
+from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, Redo, Shape, known_by
 
 # What many jobs have in common stands once, as their kind. What is already known of a job stands apart, for a wide
 # row that changes is written anew. owns: the first job of the manifest with its request; sends: the first selected.
@@ -254,22 +254,18 @@ class Spool:
                 " (SELECT position FROM spooled WHERE selected ORDER BY position LIMIT ?)",
                 (limit,),
             )
-        self._db.execute(
-            "CREATE TEMP TABLE shared AS SELECT fingerprint FROM spooled GROUP BY fingerprint HAVING count(*) > 1"
-        )
-        if self.query("SELECT EXISTS (SELECT 1 FROM shared)") == [(1,)]:
-            self._db.execute(
-                "UPDATE spooled SET owns = turn = 1, sends = selected_turn = 1 FROM (SELECT position,"
-                " row_number() OVER (PARTITION BY fingerprint ORDER BY position) AS turn,"
-                " row_number() OVER (PARTITION BY fingerprint, selected ORDER BY position) AS selected_turn"
-                " FROM spooled WHERE fingerprint IN shared) AS turns WHERE turns.position = spooled.position"
-            )
+        share_requests(self._db)
 
     def compare(
-        self, ledger: Path, shapes: Mapping[str, Shape], *, retry_failed: bool, resend_unknown: bool
+        self,
+        ledger: Path,
+        shapes: Mapping[str, Shape],
+        *,
+        former: Mapping[str, Shape] | None = None,
+        redo: Collection[Redo] = (),
     ) -> Changes:
         """Mark what a ledger has of the jobs, see `comparison.compare`. Once."""
-        return compare(self._db, ledger, shapes, retry_failed=retry_failed, resend_unknown=resend_unknown)
+        return compare(self._db, ledger, shapes, former=former, redo=redo)
 
     def tally(self) -> None:
         """Make the table `tallies`: how many selected jobs there are of each kind that have the same to come.

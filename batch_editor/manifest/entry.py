@@ -31,7 +31,7 @@ from batch_editor.manifest.values import (
 class Expansion:
     """What reading is told besides the manifests.
 
-    endpoint: for manifests that name none.
+    endpoint: for manifests that name none; for all of them where it `is_given`.
     load_endpoint: finds the one that a manifest names, by name and the manifest's folder; raises EndpointError.
     overrides: values or templates for every job, by parameter, `id`, `output`, `when` or `identity`; `carry` as well.
     skip_faulty: rows with a fault of their own come as `FaultyRow` and are no fault of the manifest.
@@ -43,6 +43,7 @@ class Expansion:
     overrides: Mapping[str, str] = field(default_factory=dict)
     skip_faulty: bool = False
     only: Sequence[str] = ()
+    is_given: bool = False
 
 
 class Manifest:

@@ -72,7 +72,7 @@ def _document(path: Path, faults: Faults) -> Block | None:
 
 def _endpoint(path: Path, document: Block, expansion: Expansion, faults: Faults) -> Endpoint | None:
     value = document.get("endpoint")
-    if value is None:
+    if value is None or expansion.is_given:
         return expansion.endpoint
     where = f"{path}:{line_of(value, document)}"
     try:

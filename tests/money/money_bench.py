@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from batch_editor import BatchOptions, Plan, Selection, Settings, Summary, load_settings, make_plan, run_batch
 from batch_editor.endpoints import Endpoint, load_endpoint
+from batch_editor.records import Redo
 from batch_editor.sandbox import Books, Sandbox, SandboxOptions
 
 KEY = "SG_0123456789abcdef"
@@ -111,8 +112,7 @@ class Bench:
         *,
         selection: Selection | None = None,
         history: Sequence[Path] = (),
-        retry_failed: bool = False,
-        resend_unknown: bool = False,
+        redo: Collection[Redo] = (),
         check_inputs: bool = False,
         out: Path | None = None,
         **flags: Any,
@@ -123,8 +123,7 @@ class Bench:
             selection=selection,
             output=out or self.out,
             history=history,
-            retry_failed=retry_failed,
-            resend_unknown=resend_unknown,
+            redo=redo,
             check_inputs=check_inputs,
         )
 

@@ -129,7 +129,8 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
     planned = await bench.command("plan", "jobs.yaml", "--json", "--max-cost", "1", "--deadline", "2h", key=None)
     plan = planned.json
     assert list(plan) == [
-        *("jobs", "requests", "reused", "done", "uploads", "skipped", "faulty", "remade", "identified", "gone"),
+        *("jobs", "requests", "reused", "done", "uploads", "skipped", "faulty", "remade"),
+        *("identified", "kept", "kept_differs", "gone"),
         *("cost_usd", "duration_s", "limited_by", "advice", "groups"),
         *("known", "duration_from", "budget", "deadline", "inputs"),
     ]
@@ -159,7 +160,7 @@ async def test_after_a_run_a_plan_tells_new_changed_unchanged_failed_and_unknown
     async with sandbox(faults=faults) as provider:
         await bench.run(first, provider)
     second = [*jobs(3), job("job-3", "something else"), job("bad", "bad"), job("lost", "lost"), job("fresh")]
-    plan, again = (bench.plan(second, retry_failed=retry) for retry in (False, True))
+    plan, again = (bench.plan(second), bench.plan(second, redo=["failed", "unknown"]))
     assert plan.known == {"new": 1, "changed": 1, "unchanged": 3, "failed": 1, "unknown": 1}
     assert (plan.jobs, plan.requests, plan.done) == (7, 2, 5)
     assert "  in the output directory: new 1, changed 1, unchanged 3, failed 1, unknown 1" in list(plan.lines())
@@ -183,8 +184,8 @@ async def test_a_plan_counts_unknown_jobs_where_they_are_to_be_sent_again(bench:
     async with sandbox(faults=("400:prompt~bad", "html:prompt~lost")) as provider:
         await bench.run(wanted, provider)
     async with sandbox() as provider:
-        plan = bench.plan(wanted, resend_unknown=True)
-        summary = await bench.run(wanted, provider, options=with_options(resend_unknown=True))
+        plan = bench.plan(wanted, redo=["unknown"])
+        summary = await bench.run(wanted, provider, options=with_options(redo=["unknown"]))
     assert plan.requests == provider.books.requests == 1
     assert (summary.jobs.succeeded, summary.jobs.failed, summary.jobs.unknown) == (3, 1, 0)
 

@@ -146,7 +146,7 @@ class Bench:
         options = BatchOptions(
             selection=selection or Selection(),
             output=out or self.out,
-            retry_failed=retry_failed,
+            redo=["failed", "unknown"] if retry_failed else [],
             sandbox=rehearsal,
             yes=True,  # jobs of another name each time, in many a test
         )

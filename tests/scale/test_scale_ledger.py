@@ -84,14 +84,14 @@ def gone_on(folder: Path, count: int) -> int:
         take_in([table(folder, count)], catalog, Selection(), History(folder), spool)
 
         def admit() -> None:
-            ledger.admit(spool.path, retry_failed=False, resend_unknown=False, shapes=catalog.shapes, extras=[])
+            ledger.admit(spool.path, shapes=catalog.shapes, extras=[])
 
         admit()
         with ledger.transaction():
             ledger.connection.execute("UPDATE requests SET state = 'succeeded'")
             ledger.connection.execute("UPDATE jobs SET placed_fingerprint = fingerprint")
         with counted_steps(spool._db) as comparing:
-            spool.compare(folder / FILE_NAME, catalog.shapes, retry_failed=False, resend_unknown=False)
+            spool.compare(folder / FILE_NAME, catalog.shapes)
         with counted_steps(ledger.connection) as admitting:
             admit()
     return comparing.taken + admitting.taken
@@ -125,9 +125,7 @@ def exported(folder: Path, count: int) -> int:
     catalog = Catalog(Settings())
     with closing(Ledger(folder / FILE_NAME)) as ledger, Spool() as spool:
         take_in([table(folder, count)], catalog, Selection(), History(folder), spool)
-        ledger.admit(
-            spool.path, retry_failed=False, resend_unknown=False, shapes=catalog.shapes, extras=list(spool.extras)
-        )
+        ledger.admit(spool.path, shapes=catalog.shapes, extras=list(spool.extras))
         ledger.connection.execute("UPDATE requests SET state = 'succeeded', latency_s = 57, sent_at = 1, ended_at = 58")
         return counted(lambda: write_manifest(ledger.connection, folder / "manifest.csv")).calls
 

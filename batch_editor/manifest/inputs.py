@@ -157,7 +157,9 @@ def _local_file(text: str, folder: Path) -> LocalFile:
             raise Refused(f"is {shown(text)}, which is no file; expected an image")
         if not 0 < found.st_size < MAX_BYTES:
             raise Refused(f"is {shown(text)}, which has {found.st_size:,} bytes; expected 1 to {MAX_BYTES - 1:,}")
-        return _inspected(str(path.absolute()), found.st_mtime_ns, found.st_size, text)
+        # rsync and cp -p give another file the same time of change; nothing sets the time at which they did so.
+        version = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+        return _inspected(str(path.absolute()), version, found.st_size, text)
     except FileNotFoundError as error:
         raise Refused(f"is {shown(text)}; there is no such file (paths are relative to the manifest)") from error
     except OSError as error:
@@ -166,7 +168,7 @@ def _local_file(text: str, folder: Path) -> LocalFile:
 
 # A catalog names the same logo or mask in each row; 4,096 records take about 2 MB.
 @lru_cache(maxsize=4096)
-def _inspected(path: str, mtime_ns: int, size_bytes: int, text: str) -> LocalFile:
+def _inspected(path: str, version: tuple[int, ...], size_bytes: int, text: str) -> LocalFile:
     """What is known of a local image; looked at again only once it has changed."""
     with open(path, "rb") as file:  # noqa: PTH123
         promised = sniff(file.read(12))

@@ -56,6 +56,23 @@ async def test_a_file_with_other_content_is_another_request(bench: Bench) -> Non
     assert (provider.books.uploads, provider.books.requests) == (2, 2)
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_file_with_other_content_of_the_same_size_and_time_is_another_request(
+    bench: Bench, replaced: bool
+) -> None:
+    """As rsync and cp -p leave it. A program that runs batches night after night looks at it in one process."""
+    async with sandbox() as provider:
+        for colour in ("navy", "maroon"):
+            path = bench.folder / ("new.bmp" if replaced else "mug.png")
+            image = Image.new("RGB", (40, 30), colour)
+            image.save(path, "PNG", compress_level=0)
+            os.utime(path, (1e9, 1e9))
+            path.replace(bench.folder / "mug.png")
+            summary = await bench.run([job("mug", image_urls=["mug.png"])], provider)
+            assert summary.exit_code == 0
+    assert (provider.books.uploads, provider.books.requests) == (2, 2)
+
+
 async def test_a_file_that_only_moved_is_the_same_request(bench: Bench) -> None:
     async with sandbox() as provider:
         photo(bench.folder, "mug.png")

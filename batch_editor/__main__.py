@@ -8,12 +8,14 @@ try:
 
     leave_at_once()
     from batch_editor.cli import main
+    from batch_editor.cli.output import provide_streams
 except KeyboardInterrupt:
     sys.exit(130)
 
 
 def entry() -> None:
     """The console script."""
+    provide_streams()
     code = main()
     leave_at_once()
     sys.exit(code)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
 from batch_editor.cli.export import export
-from batch_editor.cli.output import quieten
+from batch_editor.cli.output import quieten, tell
 from batch_editor.cli.plan import plan
 from batch_editor.cli.reconcile import reconcile
 from batch_editor.cli.run import run
@@ -61,26 +62,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         click.echo(error.format_message())
         return 2
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return 2
     except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("Interrupted; nothing is lost, running again goes on.", err=True)
+        tell("Interrupted; nothing is lost, running again goes on.")
         # click makes one of the other.
         return 143 if isinstance(error, Terminated) or isinstance(error.__cause__, Terminated) else 130
     except BatchEditorError as error:
         for line in str(error).splitlines():
-            click.echo(f"error: {_redacted(line)}", err=True)
+            tell(f"error: {_redacted(line)}")
         return error.exit_code
     except (BrokenPipeError, SystemExit):
         # `… | head` has what it wanted; click makes a SystemExit(1) of it, and nothing else here raises one.
         quieten()
         return 0
     except Exception as error:
-        click.echo(f"error: a bug in batch-editor: {_redacted(f'{type(error).__name__}: {error}')}", err=True)
+        tell(f"error: a bug in batch-editor: {_redacted(f'{type(error).__name__}: {error}')}")
         if said["verbose"]:
-            click.echo(_redacted(traceback.format_exc()), err=True)
+            tell(_redacted(traceback.format_exc()))
         else:
-            click.echo("Running it again with -v shows where.", err=True)
+            tell("Running it again with -v shows where.")
         return BUG
     return outcome if isinstance(outcome, int) else 0
 

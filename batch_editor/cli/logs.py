@@ -7,9 +7,11 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import orjson
 
+from batch_editor.cli.output import tell
 from batch_editor.errors import StorageError
 from batch_editor.redaction import redact
 
@@ -39,6 +41,30 @@ class Lines(logging.Formatter):
         return redact(f"{datetime.now():%H:%M:%S} {record.getMessage()} {carried}".rstrip())
 
 
+class _Console(logging.StreamHandler[TextIO]):
+    """Standard error, if anybody hears it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Nothing, where it can't be written; logging would print a traceback for each record."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+class _File(logging.FileHandler):
+    """A file, which says once if its disk is in the way."""
+
+    _is_told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Say it the first time."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._is_told:
+            self._is_told = True
+            tell(f"warning: --log-file {self.baseFilename}: can't be written ({error.strerror}); the log has gaps")
+
+
 def set_up_logging(file: Path | None, *, verbose: bool) -> None:
     """Send the package's log to a file, to standard error, or nowhere.
 
@@ -54,13 +80,13 @@ def set_up_logging(file: Path | None, *, verbose: bool) -> None:
     if file is not None:
         try:
             os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o660))  # prompts and links are nobody else's
-            handler: logging.Handler = logging.FileHandler(file, encoding="utf-8")
+            handler: logging.Handler = _File(file, encoding="utf-8")
         except OSError as error:
             raise StorageError(f"--log-file {file}: can't be written ({error.strerror})") from error
         handler.setFormatter(JsonLines())
         log.addHandler(handler)
     if verbose:
-        console = logging.StreamHandler(sys.stderr)
+        console = _Console(sys.stderr)
         console.setFormatter(Lines())
         console.setLevel(logging.INFO)
         log.addHandler(console)

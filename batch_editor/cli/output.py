@@ -1,11 +1,11 @@
-"""Results on standard output."""
+"""Results on standard output, and words on standard error."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import click
@@ -37,6 +37,25 @@ def show(found: Shown, *, as_json: bool) -> None:
         else:
             for line in found.lines():
                 click.echo(line)
+
+
+def tell(text: str, *, end: str = "\n") -> None:
+    """Say it on standard error, if that can be written: how a command ends doesn't depend on who hears of it."""
+    with suppress(OSError):
+        click.echo(text + end, err=True, nl=False)
+
+
+def provide_streams() -> None:
+    """Put the null device in the place of standard streams that are closed.
+
+    The next files to be opened would get their numbers, and whatever is printed.
+    """
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
+        pass
+    os.close(null)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 @contextmanager

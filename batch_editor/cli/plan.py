@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
-from batch_editor.cli.output import show
+from batch_editor.cli.output import show, tell
 from batch_editor.interrupts import raise_interrupts
 
 
@@ -43,6 +43,6 @@ def show_plan(options: dict[str, Any]) -> int:
         check_inputs=options["check_inputs"],
     )
     for warning in made.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}")
     show(made, as_json=options["as_json"])
     return made.exit_code

@@ -14,7 +14,7 @@ import click
 
 from batch_editor.cli.garbage import Garbage
 from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
-from batch_editor.cli.output import quieten, show
+from batch_editor.cli.output import quieten, show, tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.errors import StorageError
 from batch_editor.interrupts import raise_interrupts
@@ -95,7 +95,7 @@ def run(**options: Any) -> int:
     except BrokenPipeError:
         quieten()
     except StorageError as error:
-        click.echo(f"error: {error}", err=True)
+        tell(f"error: {error}")
     return summary.exit_code
 
 
@@ -153,9 +153,9 @@ def _attended() -> bool:
 
 def _ask(lines: Sequence[str]) -> bool:
     for line in lines:
-        click.echo(line, err=True)
+        tell(line)
     while True:
-        click.echo("Go on? [y/N]: ", nl=False, err=True)
+        tell("Go on? [y/N]: ", end="")
         # Not input(): whoever holds sys.stdin's lock on another thread when Ctrl-C ends the program aborts it.
         answer = os.read(sys.stdin.fileno(), 1024).decode(errors="replace").strip().lower()
         if answer in ("", "n", "no", "y", "yes"):

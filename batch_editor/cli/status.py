@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from batch_editor.cli.options import verbose
-from batch_editor.cli.output import show
+from batch_editor.cli.output import show, tell
 from batch_editor.interrupts import raise_interrupts
 
 
@@ -34,6 +34,6 @@ def status(output: Path, *, as_json: bool, rebuilding: bool) -> int:
     raise_interrupts()
     if rebuilding:
         for line in rebuild(output).lines():
-            click.echo(line, err=True)
+            tell(line)
     show(last_summary(output), as_json=as_json)
     return 0

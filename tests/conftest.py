@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from run_bench import Bench
 from run_recorder import Recorder
+
+# What is ignored stays so in processes that tests start: under nohup, or as a shell's job, they would hear nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

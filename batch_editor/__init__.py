@@ -10,7 +10,6 @@ from importlib import import_module
 # Not that of `typing`, which takes a while to import: a Ctrl-C meanwhile would print a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from batch_editor.batch import BatchOptions, run_batch
     from batch_editor.config import Settings, api_key, load_settings
     from batch_editor.errors import (
         BatchEditorError,
@@ -23,10 +22,11 @@ if TYPE_CHECKING:
         StorageError,
         UsageError,
     )
-    from batch_editor.intake import Selection
-    from batch_editor.plan import Plan
-    from batch_editor.planning import make_plan
-    from batch_editor.summary import Summary, last_summary
+    from batch_editor.planning.estimate import make_plan
+    from batch_editor.planning.intake import Selection
+    from batch_editor.planning.plan import Plan
+    from batch_editor.runs.batch import BatchOptions, run_batch
+    from batch_editor.runs.summary import Summary, last_summary
 
 __all__ = [
     "BatchEditorError",
@@ -52,13 +52,13 @@ __all__ = [
 
 # Loaded when first used: the command line's --help would otherwise pay half a second for aiohttp and pydantic.
 _HOMES = {
-    "batch": ("BatchOptions", "run_batch"),
+    "runs.batch": ("BatchOptions", "run_batch"),
     "config": ("Settings", "api_key", "load_settings"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "intake": ("Selection",),
-    "plan": ("Plan",),
-    "planning": ("make_plan",),
-    "summary": ("Summary", "last_summary"),
+    "planning.intake": ("Selection",),
+    "planning.plan": ("Plan",),
+    "planning.estimate": ("make_plan",),
+    "runs.summary": ("Summary", "last_summary"),
 }
 
 

@@ -22,12 +22,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from batch_editor import Selection, Settings, last_summary
-from batch_editor.history import History
-from batch_editor.intake import Catalog, take_in
 from batch_editor.ledger import Expected, Ledger, Spool, readings
 from batch_editor.ledger.ledger import FILE_NAME
-from batch_editor.output_manifest import write_manifest
-from batch_editor.planning import assess
+from batch_editor.output.output_manifest import write_manifest
+from batch_editor.planning.estimate import assess
+from batch_editor.planning.history import History
+from batch_editor.planning.intake import Catalog, take_in
 
 LEFT = 1000
 TEMPLATES = {

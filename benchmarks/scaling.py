@@ -14,8 +14,8 @@ import random
 from dataclasses import replace
 
 from batch_editor.records import Rate
-from batch_editor.retry import Policy
-from batch_editor.simulation import Failed, Workload, at_share, simulate, simulate_often, spread_latencies
+from batch_editor.scheduling.retry import Policy
+from batch_editor.scheduling.simulation import Failed, Workload, at_share, simulate, simulate_often, spread_latencies
 
 RATES = ("60/min", "600/min", "6000/min", "200/s")
 # What one process keeps in flight at most: see docs/scaling.md.

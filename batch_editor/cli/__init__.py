@@ -88,6 +88,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _redacted(text: str) -> str:
-    from batch_editor.redaction import redact  # only when something is printed
+    from batch_editor.text import redact  # only when something is printed
 
     return redact(text)

@@ -13,7 +13,7 @@ import orjson
 
 from batch_editor.cli.output import tell
 from batch_editor.errors import StorageError
-from batch_editor.redaction import redact
+from batch_editor.text import redact
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 

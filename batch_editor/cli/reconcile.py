@@ -35,8 +35,8 @@ def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_jso
     import asyncio
 
     from batch_editor.config import api_key, load_settings
-    from batch_editor.reconcile import reconcile as settle
-    from batch_editor.redaction import guard
+    from batch_editor.recovery.reconcile import reconcile as settle
+    from batch_editor.text import guard
 
     settings = load_settings(config, flags={"api": {"base_url": base_url}})
     key = api_key(settings.api)

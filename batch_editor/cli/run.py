@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from batch_editor.batch import BatchOptions
     from batch_editor.config import Settings
-    from batch_editor.summary import Summary
+    from batch_editor.runs.batch import BatchOptions
+    from batch_editor.runs.summary import Summary
 
 
 @click.command()
@@ -65,9 +65,9 @@ def run(**options: Any) -> int:
     # Imported here: aiohttp and asyncio itself take a third of a second that --help need not wait for.
     import asyncio
 
-    from batch_editor.batch import BatchOptions
     from batch_editor.cli.logs import set_up_logging
-    from batch_editor.progress import progress_for
+    from batch_editor.runs.batch import BatchOptions
+    from batch_editor.runs.progress import progress_for
 
     raise_interrupts()
     set_up_logging(options["log_file"], verbose=options["verbose"])
@@ -103,8 +103,8 @@ def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -
     """The API key. Not on the event loop: its file may be a pipe, and Ctrl-C ends the waiting for it."""
     from batch_editor.config import api_key
     from batch_editor.errors import ConfigError
-    from batch_editor.planning import make_plan
-    from batch_editor.redaction import guard
+    from batch_editor.planning.estimate import make_plan
+    from batch_editor.text import guard
 
     try:
         key = api_key(settings.api)
@@ -119,14 +119,14 @@ def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -
 async def _run(manifests: tuple[Path, ...], settings: Settings, key: SecretStr | None, batch: BatchOptions) -> Summary:
     from pydantic import SecretStr
 
-    from batch_editor.batch import run_batch
+    from batch_editor.runs.batch import run_batch
 
     if key is not None:
         return await run_batch(manifests, settings, key, batch)
 
     import asyncio
 
-    from batch_editor.intake import named_endpoints
+    from batch_editor.planning.intake import named_endpoints
     from batch_editor.sandbox import Sandbox, SandboxOptions
 
     options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit)

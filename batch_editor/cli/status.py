@@ -28,8 +28,8 @@ def status(output: Path, *, as_json: bool, rebuilding: bool) -> int:
     Example:
       batch-editor status outputs/products
     """
-    from batch_editor.rebuild import rebuild
-    from batch_editor.summary import last_summary
+    from batch_editor.recovery.rebuild import rebuild
+    from batch_editor.runs.summary import last_summary
 
     raise_interrupts()
     if rebuilding:

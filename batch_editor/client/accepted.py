@@ -15,7 +15,7 @@ from batch_editor.client.waits import retry_after
 from batch_editor.client.wire import MAX_COST_USD, TooManyValues, amount, error_text, error_words, parsed
 from batch_editor.endpoints import Endpoint, ErrorMeaning, ErrorWords
 from batch_editor.records import Failure
-from batch_editor.redaction import printable
+from batch_editor.text import printable
 
 # It becomes part of a URL, and `..` would be another one.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")

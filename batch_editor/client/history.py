@@ -22,7 +22,7 @@ from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.wire import MAX_COST_USD, TooManyValues, amount, error_text, parsed
 from batch_editor.config import ApiSettings
 from batch_editor.errors import HistoryError
-from batch_editor.redaction import printable
+from batch_editor.text import printable
 
 PER_PAGE = 100
 # The history of 31 days at 1,000 a minute; a server that never comes to an end is not read for ever.

@@ -37,7 +37,7 @@ from batch_editor.client.wire import (
 from batch_editor.config import ApiSettings, RetrySettings
 from batch_editor.endpoints import Endpoint
 from batch_editor.records import Answer, Failure, SavedImage
-from batch_editor.redaction import printable
+from batch_editor.text import printable
 
 # The status has said what there is to do; while its text drips in, a 429 would hold nobody back, a 401 stop nothing.
 ERROR_BODY_S = 5.0

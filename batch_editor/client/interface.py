@@ -10,7 +10,7 @@ from batch_editor.records import Answer, Failure, SavedImage
 
 
 class Sink(Protocol):
-    """Where an answer's body goes; `storage.Landing` is one.
+    """Where an answer's body goes; `output.Landing` is one.
 
     `seal` raises `ValueError` if what was written is not a whole image. `head` are its first 64 bytes.
     """

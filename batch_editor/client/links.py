@@ -17,8 +17,8 @@ from PIL import Image
 
 from batch_editor.client.guard import is_public, socket_factory
 from batch_editor.client.user_agent import USER_AGENT
-from batch_editor.redaction import printable
-from batch_editor.unwarned import unwarned
+from batch_editor.images.unwarned import unwarned
+from batch_editor.text import printable
 
 # Headers of PNG, JPEG and WebP tell their dimensions; a JPEG's thumbnail and profile may take tens of KB before.
 FIRST_BYTES = 128 * 2**10

@@ -15,7 +15,7 @@ from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD, BrotliDecompressor, 
 from batch_editor.client.interface import Sink
 from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.records import Failure
-from batch_editor.redaction import printable
+from batch_editor.text import printable
 
 # One is all that servers use; each more is another 64 MiB for who wants to harm.
 MAX_LAYERS = 2

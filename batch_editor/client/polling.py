@@ -43,7 +43,7 @@ class Asked:
 
 
 class PollGate(Protocol):
-    """What lets polls go; `limits.RateGate` is one."""
+    """What lets polls go; `scheduling.limits.RateGate` is one."""
 
     async def ticket(self) -> Any:
         """Wait for leave to send one."""

@@ -19,7 +19,7 @@ from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.config import ApiSettings
 from batch_editor.records import Failure, SavedImage
-from batch_editor.redaction import printable
+from batch_editor.text import printable
 
 # aiohttp stops reading where twice as much waits. What a read brings, up to 256 KB, comes on top of that.
 READ_BYTES = 16 * 2**10

@@ -16,7 +16,7 @@ import orjson
 from batch_editor.client.waits import retry_after
 from batch_editor.endpoints import Endpoint, ErrorMeaning
 from batch_editor.records import Failure
-from batch_editor.redaction import printable
+from batch_editor.text import printable
 
 # An image of the largest size is 3 MB as PNG; JSON around it adds a third.
 MAX_BODY_BYTES = 64 * 2**20

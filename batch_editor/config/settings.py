@@ -15,7 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from batch_editor.deadline import deadline_at
+from batch_editor.config.deadline import deadline_at
 from batch_editor.endpoints import PriceTable
 from batch_editor.records import Rate
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from batch_editor.endpoints import Endpoint, Prices
-from batch_editor.pricing import Charged, Kind, price_of
+from batch_editor.money.pricing import Charged, Kind, price_of
 
 # Of as many attempts, the newest: they tell best what the next ones will be like, and a ledger that grows for years
 # must not make each plan slower.

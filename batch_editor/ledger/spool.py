@@ -18,8 +18,8 @@ import orjson
 from batch_editor.errors import StorageError
 from batch_editor.ledger.comparison import RENAMED, Changes, compare
 from batch_editor.ledger.repeats import Repeat, mixed_identities, repeats_of, share_requests
+from batch_editor.money.pricing import Quote
 from batch_editor.naming import collision_key, distinct, safe_output
-from batch_editor.pricing import Quote
 from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, Redo, Shape, known_by
 
 # What many jobs have in common stands once, as their kind. What is already known of a job stands apart, for a wide

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from batch_editor.manifest.faults import Faults, shown
-from batch_editor.redaction import KEY_SHAPE
 from batch_editor.regular_files import open_regular
+from batch_editor.text import KEY_SHAPE
 
 TABLES = (".csv", ".tsv", ".txt")
 # Characters: the csv module's own limit, which is process-wide. It stays as it is, for a host's other readers.

@@ -24,7 +24,7 @@ from batch_editor.manifest.rows import Row
 from batch_editor.manifest.templates import OddCellFault
 from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_wanted
 from batch_editor.records import LOCAL, EditRequest, FaultyRow, Job, LocalFile, ParamValue
-from batch_editor.redaction import printable
+from batch_editor.text import printable
 
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
 _SHORTENED = re.compile(r"\d\.\d+E\+\d\d")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from batch_editor.errors import ManifestError
-from batch_editor.redaction import KEY_SHAPE, printable, redact
+from batch_editor.text import KEY_SHAPE, printable, redact
 
 # A wrong column is wrong in every row: twenty lines show the pattern, the count tells the extent.
 KEPT = 20

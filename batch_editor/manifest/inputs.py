@@ -18,11 +18,11 @@ from typing import BinaryIO, Literal
 
 from PIL import Image
 
-from batch_editor.image_ends import has_end, sniff
+from batch_editor.images.ends import has_end, sniff
+from batch_editor.images.unwarned import unwarned
 from batch_editor.manifest.faults import Refused, check_text, shown
 from batch_editor.manifest.odd_cells import check_is_no_error
 from batch_editor.records import LocalFile
-from batch_editor.unwarned import unwarned
 
 MAX_BYTES = 50_000_000  # the provider's limit is "under 50 MB each"
 

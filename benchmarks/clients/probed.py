@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from batch_editor import BatchOptions, load_settings, run_batch
 from batch_editor.cli.garbage import Garbage
-from batch_editor.progress import Quiet, Snapshot
+from batch_editor.runs.progress import Quiet, Snapshot
 
 EVERY_S = 0.005
 

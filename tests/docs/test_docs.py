@@ -14,7 +14,7 @@ from batch_editor.config import setting_names
 from batch_editor.endpoints import load_endpoint, shipped_endpoints
 from batch_editor.endpoints.wording import shared_error_words
 from batch_editor.manifest import Expansion, Faults, read_manifests
-from batch_editor.output_manifest import COLUMNS
+from batch_editor.output.output_manifest import COLUMNS
 from batch_editor.strict_yaml import Block, Value, read_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -25,8 +25,8 @@ import aiohttp
 from PIL import Image
 from system_calls import Death, watch
 
+from batch_editor.output import REJECTED
 from batch_editor.sandbox import read_stamp
-from batch_editor.storage import REJECTED
 
 HERE = Path(__file__).parent
 KEY = "SG_0123456789abcdef"

@@ -27,7 +27,7 @@ from batch_editor.cli import main
 sys.modules["uvloop"] = None  # type: ignore[assignment]
 
 # What a run imports late, so that a command such as --help is quick.
-for late in ("batch_editor.batch", "batch_editor.cli.logs", "batch_editor.sandbox", "pandas"):
+for late in ("batch_editor.runs.batch", "batch_editor.cli.logs", "batch_editor.sandbox", "pandas"):
     importlib.import_module(late)
 Image.init()
 

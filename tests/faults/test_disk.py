@@ -25,9 +25,9 @@ from run_recorder import Recorder, http
 
 from batch_editor import StorageError
 from batch_editor.errors import MachineError
-from batch_editor.reconcile import reconcile
-from batch_editor.storage import BadImage, Store
-from batch_editor.storage.patience import Patience
+from batch_editor.output import BadImage, Store
+from batch_editor.output.patience import Patience
+from batch_editor.recovery.reconcile import reconcile
 
 MB = 2**20
 

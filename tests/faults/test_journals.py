@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from run_bench import Bench, jobs, sandbox
 
-from batch_editor.rebuild import rebuild
+from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox
 
 # A writer whose memory is too small for its transaction: what doesn't fit goes into the ledger's file before the end,

@@ -21,8 +21,8 @@ from batch_editor import BatchOptions, LedgerError, Selection, UsageError, last_
 from batch_editor.cli import main
 from batch_editor.ledger import Ledger
 from batch_editor.ledger.database import on_network
-from batch_editor.progress import Quiet
-from batch_editor.rebuild import rebuild
+from batch_editor.recovery.rebuild import rebuild
+from batch_editor.runs.progress import Quiet
 
 
 def set_version(path: Path, version: int) -> None:

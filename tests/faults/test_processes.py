@@ -14,7 +14,7 @@ import pytest
 from run_bench import KEY, Bench, arrived, job, jobs, sandbox
 from run_recorder import png
 
-from batch_editor.storage import Store
+from batch_editor.output import Store
 
 EXCEPTIONS = {
     76: "the power-loss model of tests/durability replays every write and fsync of a run",

@@ -19,10 +19,10 @@ from run_bench import Bench, arrived, job, jobs, sandbox
 from simulated_provider import most_in_a_window, running
 from virtual_time import now, run
 
-from batch_editor.limits import GateClosed, RateGate
 from batch_editor.records import Rate
-from batch_editor.schedule import Schedule, schedule_path
-from batch_editor.throttle import JITTER_S, slack_s, spacing_s
+from batch_editor.scheduling.limits import GateClosed, RateGate
+from batch_editor.scheduling.schedule import Schedule, schedule_path
+from batch_editor.scheduling.throttle import JITTER_S, slack_s, spacing_s
 
 RATE = Rate(10, 1.0)
 

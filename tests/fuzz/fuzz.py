@@ -34,8 +34,8 @@ with atheris.instrument_imports(include=["batch_editor", "jinja2", "PIL", "yaml"
     from batch_editor.manifest.templates import TemplateFault, compiled
     from batch_editor.manifest.values import MAX_ID
     from batch_editor.naming import MAX_BYTES, distinct, safe_output
+    from batch_editor.output.inspect import MAX_PIXELS, BadImage, inspect_image
     from batch_editor.records import Failure, Job
-    from batch_editor.storage.inspect import MAX_PIXELS, BadImage, inspect_image
 
 ENDPOINT = load_endpoint("gpt-image-1.5-edit")
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from money_bench import LOW_USD, MEDIUM_USD, Bench, Job, arrived, finished, job, kill, sandbox
 
+from batch_editor.money.steady_prices import SteadyPrices
 from batch_editor.sandbox import Sandbox
-from batch_editor.steady_prices import SteadyPrices
 
 # The first one that fires wins. Statuses are charged only where they say so, all else is.
 FAULTS = (

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from batch_editor.budget import TOLERANCE_USD, Budget
+from batch_editor.money.budget import TOLERANCE_USD, Budget
 
 prices = st.floats(0.001, 2.0)
 

@@ -15,7 +15,7 @@ import pytest
 from money_bench import Bench, jobs, sandbox
 
 from batch_editor import load_settings
-from batch_editor.deadline import deadline_at
+from batch_editor.config.deadline import deadline_at
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_time_of_day_is_the_next_one_on_the_clock(now: datetime, text: str, ho
 @pytest.mark.parametrize(("now", "hours"), [("2026, 10, 24, 22", 9), ("2026, 3, 28, 22", 7), ("2026, 6, 1, 22", 8)])
 def test_the_clock_is_that_of_this_machine_through_summer_time(now: str, hours: float) -> None:
     program = (
-        "from datetime import datetime; from batch_editor.deadline import deadline_at;"
+        "from datetime import datetime; from batch_editor.config.deadline import deadline_at;"
         f" now = datetime({now}); print((deadline_at('06:00', now).timestamp() - now.timestamp()) / 3600)"
     )
     told = subprocess.run(

@@ -12,7 +12,7 @@ import pytest
 from money_bench import Bench, Job, job, sandbox, with_options
 from picture_server import PictureServer, grainy_webp, picture
 
-from batch_editor.plan import InputCheck
+from batch_editor.planning.plan import InputCheck
 
 
 @pytest.fixture

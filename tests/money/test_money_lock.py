@@ -15,8 +15,8 @@ import pytest
 from money_bench import Bench, arrived, jobs, sandbox
 
 from batch_editor import LedgerError
-from batch_editor.shared_budget import SharedBudget
-from batch_editor.spending import Spending
+from batch_editor.money.shared_budget import SharedBudget
+from batch_editor.money.spending import Spending
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
 

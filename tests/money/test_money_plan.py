@@ -12,7 +12,7 @@ from money_bench import HIGH_USD, INPUT, LOW_USD, MEDIUM_USD, Bench, job, jobs, 
 from PIL import Image
 
 from batch_editor import ManifestError, Selection
-from batch_editor.pricing import Price
+from batch_editor.money.pricing import Price
 
 WIDE_USD = 0.24  # quality high, 1024x1536: 0.200 × 1.2
 

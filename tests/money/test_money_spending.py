@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from money_bench import LOW_USD, Bench, arrived, finished, job, jobs, kill, sandbox
 
 from batch_editor import BatchOptions, LedgerError
-from batch_editor.progress import Quiet, Snapshot
-from batch_editor.spending import Spending
+from batch_editor.money.spending import Spending
+from batch_editor.runs.progress import Quiet, Snapshot
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
 
@@ -180,7 +180,7 @@ def test_any_order_of_two_connections_keeps_the_limit(
 WORKER = """
 import random, sys, time
 from pathlib import Path
-from batch_editor.spending import Spending
+from batch_editor.money.spending import Spending
 owner, rng, now = sys.argv[2], random.Random(sys.argv[2]), float(sys.argv[3])
 spending = Spending(Path(sys.argv[1]), owner, per_day_usd=2.0, per_month_usd=3.0)
 billed = 0.0
@@ -216,7 +216,7 @@ def test_processes_at_the_same_time_never_pass_a_limit_together(tmp_path: Path) 
 OPENER = """
 import sys, time
 from pathlib import Path
-from batch_editor.spending import Spending
+from batch_editor.money.spending import Spending
 for number in range(30):
     while time.time() < float(sys.argv[3]) + 0.03 * number:
         pass

@@ -17,7 +17,7 @@ from run_bench import KEY, Bench, Job, arrived, job, jobs, requests_of, sandbox,
 from run_processes import children, hanging
 from run_recorder import Recorder, http
 
-from batch_editor.acceptance import workers
+from batch_editor.output import workers
 from batch_editor.sandbox import Sandbox, SandboxOptions, read_stamp
 
 PHOTOS = Path(__file__).parents[2] / "jobs/photos"

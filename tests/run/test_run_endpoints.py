@@ -16,7 +16,7 @@ import batch_editor
 from batch_editor import BatchOptions, load_settings, make_plan, run_batch
 from batch_editor.cli import main
 from batch_editor.endpoints import load_endpoint
-from batch_editor.rebuild import rebuild
+from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox, SandboxOptions
 
 PAGE = Path(batch_editor.__file__).parents[1] / "docs/endpoints.md"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from run_bench import INPUT, Bench, sandbox
 
-from batch_editor.rebuild import rebuild
+from batch_editor.recovery.rebuild import rebuild
 
 HEADER = "id,prompt,image_urls,quality,size,note"
 

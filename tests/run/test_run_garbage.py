@@ -20,10 +20,10 @@ from batch_editor.cli.garbage import LEAST, NEVER, Garbage
 from batch_editor.client import HttpClient, UploadRefused
 from batch_editor.config import ApiSettings, RetrySettings
 from batch_editor.endpoints import load_endpoint
-from batch_editor.limits import RateGate
-from batch_editor.progress import Quiet, Snapshot
+from batch_editor.output import Store
 from batch_editor.records import Rate
-from batch_editor.storage import Store
+from batch_editor.runs.progress import Quiet, Snapshot
+from batch_editor.scheduling.limits import RateGate
 
 CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nhalf of it"
 

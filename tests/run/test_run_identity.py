@@ -10,7 +10,7 @@ from run_bench import Bench, sandbox
 from run_bench import job as job_of
 
 from batch_editor import ManifestError, Settings, make_plan
-from batch_editor.rebuild import rebuild
+from batch_editor.recovery.rebuild import rebuild
 
 
 @pytest.fixture

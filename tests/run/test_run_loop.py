@@ -47,7 +47,7 @@ async def test_a_run_with_failures_retries_and_uploads_never_blocks_its_loop(ben
 
 
 async def test_what_would_block_is_caught(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_editor.attempts.decide", lambda *_: time.sleep(0.001))
+    monkeypatch.setattr("batch_editor.runs.attempts.decide", lambda *_: time.sleep(0.001))
     async with sandbox(faults=("502@1",)) as provider:
         with pytest.raises(BlockingError, match=r"time\.sleep"):
             await unblocked(bench, jobs(1), provider)

@@ -9,7 +9,7 @@ import pytest
 from run_bench import Bench, jobs, sandbox
 from run_bench import job as job_of
 
-from batch_editor.rebuild import rebuild
+from batch_editor.recovery.rebuild import rebuild
 
 FORMER, NEW = "gpt-image-1.5-edit", "nano-banana"
 

@@ -17,9 +17,9 @@ from run_recorder import Recorder, http
 
 from batch_editor import LockedError, UsageError
 from batch_editor.errors import HistoryError
-from batch_editor.reconcile import Reconciliation, reconcile
+from batch_editor.output import Store, locked
+from batch_editor.recovery.reconcile import Reconciliation, reconcile
 from batch_editor.sandbox import Sandbox
-from batch_editor.storage import Store, locked
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from run_bench import KEY, Bench, job
 from run_recorder import Recorder, http, png
 
-from batch_editor.reconcile import reconcile
+from batch_editor.recovery.reconcile import reconcile
 
 
 def document(content: Any) -> bytes:

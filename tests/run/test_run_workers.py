@@ -15,7 +15,7 @@ from PIL import Image
 from run_processes import children
 
 from batch_editor import MachineError
-from batch_editor.acceptance import Unchecked, Workers
+from batch_editor.output import Unchecked, Workers
 
 
 @pytest.fixture

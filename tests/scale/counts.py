@@ -10,9 +10,9 @@ from pathlib import Path
 
 from batch_editor import Selection
 from batch_editor.config import Settings
-from batch_editor.history import History
-from batch_editor.intake import Catalog, take_in
 from batch_editor.ledger import Spool
+from batch_editor.planning.history import History
+from batch_editor.planning.intake import Catalog, take_in
 
 # Ten, and a half for batches that come out uneven. What doesn't grow with the jobs is paid once, so that an honest
 # tenfold costs less than ten times as much.

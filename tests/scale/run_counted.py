@@ -16,9 +16,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-import batch_editor.batch  # beforehand: loading modules is no job's cost
-from batch_editor import BatchOptions, load_settings, planning, run_batch
-from batch_editor.simulation import simulate_often
+import batch_editor.runs.batch  # beforehand: loading modules is no job's cost
+from batch_editor import BatchOptions, load_settings, run_batch
+from batch_editor.planning import estimate
+from batch_editor.scheduling.simulation import simulate_often
 
 PACKAGE = str(Path(batch_editor.__file__).parent)
 
@@ -36,7 +37,7 @@ def main(manifest: str, base_url: str) -> None:
             counts["statements"] += argument.__name__.startswith("execute")
 
     # Of the plan's simulation one run is enough: how many there are depends on the jobs, and their sum is bounded.
-    vars(planning)["simulate_often"] = partial(simulate_often, repeats=1)
+    vars(estimate)["simulate_often"] = partial(simulate_often, repeats=1)
     tracemalloc.start()
     threading.setprofile(on_call)
     sys.setprofile(on_call)

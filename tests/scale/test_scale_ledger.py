@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from counts import TENFOLD, counted, table
 
-from batch_editor import Selection, placing
+from batch_editor import Selection
 from batch_editor.config import Settings
-from batch_editor.history import History
-from batch_editor.intake import Catalog, take_in
 from batch_editor.ledger import Ledger, Spool
 from batch_editor.ledger.ledger import FILE_NAME
-from batch_editor.output_manifest import write_manifest
-from batch_editor.spending import Spending
-from batch_editor.storage import Store
+from batch_editor.money.spending import Spending
+from batch_editor.output import Store, placing
+from batch_editor.output.output_manifest import write_manifest
+from batch_editor.planning.history import History
+from batch_editor.planning.intake import Catalog, take_in
 
 # Steps are counted by so many, which costs a call of Python each time.
 STEPS = 10

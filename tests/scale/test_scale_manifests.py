@@ -11,10 +11,10 @@ from counts import TENFOLD, counted, spooled, table
 
 from batch_editor import Selection
 from batch_editor.config import Settings
-from batch_editor.history import History
-from batch_editor.input_check import links_of
-from batch_editor.intake import Catalog, take_in
 from batch_editor.ledger import Spool
+from batch_editor.planning.history import History
+from batch_editor.planning.input_check import links_of
+from batch_editor.planning.intake import Catalog, take_in
 
 MANY, FEW = 5000, 500
 

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from virtual_time import now
 
-from batch_editor.limits import GateClosed, RateGate
-from batch_editor.pace import Ticket
 from batch_editor.records import Failure
+from batch_editor.scheduling.limits import GateClosed, RateGate
+from batch_editor.scheduling.pace import Ticket
 
 
 class Provider(Protocol):

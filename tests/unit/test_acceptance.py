@@ -9,8 +9,8 @@ from typing import Literal
 import pytest
 from PIL import Image
 
-from batch_editor.acceptance import Acceptance, Verdict
 from batch_editor.endpoints import load_endpoint
+from batch_editor.output import Acceptance, Verdict
 from batch_editor.records import Failure, ParamValue, SavedImage
 
 OWN = """\

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import Deadlock, run
 
-from batch_editor.budget import TOLERANCE_USD, Budget
+from batch_editor.money.budget import TOLERANCE_USD, Budget
 
 cents = st.integers(1, 200).map(lambda n: n / 100)
 

@@ -7,7 +7,7 @@ import pytest
 
 PROVIDE = """
 import resource, sys
-from batch_editor.descriptors import provide_descriptors
+from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.errors import UsageError
 concurrency, hard, rehearsal = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, web
 
 from batch_editor.client.results import stream
+from batch_editor.output import Store, gathered, landing
+from batch_editor.output.gathered import Gathered
 from batch_editor.records import SavedImage
-from batch_editor.storage import Store, gathered, landing
-from batch_editor.storage.gathered import Gathered
 
 MIB = 2**20
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from batch_editor.output import BadImage, Landing, Store, gathered
+from batch_editor.output import landing as landing_module
 from batch_editor.records import SavedImage
-from batch_editor.storage import BadImage, Landing, Store, gathered
-from batch_editor.storage import landing as landing_module
 
 KIB = 2**10
 

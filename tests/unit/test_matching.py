@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_editor.client import HistoryRow
-from batch_editor.matching import CLOCKS_S, Bodies, Matches, Sent, match
+from batch_editor.recovery.matching import CLOCKS_S, Bodies, Matches, Sent, match
 
 BODIES = Bodies({})
 MUG: dict[str, Any] = {"prompt": "a mug", "image_urls": ["https://a/mug.png"], "mask": None, "output_compression": 95}

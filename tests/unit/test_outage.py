@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from batch_editor.outage import Outage
+from batch_editor.scheduling.outage import Outage
 
 FEW = Outage.IN_A_ROW
 

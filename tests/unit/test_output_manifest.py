@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from batch_editor.ledger import Ledger, readings
-from batch_editor.output_manifest import export_rows
+from batch_editor.output.output_manifest import export_rows
 
 PIECES = st.sampled_from([*",\"'=+-@\t\r\n ＝＠", "\r\n", ",=", '""', "a", "é", "5", "-5", "1e5", "\u2028"])
 CELL = st.lists(PIECES, max_size=6).map("".join)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import now, run
 
-from batch_editor.pool import Later, Pool
+from batch_editor.scheduling.pool import Later, Pool
 
 
 async def items(count: int, drawn: list[int] | None = None) -> AsyncIterator[int]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_editor.endpoints import Extra, Prices, PriceTable, load_endpoint
-from batch_editor.pricing import Charged, Charges, Kind, Price, is_fixed, price_of
+from batch_editor.money.pricing import Charged, Charges, Kind, Price, is_fixed, price_of
 from batch_editor.records import ParamValue
 
 SHIPPED = load_endpoint("gpt-image-1.5-edit").prices

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from batch_editor.progress import Bar, Plain, Quiet, Snapshot, details, duration, progress_for
+from batch_editor.runs.progress import Bar, Plain, Quiet, Snapshot, details, duration, progress_for
 
 HALF = Snapshot(
     total=10, done=5, succeeded=4, failed=1, retried=2, in_flight=3, per_min=61.04, spent_usd=1234.5, eta_s=8.0

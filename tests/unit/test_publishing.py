@@ -11,8 +11,8 @@ from PIL import Image
 
 from batch_editor.errors import StorageError
 from batch_editor.ledger import Placement
-from batch_editor.publishing import Unplaced, put
-from batch_editor.storage import Store
+from batch_editor.output import Store
+from batch_editor.output.publishing import Unplaced, put
 
 
 @pytest.fixture

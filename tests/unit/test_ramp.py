@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from batch_editor.ramp import Ramp
+from batch_editor.scheduling.ramp import Ramp
 
 
 def test_it_starts_with_few_and_doubles_eight_times_a_second() -> None:

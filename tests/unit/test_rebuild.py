@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_editor.rebuild import read_rows
+from batch_editor.recovery.rebuild import read_rows
 
 CELLS = st.text(st.characters(blacklist_categories=["Cs"]) | st.sampled_from(",\"\n\r' ="), max_size=20)
 

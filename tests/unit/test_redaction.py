@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_editor.redaction import guarded, printable, redact
+from batch_editor.text import guarded, printable, redact
 
 KEY = "SG_0123456789abcdef"
 
@@ -57,7 +57,7 @@ def test_secrets_may_come_and_go_while_texts_are_redacted() -> None:
 
 def test_a_process_may_guard_a_secret_for_good() -> None:
     script = (
-        "from batch_editor.redaction import guard, guarded, redact\n"
+        "from batch_editor.text import guard, guarded, redact\n"
         "guard('horse battery')\nwith guarded('horse battery'): pass\nprint(redact('horse battery'))"
     )
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_editor.records import Failure
-from batch_editor.retry import MAX_REFUSALS, Again, Final, Policy, Tally, backoff, decide
+from batch_editor.scheduling.retry import MAX_REFUSALS, Again, Final, Policy, Tally, backoff, decide
 
 PASSING = Failure("connection", "refused", passing=True)
 BILLED = Failure("server_error", "502", passing=True, maybe_billed=True)

@@ -10,8 +10,8 @@ from typing import cast
 
 import pytest
 
-from batch_editor.signals import ENDING, RunSignals
-from batch_editor.watch import Watch
+from batch_editor.runs.signals import ENDING, RunSignals
+from batch_editor.runs.watch import Watch
 
 
 class Told:

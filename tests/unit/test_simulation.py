@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_editor.records import Rate
-from batch_editor.retry import Policy
-from batch_editor.simulation import (
+from batch_editor.scheduling.retry import Policy
+from batch_editor.scheduling.simulation import (
     SAMPLE,
     Course,
     Failed,
@@ -20,7 +20,7 @@ from batch_editor.simulation import (
     simulate_often,
     spread_latencies,
 )
-from batch_editor.throttle import slack_s
+from batch_editor.scheduling.throttle import slack_s
 
 PATIENT = Policy(max_attempts=5, backoff_s=0.5, backoff_max_s=5.0)
 

@@ -4,8 +4,8 @@ import pytest
 
 from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.ledger import PendingRequest
+from batch_editor.money.steady_prices import SteadyPrices
 from batch_editor.records import Answer, ParamValue, SavedImage
-from batch_editor.steady_prices import SteadyPrices
 
 ENDPOINT = load_endpoint("gpt-image-1.5-edit")
 LOW_USD, MEDIUM_USD = 0.0108, 0.0408

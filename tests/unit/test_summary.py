@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from batch_editor.ledger import Counts
-from batch_editor.summary import Stop, StopKind, exit_code_of, what_stopped
+from batch_editor.runs.summary import Stop, StopKind, exit_code_of, what_stopped
 
 LIMITS = ("budget", "deadline", "failures", "outage", "declined")
 

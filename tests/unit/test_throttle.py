@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from batch_editor.records import Failure, Rate
-from batch_editor.throttle import Throttle
+from batch_editor.scheduling.throttle import Throttle
 
 REFUSED = Failure("rate_limited", "429", reach="pace", passing=True, http_status=429)
 BROKEN = Failure("connection", "reset", maybe_billed=True, passing=True)

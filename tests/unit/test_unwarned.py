@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 import warnings
 
-from batch_editor.unwarned import unwarned
+from batch_editor.images.unwarned import unwarned
 
 
 def test_threads_that_look_at_pictures_together_leave_the_warnings_of_a_process_as_they_were() -> None:

@@ -10,9 +10,9 @@ from batch_editor.client import Client
 from batch_editor.endpoints import load_endpoint
 from batch_editor.errors import LedgerError
 from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest
+from batch_editor.output import Store
 from batch_editor.records import LOCAL
-from batch_editor.storage import Store
-from batch_editor.uploads import Uploads
+from batch_editor.runs.uploads import Uploads
 
 
 class FullDisk:

@@ -1,0 +1,1 @@
+"""What requests cost, and the limits that no run exceeds: prices, budgets and reservations."""

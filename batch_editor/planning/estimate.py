@@ -1,0 +1,289 @@
+"""The dry run: what a manifest will cost and how long it will take, before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from batch_editor.config import Settings
+from batch_editor.endpoints import load_endpoint
+from batch_editor.errors import EndpointError
+from batch_editor.ledger import Changes, Spool, readings
+from batch_editor.ledger.experience import Refusals
+from batch_editor.money.budget import TOLERANCE_USD
+from batch_editor.money.pricing import Price
+from batch_editor.planning.history import History
+from batch_editor.planning.intake import Catalog, Selection, Taken, take_in
+from batch_editor.planning.plan import Fit, Group, Plan
+from batch_editor.records import Redo, Shape
+from batch_editor.runs.progress import duration
+from batch_editor.scheduling.retry import policy_of
+from batch_editor.scheduling.simulation import (
+    SAMPLE,
+    Course,
+    Failed,
+    Workload,
+    at_share,
+    simulate_often,
+    smoothed,
+    spread_latencies,
+)
+
+# Where fewer attempts than this have been seen, this share of passing failures is assumed.
+SEEN_ENOUGH = 20
+ASSUMED_FAILURES = 0.01
+
+# Requests to send, by their kinds.
+_BY_KIND = "(SELECT kind, jobs AS requests FROM tallies WHERE sends AND NOT done) JOIN kinds USING (kind)"
+
+
+def make_plan(
+    manifests: Sequence[Path | str],
+    settings: Settings,
+    *,
+    selection: Selection | None = None,
+    output: Path | None = None,
+    history: Sequence[Path] = (),
+    redo: Collection[Redo] = (),
+    check_inputs: bool = False,
+) -> Plan:
+    """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
+
+    `history` are output directories whose real charges and latencies count, besides that of `output`. Only with
+    `check_inputs` is the network used, to look at every distinct input link; then no event loop may be running.
+
+    Raises:
+        UsageError: the settings or a manifest are wrong.
+        MachineError: a ledger can't be read, or there is no room for the expanded manifest.
+    """
+    paths = [Path(manifest) for manifest in manifests]
+    root = output or settings.outputs.directory / paths[0].stem
+    catalog = Catalog(settings)
+    past = History(root, history)
+    with Spool() as spool, spool.translated():
+        taken = take_in(paths, catalog, selection or Selection(), past, spool)
+        plan = assess(
+            spool,
+            catalog,
+            settings,
+            past,
+            output=root,
+            redo=redo,
+            rehearsal=False,
+            taken=taken,
+        )
+        if not check_inputs:
+            return plan
+        from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
+
+        return replace(plan, inputs=asyncio.run(look_at_inputs(spool, catalog.endpoints, settings, plan)))
+
+
+def assess(
+    spool: Spool,
+    catalog: Catalog,
+    settings: Settings,
+    past: History,
+    *,
+    output: Path,
+    redo: Collection[Redo] = (),
+    rehearsal: bool = False,
+    taken: Taken | None = None,
+) -> Plan:
+    """The plan of the jobs in a spool, given what the output directory has of them. Blocks.
+
+    A rehearsal's results count for nothing, except for the next rehearsal.
+
+    Raises:
+        LedgerError: the output directory's ledger can't be read.
+    """
+    spent_usd, changes = 0.0, Changes()
+    if readings.begun(output):
+        with readings.reading(output) as db:
+            run = readings.last_run(db)
+            if run is not None and (rehearsal or not run.sandbox):
+                spent_usd = readings.spent_usd(db)
+                changes = spool.compare(
+                    readings.file_of(db),
+                    catalog.shapes,
+                    former=None if settings.redo.endpoint or {"endpoint", "all"} & set(redo) else _former(db, catalog),
+                    redo=redo,
+                )
+    return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, changes=changes, taken=taken)
+
+
+def _former(db: sqlite3.Connection, catalog: Catalog) -> dict[str, Shape] | None:
+    """The endpoints that a ledger's requests went to, as far as they are known; None if it has no other one."""
+    shapes = catalog.shapes
+    if len(shapes) == 1 and not db.execute("SELECT 1 FROM requests WHERE endpoint <> ? LIMIT 1", (*shapes,)).fetchall():
+        return None
+    for (name,) in db.execute("SELECT DISTINCT endpoint FROM requests"):
+        if name not in shapes:
+            with suppress(EndpointError):  # a file of somebody's own
+                shapes[name] = load_endpoint(name).shape
+    return shapes
+
+
+def plan_of(
+    spool: Spool,
+    catalog: Catalog,
+    settings: Settings,
+    past: History,
+    *,
+    spent_usd: float = 0.0,
+    changes: Changes | None = None,
+    taken: Taken | None = None,
+) -> Plan:
+    """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before, `changes` are since then."""
+    taken = taken or Taken()
+    spool.tally()
+    ((faulty,),) = spool.query("SELECT count(*) FROM spooled WHERE selected AND fault IS NOT NULL")
+    ((jobs, reused, done, has_files),) = spool.query(
+        "SELECT coalesce(sum(jobs), 0), coalesce(sum(jobs * (NOT sends)), 0),"
+        " coalesce(sum(jobs * (sends AND done)), 0), coalesce(max(has_files), 0) FROM tallies"
+    )
+    uploads = 0
+    if has_files:
+        ((uploads,),) = spool.query(
+            "SELECT count(DISTINCT file.key) FROM to_send, json_each(files) file WHERE files <> '{}'"
+        )
+    ((requests, low, expected, high),) = spool.query(
+        "SELECT coalesce(sum(requests), 0), coalesce(sum(requests * low_usd), 0),"
+        f" coalesce(sum(requests * expected_usd), 0), coalesce(sum(requests * high_usd), 0) FROM {_BY_KIND}"
+    )
+    known = dict.fromkeys(("new", "changed", "unchanged", "failed", "unknown"), 0)
+    known.update(spool.query("SELECT known, sum(jobs) FROM tallies GROUP BY known"))
+    first = spool.query(
+        "SELECT high_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
+    )
+    work, made_of = _workload(spool, catalog, settings, past, requests)
+    courses = simulate_often(work)
+    p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
+    limited_by, advice = _limit(work, settings, p50)
+    return Plan(
+        jobs=jobs + faulty,
+        requests=requests,
+        reused=reused,
+        done=done,
+        uploads=uploads,
+        known=known,
+        cost=Price(low, expected, high),
+        duration_s=(p10.end_s, p50.end_s, p90.end_s),
+        made_of=made_of,
+        limited_by=limited_by,
+        advice=advice,
+        groups=_groups(spool),
+        budget=_within_budget(spool, settings, spent_usd, requests),
+        deadline=_within_deadline(settings, p90),
+        first_usd=next((usd for (usd,) in first), None),
+        spent_usd=spent_usd,
+        changes=changes or Changes(),
+        warnings=taken.warnings,
+        skipped=taken.skipped,
+        faulty=faulty,
+    )
+
+
+def _groups(spool: Spool) -> tuple[Group, ...]:
+    return tuple(
+        Group(*row)
+        for row in spool.query(
+            "SELECT endpoint, quality, size, inputs, sum(requests), sum(requests * expected_usd) / sum(requests),"
+            f" source, max(charges) FROM {_BY_KIND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(requests * expected_usd) DESC"
+        )
+    )
+
+
+def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History, requests: int) -> tuple[Workload, str]:
+    """What the simulation starts from, and that in words."""
+    latencies: list[float] = []
+    failures: list[Failed] = []
+    attempts, means = 0, []
+    refusals: list[Refusals] = []
+    for name, count in spool.query(f"SELECT endpoint, sum(requests) FROM {_BY_KIND} GROUP BY 1"):
+        seen = past.latencies_s.get(name, [])
+        typical = catalog.endpoints[name].latency_s
+        drawn = smoothed(seen) if seen else spread_latencies(typical)
+        # Each endpoint weighs as much as it has requests, and is drawn from as a whole.
+        weight = max(1, round(1000 * count / requests))
+        latencies += [drawn[n * len(drawn) // weight] for n in range(weight)]
+        failures += [Failed(*failed) for failed in past.failures.get(name, [])]
+        attempts += past.attempts.get(name, 0)
+        refusals += past.refusals.get(name, [])
+        means.append(f"{name}'s published average of {typical:g} s" if not seen else f"{len(seen)} measured latencies")
+    enough = attempts >= SEEN_ENOUGH
+    refused = sum(each.count for each in refusals)
+    share = min(0.9, len(failures) / attempts) if enough else ASSUMED_FAILURES
+    work = Workload(
+        requests=requests,
+        concurrency=settings.concurrency,
+        rate=settings.rate,
+        latencies_s=sorted(latencies) or [catalog.default.latency_s],
+        failure_share=share,
+        failures=failures or [Failed(latency_s) for latency_s in latencies or [catalog.default.latency_s]],
+        policy=policy_of(settings),
+        refused_share=min(0.9, refused / (attempts + refused)) if enough else 0.0,
+        refused_s=sum(each.count * each.latency_s for each in refusals) / max(refused, 1),
+        pause_s=sum(each.count * each.pause_s for each in refusals) / max(refused, 1),
+    )
+    seen_share = f"as {attempts} attempts showed" if enough else "assumed"
+    paused = f"; {work.refused_share:.1%} met a 429 and paused the run" if work.refused_share else ""
+    if not means:
+        return work, "nothing to send"
+    return work, f"simulated from {', '.join(means)}; {share:.1%} of attempts made again, {seen_share}{paused}"
+
+
+def _limit(work: Workload, settings: Settings, course: Course) -> tuple[str, str]:
+    """What holds the run back, in a word and in a sentence with the next step."""
+    if not work.requests:
+        return "nothing", "nothing to send"
+    latency_s = sum(work.latencies_s) / len(work.latencies_s)
+    rate, in_flight = settings.rate, work.in_flight
+    if work.requests <= work.concurrency and (work.requests - 1) * work.spacing_s < latency_s:
+        return "latency", (
+            f"the provider's {latency_s:.0f} s an image is the limit; all {work.requests} requests are in flight"
+            " together"
+        )
+    if in_flight <= settings.concurrency:
+        return "rate limit", (
+            f"rate limit {rate} is the limit; {in_flight} request{'' if in_flight == 1 else 's'} would be in flight,"
+            f" concurrency {settings.concurrency} is enough"
+        )
+    wanted = min(in_flight, work.requests)
+    quicker = at_share(simulate_often(replace(work, concurrency=wanted), repeats=1 if wanted > SAMPLE else 5), 0.5)
+    per_min = 60 * work.concurrency / latency_s
+    return "concurrency", (
+        f"concurrency {settings.concurrency} gives {per_min:.1f}/min; {wanted} would use your {rate} and finish in"
+        f" {duration(quicker.end_s)} instead of {duration(course.end_s)}"
+    )
+
+
+def _within_budget(spool: Spool, settings: Settings, spent_usd: float, requests: int) -> Fit | None:
+    limit = settings.budget.max_cost_usd
+    if limit is None:
+        return None
+    # A request is sent while what is expected of those before it leaves room for its dearest price; or, at the end
+    # of the budget and where the model has no choice, for the price that its kind is charged every time.
+    ((within,),) = spool.query(
+        "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position)"
+        " + iif(expected_usd > low_usd + 1e-9, high_usd - expected_usd, 0) AS needed,"
+        " first_value(high_usd) OVER (ORDER BY position) AS first_usd FROM to_send)"
+        " WHERE needed <= ? AND (first_usd <= ? OR ?)",
+        *(limit - spent_usd + TOLERANCE_USD, limit, spent_usd > 0),
+    )
+    already = f" (${spent_usd:,.2f} of it spent)" if spent_usd else ""
+    return Fit(f"${limit:,.2f}{already}", within == requests, within)
+
+
+def _within_deadline(settings: Settings, late: Course) -> Fit | None:
+    """What nine in ten runs have done by the deadline."""
+    deadline = settings.ends_at
+    if deadline is None:
+        return None
+    within = late.done_by(deadline.timestamp() - datetime.now().timestamp())
+    return Fit(f"{deadline:%Y-%m-%d %H:%M}", within == late.requests, within)

@@ -1,0 +1,94 @@
+"""`--check-inputs`: every distinct input link of a manifest is looked at before money is spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+import orjson
+
+from batch_editor.client import LinkReport, look_at
+from batch_editor.config import Settings
+from batch_editor.endpoints import Endpoint
+from batch_editor.ledger import Spool
+from batch_editor.planning.plan import FaultyInput, InputCheck, Plan
+from batch_editor.text import printable
+
+
+async def look_at_inputs(spool: Spool, endpoints: Mapping[str, Endpoint], settings: Settings, plan: Plan) -> InputCheck:
+    """Look at the links of the requests that a run would send.
+
+    A signed link must live until its request's turn, which comes in proportion to its place in the manifest. In memory
+    are only the reports of links that have a fault, an end, or a mask to fit.
+    """
+    allow_private, duration_s = settings.inputs.allow_private_links, plan.duration_s[2]
+    looked_at = 0
+    faulty: list[FaultyInput] = []
+    for endpoint in endpoints.values():
+        reports: dict[str, LinkReport] = {}
+        links = links_of(spool, endpoint)
+        masked = endpoint.mask is not None and bool(
+            spool.query(f"SELECT 1 FROM {_TO_SEND} WHERE params ->> '$.{endpoint.mask}' LIKE 'http%'", endpoint.name)
+        )
+        async for report in look_at(links, allow_private=allow_private):
+            looked_at += 1
+            # Sound links are remembered only where they matter again: with a mask, or with an end.
+            if report.fault or report.expires_at or masked:
+                reports[report.link] = report
+        faulty += _faulty(spool, endpoint, reports, duration_s)
+    return InputCheck(looked_at, tuple(faulty))
+
+
+_TO_SEND = "(SELECT * FROM to_send WHERE endpoint = ?)"
+
+
+def links_of(spool: Spool, endpoint: Endpoint) -> Iterator[str]:
+    """The distinct http links of an endpoint's images and masks, drawn from the spool as they are needed."""
+    parts = []
+    if endpoint.images:
+        parts.append(f"SELECT each.value AS link FROM {_TO_SEND}, json_each(params, '$.{endpoint.images}') each")
+    if endpoint.mask:
+        parts.append(f"SELECT params ->> '$.{endpoint.mask}' AS link FROM {_TO_SEND}")
+    if parts:
+        sql = f"SELECT DISTINCT link FROM ({' UNION ALL '.join(parts)}) WHERE link LIKE 'http%'"
+        for (link,) in spool.each(sql, *[endpoint.name] * len(parts)):
+            yield link
+
+
+def _faulty(
+    spool: Spool, endpoint: Endpoint, reports: dict[str, LinkReport], duration_s: float
+) -> Iterator[FaultyInput]:
+    rows = spool.each(
+        f"SELECT job_id, fingerprint, params ->> '$.{endpoint.images}', params ->> '$.{endpoint.mask}',"
+        f" 1.0 * row_number() OVER (ORDER BY position) / count(*) OVER () FROM {_TO_SEND} ORDER BY position",
+        endpoint.name,
+    )
+    now = datetime.now(UTC)
+    for job_id, fingerprint, images, mask, share in rows:
+        turn = now + timedelta(seconds=duration_s * share)
+        named = [*orjson.loads(images or "[]"), mask]
+        names = [reports[link] for link in named if link in reports]
+        faults = [fault for report in names if (fault := _fault(report, turn)) is not None]
+        if mask in reports and not faults:
+            faults += _mask_faults(reports[mask], reports.get(named[0]))
+        if faults:
+            yield FaultyInput(job_id, fingerprint, faults[0])
+
+
+def _fault(report: LinkReport, turn: datetime) -> str | None:
+    link = printable(report.link.partition("?")[0], limit=120)
+    if report.fault:
+        return f"{link} {report.fault}"
+    if report.expires_at is not None and report.expires_at < turn:
+        return f"{link} is signed until {report.expires_at:%Y-%m-%d %H:%M} UTC; its turn is about {turn:%H:%M} UTC"
+    return None
+
+
+def _mask_faults(mask: LinkReport, first: LinkReport | None) -> Iterator[str]:
+    if not mask.has_alpha:
+        yield "the mask has no alpha channel, which marks the area to edit"
+    if first is not None and first.width and (first.width, first.height) != (mask.width, mask.height):
+        yield (
+            f"the mask has {mask.width}×{mask.height} pixels, the first image {first.width}×{first.height};"
+            " they must be alike"
+        )

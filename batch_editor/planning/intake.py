@@ -1,0 +1,181 @@
+"""From manifests to a spool of priced jobs, with every fault listed before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from batch_editor.config import Settings
+from batch_editor.endpoints import Endpoint, Prices, load_endpoint
+from batch_editor.errors import ConfigError, EndpointError, UsageError
+from batch_editor.ledger import Spool
+from batch_editor.manifest import Choice, Expansion, Faults, Problem, read_manifests
+from batch_editor.money.pricing import Kind, price_of
+from batch_editor.planning.history import History
+from batch_editor.records import FaultyRow, Job, Shape
+from batch_editor.strict_yaml import Block, YamlFault, read_yaml
+
+# Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
+_KINDS = 10_000
+_SHOWN = ("quality", "size")  # in plans, whether or not they are priced
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which jobs of the manifest a run is about, and what is set for all of them.
+
+    `endpoint`: where it is named, the settings' endpoint takes the place of those that the manifests name.
+    """
+
+    only: Sequence[str] = ()
+    limit: int | None = None
+    endpoint: str | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What reading the manifests has to say: warnings, and how many rows they leave out on purpose, by reason."""
+
+    warnings: tuple[str, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+
+class Catalog:
+    """The endpoints that the manifests name, by name, with the prices that the settings give them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.skips_faulty_rows = settings.rows.faulty == "skip"
+        self.endpoints: dict[str, Endpoint] = {}
+        self.default = self.load(settings.endpoint, None)
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """What requests to each of them are made of, by name."""
+        return {name: endpoint.shape for name, endpoint in self.endpoints.items()}
+
+    def load(self, name: str, beside: Path | None) -> Endpoint:
+        """The endpoint of that name, or of that file.
+
+        Raises:
+            EndpointError: there is none, or another one of the same name has been loaded.
+        """
+        endpoint = load_endpoint(name, beside=beside)
+        known = self.endpoints.setdefault(endpoint.name, endpoint)
+        if known != endpoint:
+            raise EndpointError(f"two endpoints are named {endpoint.name!r}; give one another name in its file")
+        return known
+
+    def prices(self, endpoint: Endpoint) -> Prices:
+        """The endpoint's price list, with the settings' factor or table in place of its own.
+
+        Raises:
+            ConfigError: the settings' table doesn't have the endpoint's shape.
+        """
+        pricing = self._settings.pricing
+        if endpoint.name != self.default.name or (pricing.factor is None and pricing.table is None):
+            return endpoint.prices
+        changed = endpoint.prices.model_dump()
+        if pricing.factor is not None:
+            changed["factor"] = pricing.factor
+        if pricing.table is not None:
+            changed["table"] = pricing.table
+        try:
+            return Prices.model_validate(changed)
+        except ValueError as error:
+            shape = " by ".join(endpoint.prices.by) or "one number"
+            raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s ({shape})") from error
+
+
+def named_endpoints(manifests: Sequence[Path], settings: Settings) -> list[Endpoint]:
+    """The endpoints that the settings and the manifests' heads name, without those that can't be found or read."""
+    names: list[tuple[str, Path | None]] = [(settings.endpoint, None)]
+    for path in manifests:
+        with suppress(OSError, YamlFault):
+            # A pipe, which can be read but once, is left to the reading of the jobs.
+            is_yaml = path.suffix.lower() in (".yaml", ".yml") and path.is_file()
+            document = read_yaml(path) if is_yaml else None
+            if isinstance(document, Block) and isinstance(named := document.get("endpoint"), str):
+                names.append((named, path.parent))
+    endpoints: dict[str, Endpoint] = {}
+    for name, beside in names:
+        with suppress(EndpointError):
+            endpoint = load_endpoint(name, beside=beside)
+            endpoints.setdefault(endpoint.name, endpoint)
+    return list(endpoints.values())
+
+
+def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, history: History, spool: Spool) -> Taken:
+    """Expand, check and price every job into the spool. Blocks.
+
+    Raises:
+        ManifestError: with every fault of every manifest.
+    """
+    faults = Faults()
+    expansion = Expansion(
+        endpoint=catalog.default,
+        load_endpoint=catalog.load,
+        overrides=dict(selection.overrides),
+        skip_faulty=catalog.skips_faulty_rows,
+        only=selection.only,
+        is_given=selection.endpoint is not None,
+    )
+    spool.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, history, spool))
+    choice = Choice(selection.only)
+    for repeat in spool.repeats():
+        is_chosen = choice.has_any([repeat.job_id])
+        if is_chosen and not catalog.skips_faulty_rows:
+            faults.add(repeat.where, repeat.message)
+            continue
+        spool.leave_out(repeat, stem=Path(repeat.where.partition(":")[0]).stem)
+        if is_chosen and not repeat.is_left_out:
+            faults.leave_out([Problem(repeat.where, repeat.message)], repeat.where)
+    seen: dict[str, str] = {}
+    for job_id, where in faults.faulty:
+        first_where = seen.setdefault(job_id, spool.where_of(job_id) or where)
+        if first_where != where:
+            faults.add(where, f"duplicate id {job_id!r}, first used at {first_where}")
+    faults.raise_if_any()
+    spool.finish(only=selection.only, limit=selection.limit)
+    if selection.only and not spool.query("SELECT EXISTS (SELECT 1 FROM jobs WHERE selected)")[0][0]:
+        raise UsageError(f"--only {' '.join(map(repr, selection.only))} matches no job's id")
+    return Taken(tuple(faults.warnings), dict(faults.skipped))
+
+
+def _with_kinds(
+    jobs: Iterable[Job | FaultyRow], catalog: Catalog, history: History, spool: Spool
+) -> Iterator[tuple[Job, int] | FaultyRow]:
+    """Jobs, each with the number of its kind in the spool: what its price depends on, and what plans show."""
+    prices: dict[str, Prices] = {}
+    telling: dict[str, tuple[str, ...]] = {}
+
+    @lru_cache(maxsize=_KINDS)
+    def kind_of(template: str, name: str, values: tuple[str | None, ...], inputs: int, prompt_length: int) -> int:
+        known = dict(zip(telling[name], values, strict=True))
+        by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
+        quote = history.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
+        quality, size = map(known.get, _SHOWN)
+        return spool.add_kind(
+            template, name, quote, list_usd=by_list.expected_usd, inputs=inputs, quality=quality, size=size
+        )
+
+    for job in jobs:
+        if isinstance(job, FaultyRow):
+            yield job
+            continue
+        name, params = job.request.endpoint, job.request.params
+        if name not in prices:
+            prices[name] = catalog.prices(catalog.endpoints[name])
+            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
+            history.read(catalog.endpoints[name], prices[name])
+        endpoint = catalog.endpoints[name]
+        if endpoint.unsent_defaults:
+            params = {**endpoint.unsent_defaults, **params}
+        values = tuple([None if (value := params.get(each)) is None else str(value) for each in telling[name]])
+        prompt = params.get(endpoint.prompt or "")
+        length = len(prompt) if isinstance(prompt, str) else 0
+        yield job, kind_of(job.template, name, values, endpoint.inputs_of(params), length)

@@ -1,0 +1,264 @@
+"""What a run would do, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from batch_editor.ledger import Changes
+from batch_editor.money.pricing import Price
+from batch_editor.runs.progress import duration
+
+IDENTIFIED = "done jobs are known by their identity from now on, and keep their images"
+# Of the done jobs; a few may well be meant, however many they are of all.
+REMADE_SHARE = 0.2
+REMADE_MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Requests that cost alike: how many, the expected price of one, and where that price is from."""
+
+    endpoint: str
+    quality: str | None
+    size: str | None
+    inputs: int
+    requests: int
+    unit_usd: float
+    source: str
+    charges: int
+
+    @property
+    def cost_usd(self) -> float:
+        """What they cost together."""
+        return self.requests * self.unit_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Whether a run keeps within a limit, and how many of its requests do; `limit` as it was given."""
+
+    limit: str
+    fits: bool
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaultyInput:
+    """A request that would be wasted: its first job, and what is wrong with which input."""
+
+    job_id: str
+    fingerprint: str
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputCheck:
+    """How many distinct links were looked at, and the requests that have a faulty one."""
+
+    looked_at: int
+    faulty: tuple[FaultyInput, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The `inputs` object of a plan's `--json`."""
+        return {
+            "looked_at": self.looked_at,
+            "faulty": [{"job_id": faulty.job_id, "fault": faulty.fault} for faulty in self.faulty],
+        }
+
+    def lines(self, *, limit: int = 20) -> Iterator[str]:
+        """The check for people."""
+        yield f"Inputs: {self.looked_at:,} links looked at, {len(self.faulty):,} requests with a faulty one"
+        for faulty in self.faulty[:limit]:
+            yield f"  {faulty.job_id}: {faulty.fault}"
+        if len(self.faulty) > limit:
+            yield f"  … and {len(self.faulty) - limit:,} more"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do.
+
+    duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the dearest price of the
+    first request to send. spent_usd: what the budget that the run goes on with has spent. skipped: rows that the
+    manifest leaves out on purpose, by reason. faulty: rows that are left out for their faults.
+    """
+
+    jobs: int
+    requests: int
+    reused: int
+    done: int
+    uploads: int
+    known: dict[str, int]
+    cost: Price
+    duration_s: tuple[float, float, float]
+    made_of: str
+    limited_by: str
+    advice: str
+    groups: tuple[Group, ...]
+    budget: Fit | None
+    deadline: Fit | None
+    first_usd: float | None
+    spent_usd: float
+    changes: Changes
+    warnings: tuple[str, ...]
+    skipped: Mapping[str, int]
+    faulty: int
+    inputs: InputCheck | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What `plan` ends with: 1 where jobs would fail unsent, for their rows or their checked inputs are faulty."""
+        return int(self.faulty > 0 or bool(self.inputs and self.inputs.faulty))
+
+    def as_json(self) -> dict[str, Any]:
+        """The `--json` object of `plan`."""
+        p10, p50, p90 = self.duration_s
+        return {
+            "jobs": self.jobs,
+            "requests": self.requests,
+            "reused": self.reused,
+            "done": self.done,
+            "uploads": self.uploads,
+            "skipped": dict(self.skipped),
+            "faulty": self.faulty,
+            "remade": self.changes.remade,
+            "identified": self.changes.identified,
+            "kept": dict(self.changes.kept.jobs),
+            "kept_differs": dict(self.changes.kept.differs),
+            "gone": self.changes.gone,
+            "cost_usd": {
+                "low": round(self.cost.low_usd, 6),
+                "expected": round(self.cost.expected_usd, 6),
+                "high": round(self.cost.high_usd, 6),
+            },
+            "duration_s": {"p10": round(p10, 1), "p50": round(p50, 1), "p90": round(p90, 1)},
+            "limited_by": self.limited_by,
+            "advice": self.advice,
+            "groups": [
+                {
+                    "endpoint": group.endpoint,
+                    "quality": group.quality,
+                    "size": group.size,
+                    "inputs": group.inputs,
+                    "requests": group.requests,
+                    "unit_usd": round(group.unit_usd, 6),
+                    "cost_usd": round(group.cost_usd, 6),
+                    "price_from": group.source,
+                    "charges": group.charges,
+                }
+                for group in self.groups
+            ],
+            "known": self.known,
+            "duration_from": self.made_of,
+            "budget": _fit_json(self.budget),
+            "deadline": _fit_json(self.deadline),
+            "inputs": None if self.inputs is None else self.inputs.as_json(),
+        }
+
+    def lines(self, *, now: datetime | None = None) -> Iterator[str]:
+        """The plan for people; `now` is when the run would start."""
+        now = now or datetime.now().astimezone()
+        sharing = f"sharing another's image {self.reused:,}"
+        yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
+        if any(count for kind, count in self.known.items() if kind != "new"):
+            yield "  in the output directory: " + ", ".join(f"{kind} {n:,}" for kind, n in self.known.items() if n)
+        yield from self._changed()
+        if self.uploads:
+            yield f"Uploads: {self.uploads:,} local files, once each"
+        cost = self.cost
+        yield f"Cost: ${cost.expected_usd:,.2f} expected, ${cost.low_usd:,.2f} at least, ${cost.high_usd:,.2f} at most"
+        yield from self._table()
+        if cost.low_usd < cost.high_usd:
+            yield (
+                "  at least: auto is the cheapest, inputs and prompt are free;"
+                " at most: auto is the dearest, inputs and prompt cost the most they can"
+            )
+        if self.requests:
+            p10, p50, p90 = self.duration_s
+            end = now + timedelta(seconds=p50)
+            yield (
+                f"Time: {duration(p50)} expected, one run in ten below {duration(p10)}, one in ten above"
+                f" {duration(p90)}; started now, done at {end:%Y-%m-%d %H:%M}"
+            )
+            yield f"  {self.made_of}"
+        yield f"Limit: {self.advice}"
+        for name, fit in (("Budget", self.budget), ("Deadline", self.deadline)):
+            if fit is not None:
+                left = "" if fit.fits else f": {fit.requests:,} of {self.requests:,} requests do"
+                yield f"{name}: {fit.limit} {'fits' if fit.fits else 'does not fit'}{left}"
+
+        if self.inputs is not None:
+            yield from self.inputs.lines()
+
+    def _changed(self) -> Iterator[str]:
+        changes = self.changes
+        for reason, count in self.skipped.items():
+            yield f"  skipped: {_many(count, 'row')} ({reason})"
+        if self.faulty:
+            yield f"  left out: {_many(self.faulty, 'row')} with faults, to fail unsent"
+        for endpoint, count in changes.kept.jobs.items():
+            yield f"  kept: {_many(count, 'done job')} that {endpoint} made; --redo endpoint makes them again"
+        if changes.kept.differs:
+            yield f"  of these, what is asked for now is another in {_counted(changes.kept.differs)}"
+        if changes.forced:
+            yield f"  made again, as asked for: {_many(changes.forced, 'done job')}"
+        if changes.remade:
+            yield f"  made again: {_many(changes.remade, 'done job')}, different in {_counted(changes.differs)}"
+        if changes.links_alone:
+            yield (
+                f"  {_many(changes.links_alone, 'job')} changed in their links alone; if these are the same pictures"
+                " under other links, name them by what stays the same, such as identity: '{{ sku }}'"
+            )
+        if changes.identified:
+            yield f"  {changes.identified:,} {IDENTIFIED}"
+        if changes.gone:
+            yield f"  gone from the manifest: {_many(changes.gone, 'job')}; a run moves the images to images/.history"
+
+    def doubts(self) -> Iterator[str]:
+        """What a run asks about before it sends anything: that it may not be what was meant."""
+        changes, done = self.changes, self.done + self.changes.remade
+        if changes.forced:
+            yield f"{changes.forced:,} done jobs would be made, and paid, again"
+        if changes.remade - changes.meant > max(REMADE_MOST, REMADE_SHARE * done):
+            yield (
+                f"{changes.remade - changes.meant:,} of {done:,} done jobs would be made, and paid, again:"
+                f" they differ in {_counted(changes.differs)}"
+            )
+        if changes.known - changes.gone < changes.known / 2:
+            yield (
+                f"the manifest names {changes.known - changes.gone:,} of the {changes.known:,} jobs of this output"
+                " directory; the others' images would move to images/.history. Another manifest wants another --output"
+            )
+
+    def brief(self) -> Iterator[str]:
+        """The plan in three lines, for a question before a run."""
+        cost = self.cost
+        yield f"{self.requests:,} requests, ${cost.expected_usd:,.2f} expected (up to ${cost.high_usd:,.2f})"
+        yield f"about {duration(self.duration_s[1])}; {self.advice}"
+        yield f"price from: {', '.join(dict.fromkeys(group.source for group in self.groups)) or 'nothing to send'}"
+
+    def _table(self) -> Iterator[str]:
+        total = self.cost.expected_usd or 1.0
+        for group in self.groups:
+            kind = ", ".join(part for part in (group.quality, group.size) if part) or "one price"
+            inputs = f"{group.inputs} input{'' if group.inputs == 1 else 's'}"
+            source = group.source if not group.charges else f"{group.source}, {group.charges} charges"
+            yield (
+                f"  {group.requests:>7,} × ${group.unit_usd:.4f} = ${group.cost_usd:>10,.2f}"
+                f" {group.cost_usd / total:>5.0%}  {group.endpoint}, {kind}, {inputs} ({source})"
+            )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def _counted(differs: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count:,})" for name, count in differs.items())
+
+
+def _fit_json(fit: Fit | None) -> dict[str, Any] | None:
+    return None if fit is None else {"limit": fit.limit, "fits": fit.fits, "requests": fit.requests}

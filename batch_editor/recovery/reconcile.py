@@ -1,0 +1,309 @@
+"""Settles what may have been billed without a result, by the provider's history of the account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import SecretStr
+
+from batch_editor.client import AccountHistory, HistoryRow, Lost, Results
+from batch_editor.config import Settings
+from batch_editor.errors import MachineError, UsageError
+from batch_editor.ledger import Charge, Doubt, Ledger, readings
+from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.money.spending import Spending, shared_spending
+from batch_editor.output import Acceptance, Store, locked
+from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
+from batch_editor.output.output_manifest import check_place, write_manifest
+from batch_editor.output.publishing import finish, recover
+from batch_editor.records import Answer, Failure, SavedImage
+from batch_editor.recovery.matching import Bodies, Matches, Sent, match
+from batch_editor.runs.progress import Quiet, duration
+from batch_editor.text import guarded
+
+# After an attempt's own time, a job may still be at work and its row on its way.
+SETTLES_AFTER_S = 900.0
+# The provider lists 31 days at once; an attempt may have its row on the day before or after.
+WINDOW = timedelta(days=31)
+MARGIN = timedelta(days=1)
+
+Outcome = Literal["image", "charged", "not_billed", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one attempt: its image is there, it was charged in vain, or not at all; or it stays open."""
+
+    job_id: str
+    attempt: int
+    outcome: Outcome
+    usd: float | None
+    request_id: str | None
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        """One of the `attempts` of `--json`."""
+        return {
+            "job_id": self.job_id,
+            "attempt": self.attempt,
+            "outcome": self.outcome,
+            "cost_usd": self.usd,
+            "request_id": self.request_id,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What was settled and what remains. `open_usd` is an upper bound; `unknown` counts jobs of the manifest."""
+
+    output: Path
+    findings: tuple[Finding, ...]
+    open_usd: float
+    unknown: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing remains; 1 if attempts are open, or jobs unknown."""
+        return 1 if self._count("open") or self.unknown else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The `--json` object."""
+        kinds: tuple[Outcome, ...] = ("image", "charged", "not_billed")
+        return {
+            "output": str(self.output),
+            "exit_code": self.exit_code,
+            "settled": {kind: self._count(kind) for kind in kinds},
+            "open": self._count("open"),
+            "cost_usd": {
+                "settled": round(sum(f.usd or 0.0 for f in self.findings if f.outcome != "open"), 6),
+                "open": round(self.open_usd, 6),
+            },
+            "unknown_jobs": self.unknown,
+            "attempts": [finding.as_json() for finding in self.findings],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """The same for people."""
+        if not self.findings:
+            yield "Nothing to settle: no attempt may have been billed without a result."
+        for finding in self.findings:
+            yield f"  {finding.job_id}, attempt {finding.attempt}: {finding.message}"
+        yield (
+            f"Settled: {self._count('image')} images found, {self._count('charged')} charged in vain,"
+            f" {self._count('not_billed')} not billed"
+        )
+        if count := self._count("open"):
+            yield f"Open: {count}, possibly billed up to ${self.open_usd:,.2f}"
+        if self.unknown:
+            yield f"Jobs that stay unknown: {self.unknown}; run with --retry-failed makes, and pays, them again"
+        yield f"Manifest: {self.output / MANIFEST_NAME}"
+
+    def _count(self, outcome: Outcome) -> int:
+        return sum(finding.outcome == outcome for finding in self.findings)
+
+
+async def reconcile(
+    output: Path,
+    settings: Settings,
+    key: SecretStr,
+    *,
+    say: Callable[[str], None] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Reconciliation:
+    """Compare an output directory's ledger with the provider's history, and settle what that shows.
+
+    Sends nothing that costs. Not for a loop with other work: ledger and disk are used on it. A disk that is in the way
+    of an image is waited for for `outputs.wait_s`, which `say` is told; by default on standard error.
+
+    Raises:
+        UsageError: nothing has run there.
+        HistoryError: the history can't be read; nothing was settled.
+        LockedError: another process is at work on the output directory.
+        MachineError: the output directory or its ledger can't be used.
+    """
+    if not (output / FILE_NAME).is_file():
+        raise UsageError(f"{output}: no ledger here; expected the output directory of a run")
+    with ExitStack() as stack:
+        stack.enter_context(guarded(key.get_secret_value()))
+        store = Store(output, wait_s=settings.outputs.wait_s)
+        store.patience.hears = _WaitingForDisk(say or Quiet().say, settings.outputs.wait_s).hears
+        stack.callback(store.close)
+        store.prepare()
+        stack.enter_context(locked(store.root))
+        check_place(store.root / MANIFEST_NAME)
+        ledger = Ledger(output / FILE_NAME)
+        stack.callback(ledger.close)
+        spending = shared_spending(settings, output)
+        if spending is not None:
+            stack.callback(spending.close)
+        with ledger.translated():
+            # Whatever has landed is taken: rejecting it here would say no more of its money.
+            recover(ledger, store, Acceptance("header", {}), now=clock(), hold=settings.retry.unknown == "hold")
+            async with AccountHistory(settings.api, key) as history, Results(settings.api) as results:
+                settling = _Settling(ledger, store, spending, results, settings, clock)
+                findings: list[Finding] = []
+                for doubts in _windows(ledger.doubts()):
+                    rows = await history.rows(*_days(doubts))
+                    findings += [finding async for finding in settling.settle(doubts, rows)]
+            write_manifest(ledger.connection, output / MANIFEST_NAME)
+            return Reconciliation(
+                output,
+                tuple(findings),
+                sum(doubt.charged_usd for doubt in ledger.doubts()),
+                readings.standing(ledger.connection).jobs.unknown,
+            )
+
+
+class _WaitingForDisk:
+    """Says once what is waited for."""
+
+    def __init__(self, say: Callable[[str], None], wait_s: float) -> None:
+        self._say = say
+        self._wait_s = wait_s
+        self._said = False
+
+    def hears(self, error: MachineError) -> None:
+        if not self._said:
+            self._said = True
+            self._say(
+                f"{error}; what is fetched is saved as soon as this machine lets it, within {duration(self._wait_s)}"
+            )
+
+
+def _windows(doubts: Sequence[Doubt]) -> Iterator[list[Doubt]]:
+    """Doubts that are near enough for one look at the history; quiet days between are not looked at."""
+    window: list[Doubt] = []
+    for doubt in doubts:
+        if window:
+            first, last = (datetime.fromtimestamp(window[place].sent_at, UTC) for place in (0, -1))
+            at = datetime.fromtimestamp(doubt.sent_at, UTC)
+            if at - last > 3 * MARGIN or at - first > WINDOW - 4 * MARGIN:
+                yield window
+                window = []
+        window.append(doubt)
+    if window:
+        yield window
+
+
+def _days(doubts: Sequence[Doubt]) -> tuple[date, date]:
+    first, last = (datetime.fromtimestamp(doubts[place].sent_at, UTC).date() for place in (0, -1))
+    return first - MARGIN, last + MARGIN
+
+
+class _Settling:
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: Store,
+        spending: Spending | None,
+        results: Results,
+        settings: Settings,
+        clock: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._spending = spending
+        self._results = results
+        self._attempt_s = settings.api.timeout_s
+        self._clock = clock
+        self._uploads = readings.uploads(ledger.connection)
+        self._bodies = Bodies(self._uploads)
+        self._done: set[str] = set()
+
+    async def settle(self, doubts: list[Doubt], rows: Sequence[HistoryRow]) -> AsyncIterator[Finding]:
+        """Settle each doubt as far as the rows tell; yields a `Finding` each."""
+        matches = self._match(doubts, rows)
+        for doubt in doubts:
+            row = matches.rows.get(doubt.attempt_id)
+            if row is not None and row.made:
+                yield await self._charged(doubt, row)
+            elif (why := self._why_open(doubt, row, matches)) is not None:
+                yield _finding(doubt, "open", doubt.request_id, None, f"open: {why}")
+            else:
+                with self._ledger.transaction():
+                    self._ledger.not_billed(doubt.attempt_id)
+                self._settle_spending(doubt, 0.0)
+                yield _finding(doubt, "not_billed", doubt.request_id, 0.0, "not billed")
+
+    def _match(self, doubts: list[Doubt], rows: Sequence[HistoryRow]) -> Matches:
+        first, last = _days(doubts)
+        sure = [
+            self._sent(each, sure=True)
+            for each in self._ledger.charges_like(doubts)
+            if first <= datetime.fromtimestamp(each.sent_at, UTC).date() <= last
+        ]
+        unsure = [self._sent(each, sure=False) for each in doubts]
+        taken = self._ledger.known_ids([row.request_id for row in rows])
+        return match([*sure, *unsure], rows, self._bodies, taken=taken)
+
+    def _sent(self, each: Charge | Doubt, *, sure: bool) -> Sent:
+        until_at = each.sent_at + self._attempt_s
+        return Sent(each.attempt_id, each.params, each.request_id, each.sent_at, until_at, sure)
+
+    def _why_open(self, doubt: Doubt, row: HistoryRow | None, matches: Matches) -> str | None:
+        """Why an attempt without a charge in the history can't be called unbilled; None if it can."""
+        if row is not None and row.state == "FAILED":
+            return None
+        if row is not None or doubt.attempt_id in matches.under_way:
+            return "the provider is still at work on it"
+        if doubt.attempt_id in matches.unread:
+            return "the history has charges of about that time without saying what for"
+        if doubt.state == "accepted":
+            return "the provider has accepted it; the next run collects it"
+        settles_at = doubt.sent_at + self._attempt_s + SETTLES_AFTER_S
+        if self._clock() < settles_at:
+            return f"too recent for its absence to mean anything; ask again after {readings.iso(settles_at)}"
+        if any(sha256 not in self._uploads for sha256 in doubt.files):
+            return "sent with its files inline, which the history may not show as they were"
+        witness = self._ledger.charge_near(doubt.sent_at)
+        if witness is None or self._bodies.name(witness.params, witness.params) in matches.names:
+            return None
+        return "the history lacks a request of about that time that was charged, so absence proves nothing"
+
+    async def _charged(self, doubt: Doubt, row: HistoryRow) -> Finding:
+        usd = doubt.charged_usd if row.usd is None else row.usd
+        said = f"billed ${usd:,.4f} as {row.request_id}"
+        if doubt.request_state == "succeeded" or doubt.fingerprint in self._done:
+            return self._in_vain(doubt, row, usd, f"{said}; the job has its image from another attempt")
+        landing = self._store.landing(doubt.attempt_id)
+        try:
+            image = (
+                await self._results.download(row.link, landing) if row.link else Lost("it has no link", for_good=True)
+            )
+        finally:
+            await landing.discard()
+        if isinstance(image, Lost):
+            return self._in_vain(doubt, row, usd, f"{said}; its image can't be had: {image.message}")
+        return self._placed(doubt, row, image, usd, said)
+
+    def _placed(self, doubt: Doubt, row: HistoryRow, image: SavedImage, usd: float, said: str) -> Finding:
+        answer = Answer(image, http_status=200, latency_s=row.latency_s, cost_usd=row.usd, request_id=row.request_id)
+        with self._ledger.transaction():
+            self._ledger.received(doubt.attempt_id, image, answer, now=self._clock(), charged_usd=usd)
+            finish(self._ledger, self._store, doubt.attempt_id, doubt.fingerprint, image)
+        self._store.forget(doubt.attempt_id)
+        self._settle_spending(doubt, usd)
+        self._done.add(doubt.fingerprint)
+        return _finding(doubt, "image", row.request_id, usd, f"{said}; its image is there now")
+
+    def _in_vain(self, doubt: Doubt, row: HistoryRow, usd: float, message: str) -> Finding:
+        failure = Failure("result_lost", message, maybe_billed=True)
+        with self._ledger.transaction():
+            self._ledger.charged_in_vain(doubt.attempt_id, usd, row.request_id, failure, now=self._clock())
+        self._settle_spending(doubt, usd)
+        return _finding(doubt, "charged", row.request_id, usd, message)
+
+    def _settle_spending(self, doubt: Doubt, usd: float) -> None:
+        if self._spending is not None:
+            self._spending.settle(f"{doubt.run_id}:{doubt.fingerprint}:{doubt.number}", usd)
+
+
+def _finding(doubt: Doubt, outcome: Outcome, request_id: str | None, usd: float | None, message: str) -> Finding:
+    return Finding(doubt.job_id, doubt.number, outcome, usd, request_id, message)

@@ -1,0 +1,308 @@
+"""One request through budget, gate, ledger and client to its image or its last word."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from batch_editor.client import Client, UploadRefused
+from batch_editor.endpoints import Endpoint
+from batch_editor.errors import MachineError
+from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter
+from batch_editor.money.budget import charged
+from batch_editor.money.reservations import Intent, Reservations, Reserved
+from batch_editor.output import Acceptance, Landing, Store
+from batch_editor.output.publishing import Arrival, Publisher, set_aside
+from batch_editor.records import Answer, Failure, SavedImage
+from batch_editor.runs.tasks import Task, Watcher
+from batch_editor.runs.uploads import FileChanged, Uploads
+from batch_editor.scheduling.limits import GateClosed, RateGate
+from batch_editor.scheduling.pace import Ticket
+from batch_editor.scheduling.pool import Later
+from batch_editor.scheduling.retry import Again, Final, Policy, Tally, decide
+
+T = TypeVar("T")
+
+
+class Attempts:
+    """Makes attempts; `work` is what the pool's workers do.
+
+    The order holds the money: slot (the pool's) → upload → budget → gate → intent, durable → send → image whole,
+    fsynced → received, durable → checked → under its name, durable → succeeded: what comes after the image, but for the
+    check, is `Publisher`'s. What v2 accepts is durable before it is polled. What the check rejects goes from there
+    among the rejected → failed. A body that is no image is fsynced → among the rejected → failed. So a crash at any
+    instant leaves what was paid for where `recover` finds it; it checks again what was received, and doesn't send it
+    again.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoints: Mapping[str, Endpoint],
+        client: Client,
+        uploads: Uploads,
+        gate: RateGate,
+        reservations: Reservations,
+        ledger: Ledger,
+        writer: LedgerWriter,
+        store: Store,
+        publisher: Publisher,
+        acceptance: Acceptance,
+        policy: Policy,
+        watcher: Watcher,
+        rng: random.Random,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._endpoints = endpoints
+        self._client = client
+        self._gate = gate
+        self._reservations = reservations
+        self._ledger = ledger
+        self._writer = writer
+        self._store = store
+        self._publisher = publisher
+        self._acceptance = acceptance
+        self._policy = policy
+        self._watcher = watcher
+        store.patience.hears = watcher.broken
+        self._rng = rng
+        self._clock = clock
+        self._uploads = uploads
+
+    async def work(self, task: Task) -> Later[Task] | None:
+        """Make one attempt; return the task if it is to be made again.
+
+        What a machine gets in the way of once the request has left is done again for as long as the store is patient.
+        After that the attempt stays open in the ledger, with its image where it has landed, for `recover` to settle.
+        Raised from here, it would cancel the others in flight, which are paid for as well.
+        """
+        try:
+            if task.accepted is not None:
+                await self._collect(task, task.accepted)
+                return None
+            return await self._attempt(task)
+        except MachineError as error:
+            await self._store.patience.trouble(error)
+            return None
+        finally:
+            self._watcher.ended(task)
+
+    async def _attempt(self, task: Task) -> Later[Task] | None:
+        request = task.request
+        endpoint = self._endpoints[request.endpoint]
+        try:
+            body = await self._uploads.body(request, endpoint)
+        except UploadRefused as refused:
+            return await self._not_sent(task, refused.failure)
+        except FileChanged as changed:
+            await self._settle_unsent(task, changed.failure)
+            self._watcher.failed(task, changed.failure, None, "failed", 0.0)
+            return None
+        reserved = await self._reservations.reserve(request)
+        if reserved is None:
+            return None
+        try:
+            if not await self._reservations.shared_room(request, reserved):
+                return None
+            ticket = await self._gate.ticket()
+            try:
+                return await self._send(task, endpoint, body, ticket, reserved)
+            finally:
+                self._gate.gone(ticket)
+        except GateClosed:
+            return None
+        finally:
+            self._reservations.settle(reserved)
+
+    async def _send(
+        self, task: Task, endpoint: Endpoint, body: Mapping[str, Any], ticket: Ticket, reserved: Reserved
+    ) -> Later[Task] | None:
+        request = task.request
+        if not self._watcher.may_start():
+            return None
+        intent = await self._reservations.intend(request, reserved)
+        if intent is None:
+            return Later(task, 0.0)
+        if self._gate.pause_left_s():  # it began meanwhile: an intent that lasts would look sent after a crash
+            await self._reservations.withdraw(intent)
+            return Later(task, 0.0)
+        try:
+            await self._gate.depart(ticket)
+        except GateClosed:
+            await self._reservations.withdraw(intent)
+            raise
+        reserved.charged_usd = reserved.usd
+        self._watcher.started(task, intent.attempt_id)
+        answer = await self._answer(
+            task,
+            intent,
+            lambda landing: self._client.edit(
+                *(endpoint, body, landing), accepted=lambda request_id: self._accepted(intent, request_id)
+            ),
+        )
+        self._reservations.learn(request, reserved, answer)
+        self._tell_gate(task, ticket, answer)
+        if isinstance(answer.outcome, SavedImage):
+            return await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
+        return await self._failed(task, intent, answer, answer.outcome, reserved.charged_usd)
+
+    async def _answer(self, task: Task, intent: Intent, ask: Callable[[Landing], Awaitable[Answer]]) -> Answer:
+        """The provider's answer; its body, if it was paid for, is durable in the landing folder."""
+        landing = self._store.landing(intent.attempt_id)
+        try:
+            answer = await ask(landing)
+            failure = answer.outcome
+            received = answer.http_status == 200 and landing.size_bytes
+            if received and isinstance(failure, Failure) and failure.maybe_billed:
+                await landing.keep(passing=failure.passing)
+        except MachineError as error:
+            self._watcher.unsaved(task, error)
+            raise
+        finally:
+            await landing.discard()
+        return answer
+
+    async def _accepted(self, intent: Intent, request_id: str) -> None:
+        try:
+            await self._writer.do(self._ledger.accepted, intent.attempt_id, request_id)
+        except MachineError as error:
+            # Polled all the same: the image may still land, and is kept for `recover`; the id would be lost.
+            self._watcher.broken(error)
+
+    async def _collect(self, task: Task, accepted: AcceptedAttempt) -> None:
+        """Go on with an attempt of a run before: no budget and no gate, for it has passed both."""
+        intent, reserved = self._reservations.reopen(accepted)
+        asked = self._endpoints[task.request.endpoint], task.request.params
+        self._watcher.collecting(task, intent.attempt_id)
+        try:
+            answer = await self._answer(
+                task, intent, lambda landing: self._client.collect(*asked, accepted.request_id, landing)
+            )
+            charged_usd = charged(answer, accepted.charged_usd)
+            if reserved is not None:
+                reserved.charged_usd = charged_usd
+            if isinstance(answer.outcome, SavedImage):
+                await self._publish(task, intent, answer, answer.outcome, charged_usd)
+            else:
+                await self._failed(task, intent, answer, answer.outcome, charged_usd)
+        finally:
+            self._reservations.settle(reserved)
+
+    async def _publish(
+        self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float
+    ) -> Later[Task] | None:
+        request, patience = task.request, self._store.patience
+
+        def record() -> None:
+            self._ledger.received(intent.attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
+
+        arrival = Arrival(intent.attempt_id, request.fingerprint, image, record)
+        if self._acceptance.takes_time:
+            await patience.persist(lambda: self._publisher.receive(arrival))
+        verdict = await self._acceptance.verdict(request.endpoint, request.params, request.files, image)
+        if verdict.rejected is not None:
+            return await self._failed(task, intent, answer, verdict.rejected, charged_usd)
+        jobs = await patience.persist(lambda: self._publisher.publish(arrival))
+        self._reservations.charge(intent, charged_usd)
+        self._watcher.succeeded(task, answer, jobs, verdict.warning)
+        return None
+
+    async def _failed(
+        self, task: Task, intent: Intent, answer: Answer, failure: Failure, charged_usd: float
+    ) -> Later[Task] | None:
+        if answer.collectable:
+            await self._uncollected(task, intent, answer, failure)
+            return None
+        tally, verdict, counts = self._decide(task, failure)
+        state = "pending" if isinstance(verdict, Again) else verdict.status
+
+        def failed() -> None:
+            self._ledger.failed(
+                *(intent.attempt_id, failure, answer),
+                state=state,
+                now=self._clock(),
+                charged_usd=charged_usd,
+                counts=counts,
+            )
+
+        if failure.reach == "run":
+            self._watcher.stopped(failure)
+        if answer.http_status == 200:
+            await self._set_aside(task.request.fingerprint, intent)
+        await self._record(failed)
+        self._reservations.charge(intent, charged_usd)
+        if answer.http_status == 200:
+            await self._on_disk(lambda: self._store.forget(intent.attempt_id))
+        return self._next(task, tally, verdict, failure, answer)
+
+    async def _uncollected(self, task: Task, intent: Intent, answer: Answer, failure: Failure) -> None:
+        """Leave an accepted attempt to the next run, at the price that was set aside for it."""
+        if failure.reach == "run":
+            self._watcher.stopped(failure)
+        await self._record(lambda: self._ledger.uncollected(intent.attempt_id, failure, now=self._clock()))
+        self._watcher.failed(task, failure, answer, "pending", 0.0)
+
+    async def _set_aside(self, fingerprint: str, intent: Intent) -> None:
+        """Put what an attempt has received, if anything, among the rejected: it was paid for."""
+        placements = await self._record(lambda: self._ledger.jobs_of(fingerprint))
+        await self._on_disk(lambda: set_aside(self._store, placements, intent.attempt_id, fingerprint, intent.number))
+
+    async def _on_disk(self, work: Callable[[], None]) -> None:
+        loop, store = asyncio.get_running_loop(), self._store
+        await store.patience.persist(lambda: loop.run_in_executor(store.executor, work))
+
+    async def _not_sent(self, task: Task, failure: Failure) -> Later[Task] | None:
+        if failure.passing:
+            before = self._gate.outage
+            self._gate.unreached(task.request.fingerprint)
+            self._tell_of_outage(before, failure)
+        tally, verdict, _ = self._decide(task, failure)
+        if failure.reach == "run":
+            self._watcher.stopped(failure)
+        if not isinstance(verdict, Again):
+            await self._settle_unsent(task, failure)
+        return self._next(task, tally, verdict, failure, None)
+
+    async def _settle_unsent(self, task: Task, failure: Failure) -> None:
+        fingerprint = task.request.fingerprint
+        await self._writer.do(lambda: self._ledger.settle_unsent(fingerprint, failure, now=self._clock()))
+
+    def _tell_gate(self, task: Task, ticket: Ticket, answer: Answer) -> None:
+        before, failure = self._gate.outage, None
+        if isinstance(answer.outcome, SavedImage):
+            self._gate.succeeded(ticket, answer.latency_s or 0.0)
+        else:
+            failure = answer.outcome
+            self._gate.failed(ticket, task.request.fingerprint, failure)
+            if self._gate.only_refused_s() >= self._policy.give_up_s:
+                self._watcher.only_refused(failure, self._gate.only_refused_s())
+        self._tell_of_outage(before, failure)
+
+    def _tell_of_outage(self, before: bool, failure: Failure | None) -> None:
+        if failure is not None and self._gate.hopeless():
+            self._watcher.gave_up(failure, self._gate.outage_s())
+        elif before != self._gate.outage:
+            self._watcher.outage(failure if self._gate.outage else None, self._gate.held_s())
+
+    def _decide(self, task: Task, failure: Failure) -> tuple[Tally, Again | Final, bool]:
+        """The request's tally, what follows, and whether the failure counts: one that an outage explains doesn't."""
+        if failure.passing and failure.reach == "job" and self._gate.outage:
+            return task.tally, Again(self._gate.held_s()), False
+        tally = task.tally.after(failure)
+        return tally, decide(failure, tally, self._policy, self._rng), True
+
+    def _next(
+        self, task: Task, tally: Tally, verdict: Again | Final, failure: Failure, answer: Answer | None
+    ) -> Later[Task] | None:
+        if isinstance(verdict, Final):
+            self._watcher.failed(task, failure, answer, verdict.status, 0.0)
+            return None
+        self._watcher.failed(task, failure, answer, "pending", verdict.delay_s)
+        return Later(Task(task.request, tally), verdict.delay_s)
+
+    async def _record(self, operation: Callable[[], T]) -> T:
+        """What became of a request that has left, durable: worth waiting for."""
+        return await self._store.patience.persist(lambda: self._writer.do(operation))

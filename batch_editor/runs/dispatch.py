@@ -1,0 +1,330 @@
+"""Sends what is pending: opens client, gate and budget, and runs the pools."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from batch_editor.client import HttpClient
+from batch_editor.config import Settings
+from batch_editor.endpoints import Endpoint
+from batch_editor.errors import MachineError
+from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, experience, readings
+from batch_editor.money.budget import Budget
+from batch_editor.money.reservations import Reservations
+from batch_editor.money.shared_budget import SharedBudget
+from batch_editor.money.steady_prices import PriceKind, SteadyPrices
+from batch_editor.output import Acceptance, Store
+from batch_editor.output.publishing import Publisher
+from batch_editor.runs.attempts import Attempts
+from batch_editor.runs.progress import Progress
+from batch_editor.runs.signals import RunSignals
+from batch_editor.runs.summary import Stop
+from batch_editor.runs.tasks import Task
+from batch_editor.runs.uploads import Uploads
+from batch_editor.runs.watch import Watch
+from batch_editor.scheduling.limits import RateGate
+from batch_editor.scheduling.pool import Pool
+from batch_editor.scheduling.retry import Tally, policy_of
+from batch_editor.scheduling.schedule import Schedule, schedule_path
+from batch_editor.scheduling.throttle import slack_s, spacing_s
+
+# Requests are fetched from the ledger this many at a time; one may hold a few MB of inline links.
+PAGE = 64
+# A canary that costs this much more than planned stops a run that nobody watches.
+CANARY_EXCESS = 1.5
+
+# A Ctrl-C at a question is heard after this at the latest.
+HEARD_WITHIN_S = 0.2
+
+Ask = Callable[[Sequence[str]], bool]
+
+
+async def answered(ask: Ask, lines: Sequence[str]) -> bool:
+    """What is answered to a question that blocks, on a thread of its own.
+
+    Not `asyncio.to_thread`, whose threads are waited for at the end: a Ctrl-C would only be heard after an answer.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bool] = loop.create_future()
+
+    def settle(value: bool, error: BaseException | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(value)
+        else:
+            answer.set_exception(error)
+
+    def work() -> None:
+        value, error = False, None
+        try:
+            value = ask(lines)
+        except BaseException as raised:  # noqa: BLE001  # it belongs to who asked, not to this thread
+            error = raised
+        with suppress(RuntimeError):  # the run is over, and its loop closed
+            loop.call_soon_threadsafe(settle, value, error)
+
+    threading.Thread(target=work, name="question", daemon=True).start()
+    while not answer.done():
+        # Not for good: the kernel may give a signal to another thread, which doesn't wake the one that hears it.
+        await asyncio.wait([answer], timeout=HEARD_WITHIN_S)
+    return answer.result()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """What sending needs. `canary` are the requests to send first with the plan's prices; `ask` is who decides then."""
+
+    settings: Settings
+    endpoints: Mapping[str, Endpoint]
+    store: Store
+    acceptance: Acceptance
+    ledger: Ledger
+    shared: SharedBudget | None
+    start: RunStart
+    sandbox: bool
+    progress: Progress
+    signals: RunSignals | None
+    canary: Mapping[str, float]
+    ask: Ask | None
+    attempt_ended: Callable[[int], None]
+
+    async def send(self, key: SecretStr, writer: LedgerWriter, publisher: Publisher) -> Stop | None:
+        """Make every pending request's attempts; return why it stopped, None if all is done.
+
+        Raises:
+            MachineError: the disk or a ledger is in the way.
+        """
+        schedule = await asyncio.to_thread(self._schedule, key)
+        try:
+            return await self._send(key, writer, publisher, schedule)
+        finally:
+            if schedule is not None:
+                schedule.close()
+
+    async def _send(
+        self, key: SecretStr, writer: LedgerWriter, publisher: Publisher, schedule: Schedule | None
+    ) -> Stop | None:
+        settings = self.settings
+        gate = await self._gate(writer, schedule)
+        budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
+        watch = Watch(
+            settings,
+            gate=gate,
+            budget=budget,
+            progress=self.progress,
+            attempt_ended=self.attempt_ended,
+            counts=await writer.do(self._counts),
+        )
+        # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
+        # them, and alone they don't pass it; if they do count, 429s teach both gates.
+        polls = self._rate_gate([])
+        async with HttpClient(settings.api, key, retry=settings.retry, polls=polls) as client:
+            prices = SteadyPrices(await writer.do(self._charged), self.endpoints)
+            reservations = Reservations(
+                self.start.run_id,
+                budget=budget,
+                shared=self.shared,
+                ledger=self.ledger,
+                writer=writer,
+                prices=prices,
+            )
+            attempts = Attempts(
+                endpoints=self.endpoints,
+                client=client,
+                uploads=Uploads(
+                    inline=settings.inputs.local_files == "inline",
+                    sandbox=self.sandbox,
+                    client=client,
+                    ledger=self.ledger,
+                    writer=writer,
+                    store=self.store,
+                ),
+                gate=gate,
+                reservations=reservations,
+                ledger=self.ledger,
+                writer=writer,
+                store=self.store,
+                publisher=publisher,
+                acceptance=self.acceptance,
+                policy=policy_of(settings),
+                watcher=watch,
+                rng=random.Random(),
+            )
+            try:
+                with self.signals.hearing(watch) if self.signals else nullcontext():
+                    await alongside(
+                        self._pools(attempts, prices, watch, budget, gate, writer), gate.run(), polls.run(), watch.run()
+                    )
+            finally:
+                watch.close()
+        if reservations.too_dear:
+            await self._out_of_budget(watch, writer)
+        return watch.stop
+
+    async def _pools(
+        self,
+        attempts: Attempts,
+        prices: SteadyPrices,
+        watch: Watch,
+        budget: Budget,
+        gate: RateGate,
+        writer: LedgerWriter,
+    ) -> None:
+        concurrency = self.settings.concurrency
+
+        async def drain(source: AsyncIterator[Task]) -> None:
+            pool = Pool(_while_sound(source, watch), attempts.work, concurrency=concurrency)
+            watch.halts(pool.stop, gate.close, budget.close)
+            await pool.run()
+
+        collected = self._accepted(writer)
+        if self.canary:
+            await drain(_one_after_the_other(collected, self._canaries(writer)))
+            if watch.stop is None:
+                await self._judge(watch, writer)
+        if watch.stop is None:
+            await drain(_one_after_the_other(collected, self._pending(writer, budget, prices, watch)))
+
+    async def _accepted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
+        """What runs before have paid and not fetched: first of all, for the provider keeps it for an hour."""
+        accepted = await writer.do(self.ledger.accepted_attempts, self.start.budget_id)
+        if accepted:
+            self.progress.say(f"collecting the results of {len(accepted)} requests that were accepted before")
+        for each in accepted:
+            yield Task(each.request, Tally(), each)
+
+    async def _canaries(self, writer: LedgerWriter) -> AsyncIterator[Task]:
+        for request in await writer.do(self.ledger.pending_among, list(self.canary)):
+            yield Task.of(request)
+
+    async def _judge(self, watch: Watch, writer: LedgerWriter) -> None:
+        """Compare the canary with the plan: ask whether to go on, or decide if there is nobody to ask."""
+        sent = await writer.do(lambda: readings.compared(self.ledger.connection, self.canary))
+        share = sent.charged_usd / sent.expected_usd if sent.expected_usd else 1.0
+        failed = not sent.succeeded and bool(self.canary)
+        cost = f"${sent.charged_usd:,.4f}; the plan expected ${sent.expected_usd:,.4f} ({share:.0%})"
+        lines = (
+            f"Canary: {sent.succeeded} of {len(self.canary)} jobs succeeded for {cost}",
+            f"Latency: half within {sent.p50_s or 0:.1f} s",
+        )
+        if self.ask is not None:
+            question = asyncio.ensure_future(answered(self.ask, lines))
+            watch.halts(question.cancel)  # by a signal
+            await asyncio.wait([question])
+            if not question.cancelled() and not question.result():
+                watch.halt(Stop("declined", "as you said after the canary"))
+            return
+        for line in lines:
+            self.progress.say(line)
+        if failed:
+            watch.halt(Stop("failures", "none of the canary's jobs succeeded; see errors, then run again"))
+        elif share > CANARY_EXCESS:
+            watch.halt(
+                Stop("budget", f"the canary cost {share:.1f} × the plan; look at it, then run again without --canary")
+            )
+
+    async def _pending(
+        self, writer: LedgerWriter, budget: Budget, prices: SteadyPrices, watch: Watch
+    ) -> AsyncIterator[Task]:
+        """What is to be sent, in manifest order, as long as the budget could pay for any of it."""
+        cheapest = await writer.do(self.ledger.cheapest_pending_usd)
+        position = -1
+        while page := await writer.do(self.ledger.pending_after, position, PAGE):
+            assert cheapest is not None
+            exhausted = await self._shared_exhausted(min(cheapest, prices.lowest_usd()))
+            for request in page:
+                if exhausted or budget.exhausted(min(cheapest, prices.lowest_usd())):
+                    await self._out_of_budget(watch, writer)
+                    return
+                yield Task.of(request)
+            position = page[-1].position
+
+    async def _shared_exhausted(self, usd: float) -> bool:
+        return self.shared is not None and await self.shared.exhausted(usd, time.time())
+
+    async def _out_of_budget(self, watch: Watch, writer: LedgerWriter) -> None:
+        requests, usd = await writer.do(self.ledger.pending_cost)
+        watch.out_of_budget(requests, usd)
+
+    def _schedule(self, key: SecretStr) -> Schedule | None:
+        """The turns that all runs of this key share; a rehearsal's provider is its own."""
+        if self.sandbox:
+            return None
+        try:
+            path = schedule_path(key.get_secret_value(), self.settings.api.base_url)
+        except RuntimeError as error:  # a user without a home, as containers may have
+            self.progress.say(
+                f"warning: {error} Without XDG_STATE_HOME, other runs of the same key at the same time would not share"
+                " the rate limit with this one"
+            )
+            return None
+        rate = self.settings.rate
+        return Schedule(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=self.progress.say)
+
+    async def _gate(self, writer: LedgerWriter, schedule: Schedule | None) -> RateGate:
+        """A gate that knows what runs before this one sent within the last period."""
+        rate = self.settings.rate
+        now = time.time()
+        # A little longer than a period: an intent is a little older than the departure that followed it.
+        since = now - 1.05 * rate.period_s
+        recent = [max(0.0, now - at) for at in await writer.do(self.ledger.sent_since, since)]
+        return self._rate_gate(recent[-rate.count :], schedule)
+
+    def _rate_gate(self, recent: Sequence[float], schedule: Schedule | None = None) -> RateGate:
+        retry = self.settings.retry
+        return RateGate(
+            self.settings.rate,
+            recent=recent,
+            backoff_s=retry.backoff_s,
+            backoff_max_s=retry.backoff_max_s,
+            retry_after_max_s=retry.retry_after_max_s,
+            schedule=schedule,
+        )
+
+    def _charged(self) -> dict[PriceKind, tuple[int, float, float]]:
+        return {
+            (name, listed, inputs): (count, low, high)
+            for name, endpoint in self.endpoints.items()
+            for listed, inputs, count, low, high in experience.charges_by_list(self.ledger.connection, endpoint)
+        }
+
+    def _counts(self) -> Counts:
+        return readings.standing(self.ledger.connection).wanted
+
+
+async def _one_after_the_other(*sources: AsyncIterator[Task]) -> AsyncIterator[Task]:
+    for source in sources:
+        async for task in source:
+            yield task
+
+
+async def _while_sound(source: AsyncIterator[Task], watch: Watch) -> AsyncIterator[Task]:
+    """What the source gives, until the machine is in its way: raised, that would cancel what is in flight."""
+    try:
+        async for task in source:
+            yield task
+    except MachineError as error:
+        watch.broken(error)
+
+
+async def alongside(main: Awaitable[None], *companions: Coroutine[None, None, None]) -> None:
+    """Await `main` while the companions run; they end with it. A lone error comes as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(companion) for companion in companions]
+            try:
+                await main
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__

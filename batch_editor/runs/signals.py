@@ -1,0 +1,67 @@
+"""What Ctrl-C and the system's requests to end do to a run: the first one stops it gently, the second at once."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from batch_editor.runs.watch import Watch
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class RunSignals:
+    """The signals that end a run, but those that its process ignores: `nohup` and a shell's `&` let it start so, in
+    order that it goes on when the terminal is closed or its Ctrl-C is meant for others.
+
+    On the running loop. `hearing` is for while requests are in flight, `release` for when the run is over.
+    """
+
+    def __init__(self) -> None:
+        handlers = {number: signal.getsignal(number) for number in ENDING}
+        self._before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+
+    @contextmanager
+    def hearing(self, watch: Watch) -> Iterator[None]:
+        """Within the block, the first signal stops the run gently and the second drops what is in flight.
+
+        Signals are heard, and come to nothing, until `release`: one that comes while the output manifest is written
+        would leave the old one there.
+        """
+        loop = asyncio.get_running_loop()
+        main = asyncio.current_task()
+        assert main is not None
+        dropped = over = False
+
+        def on_signal(number: signal.Signals) -> None:
+            nonlocal dropped
+            if over:  # it was on its way when the block ended
+                return
+            if not watch.interrupted:
+                watch.interrupt(number)
+            elif not dropped:  # once: a third signal must not hit what the second one set off
+                dropped = True
+                watch.drop()
+                main.cancel()
+
+        for number in self._before:
+            loop.add_signal_handler(number, on_signal, number)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not dropped:
+                raise
+            main.uncancel()
+        finally:
+            over = True
+            for number in self._before:
+                loop.add_signal_handler(number, lambda: None)
+
+    def release(self) -> None:
+        """Leave signals to who heard them before."""
+        for number, handler in self._before.items():
+            if asyncio.get_running_loop().remove_signal_handler(number):
+                # None is one of another language's, which can't be put back.
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,275 @@
+"""What became of a run, for people and for programs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from batch_editor.ledger import Counts, readings
+from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
+from batch_editor.output.output_manifest import FILE_NAME
+from batch_editor.runs.progress import duration
+from batch_editor.text import printable
+
+# Where several hold, the first wins.
+StopKind = Literal[
+    "signal", "machine", "refused", "budget", "deadline", "failures", "outage", "rate_limited", "declined"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ended before its work did. `exit_code` matters for signals only, which have two."""
+
+    kind: StopKind
+    message: str
+    exit_code: int = 0
+
+    def outranks(self, other: Stop | None) -> bool:
+        """Whether this reason is told rather than the other."""
+        order = get_args(StopKind)
+        return other is None or order.index(self.kind) < order.index(other.kind)
+
+
+def what_stopped(wanted: Counts, stop: Stop | None) -> Stop | None:
+    """The reason that a run stopped, if it did. A limit that was met when no job was left has stopped nothing."""
+    if stop is None or wanted.pending or stop.kind in ("signal", "machine", "refused"):
+        return stop
+    return None
+
+
+def exit_code_of(wanted: Counts, stop: Stop | None) -> int:
+    """How the process ends: by the reason that it stopped, else by the jobs that the run wanted.
+
+    Jobs that are left come before those that failed: they may be paid for, and a next run collects them.
+    """
+    if stop is not None and stop.kind == "signal":
+        return stop.exit_code
+    if stop is not None and stop.kind == "machine":
+        return 6
+    if stop is not None and stop.kind == "refused":
+        return 3
+    if wanted.pending:
+        return 4
+    return 1 if wanted.failed or wanted.unknown else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A run's plan beside what became of it; `why` explains the difference, most telling first."""
+
+    expected_requests: int
+    expected_usd: float
+    expected_s: float
+    images: int
+    actual_usd: float
+    why: tuple[str, ...]
+
+    def as_json(self, elapsed_s: float) -> dict[str, Any]:
+        """The `plan` object of `--json`."""
+        return {
+            "requests": {"expected": self.expected_requests, "actual": self.images},
+            "cost_usd": {"expected": round(self.expected_usd, 6), "actual": round(self.actual_usd, 6)},
+            "duration_s": {"expected": round(self.expected_s, 1), "actual": round(elapsed_s, 1)},
+            "why": list(self.why),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run's outcome. Jobs are the manifest's, requests the run's; money is over all runs of the manifest."""
+
+    run_id: str
+    output: Path
+    exit_code: int
+    jobs: Counts
+    sent: int
+    retried: int
+    possibly_billed: int
+    cost: Money
+    p50_s: float | None
+    p95_s: float | None
+    elapsed_s: float
+    errors: tuple[Example, ...]
+    comparison: Comparison | None = None
+    stop: Stop | None = None
+    sandbox: bool = False
+
+    @property
+    def manifest(self) -> Path:
+        """The output manifest."""
+        return self.output / FILE_NAME
+
+    def as_json(self) -> dict[str, Any]:
+        """The `--json` object of `run` and `status`."""
+        return {
+            "run_id": self.run_id,
+            "output": str(self.output),
+            "exit_code": self.exit_code,
+            "jobs": {
+                "total": self.jobs.total,
+                "succeeded": self.jobs.succeeded,
+                "failed": self.jobs.failed,
+                "pending": self.jobs.pending,
+                "unknown": self.jobs.unknown,
+                "reused": self.jobs.reused,
+            },
+            "requests": {"sent": self.sent, "retried": self.retried, "possibly_billed": self.possibly_billed},
+            "cost_usd": {
+                "estimated": round(self.cost.estimated, 6),
+                "actual": None if self.cost.actual is None else round(self.cost.actual, 6),
+                "possibly_billed": round(self.cost.possibly_billed, 6),
+            },
+            "latency_s": {"p50": _rounded(self.p50_s), "p95": _rounded(self.p95_s)},
+            "elapsed_s": round(self.elapsed_s, 3),
+            "errors": {example.kind: example.count for example in self.errors},
+            "manifest": str(self.manifest),
+            "plan": None if self.comparison is None else self.comparison.as_json(self.elapsed_s),
+            "stopped_by": None if self.stop is None else self.stop.kind,
+            "sandbox": self.sandbox,
+        }
+
+    def lines(self, *, command: str = "") -> Iterator[str]:
+        """The summary for people. `command` is the one that goes on, told where that is the next step."""
+        jobs = self.jobs
+        if self.stop is not None:
+            yield f"Stopped: {self.stop.message}"
+        reused = f" ({jobs.reused} took another job's image)" if jobs.reused else ""
+        yield f"Jobs: {jobs.total}   succeeded {jobs.succeeded}{reused}, {_rest(jobs)}"
+        for error in self.errors:
+            said = printable(error.error or "", limit=200)
+            yield f"  {error.kind}: {error.count}, for example {error.job_id}: {said}"
+        yield f"Requests: {self.sent} sent in this run, {self.retried} of them again"
+        yield f"Money: {_money(self.cost, sandbox=self.sandbox)}"
+        if self.p50_s is not None and self.p95_s is not None:
+            yield f"Latency: half within {self.p50_s:.1f} s, 95 % within {self.p95_s:.1f} s"
+        yield f"Time: {duration(self.elapsed_s)}"
+        yield from self._against_plan()
+        yield f"Images: {self.output / 'images'}"
+        yield f"Manifest: {self.manifest}"
+        yield from self._next_step(command)
+
+    def _against_plan(self) -> Iterator[str]:
+        plan = self.comparison
+        if plan is None or not plan.expected_requests:
+            return
+        why = f": {'; '.join(plan.why)}" if plan.why else ""
+        yield (
+            f"Plan: ${plan.expected_usd:,.2f} and {duration(plan.expected_s)} for {plan.expected_requests} images;"
+            f" it was ${plan.actual_usd:,.2f} and {duration(self.elapsed_s)} for {plan.images}{why}"
+        )
+
+    def _next_step(self, command: str) -> Iterator[str]:
+        jobs = self.jobs
+        if jobs.pending and command:
+            yield f"{jobs.pending} jobs are left; to go on: {command}"
+        elif (jobs.failed or jobs.unknown) and command:
+            risk = ", which may pay unknown ones twice" if jobs.unknown else ""
+            yield f"To try failed jobs again{risk}: {command} --retry-failed"
+
+
+def summarize(
+    db: sqlite3.Connection,
+    run_id: str,
+    standing: Standing,
+    *,
+    output: Path,
+    stop: Stop | None,
+    exit_code: int,
+    elapsed_s: float,
+    sandbox: bool,
+) -> Summary:
+    """The summary of a run out of the ledger."""
+    sent, retried, possibly_billed = readings.attempts_of(db, run_id)
+    p50_s, p95_s = readings.latencies(db)
+    return Summary(
+        run_id=run_id,
+        output=output,
+        exit_code=exit_code,
+        jobs=standing.jobs,
+        sent=sent,
+        retried=retried,
+        possibly_billed=possibly_billed,
+        cost=standing.money,
+        p50_s=p50_s,
+        p95_s=p95_s,
+        elapsed_s=elapsed_s,
+        errors=tuple(readings.examples(db)),
+        comparison=_compare(db, run_id, elapsed_s),
+        stop=stop,
+        sandbox=sandbox,
+    )
+
+
+def _compare(db: sqlite3.Connection, run_id: str, elapsed_s: float) -> Comparison | None:
+    run = readings.last_run(db)
+    if run is None or run.run_id != run_id:
+        return None
+    cost = readings.cost_of(db, run_id)
+    actual_usd = cost.charged_usd + cost.possibly_usd
+    return Comparison(
+        expected_requests=run.plan_requests,
+        expected_usd=run.plan_usd,
+        expected_s=run.plan_s,
+        images=cost.images,
+        actual_usd=actual_usd,
+        why=tuple(_why(run, cost, elapsed_s)),
+    )
+
+
+def _why(run: LastRun, cost: RunCost, elapsed_s: float) -> Iterator[str]:
+    """What made a run dearer, cheaper, slower or quicker than planned; only what makes two per cent or more."""
+    if not run.plan_requests:
+        return
+    if cost.images < run.plan_requests:
+        yield f"{run.plan_requests - cost.images} requests gave no image"
+    if cost.possibly_billed:
+        yield f"up to ${cost.possibly_usd:,.2f} for {cost.possibly_billed} attempts possibly billed without a result"
+    if cost.images and run.plan_requests:
+        each, planned = cost.charged_usd / cost.images, run.plan_usd / run.plan_requests
+        if abs(each - planned) > 0.02 * planned:
+            yield f"an image cost ${each:,.4f} instead of ${planned:,.4f}"
+    if cost.refused:
+        yield f"{cost.refused} requests were refused with 429 and waited"
+    if cost.images >= run.plan_requests and not cost.refused and abs(elapsed_s - run.plan_s) > 0.1 * run.plan_s:
+        yield f"answers came {'slower' if elapsed_s > run.plan_s else 'quicker'} than assumed"
+
+
+def last_summary(output: Path) -> Summary:
+    """The summary of an output directory's newest run, also while that run is at work.
+
+    Raises:
+        UsageError: nothing has run there.
+        LedgerError: its ledger can't be read.
+    """
+    with readings.reading(output) as db:
+        run, standing = readings.last_run(db), readings.standing(db)
+        return summarize(
+            db,
+            run.run_id if run else "",
+            standing,
+            output=output,
+            stop=Stop(cast("StopKind", run.stop_kind), run.stop_message or "") if run and run.stop_kind else None,
+            exit_code=run.exit_code if run and run.exit_code is not None else exit_code_of(standing.wanted, None),
+            elapsed_s=(run.ended_at - run.started_at) if run and run.ended_at is not None else 0.0,
+            sandbox=bool(run and run.sandbox),
+        )
+
+
+def _rest(jobs: Counts) -> str:
+    return f"failed {jobs.failed}, unknown {jobs.unknown}, pending {jobs.pending}"
+
+
+def _money(cost: Money, *, sandbox: bool) -> str:
+    if sandbox:
+        return f"none, this was a rehearsal; by the price list it would be ${cost.estimated:,.2f}"
+    said = "" if cost.actual is None else f", ${cost.actual:,.2f} by what the provider said"
+    lost = f"; up to ${cost.possibly_billed:,.2f} more possibly billed without a result" if cost.possibly_billed else ""
+    return f"${cost.estimated:,.2f} by the price list{said}{lost}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,340 @@
+"""Watches a run: counts, progress, the log, and the reasons to stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+
+from batch_editor.config import Settings
+from batch_editor.errors import MachineError
+from batch_editor.ledger import Counts
+from batch_editor.money.budget import Budget
+from batch_editor.records import Answer, Failure
+from batch_editor.runs.progress import Progress, Snapshot, duration
+from batch_editor.runs.summary import Stop
+from batch_editor.runs.tasks import Task
+from batch_editor.scheduling.limits import RateGate
+
+log = logging.getLogger("batch_editor")
+# Without a handler Python prints warnings bare: "failed", to whoever calls this package from code of their own.
+log.addHandler(logging.NullHandler())
+
+# A share of failures means nothing before this many jobs have ended.
+SHARE_AFTER = 20
+# The latest latencies tell what the next ones will be; more would only make a change show late.
+LATENCIES = 500
+# As often as a bar is painted. A snapshot of 500 latencies costs 0.1 ms, and 1,000 results a second bring two each.
+SHOW_EVERY_S = 0.1
+# The clock and time drift apart by less than this while a clock is being adjusted.
+JUMP_S = 60.0
+
+
+class Watch:
+    """Hears of every attempt, and halts the run when it must not go on.
+
+    Two jobs that share a request count as two.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        gate: RateGate,
+        budget: Budget,
+        progress: Progress,
+        attempt_ended: Callable[[int], None],
+        counts: Counts,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._budget = budget
+        self._progress = progress
+        self._attempt_ended = attempt_ended
+        self._clock = clock
+        self._total = counts.total
+        self._succeeded = counts.succeeded
+        self._failed = counts.failed + counts.unknown
+        self._retried = 0
+        self._in_flight: set[str] = set()  # by fingerprint: a request has one attempt at a time
+        self._ended = 0
+        self._went_wrong = 0
+        self._latencies: deque[float] = deque(maxlen=LATENCIES)
+        self._ends: deque[float] = deque(maxlen=LATENCIES)
+        self._other = 0
+        self._other_example = ""
+        self._kinds: dict[str, tuple[int, str]] = {}
+        self._shows_at = 0.0
+        self._halts: tuple[Callable[[], object], ...] = ()
+        self._deadline = settings.ends_at.timestamp() if settings.ends_at else None
+        self.stop: Stop | None = None
+
+    def halts(self, *callbacks: Callable[[], object]) -> None:
+        """What to call when the run must draw nothing more."""
+        self._halts = callbacks
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal has stopped the run."""
+        return self.stop is not None and self.stop.kind == "signal"
+
+    def interrupt(self, number: signal.Signals) -> None:
+        """A signal came: let what is in flight finish, start nothing more."""
+        self._progress.say(
+            f"{number.name}: {len(self._in_flight)} requests in flight are paid for and will be finished;"
+            " a second signal drops them"
+        )
+        code = 130 if number is signal.SIGINT else 143
+        self.halt(Stop("signal", f"by {number.name}; running the same command again goes on", code))
+
+    def drop(self) -> None:
+        """A second signal came: what is in flight is dropped."""
+        collected = "; the next run collects those that it has accepted" if self._settings.api.version == "v2" else ""
+        self._progress.say(f"dropped {len(self._in_flight)} requests in flight; they may have been billed{collected}")
+
+    def out_of_budget(self, requests: int, usd: float) -> None:
+        """Only requests that are too dear for what is left remain: how many, and what they are expected to cost."""
+        self.halt(
+            Stop(
+                "budget",
+                f"the budget has no room for the dearest price of any request that is left; the {requests} that remain"
+                f" would cost about ${usd:,.2f}. Raise --max-cost, or the limits per day and month",
+            )
+        )
+
+    def may_start(self) -> bool:
+        """Whether a request that leaves now will probably be back before the deadline."""
+        if self._deadline is None or self._clock() + (self._p95_s() or 0.0) <= self._deadline:
+            return True
+        self.halt(Stop("deadline", "no further request would be back before the deadline"))
+        return False
+
+    def started(self, task: Task, attempt_id: int) -> None:
+        """Count a request that left."""
+        self._in_flight.add(task.request.fingerprint)
+        self._retried += task.request.attempts + task.tally.attempts + task.tally.refusals > 0
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "sent",
+                extra={"job_id": task.request.job_id, "attempt_id": attempt_id, "in_flight": len(self._in_flight)},
+            )
+        self._show()
+
+    def collecting(self, task: Task, attempt_id: int) -> None:
+        """Count a request of a run before that is asked after."""
+        self._in_flight.add(task.request.fingerprint)
+        log.debug("collecting", extra={"job_id": task.request.job_id, "attempt_id": attempt_id})
+        self._show()
+
+    def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
+        """Count jobs that have their image, and those among them that have another one than they asked for."""
+        self._in_flight.discard(task.request.fingerprint)
+        self._attempt_ended(len(self._in_flight))
+        self._succeeded += jobs
+        self._ended += jobs
+        self._ends.append(time.monotonic())
+        if answer.latency_s is not None:
+            self._latencies.append(answer.latency_s)
+        self._check_failures()
+        if warning is not None:
+            self._other += jobs
+            self._other_example = self._other_example or f"{task.request.job_id}: {warning}"
+            log.warning("other than asked", extra={"job_id": task.request.job_id, "difference": warning})
+        log.info(
+            "succeeded",
+            extra={
+                "job_id": task.request.job_id,
+                "latency_s": answer.latency_s,
+                "cost_usd": answer.cost_usd,
+                "request_id": answer.request_id,
+            },
+        )
+        self._show()
+
+    def failed(self, task: Task, failure: Failure, answer: Answer | None, status: str, delay_s: float) -> None:
+        """Count an attempt that gave nothing, and the jobs it ends."""
+        if answer is not None:
+            self._in_flight.discard(task.request.fingerprint)
+        self._attempt_ended(len(self._in_flight))
+        log.log(
+            logging.INFO if status == "pending" else logging.WARNING,
+            "failed",
+            extra={
+                "job_id": task.request.job_id,
+                "status": status,
+                "error_kind": failure.kind,
+                "http_status": failure.http_status,
+                "error": failure.message,
+                "possibly_billed": failure.maybe_billed,
+                "again_in_s": round(delay_s, 3) if status == "pending" else None,
+            },
+        )
+        if status in ("failed", "unknown"):
+            jobs = task.request.jobs
+            count, _ = self._kinds.get(failure.kind, (0, ""))
+            self._kinds[failure.kind] = (count + jobs, f"{task.request.job_id}: {failure.message}")
+            self._failed += jobs
+            self._ended += jobs
+            self._went_wrong += jobs
+            self._check_failures()
+        self._show()
+
+    def ended(self, task: Task) -> None:
+        """Whatever became of an attempt, it is no longer in flight: a disk may have been in its way."""
+        self._in_flight.discard(task.request.fingerprint)
+
+    def stopped(self, failure: Failure) -> None:
+        """The provider refused the account or the model: nothing more would succeed."""
+        self.halt(Stop("refused", f"{failure.message}. {_NEXT_STEPS.get(failure.kind, _NEXT_STEP)}"))
+
+    def outage(self, failure: Failure | None, next_s: float) -> None:
+        """The provider is down, or, without a failure, answers again."""
+        if failure is None:
+            self._progress.say("the provider answers again; going on")
+            log.warning("outage over")
+        else:
+            self._progress.say(
+                f"the provider is down ({failure.message}): the run holds, tries with one request at a time, next in"
+                f" {next_s:.0f} s, and charges no job for it"
+            )
+            log.warning("outage", extra={"error": failure.message, "next_try_s": round(next_s, 3)})
+
+    def gave_up(self, failure: Failure, lasted_s: float) -> None:
+        """The provider is down for too long: leave the rest to the next run."""
+        self.halt(
+            Stop(
+                "outage",
+                f"the provider has been down for {duration(lasted_s)} ({failure.message});"
+                " run the same command again when it answers",
+            )
+        )
+
+    def only_refused(self, failure: Failure, lasted_s: float) -> None:
+        """The provider only refuses: leave the rest to the next run."""
+        self.halt(
+            Stop(
+                "rate_limited",
+                f"the provider has answered nothing but 429 for {duration(lasted_s)} ({failure.message}); see whether"
+                " something else uses this key, or lower rate_limit, then run the same command again",
+            )
+        )
+
+    def broken(self, error: MachineError) -> None:
+        """The machine is in the way: let what is in flight finish, as far as it can."""
+        if self._in_flight and (self.stop is None or self.stop.kind != "machine"):
+            self._progress.say(
+                f"{error}; {len(self._in_flight)} requests in flight are paid for and will be finished, and saved as"
+                f" soon as this machine lets them, within {duration(self._settings.outputs.wait_s)}"
+            )
+        self.halt(Stop("machine", str(error)))
+
+    def unsaved(self, task: Task, error: MachineError) -> None:
+        """A paid answer is lost: nothing could keep it."""
+        self._progress.say(f"{task.request.job_id}: its answer could not be saved and may have been billed: {error}")
+        log.error("unsaved", extra={"job_id": task.request.job_id, "error": str(error)})
+
+    async def run(self) -> None:
+        """Show progress once a second, and stop the run at its deadline, until cancelled."""
+        offset_s = self._clock() - time.monotonic()
+        while True:
+            self._show()
+            await asyncio.sleep(1.0)
+            jump_s = self._clock() - time.monotonic() - offset_s
+            if abs(jump_s) > JUMP_S:
+                offset_s += jump_s
+                self._jumped(jump_s)
+            self.may_start()
+
+    def _jumped(self, jump_s: float) -> None:
+        """The clock moved otherwise than time did; while a machine sleeps, its time stands still."""
+        way = "forward" if jump_s > 0 else "back"
+        self._progress.say(
+            f"the clock went {way} by {duration(abs(jump_s))}: it was set, or this machine slept. The deadline goes by"
+            " the clock; requests that were in flight in a sleep are lost and may have been billed"
+        )
+        log.warning("clock jumped", extra={"jump_s": round(jump_s, 3)})
+
+    def close(self) -> None:
+        """The last figures stay."""
+        self._show(last=True)
+        self._progress.close()
+        if self._other:
+            self._progress.say(
+                f"warning: {self._other} images are other than asked, for example {self._other_example};"
+                " `checks: full` would reject them"
+            )
+
+    def halt(self, stop: Stop) -> None:
+        """Draw nothing more, for this reason."""
+        if stop.outranks(self.stop):
+            self.stop = stop
+            log.warning("stopping", extra={"kind": stop.kind, "reason": stop.message})
+        for callback in self._halts:
+            callback()
+
+    def _check_failures(self) -> None:
+        limit = self._settings.max_failures
+        if limit is None:
+            return
+        if limit.endswith("%"):
+            wrong = self._ended >= SHARE_AFTER and self._went_wrong >= float(limit[:-1]) / 100 * self._ended
+        else:
+            wrong = self._went_wrong >= int(limit)
+        if wrong:
+            kind, (count, example) = max(self._kinds.items(), key=lambda item: item[1][0])
+            self.halt(
+                Stop(
+                    "failures",
+                    f"{self._went_wrong} of {self._ended} jobs failed, which max_failures {limit} does not allow;"
+                    f" {count} of them with {kind}, for example {example}",
+                )
+            )
+
+    def _p95_s(self) -> float | None:
+        ordered = sorted(self._latencies)
+        return ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)] if ordered else None
+
+    def _show(self, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if now < self._shows_at and not last:
+            return
+        self._shows_at = now + SHOW_EVERY_S
+        recent = [at for at in self._ends if at > now - 60]
+        per_min = 60 * len(recent) / max(now - recent[0], 1.0) if recent else 0.0
+        done = self._succeeded + self._failed
+        self._progress.show(
+            Snapshot(
+                total=self._total,
+                done=done,
+                succeeded=self._succeeded,
+                failed=self._failed,
+                retried=self._retried,
+                in_flight=len(self._in_flight),
+                per_min=per_min,
+                spent_usd=self._budget.spent_usd,
+                eta_s=self._eta_s(self._total - done),
+            )
+        )
+
+    def _eta_s(self, left: int) -> float | None:
+        """Seconds to the end: what the rate limit allows, or what the slots can do, whichever is slower."""
+        if not self._latencies:
+            return None
+        latency_s = sorted(self._latencies)[len(self._latencies) // 2]
+        by_rate = left * self._settings.rate.period_s / self._gate.allowed
+        by_slots = left * latency_s / self._settings.concurrency
+        return max(by_rate, by_slots) + (latency_s if left else 0.0) + self._gate.pause_left_s()
+
+
+_NEXT_STEP = "Nothing was sent after that"
+_NEXT_STEPS = {
+    "auth": "Check the API key and that it may use this model, then run the same command again",
+    "credits": "Add credits or raise the spend limit at the provider, then run the same command again",
+    "not_found": "Check api.base_url and the endpoint's path",
+    "retired": "Choose its successor with `endpoint:`",
+    "connection": "Check this machine's clock and certificates, and api.base_url",
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_editor.cli.garbage import Garbage
 from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import quieten, show, tell
 from batch_editor.cli.plan import show_plan
@@ -71,7 +71,6 @@ def run(**options: Any) -> int:
 
     raise_interrupts()
     set_up_logging(options["log_file"], verbose=options["verbose"])
-    garbage = Garbage()
     batch = BatchOptions(
         selection=selection,
         output=options["output"],
@@ -84,10 +83,10 @@ def run(**options: Any) -> int:
         ask=_ask if _attended() and not options["yes"] else None,
         progress=progress_for(options["progress"]),
         signals=True,
-        attempt_ended=garbage.attempt_ended,
     )
     key = None if batch.sandbox else _key(options["manifests"], settings, batch)
-    with garbage, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    gc.freeze()  # what the libraries made, which collections would look at again and again
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary = runner.run(_run(options["manifests"], settings, key, batch))
     # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
     try:

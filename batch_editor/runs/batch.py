@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,7 +53,6 @@ class BatchOptions:
     ask: who is asked before much money is spent, with some lines to decide by; None: nobody is there.
     progress: who is shown where the run is; lines alone, on standard error, by default.
     signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
-    attempt_ended: told after each attempt, with how many others are in flight.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -67,7 +66,6 @@ class BatchOptions:
     ask: Ask | None = None
     progress: Progress = field(default_factory=Quiet)
     signals: bool = False
-    attempt_ended: Callable[[int], None] = lambda in_flight: None
 
 
 async def run_batch(
@@ -120,7 +118,6 @@ async def run_batch(
             signals=RunSignals() if options.signals else None,
             canary=canary,
             ask=options.ask,
-            attempt_ended=options.attempt_ended,
         )
         return await _carry_out(dispatch, key, began_at)
 

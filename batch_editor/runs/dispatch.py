@@ -95,7 +95,6 @@ class Dispatch:
     signals: RunSignals | None
     canary: Mapping[str, float]
     ask: Ask | None
-    attempt_ended: Callable[[int], None]
 
     async def send(self, key: SecretStr, writer: LedgerWriter, publisher: Publisher) -> Stop | None:
         """Make every pending request's attempts; return why it stopped, None if all is done.
@@ -121,7 +120,6 @@ class Dispatch:
             gate=gate,
             budget=budget,
             progress=self.progress,
-            attempt_ended=self.attempt_ended,
             counts=await writer.do(self._counts),
         )
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from

@@ -46,7 +46,6 @@ class Watch:
         gate: RateGate,
         budget: Budget,
         progress: Progress,
-        attempt_ended: Callable[[int], None],
         counts: Counts,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -54,7 +53,6 @@ class Watch:
         self._gate = gate
         self._budget = budget
         self._progress = progress
-        self._attempt_ended = attempt_ended
         self._clock = clock
         self._total = counts.total
         self._succeeded = counts.succeeded
@@ -133,7 +131,6 @@ class Watch:
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
         """Count jobs that have their image, and those among them that have another one than they asked for."""
         self._in_flight.discard(task.request.fingerprint)
-        self._attempt_ended(len(self._in_flight))
         self._succeeded += jobs
         self._ended += jobs
         self._ends.append(time.monotonic())
@@ -159,7 +156,6 @@ class Watch:
         """Count an attempt that gave nothing, and the jobs it ends."""
         if answer is not None:
             self._in_flight.discard(task.request.fingerprint)
-        self._attempt_ended(len(self._in_flight))
         log.log(
             logging.INFO if status == "pending" else logging.WARNING,
             "failed",

@@ -7,6 +7,7 @@ URL, requests in flight, folder.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 from contextlib import suppress
@@ -16,7 +17,6 @@ import uvloop
 from pydantic import SecretStr
 
 from batch_editor import BatchOptions, load_settings, run_batch
-from batch_editor.cli.garbage import Garbage
 from batch_editor.runs.progress import Quiet, Snapshot
 
 EVERY_S = 0.005
@@ -48,9 +48,9 @@ async def main(manifest: str, base_url: str, in_flight: int, folder: Path) -> No
     progress = InFlight()
     watching = asyncio.create_task(probe(progress, stalls_s))
     flags = {"api": {"base_url": base_url}, "rate_limit": "100000/s", "concurrency": in_flight}
-    with Garbage() as garbage:  # as the command line has it
-        options = BatchOptions(output=folder, progress=progress, attempt_ended=garbage.attempt_ended)
-        summary = await run_batch([manifest], load_settings(flags=flags), SecretStr("none"), options)
+    gc.freeze()  # as the command line does
+    options = BatchOptions(output=folder, progress=progress)
+    summary = await run_batch([manifest], load_settings(flags=flags), SecretStr("none"), options)
     watching.cancel()
     with suppress(asyncio.CancelledError):
         await watching

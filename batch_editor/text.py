@@ -1,4 +1,4 @@
-"""Keeping keys and control characters out of everything that is printed or stored."""
+"""Text for people: without keys and control characters, and durations as people say them."""
 
 from __future__ import annotations
 
@@ -58,3 +58,19 @@ def printable(text: str, *, limit: int = 500) -> str:
     clean = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
     clean = " ".join(clean.split())
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(59.6), duration(3725)
+    ('1m 0s', '1h 2m')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60}s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600}h {whole % 3600 // 60}m"
+    return f"{whole // 86400}d {whole % 86400 // 3600}h"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from batch_editor.cli.options import verbose
-from batch_editor.cli.output import show
+from batch_editor.cli.output import show, tell
 from batch_editor.interrupts import raise_interrupts
 
 
@@ -42,6 +42,6 @@ def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_jso
     key = api_key(settings.api)
     guard(key.get_secret_value())
     raise_interrupts()
-    found = asyncio.run(settle(output, settings, key))
+    found = asyncio.run(settle(output, settings, key, say=tell))
     show(found, as_json=as_json)
     return found.exit_code

@@ -18,6 +18,7 @@ from pydantic_settings import (
 from batch_editor.config.deadline import deadline_at
 from batch_editor.endpoints import PriceTable
 from batch_editor.records import Rate
+from batch_editor.scheduling.retry import Policy
 
 T = TypeVar("T")
 
@@ -144,6 +145,19 @@ class RetrySettings(_Part):
     give_up_s: Seconds = 1800.0
     unknown: Literal["resend", "hold"] = "resend"
     bad_response: bool = False
+
+    @property
+    def policy(self) -> Policy:
+        """What decides whether a failed attempt is made again."""
+        return Policy(
+            max_attempts=self.max_attempts,
+            max_possibly_billed=self.max_possibly_billed,
+            backoff_s=self.backoff_s,
+            backoff_max_s=self.backoff_max_s,
+            retry_after_max_s=self.retry_after_max_s,
+            give_up_s=self.give_up_s,
+            bad_response=self.bad_response,
+        )
 
 
 class BudgetSettings(_Part):

@@ -180,3 +180,24 @@ class JobRow(NamedTuple):
     params: str
     files: str
     extras: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """What many jobs of a manifest have in common, prices in USD included; in the order of the table's columns.
+
+    inputs: the number of input images. list_usd: what the price list alone expects. source, charges: where the price
+    is from, and from how many charges.
+    """
+
+    template: str
+    endpoint: str
+    quality: str | None
+    size: str | None
+    inputs: int
+    low_usd: float
+    expected_usd: float
+    high_usd: float
+    list_usd: float
+    source: str
+    charges: int

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from batch_editor.endpoints import Endpoint, Prices
-from batch_editor.money.pricing import Charged, Kind, price_of
 
 # Of as many attempts, the newest: they tell best what the next ones will be like, and a ledger that grows for years
 # must not make each plan slower.
@@ -17,47 +14,65 @@ _NEWEST = f"""(SELECT * FROM attempts ORDER BY attempt_id DESC LIMIT {NEWEST}) a
     WHERE r.endpoint = ?"""
 
 
-def charges(db: sqlite3.Connection, endpoint: Endpoint, prices: Prices) -> Iterator[tuple[Kind, Charged]]:
-    """What an endpoint's newest requests were charged, by what their prices depend on.
+@dataclass(frozen=True, slots=True)
+class ChargedAlike:
+    """Requests that were alike in what prices depend on, and what they were charged in USD.
 
-    Beside them what `prices` lists: a list that has been corrected since must not be corrected once more.
+    `values` are those of the priced parameters, None where a request lacks one; `prompt_length` is an average.
     """
-    keys = ", ".join([*(f"params ->> '$.{name}'" for name in prices.by), _inputs(endpoint)])
-    numbers = ", ".join(str(n + 1) for n in range(len(prices.by) + 1))
-    unsent = {name: str(value) for name, value in endpoint.unsent_defaults.items()}
-    length = f"length(params ->> '$.{endpoint.prompt}')" if endpoint.prompt else "0"
-    for *values, number, prompt_length, count, total, low, high in db.execute(
+
+    values: tuple[str | None, ...]
+    inputs: int
+    prompt_length: int
+    count: int
+    total_usd: float
+    low_usd: float
+    high_usd: float
+
+
+def charges(
+    db: sqlite3.Connection, endpoint: str, *, by: Sequence[str], images: str | None, prompt: str | None
+) -> Iterator[ChargedAlike]:
+    """What an endpoint's newest requests were charged.
+
+    `by` names the parameters that prices depend on, `images` and `prompt` those that take the input links and the
+    text, None where the endpoint has none.
+    """
+    keys = ", ".join([*(f"params ->> '$.{name}'" for name in by), _inputs(images)])
+    numbers = ", ".join(str(n + 1) for n in range(len(by) + 1))
+    length = f"length(params ->> '$.{prompt}')" if prompt else "0"
+    for *values, inputs, prompt_length, count, total, low, high in db.execute(
         f"SELECT {keys}, coalesce(avg({length}), 0), count(*), sum(a.cost_usd), min(a.cost_usd), max(a.cost_usd)"
         f" FROM {_NEWEST} AND a.state = 'succeeded' AND a.cost_usd IS NOT NULL GROUP BY {numbers}",
-        (endpoint.name,),
+        (endpoint,),
     ):
-        named = zip(prices.by, values, strict=True)
-        params = {name: unsent.get(name) if value is None else value for name, value in named}
-        listed = price_of(prices, params, inputs=number, prompt_length=round(prompt_length)).expected_usd
-        yield Kind(endpoint.name, tuple(params.values()), number), Charged(count, total, count * listed, low, high)
+        yield ChargedAlike(tuple(values), inputs, round(prompt_length), count, total, low, high)
 
 
-def charges_by_list(db: sqlite3.Connection, endpoint: Endpoint) -> list[tuple[float, int, int, float, float]]:
+def charges_by_list(
+    db: sqlite3.Connection, endpoint: str, *, images: str | None
+) -> list[tuple[float, int, int, float, float]]:
     """List price, number of input images, count, lowest and highest charge of all of an endpoint's requests.
 
-    Of all: a budget must hold for the dearest, however long ago that was.
+    Of all: a budget must hold for the dearest, however long ago that was. `images` is as in `charges`.
     """
     # The limit, which is none, keeps SQLite from sorting the parameters themselves, and from counting inputs twice.
     return db.execute(
         "SELECT listed, inputs, count(*), min(cost_usd), max(cost_usd) FROM (SELECT round(expected_usd, 9) AS listed,"
-        f" {_inputs(endpoint)} AS inputs, cost_usd FROM requests"
+        f" {_inputs(images)} AS inputs, cost_usd FROM requests"
         " WHERE endpoint = ? AND state = 'succeeded' AND cost_usd IS NOT NULL LIMIT -1) GROUP BY 1, 2",
-        (endpoint.name,),
+        (endpoint,),
     ).fetchall()
 
 
-def _inputs(endpoint: Endpoint) -> str:
-    """As `Endpoint.inputs_of` counts them."""
-    if endpoint.images is None:
+def _inputs(images: str | None) -> str:
+    """How many links stand in a parameter that takes a list of them, or one."""
+    if images is None:
         return "0"
-    if endpoint.parameters[endpoint.images].type == "links":
-        return f"coalesce(json_array_length(params, '$.{endpoint.images}'), 0)"
-    return f"coalesce(params ->> '$.{endpoint.images}', '') <> ''"
+    at = f"'$.{images}'"
+    return (
+        f"iif(json_type(params, {at}) = 'array', json_array_length(params, {at}), coalesce(params ->> {at}, '') <> '')"
+    )
 
 
 def speeds(db: sqlite3.Connection, endpoint: str, *, limit: int) -> tuple[list[float], list[tuple[float, bool]], int]:

@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,8 +18,8 @@ import orjson
 
 from batch_editor.errors import StorageError
 from batch_editor.ledger.comparison import RENAMED, Changes, compare
+from batch_editor.ledger.entries import JobKind
 from batch_editor.ledger.repeats import Repeat, mixed_identities, repeats_of, share_requests
-from batch_editor.money.pricing import Quote
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, Redo, Shape, known_by
 
@@ -110,29 +111,9 @@ class Spool:
         except sqlite3.Error as error:
             raise _no_room(error) from error
 
-    def add_kind(
-        self,
-        template: str,
-        endpoint: str,
-        quote: Quote,
-        *,
-        list_usd: float,
-        inputs: int,
-        quality: str | None = None,
-        size: str | None = None,
-    ) -> int:
-        """Note what many jobs have in common; return its number, for `add`.
-
-        `list_usd` is what the price list alone expects, `inputs` the number of input images.
-        """
-        price = quote.price
-        cursor = self._db.execute(
-            "INSERT INTO kinds VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(template, endpoint, quality, size, inputs),
-                *(price.low_usd, price.expected_usd, price.high_usd, list_usd, quote.source, quote.charges),
-            ),
-        )
+    def add_kind(self, kind: JobKind) -> int:
+        """Note what many jobs have in common; return its number, for `add`."""
+        cursor = self._db.execute("INSERT INTO kinds VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(kind))
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 

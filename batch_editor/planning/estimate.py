@@ -21,8 +21,6 @@ from batch_editor.planning.history import History
 from batch_editor.planning.intake import Catalog, Selection, Taken, take_in
 from batch_editor.planning.plan import Fit, Group, Plan
 from batch_editor.records import Redo, Shape
-from batch_editor.runs.progress import duration
-from batch_editor.scheduling.retry import policy_of
 from batch_editor.scheduling.simulation import (
     SAMPLE,
     Course,
@@ -33,6 +31,7 @@ from batch_editor.scheduling.simulation import (
     smoothed,
     spread_latencies,
 )
+from batch_editor.text import duration
 
 # Where fewer attempts than this have been seen, this share of passing failures is assumed.
 SEEN_ENOUGH = 20
@@ -226,7 +225,7 @@ def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History,
         latencies_s=sorted(latencies) or [catalog.default.latency_s],
         failure_share=share,
         failures=failures or [Failed(latency_s) for latency_s in latencies or [catalog.default.latency_s]],
-        policy=policy_of(settings),
+        policy=settings.retry.policy,
         refused_share=min(0.9, refused / (attempts + refused)) if enough else 0.0,
         refused_s=sum(each.count * each.latency_s for each in refusals) / max(refused, 1),
         pause_s=sum(each.count * each.pause_s for each in refusals) / max(refused, 1),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batch_editor.endpoints import Endpoint, Prices
 from batch_editor.ledger import experience, readings
-from batch_editor.money.pricing import Charges
+from batch_editor.money.pricing import Charged, Charges, Kind, price_of
 
 # So many attempts are enough that p90 means something, and few enough that it is of these days.
 RECENT = 2000
@@ -52,10 +52,22 @@ class History:
                 run = readings.last_run(db)
                 if run is None or (run.sandbox and not self._rehearsal):
                     continue
-                for kind, charged in experience.charges(db, endpoint, prices):
-                    self.charges.add(kind, charged)
+                for alike in experience.charges(
+                    db, endpoint.name, by=prices.by, images=endpoint.images, prompt=endpoint.prompt
+                ):
+                    self.charges.add(*_charged(endpoint, prices, alike))
                 latencies, failures, attempts = experience.speeds(db, endpoint.name, limit=RECENT)
                 self.latencies_s[endpoint.name] += latencies
                 self.failures[endpoint.name] += failures
                 self.attempts[endpoint.name] += attempts
                 self.refusals[endpoint.name].append(experience.refusals(db, endpoint.name, limit=RECENT))
+
+
+def _charged(endpoint: Endpoint, prices: Prices, alike: experience.ChargedAlike) -> tuple[Kind, Charged]:
+    """What was charged, beside what `prices` lists: a list that was corrected since must not be corrected again."""
+    unsent = {name: str(value) for name, value in endpoint.unsent_defaults.items()}
+    named = zip(prices.by, alike.values, strict=True)
+    params = {name: unsent.get(name) if value is None else value for name, value in named}
+    listed = price_of(prices, params, inputs=alike.inputs, prompt_length=alike.prompt_length).expected_usd
+    charged = Charged(alike.count, alike.total_usd, alike.count * listed, alike.low_usd, alike.high_usd)
+    return Kind(endpoint.name, tuple(params.values()), alike.inputs), charged

@@ -11,7 +11,7 @@ from pathlib import Path
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint
 from batch_editor.errors import ConfigError, EndpointError, UsageError
-from batch_editor.ledger import Spool
+from batch_editor.ledger import JobKind, Spool
 from batch_editor.manifest import Choice, Expansion, Faults, Problem, read_manifests
 from batch_editor.money.pricing import Kind, price_of
 from batch_editor.planning.history import History
@@ -159,8 +159,14 @@ def _with_kinds(
         by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
         quote = history.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
         quality, size = map(known.get, _SHOWN)
+        price = quote.price
         return spool.add_kind(
-            template, name, quote, list_usd=by_list.expected_usd, inputs=inputs, quality=quality, size=size
+            JobKind(
+                *(template, name, quality, size, inputs, price.low_usd, price.expected_usd, price.high_usd),
+                list_usd=by_list.expected_usd,
+                source=quote.source,
+                charges=quote.charges,
+            )
         )
 
     for job in jobs:

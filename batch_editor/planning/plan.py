@@ -9,7 +9,7 @@ from typing import Any
 
 from batch_editor.ledger import Changes
 from batch_editor.money.pricing import Price
-from batch_editor.runs.progress import duration
+from batch_editor.text import duration
 
 IDENTIFIED = "done jobs are known by their identity from now on, and keep their images"
 # Of the done jobs; a few may well be meant, however many they are of all.

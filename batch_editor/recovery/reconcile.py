@@ -24,8 +24,7 @@ from batch_editor.output.output_manifest import check_place, write_manifest
 from batch_editor.output.publishing import finish, recover
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.recovery.matching import Bodies, Matches, Sent, match
-from batch_editor.runs.progress import Quiet, duration
-from batch_editor.text import guarded
+from batch_editor.text import duration, guarded
 
 # After an attempt's own time, a job may still be at work and its row on its way.
 SETTLES_AFTER_S = 900.0
@@ -114,13 +113,13 @@ async def reconcile(
     settings: Settings,
     key: SecretStr,
     *,
-    say: Callable[[str], None] | None = None,
+    say: Callable[[str], None],
     clock: Callable[[], float] = time.time,
 ) -> Reconciliation:
     """Compare an output directory's ledger with the provider's history, and settle what that shows.
 
     Sends nothing that costs. Not for a loop with other work: ledger and disk are used on it. A disk that is in the way
-    of an image is waited for for `outputs.wait_s`, which `say` is told; by default on standard error.
+    of an image is waited for for `outputs.wait_s`, which `say` is told.
 
     Raises:
         UsageError: nothing has run there.
@@ -133,7 +132,7 @@ async def reconcile(
     with ExitStack() as stack:
         stack.enter_context(guarded(key.get_secret_value()))
         store = Store(output, wait_s=settings.outputs.wait_s)
-        store.patience.hears = _WaitingForDisk(say or Quiet().say, settings.outputs.wait_s).hears
+        store.patience.hears = _WaitingForDisk(say, settings.outputs.wait_s).hears
         stack.callback(store.close)
         store.prepare()
         stack.enter_context(locked(store.root))

@@ -32,7 +32,7 @@ from batch_editor.runs.uploads import Uploads
 from batch_editor.runs.watch import Watch
 from batch_editor.scheduling.limits import RateGate
 from batch_editor.scheduling.pool import Pool
-from batch_editor.scheduling.retry import Tally, policy_of
+from batch_editor.scheduling.retry import Tally
 from batch_editor.scheduling.schedule import Schedule, schedule_path
 from batch_editor.scheduling.throttle import slack_s, spacing_s
 
@@ -153,7 +153,7 @@ class Dispatch:
                 store=self.store,
                 publisher=publisher,
                 acceptance=self.acceptance,
-                policy=policy_of(settings),
+                policy=settings.retry.policy,
                 watcher=watch,
                 rng=random.Random(),
             )
@@ -292,7 +292,9 @@ class Dispatch:
         return {
             (name, listed, inputs): (count, low, high)
             for name, endpoint in self.endpoints.items()
-            for listed, inputs, count, low, high in experience.charges_by_list(self.ledger.connection, endpoint)
+            for listed, inputs, count, low, high in experience.charges_by_list(
+                self.ledger.connection, name, images=endpoint.images
+            )
         }
 
     def _counts(self) -> Counts:

@@ -14,6 +14,8 @@ from typing import Any, Literal, NoReturn, Protocol, TextIO, cast
 
 from tqdm import tqdm
 
+from batch_editor.text import duration
+
 Style = Literal["auto", "bar", "plain", "none"]
 
 # A line every half minute is 1,000 lines a night.
@@ -160,19 +162,3 @@ def details(snapshot: Snapshot) -> str:
         f"{snapshot.succeeded} succeeded, {snapshot.failed} failed, {snapshot.retried} retried,"
         f" {snapshot.in_flight} in flight, {snapshot.per_min:.1f}/min, ${snapshot.spent_usd:,.2f}{eta}"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(59.6), duration(3725)
-    ('1m 0s', '1h 2m')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60}s"
-    if whole < 48 * 3600:
-        return f"{whole // 3600}h {whole % 3600 // 60}m"
-    return f"{whole // 86400}d {whole % 86400 // 3600}h"

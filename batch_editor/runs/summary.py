@@ -11,8 +11,7 @@ from typing import Any, Literal, cast, get_args
 from batch_editor.ledger import Counts, readings
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
 from batch_editor.output.output_manifest import FILE_NAME
-from batch_editor.runs.progress import duration
-from batch_editor.text import printable
+from batch_editor.text import duration, printable
 
 # Where several hold, the first wins.
 StopKind = Literal[

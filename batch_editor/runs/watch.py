@@ -14,10 +14,11 @@ from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts
 from batch_editor.money.budget import Budget
 from batch_editor.records import Answer, Failure
-from batch_editor.runs.progress import Progress, Snapshot, duration
+from batch_editor.runs.progress import Progress, Snapshot
 from batch_editor.runs.summary import Stop
 from batch_editor.runs.tasks import Task
 from batch_editor.scheduling.limits import RateGate
+from batch_editor.text import duration
 
 log = logging.getLogger("batch_editor")
 # Without a handler Python prints warnings bare: "failed", to whoever calls this package from code of their own.

@@ -17,11 +17,14 @@ from itertools import pairwise
 
 from aiolimiter import AsyncLimiter
 
-from batch_editor.group_thread import AT_ONCE
 from batch_editor.records import Failure, Rate
 from batch_editor.scheduling.pace import Ticket
 from batch_editor.scheduling.schedule import Schedule
 from batch_editor.scheduling.throttle import JITTER_S, JITTER_SHARE, Throttle, slack_s, spacing_s
+
+# Permits given in one turn of the event loop. Each opens a connection: thousands at once, as after a pause at a high
+# rate, would hold up everything else for more than a second.
+AT_ONCE = 32
 
 
 class GateClosed(Exception):

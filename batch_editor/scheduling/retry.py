@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from batch_editor.config import Settings
 from batch_editor.records import Failure
 
 # A job that meets 429 this often is not paced but refused; the contract with the user names the figure.
@@ -24,20 +23,6 @@ class Policy:
     retry_after_max_s: float = 600.0
     give_up_s: float = 1800.0
     bad_response: bool = False
-
-
-def policy_of(settings: Settings) -> Policy:
-    """The retry policy of the settings."""
-    retry = settings.retry
-    return Policy(
-        max_attempts=retry.max_attempts,
-        max_possibly_billed=retry.max_possibly_billed,
-        backoff_s=retry.backoff_s,
-        backoff_max_s=retry.backoff_max_s,
-        retry_after_max_s=retry.retry_after_max_s,
-        give_up_s=retry.give_up_s,
-        bad_response=retry.bad_response,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,7 +221,7 @@ async def test_fault_067_reconcile_waits_for_room_as_long_as_is_set_and_says_so(
             " within 2s"
         )
         (disk.place / "filler").unlink()
-        found = await reconcile(bench.out, settings, SecretStr(KEY))
+        found = await reconcile(bench.out, settings, SecretStr(KEY), say=said.append)
     assert [finding.outcome for finding in found.findings] == ["image"]
 
 

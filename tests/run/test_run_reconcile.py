@@ -30,7 +30,7 @@ ONCE: dict[str, Any] = {"retry__max_attempts": 1}
 
 async def settled(bench: Bench, provider: Sandbox | str, *, later_s: float = LATER_S, **flags: Any) -> Reconciliation:
     settings = bench.settings(provider, **flags)
-    return await reconcile(bench.out, settings, SecretStr(KEY), clock=lambda: time.time() + later_s)
+    return await reconcile(bench.out, settings, SecretStr(KEY), say=print, clock=lambda: time.time() + later_s)
 
 
 def outcomes(found: Reconciliation) -> dict[str, list[str]]:

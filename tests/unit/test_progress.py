@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from batch_editor.runs.progress import Bar, Plain, Quiet, Snapshot, details, duration, progress_for
+from batch_editor.runs.progress import Bar, Plain, Quiet, Snapshot, details, progress_for
+from batch_editor.text import duration
 
 HALF = Snapshot(
     total=10, done=5, succeeded=4, failed=1, retried=2, in_flight=3, per_min=61.04, spent_usd=1234.5, eta_s=8.0

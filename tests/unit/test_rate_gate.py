@@ -23,9 +23,8 @@ from simulated_provider import (
 )
 from virtual_time import now, run
 
-from batch_editor.group_thread import AT_ONCE
 from batch_editor.records import Rate
-from batch_editor.scheduling.limits import GateClosed, RateGate, level_of
+from batch_editor.scheduling.limits import AT_ONCE, GateClosed, RateGate, level_of
 from batch_editor.scheduling.throttle import JITTER_S, JITTER_SHARE
 
 rates = st.builds(Rate, st.integers(1, 40), st.sampled_from([1.0, 2.0, 60.0, 3600.0]))

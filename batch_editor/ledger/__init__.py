@@ -1,5 +1,8 @@
 """The ledger: the only memory between runs, a SQLite file that is durable before money is spent."""
 
+from sqlite3 import Connection
+
+from batch_editor.ledger.choice import Choice
 from batch_editor.ledger.comparison import Changes
 from batch_editor.ledger.entries import (
     AcceptedAttempt,
@@ -23,6 +26,8 @@ __all__ = [
     "AcceptedAttempt",
     "Changes",
     "Charge",
+    "Choice",
+    "Connection",
     "Counts",
     "Doubt",
     "Expected",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -316,3 +316,10 @@ def iso(instant: float | None) -> str | None:
 @lru_cache(maxsize=1024)
 def _second(instant: int) -> str:
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def other_endpoints(db: sqlite3.Connection, names: Collection[str]) -> list[str]:
+    """The endpoints that requests of the ledger went to, without those of these names."""
+    among = orjson.dumps(list(names)).decode()
+    sql = "SELECT DISTINCT endpoint FROM requests WHERE endpoint NOT IN (SELECT value FROM json_each(?))"
+    return [name for (name,) in db.execute(sql, (among,))]

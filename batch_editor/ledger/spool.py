@@ -283,8 +283,12 @@ class Spool:
         )
         return dict(rows)
 
+    def has_selected(self) -> bool:
+        """Whether any job is selected, be its row left out."""
+        return bool(self.query("SELECT EXISTS (SELECT 1 FROM spooled WHERE selected)")[0][0])
+
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Rows of a SELECT on `jobs`, on those `to_send`, one a request, or on `kinds` and `tallies`; for plans."""
+        """Rows of a SELECT on `jobs`, on those `to_send`, one a request, or on `kinds` and `tallies`; for `staged`."""
         return self._db.execute(sql, values).fetchall()
 
     def each(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from batch_editor.manifest.choice import Choice
 from batch_editor.manifest.entry import Expansion
 from batch_editor.manifest.faults import Faults, Problem
 from batch_editor.manifest.reader import read_manifests
 
-__all__ = ["Choice", "Expansion", "Faults", "Problem", "read_manifests"]
+__all__ = ["Expansion", "Faults", "Problem", "read_manifests"]

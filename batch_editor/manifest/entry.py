@@ -8,8 +8,8 @@ from pathlib import Path
 
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import did_you_mean
+from batch_editor.ledger import Choice
 from batch_editor.manifest.carry import Carry, carry_in
-from batch_editor.manifest.choice import Choice
 from batch_editor.manifest.csv_table import TABLES
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError, check_is_no_error

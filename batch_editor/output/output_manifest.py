@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import re
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,7 +16,7 @@ from typing import IO, Any, Literal
 import orjson
 
 from batch_editor.errors import StorageError, UsageError
-from batch_editor.ledger import JobRow, readings
+from batch_editor.ledger import Connection, JobRow, readings
 from batch_editor.output import fsync_directory
 from batch_editor.records import LOCAL
 from batch_editor.regular_files import expect_regular, open_regular
@@ -46,7 +45,7 @@ _BARE_RETURN = re.compile(r"\r(?!\n)")
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
 
 
-def write_manifest(db: sqlite3.Connection, path: Path) -> None:
+def write_manifest(db: Connection, path: Path) -> None:
     """The output manifest as CSV: whole under its name, or not there at all. Blocks.
 
     Raises:
@@ -98,7 +97,7 @@ def is_output_manifest(path: Path) -> bool:
         return False
 
 
-def export_rows(db: sqlite3.Connection, file: IO[bytes], format: Format) -> None:
+def export_rows(db: Connection, file: IO[bytes], format: Format) -> None:
     """Every job of the manifest, a row each, in manifest order; one row in memory at a time, but for Parquet.
 
     CSV is for people and their spreadsheets, so formulas are defused; JSON lines and Parquet hold values as they

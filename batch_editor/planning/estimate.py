@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pathlib import Path
 from batch_editor.config import Settings
 from batch_editor.endpoints import load_endpoint
 from batch_editor.errors import EndpointError
-from batch_editor.ledger import Changes, Spool, readings
+from batch_editor.ledger import Changes, Spool, readings, staged
 from batch_editor.ledger.experience import Refusals
 from batch_editor.money.budget import TOLERANCE_USD
 from batch_editor.money.pricing import Price
@@ -36,9 +35,6 @@ from batch_editor.text import duration
 # Where fewer attempts than this have been seen, this share of passing failures is assumed.
 SEEN_ENOUGH = 20
 ASSUMED_FAILURES = 0.01
-
-# Requests to send, by their kinds.
-_BY_KIND = "(SELECT kind, jobs AS requests FROM tallies WHERE sends AND NOT done) JOIN kinds USING (kind)"
 
 
 def make_plan(
@@ -110,21 +106,22 @@ def assess(
                 changes = spool.compare(
                     readings.file_of(db),
                     catalog.shapes,
-                    former=None if settings.redo.endpoint or {"endpoint", "all"} & set(redo) else _former(db, catalog),
+                    former=None
+                    if settings.redo.endpoint or {"endpoint", "all"} & set(redo)
+                    else _former(readings.other_endpoints(db, catalog.shapes), catalog),
                     redo=redo,
                 )
     return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, changes=changes, taken=taken)
 
 
-def _former(db: sqlite3.Connection, catalog: Catalog) -> dict[str, Shape] | None:
+def _former(others: Collection[str], catalog: Catalog) -> dict[str, Shape] | None:
     """The endpoints that a ledger's requests went to, as far as they are known; None if it has no other one."""
     shapes = catalog.shapes
-    if len(shapes) == 1 and not db.execute("SELECT 1 FROM requests WHERE endpoint <> ? LIMIT 1", (*shapes,)).fetchall():
+    if len(shapes) == 1 and not others:
         return None
-    for (name,) in db.execute("SELECT DISTINCT endpoint FROM requests"):
-        if name not in shapes:
-            with suppress(EndpointError):  # a file of somebody's own
-                shapes[name] = load_endpoint(name).shape
+    for name in others:
+        with suppress(EndpointError):  # a file of somebody's own
+            shapes[name] = load_endpoint(name).shape
     return shapes
 
 
@@ -140,61 +137,32 @@ def plan_of(
 ) -> Plan:
     """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before, `changes` are since then."""
     taken = taken or Taken()
-    spool.tally()
-    ((faulty,),) = spool.query("SELECT count(*) FROM spooled WHERE selected AND fault IS NOT NULL")
-    ((jobs, reused, done, has_files),) = spool.query(
-        "SELECT coalesce(sum(jobs), 0), coalesce(sum(jobs * (NOT sends)), 0),"
-        " coalesce(sum(jobs * (sends AND done)), 0), coalesce(max(has_files), 0) FROM tallies"
-    )
-    uploads = 0
-    if has_files:
-        ((uploads,),) = spool.query(
-            "SELECT count(DISTINCT file.key) FROM to_send, json_each(files) file WHERE files <> '{}'"
-        )
-    ((requests, low, expected, high),) = spool.query(
-        "SELECT coalesce(sum(requests), 0), coalesce(sum(requests * low_usd), 0),"
-        f" coalesce(sum(requests * expected_usd), 0), coalesce(sum(requests * high_usd), 0) FROM {_BY_KIND}"
-    )
-    known = dict.fromkeys(("new", "changed", "unchanged", "failed", "unknown"), 0)
-    known.update(spool.query("SELECT known, sum(jobs) FROM tallies GROUP BY known"))
-    first = spool.query(
-        "SELECT high_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
-    )
-    work, made_of = _workload(spool, catalog, settings, past, requests)
+    found = staged.totals(spool)
+    work, made_of = _workload(spool, catalog, settings, past, found.requests)
     courses = simulate_often(work)
     p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
     limited_by, advice = _limit(work, settings, p50)
     return Plan(
-        jobs=jobs + faulty,
-        requests=requests,
-        reused=reused,
-        done=done,
-        uploads=uploads,
-        known=known,
-        cost=Price(low, expected, high),
+        jobs=found.jobs + found.faulty,
+        requests=found.requests,
+        reused=found.reused,
+        done=found.done,
+        uploads=found.uploads,
+        known=found.known,
+        cost=Price(found.low_usd, found.expected_usd, found.high_usd),
         duration_s=(p10.end_s, p50.end_s, p90.end_s),
         made_of=made_of,
         limited_by=limited_by,
         advice=advice,
-        groups=_groups(spool),
-        budget=_within_budget(spool, settings, spent_usd, requests),
+        groups=tuple(Group(*row) for row in staged.groups(spool)),
+        budget=_within_budget(spool, settings, spent_usd, found.requests),
         deadline=_within_deadline(settings, p90),
-        first_usd=next((usd for (usd,) in first), None),
+        first_usd=found.first_usd,
         spent_usd=spent_usd,
         changes=changes or Changes(),
         warnings=taken.warnings,
         skipped=taken.skipped,
-        faulty=faulty,
-    )
-
-
-def _groups(spool: Spool) -> tuple[Group, ...]:
-    return tuple(
-        Group(*row)
-        for row in spool.query(
-            "SELECT endpoint, quality, size, inputs, sum(requests), sum(requests * expected_usd) / sum(requests),"
-            f" source, max(charges) FROM {_BY_KIND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(requests * expected_usd) DESC"
-        )
+        faulty=found.faulty,
     )
 
 
@@ -204,7 +172,7 @@ def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History,
     failures: list[Failed] = []
     attempts, means = 0, []
     refusals: list[Refusals] = []
-    for name, count in spool.query(f"SELECT endpoint, sum(requests) FROM {_BY_KIND} GROUP BY 1"):
+    for name, count in staged.requests_by_endpoint(spool):
         seen = past.latencies_s.get(name, [])
         typical = catalog.endpoints[name].latency_s
         drawn = smoothed(seen) if seen else spread_latencies(typical)
@@ -266,15 +234,8 @@ def _within_budget(spool: Spool, settings: Settings, spent_usd: float, requests:
     limit = settings.budget.max_cost_usd
     if limit is None:
         return None
-    # A request is sent while what is expected of those before it leaves room for its dearest price; or, at the end
-    # of the budget and where the model has no choice, for the price that its kind is charged every time.
-    ((within,),) = spool.query(
-        "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position)"
-        " + iif(expected_usd > low_usd + 1e-9, high_usd - expected_usd, 0) AS needed,"
-        " first_value(high_usd) OVER (ORDER BY position) AS first_usd FROM to_send)"
-        " WHERE needed <= ? AND (first_usd <= ? OR ?)",
-        *(limit - spent_usd + TOLERANCE_USD, limit, spent_usd > 0),
-    )
+    left_usd = limit - spent_usd + TOLERANCE_USD
+    within = staged.within_budget(spool, left_usd=left_usd, limit_usd=limit, has_begun=spent_usd > 0)
     already = f" (${spent_usd:,.2f} of it spent)" if spent_usd else ""
     return Fit(f"${limit:,.2f}{already}", within == requests, within)
 

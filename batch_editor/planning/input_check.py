@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-import orjson
-
 from batch_editor.client import LinkReport, look_at
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
-from batch_editor.ledger import Spool
+from batch_editor.ledger import Spool, staged
 from batch_editor.planning.plan import FaultyInput, InputCheck, Plan
 from batch_editor.text import printable
 
@@ -26,10 +24,8 @@ async def look_at_inputs(spool: Spool, endpoints: Mapping[str, Endpoint], settin
     faulty: list[FaultyInput] = []
     for endpoint in endpoints.values():
         reports: dict[str, LinkReport] = {}
-        links = links_of(spool, endpoint)
-        masked = endpoint.mask is not None and bool(
-            spool.query(f"SELECT 1 FROM {_TO_SEND} WHERE params ->> '$.{endpoint.mask}' LIKE 'http%'", endpoint.name)
-        )
+        links = staged.input_links(spool, endpoint.name, images=endpoint.images, mask=endpoint.mask)
+        masked = staged.has_linked_masks(spool, endpoint.name, endpoint.mask)
         async for report in look_at(links, allow_private=allow_private):
             looked_at += 1
             # Sound links are remembered only where they matter again: with a mask, or with an end.
@@ -39,40 +35,19 @@ async def look_at_inputs(spool: Spool, endpoints: Mapping[str, Endpoint], settin
     return InputCheck(looked_at, tuple(faulty))
 
 
-_TO_SEND = "(SELECT * FROM to_send WHERE endpoint = ?)"
-
-
-def links_of(spool: Spool, endpoint: Endpoint) -> Iterator[str]:
-    """The distinct http links of an endpoint's images and masks, drawn from the spool as they are needed."""
-    parts = []
-    if endpoint.images:
-        parts.append(f"SELECT each.value AS link FROM {_TO_SEND}, json_each(params, '$.{endpoint.images}') each")
-    if endpoint.mask:
-        parts.append(f"SELECT params ->> '$.{endpoint.mask}' AS link FROM {_TO_SEND}")
-    if parts:
-        sql = f"SELECT DISTINCT link FROM ({' UNION ALL '.join(parts)}) WHERE link LIKE 'http%'"
-        for (link,) in spool.each(sql, *[endpoint.name] * len(parts)):
-            yield link
-
-
 def _faulty(
     spool: Spool, endpoint: Endpoint, reports: dict[str, LinkReport], duration_s: float
 ) -> Iterator[FaultyInput]:
-    rows = spool.each(
-        f"SELECT job_id, fingerprint, params ->> '$.{endpoint.images}', params ->> '$.{endpoint.mask}',"
-        f" 1.0 * row_number() OVER (ORDER BY position) / count(*) OVER () FROM {_TO_SEND} ORDER BY position",
-        endpoint.name,
-    )
     now = datetime.now(UTC)
-    for job_id, fingerprint, images, mask, share in rows:
-        turn = now + timedelta(seconds=duration_s * share)
-        named = [*orjson.loads(images or "[]"), mask]
+    for request in staged.inputs_of_requests(spool, endpoint.name, images=endpoint.images, mask=endpoint.mask):
+        turn = now + timedelta(seconds=duration_s * request.turn)
+        named = [*request.images, request.mask]
         names = [reports[link] for link in named if link in reports]
         faults = [fault for report in names if (fault := _fault(report, turn)) is not None]
-        if mask in reports and not faults:
-            faults += _mask_faults(reports[mask], reports.get(named[0]))
+        if request.mask in reports and not faults:
+            faults += _mask_faults(reports[request.mask], reports.get(named[0] or ""))
         if faults:
-            yield FaultyInput(job_id, fingerprint, faults[0])
+            yield FaultyInput(request.job_id, request.fingerprint, faults[0])
 
 
 def _fault(report: LinkReport, turn: datetime) -> str | None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint
 from batch_editor.errors import ConfigError, EndpointError, UsageError
-from batch_editor.ledger import JobKind, Spool
-from batch_editor.manifest import Choice, Expansion, Faults, Problem, read_manifests
+from batch_editor.ledger import Choice, JobKind, Spool
+from batch_editor.manifest import Expansion, Faults, Problem, read_manifests
 from batch_editor.money.pricing import Kind, price_of
 from batch_editor.planning.history import History
 from batch_editor.records import FaultyRow, Job, Shape
@@ -141,7 +141,7 @@ def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, h
             faults.add(where, f"duplicate id {job_id!r}, first used at {first_where}")
     faults.raise_if_any()
     spool.finish(only=selection.only, limit=selection.limit)
-    if selection.only and not spool.query("SELECT EXISTS (SELECT 1 FROM jobs WHERE selected)")[0][0]:
+    if selection.only and not spool.has_selected():
         raise UsageError(f"--only {' '.join(map(repr, selection.only))} matches no job's id")
     return Taken(tuple(faults.warnings), dict(faults.skipped))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from batch_editor.ledger import Counts, readings
+from batch_editor.ledger import Connection, Counts, readings
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
 from batch_editor.output.output_manifest import FILE_NAME
 from batch_editor.text import duration, printable
@@ -171,7 +170,7 @@ class Summary:
 
 
 def summarize(
-    db: sqlite3.Connection,
+    db: Connection,
     run_id: str,
     standing: Standing,
     *,
@@ -203,7 +202,7 @@ def summarize(
     )
 
 
-def _compare(db: sqlite3.Connection, run_id: str, elapsed_s: float) -> Comparison | None:
+def _compare(db: Connection, run_id: str, elapsed_s: float) -> Comparison | None:
     run = readings.last_run(db)
     if run is None or run.run_id != run_id:
         return None

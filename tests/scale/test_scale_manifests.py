@@ -12,8 +12,8 @@ from counts import TENFOLD, counted, spooled, table
 from batch_editor import Selection
 from batch_editor.config import Settings
 from batch_editor.ledger import Spool
+from batch_editor.ledger.staged import input_links
 from batch_editor.planning.history import History
-from batch_editor.planning.input_check import links_of
 from batch_editor.planning.intake import Catalog, take_in
 
 MANY, FEW = 5000, 500
@@ -61,7 +61,7 @@ def test_links_to_look_at_are_drawn_one_at_a_time(tmp_path: Path) -> None:
         with Spool() as spool:
             catalog = Catalog(Settings())
             take_in([table(tmp_path, count)], catalog, Selection(), History(tmp_path / "none"), spool)
-            links = links_of(spool, catalog.default)
+            links = input_links(spool, catalog.default.name, images=catalog.default.images, mask=catalog.default.mask)
             tracemalloc.start()
             try:
                 assert sum(1 for _ in links) == count

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_editor.manifest.choice import Choice
+from batch_editor.ledger import Choice
 
 
 @pytest.mark.parametrize(

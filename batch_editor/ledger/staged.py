@@ -1,0 +1,138 @@
+"""What a plan asks of the staged jobs: how many requests there are, at which prices, and with which inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import orjson
+
+from batch_editor.ledger.spool import Spool
+
+# Requests to send, by their kinds.
+_BY_KIND = "(SELECT kind, jobs AS requests FROM tallies WHERE sends AND NOT done) JOIN kinds USING (kind)"
+_TO_SEND = "(SELECT * FROM to_send WHERE endpoint = ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Selected jobs and what is to be sent for them; USD are of all requests together.
+
+    jobs: those that have a request. faulty: rows that are left out. reused: jobs that share an earlier one's request.
+    done: jobs that have their image. uploads: local files that requests name. known: jobs by what the ledger has of
+    them. first_usd: the dearest price of the first request, None where nothing is to be sent.
+    """
+
+    jobs: int
+    faulty: int
+    reused: int
+    done: int
+    uploads: int
+    requests: int
+    low_usd: float
+    expected_usd: float
+    high_usd: float
+    first_usd: float | None
+    known: dict[str, int]
+
+
+def totals(spool: Spool) -> Totals:
+    """What there is. Counts the jobs anew: after `Spool.compare`, before the other questions."""
+    spool.tally()
+    ((faulty,),) = spool.query("SELECT count(*) FROM spooled WHERE selected AND fault IS NOT NULL")
+    ((jobs, reused, done, has_files),) = spool.query(
+        "SELECT coalesce(sum(jobs), 0), coalesce(sum(jobs * (NOT sends)), 0),"
+        " coalesce(sum(jobs * (sends AND done)), 0), coalesce(max(has_files), 0) FROM tallies"
+    )
+    uploads = 0
+    if has_files:
+        ((uploads,),) = spool.query(
+            "SELECT count(DISTINCT file.key) FROM to_send, json_each(files) file WHERE files <> '{}'"
+        )
+    ((requests, low, expected, high),) = spool.query(
+        "SELECT coalesce(sum(requests), 0), coalesce(sum(requests * low_usd), 0),"
+        f" coalesce(sum(requests * expected_usd), 0), coalesce(sum(requests * high_usd), 0) FROM {_BY_KIND}"
+    )
+    known = dict.fromkeys(("new", "changed", "unchanged", "failed", "unknown"), 0)
+    known.update(spool.query("SELECT known, sum(jobs) FROM tallies GROUP BY known"))
+    first = spool.query(
+        "SELECT high_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
+    )
+    first_usd = first[0][0] if first else None
+    return Totals(jobs, faulty, reused, done, uploads, requests, low, expected, high, first_usd, known)
+
+
+def groups(spool: Spool) -> list[tuple[str, str | None, str | None, int, int, float, str, int]]:
+    """Requests that cost alike, the dearest group first.
+
+    Endpoint, quality, size, number of input images, requests, one's expected USD, where that is from, of how many
+    charges.
+    """
+    rows = spool.query(
+        "SELECT endpoint, quality, size, inputs, sum(requests), sum(requests * expected_usd) / sum(requests),"
+        f" source, max(charges) FROM {_BY_KIND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(requests * expected_usd) DESC"
+    )
+    return [(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]) for row in rows]
+
+
+def requests_by_endpoint(spool: Spool) -> list[tuple[str, int]]:
+    """How many requests are to be sent to each endpoint."""
+    rows = spool.query(f"SELECT endpoint, sum(requests) FROM {_BY_KIND} GROUP BY 1")
+    return [(name, count) for name, count in rows]
+
+
+def within_budget(spool: Spool, *, left_usd: float, limit_usd: float, has_begun: bool) -> int:
+    """How many requests a budget of `limit_usd` pays for, of which `left_usd` is left; `has_begun`: it was spent from.
+
+    A request is sent while what is expected of those before it leaves room for its dearest price; or, at the end of
+    the budget and where the model has no choice, for the price that its kind is charged every time.
+    """
+    ((within,),) = spool.query(
+        "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position)"
+        " + iif(expected_usd > low_usd + 1e-9, high_usd - expected_usd, 0) AS needed,"
+        " first_value(high_usd) OVER (ORDER BY position) AS first_usd FROM to_send)"
+        " WHERE needed <= ? AND (first_usd <= ? OR ?)",
+        *(left_usd, limit_usd, has_begun),
+    )
+    return int(within)
+
+
+def input_links(spool: Spool, endpoint: str, *, images: str | None, mask: str | None) -> Iterator[str]:
+    """The distinct http links in an endpoint's parameters of those names, drawn as they are needed."""
+    parts = []
+    if images:
+        parts.append(f"SELECT each.value AS link FROM {_TO_SEND}, json_each(params, '$.{images}') each")
+    if mask:
+        parts.append(f"SELECT params ->> '$.{mask}' AS link FROM {_TO_SEND}")
+    if parts:
+        sql = f"SELECT DISTINCT link FROM ({' UNION ALL '.join(parts)}) WHERE link LIKE 'http%'"
+        for (link,) in spool.each(sql, *[endpoint] * len(parts)):
+            yield link
+
+
+def has_linked_masks(spool: Spool, endpoint: str, mask: str | None) -> bool:
+    """Whether a request to an endpoint has a link in its parameter `mask`."""
+    sql = f"SELECT 1 FROM {_TO_SEND} WHERE params ->> '$.{mask}' LIKE 'http%' LIMIT 1"
+    return mask is not None and bool(spool.query(sql, endpoint))
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInputs:
+    """A request's first job, its input links, and its turn: the share of requests that have left when it does."""
+
+    job_id: str
+    fingerprint: str
+    images: list[str]
+    mask: str | None
+    turn: float
+
+
+def inputs_of_requests(spool: Spool, endpoint: str, *, images: str | None, mask: str | None) -> Iterator[RequestInputs]:
+    """The inputs of each request to an endpoint, in manifest order."""
+    rows = spool.each(
+        f"SELECT job_id, fingerprint, params ->> '$.{images}', params ->> '$.{mask}',"
+        f" 1.0 * row_number() OVER (ORDER BY position) / count(*) OVER () FROM {_TO_SEND} ORDER BY position",
+        endpoint,
+    )
+    for job_id, fingerprint, links, mask_link, turn in rows:
+        yield RequestInputs(job_id, fingerprint, orjson.loads(links or "[]"), mask_link, turn)

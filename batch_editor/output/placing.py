@@ -1,15 +1,95 @@
-"""Images of what was done before: put where the manifest wants them, or moved away with the jobs that left it."""
+"""Images get their names: those of new results, of jobs that were renamed or share one, and of jobs that left.
+
+What was paid for and is no result gets one as well, among the rejected.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from batch_editor.errors import StorageError
 from batch_editor.ledger import Ledger, Placement
-from batch_editor.output import ENDINGS, IMAGES, Store
-from batch_editor.output.publishing import Unplaced, put_one
+from batch_editor.output.inspect import ENDINGS
+from batch_editor.output.store import HISTORY, IMAGES, Store
+from batch_editor.records import SavedImage
 
 PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A job's image, and where it is now."""
+
+    placement: Placement
+    source: Path | str
+    sha256: str
+    format: str
+
+
+def put(store: Store, images: Sequence[Unplaced]) -> list[str | StorageError]:
+    """Put jobs' images under their names, durably; return their paths, or what is in an image's way. Blocks.
+
+    What stood under a job's former name moves to the history, or goes if it is the same image; after the new name
+    is durable, and unless another one of these images has just taken it.
+
+    Raises:
+        StorageError: the disk is in the way of all of them.
+    """
+    folders: set[str] = set()
+    outcomes = [_placed(store, image, folders) for image in images]
+    store.keep(folders)
+    taken = set(outcomes)
+    for image, path in zip(images, outcomes, strict=True):
+        former = image.placement.former_path
+        if isinstance(path, str) and former is not None and former not in taken:
+            same = image.placement.former_fingerprint == image.placement.fingerprint
+            store.clear(former, image.placement.former_sha256, keep=not same)
+    return outcomes
+
+
+def _placed(store: Store, image: Unplaced, folders: set[str]) -> str | StorageError:
+    try:
+        return store.place(image.source, image.placement.output, image.sha256, image.format, folders)
+    except StorageError as error:
+        return error
+
+
+def put_one(store: Store, image: Unplaced) -> str:
+    """As `put`, for one image alone; return its path.
+
+    Raises:
+        StorageError: the disk is in the way.
+    """
+    (outcome,) = put(store, [image])
+    if isinstance(outcome, StorageError):
+        raise outcome
+    return outcome
+
+
+def keep(store: Store, fingerprint: str, source: Path, image: SavedImage) -> str:
+    """Put an image that no job of the manifest wants any more into the history; return its path. Blocks.
+
+    It was paid for all the same.
+
+    Raises:
+        StorageError: the disk is in the way.
+    """
+    folders: set[str] = set()
+    path = store.place(
+        source, f"{HISTORY.removeprefix(IMAGES + '/')}/{fingerprint}", image.sha256, image.format, folders
+    )
+    store.keep(folders)
+    return path
+
+
+def set_aside(store: Store, placements: Sequence[Placement], attempt_id: int, fingerprint: str, number: int) -> None:
+    """Keep what a request's attempt of that number received, and what is no result, among the rejected. Blocks.
+
+    It is named after the first job that asks for it, or after the request where no job does any more.
+    """
+    store.reject(attempt_id, placements[0].output if placements else fingerprint, number)
 
 
 def put_all(ledger: Ledger, store: Store, *, now: float) -> int:

@@ -21,9 +21,9 @@ from batch_editor.money.spending import Spending, shared_spending
 from batch_editor.output import Acceptance, Store, locked
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.output.output_manifest import check_place, write_manifest
-from batch_editor.output.publishing import finish, recover
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.recovery.matching import Bodies, Matches, Sent, match
+from batch_editor.recovery.recover import finish, recover
 from batch_editor.text import duration, guarded
 
 # After an attempt's own time, a job may still be at work and its row on its way.

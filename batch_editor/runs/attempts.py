@@ -15,8 +15,9 @@ from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter
 from batch_editor.money.budget import charged
 from batch_editor.money.reservations import Intent, Reservations, Reserved
 from batch_editor.output import Acceptance, Landing, Store
-from batch_editor.output.publishing import Arrival, Publisher, set_aside
+from batch_editor.output.placing import set_aside
 from batch_editor.records import Answer, Failure, SavedImage
+from batch_editor.runs.publishing import Arrival, Publisher
 from batch_editor.runs.tasks import Task, Watcher
 from batch_editor.runs.uploads import FileChanged, Uploads
 from batch_editor.scheduling.limits import GateClosed, RateGate

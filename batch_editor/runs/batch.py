@@ -22,16 +22,17 @@ from batch_editor.output import Acceptance, Store, give_room_free, locked, set_r
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.output.output_manifest import check_place, is_output_manifest, write_manifest
 from batch_editor.output.placing import put_all, retire_gone
-from batch_editor.output.publishing import Publisher, recover
 from batch_editor.planning.estimate import assess
 from batch_editor.planning.history import History
 from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.planning.intake import Catalog, Selection, take_in
 from batch_editor.planning.plan import IDENTIFIED, Plan
 from batch_editor.records import Failure, Redo
+from batch_editor.recovery.recover import recover
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import Ask, Dispatch, answered
 from batch_editor.runs.progress import Progress, Quiet
+from batch_editor.runs.publishing import Publisher
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.summary import Stop, Summary, exit_code_of, summarize, what_stopped
 from batch_editor.text import guarded

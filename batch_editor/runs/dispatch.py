@@ -22,9 +22,9 @@ from batch_editor.money.reservations import Reservations
 from batch_editor.money.shared_budget import SharedBudget
 from batch_editor.money.steady_prices import PriceKind, SteadyPrices
 from batch_editor.output import Acceptance, Store
-from batch_editor.output.publishing import Publisher
 from batch_editor.runs.attempts import Attempts
 from batch_editor.runs.progress import Progress
+from batch_editor.runs.publishing import Publisher
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.summary import Stop
 from batch_editor.runs.tasks import Task

@@ -12,7 +12,7 @@ from PIL import Image
 from batch_editor.errors import StorageError
 from batch_editor.ledger import Placement
 from batch_editor.output import Store
-from batch_editor.output.publishing import Unplaced, put
+from batch_editor.output.placing import Unplaced, put
 
 
 @pytest.fixture

@@ -1,0 +1,116 @@
+"""What a run that died left open is settled: images that were whole are kept, the rest may have been billed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from batch_editor.ledger import Interrupted, Ledger, Placement
+from batch_editor.output import ENDINGS, IMAGES, Acceptance, Store
+from batch_editor.output.placing import Unplaced, keep, put_one, set_aside
+from batch_editor.records import Answer, Failure, SavedImage
+
+
+def recover(
+    ledger: Ledger, store: Store, acceptance: Acceptance, *, now: float, hold: bool = False, collect: bool = True
+) -> int:
+    """Settle what a run that died left open; return how many attempts may have been billed in vain. Blocks.
+
+    An image that was whole on disk is checked, a second time perhaps, and kept: under its name or among the rejected.
+    What was received is not sent again from here, whatever `retry.bad_response` says. What the provider has accepted
+    stays open with `collect`, for a run to ask for. Any other attempt may have been billed; its request is sent
+    again, or with `hold` stays unknown until somebody says so.
+    """
+    lost = 0
+    for attempt in ledger.open_attempts():
+        landed, answer = store.landed(attempt.attempt_id), attempt.answer
+        if landed is not None and answer is None:
+            answer = Answer(landed)
+            with ledger.transaction():
+                ledger.received(attempt.attempt_id, landed, answer, now=now, charged_usd=None)
+        refused = _refused(ledger, store, acceptance, attempt, landed)
+        image = landed or (answer and answer.outcome)
+        with ledger.transaction():
+            if refused is not None:
+                ledger.failed(attempt.attempt_id, refused, answer, state="unknown", now=now, charged_usd=None)
+            elif image is None and attempt.state == "accepted" and collect:
+                if not attempt.uncollected:
+                    ledger.uncollected(attempt.attempt_id, _ACCEPTED, now=now)
+                continue
+            elif not isinstance(image, SavedImage) or not finish(
+                ledger, store, attempt.attempt_id, attempt.fingerprint, image
+            ):
+                lost += 1
+                placements = ledger.jobs_of(attempt.fingerprint)
+                set_aside(store, placements, attempt.attempt_id, attempt.fingerprint, attempt.number)
+                ledger.failed(
+                    attempt.attempt_id,
+                    _INTERRUPTED,
+                    None,
+                    state="unknown" if hold else "pending",
+                    now=now,
+                    charged_usd=None,
+                    counts=False,
+                )
+        store.forget(attempt.attempt_id)
+    store.sweep()
+    return lost
+
+
+def _refused(
+    ledger: Ledger, store: Store, acceptance: Acceptance, attempt: Interrupted, landed: SavedImage | None
+) -> Failure | None:
+    """Why what an attempt received is no result; it is among the rejected then. None if it is one, or nothing came."""
+    placements = ledger.jobs_of(attempt.fingerprint)
+    refused = None
+    if store.holds_spoiled(attempt.attempt_id):
+        refused = _SPOILED
+    elif landed is not None and not _stands(store, placements, landed):
+        refused = acceptance.judge(attempt.endpoint, attempt.params, attempt.files, landed).rejected
+    if refused is not None:
+        set_aside(store, placements, attempt.attempt_id, attempt.fingerprint, attempt.number)
+    return refused
+
+
+def _stands(store: Store, placements: Sequence[Placement], image: SavedImage) -> bool:
+    """Whether the image has a name already: then it was accepted, by the settings of that time."""
+    return any(store.find(f"{IMAGES}/{each.output}{ENDINGS[image.format]}", image.sha256) for each in placements)
+
+
+_SPOILED = Failure(
+    "bad_response",
+    "HTTP 200 without a usable image; the run ended before it could say more",
+    maybe_billed=True,
+    http_status=200,
+)
+_INTERRUPTED = Failure(
+    "interrupted",
+    "the run ended while this request was in flight; it may have been billed",
+    maybe_billed=True,
+    passing=True,
+)
+
+
+_ACCEPTED = Failure(
+    "interrupted",
+    "the run ended while this request was in flight; the provider has accepted it, and the next run collects it",
+    maybe_billed=True,
+    passing=True,
+)
+
+
+def finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, image: SavedImage) -> bool:
+    """Whether the image of an attempt that had received it is under its names now."""
+    placements = ledger.jobs_of(fingerprint)
+    landed = Path(image.path) if image.path else None
+    path = None
+    for placement in placements:
+        source = landed or store.find(f"{IMAGES}/{placement.output}{ENDINGS[image.format]}", image.sha256)
+        if source is not None:
+            path = put_one(store, Unplaced(placement, source, image.sha256, image.format))
+            ledger.placed(placement, path)
+    if path is None and landed is not None:
+        path = keep(store, fingerprint, landed, image)
+    if path is not None:
+        ledger.succeeded(attempt_id, path)
+    return path is not None

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import re
-import struct
-import zlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import aiohttp
-from PIL import Image
 
 from batch_editor.client.guard import is_public, socket_factory
 from batch_editor.client.user_agent import USER_AGENT
-from batch_editor.images.unwarned import unwarned
+from batch_editor.images import NotAnImage, TooManyPixels, read_beginning
 from batch_editor.text import printable
 
 # Headers of PNG, JPEG and WebP tell their dimensions; a JPEG's thumbnail and profile may take tens of KB before.
@@ -28,12 +24,6 @@ AT_ONCE = 16
 TIMEOUT_S = 20.0
 MAX_HOPS = 5
 ACCEPTED = ("PNG", "JPEG", "MPO", "WEBP")  # MPO: a phone's JPEG with a second picture behind the first
-
-# What Pillow raises on bytes that are no image.
-_PILLOW = (
-    *(EOFError, IndexError, KeyError, OSError, OverflowError, SyntaxError, TypeError, ValueError),
-    *(struct.error, zlib.error),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,40 +140,14 @@ def _size(response: aiohttp.ClientResponse) -> int | None:
 
 def _report(link: str, data: bytes) -> LinkReport:
     try:
-        form, (width, height), alpha = _webp_header(data) or _header(data)
-    except Image.DecompressionBombError:
+        header = read_beginning(data)
+    except TooManyPixels:
         return LinkReport(link, "has more than 178 million pixels")
-    except _PILLOW:
+    except NotAnImage:
         return LinkReport(link, f"is no image: it begins with {data[:12]!r}" if data else "is empty")
-    if form not in ACCEPTED:
-        return LinkReport(link, f"is a {form}; the provider takes png, jpeg and webp")
+    if header.format not in ACCEPTED:
+        return LinkReport(link, f"is a {header.format}; the provider takes png, jpeg and webp")
+    width, height = header.width, header.height
     if min(width, height) < MIN_SIDE:
         return LinkReport(link, f"has {width}×{height} pixels; a picture has at least {MIN_SIDE} a side")
-    return LinkReport(link, None, width, height, alpha, expiry_of(link))
-
-
-def _header(data: bytes) -> tuple[str | None, tuple[int, int], bool]:
-    """Format, size and transparency by the beginning of an image."""
-    # Not warned of 89 million pixels: the provider takes them.
-    with unwarned(), Image.open(io.BytesIO(data)) as image:
-        return image.format, image.size, image.has_transparency_data
-
-
-def _webp_header(data: bytes) -> tuple[str, tuple[int, int], bool] | None:
-    """The same of a WebP, which Pillow reads whole or not at all; None of anything else.
-
-    https://developers.google.com/speed/webp/docs/riff_container
-    """
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
-        return None
-    match data[12:16]:
-        case b"VP8X":
-            width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
-            return "WEBP", (width, height), bool(data[20] & 0x10)
-        case b"VP8L" if data[20] == 0x2F:
-            bits = int.from_bytes(data[21:25], "little")
-            return "WEBP", ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), bool(bits >> 28 & 1)
-        case b"VP8 " if data[23:26] == b"\x9d\x01\x2a":
-            width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (26, 28))
-            return "WEBP", (width, height), False
-    return None
+    return LinkReport(link, None, width, height, header.has_alpha, expiry_of(link))

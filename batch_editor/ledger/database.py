@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from batch_editor.errors import LedgerError
+from batch_editor.files import expect_regular, open_regular
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
-from batch_editor.regular_files import expect_regular, open_regular
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NETWORKS = frozenset(["nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs", "glusterfs"])

@@ -9,8 +9,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
+from batch_editor.files import open_regular
 from batch_editor.manifest.faults import Faults, shown
-from batch_editor.regular_files import open_regular
 from batch_editor.text import KEY_SHAPE
 
 TABLES = (".csv", ".tsv", ".txt")

@@ -9,17 +9,12 @@ import json
 import os
 import re
 import stat
-import struct
-import zlib
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
-from PIL import Image
-
-from batch_editor.images.ends import has_end, sniff
-from batch_editor.images.unwarned import unwarned
+from batch_editor.images import NotAnImage, TooManyPixels, has_end, read_header, sniff
 from batch_editor.manifest.faults import Refused, check_text, shown
 from batch_editor.manifest.odd_cells import check_is_no_error
 from batch_editor.records import LocalFile
@@ -37,24 +32,12 @@ _LINK = re.compile(rf"https?://{_HOST}(?:[/?#][^\s\x00-\x1f\x7f-\x9f\ud800-\udff
 # What nearly every link is: one, whatever the rest of this module says, which it must agree with.
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?:/[!-{}~]*)?(?<![,;])")
 _DATA = re.compile(r"data:image/(?:png|jpeg|webp);base64,")
-_FORMATS: dict[str | None, Literal["png", "jpeg", "webp"]] = {
+_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     "PNG": "png",
     "JPEG": "jpeg",
     "MPO": "jpeg",  # a phone's JPEG with a second picture behind the first
     "WEBP": "webp",
 }
-# What Pillow raises on files that are no images, as met by fuzzing; its documentation promises OSError alone.
-_PILLOW = (
-    EOFError,
-    IndexError,
-    OSError,
-    OverflowError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
 
 
 def is_one_link(text: str) -> bool:
@@ -176,20 +159,15 @@ def _inspected(path: str, version: tuple[int, ...], size_bytes: int, text: str) 
             raise Refused(f"is {shown(text)}, a {promised.upper()} that was cut short; copy or download it again")
         file.seek(0)
         try:
-            image_format, size, has_alpha = _header(file)
-        except Image.DecompressionBombError as error:
+            header = read_header(file, formats=("PNG", "JPEG", "WEBP"))
+        except TooManyPixels as error:
             raise Refused(f"is {shown(text)}, which has more than 178 million pixels") from error
-        except _PILLOW as error:
+        except NotAnImage as error:
             raise Refused(f"is {shown(text)}, which is no PNG, JPEG or WEBP image") from error
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return LocalFile(path, digest, image_format, *size, has_alpha=has_alpha, size_bytes=size_bytes)
-
-
-def _header(file: BinaryIO) -> tuple[Literal["png", "jpeg", "webp"], tuple[int, int], bool]:
-    """Format, size and transparency, without decoding; Pillow refuses a bomb by its header."""
-    # Not warned of 89 million pixels: the provider takes them.
-    with unwarned(), Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
-        known = _FORMATS[image.format], image.size, image.has_transparency_data
-        image.verify()
-    return known
+    return LocalFile(
+        *(path, digest, _FORMATS[header.format], header.width, header.height),
+        has_alpha=header.has_alpha,
+        size_bytes=size_bytes,
+    )

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import EndpointError, did_you_mean
+from batch_editor.files import expect_regular
 from batch_editor.manifest.carry import Carrier
 from batch_editor.manifest.csv_table import Table
 from batch_editor.manifest.entry import Entry, Expansion, Manifest
@@ -19,7 +20,6 @@ from batch_editor.manifest.values import Source
 from batch_editor.manifest.yaml_entry import EntryKeys, Rows, label_of
 from batch_editor.manifest.yaml_values import cell_of, kind_of, line_of, text_of
 from batch_editor.records import FaultyRow, Job
-from batch_editor.regular_files import expect_regular
 from batch_editor.strict_yaml import Block, Value, YamlFault, read_yaml
 
 _TOP = ("endpoint", "defaults", "jobs")

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError
+from batch_editor.files import expect_regular, make_folder
 from batch_editor.ledger.database import OpenFiles
 from batch_editor.money.budget import TOLERANCE_USD
-from batch_editor.output import make_folder
-from batch_editor.regular_files import expect_regular
 
 
 def shared_spending(settings: Settings, output: Path) -> Spending | None:

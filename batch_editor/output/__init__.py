@@ -2,29 +2,23 @@
 
 from batch_editor.output.acceptance import UNCHECKED, Acceptance, Verdict
 from batch_editor.output.ballast import give_room_free, set_room_aside
-from batch_editor.output.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, make_folder
 from batch_editor.output.landing import Landing
 from batch_editor.output.lock import locked
 from batch_editor.output.store import HISTORY, IMAGES, REJECTED, Store
 from batch_editor.output.workers import Unchecked, Workers
 
 __all__ = [
-    "ENDINGS",
     "HISTORY",
     "IMAGES",
     "REJECTED",
     "UNCHECKED",
     "Acceptance",
-    "BadImage",
     "Landing",
     "Store",
     "Unchecked",
     "Verdict",
     "Workers",
-    "fsync_directory",
     "give_room_free",
-    "inspect_image",
     "locked",
-    "make_folder",
     "set_room_aside",
 ]

@@ -14,10 +14,10 @@ from threading import Lock
 from typing import TypeVar
 
 from batch_editor.errors import StorageError
+from batch_editor.files import fsync_directory, let_go
 from batch_editor.group_thread import GroupThread
-from batch_editor.images.ends import ImageFormat, sniff
+from batch_editor.images import BadImage, ImageFormat, inspect_image, sniff
 from batch_editor.output.gathered import Gathered
-from batch_editor.output.inspect import BadImage, fsync_directory, inspect_image, let_go
 from batch_editor.output.patience import Patience
 from batch_editor.records import SavedImage
 from batch_editor.text import redact

@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 
 from batch_editor.errors import LockedError, StorageError
-from batch_editor.regular_files import open_regular
+from batch_editor.files import open_regular
 
 
 @contextmanager

@@ -16,10 +16,9 @@ from typing import IO, Any, Literal
 import orjson
 
 from batch_editor.errors import StorageError, UsageError
+from batch_editor.files import expect_regular, fsync_directory, open_regular
 from batch_editor.ledger import Connection, JobRow, readings
-from batch_editor.output import fsync_directory
 from batch_editor.records import LOCAL
-from batch_editor.regular_files import expect_regular, open_regular
 
 FILE_NAME = "manifest.csv"
 Format = Literal["csv", "jsonl", "parquet"]

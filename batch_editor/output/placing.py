@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_editor.errors import StorageError
+from batch_editor.images import ENDINGS
 from batch_editor.ledger import Ledger, Placement
-from batch_editor.output.inspect import ENDINGS
 from batch_editor.output.store import HISTORY, IMAGES, Store
 from batch_editor.records import SavedImage
 

@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from batch_editor.errors import StorageError
+from batch_editor.files import fsync_directory, make_folder
 from batch_editor.group_thread import GroupThread
-from batch_editor.images.ends import sniff
+from batch_editor.images import ENDINGS, BadImage, inspect_image, sniff
 from batch_editor.output.ballast import give_room_free
 from batch_editor.output.gathered import Gathered
 from batch_editor.output.hard_link import hard_link
-from batch_editor.output.inspect import ENDINGS, BadImage, fsync_directory, inspect_image, make_folder
 from batch_editor.output.landing import Landing, seal_all
 from batch_editor.output.patience import Patience
 from batch_editor.records import SavedImage

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from batch_editor.errors import MachineError
-from batch_editor.output import pixels
+from batch_editor.images import pixels
 
 # An image of the largest size takes 50 to 100 ms: at the highest rate that is sold, 1,000 a minute, two are busy. Two
 # at least, so that one that hangs doesn't hold up the rest.

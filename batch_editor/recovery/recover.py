@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from batch_editor.images import ENDINGS
 from batch_editor.ledger import Interrupted, Ledger, Placement
-from batch_editor.output import ENDINGS, IMAGES, Acceptance, Store
+from batch_editor.output import IMAGES, Acceptance, Store
 from batch_editor.output.placing import Unplaced, keep, put_one, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
 

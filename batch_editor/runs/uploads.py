@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from batch_editor.client import Client
 from batch_editor.endpoints import Endpoint
+from batch_editor.files import open_regular
 from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest
 from batch_editor.manifest.inputs import MAX_BYTES
 from batch_editor.output import Store
 from batch_editor.records import LOCAL, Failure, ParamValue
-from batch_editor.regular_files import open_regular
 
 # Uploads are small beside edits and not what the rate limit counts; a few at a time fill any line.
 UPLOADS_AT_ONCE = 4

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from batch_editor.regular_files import open_regular
+from batch_editor.files import open_regular
 
 # A run reserves one turn at a time, so the schedule is at most as many turns ahead as runs share it. A file that is
 # further ahead is from before this machine started, when its clock began anew.

@@ -25,7 +25,8 @@ from run_recorder import Recorder, http
 
 from batch_editor import StorageError
 from batch_editor.errors import MachineError
-from batch_editor.output import BadImage, Store
+from batch_editor.images import BadImage
+from batch_editor.output import Store
 from batch_editor.output.patience import Patience
 from batch_editor.recovery.reconcile import reconcile
 

@@ -15,8 +15,8 @@ from run_bench import KEY, Bench, jobs, sandbox
 
 from batch_editor import ManifestError
 from batch_editor.errors import BatchEditorError, MachineError
+from batch_editor.files import NotAFile, open_regular
 from batch_editor.money.spending import Spending
-from batch_editor.regular_files import NotAFile, open_regular
 
 # What hangs, hangs a thread: only the end of the whole process ends it.
 pytestmark = pytest.mark.timeout(30)

@@ -23,7 +23,7 @@ from run_recorder import Recorder, http
 from batch_editor import Summary
 from batch_editor.client.links import look_at
 from batch_editor.errors import MachineError
-from batch_editor.output import BadImage, inspect_image
+from batch_editor.images import BadImage, inspect_image
 
 LINK = "https://example.com/a.png"
 

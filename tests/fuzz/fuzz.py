@@ -28,13 +28,13 @@ with atheris.instrument_imports(include=["batch_editor", "jinja2", "PIL", "yaml"
     from batch_editor.client.pictures import image_in_json
     from batch_editor.client.wire import MAX_COST_USD, billing_of, error_text, failure_of
     from batch_editor.endpoints import load_endpoint
+    from batch_editor.images.inspect import MAX_PIXELS, BadImage, inspect_image
     from batch_editor.manifest import Expansion, Faults, read_manifests
     from batch_editor.manifest.jinja import MAX_OUTPUT
     from batch_editor.manifest.rows import Columns, Row
     from batch_editor.manifest.templates import TemplateFault, compiled
     from batch_editor.manifest.values import MAX_ID
     from batch_editor.naming import MAX_BYTES, distinct, safe_output
-    from batch_editor.output.inspect import MAX_PIXELS, BadImage, inspect_image
     from batch_editor.records import Failure, Job
 
 ENDPOINT = load_endpoint("gpt-image-1.5-edit")

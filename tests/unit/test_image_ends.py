@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from batch_editor.images.ends import has_end, sniff
-from batch_editor.output import BadImage, inspect_image
+from batch_editor.images import BadImage, has_end, inspect_image, sniff
 
 
 def noise(mode: str = "RGB", size: tuple[int, int] = (120, 80), seed: int = 7) -> Image.Image:

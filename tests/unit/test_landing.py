@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from batch_editor.output import BadImage, Landing, Store, gathered
+from batch_editor.images import BadImage
+from batch_editor.output import Landing, Store, gathered
 from batch_editor.output import landing as landing_module
 from batch_editor.records import SavedImage
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from batch_editor.output.pixels import MAX_PIXELS, fault_of
+from batch_editor.images.pixels import MAX_PIXELS, fault_of
 from batch_editor.sandbox.images import Edit, cut_inside, edited
 
 PHOTOS = sorted((Path(__file__).parents[2] / "jobs/photos").glob("*.jpg"))

@@ -1,4 +1,7 @@
-"""Opens what must be a file. A FIFO in its place would be waited for without end, on a thread that hears no signal."""
+"""Files and folders: opened only if they are regular files, made durable under their names.
+
+A FIFO in the place of a file would be waited for without end, on a thread that hears no signal.
+"""
 
 from __future__ import annotations
 
@@ -55,3 +58,28 @@ def expect_regular(path: str | os.PathLike[str], *, follow_links: bool = True) -
     found = Path(path).stat(follow_symlinks=follow_links).st_mode
     if not stat.S_ISREG(found):
         raise NotAFile(path, found)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and what is missing above it, durable under their names."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        fsync_directory(each.parent)
+
+
+def let_go(descriptor: int) -> None:
+    """Tell the system that a file's pages aren't needed: it begins to write those that are not on the disk yet, and
+    takes back the memory of the others. Where it doesn't know of such a thing, nothing happens.
+    """
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def fsync_directory(path: Path | str) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

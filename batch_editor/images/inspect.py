@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
@@ -75,28 +74,3 @@ def _is_whole(file: BinaryIO, head: bytes, format: ImageFormat) -> bool:
             return tail.rstrip(b"\0").endswith(b";")
     # Only what doesn't look so at once is walked through: where a length in it is broken, the walk sees a cut as well.
     return ends or has_end(file, format)
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder and what is missing above it, durable under their names."""
-    missing = [each for each in (path, *path.parents) if not each.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    for each in missing:
-        fsync_directory(each.parent)
-
-
-def let_go(descriptor: int) -> None:
-    """Tell the system that a file's pages aren't needed: it begins to write those that are not on the disk yet, and
-    takes back the memory of the others. Where it doesn't know of such a thing, nothing happens.
-    """
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def fsync_directory(path: Path | str) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

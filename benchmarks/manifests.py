@@ -22,8 +22,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from batch_editor import Selection, Settings, last_summary
-from batch_editor.ledger import Expected, Ledger, Spool, readings
-from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.ledger import FILE_NAME, Expected, Ledger, Spool, import_jobs, readings
 from batch_editor.output.output_manifest import write_manifest
 from batch_editor.planning.estimate import assess
 from batch_editor.planning.history import History
@@ -63,7 +62,8 @@ def measure(rows: int, overrides: dict[str, str]) -> None:
         catalog = Catalog(settings)
 
         def admit(spool: Spool) -> None:
-            ledger.admit(
+            import_jobs(
+                ledger,
                 spool.path,
                 shapes=catalog.shapes,
                 extras=list(spool.extras),
@@ -128,7 +128,7 @@ def write(path: Path, rows: int, *, shop: bool) -> None:
 def finish(ledger: Ledger, jobs: range) -> None:
     """Make the requests of these jobs done, as a run would leave them."""
     run_id, places = f"benchmark-{jobs.stop}", (jobs.start, jobs.stop)
-    ledger.begin_run(run_id, now=time.time(), sandbox=False, expected=Expected(len(jobs), 1.0, 1.0))
+    ledger.runs.begin(run_id, now=time.time(), sandbox=False, expected=Expected(len(jobs), 1.0, 1.0))
     with ledger.transaction():
         db = ledger.connection
         db.execute(
@@ -150,7 +150,7 @@ def finish(ledger: Ledger, jobs: range) -> None:
             " AND position >= ? AND position < ? ORDER BY position",
             (run_id, *places),
         )
-    ledger.end_run(run_id, now=time.time(), exit_code=4, stop=None)
+    ledger.runs.end(run_id, now=time.time(), exit_code=4, stop=None)
 
 
 def make_images(ledger: Ledger, out: Path) -> None:

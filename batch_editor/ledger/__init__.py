@@ -4,6 +4,7 @@ from sqlite3 import Connection
 
 from batch_editor.ledger.choice import Choice
 from batch_editor.ledger.comparison import Changes
+from batch_editor.ledger.database import FILE_NAME, Ledger
 from batch_editor.ledger.entries import (
     AcceptedAttempt,
     Charge,
@@ -18,11 +19,12 @@ from batch_editor.ledger.entries import (
     Placement,
     RunStart,
 )
-from batch_editor.ledger.ledger import Ledger
+from batch_editor.ledger.intake import import_jobs
 from batch_editor.ledger.spool import Spool
 from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
+    "FILE_NAME",
     "AcceptedAttempt",
     "Changes",
     "Charge",
@@ -41,4 +43,5 @@ __all__ = [
     "Placement",
     "RunStart",
     "Spool",
+    "import_jobs",
 ]

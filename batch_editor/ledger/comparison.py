@@ -2,7 +2,7 @@
 
 A request that is done may be known to the ledger by another fingerprint than the one that the manifest gives it: an
 earlier version made it, its endpoint's file has gained a parameter since, or the manifest an `identity`. Such requests
-are recognized here, so that nothing is bought again for it; `admit` then gives them their new fingerprints.
+are recognized here, so that nothing is bought again for it; `import_jobs` then gives them their new fingerprints.
 """
 
 from __future__ import annotations

@@ -12,7 +12,14 @@ from pathlib import Path
 
 from batch_editor.errors import LedgerError
 from batch_editor.files import expect_regular, open_regular
+from batch_editor.ledger.attempts import Attempts
+from batch_editor.ledger.doubts import Doubts
+from batch_editor.ledger.jobs import Jobs
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
+from batch_editor.ledger.requests import Requests
+from batch_editor.ledger.runs import Runs
+
+FILE_NAME = "ledger.sqlite3"
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NETWORKS = frozenset(["nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs", "glusterfs"])
@@ -107,8 +114,12 @@ def _id(file: Path) -> tuple[int, int]:
 CACHE_SIZE = -32768
 
 
-class Database:
-    """A SQLite file, opened for writing, at the newest schema. `mounts` is where the system lists them.
+class Ledger:
+    """One output directory's record of runs, jobs, requests and attempts, opened for writing, at the newest schema.
+
+    Synchronous; one connection, used by one thread at a time. `mounts` is where the system lists its mounts.
+
+    runs, jobs, requests, attempts, doubts: what is recorded of each, over this connection.
 
     Raises:
         LedgerError: the file can't be opened, is damaged, or a newer version wrote it.
@@ -134,6 +145,11 @@ class Database:
             self._files = OpenFiles(path)
         except (OSError, sqlite3.Error, ValueError) as error:
             raise self.error(error) from error
+        self.runs = Runs(self._db)
+        self.jobs = Jobs(self._db)
+        self.requests = Requests(self._db)
+        self.attempts = Attempts(self._db)
+        self.doubts = Doubts(self._db)
 
     @property
     def connection(self) -> sqlite3.Connection:

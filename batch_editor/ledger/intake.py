@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from batch_editor.ledger.database import CACHE_SIZE
-from batch_editor.records import Redo
+import orjson
+
+from batch_editor.ledger.comparison import HASHED_BY, hashed_by_of
+from batch_editor.ledger.database import CACHE_SIZE, Ledger
+from batch_editor.records import Redo, Shape
 
 
 @contextmanager
@@ -24,7 +29,54 @@ def much_memory(db: sqlite3.Connection) -> Iterator[None]:
         db.execute("PRAGMA shrink_memory")
 
 
-def admit(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
+def import_jobs(
+    ledger: Ledger,
+    spool: Path,
+    *,
+    redo: Collection[Redo] = (),
+    shapes: Mapping[str, Shape],
+    extras: list[str],
+) -> None:
+    """Take over the manifest that was staged in that file. Not within a transaction: it makes its own.
+
+    `shapes` are those of the manifest's endpoints, by name; `extras` the names of the rows' other columns, in the
+    order of the output manifest.
+    """
+    db = ledger.connection
+    db.execute("ATTACH ? AS spool", (str(spool),))
+    try:
+        with much_memory(db), ledger.transaction():
+            _take_over(db, redo=redo)
+            digests = {name: shape.digest for name, shape in shapes.items()}
+            columns = {
+                "parameters": {
+                    **_former_parameters(db, shapes),
+                    **{name: shape.parameters for name, shape in shapes.items()},
+                },
+                "extras": extras,
+                HASHED_BY: {**hashed_by_of(db, "main"), **digests},
+            }
+            db.executemany(
+                "INSERT OR REPLACE INTO columns VALUES (?, ?)",
+                [(name, orjson.dumps(value).decode()) for name, value in columns.items()],
+            )
+    except sqlite3.Error as error:
+        raise ledger.error(error) from error
+    finally:
+        db.execute("DETACH spool")
+
+
+def _former_parameters(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """The parameters of other endpoints whose images jobs of the manifest keep, as a run before named them."""
+    row = db.execute("SELECT value FROM columns WHERE name = 'parameters'").fetchone()
+    others = {name: names for name, names in (orjson.loads(row[0]) if row else {}).items() if name not in shapes}
+    if others:
+        rows = db.execute("SELECT DISTINCT endpoint FROM jobs JOIN requests USING (fingerprint) WHERE active")
+        others = {name: others[name] for (name,) in rows if name in others}
+    return others
+
+
+def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
     """Make the attached spool's jobs the manifest's, and mark which requests this run is to send.
 
     Pending is whatever the ledger hasn't finished: new and changed requests, those never started, and those that

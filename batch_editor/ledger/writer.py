@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from batch_editor.group_thread import GroupThread
-from batch_editor.ledger.ledger import Ledger
+from batch_editor.ledger.database import Ledger
 
 T = TypeVar("T")
 

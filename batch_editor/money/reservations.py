@@ -111,19 +111,21 @@ class Reservations:
         if self._shared is not None:
             # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays
             # spent.
-            number = await self._writer.do(self._ledger.number_of, request.fingerprint)
+            number = await self._writer.do(self._ledger.requests.number_of, request.fingerprint)
             token = f"{self._run_id}:{request.fingerprint}:{number}"
             steady_usd = self._prices.steady_usd(request)
             if not await self._shared.reserve(token, reserved.usd, self._clock(), steady_usd=steady_usd):
                 return None
         attempt_id, number = await self._writer.do(
-            lambda: self._ledger.intend(request.fingerprint, self._run_id, now=self._clock(), reserved_usd=reserved.usd)
+            lambda: self._ledger.attempts.intend(
+                request.fingerprint, self._run_id, now=self._clock(), reserved_usd=reserved.usd
+            )
         )
         return Intent(attempt_id, number, token)
 
     async def withdraw(self, intent: Intent) -> None:
         """Take an attempt back that did not leave after all."""
-        await self._writer.do(self._ledger.withdraw, intent.attempt_id)
+        await self._writer.do(self._ledger.attempts.withdraw, intent.attempt_id)
         self.charge(intent, 0.0)
 
     def charge(self, intent: Intent, usd: float) -> None:

@@ -75,7 +75,7 @@ def settle_past(spending: Spending, ledger: Ledger) -> None:
     """
     for attempt in spending.open_attempts():
         run_id, fingerprint, number = attempt.split(":")
-        if ledger.knows_run(run_id):
-            spending.settle(attempt, ledger.charged_of(fingerprint, int(number)) or 0.0)
+        if ledger.runs.knows(run_id):
+            spending.settle(attempt, ledger.attempts.charged_of(fingerprint, int(number)) or 0.0)
         else:
             spending.keep(attempt)

@@ -99,8 +99,8 @@ def put_all(ledger: Ledger, store: Store, *, now: float) -> int:
     for earlier, and images that somebody removed.
     """
     lost, position = _check_names(ledger, store, now=now), -1
-    while page := ledger.misplaced_after(position, PAGE):
-        lost += _put_again(ledger, store, ledger.placements_at(page), now=now)
+    while page := ledger.jobs.misplaced_after(position, PAGE):
+        lost += _put_again(ledger, store, ledger.jobs.placements_at(page), now=now)
         position = page[-1]
     return lost
 
@@ -111,13 +111,13 @@ def retire_gone(ledger: Ledger, store: Store) -> int:
     A job that comes back finds its image there.
     """
     count, rowid = 0, -1
-    while page := ledger.gone_after(rowid, PAGE):
+    while page := ledger.jobs.gone_after(rowid, PAGE):
         for gone in page:
             if gone.path is not None:
                 store.clear(gone.path, gone.sha256, keep=True)
         with ledger.transaction():
             for gone in page:
-                ledger.forget_placed(gone.job_id)
+                ledger.jobs.forget_placed(gone.job_id)
         count += len(page)
         rowid = page[-1].rowid
     return count
@@ -125,10 +125,10 @@ def retire_gone(ledger: Ledger, store: Store) -> int:
 
 def _check_names(ledger: Ledger, store: Store, *, now: float) -> int:
     lost, position = 0, -1
-    while page := ledger.images_after(position, PAGE):
+    while page := ledger.jobs.images_after(position, PAGE):
         missing = [at for at, path in page if path is None or not store.holds(path)]
         if missing:
-            lost += _put_again(ledger, store, ledger.placements_at(missing), now=now)
+            lost += _put_again(ledger, store, ledger.jobs.placements_at(missing), now=now)
         position = page[-1][0]
     return lost
 
@@ -140,11 +140,11 @@ def _put_again(ledger: Ledger, store: Store, placements: Sequence[Placement], *,
         for placement in placements:
             source = _found(ledger, store, placement)
             if source is None:
-                ledger.lost(placement.fingerprint, now=now)
+                ledger.jobs.lost(placement.fingerprint, now=now)
                 lost += 1
             else:
                 image = Unplaced(placement, source, placement.sha256, placement.format)
-                ledger.placed(placement, put_one(store, image))
+                ledger.jobs.placed(placement, put_one(store, image))
     return lost
 
 
@@ -155,7 +155,7 @@ def _found(ledger: Ledger, store: Store, placement: Placement) -> Path | None:
     """
     if (source := store.find(placement.image_path, placement.sha256)) is not None:
         return source
-    shared = ledger.jobs_of(placement.fingerprint)
+    shared = ledger.jobs.wanting(placement.fingerprint)
     paths = (path for each in shared for path in (each.former_path, _path(each)))
     found = (store.find(path, placement.sha256) for path in paths)
     return next((source for source in found if source is not None), None)

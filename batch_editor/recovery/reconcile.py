@@ -15,8 +15,7 @@ from pydantic import SecretStr
 from batch_editor.client import AccountHistory, HistoryRow, Lost, Results
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
-from batch_editor.ledger import Charge, Doubt, Ledger, readings
-from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.ledger import FILE_NAME, Charge, Doubt, Ledger, readings
 from batch_editor.money.spending import Spending, shared_spending
 from batch_editor.output import Acceptance, Store, locked
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
@@ -148,14 +147,14 @@ async def reconcile(
             async with AccountHistory(settings.api, key) as history, Results(settings.api) as results:
                 settling = _Settling(ledger, store, spending, results, settings, clock)
                 findings: list[Finding] = []
-                for doubts in _windows(ledger.doubts()):
+                for doubts in _windows(ledger.doubts.all()):
                     rows = await history.rows(*_days(doubts))
                     findings += [finding async for finding in settling.settle(doubts, rows)]
             write_manifest(ledger.connection, output / MANIFEST_NAME)
             return Reconciliation(
                 output,
                 tuple(findings),
-                sum(doubt.charged_usd for doubt in ledger.doubts()),
+                sum(doubt.charged_usd for doubt in ledger.doubts.all()),
                 readings.standing(ledger.connection).jobs.unknown,
             )
 
@@ -227,7 +226,7 @@ class _Settling:
                 yield _finding(doubt, "open", doubt.request_id, None, f"open: {why}")
             else:
                 with self._ledger.transaction():
-                    self._ledger.not_billed(doubt.attempt_id)
+                    self._ledger.doubts.not_billed(doubt.attempt_id)
                 self._settle_spending(doubt, 0.0)
                 yield _finding(doubt, "not_billed", doubt.request_id, 0.0, "not billed")
 
@@ -235,11 +234,11 @@ class _Settling:
         first, last = _days(doubts)
         sure = [
             self._sent(each, sure=True)
-            for each in self._ledger.charges_like(doubts)
+            for each in self._ledger.doubts.charges_like(doubts)
             if first <= datetime.fromtimestamp(each.sent_at, UTC).date() <= last
         ]
         unsure = [self._sent(each, sure=False) for each in doubts]
-        taken = self._ledger.known_ids([row.request_id for row in rows])
+        taken = self._ledger.doubts.known_ids([row.request_id for row in rows])
         return match([*sure, *unsure], rows, self._bodies, taken=taken)
 
     def _sent(self, each: Charge | Doubt, *, sure: bool) -> Sent:
@@ -261,7 +260,7 @@ class _Settling:
             return f"too recent for its absence to mean anything; ask again after {readings.iso(settles_at)}"
         if any(sha256 not in self._uploads for sha256 in doubt.files):
             return "sent with its files inline, which the history may not show as they were"
-        witness = self._ledger.charge_near(doubt.sent_at)
+        witness = self._ledger.doubts.charge_near(doubt.sent_at)
         if witness is None or self._bodies.name(witness.params, witness.params) in matches.names:
             return None
         return "the history lacks a request of about that time that was charged, so absence proves nothing"
@@ -285,7 +284,7 @@ class _Settling:
     def _placed(self, doubt: Doubt, row: HistoryRow, image: SavedImage, usd: float, said: str) -> Finding:
         answer = Answer(image, http_status=200, latency_s=row.latency_s, cost_usd=row.usd, request_id=row.request_id)
         with self._ledger.transaction():
-            self._ledger.received(doubt.attempt_id, image, answer, now=self._clock(), charged_usd=usd)
+            self._ledger.attempts.received(doubt.attempt_id, image, answer, now=self._clock(), charged_usd=usd)
             finish(self._ledger, self._store, doubt.attempt_id, doubt.fingerprint, image)
         self._store.forget(doubt.attempt_id)
         self._settle_spending(doubt, usd)
@@ -295,7 +294,7 @@ class _Settling:
     def _in_vain(self, doubt: Doubt, row: HistoryRow, usd: float, message: str) -> Finding:
         failure = Failure("result_lost", message, maybe_billed=True)
         with self._ledger.transaction():
-            self._ledger.charged_in_vain(doubt.attempt_id, usd, row.request_id, failure, now=self._clock())
+            self._ledger.doubts.charged_in_vain(doubt.attempt_id, usd, row.request_id, failure, now=self._clock())
         self._settle_spending(doubt, usd)
         return _finding(doubt, "charged", row.request_id, usd, message)
 

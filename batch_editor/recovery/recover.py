@@ -23,28 +23,28 @@ def recover(
     again, or with `hold` stays unknown until somebody says so.
     """
     lost = 0
-    for attempt in ledger.open_attempts():
+    for attempt in ledger.attempts.left_open():
         landed, answer = store.landed(attempt.attempt_id), attempt.answer
         if landed is not None and answer is None:
             answer = Answer(landed)
             with ledger.transaction():
-                ledger.received(attempt.attempt_id, landed, answer, now=now, charged_usd=None)
+                ledger.attempts.received(attempt.attempt_id, landed, answer, now=now, charged_usd=None)
         refused = _refused(ledger, store, acceptance, attempt, landed)
         image = landed or (answer and answer.outcome)
         with ledger.transaction():
             if refused is not None:
-                ledger.failed(attempt.attempt_id, refused, answer, state="unknown", now=now, charged_usd=None)
+                ledger.attempts.failed(attempt.attempt_id, refused, answer, state="unknown", now=now, charged_usd=None)
             elif image is None and attempt.state == "accepted" and collect:
                 if not attempt.uncollected:
-                    ledger.uncollected(attempt.attempt_id, _ACCEPTED, now=now)
+                    ledger.attempts.uncollected(attempt.attempt_id, _ACCEPTED, now=now)
                 continue
             elif not isinstance(image, SavedImage) or not finish(
                 ledger, store, attempt.attempt_id, attempt.fingerprint, image
             ):
                 lost += 1
-                placements = ledger.jobs_of(attempt.fingerprint)
+                placements = ledger.jobs.wanting(attempt.fingerprint)
                 set_aside(store, placements, attempt.attempt_id, attempt.fingerprint, attempt.number)
-                ledger.failed(
+                ledger.attempts.failed(
                     attempt.attempt_id,
                     _INTERRUPTED,
                     None,
@@ -62,7 +62,7 @@ def _refused(
     ledger: Ledger, store: Store, acceptance: Acceptance, attempt: Interrupted, landed: SavedImage | None
 ) -> Failure | None:
     """Why what an attempt received is no result; it is among the rejected then. None if it is one, or nothing came."""
-    placements = ledger.jobs_of(attempt.fingerprint)
+    placements = ledger.jobs.wanting(attempt.fingerprint)
     refused = None
     if store.holds_spoiled(attempt.attempt_id):
         refused = _SPOILED
@@ -102,16 +102,16 @@ _ACCEPTED = Failure(
 
 def finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, image: SavedImage) -> bool:
     """Whether the image of an attempt that had received it is under its names now."""
-    placements = ledger.jobs_of(fingerprint)
+    placements = ledger.jobs.wanting(fingerprint)
     landed = Path(image.path) if image.path else None
     path = None
     for placement in placements:
         source = landed or store.find(f"{IMAGES}/{placement.output}{ENDINGS[image.format]}", image.sha256)
         if source is not None:
             path = put_one(store, Unplaced(placement, source, image.sha256, image.format))
-            ledger.placed(placement, path)
+            ledger.jobs.placed(placement, path)
     if path is None and landed is not None:
         path = keep(store, fingerprint, landed, image)
     if path is not None:
-        ledger.succeeded(attempt_id, path)
+        ledger.attempts.succeeded(attempt_id, path)
     return path is not None

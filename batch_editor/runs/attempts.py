@@ -168,7 +168,7 @@ class Attempts:
 
     async def _accepted(self, intent: Intent, request_id: str) -> None:
         try:
-            await self._writer.do(self._ledger.accepted, intent.attempt_id, request_id)
+            await self._writer.do(self._ledger.attempts.accepted, intent.attempt_id, request_id)
         except MachineError as error:
             # Polled all the same: the image may still land, and is kept for `recover`; the id would be lost.
             self._watcher.broken(error)
@@ -198,7 +198,7 @@ class Attempts:
         request, patience = task.request, self._store.patience
 
         def record() -> None:
-            self._ledger.received(intent.attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
+            self._ledger.attempts.received(intent.attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
 
         arrival = Arrival(intent.attempt_id, request.fingerprint, image, record)
         if self._acceptance.takes_time:
@@ -221,7 +221,7 @@ class Attempts:
         state = "pending" if isinstance(verdict, Again) else verdict.status
 
         def failed() -> None:
-            self._ledger.failed(
+            self._ledger.attempts.failed(
                 *(intent.attempt_id, failure, answer),
                 state=state,
                 now=self._clock(),
@@ -243,12 +243,12 @@ class Attempts:
         """Leave an accepted attempt to the next run, at the price that was set aside for it."""
         if failure.reach == "run":
             self._watcher.stopped(failure)
-        await self._record(lambda: self._ledger.uncollected(intent.attempt_id, failure, now=self._clock()))
+        await self._record(lambda: self._ledger.attempts.uncollected(intent.attempt_id, failure, now=self._clock()))
         self._watcher.failed(task, failure, answer, "pending", 0.0)
 
     async def _set_aside(self, fingerprint: str, intent: Intent) -> None:
         """Put what an attempt has received, if anything, among the rejected: it was paid for."""
-        placements = await self._record(lambda: self._ledger.jobs_of(fingerprint))
+        placements = await self._record(lambda: self._ledger.jobs.wanting(fingerprint))
         await self._on_disk(lambda: set_aside(self._store, placements, intent.attempt_id, fingerprint, intent.number))
 
     async def _on_disk(self, work: Callable[[], None]) -> None:
@@ -269,7 +269,7 @@ class Attempts:
 
     async def _settle_unsent(self, task: Task, failure: Failure) -> None:
         fingerprint = task.request.fingerprint
-        await self._writer.do(lambda: self._ledger.settle_unsent(fingerprint, failure, now=self._clock()))
+        await self._writer.do(lambda: self._ledger.requests.settle_unsent(fingerprint, failure, now=self._clock()))
 
     def _tell_gate(self, task: Task, ticket: Ticket, answer: Answer) -> None:
         before, failure = self._gate.outage, None

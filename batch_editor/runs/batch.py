@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from batch_editor.config import Settings
 from batch_editor.errors import Declined, LedgerError, MachineError, UsageError
-from batch_editor.ledger import Expected, Ledger, LedgerWriter, RunStart, Spool, readings
-from batch_editor.ledger.ledger import FILE_NAME as LEDGER_NAME
+from batch_editor.ledger import FILE_NAME as LEDGER_NAME
+from batch_editor.ledger import Expected, Ledger, LedgerWriter, RunStart, Spool, import_jobs, readings
 from batch_editor.money.shared_budget import SharedBudget, settle_past
 from batch_editor.money.spending import Spending, shared_spending
 from batch_editor.output import Acceptance, Store, give_room_free, locked, set_room_aside
@@ -206,7 +206,7 @@ def _settle_the_past(
     options: BatchOptions,
 ) -> None:
     """Put in order what a run that died left behind. Blocks."""
-    if options.sandbox and ledger.holds_paid_results():
+    if options.sandbox and ledger.runs.holds_paid_results():
         raise UsageError(
             f"{store.root}: holds results of the real provider, which a rehearsal would mix up;"
             " choose another directory with --output"
@@ -244,12 +244,13 @@ def _begin(ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: P
     """Record the run, take the manifest over, put images where they belong. Blocks."""
     now = time.time()
     with ledger.transaction():
-        if not options.sandbox and not ledger.holds_paid_results():
-            ledger.forget_rehearsals()
+        if not options.sandbox and not ledger.runs.holds_paid_results():
+            ledger.runs.forget_rehearsals()
         run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"-{uuid.uuid4().hex[:6]}"
         expected = Expected(plan.requests, plan.cost.expected_usd, plan.duration_s[1])
-        start = ledger.begin_run(run_id, now=now, sandbox=options.sandbox, expected=expected)
-    ledger.admit(
+        start = ledger.runs.begin(run_id, now=now, sandbox=options.sandbox, expected=expected)
+    import_jobs(
+        ledger,
         spool.path,
         redo=options.redo,
         shapes=catalog.shapes,
@@ -282,7 +283,7 @@ async def _check_inputs(
         with ledger.transaction():
             for faulty in check.faulty:
                 failure = Failure("input_unreachable", faulty.fault, passing=True)
-                ledger.settle_unsent(faulty.fingerprint, failure, now=time.time())
+                ledger.requests.settle_unsent(faulty.fingerprint, failure, now=time.time())
 
     await to_the_end(settle)
 
@@ -328,7 +329,7 @@ def _end(dispatch: Dispatch, stop: Stop | None, began_at: float) -> Summary:
         stop = what_stopped(standing.wanted, stop)
         code = exit_code_of(standing.wanted, stop)
         with ledger.transaction():
-            ledger.end_run(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
+            ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
         write_manifest(ledger.connection, store.root / MANIFEST_NAME)
         return summarize(
             *(ledger.connection, run_id, standing),

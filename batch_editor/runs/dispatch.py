@@ -194,14 +194,14 @@ class Dispatch:
 
     async def _accepted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
         """What runs before have paid and not fetched: first of all, for the provider keeps it for an hour."""
-        accepted = await writer.do(self.ledger.accepted_attempts, self.start.budget_id)
+        accepted = await writer.do(self.ledger.attempts.all_accepted, self.start.budget_id)
         if accepted:
             self.progress.say(f"collecting the results of {len(accepted)} requests that were accepted before")
         for each in accepted:
             yield Task(each.request, Tally(), each)
 
     async def _canaries(self, writer: LedgerWriter) -> AsyncIterator[Task]:
-        for request in await writer.do(self.ledger.pending_among, list(self.canary)):
+        for request in await writer.do(self.ledger.requests.pending_among, list(self.canary)):
             yield Task.of(request)
 
     async def _judge(self, watch: Watch, writer: LedgerWriter) -> None:
@@ -234,9 +234,9 @@ class Dispatch:
         self, writer: LedgerWriter, budget: Budget, prices: SteadyPrices, watch: Watch
     ) -> AsyncIterator[Task]:
         """What is to be sent, in manifest order, as long as the budget could pay for any of it."""
-        cheapest = await writer.do(self.ledger.cheapest_pending_usd)
+        cheapest = await writer.do(self.ledger.requests.cheapest_pending_usd)
         position = -1
-        while page := await writer.do(self.ledger.pending_after, position, PAGE):
+        while page := await writer.do(self.ledger.requests.pending_after, position, PAGE):
             assert cheapest is not None
             exhausted = await self._shared_exhausted(min(cheapest, prices.lowest_usd()))
             for request in page:
@@ -250,7 +250,7 @@ class Dispatch:
         return self.shared is not None and await self.shared.exhausted(usd, time.time())
 
     async def _out_of_budget(self, watch: Watch, writer: LedgerWriter) -> None:
-        requests, usd = await writer.do(self.ledger.pending_cost)
+        requests, usd = await writer.do(self.ledger.requests.pending_cost)
         watch.out_of_budget(requests, usd)
 
     def _schedule(self, key: SecretStr) -> Schedule | None:
@@ -274,7 +274,7 @@ class Dispatch:
         now = time.time()
         # A little longer than a period: an intent is a little older than the departure that followed it.
         since = now - 1.05 * rate.period_s
-        recent = [max(0.0, now - at) for at in await writer.do(self.ledger.sent_since, since)]
+        recent = [max(0.0, now - at) for at in await writer.do(self.ledger.attempts.sent_since, since)]
         return self._rate_gate(recent[-rate.count :], schedule)
 
     def _rate_gate(self, recent: Sequence[float], schedule: Schedule | None = None) -> RateGate:

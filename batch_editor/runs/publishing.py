@@ -94,7 +94,7 @@ class Publisher:
         return [
             [
                 Unplaced(placement, arrival.image.path, arrival.image.sha256, arrival.image.format)
-                for placement in self._ledger.jobs_of(arrival.fingerprint)
+                for placement in self._ledger.jobs.wanting(arrival.fingerprint)
             ]
             for arrival in arrivals
         ]
@@ -102,5 +102,5 @@ class Publisher:
     def _succeeded(self, done: Sequence[tuple[Arrival, Sequence[Placement], Sequence[str]]]) -> None:
         for arrival, placements, paths in done:
             for placement, path in zip(placements, paths, strict=False):  # no job may want it: then it is kept
-                self._ledger.placed(placement, path)
-            self._ledger.succeeded(arrival.attempt_id, paths[0])
+                self._ledger.jobs.placed(placement, path)
+            self._ledger.attempts.succeeded(arrival.attempt_id, paths[0])

@@ -93,11 +93,13 @@ class Uploads:
 
     async def _upload(self, sha256: str, path: str, format: str, endpoint: Endpoint) -> str:
         async with self._slots:
-            known = await self._writer.do(lambda: self._ledger.upload_of(sha256, sandbox=self._sandbox))
+            known = await self._writer.do(lambda: self._ledger.requests.upload_of(sha256, sandbox=self._sandbox))
             if known is not None:
                 return known
             link = await self._client.upload(endpoint, await self._data_link(sha256, path, format))
-            await self._writer.do(lambda: self._ledger.uploaded(sha256, link, now=self._clock(), sandbox=self._sandbox))
+            await self._writer.do(
+                lambda: self._ledger.requests.uploaded(sha256, link, now=self._clock(), sandbox=self._sandbox)
+            )
             return link
 
     async def _data_link(self, sha256: str, path: str, format: str) -> str:

@@ -13,8 +13,7 @@ from counts import TENFOLD, counted, table
 
 from batch_editor import Selection
 from batch_editor.config import Settings
-from batch_editor.ledger import Ledger, Spool
-from batch_editor.ledger.ledger import FILE_NAME
+from batch_editor.ledger import FILE_NAME, Ledger, Spool, import_jobs
 from batch_editor.money.spending import Spending
 from batch_editor.output import Store, placing
 from batch_editor.output.output_manifest import write_manifest
@@ -84,7 +83,7 @@ def gone_on(folder: Path, count: int) -> int:
         take_in([table(folder, count)], catalog, Selection(), History(folder), spool)
 
         def admit() -> None:
-            ledger.admit(spool.path, shapes=catalog.shapes, extras=[])
+            import_jobs(ledger, spool.path, shapes=catalog.shapes, extras=[])
 
         admit()
         with ledger.transaction():
@@ -125,7 +124,7 @@ def exported(folder: Path, count: int) -> int:
     catalog = Catalog(Settings())
     with closing(Ledger(folder / FILE_NAME)) as ledger, Spool() as spool:
         take_in([table(folder, count)], catalog, Selection(), History(folder), spool)
-        ledger.admit(spool.path, shapes=catalog.shapes, extras=list(spool.extras))
+        import_jobs(ledger, spool.path, shapes=catalog.shapes, extras=list(spool.extras))
         ledger.connection.execute("UPDATE requests SET state = 'succeeded', latency_s = 57, sent_at = 1, ended_at = 58")
         return counted(lambda: write_manifest(ledger.connection, folder / "manifest.csv")).calls
 

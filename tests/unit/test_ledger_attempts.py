@@ -33,16 +33,16 @@ def row(ledger: Ledger) -> JobRow:
 
 
 def test_a_request_that_did_not_leave_after_all_was_never_sent(ledger: Ledger) -> None:
-    attempt_id, number = ledger.intend("f", "run", now=100.0, reserved_usd=0.3)
-    ledger.withdraw(attempt_id)
+    attempt_id, number = ledger.attempts.intend("f", "run", now=100.0, reserved_usd=0.3)
+    ledger.attempts.withdraw(attempt_id)
     assert (number, row(ledger).attempts, row(ledger).sent_at) == (1, 0, None)
 
 
 def test_one_that_left_before_was_sent_then(ledger: Ledger) -> None:
-    first, _ = ledger.intend("f", "run", now=100.0, reserved_usd=0.3)
+    first, _ = ledger.attempts.intend("f", "run", now=100.0, reserved_usd=0.3)
     failure = Failure("server_error", "HTTP 502", maybe_billed=True, passing=True, http_status=502)
     answer = Answer(failure, http_status=502, latency_s=5.0)
-    ledger.failed(first, failure, answer, state="pending", now=105.0, charged_usd=None)
-    second, number = ledger.intend("f", "run", now=200.0, reserved_usd=0.3)
-    ledger.withdraw(second)
+    ledger.attempts.failed(first, failure, answer, state="pending", now=105.0, charged_usd=None)
+    second, number = ledger.attempts.intend("f", "run", now=200.0, reserved_usd=0.3)
+    ledger.attempts.withdraw(second)
     assert (number, row(ledger).attempts, row(ledger).sent_at, row(ledger).ended_at) == (2, 1, 100.0, 105.0)

@@ -1,22 +1,25 @@
-"""The part of the ledger about images: which stand under which jobs' names, and which should."""
+"""Jobs in the ledger: which images stand under their names, and which should."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from batch_editor.ledger.entries import Gone, Placement
-from batch_editor.ledger.reconciling import Reconciling
 
 _GONE = "NOT active AND placed_path IS NOT NULL"
 
 
-class Placing(Reconciling):
-    """Images under their names."""
+class Jobs:
+    """Jobs of the manifest, and those that left it, with the images under their names."""
 
-    def jobs_of(self, fingerprint: str) -> list[Placement]:
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def wanting(self, fingerprint: str) -> list[Placement]:
         """The manifest's jobs that want the image of that request, whether or not it has one yet."""
         return self._placements("j.active AND j.fingerprint = ? ORDER BY j.position", fingerprint)
 

@@ -1,10 +1,12 @@
-"""The part of the ledger about attempts that may have been billed without a result, until that is known."""
+"""Attempts that may have been billed without a result, until that is known."""
 
 from __future__ import annotations
 
+import sqlite3
+
 import orjson
 
-from batch_editor.ledger.collecting import Collecting
+from batch_editor.ledger.attempts import count_billed
 from batch_editor.ledger.entries import Charge, Doubt
 from batch_editor.records import Failure
 
@@ -12,10 +14,13 @@ from batch_editor.records import Failure
 NEAR_S = 86_400.0
 
 
-class Reconciling(Collecting):
+class Doubts:
     """Attempts with `possibly_billed`; those whose cost is known are settled."""
 
-    def doubts(self) -> list[Doubt]:
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def all(self) -> list[Doubt]:
         """Attempts that may have been billed in vain, oldest first; those of rehearsals are none."""
         rows = self._db.execute(
             "SELECT a.attempt_id, a.run_id, a.number, a.state, a.sent_at, a.request_id, a.charged_usd, a.fingerprint,"
@@ -50,7 +55,7 @@ class Reconciling(Collecting):
 
     def not_billed(self, attempt_id: int) -> None:
         """Record that an attempt cost nothing. Its request is pending again, unless another attempt may have."""
-        self._not_in_vain(attempt_id, 0)
+        count_billed(self._db, attempt_id, 0)
         self._db.execute(
             "UPDATE attempts SET state = 'failed', possibly_billed = 0, charged_usd = 0 WHERE attempt_id = ?",
             (attempt_id,),

@@ -1,0 +1,204 @@
+"""Attempts in the ledger.
+
+Order of an attempt's life, each step durable before the next: `intend` (its cost reserved) → sent → its image
+whole and fsynced → `received` → checked, placed under its name → `succeeded`; or `failed`. With v2 it is `accepted`
+between sending and receiving. `left_open` are those that a dead run left in between.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Literal
+
+import orjson
+
+from batch_editor.ledger.entries import AcceptedAttempt, Interrupted
+from batch_editor.ledger.requests import requests_where
+from batch_editor.records import Answer, Failure, SavedImage
+
+
+class Attempts:
+    """Attempts, each from its intent to its end."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def intend(self, fingerprint: str, run_id: str, *, now: float, reserved_usd: float) -> tuple[int, int]:
+        """Record that a request is about to leave; return the attempt's id, and its number among the request's."""
+        (number,) = self._db.execute(
+            "UPDATE requests SET attempts = attempts + 1 WHERE fingerprint = ? RETURNING attempts", (fingerprint,)
+        ).fetchone()
+        cursor = self._db.execute(
+            "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd)"
+            " VALUES (?, ?, ?, 'sent', ?, ?)",
+            (fingerprint, run_id, number, now, reserved_usd),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid, number
+
+    def withdraw(self, attempt_id: int) -> None:
+        """Take an intent back: the request did not leave after all."""
+        self._db.execute(
+            "UPDATE requests SET attempts = attempts - 1 WHERE fingerprint ="
+            " (SELECT fingerprint FROM attempts WHERE attempt_id = ?)",
+            (attempt_id,),
+        )
+        self._db.execute("DELETE FROM attempts WHERE attempt_id = ?", (attempt_id,))
+
+    def accepted(self, attempt_id: int, request_id: str) -> None:
+        """Record under which id the provider keeps an attempt's result."""
+        self._db.execute(
+            "UPDATE attempts SET state = 'accepted', request_id = ? WHERE attempt_id = ?", (request_id, attempt_id)
+        )
+
+    def received(
+        self, attempt_id: int, image: SavedImage, answer: Answer, *, now: float, charged_usd: float | None
+    ) -> None:
+        """Record that an attempt's image is whole on disk, not yet under its name.
+
+        `charged_usd` None leaves what was reserved for it.
+        """
+        count_billed(self._db, attempt_id, 0)
+        self._db.execute(
+            "UPDATE attempts SET state = 'received', ended_at = ?, latency_s = ?, http_status = ?,"
+            " charged_usd = coalesce(?, charged_usd), possibly_billed = 0, error_kind = NULL, error = NULL,"
+            " cost_usd = ?, request_id = coalesce(?, request_id), sha256 = ?, size_bytes = ?, format = ?, width = ?,"
+            " height = ? WHERE attempt_id = ?",
+            (
+                *(now, answer.latency_s, answer.http_status, charged_usd, answer.cost_usd, answer.request_id),
+                *(image.sha256, image.size_bytes, image.format, image.width, image.height),
+                attempt_id,
+            ),
+        )
+
+    def succeeded(self, attempt_id: int, image_path: str) -> None:
+        """Record that an attempt's image has its name: its request is done."""
+        self._db.execute("UPDATE attempts SET state = 'succeeded' WHERE attempt_id = ?", (attempt_id,))
+        self._db.execute(
+            "UPDATE requests SET state = 'succeeded', image_path = ?, error_kind = NULL, error = NULL, passing = 0,"
+            " http_status = a.http_status, latency_s = a.latency_s, cost_usd = a.cost_usd,"
+            " request_id = a.request_id, sent_at = a.sent_at, ended_at = a.ended_at, sha256 = a.sha256,"
+            " size_bytes = a.size_bytes, format = a.format, width = a.width, height = a.height"
+            " FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
+            (image_path, attempt_id),
+        )
+
+    def failed(
+        self,
+        attempt_id: int,
+        failure: Failure,
+        answer: Answer | None,
+        *,
+        state: Literal["pending", "failed", "unknown"],
+        now: float,
+        charged_usd: float | None,
+        counts: bool = True,
+    ) -> None:
+        """Record an attempt without an image, and what that makes of its request.
+
+        `charged_usd` None leaves what was reserved for it. `counts`: whether it counts against
+        retry.max_possibly_billed, which the interruption of a run doesn't.
+        """
+        billed = int(failure.maybe_billed)
+        latency_s, request_id, cost_usd = (
+            (answer.latency_s, answer.request_id, answer.cost_usd) if answer else (None, None, None)
+        )
+        count_billed(self._db, attempt_id, billed)
+        self._db.execute(
+            "UPDATE attempts SET state = ?, ended_at = ?, latency_s = ?, http_status = ?, error_kind = ?, error = ?,"
+            " possibly_billed = ?, charged_usd = coalesce(?, charged_usd), cost_usd = ?,"
+            " request_id = coalesce(?, request_id) WHERE attempt_id = ?",
+            (
+                *("unknown" if billed else "failed", now, latency_s, failure.http_status, failure.kind),
+                *(failure.message, billed, charged_usd, cost_usd, request_id, attempt_id),
+            ),
+        )
+        self._db.execute(
+            "UPDATE requests SET state = ?, forgiven = forgiven + ?,"
+            " passing = ?, http_status = ?, error_kind = ?, error = ?, latency_s = ?, request_id = ?, ended_at = ?,"
+            " sent_at = a.sent_at FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
+            (
+                *(state, 0 if counts else billed, failure.passing, failure.http_status, failure.kind),
+                *(failure.message, latency_s, request_id, now, attempt_id),
+            ),
+        )
+
+    def uncollected(self, attempt_id: int, failure: Failure, *, now: float) -> None:
+        """Record that a run ends, or gave up, without the result of an accepted attempt; the next one collects it.
+
+        Until then it counts as possibly billed, but not against retry.max_possibly_billed.
+        """
+        self._db.execute(
+            "UPDATE requests SET state = 'pending', passing = 1, error_kind = ?, error = ?, ended_at = ?,"
+            " http_status = NULL, request_id = a.request_id, sent_at = a.sent_at,"
+            " possibly_billed = requests.possibly_billed + 1 - a.possibly_billed,"
+            " forgiven = forgiven + 1 - a.possibly_billed"
+            " FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
+            (failure.kind, failure.message, now, attempt_id),
+        )
+        self._db.execute(
+            "UPDATE attempts SET error_kind = ?, error = ?, possibly_billed = 1 WHERE attempt_id = ?",
+            (failure.kind, failure.message, attempt_id),
+        )
+
+    def left_open(self) -> list[Interrupted]:
+        """What a dead run left between `intend` and the end."""
+        rows = self._db.execute(
+            "SELECT attempt_id, fingerprint, number, a.state, endpoint, params, files, a.possibly_billed,"
+            " a.http_status, a.latency_s, a.cost_usd, a.request_id, a.sha256, a.size_bytes, a.format, a.width, a.height"
+            " FROM attempts a JOIN requests r USING (fingerprint)"
+            " WHERE a.state IN ('sent', 'accepted', 'received') ORDER BY attempt_id"
+        ).fetchall()
+        return [
+            Interrupted(
+                *(attempt_id, fingerprint, number, state, endpoint, orjson.loads(params), orjson.loads(files)),
+                answer=Answer(SavedImage("", *rest[4:]), *rest[:4]) if state == "received" else None,
+                uncollected=bool(possibly_billed),
+            )
+            for attempt_id, fingerprint, number, state, endpoint, params, files, possibly_billed, *rest in rows
+        ]
+
+    def all_accepted(self, budget_id: str) -> list[AcceptedAttempt]:
+        """What was accepted and not collected yet, oldest first; `budget_id` is the present run's."""
+        rows = self._db.execute(
+            "SELECT attempt_id, run_id, a.number, a.request_id, charged_usd, iif(budget_id = ?, charged_usd, 0),"
+            " fingerprint FROM attempts a JOIN runs USING (run_id)"
+            " WHERE a.state IN ('sent', 'accepted', 'received') AND a.state = 'accepted' ORDER BY attempt_id",
+            (budget_id,),
+        ).fetchall()
+        return [
+            AcceptedAttempt(
+                attempt_id,
+                run_id,
+                number,
+                request_id,
+                charged,
+                counted,
+                requests_where(self._db, "fingerprint = ?", fp)[0],
+            )
+            for attempt_id, run_id, number, request_id, charged, counted, fp in rows
+        ]
+
+    def charged_of(self, fingerprint: str, number: int) -> float | None:
+        """What an attempt counts for in budgets; None if there was none of that number."""
+        row = self._db.execute(
+            "SELECT charged_usd FROM attempts WHERE fingerprint = ? AND number = ?", (fingerprint, number)
+        ).fetchone()
+        return None if row is None else float(row[0])
+
+    def sent_since(self, instant: float) -> list[float]:
+        """When attempts were sent after that instant, oldest first."""
+        rows = self._db.execute("SELECT sent_at FROM attempts WHERE sent_at > ? ORDER BY sent_at", (instant,))
+        return [at for (at,) in rows]
+
+
+def count_billed(db: sqlite3.Connection, attempt_id: int, billed: int) -> None:
+    """Correct what a request's count says of an attempt: whether it may have been billed in vain."""
+    db.execute(
+        "UPDATE requests SET possibly_billed = requests.possibly_billed + ? - a.possibly_billed,"
+        " forgiven = max(0, forgiven - a.possibly_billed)"
+        # Most often neither holds, and the request's row need not be looked up.
+        " FROM attempts a WHERE a.attempt_id = ? AND (a.possibly_billed OR ?)"
+        " AND requests.fingerprint = a.fingerprint",
+        (billed, attempt_id, billed),
+    )

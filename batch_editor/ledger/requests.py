@@ -1,0 +1,85 @@
+"""Requests in the ledger: what is to be sent, and the uploads of local files that requests name."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from batch_editor.ledger.entries import PendingRequest
+from batch_editor.records import Failure
+
+
+class Requests:
+    """What is to be sent, and the uploads of local files that requests name."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def pending_after(self, position: int, limit: int) -> list[PendingRequest]:
+        """The next requests to send, in manifest order."""
+        return self._pending("position > ? ORDER BY position LIMIT ?", position, limit)
+
+    def pending_among(self, fingerprints: Sequence[str]) -> list[PendingRequest]:
+        """Those of the requests that are to be sent."""
+        wanted = orjson.dumps(list(fingerprints)).decode()
+        return self._pending("fingerprint IN (SELECT value FROM json_each(?))", wanted)
+
+    def pending_cost(self) -> tuple[int, float]:
+        """How many requests are left to send, and what they are expected to cost."""
+        row = self._db.execute(
+            "SELECT count(*), coalesce(sum(expected_usd), 0) FROM requests"
+            " WHERE state = 'pending' AND position IS NOT NULL"
+        ).fetchone()
+        return row[0], row[1]
+
+    def cheapest_pending_usd(self) -> float | None:
+        """The dearest price of the cheapest request that is left to send."""
+        row = self._db.execute(
+            "SELECT min(high_usd) FROM requests WHERE state = 'pending' AND position IS NOT NULL"
+        ).fetchone()
+        return row[0]  # type: ignore[no-any-return]
+
+    def number_of(self, fingerprint: str) -> int:
+        """The number that the request's next attempt will have."""
+        row = self._db.execute("SELECT attempts + 1 FROM requests WHERE fingerprint = ?", (fingerprint,)).fetchone()
+        return int(row[0])
+
+    def settle_unsent(self, fingerprint: str, failure: Failure, *, now: float) -> None:
+        """Record that a request failed before anything left, such as an input that can't be uploaded."""
+        self._db.execute(
+            "UPDATE requests SET state = ?, passing = ?, error_kind = ?, error = ?, http_status = ?, ended_at = ?"
+            " WHERE fingerprint = ?",
+            (
+                "pending" if failure.reach == "run" else "failed",
+                *(failure.passing, failure.kind, failure.message, failure.http_status, now, fingerprint),
+            ),
+        )
+
+    def upload_of(self, sha256: str, *, sandbox: bool) -> str | None:
+        """The link of a local file that was uploaded before."""
+        row = self._db.execute("SELECT url FROM uploads WHERE sha256 = ? AND sandbox = ?", (sha256, sandbox)).fetchone()
+        return None if row is None else row[0]
+
+    def uploaded(self, sha256: str, url: str, *, now: float, sandbox: bool) -> None:
+        """Record an upload."""
+        self._db.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", (sha256, url, now, sandbox))
+
+    def _pending(self, where: str, *values: Any) -> list[PendingRequest]:
+        return requests_where(self._db, f"state = 'pending' AND position IS NOT NULL AND {where}", *values)
+
+
+def requests_where(db: sqlite3.Connection, where: str, *values: Any) -> list[PendingRequest]:
+    """The requests for which a condition of SQL holds."""
+    rows = db.execute(
+        "SELECT fingerprint, coalesce(position, -1), endpoint, params, files, job_id, expected_usd, high_usd,"
+        " attempts, possibly_billed - forgiven, (SELECT count(*) FROM jobs"
+        f" WHERE jobs.fingerprint = requests.fingerprint AND active AND selected) FROM requests WHERE {where}",
+        values,
+    )
+    return [
+        PendingRequest(fp, at, endpoint, orjson.loads(params), orjson.loads(files), *rest)
+        for fp, at, endpoint, params, files, *rest in rows
+    ]

@@ -1,0 +1,70 @@
+"""Runs in the ledger: when they began and ended, what they expected, and whose budget they shared."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+
+from batch_editor.ledger.entries import Expected, RunStart
+
+
+class Runs:
+    """The runs of an output directory."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def holds_paid_results(self) -> bool:
+        """Whether a run that was not a rehearsal has written here."""
+        return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE NOT sandbox)").fetchone()[0])
+
+    def forget_rehearsals(self) -> None:
+        """Before the first run that is none: what the sandbox answered counts for nothing.
+
+        Its images stay where they are until real ones take their places.
+        """
+        self._db.execute("DELETE FROM attempts")
+        self._db.execute("DELETE FROM requests")
+        self._db.execute("DELETE FROM jobs")
+
+    def begin(self, run_id: str, *, now: float, sandbox: bool, expected: Expected) -> RunStart:
+        """Record a run's start. It shares the budget of the run before, unless that one had finished."""
+        last = self._db.execute(
+            "SELECT budget_id, exit_code FROM runs WHERE sandbox = ? ORDER BY started_at DESC, rowid DESC LIMIT 1",
+            (sandbox,),
+        ).fetchone()
+        budget_id = run_id if last is None or last[1] in (0, 1) else last[0]
+        self._db.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?, NULL, NULL)",
+            (
+                *(run_id, budget_id, sandbox, now, socket.gethostname(), os.getpid()),
+                *(expected.requests, expected.cost_usd, expected.duration_s),
+            ),
+        )
+        (spent,) = self._db.execute(
+            "SELECT coalesce(sum(charged_usd), 0) FROM attempts JOIN runs USING (run_id) WHERE budget_id = ?",
+            (budget_id,),
+        ).fetchone()
+        return RunStart(run_id, budget_id, spent)
+
+    def end(self, run_id: str, *, now: float, exit_code: int, stop: tuple[str, str] | None) -> None:
+        """Record a run's end, and the kind and words of what stopped it.
+
+        Jobs that a limit left pending say so.
+        """
+        kind, message = stop or (None, None)
+        self._db.execute(
+            "UPDATE runs SET ended_at = ?, exit_code = ?, stop_kind = ?, stop_message = ? WHERE run_id = ?",
+            (now, exit_code, kind, message, run_id),
+        )
+        if kind in ("budget", "deadline"):
+            self._db.execute(
+                "UPDATE requests SET error_kind = ?, error = ?"
+                " WHERE state = 'pending' AND position IS NOT NULL AND error_kind IS NULL",
+                (kind, message),
+            )
+
+    def knows(self, run_id: str) -> bool:
+        """Whether that run was one of this ledger's."""
+        return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE run_id = ?)", (run_id,)).fetchone()[0])

@@ -34,7 +34,7 @@ def export(output: Path, form: Literal["csv", "jsonl", "parquet"], target: str) 
     """
     from batch_editor.errors import StorageError
     from batch_editor.ledger import readings
-    from batch_editor.output.output_manifest import export_rows
+    from batch_editor.output import export_rows
 
     raise_interrupts()
     with readings.reading(output) as db:

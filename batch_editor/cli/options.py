@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from batch_editor.config import Settings
-    from batch_editor.planning.intake import Selection
+    from batch_editor.planning import Selection
     from batch_editor.records import Redo
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -129,7 +129,7 @@ def selection_from(options: dict[str, Any]) -> Selection:
     Raises:
         click.UsageError: a `--set` without `=`.
     """
-    from batch_editor.planning.intake import Selection
+    from batch_editor.planning import Selection
 
     overrides = {}
     for text in options["overrides"]:

@@ -29,7 +29,7 @@ def show_plan(options: dict[str, Any]) -> int:
     settings = settings_from(options)
     selection = selection_from(options)
 
-    from batch_editor.planning.estimate import make_plan
+    from batch_editor.planning import make_plan
 
     raise_interrupts()
     gc.freeze()  # what the libraries made, which collections would look at again and again

@@ -102,7 +102,7 @@ def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -
     """The API key. Not on the event loop: its file may be a pipe, and Ctrl-C ends the waiting for it."""
     from batch_editor.config import api_key
     from batch_editor.errors import ConfigError
-    from batch_editor.planning.estimate import make_plan
+    from batch_editor.planning import make_plan
     from batch_editor.text import guard
 
     try:
@@ -125,7 +125,7 @@ async def _run(manifests: tuple[Path, ...], settings: Settings, key: SecretStr |
 
     import asyncio
 
-    from batch_editor.planning.intake import named_endpoints
+    from batch_editor.planning import named_endpoints
     from batch_editor.sandbox import Sandbox, SandboxOptions
 
     options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit)

@@ -18,7 +18,7 @@ from pydantic_settings import (
 from batch_editor.config.deadline import deadline_at
 from batch_editor.endpoints import PriceTable
 from batch_editor.records import Rate
-from batch_editor.scheduling.retry import Policy
+from batch_editor.scheduling import Policy
 
 T = TypeVar("T")
 

@@ -1,13 +1,12 @@
 """The ledger: the only memory between runs, a SQLite file that is durable before money is spent."""
 
-from sqlite3 import Connection
-
 from batch_editor.ledger.choice import Choice
 from batch_editor.ledger.comparison import Changes
 from batch_editor.ledger.database import FILE_NAME, Ledger
 from batch_editor.ledger.entries import (
     AcceptedAttempt,
     Charge,
+    Connection,
     Counts,
     Doubt,
     Expected,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from batch_editor.records import Answer, ParamValue
+
+# For readings, which others hand on: they need not know of SQLite for that.
+Connection: TypeAlias = sqlite3.Connection
 
 
 @dataclass(frozen=True, slots=True)

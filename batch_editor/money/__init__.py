@@ -1,1 +1,28 @@
 """What requests cost, and the limits that no run exceeds: prices, budgets and reservations."""
+
+from batch_editor.money.budget import TOLERANCE_USD, Budget, charged
+from batch_editor.money.pricing import Charged, Charges, Kind, Price, price_of
+from batch_editor.money.reservations import Intent, Reservations, Reserved
+from batch_editor.money.shared_budget import SharedBudget, settle_past
+from batch_editor.money.spending import Spending, shared_spending
+from batch_editor.money.steady_prices import PriceKind, SteadyPrices
+
+__all__ = [
+    "TOLERANCE_USD",
+    "Budget",
+    "Charged",
+    "Charges",
+    "Intent",
+    "Kind",
+    "Price",
+    "PriceKind",
+    "Reservations",
+    "Reserved",
+    "SharedBudget",
+    "Spending",
+    "SteadyPrices",
+    "charged",
+    "price_of",
+    "settle_past",
+    "shared_spending",
+]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from batch_editor.endpoints import Prices, PriceTable
-from batch_editor.endpoints.sizes import PixelPrice, Size, price_by_pixels, size_of
+from batch_editor.endpoints import PixelPrice, Prices, PriceTable, Size, price_by_pixels, size_of
 from batch_editor.records import ParamValue
 
 # Fewer charges than this say too little of a group; the next wider group is asked.

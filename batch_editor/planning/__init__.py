@@ -1,1 +1,8 @@
 """From manifests to a plan: which jobs there are, what they will cost, and how long they will take."""
+
+from batch_editor.planning.estimate import assess, make_plan
+from batch_editor.planning.history import History
+from batch_editor.planning.intake import Catalog, Selection, named_endpoints, take_in
+from batch_editor.planning.plan import IDENTIFIED, Plan
+
+__all__ = ["IDENTIFIED", "Catalog", "History", "Plan", "Selection", "assess", "make_plan", "named_endpoints", "take_in"]

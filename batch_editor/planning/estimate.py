@@ -14,13 +14,12 @@ from batch_editor.endpoints import load_endpoint
 from batch_editor.errors import EndpointError
 from batch_editor.ledger import Changes, Spool, readings, staged
 from batch_editor.ledger.experience import Refusals
-from batch_editor.money.budget import TOLERANCE_USD
-from batch_editor.money.pricing import Price
+from batch_editor.money import TOLERANCE_USD, Price
 from batch_editor.planning.history import History
 from batch_editor.planning.intake import Catalog, Selection, Taken, take_in
 from batch_editor.planning.plan import Fit, Group, Plan
 from batch_editor.records import Redo, Shape
-from batch_editor.scheduling.simulation import (
+from batch_editor.scheduling import (
     SAMPLE,
     Course,
     Failed,

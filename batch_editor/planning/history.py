@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batch_editor.endpoints import Endpoint, Prices
 from batch_editor.ledger import experience, readings
-from batch_editor.money.pricing import Charged, Charges, Kind, price_of
+from batch_editor.money import Charged, Charges, Kind, price_of
 
 # So many attempts are enough that p90 means something, and few enough that it is of these days.
 RECENT = 2000

@@ -13,7 +13,7 @@ from batch_editor.endpoints import Endpoint, Prices, load_endpoint
 from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.ledger import Choice, JobKind, Spool
 from batch_editor.manifest import Expansion, Faults, Problem, read_manifests
-from batch_editor.money.pricing import Kind, price_of
+from batch_editor.money import Kind, price_of
 from batch_editor.planning.history import History
 from batch_editor.records import FaultyRow, Job, Shape
 from batch_editor.strict_yaml import Block, YamlFault, read_yaml

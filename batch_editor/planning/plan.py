@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from batch_editor.ledger import Changes
-from batch_editor.money.pricing import Price
+from batch_editor.money import Price
 from batch_editor.text import duration
 
 IDENTIFIED = "done jobs are known by their identity from now on, and keep their images"

@@ -21,10 +21,9 @@ from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger
 from batch_editor.ledger.database import SIDE_FILES, is_lost
 from batch_editor.ledger.restore import Told, restore
-from batch_editor.money.pricing import price_of
+from batch_editor.money import price_of
 from batch_editor.naming import safe_output
-from batch_editor.output import IMAGES, Store, locked
-from batch_editor.output.output_manifest import COLUMNS, COLUMNS_OF_0_1, plain
+from batch_editor.output import COLUMNS, COLUMNS_OF_0_1, IMAGES, Store, locked, plain
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 
 # Failures that a next run sends again; what was refused for good stays failed.

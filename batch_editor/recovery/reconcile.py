@@ -16,10 +16,9 @@ from batch_editor.client import AccountHistory, HistoryRow, Lost, Results
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import FILE_NAME, Charge, Doubt, Ledger, readings
-from batch_editor.money.spending import Spending, shared_spending
-from batch_editor.output import Acceptance, Store, locked
+from batch_editor.money import Spending, shared_spending
+from batch_editor.output import Acceptance, Store, check_place, locked, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.output.output_manifest import check_place, write_manifest
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.recovery.matching import Bodies, Matches, Sent, match
 from batch_editor.recovery.recover import finish, recover

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from batch_editor.images import ENDINGS
 from batch_editor.ledger import Interrupted, Ledger, Placement
-from batch_editor.output import IMAGES, Acceptance, Store
-from batch_editor.output.placing import Unplaced, keep, put_one, set_aside
+from batch_editor.output import IMAGES, Acceptance, Store, Unplaced, keep, put_one, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
 
 

@@ -12,18 +12,13 @@ from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
 from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter
-from batch_editor.money.budget import charged
-from batch_editor.money.reservations import Intent, Reservations, Reserved
-from batch_editor.output import Acceptance, Landing, Store
-from batch_editor.output.placing import set_aside
+from batch_editor.money import Intent, Reservations, Reserved, charged
+from batch_editor.output import Acceptance, Landing, Store, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.runs.publishing import Arrival, Publisher
 from batch_editor.runs.tasks import Task, Watcher
 from batch_editor.runs.uploads import FileChanged, Uploads
-from batch_editor.scheduling.limits import GateClosed, RateGate
-from batch_editor.scheduling.pace import Ticket
-from batch_editor.scheduling.pool import Later
-from batch_editor.scheduling.retry import Again, Final, Policy, Tally, decide
+from batch_editor.scheduling import Again, Final, GateClosed, Later, Policy, RateGate, Tally, Ticket, decide
 
 T = TypeVar("T")
 

@@ -16,17 +16,22 @@ from batch_editor.config import Settings
 from batch_editor.errors import Declined, LedgerError, MachineError, UsageError
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Expected, Ledger, LedgerWriter, RunStart, Spool, import_jobs, readings
-from batch_editor.money.shared_budget import SharedBudget, settle_past
-from batch_editor.money.spending import Spending, shared_spending
-from batch_editor.output import Acceptance, Store, give_room_free, locked, set_room_aside
+from batch_editor.money import SharedBudget, Spending, settle_past, shared_spending
+from batch_editor.output import (
+    Acceptance,
+    Store,
+    check_place,
+    give_room_free,
+    is_output_manifest,
+    locked,
+    put_all,
+    retire_gone,
+    set_room_aside,
+    write_manifest,
+)
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.output.output_manifest import check_place, is_output_manifest, write_manifest
-from batch_editor.output.placing import put_all, retire_gone
-from batch_editor.planning.estimate import assess
-from batch_editor.planning.history import History
+from batch_editor.planning import IDENTIFIED, Catalog, History, Plan, Selection, assess, take_in
 from batch_editor.planning.input_check import look_at_inputs
-from batch_editor.planning.intake import Catalog, Selection, take_in
-from batch_editor.planning.plan import IDENTIFIED, Plan
 from batch_editor.records import Failure, Redo
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.descriptors import provide_descriptors

@@ -17,10 +17,7 @@ from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, experience, readings
-from batch_editor.money.budget import Budget
-from batch_editor.money.reservations import Reservations
-from batch_editor.money.shared_budget import SharedBudget
-from batch_editor.money.steady_prices import PriceKind, SteadyPrices
+from batch_editor.money import Budget, PriceKind, Reservations, SharedBudget, SteadyPrices
 from batch_editor.output import Acceptance, Store
 from batch_editor.runs.attempts import Attempts
 from batch_editor.runs.progress import Progress
@@ -30,11 +27,7 @@ from batch_editor.runs.summary import Stop
 from batch_editor.runs.tasks import Task
 from batch_editor.runs.uploads import Uploads
 from batch_editor.runs.watch import Watch
-from batch_editor.scheduling.limits import RateGate
-from batch_editor.scheduling.pool import Pool
-from batch_editor.scheduling.retry import Tally
-from batch_editor.scheduling.schedule import Schedule, schedule_path
-from batch_editor.scheduling.throttle import slack_s, spacing_s
+from batch_editor.scheduling import Pool, RateGate, Schedule, Tally, schedule_path, slack_s, spacing_s
 
 # Requests are fetched from the ledger this many at a time; one may hold a few MB of inline links.
 PAGE = 64

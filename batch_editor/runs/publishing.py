@@ -9,8 +9,7 @@ from pathlib import Path
 from batch_editor.errors import StorageError
 from batch_editor.group_thread import GroupThread
 from batch_editor.ledger import Ledger, LedgerWriter, Placement
-from batch_editor.output import Store
-from batch_editor.output.placing import Unplaced, keep, put
+from batch_editor.output import Store, Unplaced, keep, put
 from batch_editor.records import SavedImage
 
 

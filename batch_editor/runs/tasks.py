@@ -8,7 +8,7 @@ from typing import Protocol
 from batch_editor.errors import MachineError
 from batch_editor.ledger import AcceptedAttempt, PendingRequest
 from batch_editor.records import Answer, Failure
-from batch_editor.scheduling.retry import Tally
+from batch_editor.scheduling import Tally
 
 
 @dataclass(frozen=True, slots=True)

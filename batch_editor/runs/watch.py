@@ -12,12 +12,12 @@ from collections.abc import Callable
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts
-from batch_editor.money.budget import Budget
+from batch_editor.money import Budget
 from batch_editor.records import Answer, Failure
 from batch_editor.runs.progress import Progress, Snapshot
 from batch_editor.runs.summary import Stop
 from batch_editor.runs.tasks import Task
-from batch_editor.scheduling.limits import RateGate
+from batch_editor.scheduling import RateGate
 from batch_editor.text import duration
 
 log = logging.getLogger("batch_editor")

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from batch_editor.endpoints import Endpoint, PriceTable
-from batch_editor.endpoints.sizes import price_by_pixels, size_of
+from batch_editor.endpoints import Endpoint, PriceTable, price_by_pixels, size_of
 from batch_editor.sandbox.checks import body_sha256
 from batch_editor.sandbox.images import Edit, ImageFormat, Size
 

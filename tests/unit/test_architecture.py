@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -54,12 +55,29 @@ def test_a_plan_needs_neither_the_network_s_library_nor_pandas(tmp_path: Path) -
     assert not loaded & {"pandas", "numpy", "aiohttp"}
 
 
-@pytest.mark.parametrize("library", ["tqdm", "aiolimiter", "pandas", "jinja2", "yaml"])
+PACKAGE = Path(batch_editor.__file__).parent
+
+
+# Those of sqlite3, Pillow, aiohttp, tqdm and pandas are import-linter's affair.
+@pytest.mark.parametrize("library", ["aiolimiter", "jinja2", "yaml"])
 def test_each_library_has_one_home(library: str) -> None:
-    package = Path(batch_editor.__file__).parent
     homes = [
-        path.relative_to(package).as_posix()
-        for path in sorted(package.rglob("*.py"))
+        path.relative_to(PACKAGE).as_posix()
+        for path in sorted(PACKAGE.rglob("*.py"))
         if any(line.split()[:2] in (["import", library], ["from", library]) for line in path.read_text().splitlines())
     ]
     assert len(homes) == 1, homes
+
+
+@pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
+def test_a_room_says_in_a_line_what_it_is_for(room: str) -> None:
+    words = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text()))
+    assert words is not None
+    first, *_ = words.splitlines()
+    assert first.endswith(".")
+
+
+@pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
+def test_a_room_s_door_holds_no_code_but_the_command_line_s(room: str) -> None:
+    body = ast.parse((PACKAGE / room / "__init__.py").read_text()).body[1:]
+    assert all(isinstance(each, ast.ImportFrom | ast.Assign) for each in body) or room == "cli"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_editor.endpoints import Extra, Prices, PriceTable, load_endpoint
+from batch_editor.endpoints import Prices, PriceTable, load_endpoint
+from batch_editor.endpoints.prices import Extra
 from batch_editor.money.pricing import Charged, Charges, Kind, Price, is_fixed, price_of
 from batch_editor.records import ParamValue
 

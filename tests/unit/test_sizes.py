@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_editor.endpoints import Parameter, SizePattern, load_endpoint
-from batch_editor.endpoints.sizes import price_by_pixels, size_of
+from batch_editor.endpoints import Parameter, load_endpoint
+from batch_editor.endpoints.sizes import SizePattern, price_by_pixels, size_of
 
 NAMES = ("gpt-image-2.5-sunburst", "gpt-image-2.5-flare")
 SIZE = load_endpoint(NAMES[0]).parameters["size"]

@@ -4,10 +4,10 @@ import sys
 
 try:
     # Before anything that takes time to be imported.
-    from batch_editor.interrupts import leave_at_once
+    from batch_editor.cli.interrupts import leave_at_once
 
     leave_at_once()
-    from batch_editor.cli import main
+    from batch_editor.cli.main import main
     from batch_editor.cli.output import provide_streams
 except KeyboardInterrupt:
     sys.exit(130)

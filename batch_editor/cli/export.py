@@ -8,9 +8,9 @@ from typing import Literal
 
 import click
 
+from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import written
-from batch_editor.interrupts import raise_interrupts
 
 
 @click.command()

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import show, tell
-from batch_editor.interrupts import raise_interrupts
 
 
 @click.command()

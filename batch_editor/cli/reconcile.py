@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import show, tell
-from batch_editor.interrupts import raise_interrupts
 
 
 @click.command()

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import quieten, show, tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.errors import StorageError
-from batch_editor.interrupts import raise_interrupts
 
 if TYPE_CHECKING:
     import asyncio

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
-from batch_editor.interrupts import raise_interrupts
 
 
 @click.command()

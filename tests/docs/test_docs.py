@@ -9,7 +9,7 @@ import click
 import pytest
 
 from batch_editor import load_settings, make_plan
-from batch_editor.cli import cli, main
+from batch_editor.cli.main import cli, main
 from batch_editor.config import setting_names
 from batch_editor.endpoints import load_endpoint, shipped_endpoints
 from batch_editor.endpoints.wording import shared_error_words

@@ -21,7 +21,7 @@ from typing import Any
 
 from PIL import Image
 
-from batch_editor.cli import main
+from batch_editor.cli.main import main
 
 # Where uvloop is installed: what it reads from sockets, it reads by a call that isn't watched.
 sys.modules["uvloop"] = None  # type: ignore[assignment]

@@ -18,7 +18,7 @@ CLOCK = """
 import os, sys, time
 real = time.time
 time.time = lambda: real() + {jump}
-from batch_editor.cli import main
+from batch_editor.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 

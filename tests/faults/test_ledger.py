@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from run_bench import KEY, Bench, arrived, job, jobs, sandbox
 
 from batch_editor import BatchOptions, LedgerError, Selection, UsageError, last_summary, run_batch
-from batch_editor.cli import main
+from batch_editor.cli.main import main
 from batch_editor.ledger import Ledger
 from batch_editor.ledger.database import on_network
 from batch_editor.recovery.rebuild import rebuild

@@ -70,7 +70,7 @@ async def test_fault_083_in_a_crash_loop_the_rate_limit_holds_from_run_to_run(be
 def test_fault_087_too_few_files_for_the_concurrency_are_told_before_anything_is_sent(bench: Bench) -> None:
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300));"
-        "from batch_editor.cli import main; sys.exit(main(sys.argv[1:]))"
+        "from batch_editor.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     finished = subprocess.run(
         [sys.executable, "-c", code, "run", bench.write(jobs(1)), "-o", bench.out, "--concurrency", "64"],

@@ -31,7 +31,7 @@ LINK = "https://example.com/a.png"
 READER = """
 import contextlib, io, json, resource, sys, time
 resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
-from batch_editor.cli import main
+from batch_editor.cli.main import main
 for path in sys.argv[1:]:
     out, err, began = io.StringIO(), io.StringIO(), time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

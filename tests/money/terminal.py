@@ -22,7 +22,7 @@ _PROGRAM = """
 import os, signal, sys
 os.close(os.open(os.ttyname(0), os.O_RDWR))
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from batch_editor.cli import main
+from batch_editor.cli.main import main
 sys.exit(main())
 """
 

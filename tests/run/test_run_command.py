@@ -22,7 +22,7 @@ import pytest
 from run_bench import INPUT, Bench, job, jobs, sandbox
 
 from batch_editor import last_summary
-from batch_editor.cli import cli, main
+from batch_editor.cli.main import cli, main
 
 RUN_OPTIONS = (
     *("-c", "--config", "-o", "--output", "--concurrency", "--rate", "--max-cost", "--deadline", "--limit", "--only"),

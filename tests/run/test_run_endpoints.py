@@ -14,7 +14,7 @@ from run_bench import INPUT, KEY
 
 import batch_editor
 from batch_editor import BatchOptions, load_settings, make_plan, run_batch
-from batch_editor.cli import main
+from batch_editor.cli.main import main
 from batch_editor.endpoints import load_endpoint
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox, SandboxOptions

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from batch_editor.planning.estimate import make_plan
     from batch_editor.planning.intake import Selection
     from batch_editor.planning.plan import Plan
-    from batch_editor.runs.batch import BatchOptions, run_batch
+    from batch_editor.runs.batch import run_batch
+    from batch_editor.runs.options import BatchOptions
     from batch_editor.runs.summary import Summary, last_summary
 
 __all__ = [
@@ -52,7 +53,8 @@ __all__ = [
 
 # Loaded when first used: the command line's --help would otherwise pay half a second for aiohttp and pydantic.
 _HOMES = {
-    "runs.batch": ("BatchOptions", "run_batch"),
+    "runs.batch": ("run_batch",),
+    "runs.options": ("BatchOptions",),
     "config": ("Settings", "api_key", "load_settings"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "planning.intake": ("Selection",),

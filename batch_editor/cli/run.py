@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from batch_editor.config import Settings
-    from batch_editor.runs.batch import BatchOptions
+    from batch_editor.runs.options import BatchOptions
     from batch_editor.runs.summary import Summary
 
 
@@ -66,7 +66,7 @@ def run(**options: Any) -> int:
     import asyncio
 
     from batch_editor.cli.logs import set_up_logging
-    from batch_editor.runs.batch import BatchOptions
+    from batch_editor.runs.options import BatchOptions
     from batch_editor.runs.progress import progress_for
 
     raise_interrupts()
@@ -76,18 +76,16 @@ def run(**options: Any) -> int:
         output=options["output"],
         redo=redo_from(options),
         sandbox=options["sandbox"],
-        canary=options["canary"] or 0,
         check_inputs=options["check_inputs"],
         history=options["history"],
         yes=options["yes"],
-        ask=_ask if _attended() and not options["yes"] else None,
         progress=progress_for(options["progress"]),
         signals=True,
     )
     key = None if batch.sandbox else _key(options["manifests"], settings, batch)
     gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        summary = runner.run(_run(options["manifests"], settings, key, batch))
+        summary = runner.run(_run(options["manifests"], settings, key, batch, options["canary"] or 0))
     # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
     try:
         show(_Told(summary), as_json=options["as_json"])
@@ -115,13 +113,18 @@ def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -
     return key
 
 
-async def _run(manifests: tuple[Path, ...], settings: Settings, key: SecretStr | None, batch: BatchOptions) -> Summary:
+async def _run(
+    manifests: tuple[Path, ...], settings: Settings, key: SecretStr | None, batch: BatchOptions, canary: int
+) -> Summary:
     from pydantic import SecretStr
 
-    from batch_editor.runs.batch import run_batch
+    from batch_editor.cli.asking import send
+    from batch_editor.runs.batch import prepared
 
+    ask = _ask if _attended() and not batch.yes else None
     if key is not None:
-        return await run_batch(manifests, settings, key, batch)
+        async with prepared(manifests, settings, key, batch) as ready:
+            return await send(ready, ask=ask, canary=canary)
 
     import asyncio
 
@@ -132,7 +135,9 @@ async def _run(manifests: tuple[Path, ...], settings: Settings, key: SecretStr |
     endpoints = await asyncio.to_thread(named_endpoints, manifests, settings)
     async with Sandbox(options, endpoints=endpoints) as sandbox:
         api = settings.api.model_copy(update={"base_url": sandbox.base_url, "upload_url": sandbox.upload_url})
-        return await run_batch(manifests, settings.model_copy(update={"api": api}), SecretStr("sandbox"), batch)
+        rehearsed = settings.model_copy(update={"api": api})
+        async with prepared(manifests, rehearsed, SecretStr("sandbox"), batch) as ready:
+            return await send(ready, ask=ask, canary=canary)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

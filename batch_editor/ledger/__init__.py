@@ -19,6 +19,7 @@ from batch_editor.ledger.entries import (
     RunStart,
 )
 from batch_editor.ledger.intake import import_jobs
+from batch_editor.ledger.readings import Compared
 from batch_editor.ledger.spool import Spool
 from batch_editor.ledger.writer import LedgerWriter
 
@@ -28,6 +29,7 @@ __all__ = [
     "Changes",
     "Charge",
     "Choice",
+    "Compared",
     "Connection",
     "Counts",
     "Doubt",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -31,50 +30,11 @@ from batch_editor.scheduling import Pool, RateGate, Schedule, Tally, schedule_pa
 
 # Requests are fetched from the ledger this many at a time; one may hold a few MB of inline links.
 PAGE = 64
-# A canary that costs this much more than planned stops a run that nobody watches.
-CANARY_EXCESS = 1.5
-
-# A Ctrl-C at a question is heard after this at the latest.
-HEARD_WITHIN_S = 0.2
-
-Ask = Callable[[Sequence[str]], bool]
-
-
-async def answered(ask: Ask, lines: Sequence[str]) -> bool:
-    """What is answered to a question that blocks, on a thread of its own.
-
-    Not `asyncio.to_thread`, whose threads are waited for at the end: a Ctrl-C would only be heard after an answer.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bool] = loop.create_future()
-
-    def settle(value: bool, error: BaseException | None) -> None:
-        if answer.done():
-            return
-        if error is None:
-            answer.set_result(value)
-        else:
-            answer.set_exception(error)
-
-    def work() -> None:
-        value, error = False, None
-        try:
-            value = ask(lines)
-        except BaseException as raised:  # noqa: BLE001  # it belongs to who asked, not to this thread
-            error = raised
-        with suppress(RuntimeError):  # the run is over, and its loop closed
-            loop.call_soon_threadsafe(settle, value, error)
-
-    threading.Thread(target=work, name="question", daemon=True).start()
-    while not answer.done():
-        # Not for good: the kernel may give a signal to another thread, which doesn't wake the one that hears it.
-        await asyncio.wait([answer], timeout=HEARD_WITHIN_S)
-    return answer.result()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
-    """What sending needs. `canary` are the requests to send first with the plan's prices; `ask` is who decides then."""
+    """What sending needs. `only`: the fingerprints of those requests alone that are to be sent; None: all."""
 
     settings: Settings
     endpoints: Mapping[str, Endpoint]
@@ -86,8 +46,7 @@ class Dispatch:
     sandbox: bool
     progress: Progress
     signals: RunSignals | None
-    canary: Mapping[str, float]
-    ask: Ask | None
+    only: Collection[str] | None
 
     async def send(self, key: SecretStr, writer: LedgerWriter, publisher: Publisher) -> Stop | None:
         """Make every pending request's attempts; return why it stopped, None if all is done.
@@ -178,12 +137,8 @@ class Dispatch:
             await pool.run()
 
         collected = self._accepted(writer)
-        if self.canary:
-            await drain(_one_after_the_other(collected, self._canaries(writer)))
-            if watch.stop is None:
-                await self._judge(watch, writer)
-        if watch.stop is None:
-            await drain(_one_after_the_other(collected, self._pending(writer, budget, prices, watch)))
+        pending = self._pending(writer, budget, prices, watch) if self.only is None else self._chosen(writer, self.only)
+        await drain(_one_after_the_other(collected, pending))
 
     async def _accepted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
         """What runs before have paid and not fetched: first of all, for the provider keeps it for an hour."""
@@ -193,35 +148,9 @@ class Dispatch:
         for each in accepted:
             yield Task(each.request, Tally(), each)
 
-    async def _canaries(self, writer: LedgerWriter) -> AsyncIterator[Task]:
-        for request in await writer.do(self.ledger.requests.pending_among, list(self.canary)):
+    async def _chosen(self, writer: LedgerWriter, fingerprints: Collection[str]) -> AsyncIterator[Task]:
+        for request in await writer.do(self.ledger.requests.pending_among, list(fingerprints)):
             yield Task.of(request)
-
-    async def _judge(self, watch: Watch, writer: LedgerWriter) -> None:
-        """Compare the canary with the plan: ask whether to go on, or decide if there is nobody to ask."""
-        sent = await writer.do(lambda: readings.compared(self.ledger.connection, self.canary))
-        share = sent.charged_usd / sent.expected_usd if sent.expected_usd else 1.0
-        failed = not sent.succeeded and bool(self.canary)
-        cost = f"${sent.charged_usd:,.4f}; the plan expected ${sent.expected_usd:,.4f} ({share:.0%})"
-        lines = (
-            f"Canary: {sent.succeeded} of {len(self.canary)} jobs succeeded for {cost}",
-            f"Latency: half within {sent.p50_s or 0:.1f} s",
-        )
-        if self.ask is not None:
-            question = asyncio.ensure_future(answered(self.ask, lines))
-            watch.halts(question.cancel)  # by a signal
-            await asyncio.wait([question])
-            if not question.cancelled() and not question.result():
-                watch.halt(Stop("declined", "as you said after the canary"))
-            return
-        for line in lines:
-            self.progress.say(line)
-        if failed:
-            watch.halt(Stop("failures", "none of the canary's jobs succeeded; see errors, then run again"))
-        elif share > CANARY_EXCESS:
-            watch.halt(
-                Stop("budget", f"the canary cost {share:.1f} × the plan; look at it, then run again without --canary")
-            )
 
     async def _pending(
         self, writer: LedgerWriter, budget: Budget, prices: SteadyPrices, watch: Watch

@@ -14,7 +14,7 @@ from batch_editor.text import duration, printable
 
 # Where several hold, the first wins.
 StopKind = Literal[
-    "signal", "machine", "refused", "budget", "deadline", "failures", "outage", "rate_limited", "declined"
+    "signal", "machine", "refused", "budget", "deadline", "failures", "outage", "rate_limited", "declined", "canary"
 ]
 
 

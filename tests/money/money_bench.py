@@ -20,8 +20,10 @@ import pytest
 from pydantic import SecretStr
 
 from batch_editor import BatchOptions, Plan, Selection, Settings, Summary, load_settings, make_plan, run_batch
+from batch_editor.cli.asking import Ask, send
 from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.records import Redo
+from batch_editor.runs.batch import prepared
 from batch_editor.sandbox import Books, Sandbox, SandboxOptions
 
 KEY = "SG_0123456789abcdef"
@@ -140,6 +142,21 @@ class Bench:
         manifest = jobs if isinstance(jobs, Path) else self.write(jobs)
         chosen = (options or with_options())(output=out or self.out)
         return await run_batch([manifest], self.settings(provider, **flags), SecretStr(KEY), chosen)
+
+    async def run_asking(
+        self,
+        jobs: Sequence[Job] | Path,
+        provider: Sandbox,
+        *,
+        ask: Ask | None = None,
+        canary: int = 0,
+        **flags: Any,
+    ) -> Summary:
+        """A run in this process as the command line makes it, with somebody to ask."""
+        manifest = jobs if isinstance(jobs, Path) else self.write(jobs)
+        chosen = with_options()(output=self.out)
+        async with prepared([manifest], self.settings(provider, **flags), SecretStr(KEY), chosen) as batch:
+            return await send(batch, ask=ask, canary=canary)
 
     def rows(self, out: Path | None = None) -> list[dict[str, str]]:
         """The output manifest."""

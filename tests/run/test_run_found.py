@@ -9,8 +9,10 @@ from pydantic import SecretStr
 from run_bench import KEY, Bench, job, jobs
 from run_recorder import Recorder, http, png
 
-from batch_editor import BatchOptions, ManifestError, UsageError, last_summary, load_settings, make_plan, run_batch
+from batch_editor import BatchOptions, ManifestError, UsageError, last_summary, load_settings, make_plan
+from batch_editor.cli.asking import send
 from batch_editor.errors import Declined
+from batch_editor.runs.batch import prepared
 
 LOW_DEAREST_USD = 0.0512  # what one low request of this bench may cost at most, by the price list
 
@@ -56,7 +58,8 @@ async def test_who_leaves_in_good_order_leaves_no_word_of_a_death(bench: Bench, 
 
     settings = bench.settings(recorder.base_url, budget__confirm_above_usd=0.001)
     with pytest.raises(Declined):
-        await run_batch([bench.write(jobs(1))], settings, SecretStr(KEY), BatchOptions(output=bench.out, ask=no))
+        async with prepared([bench.write(jobs(1))], settings, SecretStr(KEY), BatchOptions(output=bench.out)) as batch:
+            await send(batch, ask=no)
     assert len(said[0]) == 3
     assert (bench.out / ".lock").read_text() == ""
 

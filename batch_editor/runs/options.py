@@ -1,0 +1,37 @@
+"""What one run is told besides the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batch_editor.planning import Selection
+from batch_editor.records import Redo
+from batch_editor.runs.progress import Progress, Quiet
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """What one run is told besides the settings.
+
+    selection: which jobs of the manifests, and what is set for all of them.
+    output: the output directory; default `<outputs.directory>/<stem of the first manifest>`.
+    history: other output directories, whose charges and latencies count for the plan.
+    redo: what is sent again, see `Redo`.
+    sandbox: a rehearsal: nothing is paid, and its results make room for real ones.
+    check_inputs: look at every input link first; requests with a faulty one fail unsent.
+    yes: go on without asking where many done jobs would be made again, or the manifest looks like another one.
+    progress: who is shown where the run is; lines alone, on standard error, by default.
+    signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
+    """
+
+    selection: Selection = field(default_factory=Selection)
+    output: Path | None = None
+    history: Sequence[Path] = ()
+    redo: Collection[Redo] = ()
+    sandbox: bool = False
+    check_inputs: bool = False
+    yes: bool = False
+    progress: Progress = field(default_factory=Quiet)
+    signals: bool = False

@@ -1,0 +1,167 @@
+"""What comes before the first request of a run: its plan, its output directory in order, its manifest taken over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from batch_editor.config import Settings
+from batch_editor.errors import LedgerError, UsageError
+from batch_editor.ledger import FILE_NAME as LEDGER_NAME
+from batch_editor.ledger import Ledger, Spool, import_jobs
+from batch_editor.money import Spending, settle_past, shared_spending
+from batch_editor.output import (
+    Acceptance,
+    Store,
+    check_place,
+    give_room_free,
+    is_output_manifest,
+    locked,
+    put_all,
+    retire_gone,
+    set_room_aside,
+)
+from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
+from batch_editor.planning import IDENTIFIED, Catalog, History, Plan, assess, take_in
+from batch_editor.planning.input_check import look_at_inputs
+from batch_editor.records import Failure
+from batch_editor.recovery.recover import recover
+from batch_editor.runs.options import BatchOptions
+from batch_editor.threads import to_the_end
+
+
+def plan_run(
+    paths: Sequence[Path],
+    settings: Settings,
+    catalog: Catalog,
+    options: BatchOptions,
+    output: Path,
+    spool: Spool,
+) -> Plan:
+    """What the run will do, before anything is written. Blocks."""
+    with spool.translated():
+        past = History(output, options.history, rehearsal=options.sandbox)
+        taken = take_in(paths, catalog, options.selection, past, spool)
+        plan = assess(
+            spool,
+            catalog,
+            settings,
+            past,
+            output=output,
+            redo=options.redo,
+            rehearsal=options.sandbox,
+            taken=taken,
+        )
+    limit = settings.budget.max_cost_usd
+    if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:
+        raise UsageError(
+            f"the budget of ${limit:,.4g} is below the price of the first job, which may cost up to"
+            f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
+        )
+    return plan
+
+
+def _open_ledger(output: Path) -> Ledger:
+    path, manifest = output / LEDGER_NAME, output / MANIFEST_NAME
+    gone = not path.exists() or (path.is_file() and not path.stat().st_size)
+    if gone and is_output_manifest(manifest):
+        raise LedgerError(
+            f"{path}: the ledger is gone, and {manifest} tells of a run whose images would be paid for again;"
+            f" `batch-editor status {output} --rebuild` makes it anew. To begin anew, remove {MANIFEST_NAME}"
+        )
+    return Ledger(path)
+
+
+def open_output(
+    stack: ExitStack, output: Path, settings: Settings, options: BatchOptions, catalog: Catalog, plan: Plan
+) -> tuple[Store, Ledger, Acceptance, Spending | None]:
+    """The output directory, locked, its ledgers, and who checks its images; `stack` closes them. Blocks."""
+    store = Store(output, wait_s=settings.outputs.wait_s)
+    stack.callback(store.close)
+    store.prepare()
+    dead = stack.enter_context(locked(store.root))
+    if dead is not None:
+        options.progress.say(f"took over from {dead}, which ended without a word")
+    check_place(store.root / MANIFEST_NAME)
+    set_room_aside(store.root, min(settings.concurrency, plan.requests))
+    stack.callback(give_room_free, store.root)
+    ledger = _open_ledger(output)
+    stack.callback(ledger.close)
+    acceptance = Acceptance(settings.checks, catalog.endpoints)
+    stack.callback(acceptance.close)
+    acceptance.start()
+    spending = None if options.sandbox else shared_spending(settings, output)
+    if spending is not None:
+        stack.callback(spending.close)
+    return store, ledger, acceptance, spending
+
+
+def settle_the_past(
+    ledger: Ledger,
+    store: Store,
+    acceptance: Acceptance,
+    spending: Spending | None,
+    settings: Settings,
+    options: BatchOptions,
+) -> None:
+    """Put in order what a run that died left behind. Blocks."""
+    if options.sandbox and ledger.runs.holds_paid_results():
+        raise UsageError(
+            f"{store.root}: holds results of the real provider, which a rehearsal would mix up;"
+            " choose another directory with --output"
+        )
+    hold = settings.retry.unknown == "hold" and not {"unknown", "all"} & set(options.redo)
+    # A rehearsal's provider is gone with its run.
+    lost = recover(ledger, store, acceptance, now=time.time(), hold=hold, collect=not options.sandbox)
+    if lost:
+        fate = "wait for --resend-unknown" if hold else "are sent again"
+        options.progress.say(
+            f"the run before ended with {lost} requests in flight; they may have been billed and {fate}"
+        )
+    if spending is not None:
+        settle_past(spending, ledger)
+
+
+def take_over(
+    ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: Plan, options: BatchOptions, *, now: float
+) -> None:
+    """Make the manifest the ledger's, and put images where they belong. Blocks."""
+    import_jobs(
+        ledger,
+        spool.path,
+        redo=options.redo,
+        shapes=catalog.shapes,
+        extras=list(spool.extras),
+    )
+    if plan.changes.identified:
+        options.progress.say(f"{plan.changes.identified:,} {IDENTIFIED}")
+    lost = put_all(ledger, store, now=now)
+    if lost:
+        options.progress.say(
+            f"warning: {lost} images that were paid for are no longer on disk;"
+            " --retry-failed makes them, and pays them, again"
+        )
+    if gone := retire_gone(ledger, store):
+        left = (
+            "1 job left the manifest; its image is" if gone == 1 else f"{gone} jobs left the manifest; their images are"
+        )
+        options.progress.say(f"{left} in images/.history")
+
+
+async def check_inputs(
+    ledger: Ledger, spool: Spool, catalog: Catalog, settings: Settings, plan: Plan, options: BatchOptions
+) -> None:
+    """Look at every input link; requests with a faulty one fail, unsent."""
+    check = await look_at_inputs(spool, catalog.endpoints, settings, plan)
+    for line in check.lines():
+        options.progress.say(line)
+
+    def settle() -> None:
+        with ledger.transaction():
+            for faulty in check.faulty:
+                failure = Failure("input_unreachable", faulty.fault, passing=True)
+                ledger.requests.settle_unsent(faulty.fingerprint, failure, now=time.time())
+
+    await to_the_end(settle)

@@ -83,7 +83,6 @@ def run(**options: Any) -> int:
         signals=True,
     )
     key = None if batch.sandbox else _key(options["manifests"], settings, batch)
-    gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary = runner.run(_run(options["manifests"], settings, key, batch, options["canary"] or 0))
     # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
@@ -121,6 +120,7 @@ async def _run(
     from batch_editor.cli.asking import send
     from batch_editor.runs.batch import prepared
 
+    gc.freeze()  # what the libraries made, which collections would look at again and again
     ask = _ask if _attended() and not batch.yes else None
     if key is not None:
         async with prepared(manifests, settings, key, batch) as ready:

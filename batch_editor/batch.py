@@ -98,6 +98,8 @@ async def run_batch(
         catalog, spool = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Spool())))
         planning = partial(_plan, paths, settings, catalog, options, output, spool)
         plan = await finished(planning, on_cancel=spool.cancel)
+        for notice in plan.notices:
+            options.progress.say(notice)
         for warning in plan.warnings:
             options.progress.say(f"warning: {warning}")
         store, ledger, acceptance, spending = await to_the_end(_open, stack, output, settings, options, catalog, plan)

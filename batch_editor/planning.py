@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from batch_editor.budget import TOLERANCE_USD
-from batch_editor.config import Settings
-from batch_editor.endpoints import load_endpoint
+from batch_editor.config import DEFAULT_ENDPOINT, Settings
+from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.errors import EndpointError
 from batch_editor.history import History
 from batch_editor.intake import Catalog, Selection, Taken, take_in
 from batch_editor.ledger import Changes, Spool, readings
 from batch_editor.ledger.experience import Refusals
-from batch_editor.plan import Fit, Group, Plan
+from batch_editor.moving import moved_lines, retired_lines, retiring_line
+from batch_editor.plan import Fit, Group, Lifetime, Plan
 from batch_editor.pricing import Price
 from batch_editor.progress import duration
 from batch_editor.records import Redo, Shape
@@ -51,6 +52,7 @@ def make_plan(
     history: Sequence[Path] = (),
     redo: Collection[Redo] = (),
     check_inputs: bool = False,
+    rehearsal: bool = False,
 ) -> Plan:
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
 
@@ -64,7 +66,7 @@ def make_plan(
     paths = [Path(manifest) for manifest in manifests]
     root = output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
-    past = History(root, history)
+    past = History(root, history, rehearsal=rehearsal)
     with Spool() as spool, spool.translated():
         taken = take_in(paths, catalog, selection or Selection(), past, spool)
         plan = assess(
@@ -74,7 +76,7 @@ def make_plan(
             past,
             output=root,
             redo=redo,
-            rehearsal=False,
+            rehearsal=rehearsal,
             taken=taken,
         )
         if not check_inputs:
@@ -161,6 +163,7 @@ def plan_of(
     first = spool.query(
         "SELECT high_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
     )
+    used = [catalog.endpoints[name] for (name,) in spool.query("SELECT DISTINCT endpoint FROM kinds ORDER BY endpoint")]
     work, made_of = _workload(spool, catalog, settings, past, requests)
     courses = simulate_often(work)
     p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
@@ -183,10 +186,33 @@ def plan_of(
         first_usd=next((usd for (usd,) in first), None),
         spent_usd=spent_usd,
         changes=changes or Changes(),
-        warnings=taken.warnings,
+        retires=tuple(_lifetimes(used, catalog.today)),
+        notices=tuple(_notices(spool, catalog, used)),
+        warnings=(*filter(None, (retiring_line(endpoint, catalog.today) for endpoint in used)), *taken.warnings),
         skipped=taken.skipped,
         faulty=faulty,
     )
+
+
+def _lifetimes(used: Sequence[Endpoint], on: date) -> Iterator[Lifetime]:
+    for endpoint in used:
+        successor = endpoint.successor.endpoint if endpoint.successor is not None else None
+        if endpoint.retires is not None or successor is not None:
+            days_left = None if endpoint.retires is None else (endpoint.retires - on).days
+            yield Lifetime(endpoint.name, endpoint.retires, days_left, successor)
+
+
+def _notices(spool: Spool, catalog: Catalog, used: Sequence[Endpoint]) -> Iterator[str]:
+    """What is said before all else: which endpoint is retired, and what takes its place."""
+    for move in catalog.moves.values():
+        if catalog.default in used and (move is catalog.replaced or move.changes):
+            yield from moved_lines(move, catalog.today)
+    if catalog.ignores_pricing:
+        yield f"  pricing.factor and pricing.table were made for {DEFAULT_ENDPOINT} and don't count"
+    sends = {name for (name,) in spool.query(f"SELECT DISTINCT endpoint FROM {_BY_KIND}")}
+    for endpoint in used:
+        if endpoint.name in sends:
+            yield from retired_lines(endpoint, catalog.today)
 
 
 def _groups(spool: Spool) -> tuple[Group, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from batch_editor.manifest.choice import Choice
 from batch_editor.manifest.entry import Expansion
 from batch_editor.manifest.faults import Faults, Problem
+from batch_editor.manifest.move import Move
 from batch_editor.manifest.reader import read_manifests
 
-__all__ = ["Choice", "Expansion", "Faults", "Problem", "read_manifests"]
+__all__ = ["Choice", "Expansion", "Faults", "Move", "Problem", "read_manifests"]

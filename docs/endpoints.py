@@ -56,6 +56,8 @@ name: studio-edit                # for the ledger and the plan; not the name of 
 title: Studio Edit
 path: studio-edit-v3             # requests go to <api.base_url>/<path>
 latency_s: 20                    # what a request takes on average; plans start from it. Default: 60
+retires: 2027-06-30              # optional: the day from which on it is served no longer, by UTC
+successor: {endpoint: nano-banana, map: {photo: {name: image_urls}}}  # optional: see move-to-another-model.md
 
 # In the order in which they are sent. What has a default is always sent; what has none, only where a manifest names it.
 parameters:
@@ -147,7 +149,8 @@ def _section(endpoint: Endpoint) -> str:
     lines = [
         f"## {endpoint.name}",
         "",
-        f"{endpoint.title}, `POST <base_url>/{endpoint.path}`, about {endpoint.latency_s:g} s a request.",
+        f"{endpoint.title}, `POST <base_url>/{endpoint.path}`, about {endpoint.latency_s:g} s a request."
+        + _lifetime(endpoint),
         "",
         "| parameter | type | required | allowed | default | |",
         "|---|---|---|---|---|---|",
@@ -166,6 +169,13 @@ def _section(endpoint: Endpoint) -> str:
         for status, error in endpoint.errors.items()
     ]
     return "\n".join(lines)
+
+
+def _lifetime(endpoint: Endpoint) -> str:
+    if endpoint.retires is None:
+        return ""
+    successor = f"; its successor is {endpoint.successor.endpoint}" if endpoint.successor is not None else ""
+    return f" It retires on {endpoint.retires}{successor}."
 
 
 def _prices(endpoint: Endpoint) -> list[str]:

@@ -6,8 +6,7 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from batch_editor.config import Settings
+    from batch_editor.planning import Offer
     from batch_editor.runs.options import BatchOptions
     from batch_editor.runs.summary import Summary
 
@@ -85,9 +85,10 @@ def run(**options: Any) -> int:
     key = None if batch.sandbox else _key(options["manifests"], settings, batch)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary = runner.run(_run(options["manifests"], settings, key, batch, options["canary"] or 0))
+    offer = _offer(options["manifests"], settings, batch) if _is_retired(summary) else None
     # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
     try:
-        show(_Told(summary), as_json=options["as_json"])
+        show(_Told(summary, offer), as_json=options["as_json"])
     except BrokenPipeError:
         quieten()
     except StorageError as error:
@@ -166,10 +167,41 @@ def _ask(lines: Sequence[str]) -> bool:
             return answer.startswith("y")
 
 
-class _Told:
-    """A run's summary, with the command that goes on."""
+def _is_retired(summary: Summary) -> bool:
+    return summary.stop is not None and summary.stop.error_kind == "retired"
 
-    def __init__(self, summary: Summary) -> None:
-        self.as_json = summary.as_json
+
+def _offer(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -> Offer | None:
+    """What moving to the successor comes to."""
+    from batch_editor.planning import offer_of_successor
+
+    return offer_of_successor(
+        manifests,
+        settings,
+        selection=batch.selection,
+        output=batch.output,
+        redo=batch.redo,
+        rehearsal=batch.sandbox,
+    )
+
+
+class _Told:
+    """A run's summary, with the command that goes on, or that moves to the successor of a retired endpoint."""
+
+    def __init__(self, summary: Summary, offer: Offer | None) -> None:
+        self._summary = summary
+        self._offer = offer
         arguments = [argument for argument in sys.argv[1:] if argument != "--retry-failed"]
-        self.lines = partial(summary.lines, command=shlex.join(["batch-editor", *arguments]))
+        self._command = shlex.join(["batch-editor", *arguments])
+        self._moving = "" if offer is None else f"{self._command} --endpoint {shlex.quote(offer.successor)}"
+
+    def as_json(self) -> dict[str, Any]:
+        move = {} if self._offer is None else {"move": self._offer.as_json(self._moving)}
+        return {**self._summary.as_json(), **move}
+
+    def lines(self) -> Iterator[str]:
+        if self._offer is None:
+            yield from self._summary.lines(command=self._command)
+        else:
+            yield from self._summary.lines()
+            yield from self._offer.lines(self._moving)

@@ -116,6 +116,8 @@ def failure_of(
     if 300 <= status < 400:
         host = _host(headers.get("location", ""))
         detail = f" to {printable(host, limit=100)}, which is not followed: the key would go there" if host else ""
+    if meaning.kind == "retired" and endpoint.successor is not None:
+        detail += f"; the successor of {endpoint.name} is {endpoint.successor.endpoint}"
     return Failure(
         kind=meaning.kind,
         message=f"HTTP {status} ({meaning.meaning}){detail}",

@@ -3,6 +3,7 @@
 from batch_editor.config.key import api_key
 from batch_editor.config.loading import load_settings
 from batch_editor.config.settings import (
+    DEFAULT_ENDPOINT,
     ENV_PREFIX,
     ApiSettings,
     BudgetSettings,
@@ -15,6 +16,7 @@ from batch_editor.config.settings import (
 )
 
 __all__ = [
+    "DEFAULT_ENDPOINT",
     "ENV_PREFIX",
     "ApiSettings",
     "BudgetSettings",

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
 from batch_editor.config.settings import ENV_PREFIX, Settings, setting_names
+from batch_editor.endpoints import TODAY
 from batch_editor.errors import ConfigError, did_you_mean
 from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 
@@ -189,7 +190,7 @@ def _unknown_env() -> Iterator[str]:
     leaves = {ENV_PREFIX + name.replace(".", "__").upper() for name in setting_names()}
     parts = {ENV_PREFIX + name.partition(".")[0].upper() for name in setting_names()}
     for name in sorted(os.environ):
-        known = name.upper() in leaves | parts or name.upper().startswith(f"{ENV_PREFIX}PRICING__TABLE__")
+        known = name.upper() in leaves | parts | {TODAY} or name.upper().startswith(f"{ENV_PREFIX}PRICING__TABLE__")
         if name.startswith(ENV_PREFIX) and not known:
             written = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
             yield f"environment: {name} is no setting{did_you_mean(written, list(setting_names()))}"

@@ -16,13 +16,15 @@ from pydantic_settings import (
 )
 
 from batch_editor.config.deadline import deadline_at
-from batch_editor.endpoints import PriceTable
+from batch_editor.endpoints import PriceTable, load_endpoint, today
 from batch_editor.records import Rate
 from batch_editor.scheduling import Policy
 
 T = TypeVar("T")
 
 ENV_PREFIX = "BATCH_EDITOR_"
+# What is used where nobody names an endpoint, until it is retired.
+DEFAULT_ENDPOINT = "gpt-image-1.5-edit"
 DEFAULT_BASE_URL = "https://api.segmind.com/v1"
 DEFAULT_V2_URL = "https://api.segmind.com/v2"
 DEFAULT_HISTORY_URL = "https://api.spotprod.segmind.com/inference-request/request-history"
@@ -40,6 +42,18 @@ def _url(text: str) -> str:
     if parts.username or parts.password:
         raise ValueError("expected a URL without a user name; the key goes into the environment")
     return text.rstrip("/")
+
+
+def default_endpoint() -> str:
+    """The name of the endpoint that is used where nobody names one: that of a retired one's successor.
+
+    Raises:
+        ConfigError: what the environment gives as today is no date.
+    """
+    default = load_endpoint(DEFAULT_ENDPOINT)
+    if default.successor is None or not default.is_retired(today()):
+        return DEFAULT_ENDPOINT
+    return default.successor.endpoint
 
 
 def _rate(text: str) -> str:
@@ -209,7 +223,7 @@ class Settings(BaseSettings):
 
     api: ApiSettings = ApiSettings()
     inputs: InputSettings = InputSettings()
-    endpoint: str = "gpt-image-1.5-edit"
+    endpoint: str = Field(default_factory=default_endpoint)
     rows: RowSettings = RowSettings()
     concurrency: int = Field(default=64, ge=1, le=20_000)
     rate_limit: Annotated[str, AfterValidator(_rate)] = "60/min"

@@ -4,6 +4,7 @@ One YAML file an endpoint. Validation, defaults, prices, the sandbox's checks an
 documentation come from it; no code knows a model's name.
 """
 
+from batch_editor.endpoints.lifetime import TODAY, WARN_DAYS, Mapped, Successor, today
 from batch_editor.endpoints.loader import load_endpoint, shipped_endpoints
 from batch_editor.endpoints.prices import Prices, PriceTable
 from batch_editor.endpoints.schema import Endpoint, Parameter, Rule
@@ -11,17 +12,22 @@ from batch_editor.endpoints.sizes import PixelPrice, Size, price_by_pixels, size
 from batch_editor.endpoints.wording import ErrorMeaning, ErrorWords
 
 __all__ = [
+    "TODAY",
+    "WARN_DAYS",
     "Endpoint",
     "ErrorMeaning",
     "ErrorWords",
+    "Mapped",
     "Parameter",
     "PixelPrice",
     "PriceTable",
     "Prices",
     "Rule",
     "Size",
+    "Successor",
     "load_endpoint",
     "price_by_pixels",
     "shipped_endpoints",
     "size_of",
+    "today",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from batch_editor.endpoints.lifetime import Successor
 from batch_editor.endpoints.prices import Prices
 from batch_editor.endpoints.sizes import SizePattern, size_of
 from batch_editor.endpoints.wording import ErrorMeaning, ErrorWords, shared_error_words
@@ -137,12 +139,17 @@ class Unused(_Data):
 
 
 class Endpoint(_Data):
-    """A model of the provider. `path` is appended to the API's base URL."""
+    """A model of the provider. `path` is appended to the API's base URL.
+
+    On the day that it `retires`, by UTC, the provider stops serving it; `successor` takes its place.
+    """
 
     name: str
     title: str = ""
     path: str
     latency_s: float = Field(default=60.0, gt=0)
+    retires: date | None = None
+    successor: Successor | None = None
     parameters: dict[str, Parameter]
     rules: tuple[Rule, ...] = ()
     unused: tuple[Unused, ...] = ()
@@ -158,6 +165,7 @@ class Endpoint(_Data):
             *self.prices.by,
             *self.prices.expected,
         ]
+        named += self.successor.map if self.successor else ()
         for name in named:
             if name not in self.parameters:
                 raise ValueError(f"{name!r} is used but is no parameter")
@@ -204,8 +212,11 @@ class Endpoint(_Data):
     def meaning_of(self, status: int, text: str) -> ErrorMeaning | None:
         """What an error of that status with that text means: by its words, else by its status; None if unknown.
 
-        The first of the endpoint's own `error_words` that fits counts, then the first of those of every endpoint.
+        The first of the endpoint's own `error_words` that fits counts, then the first of those of every endpoint. Where
+        a successor is known, a 404 that names the model says what a 410 does.
         """
+        if status == 404 and self.successor is not None and any(name in text for name in (self.name, self.path)):
+            status = 410
         words = (*self.error_words, *shared_error_words())
         return next((each for each in words if each.fits(status, text)), self.errors.get(status))
 
@@ -219,6 +230,10 @@ class Endpoint(_Data):
         """What the provider takes for parameters that are sent only when set, where that is known."""
         named = self.parameters.items()
         return {name: each.default_value for name, each in named if each.only_when_set and each.default is not None}
+
+    def is_retired(self, on: date) -> bool:
+        """Whether it is served no longer on that day."""
+        return self.retires is not None and self.retires <= on
 
     def parameter_of(self, role: str) -> str | None:
         """The name of the parameter with that role; None where the endpoint has none."""

@@ -75,6 +75,11 @@ def groups(spool: Spool) -> list[tuple[str, str | None, str | None, int, int, fl
     return [(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]) for row in rows]
 
 
+def endpoints(spool: Spool) -> list[str]:
+    """The endpoints that the staged jobs go to, by name."""
+    return [name for (name,) in spool.query("SELECT DISTINCT endpoint FROM kinds ORDER BY endpoint")]
+
+
 def requests_by_endpoint(spool: Spool) -> list[tuple[str, int]]:
     """How many requests are to be sent to each endpoint."""
     rows = spool.query(f"SELECT endpoint, sum(requests) FROM {_BY_KIND} GROUP BY 1")

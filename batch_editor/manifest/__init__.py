@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batch_editor.manifest.entry import Expansion
 from batch_editor.manifest.faults import Faults, Problem
+from batch_editor.manifest.move import Move
 from batch_editor.manifest.reader import read_manifests
 
-__all__ = ["Expansion", "Faults", "Problem", "read_manifests"]
+__all__ = ["Expansion", "Faults", "Move", "Problem", "read_manifests"]

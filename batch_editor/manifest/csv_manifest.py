@@ -25,7 +25,7 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job | FaultyRow]:
         own: dict[str, Source | None] = {
             name: _cell(manifest, name, index)
             for index, name in enumerate(table.columns)
-            if name in manifest.own_columns
+            if name in manifest.own_columns and manifest.has_place(name)
         }
         where = f"{manifest.path}:{table.header_line}"
         expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, table)))
@@ -48,7 +48,7 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job | FaultyRow]:
 
 def _cell(manifest: Manifest, name: str, index: int) -> Reader:
     """Reads a column's cell; a blank one doesn't say anything."""
-    parameter = manifest.endpoint.parameters.get(name)
+    parameter = manifest.parameter(name)
     is_free = parameter is not None and is_free_text(parameter)
 
     def read_free(row: Row) -> str | None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batch_editor.endpoints import Endpoint
+from batch_editor.endpoints import Endpoint, Parameter
 from batch_editor.errors import did_you_mean
 from batch_editor.ledger import Choice
 from batch_editor.manifest.carry import Carry, carry_in
 from batch_editor.manifest.csv_table import TABLES
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
+from batch_editor.manifest.move import Move
 from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError, check_is_no_error
 from batch_editor.manifest.values import (
     Fixed,
@@ -36,6 +37,8 @@ class Expansion:
     overrides: values or templates for every job, by parameter, `id`, `output`, `when` or `identity`; `carry` as well.
     skip_faulty: rows with a fault of their own come as `FaultyRow` and are no fault of the manifest.
     only: patterns of job ids, any if empty; a faulty row whose job none of them matches comes as `FaultyRow` as well.
+    move: what becomes of the parameters of manifests that name no endpoint, where `endpoint` stands for a retired one.
+    move_from: the same for manifests that name the given endpoint, by name and folder.
     """
 
     endpoint: Endpoint
@@ -44,12 +47,16 @@ class Expansion:
     skip_faulty: bool = False
     only: Sequence[str] = ()
     is_given: bool = False
+    move: Move | None = None
+    move_from: Callable[[str, Path], Move | None] = lambda name, folder: None
 
 
 class Manifest:
     """A manifest that is being read: what all its entries share."""
 
-    def __init__(self, path: Path, endpoint: Endpoint, expansion: Expansion, faults: Faults) -> None:
+    def __init__(
+        self, path: Path, endpoint: Endpoint, expansion: Expansion, faults: Faults, move: Move | None = None
+    ) -> None:
         self.path = path
         self.is_table = path.suffix.lower() in TABLES
         self.endpoint = endpoint
@@ -58,15 +65,21 @@ class Manifest:
         self.skip_faulty = expansion.skip_faulty
         parameters = endpoint.parameters.items()
         self.converters = {name: converter_of(parameter, path.parent) for name, parameter in parameters}
+        self._move = move
+        # Names that the endpoint doesn't have itself, with what it calls them; None: they have no place.
+        self.spellings: dict[str, str | None] = {}
+        if move is not None:
+            self.spellings = move.spellings
+            self.converters |= move.converters(path.parent, lambda message: faults.warn(str(path), message))
         self.converters |= {"id": convert_id, "output": convert_output}
         # A column of one of these names is the value itself; any other is carried along.
-        self.own_columns = frozenset(self.converters)
+        self.own_columns = frozenset(self.converters) | self.spellings.keys()
         self.converters |= {"when": convert_when, "identity": convert_identity}
         self.carry: Carry = {}
         self.overrides: dict[str, Source | None] = {}
         problems: list[Problem] = []
         for name, value in expansion.overrides.items():
-            if name in self.converters:
+            if name in self.converters or name in self.spellings:
                 self.overrides[name] = self.source("--set", name, value, problems)
             elif name == "carry":
                 try:
@@ -79,24 +92,43 @@ class Manifest:
         faults.refuse(problems)
         self.is_sound = not problems
 
+    def parameter(self, name: str) -> Parameter | None:
+        """The parameter that a manifest means by that name; None where it means none, or one that has no place."""
+        return self.endpoint.parameters.get(self.spellings.get(name, name) or "")
+
+    def names_of(self, name: str) -> list[str]:
+        """What a manifest may call that parameter, or key of a job."""
+        return [name, *(old for old, there in self.spellings.items() if there == name)]
+
+    def has_place(self, name: str) -> bool:
+        """Whether a parameter of that name is sent; one that isn't is warned of."""
+        if self.spellings.get(name, name) is not None:
+            return True
+        assert self._move is not None
+        message = f"{name} of {self._move.old.name} has no place in {self.endpoint.name} and is left out"
+        self.faults.warn(str(self.path), message)
+        return False
+
     def is_input(self, name: str) -> bool:
         """Whether it is a parameter of free text or of links: what a paid edit is made of, in the user's own words."""
-        parameter = self.endpoint.parameters.get(name)
+        parameter = self.parameter(name)
         return parameter is not None and (parameter.type in ("link", "links") or is_free_text(parameter))
 
     def is_text(self, name: str) -> bool:
         """Whether any text can be its value: that of a parameter, or a name."""
-        parameter = self.endpoint.parameters.get(name)
+        parameter = self.parameter(name)
         return name in ("id", "output", "identity") if parameter is None else is_free_text(parameter)
 
     def source(
         self, where: str, name: str, written: Written, problems: list[Problem], *, label: str = ""
     ) -> Source | None:
         """The source of a written value; what is wrong with it is added to the problems, once for all rows."""
-        parameter = self.endpoint.parameters.get(name)
+        if not self.has_place(name):
+            return None
+        parameter = self.parameter(name)
         nullable = parameter is not None and (parameter.nullable or parameter.only_when_set)
         try:
-            is_prompt = name == self.endpoint.prompt and self.is_input(name)
+            is_prompt = self.spellings.get(name, name) == self.endpoint.prompt and self.is_input(name)
             source = source_of(written, self.converters[name], nullable=nullable, is_prompt=is_prompt)
             if isinstance(source, Fixed) and isinstance(source.value, str) and self.is_text(name):
                 check_is_no_error(source.value)

@@ -148,7 +148,8 @@ class Expander:
         return False
 
     def _slot(self, name: str, fallback: Fixed | None) -> Slot:
-        sources = [layer[name] for layer in self._layers if name in layer]
+        names = self._manifest.names_of(name)
+        sources = [layer[each] for layer in self._layers for each in names if each in layer]
         return Slot(name, sources, self._manifest.converters[name], fallback=fallback)
 
     def _settle(self, slot: Slot) -> None:
@@ -167,7 +168,11 @@ class Expander:
             if slot.end_is_given:
                 self._given.add(slot.name)
         elif self._endpoint.parameters[slot.name].required:
-            fault = "empty" if any(slot.name in layer for layer in self._layers) else "missing"
+            fault = (
+                "empty"
+                if any(layer.keys() & set(self._manifest.names_of(slot.name)) for layer in self._layers)
+                else "missing"
+            )
             message = f"{slot.name} is {fault}{self._entry.hints.get(slot.name, '')}"
             self._problems.append(Problem(self._entry.where, message, self._entry.label, about=slot.name))
 

@@ -40,6 +40,6 @@ def _read(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | Fa
     if path.suffix.lower() in (".yaml", ".yml"):
         return read_yaml_manifest(path, expansion, faults)
     if path.suffix.lower() in TABLES:
-        return read_csv_manifest(Manifest(path, expansion.endpoint, expansion, faults))
+        return read_csv_manifest(Manifest(path, expansion.endpoint, expansion, faults, expansion.move))
     faults.add(str(path), "expected a manifest that ends in .yaml, .yml, .csv, .tsv or .txt")
     return iter(())

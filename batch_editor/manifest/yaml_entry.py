@@ -122,7 +122,7 @@ class EntryKeys:
             return {}
 
     def _written(self, name: str, value: Value) -> Written:
-        parameter = self._manifest.endpoint.parameters.get(name)
+        parameter = self._manifest.parameter(name)
         if value is None:
             return None
         if self._manifest.is_input(name):

@@ -15,12 +15,13 @@ from batch_editor.manifest.csv_table import Table
 from batch_editor.manifest.entry import Entry, Expansion, Manifest
 from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
+from batch_editor.manifest.move import Move
 from batch_editor.manifest.rows import Columns, Row
 from batch_editor.manifest.values import Source
 from batch_editor.manifest.yaml_entry import EntryKeys, Rows, label_of
 from batch_editor.manifest.yaml_values import cell_of, kind_of, line_of, text_of
 from batch_editor.records import FaultyRow, Job
-from batch_editor.strict_yaml import Block, Value, YamlFault, read_yaml
+from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 
 _TOP = ("endpoint", "defaults", "jobs")
 _KEYS = ("id", "output", "rows", "when", "carry", "matrix", "variants", "identity")
@@ -33,14 +34,14 @@ def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iter
     document = _document(path, faults)
     if document is None:
         return
-    endpoint = _endpoint(path, document, expansion, faults)
+    endpoint, move = _endpoint(path, document, expansion, faults)
     jobs = document.get("jobs")
     if jobs is not None and not isinstance(jobs, list):
         faults.add(f"{path}:{line_of(jobs, document)}", f"jobs is {kind_of(jobs)}; expected a list of jobs")
         return
     if endpoint is None or not jobs:
         return
-    manifest = Manifest(path, endpoint, expansion, faults)
+    manifest = Manifest(path, endpoint, expansion, faults, move)
     reader = _Reader(manifest, document)
     for job in jobs:
         yield from reader.jobs(job)
@@ -70,19 +71,23 @@ def _document(path: Path, faults: Faults) -> Block | None:
     return document
 
 
-def _endpoint(path: Path, document: Block, expansion: Expansion, faults: Faults) -> Endpoint | None:
+def _endpoint(path: Path, document: Block, expansion: Expansion, faults: Faults) -> tuple[Endpoint | None, Move | None]:
+    """The endpoint of a manifest's jobs, and what becomes of its parameters where it was written for another one."""
     value = document.get("endpoint")
-    if value is None or expansion.is_given:
-        return expansion.endpoint
+    if value is None:
+        return expansion.endpoint, expansion.move
+    if expansion.is_given:
+        move = expansion.move_from(str(value), path.parent) if isinstance(value, Text) else None
+        return expansion.endpoint, move
     where = f"{path}:{line_of(value, document)}"
     try:
-        return expansion.load_endpoint(text_of(value), path.parent)
+        return expansion.load_endpoint(text_of(value), path.parent), None
     except Refused as error:
         faults.add(where, str(error.of("endpoint")))
     except EndpointError as error:
         for line in str(error).splitlines():
             faults.add(where, line)
-    return None
+    return None, None
 
 
 class _Reader:
@@ -104,7 +109,7 @@ class _Reader:
             self._faults.add(f"{self._path}:{line_of(block)}", f"a job is {kind_of(block)}; expected keys and values")
             return
         keys = EntryKeys(self._manifest, block, label_of(block))
-        own = keys.sources(tuple(self._manifest.converters), _KEYS)
+        own = keys.sources((*self._manifest.converters, *self._manifest.spellings), _KEYS)
         variants, rows = keys.variants(), keys.rows()
         entry = Entry(
             f"{self._path}:{block.line}",
@@ -132,7 +137,7 @@ class _Reader:
             self._faults.add(where, f"defaults is {kind_of(block)}; expected parameters and their values")
             return {}
         keys = EntryKeys(self._manifest, block, "defaults: ")
-        defaults = keys.sources(tuple(self._manifest.endpoint.parameters))
+        defaults = keys.sources((*self._manifest.endpoint.parameters, *self._manifest.spellings))
         self._faults.refuse(keys.problems)
         return defaults
 

@@ -3,6 +3,19 @@
 from batch_editor.planning.estimate import assess, make_plan
 from batch_editor.planning.history import History
 from batch_editor.planning.intake import Catalog, Selection, named_endpoints, take_in
+from batch_editor.planning.offer import Offer, offer_of_successor
 from batch_editor.planning.plan import IDENTIFIED, Plan
 
-__all__ = ["IDENTIFIED", "Catalog", "History", "Plan", "Selection", "assess", "make_plan", "named_endpoints", "take_in"]
+__all__ = [
+    "IDENTIFIED",
+    "Catalog",
+    "History",
+    "Offer",
+    "Plan",
+    "Selection",
+    "assess",
+    "make_plan",
+    "named_endpoints",
+    "offer_of_successor",
+    "take_in",
+]

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
-from batch_editor.config import Settings
-from batch_editor.endpoints import load_endpoint
+from batch_editor.config import DEFAULT_ENDPOINT, Settings
+from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.errors import EndpointError
 from batch_editor.ledger import Changes, Spool, readings, staged
 from batch_editor.ledger.experience import Refusals
 from batch_editor.money import TOLERANCE_USD, Price
 from batch_editor.planning.history import History
 from batch_editor.planning.intake import Catalog, Selection, Taken, take_in
-from batch_editor.planning.plan import Fit, Group, Plan
+from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
+from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
 from batch_editor.records import Redo, Shape
 from batch_editor.scheduling import (
     SAMPLE,
@@ -45,6 +46,7 @@ def make_plan(
     history: Sequence[Path] = (),
     redo: Collection[Redo] = (),
     check_inputs: bool = False,
+    rehearsal: bool = False,
 ) -> Plan:
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
 
@@ -58,7 +60,7 @@ def make_plan(
     paths = [Path(manifest) for manifest in manifests]
     root = output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
-    past = History(root, history)
+    past = History(root, history, rehearsal=rehearsal)
     with Spool() as spool, spool.translated():
         taken = take_in(paths, catalog, selection or Selection(), past, spool)
         plan = assess(
@@ -68,7 +70,7 @@ def make_plan(
             past,
             output=root,
             redo=redo,
-            rehearsal=False,
+            rehearsal=rehearsal,
             taken=taken,
         )
         if not check_inputs:
@@ -137,6 +139,7 @@ def plan_of(
     """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before, `changes` are since then."""
     taken = taken or Taken()
     found = staged.totals(spool)
+    used = [catalog.endpoints[name] for name in staged.endpoints(spool)]
     work, made_of = _workload(spool, catalog, settings, past, found.requests)
     courses = simulate_often(work)
     p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
@@ -159,10 +162,33 @@ def plan_of(
         first_usd=found.first_usd,
         spent_usd=spent_usd,
         changes=changes or Changes(),
-        warnings=taken.warnings,
+        retires=tuple(_lifetimes(used, catalog.today)),
+        notices=tuple(_notices(spool, catalog, used)),
+        warnings=(*filter(None, (retiring_line(endpoint, catalog.today) for endpoint in used)), *taken.warnings),
         skipped=taken.skipped,
         faulty=found.faulty,
     )
+
+
+def _lifetimes(used: Sequence[Endpoint], on: date) -> Iterator[Lifetime]:
+    for endpoint in used:
+        successor = endpoint.successor.endpoint if endpoint.successor is not None else None
+        if endpoint.retires is not None or successor is not None:
+            days_left = None if endpoint.retires is None else (endpoint.retires - on).days
+            yield Lifetime(endpoint.name, endpoint.retires, days_left, successor)
+
+
+def _notices(spool: Spool, catalog: Catalog, used: Sequence[Endpoint]) -> Iterator[str]:
+    """What is said before all else: which endpoint is retired, and what takes its place."""
+    for move in catalog.moves.values():
+        if catalog.default in used and (move is catalog.replaced or move.changes):
+            yield from moved_lines(move, catalog.today)
+    if catalog.ignores_pricing:
+        yield f"  pricing.factor and pricing.table were made for {DEFAULT_ENDPOINT} and don't count"
+    sends = {name for name, _ in staged.requests_by_endpoint(spool)}
+    for endpoint in used:
+        if endpoint.name in sends:
+            yield from retired_lines(endpoint, catalog.today)
 
 
 def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History, requests: int) -> tuple[Workload, str]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from batch_editor.config import Settings
-from batch_editor.endpoints import Endpoint, Prices, load_endpoint
+from batch_editor.config import DEFAULT_ENDPOINT, Settings
+from batch_editor.endpoints import Endpoint, Prices, load_endpoint, today
 from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.ledger import Choice, JobKind, Spool
-from batch_editor.manifest import Expansion, Faults, Problem, read_manifests
+from batch_editor.manifest import Expansion, Faults, Move, Problem, read_manifests
 from batch_editor.money import Kind, price_of
 from batch_editor.planning.history import History
+from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.records import FaultyRow, Job, Shape
 from batch_editor.strict_yaml import Block, YamlFault, read_yaml
 
@@ -45,13 +46,23 @@ class Taken:
 
 
 class Catalog:
-    """The endpoints that the manifests name, by name, with the prices that the settings give them."""
+    """The endpoints that the manifests name, by name, with the prices that the settings give them.
+
+    `default` is for manifests that name none; `replaced` is the shipped default where that is retired and nobody chose
+    another one, so that `default` is its successor. `moves` are from endpoints that jobs were written for to `default`,
+    by the former's name. `today` is the day that retirements go by.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.today = today()
         self.skips_faulty_rows = settings.rows.faulty == "skip"
         self.endpoints: dict[str, Endpoint] = {}
         self.default = self.load(settings.endpoint, None)
+        self.moves: dict[str, Move] = {}
+        self.replaced: Move | None = None
+        if "endpoint" not in settings.model_fields_set and self.default.name != DEFAULT_ENDPOINT:
+            self.replaced = self.move_from(DEFAULT_ENDPOINT, None)
 
     @property
     def shapes(self) -> dict[str, Shape]:
@@ -70,14 +81,33 @@ class Catalog:
             raise EndpointError(f"two endpoints are named {endpoint.name!r}; give one another name in its file")
         return known
 
+    @property
+    def ignores_pricing(self) -> bool:
+        """Whether the settings have prices that were made for the endpoint which `default` replaces."""
+        pricing = self._settings.pricing
+        return self.replaced is not None and (pricing.factor is not None or pricing.table is not None)
+
+    def move_from(self, name: str, beside: Path | None) -> Move | None:
+        """What becomes of the parameters of jobs for that endpoint at the default one; None if it's no successor."""
+        try:
+            old = load_endpoint(name, beside=beside)
+        except EndpointError:  # what the jobs once went to may be gone
+            return None
+        if old.name not in self.moves and successor_of(old, beside=beside) == self.default:
+            self.moves[old.name] = move_between(old, self.default)
+        return self.moves.get(old.name)
+
     def prices(self, endpoint: Endpoint) -> Prices:
         """The endpoint's price list, with the settings' factor or table in place of its own.
+
+        They were made for the endpoint that was the default then, and don't count for its successor.
 
         Raises:
             ConfigError: the settings' table doesn't have the endpoint's shape.
         """
         pricing = self._settings.pricing
-        if endpoint.name != self.default.name or (pricing.factor is None and pricing.table is None):
+        is_meant = endpoint.name == self.default.name and self.replaced is None
+        if not is_meant or (pricing.factor is None and pricing.table is None):
             return endpoint.prices
         changed = endpoint.prices.model_dump()
         if pricing.factor is not None:
@@ -123,6 +153,8 @@ def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, h
         skip_faulty=catalog.skips_faulty_rows,
         only=selection.only,
         is_given=selection.endpoint is not None,
+        move=catalog.move_from(DEFAULT_ENDPOINT, None) if selection.endpoint is not None else catalog.replaced,
+        move_from=catalog.move_from,
     )
     spool.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, history, spool))
     choice = Choice(selection.only)

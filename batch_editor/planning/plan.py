@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from batch_editor.ledger import Changes
@@ -46,6 +46,25 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How long an endpoint of the plan is served, in days from now, and which one takes its place."""
+
+    endpoint: str
+    retires: date | None
+    days_left: int | None
+    successor: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of `retires` in a plan's `--json`."""
+        return {
+            "endpoint": self.endpoint,
+            "date": None if self.retires is None else self.retires.isoformat(),
+            "days_left": self.days_left,
+            "successor": self.successor,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class FaultyInput:
     """A request that would be wasted: its first job, and what is wrong with which input."""
 
@@ -83,7 +102,8 @@ class Plan:
 
     duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the dearest price of the
     first request to send. spent_usd: what the budget that the run goes on with has spent. skipped: rows that the
-    manifest leaves out on purpose, by reason. faulty: rows that are left out for their faults.
+    manifest leaves out on purpose, by reason. faulty: rows that are left out for their faults. retires: endpoints of
+    which the last day or the successor is known. notices: what is said first, of those that are retired.
     """
 
     jobs: int
@@ -106,6 +126,8 @@ class Plan:
     warnings: tuple[str, ...]
     skipped: Mapping[str, int]
     faulty: int
+    retires: tuple[Lifetime, ...] = ()
+    notices: tuple[str, ...] = ()
     inputs: InputCheck | None = None
 
     @property
@@ -151,6 +173,7 @@ class Plan:
                 }
                 for group in self.groups
             ],
+            "retires": [lifetime.as_json() for lifetime in self.retires],
             "known": self.known,
             "duration_from": self.made_of,
             "budget": _fit_json(self.budget),
@@ -161,6 +184,7 @@ class Plan:
     def lines(self, *, now: datetime | None = None) -> Iterator[str]:
         """The plan for people; `now` is when the run would start."""
         now = now or datetime.now().astimezone()
+        yield from self.notices
         sharing = f"sharing another's image {self.reused:,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
         if any(count for kind, count in self.known.items() if kind != "new"):

@@ -82,6 +82,8 @@ async def prepared(
         catalog, spool = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Spool())))
         planning = partial(plan_run, paths, settings, catalog, options, output, spool)
         plan = await finished(planning, on_cancel=spool.cancel)
+        for notice in plan.notices:
+            options.progress.say(notice)
         for warning in plan.warnings:
             options.progress.say(f"warning: {warning}")
         store, ledger, acceptance, spending = await to_the_end(

@@ -20,11 +20,15 @@ StopKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a run ended before its work did. `exit_code` matters for signals only, which have two."""
+    """Why a run ended before its work did.
+
+    `exit_code` matters for signals only, which have two; `error_kind` is the refusal's, where the provider refused.
+    """
 
     kind: StopKind
     message: str
     exit_code: int = 0
+    error_kind: str = ""
 
     def outranks(self, other: Stop | None) -> bool:
         """Whether this reason is told rather than the other."""

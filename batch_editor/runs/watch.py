@@ -186,7 +186,8 @@ class Watch:
 
     def stopped(self, failure: Failure) -> None:
         """The provider refused the account or the model: nothing more would succeed."""
-        self.halt(Stop("refused", f"{failure.message}. {_NEXT_STEPS.get(failure.kind, _NEXT_STEP)}"))
+        next_step = _NEXT_STEPS.get(failure.kind, _NEXT_STEP)
+        self.halt(Stop("refused", f"{failure.message}. {next_step}", error_kind=failure.kind))
 
     def outage(self, failure: Failure | None, next_s: float) -> None:
         """The provider is down, or, without a failure, answers again."""
@@ -332,6 +333,6 @@ _NEXT_STEPS = {
     "auth": "Check the API key and that it may use this model, then run the same command again",
     "credits": "Add credits or raise the spend limit at the provider, then run the same command again",
     "not_found": "Check api.base_url and the endpoint's path",
-    "retired": "Choose its successor with `endpoint:`",
+    "retired": "Move to its successor with --endpoint",
     "connection": "Check this machine's clock and certificates, and api.base_url",
 }

@@ -84,3 +84,26 @@ def test_the_commands_of_the_readme_do_what_they_say(variables: dict[str, str], 
             check=False,
         )
         assert made.stdout.splitlines() == ["expected: $0.00", "1 0"], made.stderr
+
+
+@pytest.mark.timeout(300)
+def test_the_commands_that_move_a_catalog_do_what_they_say(variables: dict[str, str], tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+    page = (ROOT / "docs/move-to-another-model.md").read_text(encoding="utf-8")
+    script = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
+    done = subprocess.run(
+        ["bash", "-exc", f"batch-editor run jobs/catalog.csv --limit 3\n{script}"],
+        cwd=tmp_path,
+        env={**variables, "SEGMIND_API_KEY": "any"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (
+        "Endpoint: gpt-image-2.5-sunburst, in place of gpt-image-1.5-edit, which retired on 2026-12-01" in done.stdout
+    )
+    assert "kept: 3 done jobs that gpt-image-1.5-edit made" in done.stdout
+    former = list((tmp_path / "outputs/catalog/images/.history").glob("mug*"))
+    assert len(former) == 1

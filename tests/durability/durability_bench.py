@@ -25,6 +25,7 @@ import aiohttp
 from PIL import Image
 from system_calls import Death, watch
 
+from batch_editor.endpoints import TODAY
 from batch_editor.output import REJECTED
 from batch_editor.sandbox import read_stamp
 
@@ -191,7 +192,9 @@ async def _script(
     name: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("BATCH_EDITOR_", "SEGMIND_", "COV_"))
+        name: value
+        for name, value in os.environ.items()
+        if name == TODAY or not name.startswith(("BATCH_EDITOR_", "SEGMIND_", "COV_"))
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(HERE / name), *arguments),

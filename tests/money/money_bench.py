@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from batch_editor import BatchOptions, Plan, Selection, Settings, Summary, load_settings, make_plan, run_batch
 from batch_editor.cli.asking import Ask, send
-from batch_editor.endpoints import Endpoint, load_endpoint
+from batch_editor.endpoints import TODAY, Endpoint, load_endpoint
 from batch_editor.records import Redo
 from batch_editor.runs.batch import prepared
 from batch_editor.sandbox import Books, Sandbox, SandboxOptions
@@ -94,7 +94,8 @@ class Bench:
         self.out = folder / "out"
         monkeypatch.chdir(folder)
         for name in [name for name in os.environ if name.startswith(("BATCH_EDITOR_", "SEGMIND_"))]:
-            monkeypatch.delenv(name)
+            if name != TODAY:
+                monkeypatch.delenv(name)
 
     def write(self, jobs: Sequence[Job], *, name: str = "jobs.yaml", **defaults: Any) -> Path:
         """A manifest of these jobs, of the cheapest kind unless the defaults say otherwise."""

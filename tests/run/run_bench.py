@@ -19,6 +19,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from batch_editor import BatchOptions, Selection, Settings, Summary, load_settings, run_batch
+from batch_editor.endpoints import TODAY
 from batch_editor.sandbox import Books, Sandbox, SandboxOptions, body_sha256, read_stamp
 
 KEY = "SG_0123456789abcdef"
@@ -183,7 +184,7 @@ class Bench:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("BATCH_EDITOR_", "SEGMIND_", "COV_"))
+            if name == TODAY or not name.startswith(("BATCH_EDITOR_", "SEGMIND_", "COV_"))
         }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "batch_editor", *map(str, arguments)),

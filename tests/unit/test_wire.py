@@ -39,6 +39,7 @@ def harmless(text: str) -> bool:
 # Statuses -----------------------------------------------------------------------------------------------------------
 
 FREE, MAYBE = False, True
+RETIRED = "The model has been retired); the successor of gpt-image-1.5-edit is gpt-image-2.5-sunburst"
 FINAL, AGAIN = False, True
 
 
@@ -63,7 +64,7 @@ FINAL, AGAIN = False, True
             (22, 425, "timeout", "job", MAYBE, AGAIN, "Too early"),
             (23, 409, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
             (23, 423, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
-            (24, 410, "retired", "run", FREE, FINAL, "The model has been retired"),
+            (24, 410, "retired", "run", FREE, FINAL, RETIRED),
             (25, 411, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
             (25, 413, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
             (25, 414, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
@@ -101,7 +102,19 @@ def test_a_status_says_how_far_it_reaches_whether_it_may_be_billed_and_whether_i
     failure = failed(status)
     assert (failure.kind, failure.reach, failure.maybe_billed, failure.passing) == (kind, reach, billed, passing)
     assert failure.http_status == status
-    assert failure.message == f"HTTP {status} ({meaning})"
+    assert failure.message == f"HTTP {status} ({meaning}{'' if ')' in meaning else ')'}"
+
+
+@pytest.mark.parametrize("text", ["The model gpt-image-1.5-edit does not exist", "no route gpt-image-1.5-edit"])
+def test_a_404_that_names_the_model_says_what_a_410_does(text: str) -> None:
+    failure = failed(404, json.dumps({"error": text}).encode())
+    assert (failure.kind, failure.reach, failure.maybe_billed) == ("retired", "run", False)
+    assert failure.message.endswith(f"{text}; the successor of gpt-image-1.5-edit is gpt-image-2.5-sunburst")
+
+
+@pytest.mark.parametrize("text", ["not found", "The model gpt-image-1.5 does not exist", ""])
+def test_a_404_that_does_not_name_it_is_of_the_address(text: str) -> None:
+    assert failed(404, json.dumps({"error": text}).encode()).kind == "not_found"
 
 
 @given(status=st.integers(100, 999), body=st.binary(max_size=200))

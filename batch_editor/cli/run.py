@@ -6,7 +6,8 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from batch_editor.config import Settings
     from batch_editor.planning import Offer
+    from batch_editor.runs.batch import Batch
     from batch_editor.runs.options import BatchOptions
     from batch_editor.runs.summary import Summary
 
@@ -65,6 +67,7 @@ def run(**options: Any) -> int:
     # Imported here: aiohttp and asyncio itself take a third of a second that --help need not wait for.
     import asyncio
 
+    from batch_editor.cli.asking import send  # and with it all that sending needs: a signal meanwhile ends the process
     from batch_editor.cli.logs import set_up_logging
     from batch_editor.runs.options import BatchOptions
     from batch_editor.runs.progress import progress_for
@@ -83,8 +86,12 @@ def run(**options: Any) -> int:
         signals=True,
     )
     key = None if batch.sandbox else _key(options["manifests"], settings, batch)
+    ask = _ask if _attended() and not batch.yes else None
+    gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        summary = runner.run(_run(options["manifests"], settings, key, batch, options["canary"] or 0))
+        summary = runner.run(
+            _run(options["manifests"], settings, key, batch, partial(send, ask=ask, canary=options["canary"] or 0))
+        )
     offer = _offer(options["manifests"], settings, batch) if _is_retired(summary) else None
     # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
     try:
@@ -114,18 +121,19 @@ def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -
 
 
 async def _run(
-    manifests: tuple[Path, ...], settings: Settings, key: SecretStr | None, batch: BatchOptions, canary: int
+    manifests: tuple[Path, ...],
+    settings: Settings,
+    key: SecretStr | None,
+    batch: BatchOptions,
+    send: Callable[[Batch], Awaitable[Summary]],
 ) -> Summary:
     from pydantic import SecretStr
 
-    from batch_editor.cli.asking import send
     from batch_editor.runs.batch import prepared
 
-    gc.freeze()  # what the libraries made, which collections would look at again and again
-    ask = _ask if _attended() and not batch.yes else None
     if key is not None:
         async with prepared(manifests, settings, key, batch) as ready:
-            return await send(ready, ask=ask, canary=canary)
+            return await send(ready)
 
     import asyncio
 
@@ -138,7 +146,7 @@ async def _run(
         api = settings.api.model_copy(update={"base_url": sandbox.base_url, "upload_url": sandbox.upload_url})
         rehearsed = settings.model_copy(update={"api": api})
         async with prepared(manifests, rehearsed, SecretStr("sandbox"), batch) as ready:
-            return await send(ready, ask=ask, canary=canary)
+            return await send(ready)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

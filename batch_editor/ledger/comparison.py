@@ -247,7 +247,9 @@ def _is_what_was_sent(now: EditRequest, was: EditRequest, fingerprint: str, shap
 def _differences(now: EditRequest, was: EditRequest, shape: Shape) -> list[str]:
     """The names of what makes a request another one than that which was sent; none if they ask for the same."""
     if now.endpoint != was.endpoint:
-        return ["endpoint"]
+        # Parameters mean something else there, but for the edit itself.
+        edit = [shape.roles[role] for role in ("prompt", "images", "mask") if shape.roles.get(role, "") in was.params]
+        return ["endpoint", *(name for name in edit if _known_by(now.params.get(name)) != _known_by(was.params[name]))]
     before = {**shape.defaults, **was.params}
     missing = object()
     names = [

@@ -69,6 +69,15 @@ async def test_done_jobs_keep_their_images_and_new_ones_go_to_the_new_endpoint(b
         assert {row["job_id"]: row["endpoint"] for row in bench.rows()}["new-1"] == NEW
 
 
+async def test_a_plan_says_that_the_prompt_changed_and_not_the_endpoint_alone(bench: Bench) -> None:
+    async with sandbox() as provider:
+        await ran(bench, table(bench, *IDS), provider)
+    text = table(bench, *IDS).read_text(encoding="utf-8").replace("edit job-00", "edit anew job-00")
+    (bench.folder / "jobs.csv").write_text(text, encoding="utf-8")
+    plan = await bench.command("plan", "jobs.csv", "-o", "out", "--endpoint", NEW, key=None)
+    assert "  made again: 1 done job, different in endpoint (1), prompt (1)\n" in plan.out
+
+
 async def test_redo_endpoint_makes_all_of_them_with_the_new_one(bench: Bench) -> None:
     async with sandbox() as provider:
         assert await ran(bench, table(bench, *IDS), provider) == 30

@@ -12,6 +12,7 @@ import pytest
 from money_bench import Bench, jobs, sandbox
 
 from batch_editor import Plan
+from batch_editor.sandbox import Sandbox
 
 
 @pytest.fixture
@@ -40,20 +41,37 @@ SHAPES = {
 }
 # Start-up, commits and image files, which at latencies of a minute are nothing.
 SLACK_S = 0.5
+# A busy machine lengthens runs and never shortens them, so where the two disagree both are measured again.
+MEASUREMENTS = 3
 
 
 @pytest.mark.parametrize("name", SHAPES)
 async def test_half_of_the_simulated_runs_end_when_the_real_one_does(bench: Bench, name: str) -> None:
     shape = SHAPES[name]
-    before, out = bench.folder / "before", bench.folder / "after"
+    learnt_from, real = [], []
     async with sandbox(**shape.provider) as provider:
-        await bench.run(jobs(shape.count, name="a"), provider, out=before, **shape.flags)
-        plan = bench.plan(jobs(shape.count, name="b"), out=out, history=[before], **shape.flags)
-        await bench.run(jobs(shape.count, name="b"), provider, out=out, **shape.flags)
-    _, expected_s, _ = plan.duration_s
-    assert expected_s == pytest.approx(sending_s(out), rel=0.15, abs=SLACK_S)
+        for number in range(MEASUREMENTS):
+            learnt_from.append(await measured(bench, provider, shape, name=f"before-{number}"))
+            real.append(await measured(bench, provider, shape, name=f"real-{number}"))
+            before = min(learnt_from, key=sending_s)
+            plan = bench.plan(jobs(shape.count, name="planned"), history=[before], **shape.flags)
+            _, expected_s, _ = plan.duration_s
+            if agree(expected_s, min(map(sending_s, real))):
+                break
+    assert agree(expected_s, min(map(sending_s, real)))
     assert plan.limited_by == shape.limited_by
     assert says_from_what(plan, out=before)
+
+
+async def measured(bench: Bench, provider: Sandbox, shape: Shape, *, name: str) -> Path:
+    """The output directory of a real run of jobs that no other run has."""
+    out = bench.folder / name
+    await bench.run(jobs(shape.count, name=name), provider, out=out, **shape.flags)
+    return out
+
+
+def agree(expected_s: float, real_s: float) -> bool:
+    return expected_s == pytest.approx(real_s, rel=0.15, abs=SLACK_S)
 
 
 def sending_s(out: Path) -> float:

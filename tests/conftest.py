@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from run_bench import Bench
-from run_recorder import Recorder
+
+from tests.support.bench import Bench
+from tests.support.recorder import Recorder
 
 # What is ignored stays so in processes that tests start: under nohup, or as a shell's job, they would hear nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,11 +1,12 @@
-"""Runs that are killed at every step: nothing is lost, nothing is bought twice; `kills.py 1000` is the long version."""
+"""Runs that are killed at every step: nothing is lost or bought twice. The long form is in kills.py."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from kills import live_through
+
+from tests.durability.kills import live_through
 
 
 @pytest.mark.timeout(600)

@@ -1,4 +1,4 @@
-"""A power cut after any call of a run loses nothing that was promised; `power_loss.py 3` is the long version.
+"""A power cut after any call of a run loses nothing that was promised; power_loss.py has the long form.
 
 The last test takes one station of the order of writes away at a time: a model that could not fail would prove nothing.
 """
@@ -13,10 +13,20 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from crash_model import Disk
-from durability_bench import RunServer, SandboxServer
-from power_loss import SCENARIOS, Judges, Recording, cuts, record, sent_first, without_clearing, without_syncs
-from system_calls import SYNC, Call, build
+
+from tests.durability.crash_model import Disk
+from tests.durability.power_loss import (
+    SCENARIOS,
+    Judges,
+    Recording,
+    cuts,
+    record,
+    sent_first,
+    without_clearing,
+    without_syncs,
+)
+from tests.support.durability import RunServer, SandboxServer
+from tests.support.system_calls import SYNC, Call, build
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 

@@ -12,13 +12,13 @@ import zlib
 from typing import Any
 
 import pytest
-from fault_bench import document, edits, failed, fate, fates, head_of, in_turn, listening, succeeded, unknown
 from PIL import Image
-from run_bench import KEY, Bench, job, jobs, sandbox, sha256_of
-from run_recorder import Recorder, http, png
 
 from batch_editor.client.guard import is_loopback_url
 from batch_editor.sandbox import Sandbox, SandboxOptions
+from tests.support.bench import KEY, Bench, job, jobs, sandbox, sha256_of
+from tests.support.fates import document, edits, failed, fate, fates, head_of, in_turn, listening, succeeded, unknown
+from tests.support.recorder import Recorder, http, png
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:

@@ -9,9 +9,8 @@ import subprocess
 import sys
 from contextlib import closing
 
-from run_bench import KEY, Bench, Finished, arrived, jobs, sandbox
-
 from batch_editor.sandbox import Sandbox
+from tests.support.bench import KEY, Bench, Finished, arrived, jobs, sandbox
 
 # The clock of the wall, seen from within the process: real time and what has been set on top of it.
 CLOCK = """

@@ -7,9 +7,10 @@ import ssl
 from pathlib import Path
 
 import pytest
-from fault_bench import edits, failed, fate, head_of, in_turn, listening, request_of, reset, succeeded, unknown
-from run_bench import Bench, job, jobs, sandbox
-from run_recorder import Recorder, http, png
+
+from tests.support.bench import Bench, job, jobs, sandbox
+from tests.support.fates import edits, failed, fate, head_of, in_turn, listening, request_of, reset, succeeded, unknown
+from tests.support.recorder import Recorder, http, png
 
 # A request that no socket buffer holds, so that it is still on its way when the server has had enough.
 LARGE = job("mug", image_urls=["data:image/png;base64," + "A" * 8_000_000])

@@ -20,14 +20,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from pydantic import SecretStr
-from run_bench import KEY, Bench, Process, arrived, job, jobs, sandbox, sha256_of
-from run_recorder import Recorder, http
 
 from batch_editor import StorageError
 from batch_editor.errors import MachineError
 from batch_editor.reconcile import reconcile
 from batch_editor.storage import BadImage, Store
 from batch_editor.storage.patience import Patience
+from tests.support.bench import KEY, Bench, Process, arrived, job, jobs, sandbox, sha256_of
+from tests.support.recorder import Recorder, http
 
 MB = 2**20
 

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
-from run_bench import Bench, jobs, sandbox
 
 from batch_editor.rebuild import rebuild
 from batch_editor.sandbox import Sandbox
+from tests.support.bench import Bench, jobs, sandbox
 
 # A writer whose memory is too small for its transaction: what doesn't fit goes into the ledger's file before the end,
 # and what stood there into the journal.

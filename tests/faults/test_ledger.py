@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from run_bench import KEY, Bench, arrived, job, jobs, sandbox
 
 from batch_editor import BatchOptions, LedgerError, Selection, UsageError, last_summary, run_batch
 from batch_editor.cli import main
@@ -23,6 +22,7 @@ from batch_editor.ledger import Ledger
 from batch_editor.ledger.database import on_network
 from batch_editor.progress import Quiet
 from batch_editor.rebuild import rebuild
+from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox
 
 
 def set_version(path: Path, version: int) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from run_bench import Bench, arrived, jobs, sandbox
+
+from tests.support.bench import Bench, arrived, jobs, sandbox
 
 
 @pytest.mark.parametrize("fault", ["502", "503", "504", "reset"])

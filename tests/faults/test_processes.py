@@ -11,10 +11,10 @@ from collections import Counter
 from contextlib import suppress
 
 import pytest
-from run_bench import KEY, Bench, arrived, job, jobs, sandbox
-from run_recorder import png
 
 from batch_editor.storage import Store
+from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox
+from tests.support.recorder import png
 
 EXCEPTIONS = {
     76: "the power-loss model of tests/durability replays every write and fsync of a run",

@@ -15,14 +15,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from run_bench import Bench, arrived, job, jobs, sandbox
-from simulated_provider import most_in_a_window, running
-from virtual_time import now, run
 
 from batch_editor.limits import GateClosed, RateGate
 from batch_editor.records import Rate
 from batch_editor.schedule import Schedule, schedule_path
 from batch_editor.throttle import JITTER_S, slack_s, spacing_s
+from tests.support.bench import Bench, arrived, job, jobs, sandbox
+from tests.support.simulated_provider import most_in_a_window, running
+from tests.support.virtual_time import now, run
 
 RATE = Rate(10, 1.0)
 

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from run_bench import INPUT, KEY, Bench, job, jobs, sandbox
-from run_recorder import Recorder, http
 
 from batch_editor import Summary
 from batch_editor.client.links import look_at
 from batch_editor.errors import MachineError
 from batch_editor.storage import BadImage, inspect_image
+from tests.support.bench import INPUT, KEY, Bench, job, jobs, sandbox
+from tests.support.recorder import Recorder, http
 
 LINK = "https://example.com/a.png"
 

@@ -8,9 +8,10 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fault_bench import failed, fate, fates, in_turn, stopped, succeeded, unknown
-from run_bench import INPUT, Bench, job, jobs, requests_of, sandbox
-from run_recorder import Recorder, http, png
+
+from tests.support.bench import INPUT, Bench, job, jobs, requests_of, sandbox
+from tests.support.fates import failed, fate, fates, in_turn, stopped, succeeded, unknown
+from tests.support.recorder import Recorder, http, png
 
 LOW_USD = 0.0108
 

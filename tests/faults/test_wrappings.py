@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
-from fault_bench import document, fate, fates, in_turn, stopped, succeeded, unknown
 from PIL import Image
-from run_bench import Bench, job, jobs
-from run_recorder import Recorder, http, png
+
+from tests.support.bench import Bench, job, jobs
+from tests.support.fates import document, fate, fates, in_turn, stopped, succeeded, unknown
+from tests.support.recorder import Recorder, http, png
 
 # Packed -------------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import pytest
 from dockerfile_parse import DockerfileParser
-from fresh_tree import ROOT, check_out, run_well
+
+from tests.install.fresh_tree import ROOT, check_out, run_well
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

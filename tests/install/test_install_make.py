@@ -8,7 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from fresh_tree import ROOT, check_out, run, run_well
+
+from tests.install.fresh_tree import ROOT, check_out, run, run_well
 
 STAMPS = (".libraries", ".ready", ".ready-dev")
 

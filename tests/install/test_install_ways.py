@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from fresh_tree import ROOT, check_out, run_well
+
+from tests.install.fresh_tree import ROOT, check_out, run_well
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README[README.index("\n## Install") : README.index("\n## A first real run")]

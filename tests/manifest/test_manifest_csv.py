@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from manifest_reading import ENDPOINT, LINK, load_beside, read, write
 
 from batch_editor.errors import ManifestError
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.manifest import csv_table as csv_table_module
 from batch_editor.records import Job
+from tests.support.manifest_reading import ENDPOINT, LINK, load_beside, read, write
 
 HEADER = "id,prompt,image_urls\n"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from manifest_reading import LINK, read, write
 
 from batch_editor.records import FaultyRow
+from tests.support.manifest_reading import LINK, read, write
 
 HEADER = "id,prompt,image_urls,quality,Vendor\n"
 GOOD = f"good,x,{LINK},low,Acme\n"

@@ -8,11 +8,11 @@ import zlib
 from pathlib import Path
 
 import pytest
-from manifest_reading import LINK, Reading, draw, read, write
 from PIL import Image
 
 from batch_editor.manifest.inputs import read_links
 from batch_editor.records import ParamValue
+from tests.support.manifest_reading import LINK, Reading, draw, read, write
 
 A, B = "https://a.example/1.jpg", "https://b.example/2.jpg?x=1,2"
 

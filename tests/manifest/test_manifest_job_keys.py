@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from manifest_reading import LINK, read, write
+
+from tests.support.manifest_reading import LINK, read, write
 
 SHOP = (
     "Handle,Title,Image Src,Position\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from manifest_reading import LINK, Reading, read, write
 
 from batch_editor.manifest.odd_cells import oddity_of
+from tests.support.manifest_reading import LINK, Reading, read, write
 
 WAYS = (
     "--set 'carry=title' takes the value above, --set 'when={{ title }}' skips such rows, "

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from manifest_reading import LINK, Reading, read, write
 
 from batch_editor.endpoints import load_endpoint
 from batch_editor.records import ParamValue
+from tests.support.manifest_reading import LINK, Reading, read, write
 
 MASK = "https://example.com/mask.png"
 SUNBURST = "gpt-image-2.5-sunburst"

@@ -10,12 +10,12 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from manifest_reading import LINK, Reading, read, write
 
 from batch_editor.manifest.faults import Refused, shown
 from batch_editor.manifest.inputs import is_one_link, read_links
 from batch_editor.manifest.rows import Columns
 from batch_editor.manifest.templates import compiled
+from tests.support.manifest_reading import LINK, Reading, read, write
 
 CSV_PIECES = st.sampled_from(
     [*'",;\t\r\n|[]{}', '""', "\0", "id", "prompt", "image_urls", "quality", "low", LINK, "é", "\ufeff", "E+11"]

@@ -4,9 +4,9 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from manifest_reading import ENDPOINT, LINK, load_beside, read, write
 
 from batch_editor.manifest import Expansion, Faults, read_manifests
+from tests.support.manifest_reading import ENDPOINT, LINK, load_beside, read, write
 
 WHOLE = "expected a whole number from 0 to 100"
 REST = f"prompt: x, image_urls: [{LINK}]"

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from money_bench import LOW_USD, MEDIUM_USD, Bench, Job, arrived, finished, job, kill, sandbox
 
 from batch_editor.sandbox import Sandbox
 from batch_editor.steady_prices import SteadyPrices
+from tests.support.money_bench import LOW_USD, MEDIUM_USD, Bench, Job, arrived, finished, job, kill, sandbox
 
 # The first one that fires wins. Statuses are charged only where they say so, all else is.
 FAULTS = (

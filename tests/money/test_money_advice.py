@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from money_bench import LOW_USD, Bench, jobs, priced, sandbox
+
+from tests.support.money_bench import LOW_USD, Bench, jobs, priced, sandbox
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from money_bench import LOW_USD, Bench, jobs, priced, sandbox, with_options
-from terminal import conversation
 
 from batch_editor import BatchOptions
 from batch_editor.errors import Declined
+from tests.support.money_bench import LOW_USD, Bench, jobs, priced, sandbox, with_options
+from tests.support.terminal import conversation
 
 
 @pytest.fixture

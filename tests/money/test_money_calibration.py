@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from money_bench import LOW_USD, MEDIUM_USD, Bench, jobs, priced, sandbox, with_options
 
 from batch_editor.ledger.experience import NEWEST
 from batch_editor.pricing import ENOUGH, Charged, Charges, Kind, Price
+from tests.support.money_bench import LOW_USD, MEDIUM_USD, Bench, jobs, priced, sandbox, with_options
 
 NAME = "gpt-image-1.5-edit"
 BY_LIST = Price(low_usd=1.0, expected_usd=2.0, high_usd=4.0)

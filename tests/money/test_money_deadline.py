@@ -12,10 +12,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from money_bench import Bench, jobs, sandbox
 
 from batch_editor import load_settings
 from batch_editor.deadline import deadline_at
+from tests.support.money_bench import Bench, jobs, sandbox
 
 
 @pytest.fixture

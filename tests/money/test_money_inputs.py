@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from money_bench import Bench, Job, job, sandbox, with_options
-from picture_server import PictureServer, grainy_webp, picture
 
 from batch_editor.plan import InputCheck
+from tests.support.money_bench import Bench, Job, job, sandbox, with_options
+from tests.support.picture_server import PictureServer, grainy_webp, picture
 
 
 @pytest.fixture

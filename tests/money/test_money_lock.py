@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from money_bench import Bench, arrived, jobs, sandbox
 
 from batch_editor import LedgerError
 from batch_editor.shared_budget import SharedBudget
 from batch_editor.spending import Spending
+from tests.support.money_bench import Bench, arrived, jobs, sandbox
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
 

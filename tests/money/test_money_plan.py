@@ -8,11 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
-from money_bench import HIGH_USD, INPUT, LOW_USD, MEDIUM_USD, Bench, job, jobs, sandbox, snapshot, with_options
 from PIL import Image
 
 from batch_editor import ManifestError, Selection
 from batch_editor.pricing import Price
+from tests.support.money_bench import (
+    HIGH_USD,
+    INPUT,
+    LOW_USD,
+    MEDIUM_USD,
+    Bench,
+    job,
+    jobs,
+    sandbox,
+    snapshot,
+    with_options,
+)
 
 WIDE_USD = 0.24  # quality high, 1024x1536: 0.200 × 1.2
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from money_bench import LOW_USD, Bench, job, jobs, priced, sandbox
-from random_runs import Story, live
 
 from batch_editor import UsageError
+from tests.money.random_runs import Story, live
+from tests.support.money_bench import LOW_USD, Bench, job, jobs, priced, sandbox
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from money_bench import LOW_USD, Bench, arrived, finished, job, jobs, kill, sandbox
 
 from batch_editor import BatchOptions, LedgerError
 from batch_editor.progress import Quiet, Snapshot
 from batch_editor.spending import Spending
+from tests.support.money_bench import LOW_USD, Bench, arrived, finished, job, jobs, kill, sandbox
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from money_bench import Bench, jobs, sandbox
 
 from batch_editor import Plan
 from batch_editor.sandbox import Sandbox
+from tests.support.money_bench import Bench, jobs, sandbox
 
 
 @pytest.fixture

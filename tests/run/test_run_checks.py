@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from blockbuster import blockbuster_ctx
 from PIL import Image
-from run_bench import KEY, Bench, Job, arrived, job, jobs, requests_of, sandbox, sha256_of
-from run_processes import children, hanging
-from run_recorder import Recorder, http
 
 from batch_editor.acceptance import workers
 from batch_editor.sandbox import Sandbox, SandboxOptions, read_stamp
+from tests.support.bench import KEY, Bench, Job, arrived, job, jobs, requests_of, sandbox, sha256_of
+from tests.support.decoders import children, hanging
+from tests.support.recorder import Recorder, http
 
 PHOTOS = Path(__file__).parents[2] / "jobs/photos"
 FULL: dict[str, Any] = {"checks": "full"}

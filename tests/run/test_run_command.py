@@ -19,10 +19,10 @@ import aiohttp
 import click
 import pandas as pd
 import pytest
-from run_bench import INPUT, Bench, job, jobs, sandbox
 
 from batch_editor import last_summary
 from batch_editor.cli import cli, main
+from tests.support.bench import INPUT, Bench, job, jobs, sandbox
 
 RUN_OPTIONS = (
     *("-c", "--config", "-o", "--output", "--concurrency", "--rate", "--max-cost", "--deadline", "--limit", "--only"),

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from pydantic import SecretStr
-from run_bench import INPUT, KEY
 
 import batch_editor
 from batch_editor import BatchOptions, load_settings, make_plan, run_batch
@@ -18,6 +17,7 @@ from batch_editor.cli import main
 from batch_editor.endpoints import load_endpoint
 from batch_editor.rebuild import rebuild
 from batch_editor.sandbox import Sandbox, SandboxOptions
+from tests.support.bench import INPUT, KEY
 
 PAGE = Path(batch_editor.__file__).parents[1] / "docs/endpoints.md"
 PROMPT = "Put the mug on a pure white background, keep its print. " * 5

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from run_bench import INPUT, Bench, sandbox
 
 from batch_editor.rebuild import rebuild
+from tests.support.bench import INPUT, Bench, sandbox
 
 HEADER = "id,prompt,image_urls,quality,size,note"
 

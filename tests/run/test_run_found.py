@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from run_bench import KEY, Bench, job, jobs
-from run_recorder import Recorder, http, png
 
 from batch_editor import BatchOptions, ManifestError, UsageError, last_summary, load_settings, make_plan, run_batch
 from batch_editor.errors import Declined
+from tests.support.bench import KEY, Bench, job, jobs
+from tests.support.recorder import Recorder, http, png
 
 LOW_DEAREST_USD = 0.0512  # what one low request of this bench may cost at most, by the price list
 

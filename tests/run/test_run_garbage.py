@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from run_bench import KEY, Bench, jobs, sandbox
-from run_recorder import Recorder
 
 from batch_editor import BatchOptions, run_batch
 from batch_editor.cli.garbage import LEAST, NEVER, Garbage
@@ -24,6 +22,8 @@ from batch_editor.limits import RateGate
 from batch_editor.progress import Quiet, Snapshot
 from batch_editor.records import Rate
 from batch_editor.storage import Store
+from tests.support.bench import KEY, Bench, jobs, sandbox
+from tests.support.recorder import Recorder
 
 CUT_OFF = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nhalf of it"
 

@@ -6,9 +6,9 @@ import asyncio
 import shutil
 
 import pytest
-from run_bench import INPUT, Bench, arrived, job, jobs, requests_of, sandbox, sha256_of
 
 from batch_editor import Selection, UsageError
+from tests.support.bench import INPUT, Bench, arrived, job, jobs, requests_of, sandbox, sha256_of
 
 
 async def test_a_second_run_sends_nothing(bench: Bench) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_bench import Bench, sandbox
-from run_bench import job as job_of
 
 from batch_editor import ManifestError, Settings, make_plan
 from batch_editor.rebuild import rebuild
+from tests.support.bench import Bench, sandbox
+from tests.support.bench import job as job_of
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from run_bench import INPUT, KEY, UTC_TIME, Bench, body_of, job, jobs, requests_of, sandbox, sha256_of
+
+from tests.support.bench import INPUT, KEY, UTC_TIME, Bench, body_of, job, jobs, requests_of, sandbox, sha256_of
 
 COLUMNS = [
     *("job_id", "status", "output_path", "http_status", "attempts", "latency_s", "estimated_cost_usd"),

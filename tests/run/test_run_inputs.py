@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from PIL import Image
 from pydantic import SecretStr
-from run_bench import KEY, Bench, body_of, job, jobs, sandbox, sha256_of
-from run_recorder import Recorder, http, png
 
 from batch_editor import BatchOptions, ManifestError, load_settings, make_plan, run_batch
 from batch_editor.intake import Selection
 from batch_editor.progress import Quiet, Snapshot
+from tests.support.bench import KEY, Bench, body_of, job, jobs, sandbox, sha256_of
+from tests.support.recorder import Recorder, http, png
 
 
 def photo(folder: Path, name: str, size: tuple[int, int] = (40, 30)) -> Path:

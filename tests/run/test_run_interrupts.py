@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from run_bench import KEY, Bench, jobs
+
+from tests.support.bench import KEY, Bench, jobs
 
 STARTS = {"module": ("-m", "batch_editor"), "script": (str(Path(sys.executable).with_name("batch-editor")),)}
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}

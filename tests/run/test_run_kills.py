@@ -13,7 +13,8 @@ from collections import Counter
 
 import pytest
 from PIL import Image
-from run_bench import KEY, Bench, arrived, job, jobs, sandbox, sha256_of
+
+from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox, sha256_of
 
 pytestmark = pytest.mark.timeout(120)
 

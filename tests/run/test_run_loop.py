@@ -13,11 +13,11 @@ import pytest
 from blockbuster import BlockingError, blockbuster_ctx
 from PIL import Image
 from pydantic import SecretStr
-from run_bench import KEY, Bench, Job, job, jobs, sandbox
 
 import batch_editor
 from batch_editor import BatchOptions, Summary, run_batch
 from batch_editor.sandbox import Sandbox
+from tests.support.bench import KEY, Bench, Job, job, jobs, sandbox
 
 
 async def unblocked(bench: Bench, wanted: Sequence[Job], provider: Sandbox, **flags: Any) -> Summary:

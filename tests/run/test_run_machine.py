@@ -11,10 +11,10 @@ from contextlib import suppress
 
 import pytest
 from pydantic import SecretStr
-from run_bench import KEY, Bench, arrived, jobs, requests_of, sandbox, sha256_of
 
 from batch_editor import BatchOptions, LockedError, MachineError, run_batch
 from batch_editor.progress import Quiet, Snapshot
+from tests.support.bench import KEY, Bench, arrived, jobs, requests_of, sandbox, sha256_of
 
 
 async def test_fault_078_a_second_process_ends_at_once_and_names_the_first(bench: Bench) -> None:

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_bench import INPUT, Bench
-from run_recorder import Recorder
+
+from tests.support.bench import INPUT, Bench
+from tests.support.recorder import Recorder
 
 RUN = """
 import asyncio, json, resource, sys

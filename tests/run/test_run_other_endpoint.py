@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_bench import Bench, jobs, sandbox
-from run_bench import job as job_of
 
 from batch_editor.rebuild import rebuild
+from tests.support.bench import Bench, jobs, sandbox
+from tests.support.bench import job as job_of
 
 FORMER, NEW = "gpt-image-1.5-edit", "nano-banana"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from run_bench import Bench, jobs, sandbox
+
+from tests.support.bench import Bench, jobs, sandbox
 
 
 @pytest.mark.parametrize(("concurrency", "count"), [(7, 40), (500, 520)])

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 from pydantic import SecretStr
-from run_bench import KEY, Bench, arrived, job, jobs, requests_of, sandbox
-from run_recorder import png
 
 import batch_editor
 from batch_editor import (
@@ -24,6 +22,8 @@ from batch_editor import (
     make_plan,
     run_batch,
 )
+from tests.support.bench import KEY, Bench, arrived, job, jobs, requests_of, sandbox
+from tests.support.recorder import png
 
 
 async def test_the_example_of_the_documentation_works(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

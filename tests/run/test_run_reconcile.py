@@ -12,14 +12,14 @@ import aiohttp
 import pytest
 from PIL import Image
 from pydantic import SecretStr
-from run_bench import KEY, Bench, job, jobs, sandbox, sha256_of
-from run_recorder import Recorder, http
 
 from batch_editor import LockedError, UsageError
 from batch_editor.errors import HistoryError
 from batch_editor.reconcile import Reconciliation, reconcile
 from batch_editor.sandbox import Sandbox
 from batch_editor.storage import Store, locked
+from tests.support.bench import KEY, Bench, job, jobs, sandbox, sha256_of
+from tests.support.recorder import Recorder, http
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -7,11 +7,11 @@ import signal
 from pathlib import Path
 
 from pydantic import SecretStr
-from run_bench import KEY, Bench, arrived, job, jobs, sandbox
-from run_recorder import Recorder, http
 
 from batch_editor import BatchOptions, load_settings, run_batch
 from batch_editor.redaction import redact
+from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox
+from tests.support.recorder import Recorder, http
 
 ECHOES = (
     f"400:prompt~refused:text=No such thing for key {KEY} here",

@@ -6,9 +6,9 @@ import time
 from collections import Counter
 
 import pytest
-from run_bench import Bench, jobs, sandbox
 
 from batch_editor import UsageError, last_summary
+from tests.support.bench import Bench, jobs, sandbox
 
 LOW_USD = 0.0108
 

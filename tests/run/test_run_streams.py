@@ -8,7 +8,8 @@ import sys
 from collections import Counter
 
 import pytest
-from run_bench import KEY, Bench, jobs, sandbox
+
+from tests.support.bench import KEY, Bench, jobs, sandbox
 
 
 async def shell(bench: Bench, redirections: str, *arguments: object) -> tuple[int | None, str, str]:

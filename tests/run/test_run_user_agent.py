@@ -10,10 +10,10 @@ import orjson
 import pytest
 from PIL import Image
 from pydantic import SecretStr
-from run_bench import KEY, Bench, job
-from run_recorder import Recorder, http, png
 
 from batch_editor.reconcile import reconcile
+from tests.support.bench import KEY, Bench, job
+from tests.support.recorder import Recorder, http, png
 
 
 def document(content: Any) -> bytes:

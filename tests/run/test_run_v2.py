@@ -11,12 +11,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from run_bench import Bench, arrived, job, jobs, sandbox, sha256_of
-from run_recorder import Recorder, http, png
 
 from batch_editor import make_plan
 from batch_editor.client import http as http_client
 from batch_editor.sandbox import Sandbox
+from tests.support.bench import Bench, arrived, job, jobs, sandbox, sha256_of
+from tests.support.recorder import Recorder, http, png
 
 pytestmark = pytest.mark.timeout(120)
 

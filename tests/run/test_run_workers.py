@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from run_processes import children
 
 from batch_editor import MachineError
 from batch_editor.acceptance import Unchecked, Workers
+from tests.support.decoders import children
 
 
 @pytest.fixture

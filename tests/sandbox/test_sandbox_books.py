@@ -6,10 +6,10 @@ import math
 from datetime import UTC, datetime
 
 import pytest
-from sandbox_bench import bench, body
 
 from batch_editor.sandbox import Books, body_sha256, read_stamp
 from batch_editor.sandbox.rates import Rate, SlidingWindow
+from tests.support.sandbox_client import bench, body
 
 
 async def test_the_books_add_up() -> None:

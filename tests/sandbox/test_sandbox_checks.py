@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from sandbox_bench import ABSENT, KEY, Bench, bench, body, data_link, png
 
 from batch_editor.endpoints import Endpoint, load_endpoint
+from tests.support.sandbox_client import ABSENT, KEY, Bench, bench, body, data_link, png
 
 MODEL = "/v1/gpt-image-1.5-edit"
 

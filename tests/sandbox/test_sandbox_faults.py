@@ -8,10 +8,10 @@ import time
 import aiohttp
 import pytest
 from PIL import Image, ImageChops
-from sandbox_bench import Reply, bench, data_link
 
 from batch_editor.sandbox import FAULT_HELP, parse_fault, read_stamp
 from batch_editor.sandbox.faults import Sent, first_fault
+from tests.support.sandbox_client import Reply, bench, data_link
 
 
 def sent(*, number: int = 1, attempt: int = 1, body: str = "b", prompt: str = "") -> Sent:

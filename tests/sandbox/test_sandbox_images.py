@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
-from sandbox_bench import bench, body, data_link, png
 
 from batch_editor.sandbox import body_sha256, read_stamp
 from batch_editor.sandbox.images import Edit, ImageFormat, Size, edited, placeholder
+from tests.support.sandbox_client import bench, body, data_link, png
 
 STAMP = "0123456789abcdef" * 4
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox_bench import KEY, png
 
 from batch_editor.sandbox import Sandbox, SandboxOptions
+from tests.support.sandbox_client import KEY, png
 
 HERE = Path(__file__).parent
 CERTIFICATE = HERE / "segmind_hosts.pem"

@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 import pytest
 from blockbuster import blockbuster_ctx
-from sandbox_bench import bench, body, data_link, png
 
 from batch_editor.sandbox import Sandbox, SandboxOptions
 from batch_editor.sandbox.options import parse_latency
+from tests.support.sandbox_client import bench, body, data_link, png
 
 
 async def test_a_success_says_what_it_cost_and_took() -> None:

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from sandbox_bench import ABSENT, bench, data_link, png
 
 from batch_editor.endpoints import Endpoint, load_endpoint
+from tests.support.sandbox_client import ABSENT, bench, data_link, png
 
 NAMES = ["gpt-image-2.5-sunburst", "gpt-image-2.5-flare"]
 RULE = (

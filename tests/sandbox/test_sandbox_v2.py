@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sandbox_bench import Bench, Reply, bench, body
 
 from batch_editor.sandbox import body_sha256, read_stamp
+from tests.support.sandbox_client import Bench, Reply, bench, body
 
 
 async def submit(lab: Bench, fault: str | None = None, **changes: Any) -> Reply:

@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from counts import TENFOLD, counted, table
 
 from batch_editor import Selection, placing
 from batch_editor.config import Settings
@@ -20,6 +19,7 @@ from batch_editor.ledger.ledger import FILE_NAME
 from batch_editor.output_manifest import write_manifest
 from batch_editor.spending import Spending
 from batch_editor.storage import Store
+from tests.scale.counts import TENFOLD, counted, table
 
 # Steps are counted by so many, which costs a call of Python each time.
 STEPS = 10

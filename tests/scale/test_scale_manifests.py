@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from counts import TENFOLD, counted, spooled, table
 
 from batch_editor import Selection
 from batch_editor.config import Settings
@@ -15,6 +14,7 @@ from batch_editor.history import History
 from batch_editor.input_check import links_of
 from batch_editor.intake import Catalog, take_in
 from batch_editor.ledger import Spool
+from tests.scale.counts import TENFOLD, counted, spooled, table
 
 MANY, FEW = 5000, 500
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from counts import TENFOLD, table
 
 from batch_editor.sandbox import Sandbox, SandboxOptions
+from tests.scale.counts import TENFOLD, table
 
 COUNTER = Path(__file__).with_name("run_counted.py")
 FEW, MANY = 20, 200

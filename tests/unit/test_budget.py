@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virtual_time import Deadlock, run
 
 from batch_editor.budget import TOLERANCE_USD, Budget
+from tests.support.virtual_time import Deadlock, run
 
 cents = st.integers(1, 200).map(lambda n: n / 100)
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virtual_time import now, run
 
 from batch_editor.pool import Later, Pool
+from tests.support.virtual_time import now, run
 
 
 async def items(count: int, drawn: list[int] | None = None) -> AsyncIterator[int]:

@@ -9,7 +9,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from simulated_provider import (
+
+from batch_editor.group_thread import AT_ONCE
+from batch_editor.limits import GateClosed, RateGate, level_of
+from batch_editor.records import Rate
+from batch_editor.throttle import JITTER_S, JITTER_SHARE
+from tests.support.simulated_provider import (
     FixedWindow,
     Log,
     Moody,
@@ -21,12 +26,7 @@ from simulated_provider import (
     refuse,
     running,
 )
-from virtual_time import now, run
-
-from batch_editor.group_thread import AT_ONCE
-from batch_editor.limits import GateClosed, RateGate, level_of
-from batch_editor.records import Rate
-from batch_editor.throttle import JITTER_S, JITTER_SHARE
+from tests.support.virtual_time import now, run
 
 rates = st.builds(Rate, st.integers(1, 40), st.sampled_from([1.0, 2.0, 60.0, 3600.0]))
 

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from virtual_time import run
 
 from batch_editor.limits import RateGate
 from batch_editor.pool import Later, Pool
 from batch_editor.records import Failure, Rate
 from batch_editor.retry import Policy, backoff
 from batch_editor.simulation import Failed, Workload, simulate_often, smoothed, spread_latencies
+from tests.support.virtual_time import run
 
 POLICY = Policy(max_attempts=5, backoff_s=1.0, backoff_max_s=60.0)
 STEADY = spread_latencies(57.0)

@@ -23,12 +23,12 @@ from typing import Any
 
 import aiohttp
 from PIL import Image
-from system_calls import Death, watch
 
 from batch_editor.sandbox import read_stamp
 from batch_editor.storage import REJECTED
+from tests.support.system_calls import Death, watch
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 KEY = "SG_0123456789abcdef"
 # Nobody listens there: the sandbox then edits a placeholder, and fetches nothing.
 INPUT = "http://127.0.0.1:9/mug.png"
@@ -91,7 +91,7 @@ class RunServer:
     @classmethod
     @asynccontextmanager
     async def started(cls, library: Path) -> AsyncIterator[RunServer]:
-        async with _script("run_server.py", environment={"LD_PRELOAD": str(library)}) as process:
+        async with _module("run_server", environment={"LD_PRELOAD": str(library)}) as process:
             yield cls(process)
 
     async def run(
@@ -145,7 +145,7 @@ class SandboxServer:
     @asynccontextmanager
     async def started(cls, **options: Any) -> AsyncIterator[SandboxServer]:
         told = json.dumps({"size_scale": 0.02, "key": KEY, **options})
-        async with _script("sandbox_server.py", told) as process, aiohttp.ClientSession() as session:
+        async with _module("sandbox_server", told) as process, aiohttp.ClientSession() as session:
             assert process.stdout is not None
             yield cls((await process.stdout.readline()).decode().strip(), session)
 
@@ -187,14 +187,15 @@ class Books:
 
 
 @asynccontextmanager
-async def _script(
+async def _module(
     name: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("BATCH_EDITOR_", "SEGMIND_", "COV_"))
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(HERE / name), *arguments),
+        *(sys.executable, "-m", f"tests.support.{name}", *arguments),
+        cwd=ROOT,
         # Threads of OpenBLAS, which pandas brings along, would not survive a fork.
         env={**kept, "OPENBLAS_NUM_THREADS": "1", **(environment or {})},
         stdin=asyncio.subprocess.PIPE,

@@ -12,10 +12,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from run_bench import KEY, Bench, Job, job
-from run_recorder import Answer, Recorder, http, png
-
 from batch_editor.sandbox import Sandbox
+from tests.support.bench import KEY, Bench, Job, job
+from tests.support.recorder import Answer, Recorder, http, png
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

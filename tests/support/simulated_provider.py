@@ -10,11 +10,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from virtual_time import now
-
 from batch_editor.limits import GateClosed, RateGate
 from batch_editor.pace import Ticket
 from batch_editor.records import Failure
+from tests.support.virtual_time import now
 
 
 class Provider(Protocol):

@@ -1,6 +1,6 @@
-"""A sandbox in a process of its own, whose books outlive every client: `sandbox_server.py '{"latency": "0.01"}'`.
+"""A sandbox in a process of its own, whose books outlive every client.
 
-Prints its base URL, and serves until standard input ends.
+`-m tests.support.sandbox_server '{"latency": "0.01"}'` prints its base URL, and serves until standard input ends.
 """
 
 from __future__ import annotations

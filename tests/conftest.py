@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,8 +26,8 @@ def _state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A bench of its own for each test; no config.yaml or variable of the developer's reaches it."""
     monkeypatch.chdir(tmp_path)
-    for name in ("SEGMIND_API_KEY", "BATCH_EDITOR_RATE_LIMIT", "BATCH_EDITOR_CONCURRENCY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith(("BATCH_EDITOR_", "SEGMIND_"))]:
+        monkeypatch.delenv(name)
     return Bench(tmp_path)
 
 

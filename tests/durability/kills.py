@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.support.durability import Books, Desk, Job, Left, Row, RunServer, SandboxServer, job, look, settled
+from tests.support.bench import Job, Row, job
+from tests.support.durability import Books, Desk, Left, RunServer, SandboxServer, look, settled
 from tests.support.system_calls import (
     CREATE,
     DISK,

@@ -26,7 +26,8 @@ from pydantic import SecretStr
 from batch_editor import BatchOptions, load_settings, run_batch
 from batch_editor.sandbox import Sandbox, SandboxOptions
 from tests.durability.crash_model import Disk, State
-from tests.support.durability import KEY, Books, Desk, Job, RunServer, SandboxServer, job, look, settled
+from tests.support.bench import KEY, Job, job
+from tests.support.durability import Books, Desk, RunServer, SandboxServer, look, settled
 from tests.support.system_calls import RECEIVE, RENAME, SEND, SYNC, UNLINK, WRITE, Call, build, read_log
 
 # In memory where there is any: a state is thrown away a second later.

@@ -10,7 +10,8 @@ import sys
 from contextlib import closing
 
 from batch_editor.sandbox import Sandbox
-from tests.support.bench import KEY, Bench, Finished, arrived, jobs, sandbox
+from tests.support.bench import KEY, Bench, arrived, jobs, sandbox
+from tests.support.command import Finished
 
 # The clock of the wall, seen from within the process: real time and what has been set on top of it.
 CLOCK = """

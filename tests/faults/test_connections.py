@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bench import Bench, job, jobs, sandbox
+from tests.support.bench import RETRY_FAILED, Bench, job, jobs, sandbox
 from tests.support.fates import edits, failed, fate, head_of, in_turn, listening, request_of, reset, succeeded, unknown
 from tests.support.recorder import Recorder, http, png
 
@@ -102,7 +102,7 @@ async def test_fault_062_what_is_refused_costs_nothing_and_the_next_run_sends_it
     found = await fate(bench, "http://127.0.0.1:9/v1", retry__max_attempts=3)
     assert found == failed("connection", "", sent=3)
     async with sandbox() as provider:
-        summary = await bench.run([job("mug")], provider, retry_failed=True)
+        summary = await bench.run([job("mug")], provider, options=RETRY_FAILED)
     assert (summary.exit_code, provider.books.requests) == (0, 1)
 
 

@@ -26,7 +26,8 @@ from batch_editor.errors import MachineError
 from batch_editor.reconcile import reconcile
 from batch_editor.storage import BadImage, Store
 from batch_editor.storage.patience import Patience
-from tests.support.bench import KEY, Bench, Process, arrived, job, jobs, sandbox, sha256_of
+from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox, sha256_of
+from tests.support.command import Process
 from tests.support.recorder import Recorder, http
 
 MB = 2**20

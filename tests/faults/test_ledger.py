@@ -22,7 +22,7 @@ from batch_editor.ledger import Ledger
 from batch_editor.ledger.database import on_network
 from batch_editor.progress import Quiet
 from batch_editor.rebuild import rebuild
-from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox
+from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox, with_options
 
 
 def set_version(path: Path, version: int) -> None:
@@ -270,7 +270,7 @@ async def test_fault_089_images_of_a_run_that_died_are_neither_paid_again_nor_ta
 ) -> None:
     """The manifest is of the run before: it knows nothing of them."""
     async with sandbox() as provider:
-        await bench.run(jobs(3), provider, selection=Selection(limit=1))
+        await bench.run(jobs(3), provider, options=with_options(selection=Selection(limit=1)))
         left = [id for id, status in bench.statuses().items() if status == "pending"]
         shutil.copy(bench.images / "job-0.png", bench.images / f"{left[0]}.png")
         landing = bench.images / ".landing"
@@ -347,7 +347,7 @@ async def test_fault_089_a_ledger_that_breaks_before_the_first_request_leaves_no
 
     async with sandbox() as provider:
         wanted = bench.write(jobs(2))
-        await bench.run(wanted, provider, selection=Selection(limit=1))
+        await bench.run(wanted, provider, options=with_options(selection=Selection(limit=1)))
         (bench.images / "job-0.png").unlink()
         options = BatchOptions(output=bench.out, progress=Meddler(spoil))
         summary = await run_batch([wanted], bench.settings(provider), SecretStr(KEY), options)

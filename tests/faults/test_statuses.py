@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.bench import INPUT, Bench, job, jobs, requests_of, sandbox
+from tests.support.bench import INPUT, RETRY_FAILED, Bench, job, jobs, requests_of, sandbox
 from tests.support.fates import failed, fate, fates, in_turn, stopped, succeeded, unknown
 from tests.support.recorder import Recorder, http, png
 
@@ -101,7 +101,7 @@ async def test_fault_013_refusals_of_every_job_stop_nothing_unless_told_to(bench
         every = await bench.run(jobs(12), provider, concurrency=1)
         assert (every.exit_code, every.jobs.failed, provider.books.requests) == (1, 12, 12)
     async with sandbox(faults=("400:text=Bad size",)) as provider:
-        five = await bench.run(jobs(12), provider, concurrency=1, max_failures="5", retry_failed=True)
+        five = await bench.run(jobs(12), provider, concurrency=1, max_failures="5", options=RETRY_FAILED)
     assert (five.exit_code, provider.books.requests) == (4, 5)
 
 

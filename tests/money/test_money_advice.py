@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from tests.support.money_bench import LOW_USD, Bench, jobs, priced, sandbox
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
+from tests.support.bench import LOW_USD, Bench, jobs, priced, sandbox
 
 
 def test_the_rate_limit_is_the_limit_when_there_are_slots_enough(bench: Bench) -> None:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
 
 from batch_editor import BatchOptions
 from batch_editor.errors import Declined
-from tests.support.money_bench import LOW_USD, Bench, jobs, priced, sandbox, with_options
+from tests.support.bench import LOW_USD, Bench, jobs, priced, sandbox, with_options
 from tests.support.terminal import conversation
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
 
 
 class Asked:
@@ -31,7 +25,7 @@ class Asked:
         return self._answer
 
 
-def asking(asked: Callable[[Sequence[str]], bool], canary: int = 0) -> Callable[..., BatchOptions]:
+def asking(asked: Callable[[Sequence[str]], bool], canary: int = 0) -> BatchOptions:
     return with_options(ask=asked, canary=canary)
 
 

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from batch_editor.ledger.experience import NEWEST
 from batch_editor.pricing import ENOUGH, Charged, Charges, Kind, Price
-from tests.support.money_bench import LOW_USD, MEDIUM_USD, Bench, jobs, priced, sandbox, with_options
+from tests.support.bench import LOW_USD, MEDIUM_USD, Bench, jobs, priced, sandbox, with_options
 
 NAME = "gpt-image-1.5-edit"
 BY_LIST = Price(low_usd=1.0, expected_usd=2.0, high_usd=4.0)
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
 
 
 # The provider charges other prices than the list says: twice as much, and 1.7 times as much for medium.

@@ -8,19 +8,13 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from batch_editor import load_settings
 from batch_editor.deadline import deadline_at
-from tests.support.money_bench import Bench, jobs, sandbox
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
+from tests.support.bench import Bench, jobs, sandbox
 
 
 async def test_nothing_is_started_that_would_end_after_the_deadline_and_all_in_flight_is_finished(bench: Bench) -> None:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from batch_editor.plan import InputCheck
-from tests.support.money_bench import Bench, Job, job, sandbox, with_options
+from tests.support.bench import Bench, Job, job, sandbox, with_options
 from tests.support.picture_server import PictureServer, grainy_webp, picture
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
 
 
 @pytest.fixture

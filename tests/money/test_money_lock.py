@@ -16,14 +16,9 @@ import pytest
 from batch_editor import LedgerError
 from batch_editor.shared_budget import SharedBudget
 from batch_editor.spending import Spending
-from tests.support.money_bench import Bench, arrived, jobs, sandbox
+from tests.support.bench import Bench, arrived, jobs, sandbox
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,25 +13,17 @@ from PIL import Image
 
 from batch_editor import ManifestError, Selection
 from batch_editor.pricing import Price
-from tests.support.money_bench import (
-    HIGH_USD,
-    INPUT,
-    LOW_USD,
-    MEDIUM_USD,
-    Bench,
-    job,
-    jobs,
-    sandbox,
-    snapshot,
-    with_options,
-)
+from tests.support.bench import HIGH_USD, INPUT, LOW_USD, MEDIUM_USD, Bench, job, jobs, sandbox, with_options
 
 WIDE_USD = 0.24  # quality high, 1024x1536: 0.200 × 1.2
 
 
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every file and folder below, with a hash of what is in it."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "/"
+        for path in sorted(folder.rglob("*"))
+    }
 
 
 async def test_a_plan_needs_no_key_and_no_network_and_leaves_no_trace(bench: Bench) -> None:

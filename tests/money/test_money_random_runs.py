@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from batch_editor import UsageError
 from tests.money.random_runs import Story, live
-from tests.support.money_bench import LOW_USD, Bench, job, jobs, priced, sandbox
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
+from tests.support.bench import LOW_USD, Bench, job, jobs, priced, sandbox
 
 
 @pytest.mark.parametrize("seed", range(10))

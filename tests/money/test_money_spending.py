@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,9 @@ from hypothesis import strategies as st
 from batch_editor import BatchOptions, LedgerError
 from batch_editor.progress import Quiet, Snapshot
 from batch_editor.spending import Spending
-from tests.support.money_bench import LOW_USD, Bench, arrived, finished, job, jobs, kill, sandbox
+from tests.support.bench import LOW_USD, Bench, arrived, job, jobs, sandbox
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
 
 
 @contextmanager
@@ -270,7 +264,7 @@ async def test_two_processes_at_once_keep_a_day_between_them(bench: Bench) -> No
             for manifest in manifests
         ]
         async with bench.started(*arguments[0]) as first, bench.started(*arguments[1]) as second:
-            codes = [(await finished(process)).code for process in (first, second)]
+            codes = [(await process.finished()).code for process in (first, second)]
     assert codes == [4, 4]
     assert 0.95 * 0.5 <= provider.books.billed_usd <= 0.5
 
@@ -283,8 +277,8 @@ async def test_what_a_killed_run_had_set_aside_is_settled_by_the_run_that_goes_o
     async with sandbox(latency="0.4") as provider:
         async with bench.started(*bench.run_arguments(manifest, provider, "--concurrency", "3")) as process:
             await arrived(provider.books, 2)
-            kill(process)
-            await finished(process)
+            process.kill()
+            await process.finished()
         await provider.books.idle()
         left_open = rows(ledger)
         assert {row["open"] for row in left_open} == {1}
@@ -332,7 +326,7 @@ async def test_a_file_that_is_removed_while_a_run_is_on_stops_it(bench: Bench, r
                 REMOVALS[removal](file)
 
     async with sandbox(latency="0.3") as provider:
-        options = partial(BatchOptions, progress=Meddler())
+        options = BatchOptions(progress=Meddler())
         summary = await bench.run(jobs(30), provider, options=options, concurrency=2, **flags)
         assert summary.exit_code == 6
         assert summary.stop is not None

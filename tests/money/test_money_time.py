@@ -12,12 +12,7 @@ import pytest
 
 from batch_editor import Plan
 from batch_editor.sandbox import Sandbox
-from tests.support.money_bench import Bench, jobs, sandbox
-
-
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(tmp_path, monkeypatch)
+from tests.support.bench import Bench, jobs, sandbox
 
 
 @dataclass(frozen=True)

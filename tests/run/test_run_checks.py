@@ -16,7 +16,7 @@ from PIL import Image
 
 from batch_editor.acceptance import workers
 from batch_editor.sandbox import Sandbox, SandboxOptions, read_stamp
-from tests.support.bench import KEY, Bench, Job, arrived, job, jobs, requests_of, sandbox, sha256_of
+from tests.support.bench import KEY, RETRY_FAILED, Bench, Job, arrived, job, jobs, requests_of, sandbox, sha256_of
 from tests.support.decoders import children, hanging
 from tests.support.recorder import Recorder, http
 
@@ -145,7 +145,7 @@ async def test_it_is_bought_again_as_often_as_possibly_billed_attempts_may_be_ma
         assert (provider.books.requests, bench.row("mug")["possibly_billed"]) == (3, "3")
         assert (bench.row("mug")["status"], summary.exit_code) == ("unknown", 1)
         # The same bytes came twice: each attempt's are there, and those of a fourth that is asked for.
-        await bench.run([job("mug")], provider, **FULL, retry_failed=True)
+        await bench.run([job("mug")], provider, **FULL, options=RETRY_FAILED)
     assert [name[: len(".rejected/mug.attempt-1")] for name in rejected(bench)] == [
         f".rejected/mug.attempt-{number}" for number in (1, 2, 3, 4)
     ]

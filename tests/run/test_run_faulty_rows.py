@@ -12,11 +12,6 @@ from tests.support.bench import INPUT, Bench, sandbox
 HEADER = "id,prompt,image_urls,quality,size,note"
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 def table(bench: Bench, *rows: str) -> Path:
     path = bench.folder / "jobs.csv"
     path.write_text("\n".join([HEADER, *rows]) + "\n", encoding="utf-8")

@@ -8,7 +8,19 @@ import shutil
 import pytest
 
 from batch_editor import Selection, UsageError
-from tests.support.bench import INPUT, Bench, arrived, job, jobs, requests_of, sandbox, sha256_of
+from tests.support.bench import (
+    INPUT,
+    REHEARSAL,
+    RETRY_FAILED,
+    Bench,
+    arrived,
+    job,
+    jobs,
+    requests_of,
+    sandbox,
+    sha256_of,
+    with_options,
+)
 
 
 async def test_a_second_run_sends_nothing(bench: Bench) -> None:
@@ -189,7 +201,7 @@ async def test_a_removed_image_is_told_and_not_bought_again_unless_told_to(bench
         assert (summary.exit_code, provider.books.requests) == (1, 3)
         row = bench.row("job-1")
         assert (row["status"], row["error_kind"], row["output_path"]) == ("unknown", "result_lost", "")
-        summary = await bench.run(jobs(3), provider, retry_failed=True)
+        summary = await bench.run(jobs(3), provider, options=RETRY_FAILED)
         assert (summary.exit_code, provider.books.requests) == (0, 4)
     row = bench.row("job-1")
     assert (row["status"], row["attempts"], row["error_kind"]) == ("succeeded", "2", "")
@@ -220,7 +232,7 @@ async def test_what_failed_for_a_passing_reason_is_sent_again_and_what_was_refus
         second = await bench.run(wanted, provider)
         assert (first.exit_code, second.exit_code, second.sent) == (1, 1, 0)
     async with sandbox() as provider:
-        third = await bench.run(wanted, provider, retry_failed=True)
+        third = await bench.run(wanted, provider, options=RETRY_FAILED)
     assert (third.exit_code, third.sent) == (0, 2)
     rows = {row["job_id"]: row for row in bench.rows()}
     assert [rows[id]["attempts"] for id in ("refused", "unlucky", "lost")] == ["2", "2", "4"]
@@ -230,19 +242,21 @@ async def test_what_failed_for_a_passing_reason_is_sent_again_and_what_was_refus
 async def test_told_to_try_again_an_unknown_job_has_its_three_attempts_anew(bench: Bench) -> None:
     async with sandbox(faults=("504",)) as provider:
         await bench.run([job("mug")], provider)
-        await bench.run([job("mug")], provider, retry_failed=True)
+        await bench.run([job("mug")], provider, options=RETRY_FAILED)
     assert requests_of(provider.books, job("mug")) == 6
     assert bench.row("mug")["possibly_billed"] == "6"
 
 
 async def test_a_limited_run_does_the_first_jobs_and_the_next_one_the_rest(bench: Bench) -> None:
     async with sandbox() as provider:
-        first = await bench.run(jobs(10), provider, selection=Selection(limit=3))
+        first = await bench.run(jobs(10), provider, options=with_options(selection=Selection(limit=3)))
         assert (first.sent, first.jobs.total, first.jobs.pending) == (3, 10, 7)
         assert list(bench.statuses().values()) == ["succeeded"] * 3 + ["pending"] * 7
-        again = await bench.run(jobs(10), provider, selection=Selection(limit=3))
+        again = await bench.run(jobs(10), provider, options=with_options(selection=Selection(limit=3)))
         assert again.sent == 0
-        some = await bench.run(jobs(10), provider, selection=Selection(only=["job-[89]", "job-5"]))
+        some = await bench.run(
+            jobs(10), provider, options=with_options(selection=Selection(only=["job-[89]", "job-5"]))
+        )
         assert (some.sent, some.jobs.succeeded) == (3, 6)
         last = await bench.run(jobs(10), provider)
     assert (last.exit_code, last.sent, provider.books.requests) == (0, 4, 10)
@@ -251,7 +265,7 @@ async def test_a_limited_run_does_the_first_jobs_and_the_next_one_the_rest(bench
 async def test_a_pattern_that_no_job_matches_is_a_mistake(bench: Bench) -> None:
     async with sandbox() as provider:
         with pytest.raises(UsageError, match="--only 'nothing-\\*' matches no job's id"):
-            await bench.run(jobs(3), provider, selection=Selection(only=["nothing-*"]))
+            await bench.run(jobs(3), provider, options=with_options(selection=Selection(only=["nothing-*"])))
 
 
 async def test_a_link_signed_anew_is_the_same_picture(bench: Bench) -> None:
@@ -274,7 +288,7 @@ async def test_settings_that_do_not_change_the_request_do_not_send_it_again(benc
 
 async def test_a_real_run_over_a_rehearsal_does_everything_anew(bench: Bench) -> None:
     async with sandbox() as provider:
-        await bench.run(jobs(4), provider, rehearsal=True)
+        await bench.run(jobs(4), provider, options=REHEARSAL)
         summary = await bench.run(jobs(4), provider)
     assert (summary.exit_code, summary.sent, provider.books.requests) == (0, 4, 8)
     assert [row["attempts"] for row in bench.rows()] == ["1"] * 4
@@ -282,7 +296,7 @@ async def test_a_real_run_over_a_rehearsal_does_everything_anew(bench: Bench) ->
 
 async def test_what_a_rehearsal_left_on_the_disk_never_passes_for_a_paid_image(bench: Bench) -> None:
     async with sandbox() as provider:
-        await bench.run([job("mug")], provider, rehearsal=True)
+        await bench.run([job("mug")], provider, options=REHEARSAL)
         image, landing = bench.images / "mug.png", bench.images / ".landing"
         shutil.copy(image, landing / "1.full")  # as a kill just before it was removed would have left it
     async with sandbox(faults=("hang",)) as provider:
@@ -302,5 +316,5 @@ async def test_a_rehearsal_over_paid_results_is_refused(bench: Bench) -> None:
         await bench.run(jobs(2), provider)
         rows = bench.rows()
         with pytest.raises(UsageError, match="holds results of the real provider, which a rehearsal would mix up"):
-            await bench.run(jobs(3), provider, rehearsal=True)
+            await bench.run(jobs(3), provider, options=REHEARSAL)
     assert (bench.rows(), provider.books.requests) == (rows, 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +10,6 @@ from batch_editor import ManifestError, Settings, make_plan
 from batch_editor.rebuild import rebuild
 from tests.support.bench import Bench, sandbox
 from tests.support.bench import job as job_of
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
 
 
 def job(sku: str, night: int, **more: Any) -> dict[str, Any]:

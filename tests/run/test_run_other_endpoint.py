@@ -14,11 +14,6 @@ from tests.support.bench import job as job_of
 FORMER, NEW = "gpt-image-1.5-edit", "nano-banana"
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
 def table(bench: Bench, *ids: str, prompt: str = "edit") -> Path:
     """A manifest that names no endpoint, and nothing that only one of the two has."""
     path = bench.folder / "jobs.csv"

@@ -15,7 +15,7 @@ import pytest
 from batch_editor import make_plan
 from batch_editor.client import http as http_client
 from batch_editor.sandbox import Sandbox
-from tests.support.bench import Bench, arrived, job, jobs, sandbox, sha256_of
+from tests.support.bench import REHEARSAL, RETRY_FAILED, Bench, arrived, job, jobs, sandbox, sha256_of
 from tests.support.recorder import Recorder, http, png
 
 pytestmark = pytest.mark.timeout(120)
@@ -231,7 +231,7 @@ async def test_the_built_in_sandbox_speaks_v2(bench: Bench) -> None:
 async def test_no_option_submits_again_what_may_still_be_collected(bench: Bench) -> None:
     async with sandbox(latency="3") as provider:
         await run(bench, jobs(2), provider, api__timeout_s=0.3)
-        summary = await run(bench, jobs(2), provider, api__timeout_s=0.3, retry_failed=True)
+        summary = await run(bench, jobs(2), provider, api__timeout_s=0.3, options=RETRY_FAILED)
         assert (summary.sent, provider.books.requests) == (0, 2)
 
 
@@ -307,10 +307,10 @@ async def test_a_ledger_that_cannot_take_the_id_costs_no_result(bench: Bench) ->
 async def test_a_rehearsal_that_was_killed_is_not_asked_after(bench: Bench) -> None:
     """Its provider died with it."""
     async with sandbox(latency="3") as provider:
-        await run(bench, jobs(1), provider, api__timeout_s=0.3, rehearsal=True)
+        await run(bench, jobs(1), provider, api__timeout_s=0.3, options=REHEARSAL)
         assert [state for state, *_ in attempts(bench)] == ["unknown"]
     async with sandbox() as provider:
-        summary = await run(bench, jobs(1), provider, rehearsal=True)
+        summary = await run(bench, jobs(1), provider, options=REHEARSAL)
         assert (summary.exit_code, provider.books.requests) == (0, 1)
 
 

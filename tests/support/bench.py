@@ -7,24 +7,31 @@ import csv
 import json
 import os
 import re
-import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from pydantic import SecretStr
 
-from batch_editor import BatchOptions, Selection, Settings, Summary, load_settings, run_batch
+from batch_editor import BatchOptions, Plan, Selection, Settings, Summary, load_settings, make_plan, run_batch
+from batch_editor.endpoints import Endpoint, load_endpoint
+from batch_editor.records import Redo
 from batch_editor.sandbox import Books, Sandbox, SandboxOptions, body_sha256, read_stamp
+from tests.support.command import Finished, Process
 
 KEY = "SG_0123456789abcdef"
 # Nobody listens there: the sandbox then edits a placeholder, and fetches nothing.
 INPUT = "http://127.0.0.1:9/mug.png"
 SMALL = 0.02
+ENDPOINT = load_endpoint("gpt-image-1.5-edit")
+LOW_USD = 0.0108  # quality low, 1024x1024: 0.009 × 1.2
+MEDIUM_USD = 0.0408
+HIGH_USD = 0.1596
 
 Row = dict[str, str]
 Job = dict[str, Any]
@@ -34,8 +41,8 @@ def job(id: str, prompt: str | None = None, **parameters: Any) -> Job:
     return {"id": id, "prompt": prompt or f"edit {id}", "image_urls": [INPUT], **parameters}
 
 
-def jobs(count: int, **parameters: Any) -> list[Job]:
-    return [job(f"job-{number}", **parameters) for number in range(count)]
+def jobs(count: int, *, name: str = "job", **parameters: Any) -> list[Job]:
+    return [job(f"{name}-{number}", **parameters) for number in range(count)]
 
 
 def body_of(job: Job, **changes: Any) -> dict[str, Any]:
@@ -60,53 +67,6 @@ def sha256_of(job: Job, **changes: Any) -> str:
     return body_sha256(body_of(job, **changes))
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A process that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        found = json.loads(self.out)
-        assert isinstance(found, dict)
-        return found
-
-
-class Process:
-    """A command line at work."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.pid = process.pid
-
-    def send(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):  # it had ended just then
-            self._process.send_signal(number)
-
-    async def line(self) -> str:
-        """The next line of standard output."""
-        assert self._process.stdout is not None
-        return (await self._process.stdout.readline()).decode()
-
-    async def error_line(self) -> str:
-        """The next line of standard error; empty at its end."""
-        assert self._process.stderr is not None
-        return (await self._process.stderr.readline()).decode()
-
-    async def finished(self) -> Finished:
-        out, err = await self._process.communicate()
-        assert self._process.returncode is not None
-        return Finished(self._process.returncode, out.decode(), err.decode())
-
-    async def end(self) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
-            await self._process.communicate()
-
-
 class Bench:
     """Runs on the folder's `out` directory. Prices, rates and pauses are such that nothing takes long."""
 
@@ -115,42 +75,56 @@ class Bench:
         self.out = folder / "out"
         self.images = self.out / "images"
 
-    def write(self, jobs: Sequence[Job], *, name: str = "jobs.yaml") -> Path:
-        """A manifest of these jobs, of the cheapest kind."""
+    def write(self, jobs: Sequence[Job], *, name: str = "jobs.yaml", **defaults: Any) -> Path:
+        """A manifest of these jobs, of the cheapest kind unless the defaults say otherwise."""
         path = self.folder / name
-        # JSON is YAML.
-        path.write_text(
-            json.dumps({"defaults": {"size": "1024x1024", "quality": "low"}, "jobs": list(jobs)}), encoding="utf-8"
-        )
+        kind = {"size": "1024x1024", "quality": "low", **defaults}
+        path.write_text(json.dumps({"defaults": kind, "jobs": list(jobs)}), encoding="utf-8")  # JSON is YAML
         return path
 
-    def settings(self, sandbox: Sandbox | str, **flags: Any) -> Settings:
-        """Settings for a run against a sandbox; those of a part are joined to its name by `__`."""
-        base_url = sandbox if isinstance(sandbox, str) else sandbox.base_url
-        return load_settings(flags=_nested({**_QUICK, "api__base_url": base_url, **flags}))
+    def settings(self, provider: Sandbox | str | None = None, **flags: Any) -> Settings:
+        """Quick settings, perhaps for a provider or its base URL; those of a part are joined to its name by `__`."""
+        base_url = provider.base_url if isinstance(provider, Sandbox) else provider
+        where = {"api__base_url": base_url} if base_url else {}
+        return load_settings(flags=_nested({**_QUICK, **where, **flags}))
+
+    def plan(
+        self,
+        jobs: Sequence[Job] | Path,
+        *,
+        selection: Selection | None = None,
+        history: Sequence[Path] = (),
+        redo: Collection[Redo] = (),
+        check_inputs: bool = False,
+        out: Path | None = None,
+        **flags: Any,
+    ) -> Plan:
+        """What a run of these jobs would do. `flags` are those of `settings`."""
+        return make_plan(
+            [self._manifest(jobs)],
+            self.settings(**flags),
+            selection=selection,
+            output=out or self.out,
+            history=history,
+            redo=redo,
+            check_inputs=check_inputs,
+        )
 
     async def run(
         self,
         jobs: Sequence[Job] | Path,
-        sandbox: Sandbox | str,
+        provider: Sandbox | str,
         *,
-        selection: Selection | None = None,
-        retry_failed: bool = False,
-        rehearsal: bool = False,
+        options: BatchOptions | None = None,
         out: Path | None = None,
         **flags: Any,
     ) -> Summary:
         """A run of these jobs in this process. `flags` are those of `settings`."""
-        settings = self.settings(sandbox, **flags)
-        manifest = jobs if isinstance(jobs, Path) else self.write(jobs)
-        options = BatchOptions(
-            selection=selection or Selection(),
-            output=out or self.out,
-            redo=["failed", "unknown"] if retry_failed else [],
-            sandbox=rehearsal,
-            yes=True,  # jobs of another name each time, in many a test
-        )
-        return await run_batch([manifest], settings, SecretStr(KEY), options)
+        chosen = replace(options or with_options(), output=out or self.out)
+        return await run_batch([self._manifest(jobs)], self.settings(provider, **flags), SecretStr(KEY), chosen)
+
+    def _manifest(self, jobs: Sequence[Job] | Path) -> Path:
+        return jobs if isinstance(jobs, Path) else self.write(jobs)
 
     def rows(self, out: Path | None = None) -> list[Row]:
         """The output manifest."""
@@ -180,15 +154,10 @@ class Bench:
         self, *arguments: str | Path, key: str | None = KEY, environment: Mapping[str, str] | None = None
     ) -> AsyncIterator[Process]:
         """A process of the command line in the bench's folder; it is gone when the block ends."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("BATCH_EDITOR_", "SEGMIND_", "COV_"))
-        }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "batch_editor", *map(str, arguments)),
             cwd=self.folder,
-            env={**kept, **({"SEGMIND_API_KEY": key} if key else {}), **(environment or {})},
+            env=self.environment(key=key, **(environment or {})),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -204,15 +173,36 @@ class Bench:
         async with self.started(*arguments, **how) as process:
             return await process.finished()
 
-    def run_arguments(self, manifest: Path, sandbox: Sandbox, *more: str | Path) -> list[str | Path]:
-        """Arguments of a run against a sandbox, as quick as `run`'s."""
-        quick = ("--base-url", sandbox.base_url, "--rate", _QUICK["rate_limit"], "--progress", "none")
-        return ["run", manifest, "-o", self.out, *quick, *more]
+    def environment(self, *, key: str | None = KEY, **more: str) -> dict[str, str]:
+        """The variables of a process of the command line: none of the developer's, and no coverage is measured."""
+        ours = ("BATCH_EDITOR_", "SEGMIND_", "COV_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        return {**kept, **({"SEGMIND_API_KEY": key} if key else {}), **more}
+
+    def run_arguments(
+        self, manifest: Path, provider: Sandbox, *more: str | Path, out: Path | None = None
+    ) -> list[str | Path]:
+        """Arguments of a run against a provider, as quick as `run`'s."""
+        quick = ("--base-url", provider.base_url, "--rate", _QUICK["rate_limit"], "--progress", "none")
+        return ["run", manifest, "-o", out or self.out, *quick, *more]
 
 
-def sandbox(**options: Any) -> Sandbox:
-    """A sandbox that makes small images at once, unless the options say otherwise."""
-    return Sandbox(SandboxOptions(**{"size_scale": SMALL, "key": KEY, **options}))
+# yes: many a test runs jobs of another name each time.
+with_options = partial(BatchOptions, yes=True)
+RETRY_FAILED = with_options(redo=["failed", "unknown"])
+REHEARSAL = with_options(sandbox=True)
+
+
+def priced(factor: float, table: Any = None) -> Endpoint:
+    """The shipped endpoint as a provider that charges otherwise has it."""
+    changed: dict[str, Any] = {"factor": factor, **({"table": table} if table is not None else {})}
+    return ENDPOINT.model_copy(update={"prices": ENDPOINT.prices.model_copy(update=changed)})
+
+
+def sandbox(*, endpoint: Endpoint | None = None, **options: Any) -> Sandbox:
+    """A provider that makes small images at once and by its shipped prices, unless told otherwise."""
+    known = SandboxOptions(**{"size_scale": SMALL, "key": KEY, **options})
+    return Sandbox(known, endpoints=[endpoint] if endpoint else [])
 
 
 async def arrived(books: Books, count: int) -> None:

@@ -26,20 +26,10 @@ from PIL import Image
 
 from batch_editor.sandbox import read_stamp
 from batch_editor.storage import REJECTED
+from tests.support.bench import KEY, LOW_USD, Job, Row
 from tests.support.system_calls import Death, watch
 
 ROOT = Path(__file__).parents[2]
-KEY = "SG_0123456789abcdef"
-# Nobody listens there: the sandbox then edits a placeholder, and fetches nothing.
-INPUT = "http://127.0.0.1:9/mug.png"
-LOW_USD = 0.0108  # quality low, 1024x1024: 0.009 × 1.2
-
-Job = dict[str, Any]
-Row = dict[str, str]
-
-
-def job(id: str, prompt: str | None = None, **more: Any) -> Job:
-    return {"id": id, "prompt": prompt or f"edit {id}", "image_urls": [INPUT], **more}
 
 
 class Desk:

@@ -8,7 +8,7 @@ import pytest
 
 import batch_editor
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 
 
 def imported_by(*arguments: str, folder: Path) -> set[str]:

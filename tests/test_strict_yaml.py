@@ -89,7 +89,8 @@ EXPLODING = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
         (b"a: &x [*x]", None, 1),
     ],
 )
-def test_fault_100_anything_that_is_not_strict_is_a_fault_with_its_line(
+@pytest.mark.fault(100)
+def test_anything_that_is_not_strict_is_a_fault_with_its_line(
     data: bytes, message: str | None, line: int | None
 ) -> None:
     with pytest.raises(YamlFault) as caught:

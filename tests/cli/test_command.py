@@ -344,7 +344,8 @@ async def test_the_sandbox_command_prints_its_url_and_serves_until_interrupted(b
     assert "Traceback" not in finished.err
 
 
-def test_fault_077_output_that_nobody_reads_any_more_is_no_error(bench: Bench) -> None:
+@pytest.mark.fault(77)
+def test_output_that_nobody_reads_any_more_is_no_error(bench: Bench) -> None:
     bench.write(jobs(1))
     command = f"{shlex.quote(sys.executable)} -m batch_editor plan jobs.yaml | true; exit ${{PIPESTATUS[0]}}"
     finished = subprocess.run(["bash", "-c", command], cwd=bench.folder, capture_output=True, text=True, check=False)

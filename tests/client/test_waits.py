@@ -31,7 +31,8 @@ def wait_of(**headers: str) -> float | None:
         ("1.", 1.0),
     ],
 )
-def test_fault_028_retry_after_may_be_seconds_and_parts_of_them(text: str, seconds: float) -> None:
+@pytest.mark.fault(28)
+def test_retry_after_may_be_seconds_and_parts_of_them(text: str, seconds: float) -> None:
     assert wait_of(retry_after=text) == seconds
 
 
@@ -109,11 +110,13 @@ def test_retry_after_wins_over_a_limit_s_reset() -> None:
 @pytest.mark.parametrize(
     "text", ["Sun, 22 Nov 2026 12:01:00 GMT", "Sunday, 22-Nov-26 12:01:00 GMT", "Sun Nov 22 12:01:00 2026"]
 )
-def test_fault_029_retry_after_may_be_a_date_in_any_of_http_s_forms(text: str) -> None:
+@pytest.mark.fault(29)
+def test_retry_after_may_be_a_date_in_any_of_http_s_forms(text: str) -> None:
     assert wait_of(retry_after=text) == 60.0
 
 
-def test_fault_029_a_date_is_read_against_the_server_s_own_clock() -> None:
+@pytest.mark.fault(29)
+def test_a_date_is_read_against_the_server_s_own_clock() -> None:
     assert wait_of(retry_after="Sun, 22 Nov 2026 09:01:00 GMT", date="Sun, 22 Nov 2026 09:00:30 GMT") == 30.0
 
 
@@ -124,17 +127,20 @@ def test_fault_029_a_date_is_read_against_the_server_s_own_clock() -> None:
         "Sun, 22 Nov 2026 25:01:00 GMT", "22.11.2026",
     ],
 )  # fmt: skip
-def test_fault_030_a_retry_after_that_is_none_is_ignored(text: str) -> None:
+@pytest.mark.fault(30)
+def test_a_retry_after_that_is_none_is_ignored(text: str) -> None:
     assert wait_of(retry_after=text) is None
 
 
 @pytest.mark.parametrize("text", ["0", "Sun, 22 Nov 2026 11:00:00 GMT"])
-def test_fault_031_a_retry_after_in_the_past_is_now(text: str) -> None:
+@pytest.mark.fault(31)
+def test_a_retry_after_in_the_past_is_now(text: str) -> None:
     assert wait_of(retry_after=text) == 0.0
 
 
 @pytest.mark.parametrize("text", ["9" * 19, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_fault_032_a_huge_retry_after_is_a_number_for_the_gate_to_cap(text: str) -> None:
+@pytest.mark.fault(32)
+def test_a_huge_retry_after_is_a_number_for_the_gate_to_cap(text: str) -> None:
     assert (wait_of(retry_after=text) or 0) > 10**9
 
 
@@ -150,7 +156,8 @@ def test_fault_032_a_huge_retry_after_is_a_number_for_the_gate_to_cap(text: str)
         str(int((NOW + timedelta(seconds=30)).timestamp() * 1000)),
     ],
 )
-def test_fault_027_the_reset_may_be_iso_8601_or_an_epoch(text: str) -> None:
+@pytest.mark.fault(27)
+def test_the_reset_may_be_iso_8601_or_an_epoch(text: str) -> None:
     assert wait_of(x_rate_limit_reset_at_utc=text) == 30.0
 
 
@@ -158,7 +165,8 @@ def test_fault_027_the_reset_may_be_iso_8601_or_an_epoch(text: str) -> None:
     "text",
     ["2026-11-22T11:59:59Z", "2026-11-22T12:00:00Z", "2026-11-22T12:15:01Z", "garbage", "", "12:00:30", "30", "9" * 13],
 )
-def test_fault_033_a_reset_in_the_past_far_off_or_unreadable_is_ignored(text: str) -> None:
+@pytest.mark.fault(33)
+def test_a_reset_in_the_past_far_off_or_unreadable_is_ignored(text: str) -> None:
     assert wait_of(x_rate_limit_reset_at_utc=text) is None
 
 

@@ -135,7 +135,8 @@ def test_a_status_that_stops_the_run_is_not_tried_again_even_if_set_so() -> None
     "text",
     ["Your request was rejected by our safety system", "flagged by moderation", "content_policy_violation", "NSFW"],
 )
-def test_fault_017_a_refusal_of_the_content_is_the_job_s_alone_whatever_its_status(status: int, text: str) -> None:
+@pytest.mark.fault(17)
+def test_a_refusal_of_the_content_is_the_job_s_alone_whatever_its_status(status: int, text: str) -> None:
     failure = failed(status, text)
     assert (failure.kind, failure.reach, failure.maybe_billed) == ("moderation", "job", False)
     assert failure.message.endswith(f": {text}")
@@ -152,12 +153,14 @@ def test_fault_017_a_refusal_of_the_content_is_the_job_s_alone_whatever_its_stat
         ("Invalid value for quality", "invalid_parameter", "job"),
     ],
 )
-def test_fault_021_a_406_is_read_for_credits_or_a_parameter(text: str, kind: str, reach: str) -> None:
+@pytest.mark.fault(21)
+def test_a_406_is_read_for_credits_or_a_parameter(text: str, kind: str, reach: str) -> None:
     failure = failed(406, text)
     assert (failure.kind, failure.reach) == (kind, reach)
 
 
-def test_fault_020_a_406_for_the_content_type_is_our_bug_and_says_so() -> None:
+@pytest.mark.fault(20)
+def test_a_406_for_the_content_type_is_our_bug_and_says_so() -> None:
     failure = failed(406, "Invalid content type")
     assert (failure.kind, failure.reach) == ("bad_request", "run")
     assert failure.message == (
@@ -166,7 +169,8 @@ def test_fault_020_a_406_for_the_content_type_is_our_bug_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_fault_012_a_redirect_names_the_host_alone(status: int) -> None:
+@pytest.mark.fault(12)
+def test_a_redirect_names_the_host_alone(status: int) -> None:
     failure = failed(status, b"<html>moved</html>", {"location": "https://evil.example/path?token=1"})
     assert failure.message == (
         f"HTTP {status} (Redirected) to evil.example, which is not followed: the key would go there"
@@ -174,7 +178,8 @@ def test_fault_012_a_redirect_names_the_host_alone(status: int) -> None:
 
 
 @pytest.mark.parametrize("location", ["", "/elsewhere", "http://[", "https://\x00"])
-def test_fault_012_a_redirect_to_nowhere_is_a_failure_and_no_crash(location: str) -> None:
+@pytest.mark.fault(12)
+def test_a_redirect_to_nowhere_is_a_failure_and_no_crash(location: str) -> None:
     assert failed(302, b"", {"location": location}).message.startswith("HTTP 302 (Redirected)")
 
 
@@ -216,11 +221,13 @@ def test_a_key_in_an_error_is_not_repeated() -> None:
         (b'{"error": "a\\u001b[31mb\\u202e\\nc"}', "a [31mb c"),
     ],
 )
-def test_fault_041_an_error_s_body_is_one_printable_line_whatever_its_shape(body: bytes, text: str) -> None:
+@pytest.mark.fault(41)
+def test_an_error_s_body_is_one_printable_line_whatever_its_shape(body: bytes, text: str) -> None:
     assert error_text(body) == text
 
 
-def test_fault_041_a_body_of_megabytes_is_cut() -> None:
+@pytest.mark.fault(41)
+def test_a_body_of_megabytes_is_cut() -> None:
     assert len(error_text(b"x" * 10**7)) == 500
     assert len(error_text(json.dumps({"error": "x" * 10**7}).encode())) == 500
 
@@ -232,7 +239,8 @@ def test_tags_without_end_are_read_once_and_not_once_from_each(body: bytes, text
 
 @given(body=st.binary(max_size=300))
 @settings(max_examples=200)
-def test_fault_041_no_body_breaks_it(body: bytes) -> None:
+@pytest.mark.fault(41)
+def test_no_body_breaks_it(body: bytes) -> None:
     assert harmless(error_text(body))
 
 
@@ -245,7 +253,8 @@ def test_the_wait_is_part_of_the_failure() -> None:
 # Successes ----------------------------------------------------------------------------------------------------------
 
 
-def test_fault_001_a_success_says_what_it_cost() -> None:
+@pytest.mark.fault(1)
+def test_a_success_says_what_it_cost() -> None:
     billing = billing_of({"x-cost": "0.24", "x-request-id": "req-1", "x-remaining-credits": "9.5"})
     assert (billing.cost_usd, billing.request_id, billing.remaining_credits) == (0.24, "req-1", 9.5)
 
@@ -285,7 +294,8 @@ def test_a_request_id_is_printable_and_bounded() -> None:
         [BASE64],
     ],
 )
-def test_fault_002_json_may_hold_the_image_itself(document: object) -> None:
+@pytest.mark.fault(2)
+def test_json_may_hold_the_image_itself(document: object) -> None:
     assert image_in_json(json.dumps(document).encode()) == PICTURE
 
 
@@ -301,7 +311,8 @@ def test_fault_002_json_may_hold_the_image_itself(document: object) -> None:
         "https://cdn/x.png",
     ],
 )
-def test_fault_003_json_may_hold_a_link_to_the_image(document: object) -> None:
+@pytest.mark.fault(3)
+def test_json_may_hold_a_link_to_the_image(document: object) -> None:
     assert image_in_json(json.dumps(document).encode()) == Linked("https://cdn/x.png")
 
 
@@ -317,15 +328,15 @@ def test_fault_003_json_may_hold_a_link_to_the_image(document: object) -> None:
         (b'{"image": "ftp://cdn/x.png"}', 'HTTP 200 without an image: {"image":"ftp://cdn/x.png"}'),
     ],
 )
-def test_fault_006_a_200_without_an_image_may_have_been_billed_and_is_not_tried_again(
-    body: bytes, message: str
-) -> None:
+@pytest.mark.fault(6)
+def test_a_200_without_an_image_may_have_been_billed_and_is_not_tried_again(body: bytes, message: str) -> None:
     failure = image_in_json(body)
     assert isinstance(failure, Failure)
     assert failure == Failure("bad_response", message, maybe_billed=True, passing=False, http_status=200)
 
 
-def test_fault_044_broken_json_may_be_whole_the_next_time() -> None:
+@pytest.mark.fault(44)
+def test_broken_json_may_be_whole_the_next_time() -> None:
     failure = image_in_json(b'{"image": "iVBOR')
     assert isinstance(failure, Failure)
     assert (failure.message, failure.maybe_billed, failure.passing) == ("HTTP 200 with broken JSON", True, True)

@@ -308,7 +308,8 @@ def test_without_a_key_the_message_says_how_to_give_one_and_how_to_do_without() 
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o620])
-def test_fault_103_a_key_file_that_others_can_reach_is_refused(mode: int) -> None:
+@pytest.mark.fault(103)
+def test_a_key_file_that_others_can_reach_is_refused(mode: int) -> None:
     with pytest.raises(ConfigError, match=r"^api\.key_file key: others can read it; run: chmod 600 key$"):
         api_key(key_file(KEY, mode=mode))
 

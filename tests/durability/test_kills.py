@@ -10,7 +10,8 @@ from tests.durability.kills import live_through
 
 
 @pytest.mark.timeout(600)
-async def test_fault_075_wherever_a_run_is_killed_the_next_ones_come_to_the_same_end(tmp_path: Path) -> None:
+@pytest.mark.fault(75)
+async def test_wherever_a_run_is_killed_the_next_ones_come_to_the_same_end(tmp_path: Path) -> None:
     tally = await live_through(100, tmp_path)
     assert tally.wrong == []
     assert tally.never == []

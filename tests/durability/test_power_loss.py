@@ -63,7 +63,8 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
 
 
 @pytest.mark.parametrize(("scenario", "count"), [("fresh", 360), ("changed", 90), ("rehearsed", 60)])
-async def test_fault_076_a_power_cut_at_any_call_loses_nothing(lab: Lab, scenario: str, count: int) -> None:
+@pytest.mark.fault(76)
+async def test_a_power_cut_at_any_call_loses_nothing(lab: Lab, scenario: str, count: int) -> None:
     recording = await lab.recording(scenario)
     told = random.Random(scenario).sample(list(cuts(recording, seed=1)), count)
     assert [wrong async for wrong in lab.judges.found(told, recording)] == []

@@ -72,7 +72,8 @@ def test_no_window_of_all_runs_together_holds_more_than_the_limit(tmp_path: Path
     assert len(left) >= 0.85 * periods * rate.count
 
 
-async def test_fault_079_two_runs_share_the_limit(bench: Bench) -> None:
+@pytest.mark.fault(79)
+async def test_two_runs_share_the_limit(bench: Bench) -> None:
     manifests = [bench.write([job(f"{name}-{n}") for n in range(40)], name=f"{name}.yaml") for name in "ab"]
     async with sandbox() as provider, AsyncExitStack() as stack:
         processes = [

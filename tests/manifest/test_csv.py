@@ -155,29 +155,34 @@ def test_a_column_named_almost_like_an_optional_parameter_is_a_warning(tmp_path:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_fault_094_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.fault(94)
+def test_byte_order_marks_are_understood(tmp_path: Path, encoding: str) -> None:
     path = write(tmp_path / "m.csv", f"{HEADER}é-1,Tasse weiß,{LINK}\n".encode(encoding))
     assert read(path).ids == ["é-1"]
 
 
-def test_fault_094_utf16_big_endian_is_understood(tmp_path: Path) -> None:
+@pytest.mark.fault(94)
+def test_utf16_big_endian_is_understood(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", b"\xfe\xff" + f"{HEADER}é-1,x,{LINK}\n".encode("utf-16-be"))
     assert read(path).ids == ["é-1"]
 
 
-def test_fault_094_other_bytes_are_refused_with_their_offset(tmp_path: Path) -> None:
+@pytest.mark.fault(94)
+def test_other_bytes_are_refused_with_their_offset(tmp_path: Path) -> None:
     good = (HEADER + f"ä,x,{LINK}\n" * 10_000).encode()
     reading = read(write(tmp_path / "m.csv", good + "caf\xe9".encode("latin-1")))
     assert reading.faults[-1] == f"m.csv:10002: not UTF-8 at byte {len(good) + 3}; save the file as UTF-8"
 
 
-def test_fault_094_a_character_cut_at_the_end_is_refused_with_its_offset(tmp_path: Path) -> None:
+@pytest.mark.fault(94)
+def test_a_character_cut_at_the_end_is_refused_with_its_offset(tmp_path: Path) -> None:
     assert read(write(tmp_path / "m.csv", b"id\na\n\xe2\x82")).faults[-1] == (
         "m.csv:3: not UTF-8 at byte 5; save the file as UTF-8"
     )
 
 
-def test_fault_094_broken_utf16_is_refused_with_its_offset(tmp_path: Path) -> None:
+@pytest.mark.fault(94)
+def test_broken_utf16_is_refused_with_its_offset(tmp_path: Path) -> None:
     content = b"\xff\xfe" + f"{HEADER}a,x,{LINK}\n".encode("utf-16-le") + b"\x00\xdc"
     assert read(write(tmp_path / "m.csv", content)).fault == (
         f"m.csv:3: not UTF-16-LE at byte {len(content) - 2}; save the file as UTF-8"
@@ -187,19 +192,22 @@ def test_fault_094_broken_utf16_is_refused_with_its_offset(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "delimiter"), [("m.csv", ","), ("m.csv", ";"), ("m.txt", "\t"), ("m.tsv", "\t"), ("M.CSV", ";")]
 )
-def test_fault_095_the_header_tells_the_delimiter(tmp_path: Path, name: str, delimiter: str) -> None:
+@pytest.mark.fault(95)
+def test_the_header_tells_the_delimiter(tmp_path: Path, name: str, delimiter: str) -> None:
     header = delimiter.join(["id", '"a,;,;b"', "prompt", "image_urls"])
     row = delimiter.join(["mug", "", '"x, y; z"', LINK])
     job = read(write(tmp_path / name, f"{header}\n{row}\n")).job
     assert (job.id, job.request.params["prompt"]) == ("mug", "x, y; z")
 
 
-def test_fault_095_a_tsv_file_has_tabs_whatever_its_header_says(tmp_path: Path) -> None:
+@pytest.mark.fault(95)
+def test_a_tsv_file_has_tabs_whatever_its_header_says(tmp_path: Path) -> None:
     path = write(tmp_path / "m.tsv", f"id\tprompt\timage_urls\ta,b,c,d,e\nmug\tx\t{LINK}\t1\n")
     assert read(path).job.extras == {"a,b,c,d,e": "1"}
 
 
-def test_fault_096_ragged_row_names_its_line(tmp_path: Path) -> None:
+@pytest.mark.fault(96)
+def test_ragged_row_names_its_line(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", f'{HEADER}a,"x\ny",{LINK}\nb,x\nc,x,{LINK},more\nd,x,{LINK}\n')
     reading = read(path)
     assert reading.faults == [
@@ -209,12 +217,14 @@ def test_fault_096_ragged_row_names_its_line(tmp_path: Path) -> None:
     assert reading.ids == ["a", "d"]
 
 
-def test_fault_097_unclosed_quote_names_the_row_it_starts_in(tmp_path: Path) -> None:
+@pytest.mark.fault(97)
+def test_unclosed_quote_names_the_row_it_starts_in(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", f'{HEADER}a,x,{LINK}\nb,"x,{LINK}\nc,x,{LINK}\n')
     assert read(path).fault == "m.csv:3: a quote is opened in this row and never closed"
 
 
-def test_fault_097_unclosed_quote_of_a_large_file_is_not_gathered_up(tmp_path: Path) -> None:
+@pytest.mark.fault(97)
+def test_unclosed_quote_of_a_large_file_is_not_gathered_up(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", f'{HEADER}b,"x,{LINK}\n' + "c,x,y\n" * 4_000_000)
     tracemalloc.start()
     assert read(path).fault == "m.csv:2: a cell of more than 131,072 characters, or a quote that is never closed"
@@ -254,43 +264,50 @@ def test_a_lower_limit_of_the_program_around_is_named(tmp_path: Path, host_limit
     assert read(path).fault == "m.csv:2: a cell of more than 100 characters, or a quote that is never closed"
 
 
-def test_fault_097_a_row_without_end_is_not_gathered_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.fault(97)
+def test_a_row_without_end_is_not_gathered_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_table_module, "MAX_ROW", 2**20)
     assert read(write(tmp_path / "m.csv", HEADER + "x," * 2**20)).fault == "m.csv:2: a row of more than 1 MiB"
 
 
-def test_fault_097_text_after_a_closing_quote_is_a_fault_of_its_row_alone(tmp_path: Path) -> None:
+@pytest.mark.fault(97)
+def test_text_after_a_closing_quote_is_a_fault_of_its_row_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", f'{HEADER}a,"12" mug,{LINK}\nb,12" mug,{LINK}\n')
     reading = read(path)
     assert reading.fault == 'm.csv:2: text after a closing quote; write a quote inside a cell as ""'
     assert reading.ids == ["b"]
 
 
-def test_fault_098_words_that_mean_nothing_elsewhere_stay_text(tmp_path: Path) -> None:
+@pytest.mark.fault(98)
+def test_words_that_mean_nothing_elsewhere_stay_text(tmp_path: Path) -> None:
     words = ["NaN", "NA", "null", "None", "TRUE", "-"]
     path = write(tmp_path / "m.csv", HEADER + "".join(f"{word},{word},{LINK}\n" for word in words))
     assert read(path).ids == words
     assert read(path).values("prompt") == words
 
 
-def test_fault_098_a_blank_prompt_is_empty(tmp_path: Path) -> None:
+@pytest.mark.fault(98)
+def test_a_blank_prompt_is_empty(tmp_path: Path) -> None:
     assert read(write(tmp_path / "m.csv", f"{HEADER}a, \t ,{LINK}\n")).fault == "m.csv:2: job a: prompt is empty"
 
 
-def test_fault_099_numbers_stay_text(tmp_path: Path) -> None:
+@pytest.mark.fault(99)
+def test_numbers_stay_text(tmp_path: Path) -> None:
     numbers = ["00123", "1e5", "12345678901234567890123", "1.10"]
     path = write(tmp_path / "m.csv", HEADER + "".join(f"{number},x,{LINK}\n" for number in numbers))
     assert read(path).ids == numbers
 
 
-def test_fault_099_an_id_that_a_spreadsheet_shortened_is_one_warning(tmp_path: Path) -> None:
+@pytest.mark.fault(99)
+def test_an_id_that_a_spreadsheet_shortened_is_one_warning(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", HEADER + f"1.23E+11,x,{LINK}\n1.24E+11,x,{LINK}\n")
     reading = read(path)
     assert reading.ids == ["1.23E+11", "1.24E+11"]
     assert reading.warnings == ["m.csv: id '1.23E+11' looks shortened by a spreadsheet; format the column as text"]
 
 
-def test_fault_103_a_cell_like_an_api_key_is_refused_and_not_shown(tmp_path: Path) -> None:
+@pytest.mark.fault(103)
+def test_a_cell_like_an_api_key_is_refused_and_not_shown(tmp_path: Path) -> None:
     key = "SG_0123456789abcdef"
     path = write(tmp_path / "m.csv", f"id,prompt,image_urls,Note\na,x,{LINK},{key}\nb,y,{LINK},\n")
     reading = read(path, output=key)
@@ -360,7 +377,8 @@ def test_rules_of_the_endpoint_are_kept(tmp_path: Path) -> None:
     assert reading.ids == ["b", "c", "d"]
 
 
-def test_fault_086_a_long_manifest_is_streamed(tmp_path: Path) -> None:
+@pytest.mark.fault(86)
+def test_a_long_manifest_is_streamed(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", HEADER + "".join(f"{n},Put item {n} on white,{LINK}\n" for n in range(20_000)))
     expansion = Expansion(endpoint=ENDPOINT, load_endpoint=load_beside)
     tracemalloc.start()

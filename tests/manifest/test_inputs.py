@@ -232,7 +232,8 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + data + b"".join(ends)
 
 
-def test_fault_050_an_image_of_absurd_size_is_refused_by_its_header(tmp_path: Path) -> None:
+@pytest.mark.fault(50)
+def test_an_image_of_absurd_size_is_refused_by_its_header(tmp_path: Path) -> None:
     write(tmp_path / "bomb.png", png_header(20_000, 20_000))
     assert read_cell(tmp_path, "bomb.png").fault == (
         "m.csv:2: job a: image_urls is 'bomb.png', which has more than 178 million pixels"

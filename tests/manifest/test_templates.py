@@ -124,7 +124,8 @@ def test_a_template_that_fails_gives_its_reason(source: str, message: str) -> No
         "{{ lipsum() }}{{ cycler() }}{{ joiner() }}{{ namespace() }}",
     ],
 )
-def test_fault_101_nothing_of_python_can_be_reached(source: str) -> None:
+@pytest.mark.fault(101)
+def test_nothing_of_python_can_be_reached(source: str) -> None:
     refusal(source)
 
 
@@ -162,7 +163,8 @@ BOMBS = [
 
 
 @pytest.mark.parametrize("source", BOMBS, ids=range(len(BOMBS)))
-def test_fault_101_no_template_takes_long_or_fills_the_memory(source: str) -> None:
+@pytest.mark.fault(101)
+def test_no_template_takes_long_or_fills_the_memory(source: str) -> None:
     names: dict[str, object] = {"title": "Mug", "big": BIG}
     tracemalloc.start()
     start = time.process_time()

@@ -220,7 +220,8 @@ def test_the_line_is_the_values_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["no", "Yes", "ON", "off", "true", "False"])
-def test_fault_100_a_truth_value_where_text_belongs_wants_quotes(tmp_path: Path, word: str) -> None:
+@pytest.mark.fault(100)
+def test_a_truth_value_where_text_belongs_wants_quotes(tmp_path: Path, word: str) -> None:
     entry = f"{{id: {word}, prompt: {word}, image_urls: [{word}]}}"
     assert read(write(tmp_path / "m.yaml", jobs(entry))).faults == [
         f"m.yaml:2: job {word}: {name} is {word}, which YAML reads as a truth value; put it in quotes"
@@ -248,7 +249,8 @@ def test_fault_100_a_truth_value_where_text_belongs_wants_quotes(tmp_path: Path,
         ("endpoint: [a]\njobs: [{}]", "m.yaml:1: endpoint is a list; expected text"),
     ],
 )  # fmt: skip
-def test_fault_100_a_document_of_another_shape_says_what_is_wrong(tmp_path: Path, text: str, fault: str) -> None:
+@pytest.mark.fault(100)
+def test_a_document_of_another_shape_says_what_is_wrong(tmp_path: Path, text: str, fault: str) -> None:
     assert read(write(tmp_path / "m.yaml", text)).fault == fault
 
 
@@ -317,7 +319,8 @@ def test_expansion_is_lazy(tmp_path: Path) -> None:
     assert [job.id for job in islice(read_manifests([path], expansion, Faults()), 3)] == ["m-1", "m-2", "m-3"]
 
 
-def test_fault_103_what_looks_like_a_key_is_refused_and_not_shown(tmp_path: Path) -> None:
+@pytest.mark.fault(103)
+def test_what_looks_like_a_key_is_refused_and_not_shown(tmp_path: Path) -> None:
     key = "SG_0123456789abcdef"
     entry = f"{{id: a, output: '{key}', prompt: 'x {key}', image_urls: ['https://x.y/?k={key}'], size: {key}}}"
     rows = f"{{id: b, rows: [{{a: {key}}}], matrix: {{b: [{key}]}}, {REST}}}"

@@ -36,7 +36,8 @@ async def test_three_cheap_charges_of_what_the_model_chooses_promise_nothing(ben
             assert provider.books.billed_usd - before_usd <= 0.45
 
 
-async def test_fault_085_a_provider_that_is_dearer_than_its_list_passes_the_budget_by_no_more_than_its_first_surprise(
+@pytest.mark.fault(85)
+async def test_a_provider_that_is_dearer_than_its_list_passes_the_budget_by_no_more_than_its_first_surprise(
     bench: Bench,
 ) -> None:
     """Nobody can set aside what nobody knows; from the first charge on it is known."""

@@ -107,7 +107,8 @@ async def test_links_that_answer_nothing_useful_are_said(bench: Bench, server: P
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "2130706433"])
-async def test_fault_102_addresses_of_this_machine_are_not_looked_at_unless_allowed(
+@pytest.mark.fault(102)
+async def test_addresses_of_this_machine_are_not_looked_at_unless_allowed(
     bench: Bench, server: PictureServer, host: str
 ) -> None:
     server.files = {"it": picture()}

@@ -24,6 +24,7 @@ def faults(folder: Path, *rows: str) -> list[str]:
     return str(caught.value).replace(f"{folder}/", "").splitlines()
 
 
+@pytest.mark.fault(91)
 def test_an_id_that_stands_twice_is_a_fault_at_its_second_place(tmp_path: Path) -> None:
     assert faults(tmp_path, "mug,,a", "cup,,b", "mug,,c", "mug,,d") == [
         "jobs.csv:4: duplicate id 'mug', first used at jobs.csv:2",

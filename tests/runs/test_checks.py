@@ -56,7 +56,8 @@ WRONG: list[tuple[str, Job, str]] = [
 
 
 @pytest.mark.parametrize(("fault", "asked", "said"), WRONG, ids=[f"{fault}-{len(asked)}" for fault, asked, _ in WRONG])
-async def test_fault_047_048_049_what_is_not_what_was_asked_for_is_rejected_and_counted_as_billed(
+@pytest.mark.fault(47, 48, 49)
+async def test_what_is_not_what_was_asked_for_is_rejected_and_counted_as_billed(
     bench: Bench, fault: str, asked: Job, said: str
 ) -> None:
     local(bench)
@@ -106,7 +107,8 @@ async def test_what_is_as_asked_is_accepted(bench: Bench) -> None:
     assert children() == []
 
 
-async def test_fault_048_049_another_size_or_format_is_warned_of_by_the_header(bench: Bench) -> None:
+@pytest.mark.fault(48, 49)
+async def test_another_size_or_format_is_warned_of_by_the_header(bench: Bench) -> None:
     manifest = bench.write([job("mug", output_format="png")])
     async with sandbox(size_scale=0.5, faults=("wrong-format",)) as provider:
         log = bench.folder / "log.jsonl"
@@ -225,6 +227,7 @@ async def test_killed_during_a_check_an_image_is_checked_again_and_not_bought_ag
         assert summary.cost.possibly_billed == pytest.approx(provider.books.billed_usd)
 
 
+@pytest.mark.fault(88)
 async def test_an_image_over_which_the_check_dies_twice_is_kept_and_never_bought_again(bench: Bench) -> None:
     path = local(bench)
     wanted = [job("mug", image_urls=["mug.jpg"]), *jobs(6)]
@@ -251,6 +254,7 @@ async def test_an_image_over_which_the_check_dies_twice_is_kept_and_never_bought
     assert children() == []
 
 
+@pytest.mark.fault(88)
 async def test_a_check_that_hangs_holds_up_neither_the_loop_nor_the_other_images(bench: Bench) -> None:
     path = local(bench)
     wanted = [job("mug", image_urls=["mug.jpg"]), *jobs(12), job("last")]

@@ -61,7 +61,8 @@ async def test_who_leaves_in_good_order_leaves_no_word_of_a_death(bench: Bench, 
     assert (bench.out / ".lock").read_text() == ""
 
 
-def test_fault_091_an_id_that_a_faulty_job_shares_is_listed_as_well(tmp_path: Path) -> None:
+@pytest.mark.fault(91)
+def test_an_id_that_a_faulty_job_shares_is_listed_as_well(tmp_path: Path) -> None:
     manifest = tmp_path / "twice.csv"
     link = "https://example.com/a.png"
     manifest.write_text(f"id,prompt,image_urls,quality\nb,one,{link},low\nb,two,{link},hgih\n")

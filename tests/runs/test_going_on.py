@@ -32,7 +32,8 @@ async def test_a_second_run_sends_nothing(bench: Bench) -> None:
     assert (bench.rows(), bench.files()) == (rows, files)
 
 
-async def test_fault_070_a_changed_job_sends_itself_alone_and_its_former_image_is_kept(bench: Bench) -> None:
+@pytest.mark.fault(70)
+async def test_a_changed_job_sends_itself_alone_and_its_former_image_is_kept(bench: Bench) -> None:
     before, after = job("mug"), job("mug", "another edit")
     async with sandbox() as provider:
         await bench.run([before, job("cup")], provider)

@@ -104,7 +104,8 @@ async def test_a_request_is_to_the_letter_of_the_api_page(bench: Bench, recorder
     assert list(request.json) == list(body_of(wanted))
 
 
-async def test_fault_090_jobs_that_would_send_the_same_request_share_one_image(bench: Bench) -> None:
+@pytest.mark.fault(90)
+async def test_jobs_that_would_send_the_same_request_share_one_image(bench: Bench) -> None:
     wanted = [job("a", "same"), job("other"), job("b", "same"), job("c", "same", output="deep/c")]
     async with sandbox() as provider:
         summary = await bench.run(wanted, provider)
@@ -129,7 +130,8 @@ async def test_variants_are_the_same_request_sent_again_on_purpose(bench: Bench)
     assert summary.cost.actual == pytest.approx(provider.books.billed_usd)
 
 
-async def test_fault_092_093_names_that_cannot_be_files_are_made_safe_and_none_leaves_the_directory(
+@pytest.mark.fault(92, 93)
+async def test_names_that_cannot_be_files_are_made_safe_and_none_leaves_the_directory(
     bench: Bench,
 ) -> None:
     ids = ["../../evil", "a/b", "A", "a", "CON", "x" * 190, "é", "=1+1", ".hidden", "-rf"]
@@ -160,7 +162,8 @@ async def test_the_summary_and_the_manifest_agree_with_the_books(bench: Bench) -
     assert shown["exit_code"] == 1
 
 
-async def test_fault_092_an_output_that_is_another_job_s_id_takes_nobody_s_place(bench: Bench) -> None:
+@pytest.mark.fault(92)
+async def test_an_output_that_is_another_job_s_id_takes_nobody_s_place(bench: Bench) -> None:
     wanted = [job("mug"), job("other", output="mug"), job("a:b"), job("third", output="a:b")]
     async with sandbox() as provider:
         assert (await bench.run(wanted, provider)).exit_code == 0

@@ -27,7 +27,8 @@ def check_images(bench: Bench) -> None:
                 image.load()
 
 
-async def test_fault_075_killed_ten_times_no_job_is_lost_and_no_recorded_result_is_paid_twice(
+@pytest.mark.fault(75)
+async def test_killed_ten_times_no_job_is_lost_and_no_recorded_result_is_paid_twice(
     bench: Bench,
 ) -> None:
     rng = random.Random(7)
@@ -66,7 +67,8 @@ async def test_fault_075_killed_ten_times_no_job_is_lost_and_no_recorded_result_
     assert not any((bench.images / ".landing").iterdir())
 
 
-async def test_fault_075_a_result_that_was_whole_on_disk_when_the_process_died_is_not_bought_again(
+@pytest.mark.fault(75)
+async def test_a_result_that_was_whole_on_disk_when_the_process_died_is_not_bought_again(
     bench: Bench,
 ) -> None:
     """What a kill between the image's last byte and the ledger's row leaves is an image and an open attempt."""
@@ -176,9 +178,8 @@ async def test_what_was_in_flight_is_held_until_somebody_says_that_it_may_be_sen
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
-async def test_fault_072_074_one_signal_lets_what_is_in_flight_finish(
-    bench: Bench, number: signal.Signals, code: int
-) -> None:
+@pytest.mark.fault(72, 74)
+async def test_one_signal_lets_what_is_in_flight_finish(bench: Bench, number: signal.Signals, code: int) -> None:
     manifest = bench.write(jobs(50))
     async with sandbox(latency="1") as provider:
         arguments = bench.run_arguments(manifest, provider, "--concurrency", "5", "--json")
@@ -242,7 +243,8 @@ async def test_a_signal_that_is_ignored_from_the_start_stays_ignored(bench: Benc
     }
 
 
-async def test_fault_073_a_second_signal_drops_what_is_in_flight_and_says_so(bench: Bench) -> None:
+@pytest.mark.fault(73)
+async def test_a_second_signal_drops_what_is_in_flight_and_says_so(bench: Bench) -> None:
     manifest = bench.write(jobs(20))
     async with sandbox(faults=("hang@4+",)) as provider:
         arguments = bench.run_arguments(manifest, provider, "--concurrency", "4")

@@ -17,7 +17,8 @@ from batch_editor.progress import Quiet, Snapshot
 from tests.support.bench import KEY, Bench, arrived, jobs, requests_of, sandbox, sha256_of
 
 
-async def test_fault_078_a_second_process_ends_at_once_and_names_the_first(bench: Bench) -> None:
+@pytest.mark.fault(78)
+async def test_a_second_process_ends_at_once_and_names_the_first(bench: Bench) -> None:
     manifest = bench.write(jobs(2))
     async with sandbox(faults=("hang",)) as provider:
         arguments = bench.run_arguments(manifest, provider)

@@ -47,9 +47,8 @@ async def peak_mib(bench: Bench, recorder: Recorder, count: int) -> float:
 
 
 @pytest.mark.timeout(120)
-async def test_fault_086_a_run_of_1000_jobs_needs_hardly_more_memory_than_one_of_200(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(86)
+async def test_a_run_of_1000_jobs_needs_hardly_more_memory_than_one_of_200(bench: Bench, recorder: Recorder) -> None:
     few = await peak_mib(bench, recorder, 200)
     many = await peak_mib(bench, recorder, 1000)
     # 800 jobs with prompts of 2,000 characters; the table of them takes a few MB, once, at the end.

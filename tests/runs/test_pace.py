@@ -42,7 +42,8 @@ async def test_retries_count_against_the_rate_limit(bench: Bench) -> None:
     assert provider.books.most_in_window(1.0) <= 20
 
 
-async def test_fault_083_the_next_run_knows_what_the_last_one_sent(bench: Bench) -> None:
+@pytest.mark.fault(83)
+async def test_the_next_run_knows_what_the_last_one_sent(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run(jobs(10), provider, rate_limit="10/s")
         await bench.run(jobs(20), provider, rate_limit="10/s")

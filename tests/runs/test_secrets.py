@@ -6,6 +6,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from batch_editor import BatchOptions, load_settings, run_batch
@@ -28,7 +29,8 @@ def contents(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
 
 
-async def test_fault_103_no_byte_that_a_run_leaves_holds_the_key(bench: Bench) -> None:
+@pytest.mark.fault(103)
+async def test_no_byte_that_a_run_leaves_holds_the_key(bench: Bench) -> None:
     words = ("refused", "odd", "lost", "broken", "moved", "page", "cut", "fine")
     manifest = bench.write([job(word, f"a {word} one") for word in words])
     async with sandbox(faults=ECHOES) as provider:
@@ -44,7 +46,8 @@ async def test_fault_103_no_byte_that_a_run_leaves_holds_the_key(bench: Bench) -
         assert provider.books.key_leaks == 0
 
 
-async def test_fault_103_a_running_command_shows_the_key_to_no_other_process(bench: Bench) -> None:
+@pytest.mark.fault(103)
+async def test_a_running_command_shows_the_key_to_no_other_process(bench: Bench) -> None:
     manifest = bench.write(jobs(1))
     async with sandbox(faults=(f"401:text=Invalid key {KEY}",), latency="0.2") as provider:
         arguments = bench.run_arguments(manifest, provider, "-v", "--log-file", "run.log")

@@ -13,7 +13,8 @@ from tests.support.bench import Bench, jobs, sandbox
 LOW_USD = 0.0108
 
 
-async def test_fault_084_the_budget_is_never_passed_by_what_the_provider_bills(bench: Bench) -> None:
+@pytest.mark.fault(84)
+async def test_the_budget_is_never_passed_by_what_the_provider_bills(bench: Bench) -> None:
     faults = ("502:0.1:billed=1", "reset:0.1", "truncate:0.05", "504:0.1:billed=1", "500:0.05")
     async with sandbox(faults=faults, latency="0-0.05", seed=5) as provider:
         summary = await bench.run(jobs(150), provider, concurrency=30, budget__max_cost_usd=2.0)

@@ -101,7 +101,8 @@ async def test_the_id_is_durable_before_the_first_poll(bench: Bench, recorder: R
 
 
 @pytest.mark.parametrize("status", ["200 OK", "201 Created", "202 Accepted"])
-async def test_fault_009_v1_may_accept_as_well(bench: Bench, recorder: Recorder, status: str) -> None:
+@pytest.mark.fault(9)
+async def test_v1_may_accept_as_well(bench: Bench, recorder: Recorder, status: str) -> None:
     accepted = {"request_id": "r-1", "poll_url": "https://elsewhere.example/r-1"}
     recorder.answers = {
         "/v1/gpt-image-1.5-edit": http(json.dumps(accepted).encode(), status=status, content_type="application/json"),
@@ -116,6 +117,7 @@ async def test_fault_009_v1_may_accept_as_well(bench: Bench, recorder: Recorder,
     assert [each.method for each in recorder.requests] == ["POST", "GET", "GET", "GET"]
 
 
+@pytest.mark.fault(26)
 async def test_a_failed_job_is_over_and_costs_nothing(bench: Bench) -> None:
     async with sandbox(
         faults=("failed:prompt~job-1:text=no mug in sight", "failed:prompt~job-2:text=unsafe")
@@ -131,6 +133,7 @@ async def test_a_failed_job_is_over_and_costs_nothing(bench: Bench) -> None:
         assert provider.books.requests == 0
 
 
+@pytest.mark.fault(18)
 async def test_an_expired_record_is_a_lost_result_and_not_submitted_again(bench: Bench) -> None:
     async with sandbox(faults=("lost:prompt~job-1",)) as provider:
         summary = await run(bench, jobs(3), provider)

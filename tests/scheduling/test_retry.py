@@ -106,7 +106,8 @@ def test_retry_after_is_a_floor() -> None:
     assert verdict == Again(90.0)
 
 
-def test_fault_032_a_retry_after_of_the_year_9999_is_capped() -> None:
+@pytest.mark.fault(32)
+def test_a_retry_after_of_the_year_9999_is_capped() -> None:
     failure = Failure("server_error", "503", passing=True, retry_after_s=1e19)
     assert decided(failure, Tally(attempts=1)) == Again(600.0)
     assert decided(failure, Tally(attempts=1), Policy(retry_after_max_s=30.0)) == Again(30.0)

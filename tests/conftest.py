@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.bench import Bench
 from tests.support.recorder import Recorder
+from tests.support.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401  # hooks
 
 # What is ignored stays so in processes that tests start: under nohup, or as a shell's job, they would hear nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -28,6 +28,7 @@ from batch_editor.storage import BadImage, Store
 from batch_editor.storage.patience import Patience
 from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox, sha256_of
 from tests.support.command import Process
+from tests.support.needs import need_root
 from tests.support.recorder import Recorder, http
 
 MB = 2**20
@@ -69,6 +70,7 @@ def _do(*command: str) -> None:
 @pytest.fixture
 def disk(bench: Bench) -> Iterator[Disk]:
     """What the bench writes goes to a disk that is not there before `mount`."""
+    need_root()
     disk = Disk(bench.folder / "disk")
     bench.out = disk.place / "out"
     bench.images = bench.out / "images"

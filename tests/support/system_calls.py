@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.needs import need_c_compiler
+
 SOURCE = Path(__file__).with_name("system_calls.c")
 
 # Letters of the calls, as the library writes them.
@@ -44,6 +46,7 @@ class Death:
 
 def build(folder: Path) -> Path:
     """The library, made in that folder."""
+    need_c_compiler()
     library = folder / "system_calls.so"
     compiler = ("cc", "-O1", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl", "-lpthread")
     subprocess.run(compiler, check=True)

@@ -117,8 +117,8 @@ async def test_two_pictures_under_one_identity_are_a_fault_that_names_both(bench
         with pytest.raises(ManifestError) as caught:
             await bench.run(jobs, provider)
         assert str(caught.value) == (
-            f"{bench.folder}/jobs.yaml:1: identity 'cup' of job job-b is that of job job-a at"
-            f" {bench.folder}/jobs.yaml:1, which has other links; expected an identity for each picture"
+            f"{bench.folder}/jobs.yaml:15: identity 'cup' of job job-b is that of job job-a at"
+            f" {bench.folder}/jobs.yaml:7, which has other links; expected an identity for each picture"
         )
         # The same link under another token of a known service, or another request, is none.
         discord = [f"https://cdn.discordapp.com/attachments/1/2/cup.png?ex={n}&is={n}&hm={n}" for n in (1, 2)]

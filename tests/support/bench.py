@@ -79,7 +79,8 @@ class Bench:
         """A manifest of these jobs, of the cheapest kind unless the defaults say otherwise."""
         path = self.folder / name
         kind = {"size": "1024x1024", "quality": "low", **defaults}
-        path.write_text(json.dumps({"defaults": kind, "jobs": list(jobs)}), encoding="utf-8")  # JSON is YAML
+        # JSON is YAML. Each job has lines of its own, as in a manifest that somebody writes.
+        path.write_text(json.dumps({"defaults": kind, "jobs": list(jobs)}, indent=1), encoding="utf-8")
         return path
 
     def settings(self, provider: Sandbox | str | None = None, **flags: Any) -> Settings:

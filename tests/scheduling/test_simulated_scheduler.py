@@ -17,6 +17,8 @@ from batch_editor.retry import Policy, backoff
 from batch_editor.simulation import Failed, Workload, simulate_often, smoothed, spread_latencies
 from tests.support.virtual_time import run
 
+pytestmark = pytest.mark.slow
+
 POLICY = Policy(max_attempts=5, backoff_s=1.0, backoff_max_s=60.0)
 STEADY = spread_latencies(57.0)
 LONG_TAILED = spread_latencies(57.0, sigma=0.9)
@@ -95,7 +97,7 @@ def real_s(work: Workload, seed: int) -> float:
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_simulated_run_takes_as_long_as_the_real_one(name: str) -> None:
     work = SHAPES[name]
-    runs = max(3, min(200, 16_000 // work.requests))
+    runs = max(3, min(200, 5_000 // work.requests))
     real = statistics.fmean(real_s(work, seed) for seed in range(runs))
     simulated = statistics.fmean(course.end_s for course in simulate_often(work, repeats=2 * runs))
     # What is left is chance: runs that are met by an outage differ most.

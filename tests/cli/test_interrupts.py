@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.bench import KEY, Bench, jobs
 
+pytestmark = pytest.mark.slow
+
 STARTS = {"module": ("-m", "batch_editor"), "script": (str(Path(sys.executable).with_name("batch-editor")),)}
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 # Modules that are loaded one after the other, from the first to those that only some commands need.

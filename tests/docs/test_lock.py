@@ -28,6 +28,8 @@ from tests.docs.locks import (
     pins,
 )
 
+pytestmark = pytest.mark.slow
+
 LOCKS = {"run": (RUN_LOCK.read_text(encoding="utf-8"), "build"), "dev": (DEV_LOCK.read_text(encoding="utf-8"), "dev")}
 RUN, DEV = (lock for lock, _ in LOCKS.values())
 

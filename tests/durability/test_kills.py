@@ -8,6 +8,8 @@ import pytest
 
 from tests.durability.kills import live_through
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(600)
 @pytest.mark.fault(75)

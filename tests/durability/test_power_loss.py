@@ -28,7 +28,12 @@ from tests.durability.power_loss import (
 from tests.support.durability import RunServer, SandboxServer
 from tests.support.system_calls import SYNC, Call, build
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("power loss"),  # they share their recordings
+]
 
 
 @dataclass(frozen=True)

@@ -440,6 +440,7 @@ async def test_compression_is_not_asked_for(bench: Bench, recorder: Recorder) ->
 
 
 @pytest.mark.fault(51)
+@pytest.mark.slow
 async def test_a_bomb_is_unpacked_no_further_than_an_image_is_long(bench: Bench, recorder: Recorder) -> None:
     packer = zlib.compressobj(wbits=31)
     packed = b"".join(packer.compress(bytes(2**20)) for _ in range(384)) + packer.flush()

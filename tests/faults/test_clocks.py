@@ -15,6 +15,8 @@ from batch_editor.sandbox import Sandbox
 from tests.support.bench import KEY, Bench, arrived, jobs, sandbox
 from tests.support.command import Finished
 
+pytestmark = pytest.mark.slow
+
 # The clock of the wall, seen from within the process: real time and what has been set on top of it.
 CLOCK = """
 import os, sys, time

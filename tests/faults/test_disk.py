@@ -31,6 +31,8 @@ from tests.support.command import Process
 from tests.support.needs import need_root
 from tests.support.recorder import Recorder, http
 
+pytestmark = pytest.mark.slow
+
 MB = 2**20
 
 

@@ -16,6 +16,8 @@ from batch_editor.rebuild import rebuild
 from batch_editor.sandbox import Sandbox
 from tests.support.bench import Bench, jobs, sandbox
 
+pytestmark = pytest.mark.slow
+
 # A writer whose memory is too small for its transaction: what doesn't fit goes into the ledger's file before the end,
 # and what stood there into the journal.
 WRITER = """

@@ -19,7 +19,7 @@ from batch_editor.spending import Spending
 from tests.support.bench import KEY, Bench, jobs, sandbox
 
 # What hangs, hangs a thread: only the end of the whole process ends it.
-pytestmark = pytest.mark.timeout(30)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
 
 
 def make_socket(path: Path) -> None:

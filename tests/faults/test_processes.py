@@ -16,6 +16,8 @@ from batch_editor.storage import Store
 from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox
 from tests.support.recorder import png
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.fault(77)
 async def test_a_terminal_that_closes_ends_the_run_as_sigterm_does(bench: Bench) -> None:

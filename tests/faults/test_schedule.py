@@ -24,6 +24,8 @@ from tests.support.bench import Bench, arrived, job, jobs, sandbox
 from tests.support.simulated_provider import most_in_a_window, running
 from tests.support.virtual_time import now, run
 
+pytestmark = pytest.mark.slow
+
 RATE = Rate(10, 1.0)
 
 

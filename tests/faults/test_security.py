@@ -95,6 +95,7 @@ TEXTS: dict[str, tuple[str | bytes | Callable[[], bytes], str]] = {
 
 
 @pytest.mark.fault(100, 101)
+@pytest.mark.slow
 def test_no_manifest_takes_long_fills_the_memory_or_does_anything(tmp_path: Path) -> None:
     for name, (text, _) in TEXTS.items():
         data = text() if callable(text) else text

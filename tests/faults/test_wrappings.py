@@ -253,6 +253,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.slow
 async def test_json_of_millions_of_values_takes_no_more_memory_than_its_length(
     bench: Bench, recorder: Recorder, body: bytes, version: str
 ) -> None:

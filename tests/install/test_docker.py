@@ -15,6 +15,8 @@ from dockerfile_parse import DockerfileParser
 
 from tests.install.fresh_tree import ROOT, check_out, run_well
 
+pytestmark = pytest.mark.slow
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

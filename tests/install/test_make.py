@@ -11,6 +11,8 @@ import pytest
 
 from tests.install.fresh_tree import ROOT, check_out, run, run_well
 
+pytestmark = pytest.mark.slow
+
 STAMPS = (".libraries", ".ready", ".ready-dev")
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.install.fresh_tree import ROOT, check_out, run_well
 
+pytestmark = pytest.mark.slow
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README[README.index("\n## Install") : README.index("\n## A first real run")]
 FIRST, CONTAINER = re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL)

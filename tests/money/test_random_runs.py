@@ -8,6 +8,8 @@ from batch_editor import UsageError
 from tests.money.random_runs import Story, live
 from tests.support.bench import LOW_USD, Bench, job, jobs, priced, sandbox
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", range(10))
 async def test_the_bill_stays_within_the_budget_and_uses_it(bench: Bench, seed: int) -> None:

@@ -17,6 +17,8 @@ from batch_editor import MachineError
 from batch_editor.acceptance import Unchecked, Workers
 from tests.support.decoders import children
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:

@@ -14,6 +14,8 @@ from batch_editor import Plan
 from batch_editor.sandbox import Sandbox
 from tests.support.bench import Bench, jobs, sandbox
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Shape:

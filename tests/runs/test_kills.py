@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox, sha256_of
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 def check_images(bench: Bench) -> None:

@@ -12,6 +12,8 @@ import pytest
 from tests.support.bench import INPUT, Bench
 from tests.support.recorder import Recorder
 
+pytestmark = pytest.mark.slow
+
 RUN = """
 import asyncio, json, resource, sys
 from pathlib import Path

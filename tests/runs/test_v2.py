@@ -330,6 +330,7 @@ async def test_an_acceptance_without_a_usable_id_may_have_been_billed(
     assert (row["status"], row["error_kind"], row["possibly_billed"]) == ("unknown", "bad_response", "1")
 
 
+@pytest.mark.slow
 async def test_kill_9_at_any_moment_loses_no_accepted_job_and_pays_none_twice(bench: Bench) -> None:
     rng = random.Random(11)
     wanted = jobs(40)

@@ -21,6 +21,8 @@ from batch_editor.spending import Spending
 from batch_editor.storage import Store
 from tests.scale.counts import TENFOLD, counted, table
 
+pytestmark = pytest.mark.slow
+
 # Steps are counted by so many, which costs a call of Python each time.
 STEPS = 10
 

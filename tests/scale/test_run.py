@@ -12,6 +12,8 @@ import pytest
 from batch_editor.sandbox import Sandbox, SandboxOptions
 from tests.scale.counts import TENFOLD, table
 
+pytestmark = pytest.mark.slow
+
 COUNTER = Path(__file__).with_name("run_counted.py")
 FEW, MANY = 20, 200
 

@@ -201,6 +201,7 @@ async def test_what_a_rehearsal_did_is_not_done(bench: Bench) -> None:
     assert (plan.requests, plan.done, plan.known["new"]) == (3, 0, 3)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_jobs_are_planned_in_the_memory_of_a_thousand(bench: Bench) -> None:
     few, many = (planned_mb(bench.folder, count) for count in (1_000, 100_000))
     assert few[0] == 1_000

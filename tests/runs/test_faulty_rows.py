@@ -9,6 +9,8 @@ import pytest
 from batch_editor.rebuild import rebuild
 from tests.support.bench import INPUT, Bench, sandbox
 
+pytestmark = pytest.mark.slow
+
 HEADER = "id,prompt,image_urls,quality,size,note"
 
 

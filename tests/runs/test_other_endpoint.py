@@ -11,6 +11,8 @@ from batch_editor.rebuild import rebuild
 from tests.support.bench import Bench, jobs, sandbox
 from tests.support.bench import job as job_of
 
+pytestmark = pytest.mark.slow
+
 FORMER, NEW = "gpt-image-1.5-edit", "nano-banana"
 
 

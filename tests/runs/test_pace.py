@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.bench import Bench, jobs, sandbox
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("concurrency", "count"), [(7, 40), (500, 520)])
 async def test_as_many_requests_are_in_flight_as_configured_and_never_more(

@@ -8,7 +8,7 @@ LIBRARIES := $(VENV)/.libraries
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test check audit lock format fuzz bench bench-full clean
+.PHONY: demo test test-fast cover check audit lock format fuzz bench bench-full clean
 
 # What running needs. Begun anew when a lock has changed, for what a former lock named must not stay.
 # The locks are complete, so nothing is resolved: what was published since they were made has no say.
@@ -38,8 +38,17 @@ demo: $(READY)  ## edit real photographs against the built-in sandbox: no key, n
 	@echo "Edited images:    outputs/demo/images/"
 	@echo "A row for each:   outputs/demo/manifest.csv"
 
+# A test at a time goes to whichever worker is free.
+TEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
 test: $(READY_DEV)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report=term
+	$(TEST)
+
+test-fast: $(READY_DEV)  ## all but the slow ones
+	$(TEST) -m "not slow"
+
+cover: $(READY_DEV)  ## the branches that tests reach; Python 3.11 takes up to three times as long for it
+	$(TEST) --cov --cov-report=term
 
 check: $(READY_DEV)
 	$(BIN)/ruff format --check .

@@ -13,8 +13,22 @@ from pathlib import Path
 
 import orjson
 import pytest
-from locks import DEV_LOCK, PYTHONS, ROOT, RUN_LOCK, SYSTEMS, asked_for, complaints, environment, not_as_locked, pins
 from packaging.requirements import Requirement
+
+from tests.docs.locks import (
+    DEV_LOCK,
+    PYTHONS,
+    ROOT,
+    RUN_LOCK,
+    SYSTEMS,
+    asked_for,
+    complaints,
+    environment,
+    not_as_locked,
+    pins,
+)
+
+pytestmark = pytest.mark.slow
 
 LOCKS = {"run": (RUN_LOCK.read_text(encoding="utf-8"), "build"), "dev": (DEV_LOCK.read_text(encoding="utf-8"), "dev")}
 RUN, DEV = (lock for lock, _ in LOCKS.values())

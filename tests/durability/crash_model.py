@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from system_calls import CREATE, LINK, MKDIR, RENAME, RESIZE, RMDIR, SYNC, UNLINK, WRITE, Call
+from tests.support.system_calls import CREATE, LINK, MKDIR, RENAME, RESIZE, RMDIR, SYNC, UNLINK, WRITE, Call
 
 # Paths below the folder, with what is in a file; None is a folder.
 State: TypeAlias = dict[str, bytes | None]

@@ -1,4 +1,4 @@
-"""Runs that are killed again and again, by seed. Run as a script for the long form: `kills.py 1000` kills."""
+"""Runs that are killed again and again, by seed. The long form: `python -m tests.durability.kills 1000`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from durability_bench import Books, Desk, Job, Left, Row, RunServer, SandboxServer, job, look, settled
-from system_calls import (
+from tests.support.bench import Job, Row, job
+from tests.support.durability import Books, Desk, Left, RunServer, SandboxServer, look, settled
+from tests.support.system_calls import (
     CREATE,
     DISK,
     LINK,

@@ -1,6 +1,6 @@
 """Power cuts at every call of a run: what each may leave, and what the next run makes of it.
 
-Run as a script for the long form, every state of several recordings: `power_loss.py 3` (recordings of each scenario).
+The long form, every state of three recordings of each scenario: `python -m tests.durability.power_loss 3`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from crash_model import Disk, State
-from durability_bench import KEY, Books, Desk, Job, RunServer, SandboxServer, job, look, settled
 from pydantic import SecretStr
-from system_calls import RECEIVE, RENAME, SEND, SYNC, UNLINK, WRITE, Call, build, read_log
 
 from batch_editor import BatchOptions, load_settings, run_batch
 from batch_editor.sandbox import Sandbox, SandboxOptions
+from tests.durability.crash_model import Disk, State
+from tests.support.bench import KEY, Job, job
+from tests.support.durability import Books, Desk, RunServer, SandboxServer, look, settled
+from tests.support.system_calls import RECEIVE, RENAME, SEND, SYNC, UNLINK, WRITE, Call, build, read_log
 
 # In memory where there is any: a state is thrown away a second later.
 FAST = next((each for each in ("/dev/shm",) if os.access(each, os.W_OK)), None)

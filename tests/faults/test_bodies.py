@@ -1,4 +1,4 @@
-"""Answers under a 200: images in every wrapping, and what only looks like one. Rows 1 to 8 and 41 to 56."""
+"""Answers under a 200: images in every wrapping, and what only looks like one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import zlib
 from typing import Any
 
 import pytest
-from fault_bench import document, edits, failed, fate, fates, head_of, in_turn, listening, succeeded, unknown
 from PIL import Image
-from run_bench import KEY, Bench, job, jobs, sandbox, sha256_of
-from run_recorder import Recorder, http, png
 
 from batch_editor.client.guard import is_loopback_url
 from batch_editor.sandbox import Sandbox, SandboxOptions
+from tests.support.bench import KEY, Bench, job, jobs, sandbox, sha256_of
+from tests.support.fates import document, edits, failed, fate, fates, head_of, in_turn, listening, succeeded, unknown
+from tests.support.recorder import Recorder, http, png
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
@@ -29,7 +29,8 @@ def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
 # Images -------------------------------------------------------------------------------------------------------------
 
 
-async def test_fault_001_the_headers_of_an_image_say_what_it_cost(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(1)
+async def test_the_headers_of_an_image_say_what_it_cost(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = http(png(), more="x-cost: 0.24\r\nX-Request-Id: r-1\r\nx-remaining-credits: 7\r\n")
     assert await fate(bench, recorder) == succeeded()
     row = bench.row("mug")
@@ -39,7 +40,8 @@ async def test_fault_001_the_headers_of_an_image_say_what_it_cost(bench: Bench, 
 ABSURD = ("-1", "NaN", "inf", "1e9", "free", "", "$0.24", "0,24", "1_0", "٢", "0x1", "9" * 400)
 
 
-async def test_fault_001_a_cost_that_cannot_be_is_not_believed_and_counts_at_the_dearest_price(
+@pytest.mark.fault(1)
+async def test_a_cost_that_cannot_be_is_not_believed_and_counts_at_the_dearest_price(
     bench: Bench, recorder: Recorder
 ) -> None:
     recorder.answer = in_turn(*(http(png(), more="x-cost: COST\r\n").replace(b"COST", c.encode()) for c in ABSURD))
@@ -50,7 +52,8 @@ async def test_fault_001_a_cost_that_cannot_be_is_not_believed_and_counts_at_the
 
 
 @pytest.mark.parametrize("answer", ["image", "base64", "url"])
-async def test_fault_002_003_an_image_comes_as_bytes_as_base64_or_as_a_link(bench: Bench, answer: Any) -> None:
+@pytest.mark.fault(2, 3)
+async def test_an_image_comes_as_bytes_as_base64_or_as_a_link(bench: Bench, answer: Any) -> None:
     wanted = jobs(5)
     async with Sandbox(SandboxOptions(size_scale=0.3, key=KEY, answer=answer)) as provider:
         summary = await bench.run(wanted, provider)
@@ -61,7 +64,8 @@ async def test_fault_002_003_an_image_comes_as_bytes_as_base64_or_as_a_link(benc
     assert [row["actual_cost_usd"] for row in bench.rows()] == ["0.0108"] * 5
 
 
-async def test_fault_002_base64_that_is_cut_or_none_is_no_image(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(2)
+async def test_base64_that_is_cut_or_none_is_no_image(bench: Bench, recorder: Recorder) -> None:
     text = base64.b64encode(png()).decode()
     recorder.answer = in_turn(
         document({"image": f"data:image/png;base64,{text}"}, more="x-cost: 0.1\r\n"),
@@ -77,7 +81,8 @@ async def test_fault_002_base64_that_is_cut_or_none_is_no_image(bench: Bench, re
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "410 Gone"])
-async def test_fault_004_a_result_link_that_has_expired_is_a_paid_result_lost(
+@pytest.mark.fault(4)
+async def test_a_result_link_that_has_expired_is_a_paid_result_lost(
     bench: Bench, recorder: Recorder, status: str
 ) -> None:
     recorder.answer = document({"output": f"{recorder.url}/gone.png?sig=1"}, more="x-request-id: r-1\r\n")
@@ -90,16 +95,16 @@ async def test_fault_004_a_result_link_that_has_expired_is_a_paid_result_lost(
     )
 
 
-async def test_fault_003_a_link_that_fails_at_first_is_fetched_again_and_not_paid_again(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(3)
+async def test_a_link_that_fails_at_first_is_fetched_again_and_not_paid_again(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = document({"images": [{"url": f"{recorder.url}/a.png"}]})
     recorder.answers["/a.png"] = in_turn(http(b"busy", status="503 Busy"), http(png())[:-9])
     assert await fate(bench, recorder) == succeeded()
     assert len(recorder.requests) == 4
 
 
-async def test_fault_003_a_link_that_drips_is_given_up_in_time(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(3)
+async def test_a_link_that_drips_is_given_up_in_time(bench: Bench, recorder: Recorder) -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
         while True:
@@ -113,7 +118,8 @@ async def test_fault_003_a_link_that_drips_is_given_up_in_time(bench: Bench, rec
     assert bench.row("mug")["error"].endswith("/slow.png could not be fetched: no end of it in time")
 
 
-async def test_fault_003_a_link_that_is_none_loses_its_own_result_alone(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(3)
+async def test_a_link_that_is_none_loses_its_own_result_alone(bench: Bench, recorder: Recorder) -> None:
     links = ("http://[::1", "http://127.0.0.1:99999/a.png", "http:///a.png", "http://127.0.0.1:0/", "http://")
     recorder.answer = in_turn(*(document({"output": link}) for link in links))
     found = await fates(bench, recorder, jobs(len(links) + 1), concurrency=1)
@@ -121,7 +127,8 @@ async def test_fault_003_a_link_that_is_none_loses_its_own_result_alone(bench: B
     assert bench.row("job-0")["error"] == ("paid, but its link http://[::1 leads to something that is no http(s) link")
 
 
-async def test_fault_003_a_link_into_a_private_network_is_not_followed(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(3)
+async def test_a_link_into_a_private_network_is_not_followed(bench: Bench, recorder: Recorder) -> None:
     # The provider by a name that says nothing of where it is, as a real one's: links to this machine are refused.
     base_url = recorder.base_url.replace("127.0.0.1", "0x7f.1")
     links = (f"{recorder.url}/a.png", recorder.url.replace("127.0.0.1", "0x7f.1"), "http://169.254.169.254/latest")
@@ -139,7 +146,8 @@ NETWORKS = (
 
 
 @pytest.mark.parametrize("base", ["127.0.0.1", "localhost"])
-async def test_fault_102_a_base_url_on_this_machine_lets_results_of_this_machine_through_and_of_no_network(
+@pytest.mark.fault(102)
+async def test_a_base_url_on_this_machine_lets_results_of_this_machine_through_and_of_no_network(
     bench: Bench, recorder: Recorder, base: str
 ) -> None:
     port = recorder.url.rpartition(":")[2]
@@ -164,11 +172,13 @@ async def test_fault_102_a_base_url_on_this_machine_lets_results_of_this_machine
 
 
 @pytest.mark.parametrize("base", ["http://10.0.0.1/v1", "http://0.0.0.0/v1", "https://api.example.com/v1"])
-def test_fault_102_no_other_base_url_lets_results_of_this_machine_through(base: str) -> None:
+@pytest.mark.fault(102)
+def test_no_other_base_url_lets_results_of_this_machine_through(base: str) -> None:
     assert not is_loopback_url(base)
 
 
-async def test_fault_005_a_result_link_may_redirect_thrice_and_no_more(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(5)
+async def test_a_result_link_may_redirect_thrice_and_no_more(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = document({"output": f"{recorder.url}/1"})
     for hop in range(1, 10):
         recorder.answers[f"/{hop}"] = http(b"", status="302 Found", more=f"Location: /{hop + 1}\r\n")
@@ -181,7 +191,8 @@ async def test_fault_005_a_result_link_may_redirect_thrice_and_no_more(bench: Be
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "http://[", "ftp://example.com/a.png"])
-async def test_fault_005_a_redirect_of_a_link_to_anything_else_loses_the_result(
+@pytest.mark.fault(5)
+async def test_a_redirect_of_a_link_to_anything_else_loses_the_result(
     bench: Bench, recorder: Recorder, location: str
 ) -> None:
     recorder.answer = document({"output": f"{recorder.url}/a.png"})
@@ -192,20 +203,23 @@ async def test_fault_005_a_redirect_of_a_link_to_anything_else_loses_the_result(
 # No image -----------------------------------------------------------------------------------------------------------
 
 
-async def test_fault_006_an_error_inside_a_200_may_have_been_billed_and_is_not_sent_again(bench: Bench) -> None:
+@pytest.mark.fault(6)
+async def test_an_error_inside_a_200_may_have_been_billed_and_is_not_sent_again(bench: Bench) -> None:
     async with sandbox(faults=("json-error:text=The model gave up",)) as provider:
         assert await fate(bench, provider) == unknown("bad_response", 200, sent=1)
     assert bench.row("mug")["error"] == "HTTP 200 without an image: The model gave up"
 
 
-async def test_fault_006_what_it_says_it_charged_is_what_it_counts(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(6)
+async def test_what_it_says_it_charged_is_what_it_counts(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = document({"error": "no image today"}, more="x-cost: 0.3\r\n")
     summary = await bench.run(jobs(1), recorder.base_url)
     assert summary.cost.actual is None
     assert summary.cost.possibly_billed == pytest.approx(0.3)
 
 
-async def test_fault_006_json_of_any_shape_ends_its_own_job_alone(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(6)
+async def test_json_of_any_shape_ends_its_own_job_alone(bench: Bench, recorder: Recorder) -> None:
     shapes: tuple[Any, ...] = (
         *({}, [], "text", {"image": None}, {"image": 7}, {"images": []}, {"output": {"url": {}}}),
         *({"output": "ftp://example.com/a.png"}, {"output": "data:image/png,raw"}),
@@ -230,7 +244,8 @@ async def test_fault_006_json_of_any_shape_ends_its_own_job_alone(bench: Bench, 
     ],
     ids=["portal", "mark", "labelled-as-image", "text"],
 )
-async def test_fault_007_a_page_in_place_of_an_image_is_tried_again(
+@pytest.mark.fault(7)
+async def test_a_page_in_place_of_an_image_is_tried_again(
     bench: Bench, recorder: Recorder, body: bytes, content_type: str, said: str
 ) -> None:
     recorder.answer = http(body, content_type=content_type)
@@ -238,7 +253,8 @@ async def test_fault_007_a_page_in_place_of_an_image_is_tried_again(
     assert bench.row("mug")["error"] == f"HTTP 200 with a page instead of an image: {said}"
 
 
-async def test_fault_008_bytes_count_and_not_what_the_header_says(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(8)
+async def test_bytes_count_and_not_what_the_header_says(bench: Bench, recorder: Recorder) -> None:
     types = ("text/plain; charset=utf-8", "application/json", "image/jpeg", '///;;="', 'image/png; charset="no')
     recorder.answer = in_turn(*(http(png(), content_type=each) for each in types))
     found = await fates(bench, recorder, jobs(len(types) + 1), concurrency=1)
@@ -246,7 +262,8 @@ async def test_fault_008_bytes_count_and_not_what_the_header_says(bench: Bench, 
     assert {row["format"] for row in bench.rows()} == {"png"}
 
 
-async def test_fault_008_048_an_image_of_another_format_is_kept_under_its_true_ending(bench: Bench) -> None:
+@pytest.mark.fault(8, 48)
+async def test_an_image_of_another_format_is_kept_under_its_true_ending(bench: Bench) -> None:
     wanted = job("mug", output_format="png")
     async with sandbox(faults=("wrong-format",)) as provider:
         await bench.run([wanted], provider)
@@ -259,29 +276,31 @@ async def test_fault_008_048_an_image_of_another_format_is_kept_under_its_true_e
 
 
 @pytest.mark.parametrize("fault", ["truncate", "truncate:close=1", "html", "empty", "reset"])
-async def test_fault_007_010_042_043_058_what_came_broken_is_tried_again(bench: Bench, fault: str) -> None:
+@pytest.mark.fault(7, 10, 42, 43, 58)
+async def test_what_came_broken_is_tried_again(bench: Bench, fault: str) -> None:
     wanted = job("mug")
     async with sandbox(faults=(f"{fault}:first=1",)) as provider:
         assert await fate(bench, provider, of=wanted) == succeeded(sent=2, billed=1)
     assert bench.stamp("mug") == sha256_of(wanted)
 
 
-async def test_fault_042_truncated_with_a_length(bench: Bench) -> None:
+@pytest.mark.fault(42)
+async def test_truncated_with_a_length(bench: Bench) -> None:
     async with sandbox(faults=("truncate",)) as provider:
         assert await fate(bench, provider) == unknown("connection", 200, sent=3)
     assert bench.row("mug")["error"].startswith("the answer was cut off: Not enough data")
 
 
-async def test_fault_043_truncated_no_length(bench: Bench) -> None:
+@pytest.mark.fault(43)
+async def test_truncated_no_length(bench: Bench) -> None:
     async with sandbox(faults=("truncate:close=1",)) as provider:
         assert await fate(bench, provider) == unknown("bad_response", 200, sent=3)
     assert bench.row("mug")["error"] == "HTTP 200 with a png that was cut short"
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
-async def test_fault_043_truncated_by_an_old_server_in_every_format(
-    bench: Bench, recorder: Recorder, format: str
-) -> None:
+@pytest.mark.fault(43)
+async def test_truncated_by_an_old_server_in_every_format(bench: Bench, recorder: Recorder, format: str) -> None:
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 60).convert("RGB").save(buffer, format)
     whole = b"HTTP/1.0 200 OK\r\n\r\n" + buffer.getvalue()
@@ -300,22 +319,21 @@ async def test_fault_043_truncated_by_an_old_server_in_every_format(
     ],
     ids=["no-end", "no-number", "negative", "too-large", "cut"],
 )
-async def test_fault_044_truncated_chunked(bench: Bench, recorder: Recorder, answer: bytes) -> None:
+@pytest.mark.fault(44)
+async def test_truncated_chunked(bench: Bench, recorder: Recorder, answer: bytes) -> None:
     recorder.answer = in_turn(answer)
     assert await fate(bench, recorder) == succeeded(sent=2, billed=1)
 
 
-async def test_fault_044_json_that_was_cut_while_the_connection_closed_cleanly(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(44)
+async def test_json_that_was_cut_while_the_connection_closed_cleanly(bench: Bench, recorder: Recorder) -> None:
     text = base64.b64encode(png()).decode()
     recorder.answer = in_turn(document(f'{{"image": "{text[:50]}'.encode()), document({"image": text}))
     assert await fate(bench, recorder) == succeeded(sent=2, billed=1)
 
 
-async def test_fault_045_a_body_longer_than_its_length_is_no_400_of_the_provider(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(45)
+async def test_a_body_longer_than_its_length_is_no_400_of_the_provider(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = http(png()) + png()
     assert await fate(bench, recorder) == unknown("connection", "", sent=3)
     assert bench.row("mug")["error"].startswith("the answer was no HTTP that can be read: Bad status line")
@@ -333,7 +351,8 @@ async def test_fault_045_a_body_longer_than_its_length_is_no_400_of_the_provider
     ],
     ids=["list", "two", "negative", "overflow", "chunked-besides"],
 )
-async def test_fault_046_a_length_that_cannot_be(bench: Bench, recorder: Recorder, right: bytes, wrong: bytes) -> None:
+@pytest.mark.fault(46)
+async def test_a_length_that_cannot_be(bench: Bench, recorder: Recorder, right: bytes, wrong: bytes) -> None:
     recorder.answer = in_turn(http(png()).replace(right, wrong))
     assert await fate(bench, recorder) == succeeded(sent=2, billed=1)
 
@@ -342,9 +361,8 @@ async def test_fault_046_a_length_that_cannot_be(bench: Bench, recorder: Recorde
 
 
 @pytest.mark.parametrize("fault", ["garbage", "corrupt"])
-async def test_fault_047_an_image_that_came_broken_was_paid_for_and_is_not_bought_again(
-    bench: Bench, fault: str
-) -> None:
+@pytest.mark.fault(47)
+async def test_an_image_that_came_broken_was_paid_for_and_is_not_bought_again(bench: Bench, fault: str) -> None:
     async with sandbox(faults=(fault,)) as provider:
         assert await fate(bench, provider) == unknown("bad_response", 200, sent=1)
     # What came is kept, under the name of the job and its attempt.
@@ -353,7 +371,8 @@ async def test_fault_047_an_image_that_came_broken_was_paid_for_and_is_not_bough
     assert kept.endswith({"garbage": ".bin", "corrupt": ".png"}[fault])
 
 
-async def test_fault_049_an_image_of_another_size_is_kept(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(49)
+async def test_an_image_of_another_size_is_kept(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = http(png((30, 20)))
     assert await fate(bench, recorder, of=job("mug", size="1024x1024")) == succeeded()
     assert (bench.row("mug")["width"], bench.row("mug")["height"]) == ("30", "20")
@@ -392,7 +411,8 @@ def jpeg_without_a_size() -> bytes:
         ("webp", b"RIFF\x04\0\0\0WEBP"),
     ],
 )
-async def test_fault_047_an_image_without_a_size_is_told_in_words_and_kept(
+@pytest.mark.fault(47)
+async def test_an_image_without_a_size_is_told_in_words_and_kept(
     bench: Bench, recorder: Recorder, format: str, body: bytes, checks: str
 ) -> None:
     recorder.answer = http(body)
@@ -402,7 +422,8 @@ async def test_fault_047_an_image_without_a_size_is_told_in_words_and_kept(
     assert (bench.images / kept).read_bytes() == body
 
 
-async def test_fault_050_an_image_of_absurd_size_is_refused_by_its_header(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(50)
+async def test_an_image_of_absurd_size_is_refused_by_its_header(bench: Bench, recorder: Recorder) -> None:
     bomb = raw_png(100_000, 100_000, pixels=zlib.compress(bytes(2**20)))
     recorder.answer = http(bomb)
     assert await fate(bench, recorder) == unknown("bad_response", 200, sent=1)
@@ -412,12 +433,15 @@ async def test_fault_050_an_image_of_absurd_size_is_refused_by_its_header(bench:
 # Too much, too slow -------------------------------------------------------------------------------------------------
 
 
-async def test_fault_051_compression_is_not_asked_for(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(51)
+async def test_compression_is_not_asked_for(bench: Bench, recorder: Recorder) -> None:
     assert await fate(bench, recorder) == succeeded()
     assert recorder.requests[0].headers["accept-encoding"] == "identity"
 
 
-async def test_fault_051_a_bomb_is_unpacked_no_further_than_an_image_is_long(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(51)
+@pytest.mark.slow
+async def test_a_bomb_is_unpacked_no_further_than_an_image_is_long(bench: Bench, recorder: Recorder) -> None:
     packer = zlib.compressobj(wbits=31)
     packed = b"".join(packer.compress(bytes(2**20)) for _ in range(384)) + packer.flush()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -427,7 +451,8 @@ async def test_fault_051_a_bomb_is_unpacked_no_further_than_an_image_is_long(ben
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 2**10
 
 
-async def test_fault_051_bombs_as_errors_and_behind_links_go_off_no_more(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(51)
+async def test_bombs_as_errors_and_behind_links_go_off_no_more(bench: Bench, recorder: Recorder) -> None:
     bomb = gzip.compress(bytes(100 * 2**20))
     recorder.answer = in_turn(
         http(bomb, status="400 Bad Request", more="Content-Encoding: gzip\r\n"),
@@ -440,9 +465,8 @@ async def test_fault_051_bombs_as_errors_and_behind_links_go_off_no_more(bench: 
 
 
 @pytest.mark.parametrize("declared", [None, 2 * 2**30, 10**10])
-async def test_fault_052_a_body_without_end_is_cut_at_64_mib(
-    bench: Bench, recorder: Recorder, declared: int | None
-) -> None:
+@pytest.mark.fault(52)
+async def test_a_body_without_end_is_cut_at_64_mib(bench: Bench, recorder: Recorder, declared: int | None) -> None:
     sent = 0
 
     async def flood(writer: asyncio.StreamWriter) -> None:
@@ -461,14 +485,16 @@ async def test_fault_052_a_body_without_end_is_cut_at_64_mib(
 
 
 @pytest.mark.parametrize("fault", ["hang", "slow:over=5"])
-async def test_fault_054_056_what_takes_too_long_is_given_up_and_may_have_been_billed(bench: Bench, fault: str) -> None:
+@pytest.mark.fault(54, 56)
+async def test_what_takes_too_long_is_given_up_and_may_have_been_billed(bench: Bench, fault: str) -> None:
     async with Sandbox(SandboxOptions(size_scale=0.3, key=KEY, faults=(fault,))) as provider:
         found = await fate(bench, provider, api__timeout_s=0.5)
     assert found == unknown("timeout", "200" if fault.startswith("slow") else "", sent=3)
 
 
 @pytest.mark.parametrize("text", [b"X", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["drip", "interim-answers"])
-async def test_fault_055_headers_that_never_end_are_given_up(bench: Bench, text: bytes) -> None:
+@pytest.mark.fault(55)
+async def test_headers_that_never_end_are_given_up(bench: Bench, text: bytes) -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await head_of(reader)
         if text == b"X":

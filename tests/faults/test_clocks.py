@@ -9,16 +9,19 @@ import subprocess
 import sys
 from contextlib import closing
 
-from run_bench import KEY, Bench, Finished, arrived, jobs, sandbox
+import pytest
 
 from batch_editor.sandbox import Sandbox
+from tests.support.bench import KEY, Bench, arrived, jobs, sandbox
+from tests.support.command import Finished
+
+pytestmark = pytest.mark.slow
 
 # The clock of the wall, seen from within the process: real time and what has been set on top of it.
 CLOCK = """
 import os, sys, time
 real = time.time
 time.time = lambda: real() + {jump}
-from batch_editor.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -40,7 +43,8 @@ async def run_with_clock(bench: Bench, jump: str, provider: Sandbox, *more: str,
     return Finished(process.returncode, out.decode(), err.decode())
 
 
-async def test_fault_081_a_clock_that_jumps_to_and_fro_changes_neither_pace_nor_outcome(bench: Bench) -> None:
+@pytest.mark.fault(81)
+async def test_a_clock_that_jumps_to_and_fro_changes_neither_pace_nor_outcome(bench: Bench) -> None:
     async with sandbox(latency="0.1") as provider:
         jump = "(0, 3600, -3600)[int(20 * time.monotonic()) % 3]"
         finished = await run_with_clock(bench, jump, provider, "--rate", "10/s", "--concurrency", "8")
@@ -50,7 +54,8 @@ async def test_fault_081_a_clock_that_jumps_to_and_fro_changes_neither_pace_nor_
     assert all(0 <= float(row["latency_s"]) < 30 for row in bench.rows())
 
 
-async def test_fault_081_a_clock_set_back_between_runs_delays_the_next_by_a_window_at_most(bench: Bench) -> None:
+@pytest.mark.fault(81)
+async def test_a_clock_set_back_between_runs_delays_the_next_by_a_window_at_most(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run(jobs(5), provider, rate_limit="5/s")
         with closing(sqlite3.connect(bench.out / "ledger.sqlite3")) as db, db:
@@ -62,7 +67,8 @@ async def test_fault_081_a_clock_set_back_between_runs_delays_the_next_by_a_wind
         assert provider.books.log[-1].at - began < 60
 
 
-async def test_fault_081_a_deadline_goes_by_the_clock_on_the_wall(bench: Bench) -> None:
+@pytest.mark.fault(81)
+async def test_a_deadline_goes_by_the_clock_on_the_wall(bench: Bench) -> None:
     async with sandbox(latency="1.5") as provider:
         jump = "7200 * os.path.exists('set')"
         finished = await run_with_clock(bench, jump, provider, "--deadline=1h", "--concurrency=2", after=4)
@@ -75,7 +81,8 @@ async def test_fault_081_a_deadline_goes_by_the_clock_on_the_wall(bench: Bench) 
     assert {row["error_kind"] for row in bench.rows() if row["status"] == "pending"} == {"deadline"}
 
 
-async def test_fault_082_requests_that_a_sleep_cut_off_may_have_been_billed_and_the_log_says_why(bench: Bench) -> None:
+@pytest.mark.fault(82)
+async def test_requests_that_a_sleep_cut_off_may_have_been_billed_and_the_log_says_why(bench: Bench) -> None:
     """Asleep, time stands still while the clock goes on, and the other side gives connections up."""
     log = bench.folder / "log.jsonl"
     async with sandbox(latency="3", faults=("reset@1-2",)) as provider:

@@ -1,4 +1,4 @@
-"""Connections that fail, and what they say of money: a request that never left is free. Rows 57 to 66."""
+"""Connections that fail, and what they say of money: a request that never left is free."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import ssl
 from pathlib import Path
 
 import pytest
-from fault_bench import edits, failed, fate, head_of, in_turn, listening, request_of, reset, succeeded, unknown
-from run_bench import Bench, job, jobs, sandbox
-from run_recorder import Recorder, http, png
+
+from tests.support.bench import RETRY_FAILED, Bench, job, jobs, sandbox
+from tests.support.fates import edits, failed, fate, head_of, in_turn, listening, request_of, reset, succeeded, unknown
+from tests.support.recorder import Recorder, http, png
 
 # A request that no socket buffer holds, so that it is still on its way when the server has had enough.
 LARGE = job("mug", image_urls=["data:image/png;base64," + "A" * 8_000_000])
 
 
-async def test_fault_057_a_reset_before_the_request_was_all_sent_may_have_been_billed(bench: Bench) -> None:
+@pytest.mark.fault(57)
+async def test_a_reset_before_the_request_was_all_sent_may_have_been_billed(bench: Bench) -> None:
     """How much of it arrived can't be told from here: once its headers went out, it counts as sent."""
 
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -29,7 +31,8 @@ async def test_fault_057_a_reset_before_the_request_was_all_sent_may_have_been_b
 
 
 @pytest.mark.parametrize("ending", ["orderly", "reset", "never"])
-async def test_fault_057_an_answer_before_the_request_was_all_sent_is_heard(bench: Bench, ending: str) -> None:
+@pytest.mark.fault(57)
+async def test_an_answer_before_the_request_was_all_sent_is_heard(bench: Bench, ending: str) -> None:
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await head_of(reader)
         writer.write(http(b'{"error": "too large"}', status="413 Content Too Large"))
@@ -44,7 +47,8 @@ async def test_fault_057_an_answer_before_the_request_was_all_sent_is_heard(benc
         assert await fate(bench, provider, of=LARGE) == failed("invalid_parameter", 413)
 
 
-async def test_fault_057_058_a_connection_that_ends_without_an_answer_may_have_been_billed(bench: Bench) -> None:
+@pytest.mark.fault(57, 58)
+async def test_a_connection_that_ends_without_an_answer_may_have_been_billed(bench: Bench) -> None:
     async def hear_and_reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
         reset(writer)
@@ -60,7 +64,8 @@ async def test_fault_057_058_a_connection_that_ends_without_an_answer_may_have_b
     assert bench.row("mug")["error"] == "the connection broke before an answer: the server closed it"
 
 
-async def test_fault_059_a_reset_in_the_middle_of_an_answer_is_a_cut(bench: Bench) -> None:
+@pytest.mark.fault(59)
+async def test_a_reset_in_the_middle_of_an_answer_is_a_cut(bench: Bench) -> None:
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)
         writer.write(http(png())[:-20])
@@ -73,7 +78,8 @@ async def test_fault_059_a_reset_in_the_middle_of_an_answer_is_a_cut(bench: Benc
     assert bench.row("mug")["error"].startswith("the answer was cut off: ")
 
 
-async def test_fault_060_no_request_is_sent_on_a_connection_that_may_be_stale(bench: Bench) -> None:
+@pytest.mark.fault(60)
+async def test_no_request_is_sent_on_a_connection_that_may_be_stale(bench: Bench) -> None:
     requests = 0
 
     async def keep_alive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,21 +97,24 @@ async def test_fault_060_no_request_is_sent_on_a_connection_that_may_be_stale(be
         assert (provider.connections, requests) == (6, 6)
 
 
-async def test_fault_061_a_name_that_does_not_resolve_costs_nothing(bench: Bench) -> None:
+@pytest.mark.fault(61)
+async def test_a_name_that_does_not_resolve_costs_nothing(bench: Bench) -> None:
     found = await fate(bench, "http://provider.invalid/v1", retry__max_attempts=3)
     assert found == failed("connection", "", sent=3)
     assert bench.row("mug")["error"].startswith("not reached: Cannot connect to host provider.invalid:80")
 
 
-async def test_fault_062_what_is_refused_costs_nothing_and_the_next_run_sends_it_if_told_to(bench: Bench) -> None:
+@pytest.mark.fault(62)
+async def test_what_is_refused_costs_nothing_and_the_next_run_sends_it_if_told_to(bench: Bench) -> None:
     found = await fate(bench, "http://127.0.0.1:9/v1", retry__max_attempts=3)
     assert found == failed("connection", "", sent=3)
     async with sandbox() as provider:
-        summary = await bench.run([job("mug")], provider, retry_failed=True)
+        summary = await bench.run([job("mug")], provider, options=RETRY_FAILED)
     assert (summary.exit_code, provider.books.requests) == (0, 1)
 
 
-async def test_fault_063_a_certificate_that_nobody_vouches_for_stops_the_run_and_never_sees_the_key(
+@pytest.mark.fault(63)
+async def test_a_certificate_that_nobody_vouches_for_stops_the_run_and_never_sees_the_key(
     bench: Bench,
 ) -> None:
     heard: list[bytes] = []
@@ -123,7 +132,8 @@ async def test_fault_063_a_certificate_that_nobody_vouches_for_stops_the_run_and
 
 
 @pytest.mark.parametrize("answer", ["http", "reset", "silence"])
-async def test_fault_063_a_handshake_that_fails_costs_nothing_and_is_tried_again(bench: Bench, answer: str) -> None:
+@pytest.mark.fault(63)
+async def test_a_handshake_that_fails_costs_nothing_and_is_tried_again(bench: Bench, answer: str) -> None:
     async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         if answer == "http":
@@ -158,14 +168,16 @@ async def test_fault_063_a_handshake_that_fails_costs_nothing_and_is_tried_again
     ],
     ids=["text", "nothing", "half", "image", "zeros", "ssh", "http-3", "huge", "no-colon", "nul", "many"],
 )
-async def test_fault_064_garbage_in_place_of_http_may_have_been_billed_and_is_tried_again(
+@pytest.mark.fault(64)
+async def test_garbage_in_place_of_http_may_have_been_billed_and_is_tried_again(
     bench: Bench, recorder: Recorder, answer: bytes
 ) -> None:
     recorder.answer = in_turn(answer)
     assert await fate(bench, recorder) == succeeded(sent=2, billed=1)
 
 
-async def test_fault_064_garbage_for_ever_ends_unknown_and_says_what_came(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(64)
+async def test_garbage_for_ever_ends_unknown_and_says_what_came(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = b"nothing like HTTP\r\n\r\n"
     assert await fate(bench, recorder) == unknown("connection", "", sent=3)
     assert bench.row("mug")["error"] == (
@@ -173,7 +185,8 @@ async def test_fault_064_garbage_for_ever_ends_unknown_and_says_what_came(bench:
     )
 
 
-async def test_fault_064_headers_that_are_only_long_or_odd_lose_no_image(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(64)
+async def test_headers_that_are_only_long_or_odd_lose_no_image(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = in_turn(
         http(png(), more=f"Content-Security-Policy: {'x' * 40_000}\r\n"),
         http(png(), more="Set-Cookie: a=b; Domain=.example.com; Expires=never\r\n" * 60),
@@ -186,7 +199,8 @@ async def test_fault_064_headers_that_are_only_long_or_odd_lose_no_image(bench: 
     assert all("cookie" not in seen.headers for seen in recorder.requests)
 
 
-async def test_fault_065_a_proxy_of_the_environment_never_sees_the_key(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(65)
+async def test_a_proxy_of_the_environment_never_sees_the_key(bench: Bench, recorder: Recorder) -> None:
     manifest = bench.write(jobs(1))
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), recorder.url)
     async with sandbox() as provider:

@@ -20,8 +20,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from pydantic import SecretStr
-from run_bench import KEY, Bench, Process, arrived, job, jobs, sandbox, sha256_of
-from run_recorder import Recorder, http
 
 from batch_editor import StorageError
 from batch_editor.errors import MachineError
@@ -29,6 +27,12 @@ from batch_editor.images import BadImage
 from batch_editor.output import Store
 from batch_editor.output.patience import Patience
 from batch_editor.recovery.reconcile import reconcile
+from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox, sha256_of
+from tests.support.command import Process
+from tests.support.needs import need_root
+from tests.support.recorder import Recorder, http
+
+pytestmark = pytest.mark.slow
 
 MB = 2**20
 
@@ -69,6 +73,7 @@ def _do(*command: str) -> None:
 @pytest.fixture
 def disk(bench: Bench) -> Iterator[Disk]:
     """What the bench writes goes to a disk that is not there before `mount`."""
+    need_root()
     disk = Disk(bench.folder / "disk")
     bench.out = disk.place / "out"
     bench.images = bench.out / "images"
@@ -106,7 +111,8 @@ async def said(process: Process, *words: str) -> str:
 
 
 @pytest.mark.parametrize("kilobytes", [24_000, 26_500])
-async def test_fault_067_on_a_full_disk_what_is_in_flight_is_saved_in_the_room_set_aside(
+@pytest.mark.fault(67)
+async def test_on_a_full_disk_what_is_in_flight_is_saved_in_the_room_set_aside(
     bench: Bench, disk: Disk, recorder: Recorder, kilobytes: int
 ) -> None:
     """What the disk can't take first (a part, the ledger) differs with its size; what comes of it does not."""
@@ -127,7 +133,8 @@ async def test_fault_067_on_a_full_disk_what_is_in_flight_is_saved_in_the_room_s
     assert (summary.exit_code, len(recorder.requests), billed(bench)) == (0, 12, 0)
 
 
-async def test_fault_067_what_finds_no_room_waits_in_memory_until_there_is_some(
+@pytest.mark.fault(67)
+async def test_what_finds_no_room_waits_in_memory_until_there_is_some(
     bench: Bench, disk: Disk, recorder: Recorder
 ) -> None:
     disk.mount(20_000)
@@ -146,7 +153,8 @@ async def test_fault_067_what_finds_no_room_waits_in_memory_until_there_is_some(
     assert (len(recorder.requests), billed(bench)) == (8, 0)
 
 
-async def test_fault_067_what_can_be_saved_nowhere_is_named_and_may_have_been_billed(
+@pytest.mark.fault(67)
+async def test_what_can_be_saved_nowhere_is_named_and_may_have_been_billed(
     bench: Bench, disk: Disk, recorder: Recorder
 ) -> None:
     disk.mount(20_000)
@@ -167,7 +175,8 @@ async def test_fault_067_what_can_be_saved_nowhere_is_named_and_may_have_been_bi
     assert (summary.exit_code, len(recorder.requests), billed(bench)) == (0, 8 + len(unsaved), len(unsaved))
 
 
-async def test_fault_067_a_disk_without_room_for_what_would_be_in_flight_is_told_before_anything_is_sent(
+@pytest.mark.fault(67)
+async def test_a_disk_without_room_for_what_would_be_in_flight_is_told_before_anything_is_sent(
     bench: Bench, disk: Disk, recorder: Recorder
 ) -> None:
     disk.mount(8_000)
@@ -183,7 +192,8 @@ async def test_fault_067_a_disk_without_room_for_what_would_be_in_flight_is_told
     assert sorted(path.name for path in bench.out.iterdir()) == [".lock", "images", "ledger.sqlite3", "manifest.csv"]
 
 
-async def test_fault_067_a_ledger_without_room_for_a_page_sends_nothing_more(bench: Bench, disk: Disk) -> None:
+@pytest.mark.fault(67)
+async def test_a_ledger_without_room_for_a_page_sends_nothing_more(bench: Bench, disk: Disk) -> None:
     disk.mount(24_000)
     manifest = bench.write(jobs(150))
     async with sandbox(latency="0.05") as provider:
@@ -202,7 +212,8 @@ async def test_fault_067_a_ledger_without_room_for_a_page_sends_nothing_more(ben
         assert (provider.books.requests, provider.books.double_billed) == (150, 0)
 
 
-async def test_fault_067_reconcile_waits_for_room_as_long_as_is_set_and_says_so(bench: Bench, disk: Disk) -> None:
+@pytest.mark.fault(67)
+async def test_reconcile_waits_for_room_as_long_as_is_set_and_says_so(bench: Bench, disk: Disk) -> None:
     disk.mount(64_000)
     said: list[str] = []
     (bench.folder / "mug.png").write_bytes(noise(2))
@@ -226,7 +237,8 @@ async def test_fault_067_reconcile_waits_for_room_as_long_as_is_set_and_says_so(
     assert [finding.outcome for finding in found.findings] == ["image"]
 
 
-async def test_fault_068_a_disk_that_turns_read_only_and_back_loses_nothing(bench: Bench, disk: Disk) -> None:
+@pytest.mark.fault(68)
+async def test_a_disk_that_turns_read_only_and_back_loses_nothing(bench: Bench, disk: Disk) -> None:
     bench.out = bench.folder / "out"
     bench.images = bench.out / "images"
     disk.mount(64_000, at=bench.images)
@@ -264,7 +276,8 @@ def landing_place(tmp_path: Path) -> Iterator[Callable[[], Store]]:
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT, errno.ENOSPC], ids=errno.errorcode.get)
-async def test_fault_068_an_fsync_that_failed_is_not_tried_again_on_the_same_file(
+@pytest.mark.fault(68)
+async def test_an_fsync_that_failed_is_not_tried_again_on_the_same_file(
     landing_place: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     """After a failed fsync the kernel may have dropped the pages, and a second one would succeed for nothing."""
@@ -295,7 +308,8 @@ async def test_fault_068_an_fsync_that_failed_is_not_tried_again_on_the_same_fil
     assert (saved.sha256, saved.size_bytes) == (hashlib.sha256(image).hexdigest(), len(image))
 
 
-async def test_fault_068_pages_that_a_failed_fsync_dropped_are_no_image(
+@pytest.mark.fault(68)
+async def test_pages_that_a_failed_fsync_dropped_are_no_image(
     landing_place: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = landing_place()
@@ -313,7 +327,8 @@ async def test_fault_068_pages_that_a_failed_fsync_dropped_are_no_image(
     assert landed(store) == {}
 
 
-async def test_fault_068_what_is_fetched_again_after_that_is_taken_for_what_it_is(
+@pytest.mark.fault(68)
+async def test_what_is_fetched_again_after_that_is_taken_for_what_it_is(
     landing_place: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = landing_place()
@@ -335,7 +350,8 @@ async def test_fault_068_what_is_fetched_again_after_that_is_taken_for_what_it_i
     await landing.discard()
 
 
-async def test_fault_068_patience_ends_for_all_at_the_same_time() -> None:
+@pytest.mark.fault(68)
+async def test_patience_ends_for_all_at_the_same_time() -> None:
     room_made: list[int] = []
     patience = Patience(1.0, make_room=lambda: room_made.append(1))
     tries = Counter[str]()
@@ -354,7 +370,8 @@ async def test_fault_068_patience_ends_for_all_at_the_same_time() -> None:
     assert len(room_made) == tries.total()
 
 
-async def test_fault_067_those_who_try_again_do_not_take_the_room_from_one_another() -> None:
+@pytest.mark.fault(67)
+async def test_those_who_try_again_do_not_take_the_room_from_one_another() -> None:
     patience = Patience(2.0, make_room=lambda: None)
     writing = 0
 
@@ -374,9 +391,8 @@ async def test_fault_067_those_who_try_again_do_not_take_the_room_from_one_anoth
 
 
 @pytest.mark.parametrize("place", ["is-a-file", "is-a-file/below"])
-async def test_fault_069_an_output_directory_that_cannot_be_is_told_before_anything_is_sent(
-    bench: Bench, place: str
-) -> None:
+@pytest.mark.fault(69)
+async def test_an_output_directory_that_cannot_be_is_told_before_anything_is_sent(bench: Bench, place: str) -> None:
     (bench.folder / "is-a-file").write_text("here")
     async with sandbox() as provider:
         with pytest.raises(StorageError, match="choose another directory with --output"):
@@ -384,7 +400,8 @@ async def test_fault_069_an_output_directory_that_cannot_be_is_told_before_anyth
     assert provider.books.requests == 0
 
 
-async def test_fault_069_a_read_only_output_directory_is_told_before_anything_is_sent(bench: Bench) -> None:
+@pytest.mark.fault(69)
+async def test_a_read_only_output_directory_is_told_before_anything_is_sent(bench: Bench) -> None:
     manifest = bench.write(jobs(2))
     bench.out.mkdir(mode=0o500)
     # Root may write anywhere, unless it gives that up.
@@ -402,7 +419,8 @@ async def test_fault_069_a_read_only_output_directory_is_told_before_anything_is
     assert provider.books.requests == 0
 
 
-async def test_fault_069_an_output_directory_that_is_removed_stops_the_run_and_names_what_is_lost(
+@pytest.mark.fault(69)
+async def test_an_output_directory_that_is_removed_stops_the_run_and_names_what_is_lost(
     bench: Bench,
 ) -> None:
     manifest = bench.write(jobs(12))
@@ -422,7 +440,8 @@ async def test_fault_069_an_output_directory_that_is_removed_stops_the_run_and_n
     assert not bench.out.exists()
 
 
-async def test_fault_069_an_images_folder_that_is_removed_is_made_again_for_what_is_in_flight(bench: Bench) -> None:
+@pytest.mark.fault(69)
+async def test_an_images_folder_that_is_removed_is_made_again_for_what_is_in_flight(bench: Bench) -> None:
     manifest = bench.write(jobs(12))
     async with sandbox(latency="1") as provider:
         async with bench.started(*bench.run_arguments(manifest, provider, "--concurrency", "4")) as process:
@@ -435,7 +454,8 @@ async def test_fault_069_an_images_folder_that_is_removed_is_made_again_for_what
         assert (provider.books.requests, billed(bench)) == (12, 0)
 
 
-async def test_fault_071_images_cross_to_another_file_system_by_a_copy(bench: Bench, disk: Disk) -> None:
+@pytest.mark.fault(71)
+async def test_images_cross_to_another_file_system_by_a_copy(bench: Bench, disk: Disk) -> None:
     bench.out = bench.folder / "out"
     bench.images = bench.out / "images"
     disk.mount(64_000, at=bench.images / ".landing")

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
-from run_bench import Bench, jobs, sandbox
 
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox
+from tests.support.bench import Bench, jobs, sandbox
+
+pytestmark = pytest.mark.slow
 
 # A writer whose memory is too small for its transaction: what doesn't fit goes into the ledger's file before the end,
 # and what stood there into the journal.
@@ -59,9 +61,8 @@ def is_sound(bench: Bench) -> bool:
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "status", "export", "reconcile"])
-async def test_fault_089_every_command_takes_back_what_a_killed_process_left_half_done(
-    bench: Bench, command: str
-) -> None:
+@pytest.mark.fault(89)
+async def test_every_command_takes_back_what_a_killed_process_left_half_done(bench: Bench, command: str) -> None:
     async with left_by_a_run(bench) as provider:
         rows = bench.rows()
         journal = await kill_a_writer(bench)
@@ -79,7 +80,8 @@ async def test_fault_089_every_command_takes_back_what_a_killed_process_left_hal
     assert bench.rows() == rows
 
 
-async def test_fault_089_a_ledger_with_a_journal_is_sound_and_not_rebuilt(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_a_ledger_with_a_journal_is_sound_and_not_rebuilt(bench: Bench) -> None:
     async with left_by_a_run(bench):
         await kill_a_writer(bench)
         finished = await bench.command("status", bench.out, "--rebuild")
@@ -101,7 +103,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("side", ["-journal", "-wal", "-shm"])
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_fault_089_nothing_of_a_damaged_ledger_gets_into_the_one_that_is_rebuilt(
+@pytest.mark.fault(89)
+async def test_nothing_of_a_damaged_ledger_gets_into_the_one_that_is_rebuilt(
     bench: Bench, damage: str, side: str
 ) -> None:
     async with left_by_a_run(bench) as provider:
@@ -121,7 +124,8 @@ async def test_fault_089_nothing_of_a_damaged_ledger_gets_into_the_one_that_is_r
     assert bench.rows() == rows
 
 
-async def test_fault_089_a_journal_that_outlived_its_ledger_is_kept_with_what_is_left_of_it(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_a_journal_that_outlived_its_ledger_is_kept_with_what_is_left_of_it(bench: Bench) -> None:
     async with left_by_a_run(bench):
         journal = await kill_a_writer(bench)
         hot = journal.read_bytes()

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from run_bench import KEY, Bench, arrived, job, jobs, sandbox
 
 from batch_editor import BatchOptions, LedgerError, Selection, UsageError, last_summary, run_batch
 from batch_editor.cli.main import main
@@ -23,6 +22,7 @@ from batch_editor.ledger import Ledger
 from batch_editor.ledger.database import on_network
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.runs.progress import Quiet
+from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox, with_options
 
 
 def set_version(path: Path, version: int) -> None:
@@ -74,7 +74,8 @@ OTHERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES.values(), *OTHERS.values()], ids=[*DAMAGES, *OTHERS])
-async def test_fault_089_a_ledger_that_cannot_be_read_is_told_and_left_alone(
+@pytest.mark.fault(89)
+async def test_a_ledger_that_cannot_be_read_is_told_and_left_alone(
     bench: Bench, damage: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with sandbox() as provider:
@@ -96,7 +97,8 @@ async def test_fault_089_a_ledger_that_cannot_be_read_is_told_and_left_alone(
             assert "ledger.sqlite3: the ledger can't be" in said.err
 
 
-async def test_fault_089_a_damaged_ledger_names_the_way_out(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_a_damaged_ledger_names_the_way_out(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run(jobs(1), provider)
         flip_bits(ledger_of(bench))
@@ -108,7 +110,8 @@ async def test_fault_089_a_damaged_ledger_names_the_way_out(bench: Bench) -> Non
 
 
 @pytest.mark.parametrize("gone", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["removed", "emptied"])
-async def test_fault_089_a_ledger_that_is_gone_is_not_begun_anew_over_images_that_were_paid_for(
+@pytest.mark.fault(89)
+async def test_a_ledger_that_is_gone_is_not_begun_anew_over_images_that_were_paid_for(
     bench: Bench, gone: Callable[[Path], object]
 ) -> None:
     async with sandbox() as provider:
@@ -121,7 +124,8 @@ async def test_fault_089_a_ledger_that_is_gone_is_not_begun_anew_over_images_tha
         assert (await bench.run(jobs(3), provider)).exit_code == 0
 
 
-async def test_fault_089_a_folder_or_a_link_in_the_ledgers_place_is_no_ledger(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_a_folder_or_a_link_in_the_ledgers_place_is_no_ledger(bench: Bench) -> None:
     ledger_of(bench).mkdir(parents=True)
     async with sandbox() as provider:
         with pytest.raises(LedgerError, match=r"ledger\.sqlite3: .*a folder; expected a file"):
@@ -135,7 +139,8 @@ async def test_fault_089_a_folder_or_a_link_in_the_ledgers_place_is_no_ledger(be
     assert provider.books.requests == 0
 
 
-async def test_fault_089_a_ledger_that_another_program_locks_ends_the_run_with_nothing_lost(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_a_ledger_that_another_program_locks_ends_the_run_with_nothing_lost(bench: Bench) -> None:
     manifest = bench.write(jobs(12))
     async with sandbox(latency="0.5") as provider:
         arguments = bench.run_arguments(manifest, provider, "--concurrency", "4")
@@ -153,7 +158,8 @@ async def test_fault_089_a_ledger_that_another_program_locks_ends_the_run_with_n
         assert (provider.books.requests, provider.books.double_billed) == (12, 0)
 
 
-def test_fault_080_on_a_network_s_file_system_the_journal_needs_no_shared_memory(tmp_path: Path) -> None:
+@pytest.mark.fault(80)
+def test_on_a_network_s_file_system_the_journal_needs_no_shared_memory(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     share = tmp_path / "a share"
     share.mkdir()
@@ -169,7 +175,8 @@ def test_fault_080_on_a_network_s_file_system_the_journal_needs_no_shared_memory
 
 
 @pytest.mark.parametrize("kind", ["garbage", "a letter swapped"])
-async def test_fault_089_a_ledger_rebuilt_from_the_manifest_sends_nothing_again(bench: Bench, kind: str) -> None:
+@pytest.mark.fault(89)
+async def test_a_ledger_rebuilt_from_the_manifest_sends_nothing_again(bench: Bench, kind: str) -> None:
     wanted = [
         *jobs(6, quality="medium"),
         job("same", "edit job-1", quality="medium"),
@@ -198,7 +205,8 @@ async def test_fault_089_a_ledger_rebuilt_from_the_manifest_sends_nothing_again(
         assert (await bench.run(changed, provider)).sent == 1
 
 
-async def test_fault_089_cells_that_the_csv_module_finds_too_long_come_back(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_cells_that_the_csv_module_finds_too_long_come_back(bench: Bench) -> None:
     body = "<p>" + 'a "long", one\n' * 20_000
     manifest = bench.folder / "jobs.yaml"
     entry = {"id": "a", "prompt": "edit", "image_urls": ["http://127.0.0.1:9/mug.png"], "rows": [{"body": body}]}
@@ -216,7 +224,8 @@ async def test_fault_089_cells_that_the_csv_module_finds_too_long_come_back(benc
     assert csv.field_size_limit() == limit
 
 
-async def test_fault_089_a_rebuilt_ledger_counts_a_job_whose_image_s_first_owner_is_gone(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_a_rebuilt_ledger_counts_a_job_whose_image_s_first_owner_is_gone(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run([job("a", "same"), job("b", "same"), job("c")], provider)
     ledger_of(bench).unlink()
@@ -228,7 +237,8 @@ async def test_fault_089_a_rebuilt_ledger_counts_a_job_whose_image_s_first_owner
     assert (counts.total, counts.succeeded, counts.reused) == (2, 2, 0)
 
 
-async def test_fault_089_rebuilding_carries_failures_attempts_and_costs_over(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_rebuilding_carries_failures_attempts_and_costs_over(bench: Bench) -> None:
     wanted = jobs(8)
     async with sandbox(faults=("422@2", "502@4+")) as provider:
         summary = await bench.run(wanted, provider, concurrency=1, max_failures="3")
@@ -251,7 +261,8 @@ async def test_fault_089_rebuilding_carries_failures_attempts_and_costs_over(ben
     assert rebuilt.counted_usd > 0.05
 
 
-async def test_fault_089_an_image_that_changed_or_went_is_no_image(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_an_image_that_changed_or_went_is_no_image(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run(jobs(4), provider)
         shutil.copy(bench.images / "job-0.png", bench.images / "job-1.png")
@@ -265,12 +276,13 @@ async def test_fault_089_an_image_that_changed_or_went_is_no_image(bench: Bench)
     assert {bench.row(id)["error_kind"] for id in ("job-1", "job-2")} == {"result_lost"}
 
 
-async def test_fault_089_images_of_a_run_that_died_are_neither_paid_again_nor_taken_for_what_they_may_not_be(
+@pytest.mark.fault(89)
+async def test_images_of_a_run_that_died_are_neither_paid_again_nor_taken_for_what_they_may_not_be(
     bench: Bench,
 ) -> None:
     """The manifest is of the run before: it knows nothing of them."""
     async with sandbox() as provider:
-        await bench.run(jobs(3), provider, selection=Selection(limit=1))
+        await bench.run(jobs(3), provider, options=with_options(selection=Selection(limit=1)))
         left = [id for id, status in bench.statuses().items() if status == "pending"]
         shutil.copy(bench.images / "job-0.png", bench.images / f"{left[0]}.png")
         landing = bench.images / ".landing"
@@ -288,7 +300,8 @@ async def test_fault_089_images_of_a_run_that_died_are_neither_paid_again_nor_ta
     assert [name for name in bench.files() if "unclaimed" in name]
 
 
-async def test_fault_089_what_cannot_be_rebuilt_is_said(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_what_cannot_be_rebuilt_is_said(bench: Bench) -> None:
     with pytest.raises(UsageError, match=r"no manifest\.csv here"):
         rebuild(bench.out)
     async with sandbox() as provider:
@@ -322,7 +335,8 @@ class Meddler(Quiet):
             deed()
 
 
-async def test_fault_089_a_ledger_that_breaks_while_inputs_are_checked_is_told_as_such(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_a_ledger_that_breaks_while_inputs_are_checked_is_told_as_such(bench: Bench) -> None:
     def spoil() -> None:
         with closing(sqlite3.connect(ledger_of(bench))) as other:
             other.execute("DROP TABLE requests")
@@ -335,7 +349,8 @@ async def test_fault_089_a_ledger_that_breaks_while_inputs_are_checked_is_told_a
     assert provider.books.requests == 0
 
 
-async def test_fault_089_a_ledger_that_breaks_before_the_first_request_leaves_no_file_open(bench: Bench) -> None:
+@pytest.mark.fault(89)
+async def test_a_ledger_that_breaks_before_the_first_request_leaves_no_file_open(bench: Bench) -> None:
     def spoil() -> None:
         with closing(sqlite3.connect(ledger_of(bench))) as other:
             other.execute("ALTER TABLE attempts RENAME COLUMN sent_at TO left_at")
@@ -347,7 +362,7 @@ async def test_fault_089_a_ledger_that_breaks_before_the_first_request_leaves_no
 
     async with sandbox() as provider:
         wanted = bench.write(jobs(2))
-        await bench.run(wanted, provider, selection=Selection(limit=1))
+        await bench.run(wanted, provider, options=with_options(selection=Selection(limit=1)))
         (bench.images / "job-0.png").unlink()
         options = BatchOptions(output=bench.out, progress=Meddler(spoil))
         summary = await run_batch([wanted], bench.settings(provider), SecretStr(KEY), options)
@@ -355,7 +370,8 @@ async def test_fault_089_a_ledger_that_breaks_before_the_first_request_leaves_no
     assert schedules() == []
 
 
-async def test_fault_067_a_disk_in_the_way_at_a_run_s_end_is_told_rather_than_the_budget(bench: Bench) -> None:
+@pytest.mark.fault(67)
+async def test_a_disk_in_the_way_at_a_run_s_end_is_told_rather_than_the_budget(bench: Bench) -> None:
     async with sandbox(latency="0.2") as provider:
         settings = bench.settings(provider, concurrency=1, budget__max_cost_usd=0.1)
         # What nobody can clear away: a folder where only files land.

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_bench import KEY, Bench, jobs, sandbox
 
 from batch_editor import ManifestError
 from batch_editor.errors import BatchEditorError, MachineError
 from batch_editor.files import NotAFile, open_regular
 from batch_editor.money.spending import Spending
+from tests.support.bench import KEY, Bench, jobs, sandbox
 
 # What hangs, hangs a thread: only the end of the whole process ends it.
-pytestmark = pytest.mark.timeout(30)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
 
 
 def make_socket(path: Path) -> None:

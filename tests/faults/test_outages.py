@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from run_bench import Bench, arrived, jobs, sandbox
+
+from tests.support.bench import Bench, arrived, jobs, sandbox
 
 
 @pytest.mark.parametrize("fault", ["502", "503", "504", "reset"])
-async def test_fault_066_an_outage_loses_no_job_and_is_not_fed(bench: Bench, fault: str) -> None:
+@pytest.mark.fault(66)
+async def test_an_outage_loses_no_job_and_is_not_fed(bench: Bench, fault: str) -> None:
     """Requests 11 to 40 fail, many of them billed: more than twice for some jobs, were they charged for it."""
     async with sandbox(faults=(f"{fault}@11-40",), latency="0.05") as provider:
         summary = await bench.run(jobs(60), provider, concurrency=10, retry__max_attempts=2)
@@ -23,6 +25,7 @@ async def test_fault_066_an_outage_loses_no_job_and_is_not_fed(bench: Bench, fau
     assert provider.books.requests == 60 + 30
 
 
+@pytest.mark.fault(66)
 async def test_during_an_outage_one_request_at_a_time_tries(bench: Bench) -> None:
     async with sandbox(faults=("503@11-40",), latency="0.05") as provider:
         await bench.run(jobs(60), provider, concurrency=10)
@@ -32,6 +35,7 @@ async def test_during_an_outage_one_request_at_a_time_tries(bench: Bench) -> Non
     assert min(later.at - earlier.at for earlier, later in pairwise(tries)) > 0.099
 
 
+@pytest.mark.fault(66)
 async def test_a_provider_that_can_not_be_reached_for_a_while_loses_no_job(bench: Bench) -> None:
     async with sandbox(latency="0.02") as provider:
         port = int(provider.base_url.rpartition(":")[2].partition("/")[0])
@@ -47,6 +51,7 @@ async def test_a_provider_that_can_not_be_reached_for_a_while_loses_no_job(bench
     assert 60 <= before + provider.books.billed <= 60 + 4
 
 
+@pytest.mark.fault(66)
 async def test_an_outage_that_does_not_end_ends_the_run_with_its_work_left(bench: Bench) -> None:
     async with sandbox(faults=("503",)) as provider:
         summary = await bench.run(jobs(30), provider, concurrency=10)

@@ -11,17 +11,16 @@ from collections import Counter
 from contextlib import suppress
 
 import pytest
-from run_bench import KEY, Bench, arrived, job, jobs, sandbox
-from run_recorder import png
 
 from batch_editor.output import Store
+from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox
+from tests.support.recorder import png
 
-EXCEPTIONS = {
-    76: "the power-loss model of tests/durability replays every write and fsync of a run",
-}
+pytestmark = pytest.mark.slow
 
 
-async def test_fault_077_a_terminal_that_closes_ends_the_run_as_sigterm_does(bench: Bench) -> None:
+@pytest.mark.fault(77)
+async def test_a_terminal_that_closes_ends_the_run_as_sigterm_does(bench: Bench) -> None:
     async with sandbox(latency="1") as provider:
         manifest = bench.write(jobs(20))
         async with bench.started(*bench.run_arguments(manifest, provider, "--concurrency", "4")) as process:
@@ -35,7 +34,8 @@ async def test_fault_077_a_terminal_that_closes_ends_the_run_as_sigterm_does(ben
 
 
 @pytest.mark.parametrize("progress", ["plain", "bar"])
-async def test_fault_077_a_run_whose_words_nobody_reads_goes_on_to_its_end(bench: Bench, progress: str) -> None:
+@pytest.mark.fault(77)
+async def test_a_run_whose_words_nobody_reads_goes_on_to_its_end(bench: Bench, progress: str) -> None:
     async with sandbox(latency="0.05", faults=("422:prompt~refused",)) as provider:
         reading, writing = os.pipe()
         process = await asyncio.create_subprocess_exec(
@@ -56,7 +56,8 @@ async def test_fault_077_a_run_whose_words_nobody_reads_goes_on_to_its_end(bench
     assert process.returncode == 1
 
 
-async def test_fault_083_in_a_crash_loop_the_rate_limit_holds_from_run_to_run(bench: Bench) -> None:
+@pytest.mark.fault(83)
+async def test_in_a_crash_loop_the_rate_limit_holds_from_run_to_run(bench: Bench) -> None:
     """Each run ends while it waits for its turn; a limiter without memory would send one at each beginning."""
     async with sandbox() as provider:
         for _ in range(6):
@@ -67,7 +68,8 @@ async def test_fault_083_in_a_crash_loop_the_rate_limit_holds_from_run_to_run(be
         assert 1 <= provider.books.most_in_window(60.0) <= 3
 
 
-def test_fault_087_too_few_files_for_the_concurrency_are_told_before_anything_is_sent(bench: Bench) -> None:
+@pytest.mark.fault(87)
+def test_too_few_files_for_the_concurrency_are_told_before_anything_is_sent(bench: Bench) -> None:
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300));"
         "from batch_editor.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -86,7 +88,8 @@ def test_fault_087_too_few_files_for_the_concurrency_are_told_before_anything_is
     )
 
 
-async def test_fault_087_files_that_run_out_while_saving_lose_nothing(bench: Bench) -> None:
+@pytest.mark.fault(87)
+async def test_files_that_run_out_while_saving_lose_nothing(bench: Bench) -> None:
     """Other programs, or a library's leak, may have them all by then."""
     store = Store(bench.out, wait_s=10)
     store.prepare()

@@ -15,14 +15,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from run_bench import Bench, arrived, job, jobs, sandbox
-from simulated_provider import most_in_a_window, running
-from virtual_time import now, run
 
 from batch_editor.records import Rate
 from batch_editor.scheduling.limits import GateClosed, RateGate
 from batch_editor.scheduling.schedule import Schedule, schedule_path
 from batch_editor.scheduling.throttle import JITTER_S, slack_s, spacing_s
+from tests.support.bench import Bench, arrived, job, jobs, sandbox
+from tests.support.simulated_provider import most_in_a_window, running
+from tests.support.virtual_time import now, run
+
+pytestmark = pytest.mark.slow
 
 RATE = Rate(10, 1.0)
 
@@ -72,7 +74,8 @@ def test_no_window_of_all_runs_together_holds_more_than_the_limit(tmp_path: Path
     assert len(left) >= 0.85 * periods * rate.count
 
 
-async def test_fault_079_two_runs_share_the_limit(bench: Bench) -> None:
+@pytest.mark.fault(79)
+async def test_two_runs_share_the_limit(bench: Bench) -> None:
     manifests = [bench.write([job(f"{name}-{n}") for n in range(40)], name=f"{name}.yaml") for name in "ab"]
     async with sandbox() as provider, AsyncExitStack() as stack:
         processes = [

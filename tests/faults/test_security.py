@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from run_bench import INPUT, KEY, Bench, job, jobs, sandbox
-from run_recorder import Recorder, http
 
 from batch_editor import Summary
 from batch_editor.client.links import look_at
 from batch_editor.errors import MachineError
 from batch_editor.images import BadImage, inspect_image
+from tests.support.bench import INPUT, KEY, Bench, job, jobs, sandbox
+from tests.support.recorder import Recorder, http
 
 LINK = "https://example.com/a.png"
 
@@ -31,7 +31,6 @@ LINK = "https://example.com/a.png"
 READER = """
 import contextlib, io, json, resource, sys, time
 resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
-from batch_editor.cli.main import main
 for path in sys.argv[1:]:
     out, err, began = io.StringIO(), io.StringIO(), time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -94,7 +93,9 @@ TEXTS: dict[str, tuple[str | bytes | Callable[[], bytes], str]] = {
 }
 
 
-def test_fault_100_101_no_manifest_takes_long_fills_the_memory_or_does_anything(tmp_path: Path) -> None:
+@pytest.mark.fault(100, 101)
+@pytest.mark.slow
+def test_no_manifest_takes_long_fills_the_memory_or_does_anything(tmp_path: Path) -> None:
     for name, (text, _) in TEXTS.items():
         data = text() if callable(text) else text
         (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
@@ -133,9 +134,8 @@ NAMES = [
 TWINS = ["Café", "café", "cafe\u0301", "CAFÉ", "ﬁ", "fi", "FI"]
 
 
-async def test_fault_092_093_no_name_leaves_the_directory_or_takes_another_ones_file(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(92, 93)
+async def test_no_name_leaves_the_directory_or_takes_another_ones_file(bench: Bench, recorder: Recorder) -> None:
     wanted = [job(f"by output {n}", output=name) for n, name in enumerate([*NAMES, *TWINS])]
     wanted += [job(name, f"by id {name}") for name in [*NAMES, *TWINS]]
     before = {path for path in bench.folder.rglob("*") if "out" not in path.parts} | {bench.folder / "jobs.yaml"}
@@ -170,7 +170,8 @@ async def end_of(run: Coroutine[Any, Any, Summary]) -> str:
 @pytest.mark.parametrize(
     "place", ["images", "images/.landing", "images/.history", ".lock", "ledger.sqlite3", "images/deep"]
 )
-async def test_fault_092_a_link_in_the_output_directory_leads_nothing_out_of_it(bench: Bench, place: str) -> None:
+@pytest.mark.fault(92)
+async def test_a_link_in_the_output_directory_leads_nothing_out_of_it(bench: Bench, place: str) -> None:
     elsewhere = bench.folder / "elsewhere"
     if place.startswith("images"):
         elsewhere.mkdir()
@@ -184,7 +185,8 @@ async def test_fault_092_a_link_in_the_output_directory_leads_nothing_out_of_it(
     assert elsewhere.read_bytes() == b"precious" if elsewhere.is_file() else not any(elsewhere.iterdir())
 
 
-async def test_fault_092_a_link_in_the_place_of_a_file_is_never_written_through(bench: Bench) -> None:
+@pytest.mark.fault(92)
+async def test_a_link_in_the_place_of_a_file_is_never_written_through(bench: Bench) -> None:
     precious = bench.folder / "precious"
     precious.write_bytes(b"precious")
     for place in ("manifest.csv", "images/.landing/1.part", "images/.landing/1.full", ".ballast"):
@@ -215,7 +217,8 @@ HOSTS = [
 ]
 
 
-async def test_fault_102_no_link_reaches_this_machine_or_its_networks_however_it_is_written() -> None:
+@pytest.mark.fault(102)
+async def test_no_link_reaches_this_machine_or_its_networks_however_it_is_written() -> None:
     reached: list[object] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -235,7 +238,8 @@ async def test_fault_102_no_link_reaches_this_machine_or_its_networks_however_it
 
 
 @pytest.mark.parametrize("link", ["file:///etc/passwd", "ftp://127.0.0.1/a.png", "//127.0.0.1/a.png", "/etc/passwd"])
-async def test_fault_102_a_result_link_that_is_none_of_the_web_is_not_followed(
+@pytest.mark.fault(102)
+async def test_a_result_link_that_is_none_of_the_web_is_not_followed(
     bench: Bench, recorder: Recorder, link: str
 ) -> None:
     recorder.answer = http(json.dumps({"output": link}).encode(), content_type="application/json")
@@ -277,7 +281,8 @@ def test_what_a_library_thinks_of_a_picture_is_not_printed() -> None:
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_fault_050_088_a_picture_is_known_by_its_header_and_never_decoded(tmp_path: Path, form: str) -> None:
+@pytest.mark.fault(50, 88)
+def test_a_picture_is_known_by_its_header_and_never_decoded(tmp_path: Path, form: str) -> None:
     """So a bomb fills no memory and holds no thread, as a result and as an input."""
     (tmp_path / "vast").write_bytes(vast(form))
     with (tmp_path / "vast").open("rb") as file, pytest.raises(BadImage, match="exceeds limit of 178956970 pixels"):
@@ -295,7 +300,8 @@ def test_fault_050_088_a_picture_is_known_by_its_header_and_never_decoded(tmp_pa
 FORMULAS = ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1", "＋1", "－1", "＠A1"]
 
 
-async def test_fault_104_no_cell_runs_in_a_spreadsheet(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(104)
+async def test_no_cell_runs_in_a_spreadsheet(bench: Bench, recorder: Recorder) -> None:
     path = bench.folder / "jobs.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
@@ -315,9 +321,8 @@ async def test_fault_104_no_cell_runs_in_a_spreadsheet(bench: Bench, recorder: R
 SAID = "one\nerror: all is well \x1b]0;title\x07\x1b[2J\x1b[31mred \u202eevil\u2028line\u0085next \x9b31m \x00"
 
 
-async def test_fault_104_no_word_of_the_provider_forges_a_line_or_moves_a_cursor(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(104)
+async def test_no_word_of_the_provider_forges_a_line_or_moves_a_cursor(bench: Bench, recorder: Recorder) -> None:
     answer = json.dumps({"error": SAID}).encode()
     recorder.answer = http(answer, status="422 No", content_type="application/json", more="x-request-id: a\tb\r\n")
     log = bench.folder / "log.jsonl"

@@ -1,4 +1,4 @@
-"""Statuses: how far each reaches, whether it may be billed, whether it is tried again. Rows 9 to 41 of the table."""
+"""Statuses: how far each reaches, whether it may be billed, whether it is tried again."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fault_bench import failed, fate, fates, in_turn, stopped, succeeded, unknown
-from run_bench import INPUT, Bench, job, jobs, requests_of, sandbox
-from run_recorder import Recorder, http, png
+
+from tests.support.bench import INPUT, RETRY_FAILED, Bench, job, jobs, requests_of, sandbox
+from tests.support.fates import failed, fate, fates, in_turn, stopped, succeeded, unknown
+from tests.support.recorder import Recorder, http, png
 
 LOW_USD = 0.0108
 
 # Successes and redirects --------------------------------------------------------------------------------------------
 
 
-async def test_fault_009_another_success_may_have_been_billed_and_is_not_sent_again(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(9)
+async def test_another_success_may_have_been_billed_and_is_not_sent_again(bench: Bench, recorder: Recorder) -> None:
     statuses = (201, 202, 203, 207)
     recorder.answer = in_turn(
         *(http(b'{"request_id": "r1"}', status=f"{status} Taken", more="x-request-id: r1\r\n") for status in statuses)
@@ -30,24 +30,28 @@ async def test_fault_009_another_success_may_have_been_billed_and_is_not_sent_ag
     assert bench.rows()[1]["error"] == 'HTTP 202 (Not a status of this API): {"request_id":"r1"}'
 
 
-async def test_fault_010_a_success_without_a_body_is_tried_again(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(10)
+async def test_a_success_without_a_body_is_tried_again(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = b"HTTP/1.1 204 No Content\r\n\r\n"
     assert await fate(bench, recorder) == unknown("bad_response", 204, sent=3)
 
 
-async def test_fault_010_a_200_without_a_body_is_tried_again(bench: Bench) -> None:
+@pytest.mark.fault(10)
+async def test_a_200_without_a_body_is_tried_again(bench: Bench) -> None:
     async with sandbox(faults=("empty",)) as provider:
         assert await fate(bench, provider) == unknown("bad_response", 200, sent=3)
     assert bench.row("mug")["error"] == "HTTP 200 with an empty body"
 
 
-async def test_fault_011_a_part_that_nobody_asked_for_is_no_image(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(11)
+async def test_a_part_that_nobody_asked_for_is_no_image(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = http(png(), status="206 Partial Content", more="Content-Range: bytes 0-76/900\r\n")
     assert await fate(bench, recorder) == unknown("bad_response", 206, sent=3)
     assert bench.row("mug")["error"] == "HTTP 206 (Not a status of this API)"
 
 
-async def test_fault_012_the_key_never_follows_a_redirect(bench: Bench) -> None:
+@pytest.mark.fault(12)
+async def test_the_key_never_follows_a_redirect(bench: Bench) -> None:
     async with sandbox(faults=("redirect",)) as provider:
         assert await fate(bench, provider) == failed("bad_response", 307)
     assert bench.row("mug")["error"] == (
@@ -55,7 +59,8 @@ async def test_fault_012_the_key_never_follows_a_redirect(bench: Bench) -> None:
     )
 
 
-async def test_fault_012_a_redirect_to_nowhere_is_a_failure_like_others(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(12)
+async def test_a_redirect_to_nowhere_is_a_failure_like_others(bench: Bench, recorder: Recorder) -> None:
     statuses = (300, 301, 302, 303, 304, 307, 308)
     locations = ("http://[", "//", "", "\xff\xfe", "javascript:", "http://127.0.0.1:99999/")
     recorder.answer = in_turn(
@@ -72,7 +77,8 @@ async def test_fault_012_a_redirect_to_nowhere_is_a_failure_like_others(bench: B
 # Refusals of one job ------------------------------------------------------------------------------------------------
 
 
-async def test_fault_013_017_023_025_026_034_035_what_is_refused_for_good_fails_its_own_job_after_one_request(
+@pytest.mark.fault(13, 17, 23, 25, 26, 34, 35)
+async def test_what_is_refused_for_good_fails_its_own_job_after_one_request(
     bench: Bench,
 ) -> None:
     """A 500 as well: the provider's page calls it a parameter's fault, and `retry.statuses` can say otherwise."""
@@ -94,13 +100,14 @@ async def test_fault_013_017_023_025_026_034_035_what_is_refused_for_good_fails_
     assert provider.books.billed_usd == pytest.approx(2 * LOW_USD)
 
 
-async def test_fault_013_refusals_of_every_job_stop_nothing_unless_told_to(bench: Bench) -> None:
+@pytest.mark.fault(13)
+async def test_refusals_of_every_job_stop_nothing_unless_told_to(bench: Bench) -> None:
     """A row of equal 400s from the start stops a run by `max_failures`, which is off: they cost nothing."""
     async with sandbox(faults=("400:text=Bad size",)) as provider:
         every = await bench.run(jobs(12), provider, concurrency=1)
         assert (every.exit_code, every.jobs.failed, provider.books.requests) == (1, 12, 12)
     async with sandbox(faults=("400:text=Bad size",)) as provider:
-        five = await bench.run(jobs(12), provider, concurrency=1, max_failures="5", retry_failed=True)
+        five = await bench.run(jobs(12), provider, concurrency=1, max_failures="5", options=RETRY_FAILED)
     assert (five.exit_code, provider.books.requests) == (4, 5)
 
 
@@ -130,9 +137,8 @@ async def test_an_input_that_the_provider_cannot_read_fails_its_job(bench: Bench
         ("410", "retired"),
     ],
 )
-async def test_fault_014_015_016_017_018_019_020_021_024_a_refusal_of_the_account_or_the_model_stops_the_run(
-    bench: Bench, fault: str, kind: str
-) -> None:
+@pytest.mark.fault(14, 15, 16, 17, 18, 19, 20, 21, 24)
+async def test_a_refusal_of_the_account_or_the_model_stops_the_run(bench: Bench, fault: str, kind: str) -> None:
     name, colon, options = fault.partition(":")
     async with sandbox(faults=(f"{name}@10+{colon}{options}",), latency="0.02") as provider:
         summary = await bench.run(jobs(30), provider, concurrency=4)
@@ -150,9 +156,8 @@ async def test_fault_014_015_016_017_018_019_020_021_024_a_refusal_of_the_accoun
 
 
 @pytest.mark.parametrize("text", ["Missing API key", "Invalid API key SG_fedcba9876543210"])
-async def test_fault_014_a_key_that_is_refused_at_once_costs_one_request(
-    bench: Bench, recorder: Recorder, text: str
-) -> None:
+@pytest.mark.fault(14)
+async def test_a_key_that_is_refused_at_once_costs_one_request(bench: Bench, recorder: Recorder, text: str) -> None:
     recorder.answer = http(f'{{"error": "{text}"}}'.encode(), status="401 Unauthorized")
     summary = await bench.run(jobs(20), recorder.base_url, concurrency=1)
     assert (summary.exit_code, len(recorder.requests)) == (3, 1)
@@ -160,7 +165,8 @@ async def test_fault_014_a_key_that_is_refused_at_once_costs_one_request(
     assert bench.row("job-0")["error"] == f"HTTP 401 (Missing or invalid API key): {said}"
 
 
-async def test_fault_015_after_a_refusal_the_next_run_does_the_rest(bench: Bench) -> None:
+@pytest.mark.fault(15)
+async def test_after_a_refusal_the_next_run_does_the_rest(bench: Bench) -> None:
     async with sandbox(faults=("401@5+",), latency="0.02") as provider:
         await bench.run(jobs(20), provider, concurrency=4)
         finished = provider.books.billed
@@ -169,21 +175,24 @@ async def test_fault_015_after_a_refusal_the_next_run_does_the_rest(bench: Bench
     assert (summary.exit_code, provider.books.requests) == (0, 20 - finished)
 
 
-async def test_fault_015_what_is_in_flight_when_the_key_is_revoked_is_finished(bench: Bench) -> None:
+@pytest.mark.fault(15)
+async def test_what_is_in_flight_when_the_key_is_revoked_is_finished(bench: Bench) -> None:
     async with sandbox(faults=("401@8",), latency="0.5") as provider:
         summary = await bench.run(jobs(30), provider, concurrency=8)
     assert (summary.exit_code, summary.jobs.succeeded) == (3, 7)
     assert (provider.books.requests, provider.books.billed) == (8, 7)
 
 
-async def test_fault_019_a_page_under_a_405_is_told_without_its_tags(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(19)
+async def test_a_page_under_a_405_is_told_without_its_tags(bench: Bench, recorder: Recorder) -> None:
     page = b"<!doctype html><title>405</title><style>p{}</style><p>Method Not Allowed</p>"
     recorder.answer = http(page, status="405 Method Not Allowed", content_type="text/html")
     assert await fate(bench, recorder) == stopped("not_found", 405)
     assert bench.row("mug")["error"] == "HTTP 405 (The endpoint does not take this request): 405 Method Not Allowed"
 
 
-async def test_fault_021_credits_that_run_out_stop_the_run(bench: Bench) -> None:
+@pytest.mark.fault(21)
+async def test_credits_that_run_out_stop_the_run(bench: Bench) -> None:
     async with sandbox(credits_usd=5 * LOW_USD + 0.001) as provider:
         summary = await bench.run(jobs(20), provider, concurrency=1)
     assert (summary.exit_code, summary.jobs.succeeded, provider.books.requests) == (3, 5, 6)
@@ -192,7 +201,8 @@ async def test_fault_021_credits_that_run_out_stop_the_run(bench: Bench) -> None
 # 429, and when to come back -----------------------------------------------------------------------------------------
 
 
-async def test_fault_027_a_rate_set_too_high_settles_near_the_true_one_with_few_refusals(bench: Bench) -> None:
+@pytest.mark.fault(27)
+async def test_a_rate_set_too_high_settles_near_the_true_one_with_few_refusals(bench: Bench) -> None:
     async with sandbox(rate_limit="10/s") as provider:
         summary = await bench.run(jobs(35), provider, rate_limit="40/s", concurrency=40)
     books = provider.books
@@ -203,12 +213,14 @@ async def test_fault_027_a_rate_set_too_high_settles_near_the_true_one_with_few_
     assert summary.possibly_billed == 0
 
 
-async def test_fault_027_refusals_use_up_no_attempt(bench: Bench) -> None:
+@pytest.mark.fault(27)
+async def test_refusals_use_up_no_attempt(bench: Bench) -> None:
     async with sandbox(faults=("429@1-8",)) as provider:
         assert await fate(bench, provider, retry__max_attempts=1) == succeeded(sent=9)
 
 
-async def test_fault_027_a_refusal_s_reset_holds_everybody_back(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(27)
+async def test_a_refusal_s_reset_holds_everybody_back(bench: Bench, recorder: Recorder) -> None:
     reset_at = datetime.now(UTC) + timedelta(seconds=2)
     arrived: list[datetime] = []
 
@@ -226,7 +238,8 @@ async def test_fault_027_a_refusal_s_reset_holds_everybody_back(bench: Bench, re
     assert arrived[1] >= reset_at - timedelta(milliseconds=50)
 
 
-async def test_fault_028_a_429_holds_everybody_back_for_as_long_as_it_says(bench: Bench) -> None:
+@pytest.mark.fault(28)
+async def test_a_429_holds_everybody_back_for_as_long_as_it_says(bench: Bench) -> None:
     async with sandbox(faults=("429@5:retry-after=1",)) as provider:
         summary = await bench.run(jobs(15), provider, rate_limit="200/s", concurrency=5)
     assert summary.jobs.succeeded == 15
@@ -243,7 +256,8 @@ async def test_fault_028_a_429_holds_everybody_back_for_as_long_as_it_says(bench
         *("x-ratelimit-reset-requests: 1.25s", "x-ratelimit-reset-requests: 1250ms", "x-ratelimit-reset: 1.25"),
     ],
 )
-async def test_fault_028_a_429_may_say_how_long_in_many_ways(bench: Bench, recorder: Recorder, header: str) -> None:
+@pytest.mark.fault(28)
+async def test_a_429_may_say_how_long_in_many_ways(bench: Bench, recorder: Recorder, header: str) -> None:
     arrived: list[float] = []
 
     async def answer(writer: asyncio.StreamWriter) -> None:
@@ -257,7 +271,8 @@ async def test_fault_028_a_429_may_say_how_long_in_many_ways(bench: Bench, recor
 
 
 @pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"])
-async def test_fault_029_a_date_to_come_back_at_is_read_by_the_server_s_clock(
+@pytest.mark.fault(29)
+async def test_a_date_to_come_back_at_is_read_by_the_server_s_clock(
     bench: Bench, recorder: Recorder, form: str
 ) -> None:
     # A server whose clock is years away from ours.
@@ -294,9 +309,8 @@ NONSENSE = (
 )
 
 
-async def test_fault_030_031_a_retry_after_that_is_nonsense_or_past_is_ignored(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(30, 31)
+async def test_a_retry_after_that_is_nonsense_or_past_is_ignored(bench: Bench, recorder: Recorder) -> None:
     past = ("0", "Sun, 06 Nov 1994 08:49:37 GMT")
     replies = (
         http(b"{}", status="429 Too Many Requests").replace(b"\r\n\r\n", f"\r\nRetry-After: {text}\r\n\r\n".encode())
@@ -308,7 +322,8 @@ async def test_fault_030_031_a_retry_after_that_is_nonsense_or_past_is_ignored(
         assert await fate(bench, recorder) == succeeded(sent=1 + len(NONSENSE + past))
 
 
-async def test_fault_032_a_pause_beyond_the_deadline_ends_the_run_there(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(32)
+async def test_a_pause_beyond_the_deadline_ends_the_run_there(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = http(b"{}", status="429 Too Many Requests", more="Retry-After: 999999999999\r\n")
     async with asyncio.timeout(30):
         summary = await bench.run(jobs(3), recorder.base_url, concurrency=1, deadline="2s")
@@ -318,14 +333,16 @@ async def test_fault_032_a_pause_beyond_the_deadline_ends_the_run_there(bench: B
 
 
 @pytest.mark.parametrize("unit", ["9999-12-31T23:59:59Z", "1e21", "9" * 19])
-async def test_fault_032_a_huge_pause_is_capped(bench: Bench, recorder: Recorder, unit: str) -> None:
+@pytest.mark.fault(32)
+async def test_a_huge_pause_is_capped(bench: Bench, recorder: Recorder, unit: str) -> None:
     recorder.answer = in_turn(http(b"{}", status="429 Too Many Requests", more=f"Retry-After: {unit}\r\n"))
     async with asyncio.timeout(30):
         assert await fate(bench, recorder, retry__retry_after_max_s=0.2) == succeeded(sent=2)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-async def test_fault_027_a_provider_that_only_refuses_for_too_long_ends_the_run_with_its_work_left(
+@pytest.mark.fault(27)
+async def test_a_provider_that_only_refuses_for_too_long_ends_the_run_with_its_work_left(
     bench: Bench, version: str
 ) -> None:
     async with sandbox(faults=("429@3+",)) as provider:
@@ -345,9 +362,8 @@ async def test_fault_027_a_provider_that_only_refuses_for_too_long_ends_the_run_
         assert (again.exit_code, provider.books.billed) == (0, 4)
 
 
-async def test_fault_027_refusals_between_which_anything_else_is_answered_end_no_run(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(27)
+async def test_refusals_between_which_anything_else_is_answered_end_no_run(bench: Bench, recorder: Recorder) -> None:
     began_at = time.monotonic()
     answers = (http(png()), http(b'{"error": "bad size"}', status="400 Bad Request"))
     due = [began_at + 0.5 * n for n in range(1, 9)]
@@ -366,7 +382,8 @@ async def test_fault_027_refusals_between_which_anything_else_is_answered_end_no
     assert given[-1] - began_at >= 4.0
 
 
-async def test_fault_033_a_reset_that_cannot_be_is_ignored(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(33)
+async def test_a_reset_that_cannot_be_is_ignored(bench: Bench, recorder: Recorder) -> None:
     now = datetime.now(UTC)
     resets = (
         (now - timedelta(hours=1)).isoformat(),
@@ -387,7 +404,8 @@ async def test_fault_033_a_reset_that_cannot_be_is_ignored(bench: Bench, recorde
 # What may have been billed ------------------------------------------------------------------------------------------
 
 
-async def test_fault_022_036_037_038_039_a_gateway_s_trouble_is_tried_again(bench: Bench) -> None:
+@pytest.mark.fault(22, 36, 37, 38, 39)
+async def test_a_gateway_s_trouble_is_tried_again(bench: Bench) -> None:
     unbilled = (521, 523)
     statuses = (408, 425, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530)
     async with sandbox(faults=tuple(f"{status}:prompt~<{status}>:first=1" for status in statuses)) as provider:
@@ -395,7 +413,8 @@ async def test_fault_022_036_037_038_039_a_gateway_s_trouble_is_tried_again(benc
     assert found == [succeeded(sent=2, billed=int(status not in unbilled)) for status in statuses]
 
 
-async def test_fault_022_036_038_039_a_job_that_may_have_been_billed_thrice_in_vain_ends_unknown(bench: Bench) -> None:
+@pytest.mark.fault(22, 36, 38, 39)
+async def test_a_job_that_may_have_been_billed_thrice_in_vain_ends_unknown(bench: Bench) -> None:
     kinds = {408: "timeout", 502: "server_error", 504: "timeout", 522: "server_error"}
     wanted = [job(f"job-{status}", f"edit <{status}>") for status in kinds]
     async with sandbox(faults=tuple(f"{status}:prompt~<{status}>" for status in kinds)) as provider:
@@ -405,7 +424,8 @@ async def test_fault_022_036_038_039_a_job_that_may_have_been_billed_thrice_in_v
         assert (again.sent, again.exit_code, provider.books.requests) == (0, 1, 12)
 
 
-async def test_fault_037_a_worker_that_waits_for_a_retry_does_not_hold_up_the_others(bench: Bench) -> None:
+@pytest.mark.fault(37)
+async def test_a_worker_that_waits_for_a_retry_does_not_hold_up_the_others(bench: Bench) -> None:
     async with sandbox(faults=("503:prompt~slow:retry-after=1:first=1",), latency="0.01") as provider:
         await bench.run([job("slow"), *jobs(5)], provider, concurrency=2)
     at = {entry.prompt: entry.at for entry in provider.books.log}
@@ -413,7 +433,8 @@ async def test_fault_037_a_worker_that_waits_for_a_retry_does_not_hold_up_the_ot
     assert provider.books.log[-1].at - provider.books.log[0].at >= 1.0
 
 
-async def test_fault_038_by_default_a_job_that_always_times_out_there_costs_at_most_thrice(bench: Bench) -> None:
+@pytest.mark.fault(38)
+async def test_by_default_a_job_that_always_times_out_there_costs_at_most_thrice(bench: Bench) -> None:
     async with sandbox(faults=("504:billed=1:prompt~lost",)) as provider:
         summary = await bench.run([job("lost"), *jobs(4)], provider)
     assert requests_of(provider.books, job("lost")) == 3
@@ -423,9 +444,8 @@ async def test_fault_038_by_default_a_job_that_always_times_out_there_costs_at_m
     assert summary.cost.actual < provider.books.billed_usd <= summary.cost.actual + summary.cost.possibly_billed
 
 
-async def test_fault_040_a_status_that_the_api_does_not_know_may_have_been_billed(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(40)
+async def test_a_status_that_the_api_does_not_know_may_have_been_billed(bench: Bench, recorder: Recorder) -> None:
     kinds = {**dict.fromkeys((101, 205, 600, 999), "bad_response"), **dict.fromkeys((507, 598), "server_error")}
     recorder.answer = in_turn(*(f"HTTP/1.1 {status} Odd\r\nContent-Length: 0\r\n\r\n".encode() for status in kinds))
     found = await fates(bench, recorder, jobs(len(kinds)), concurrency=1)
@@ -433,17 +453,15 @@ async def test_fault_040_a_status_that_the_api_does_not_know_may_have_been_bille
 
 
 @pytest.mark.parametrize("status", ["99", "abc"])
-async def test_fault_040_what_is_no_status_at_all_is_a_broken_answer(
-    bench: Bench, recorder: Recorder, status: str
-) -> None:
+@pytest.mark.fault(40)
+async def test_what_is_no_status_at_all_is_a_broken_answer(bench: Bench, recorder: Recorder, status: str) -> None:
     recorder.answer = f"HTTP/1.1 {status} Odd\r\nContent-Length: 0\r\n\r\n".encode()
     assert await fate(bench, recorder) == unknown("connection", "", sent=3)
 
 
 @pytest.mark.parametrize("first", ["100 Continue", "103 Early Hints"])
-async def test_fault_040_an_interim_answer_comes_before_the_answer(
-    bench: Bench, recorder: Recorder, first: str
-) -> None:
+@pytest.mark.fault(40)
+async def test_an_interim_answer_comes_before_the_answer(bench: Bench, recorder: Recorder, first: str) -> None:
     recorder.answer = f"HTTP/1.1 {first}\r\nLink: </style.css>\r\n\r\n".encode() * 3 + http(png())
     assert await fate(bench, recorder) == succeeded()
 
@@ -451,7 +469,8 @@ async def test_fault_040_an_interim_answer_comes_before_the_answer(
 # Bodies of errors ---------------------------------------------------------------------------------------------------
 
 
-async def test_fault_041_a_long_error_is_cut_and_its_controls_are_gone(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(41)
+async def test_a_long_error_is_cut_and_its_controls_are_gone(bench: Bench, recorder: Recorder) -> None:
     text = ("<html><script>x()</script>\x1b[31m bad \u202e request " + "x" * 10_000_000).encode() + b"\xff"
     recorder.answer = http(text, status="400 Bad Request", content_type="text/html")
     assert await fate(bench, recorder) == failed("invalid_parameter", 400)
@@ -459,7 +478,8 @@ async def test_fault_041_a_long_error_is_cut_and_its_controls_are_gone(bench: Be
     assert error.startswith("HTTP 400 (Invalid parameters or request format): [31m bad request xxx")
 
 
-async def test_fault_041_an_error_s_body_may_be_anything(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(41)
+async def test_an_error_s_body_may_be_anything(bench: Bench, recorder: Recorder) -> None:
     said = {
         b"[1, 2]": ": [1,2]",
         b"null": "",
@@ -477,7 +497,8 @@ async def test_fault_041_an_error_s_body_may_be_anything(bench: Bench, recorder:
     assert [row["error"] for row in bench.rows()] == [head + tail for tail in said.values()]
 
 
-async def test_fault_041_an_error_whose_text_never_ends_is_heard_all_the_same(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(41)
+async def test_an_error_whose_text_never_ends_is_heard_all_the_same(bench: Bench, recorder: Recorder) -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000000\r\n\r\nno such key")
         while True:
@@ -491,7 +512,8 @@ async def test_fault_041_an_error_whose_text_never_ends_is_heard_all_the_same(be
     assert bench.row("mug")["error"].startswith("HTTP 401 (Missing or invalid API key): no such key")
 
 
-async def test_fault_041_an_error_whose_text_breaks_off_is_heard_all_the_same(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(41)
+async def test_an_error_whose_text_breaks_off_is_heard_all_the_same(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = http(b"too many", status="400 Bad Request")[:-3]
     assert await fate(bench, recorder) == failed("invalid_parameter", 400)
     assert bench.row("mug")["error"] == "HTTP 400 (Invalid parameters or request format): too m"

@@ -7,9 +7,10 @@ import random
 from collections import Counter
 
 import pytest
-from fault_bench import edits
-from run_bench import Bench, jobs, requests_of, sandbox, sha256_of
-from run_recorder import Recorder, http, png
+
+from tests.support.bench import Bench, jobs, requests_of, sandbox, sha256_of
+from tests.support.fates import edits
+from tests.support.recorder import Recorder, http, png
 
 HALF_GOES_WRONG = (
     *("429:0.05", "502:0.07:billed=1", "504:0.05:billed=1", "503:0.05", "408:0.03", "520:0.03", "521:0.02"),

@@ -6,9 +6,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from fault_bench import edits, failed, fate, stopped, succeeded
-from run_bench import Bench, job, jobs, requests_of, sandbox
-from run_recorder import Recorder, http
+
+from tests.support.bench import Bench, job, jobs, requests_of, sandbox
+from tests.support.fates import edits, failed, fate, stopped, succeeded
+from tests.support.recorder import Recorder, http
 
 LOW_USD = 0.0108
 

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD
-from fault_bench import document, fate, fates, in_turn, stopped, succeeded, unknown
 from PIL import Image
-from run_bench import Bench, job, jobs
-from run_recorder import Recorder, http, png
+
+from tests.support.bench import Bench, job, jobs
+from tests.support.fates import document, fate, fates, in_turn, stopped, succeeded, unknown
+from tests.support.recorder import Recorder, http, png
 
 # Packed -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip", "GZIP, identity"])
-async def test_fault_053_what_cannot_be_unpacked_is_tried_again(
-    bench: Bench, recorder: Recorder, encoding: str
-) -> None:
+@pytest.mark.fault(53)
+async def test_what_cannot_be_unpacked_is_tried_again(bench: Bench, recorder: Recorder, encoding: str) -> None:
     broken = b"\x1f\x8b no such thing" * 9
     recorder.answer = in_turn(http(broken, more=f"Content-Encoding: {encoding}\r\n"))
     assert await fate(bench, recorder) == succeeded(sent=2, billed=1)
@@ -45,7 +45,8 @@ UNPACKABLE = {
 
 
 @pytest.mark.parametrize(("encoding", "named"), UNPACKABLE.items())
-async def test_fault_053_a_packing_that_nobody_here_knows_is_paid_for_once_kept_and_named(
+@pytest.mark.fault(53)
+async def test_a_packing_that_nobody_here_knows_is_paid_for_once_kept_and_named(
     bench: Bench, recorder: Recorder, encoding: str, named: str
 ) -> None:
     body = gzip.compress(b"\x8b\x00 packed in some way" * 99) if encoding == "snappy, gzip" else bytes(range(256)) * 9
@@ -57,7 +58,8 @@ async def test_fault_053_a_packing_that_nobody_here_knows_is_paid_for_once_kept_
     assert (bench.images / kept).read_bytes() == body
 
 
-async def test_fault_053_a_packing_may_be_written_in_many_ways(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(53)
+async def test_a_packing_may_be_written_in_many_ways(bench: Bench, recorder: Recorder) -> None:
     raw = zlib.compressobj(wbits=-15)
     twice = gzip.compress(zlib.compress(png()))
     bodies = [
@@ -80,20 +82,21 @@ async def test_fault_053_a_packing_may_be_written_in_many_ways(bench: Bench, rec
     assert await fates(bench, recorder, jobs(len(bodies)), concurrency=1) == [succeeded()] * len(bodies)
 
 
-async def test_fault_053_a_body_that_was_cut_before_it_was_unpacked_is_tried_again(
-    bench: Bench, recorder: Recorder
-) -> None:
+@pytest.mark.fault(53)
+async def test_a_body_that_was_cut_before_it_was_unpacked_is_tried_again(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = in_turn(http(gzip.compress(png())[:-20], more="Content-Encoding: gzip\r\n"))
     assert await fate(bench, recorder) == succeeded(sent=2, billed=1)
 
 
-async def test_fault_053_errors_are_read_though_they_are_packed(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(53)
+async def test_errors_are_read_though_they_are_packed(bench: Bench, recorder: Recorder) -> None:
     said = gzip.compress(b'{"error": "Insufficient credits"}')
     recorder.answer = http(said, status="400 Bad Request", more="Content-Encoding: gzip\r\n")
     assert await fate(bench, recorder) == stopped("credits", 400)
 
 
-async def test_fault_053_a_result_behind_a_link_may_be_packed_and_one_that_stays_so_is_fetched_once_and_kept(
+@pytest.mark.fault(53)
+async def test_a_result_behind_a_link_may_be_packed_and_one_that_stays_so_is_fetched_once_and_kept(
     bench: Bench, recorder: Recorder
 ) -> None:
     recorder.answer = in_turn(*(document({"output": f"{recorder.url}/{name}.png"}) for name in ("gzip", "snappy")))
@@ -110,7 +113,8 @@ async def test_fault_053_a_result_behind_a_link_may_be_packed_and_one_that_stays
     assert (bench.images / kept).read_bytes() == bytes(range(200))
 
 
-async def test_fault_053_uploads_and_polls_may_be_packed(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(53)
+async def test_uploads_and_polls_may_be_packed(bench: Bench, recorder: Recorder) -> None:
     (bench.folder / "in.png").write_bytes(png((100, 100)))
 
     def packed(content: Any) -> bytes:
@@ -154,7 +158,8 @@ AS_TEXT = {
 
 @pytest.mark.parametrize("content_type", ["text/plain", "image/png", "application/json", "application/octet-stream"])
 @pytest.mark.parametrize("body", AS_TEXT.values(), ids=AS_TEXT)
-async def test_fault_002_an_image_that_comes_as_text_is_decoded(
+@pytest.mark.fault(2)
+async def test_an_image_that_comes_as_text_is_decoded(
     bench: Bench, recorder: Recorder, body: bytes, content_type: str
 ) -> None:
     recorder.answer = http(body, content_type=content_type)
@@ -163,7 +168,8 @@ async def test_fault_002_an_image_that_comes_as_text_is_decoded(
 
 
 @pytest.mark.parametrize("format", ["JPEG", "WEBP", "GIF"])
-async def test_fault_002_images_of_every_format_may_come_as_text(bench: Bench, recorder: Recorder, format: str) -> None:
+@pytest.mark.fault(2)
+async def test_images_of_every_format_may_come_as_text(bench: Bench, recorder: Recorder, format: str) -> None:
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 60).save(buffer, format)
     recorder.answer = http(base64.b64encode(buffer.getvalue()), content_type="text/plain")
@@ -171,13 +177,15 @@ async def test_fault_002_images_of_every_format_may_come_as_text(bench: Bench, r
     assert (bench.out / bench.row("mug")["output_path"]).read_bytes() == buffer.getvalue()
 
 
-async def test_fault_002_a_result_link_may_lead_to_text(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(2)
+async def test_a_result_link_may_lead_to_text(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = document({"output": f"{recorder.url}/a.txt"})
     recorder.answers["/a.txt"] = http(LINES, content_type="text/plain")
     assert await fate(bench, recorder) == succeeded()
 
 
-async def test_fault_043_text_of_an_image_that_was_cut_is_tried_again(bench: Bench, recorder: Recorder) -> None:
+@pytest.mark.fault(43)
+async def test_text_of_an_image_that_was_cut_is_tried_again(bench: Bench, recorder: Recorder) -> None:
     cuts = (TEXT[:-40], b'"' + TEXT[:-41], b"data:image/png;base64," + LINES[:-43])
     recorder.answer = in_turn(*(http(cut, content_type="text/plain") for cut in cuts))
     found = await fates(bench, recorder, jobs(3), retry__max_possibly_billed=9, concurrency=1)
@@ -196,7 +204,8 @@ async def test_fault_043_text_of_an_image_that_was_cut_is_tried_again(bench: Ben
     ],
     ids=["words", "words-in-base64", "data-link-of-words", "data-link-without-base64", "broken"],
 )
-async def test_fault_007_other_text_is_no_image(bench: Bench, recorder: Recorder, body: bytes) -> None:
+@pytest.mark.fault(7)
+async def test_other_text_is_no_image(bench: Bench, recorder: Recorder, body: bytes) -> None:
     recorder.answer = http(body, content_type="text/plain")
     found = await fate(bench, recorder, retry__max_possibly_billed=1)
     assert found == unknown("bad_response", 200, sent=1)
@@ -244,6 +253,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.slow
 async def test_json_of_millions_of_values_takes_no_more_memory_than_its_length(
     bench: Bench, recorder: Recorder, body: bytes, version: str
 ) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from money_bench import LOW_USD, MEDIUM_USD, Bench, Job, arrived, finished, job, kill, sandbox
 
 from batch_editor.money.steady_prices import SteadyPrices
 from batch_editor.sandbox import Sandbox
+from tests.support.bench import LOW_USD, MEDIUM_USD, Bench, Job, arrived, job, sandbox
 
 # The first one that fires wins. Statuses are charged only where they say so, all else is.
 FAULTS = (
@@ -132,21 +132,26 @@ def _left(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
             yield quality
 
 
-async def to_the_end(bench: Bench, command: list[str], story: Story, provider: Sandbox) -> tuple[int, int]:
+async def to_the_end(bench: Bench, command: Sequence[str | Path], story: Story, provider: Sandbox) -> tuple[int, int]:
     """Kill the run as often as the story says, then let it go on; its exit code and attempts possibly billed."""
     rng = random.Random(story.seed)
     for _ in range(story.kills):
         async with bench.started(*command) as process:
             waiting = asyncio.create_task(arrived(provider.books, provider.books.requests + rng.randint(1, 15)))
-            ended = asyncio.create_task(process.wait())
+            ended = asyncio.create_task(process.ended())
             await asyncio.wait([waiting, ended], return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             await asyncio.sleep(rng.uniform(0, 0.05))
-            kill(process)
+            process.kill()
             await ended
-            await finished(process)
+            await process.finished()
     end = await bench.command(*command)
     return end.code, end.json["requests"]["possibly_billed"]
+
+
+def bench_in(folder: Path, patch: pytest.MonkeyPatch) -> Bench:
+    patch.chdir(folder)
+    return Bench(folder)
 
 
 def main(count: int, first: int = 1000) -> None:
@@ -157,7 +162,7 @@ def main(count: int, first: int = 1000) -> None:
     for seed in range(first, first + count):
         story = Story.of(seed)
         with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-            outcome = asyncio.run(live(story, Bench(Path(folder), patch)))
+            outcome = asyncio.run(live(story, bench_in(Path(folder), patch)))
         codes.update(outcome.codes)
         kinds.update(
             {"faults": bool(story.faults), "kills": bool(story.kills), "parallel": story.parallel, "free": story.free}

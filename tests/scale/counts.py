@@ -8,24 +8,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+# Ten, and a half for batches that come out uneven. What doesn't grow with the jobs is paid once, so that an honest
+# tenfold costs less than ten times as much.
 from batch_editor import Selection
 from batch_editor.config import Settings
 from batch_editor.ledger import Spool
 from batch_editor.planning.history import History
 from batch_editor.planning.intake import Catalog, take_in
 
-# Ten, and a half for batches that come out uneven. What doesn't grow with the jobs is paid once, so that an honest
-# tenfold costs less than ten times as much.
 TENFOLD = 10.5
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Function calls (Python's and C's), calls of SQLite, and bytes held at the worst moment."""
+    """Function calls (Python's and C's), and calls of SQLite."""
 
     calls: int
     statements: int
-    peak_bytes: int
 
 
 def counted(work: Callable[[], object]) -> Counts:
@@ -35,13 +34,18 @@ def counted(work: Callable[[], object]) -> Counts:
     profile.runcall(work)
     stats = profile.getstats()
     statements = sum(entry.callcount for entry in stats if "sqlite3.Connection" in str(entry.code))
+    return Counts(sum(entry.callcount for entry in stats), statements)
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    """What one turn of the work holds at its worst moment, after a first one."""
+    work()
     tracemalloc.start()
     try:
         work()
-        peak_bytes = tracemalloc.get_traced_memory()[1]
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    return Counts(sum(entry.callcount for entry in stats), statements, peak_bytes)
 
 
 def table(folder: Path, count: int) -> Path:

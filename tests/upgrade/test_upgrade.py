@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from run_bench import KEY, Bench
 
 import batch_editor
 from batch_editor import BatchOptions, Plan, Settings, make_plan, run_batch
 from batch_editor.records import EditRequest, fingerprint_of_0_1
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox, SandboxOptions
+from tests.support.bench import KEY, Bench
 
 MADE = Path(__file__).parent / "version-0.1"
 MANIFESTS = ["catalog", "banana"]

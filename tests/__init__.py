@@ -1,0 +1,1 @@
+"""Tests by room of the package, and of what holds for the whole: faults, durability, scale, docs, install, upgrade."""

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import time
+import tracemalloc
+
+import pytest
+
+from batch_editor.manifest import templates
+from batch_editor.manifest.faults import Refused
+from batch_editor.manifest.rows import Columns, Row
+from batch_editor.manifest.templates import compiled
+
+COLUMNS = Columns(["Title", "Image Src", "sku", "SKU", "Größe", "2nd", "a b", "a-b", "row"])
+CELLS = ["Mug", "src", "low", "UP", "groß", "second", "one", "two", "mine"]
+NAMES = COLUMNS.namespace(CELLS)
+ROW = Row("catalog.csv:2", 1, COLUMNS, CELLS)
+
+
+def rendered(source: str, names: dict[str, object] = NAMES) -> str:
+    return compiled(source).render(names)
+
+
+def refusal(source: str, names: dict[str, object] = NAMES) -> str:
+    with pytest.raises(Refused) as caught:
+        compiled(source).render(names)
+    return str(caught.value.of("prompt"))
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ Title }}, {{ title }}", "Mug, Mug"),
+        ("{{ image_src }}, {{ row['Image Src'] }}", "src, src"),
+        ("{{ sku }}, {{ SKU }}", "low, UP"),
+        ("{{ größe }}, {{ row['2nd'] }}", "groß, second"),
+        ("{{ row['a b'] }}{{ row['a-b'] }}{{ row['row'] }}", "onetwomine"),
+        ("{{ title|upper ~ '-' ~ 7 }}", "MUG-7"),
+        ("{{ title|replace('u', 'a') }}{{ title.replace('M', 'b') }}", "Magbug"),
+        ("{{ '%03d' % 7 }} {{ '%.1f'|format(2.25) }} {{ '7'.zfill(3) }}", "007 2.2 007"),
+        ("{{ missing|default('none') }}", "none"),
+        ("{% for part in 'a,b'.split(',') %}{{ loop.index }}{{ part }}{% endfor %}", "1a2b"),
+        ("{% set x = title %}{% if x == 'Mug' %}yes{% endif %}\n", "yes\n"),
+        ("{{ ['a', 'b']|join('/') }} {{ range(3)|join }} {{ '-' * 3 }}", "a/b 012 ---"),
+        ("{{ '<b>' }}{{ 2 ** 10 }}{{ 7 % 4 }}{{ '3'|int + 1 }}", "<b>102434"),
+    ],
+)
+def test_a_template_sees_columns_and_common_filters(source: str, text: str) -> None:
+    assert rendered(source) == text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ Title }}, {{ title }}: 100 % of {{ row['Image Src'] }}%s",
+        "{{ sku }}{{ SKU }}{{ größe }}{{ row['2nd'] }}{{ row['row'] }}\n",
+        "{# nothing #}{% raw %}{{ title }}{% endraw %}",
+        "{{ title }}{{ title|upper }}",
+        "{{ 'text' }}{{ 7 }}",
+    ],
+)
+def test_filling_in_and_rendering_give_the_same(source: str) -> None:
+    assert compiled(source).of(ROW) == rendered(source)
+
+
+@pytest.mark.parametrize("source", ["{{ titel }}", "{{ row['Imge Src'] }}", "{{ row }}", "{{ self }}", "{{ a_b }}"])
+def test_filling_in_refuses_what_rendering_refuses(source: str) -> None:
+    with pytest.raises(Refused) as caught:
+        compiled(source).of(ROW)
+    assert str(caught.value.of("prompt")) == refusal(source)
+
+
+def test_a_template_serves_rows_of_other_columns() -> None:
+    template = compiled("{{ title }} for {{ price }}")
+    first, second = Columns(["title", "price"]), Columns(["price", "Title"])
+    assert template.of(Row("a.csv:2", 1, first, ["Mug", "5"])) == "Mug for 5"
+    assert template.of(Row("a.csv:3", 2, second, ["6", "Cup"])) == "Cup for 6"
+    assert template.of(Row("a.csv:4", 3, first, ["Pot", "7"])) == "Pot for 7"
+
+
+def test_a_long_cell_is_bounded_when_filled_in() -> None:
+    row = Row("a.csv:2", 1, Columns(["title"]), ["x" * 60_000])
+    with pytest.raises(Refused, match="gives more than 100,000 characters"):
+        compiled("{{ title }}{{ title }}").of(row)
+
+
+def test_a_name_that_two_columns_would_have_is_left_out() -> None:
+    assert refusal("{{ a_b }}").startswith("template of prompt uses 'a_b', which is no column")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{{ titel }}", "uses 'titel', which is no column (did you mean title?)"),
+        ("{{ row['Imge Src'] }}", "uses 'Imge Src', which is no column (did you mean Image Src?)"),
+        ("{{ title", "is not a template: unexpected end of template, expected 'end of print statement'."),
+        ("{{ title|uper }}", "is not a template: No filter named 'uper'."),
+        ("{{ none }}", "fails: nothing (none) where text belongs"),
+        ("{{ row }}", "fails: a dict where text belongs"),
+        ("{{ 1 / 0 }}", "fails: division by zero"),
+        ("{{ title ~ 1e309 }}", "fails: name 'inf' is not defined"),
+        ("{{ title + 1 }}", 'fails: can only concatenate str (not "int") to str'),
+        ("{{ title.nothing }}", "fails: 'str object' has no attribute 'nothing'"),
+    ],
+)
+def test_a_template_that_fails_gives_its_reason(source: str, message: str) -> None:
+    assert refusal(source) == f"template of prompt {message}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ''.__class__.__mro__ }}",
+        "{{ ''['__class__'] }}",
+        "{{ title|attr('__class__') }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ range.__self__ }}",
+        "{{ '{0.__class__}'.format(title) }}",
+        "{{ '{x}'.format_map(row) }}",
+        "{{ row.update({}) }}",
+        "{{ row.__class__ }}",
+        "{% include 'x' %}",
+        "{% import 'x' as y %}",
+        "{% extends 'x' %}",
+        "{{ lipsum() }}{{ cycler() }}{{ joiner() }}{{ namespace() }}",
+    ],
+)
+@pytest.mark.fault(101)
+def test_nothing_of_python_can_be_reached(source: str) -> None:
+    refusal(source)
+
+
+BIG = "x" * 50_000
+BOMBS = [
+    "{{ 'a' * 10 ** 9 }}",
+    "{{ 2 ** 1000000000 }}",
+    "{{ 10 ** 9 * 10 ** 9 * 10 ** 9 }}",
+    "{{ [1] * 10 ** 9 }}",
+    "{{ 'a'|center(1000000000) }}",
+    "{{ 'a'.center(1000000000) }}",
+    "{{ 'a'.ljust(1000000000) }}",
+    "{{ 'a'.zfill(1000000000) }}",
+    "{{ '%1000000000d' % 1 }}",
+    "{{ '%*d' % (1000000000, 1) }}",
+    "{{ '%1000000000d'|format(1) }}",
+    "{{ '{:>1000000000}'.format(1) }}",
+    "{{ range(10 ** 12)|list }}",
+    "{{ title.replace('', big).replace('x', big) }}",
+    "{{ big|replace('x', big) }}",
+    "{{ big|list|join(big) }}",
+    "{{ big.join(big) }}",
+    "{{ big ~ big ~ big }}",
+    "{% for a in range(1000) %}" * 3 + "{% endfor %}" * 3,
+    "{% for a in big %}{% for b in big %}{{ a }}{% endfor %}{% endfor %}",
+    "{% for a in big recursive %}{{ loop(big) }}{% endfor %}",
+    "{% for a in big if a == 'y' %}{% endfor %}",
+    "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
+    "{% set a = big %}" + "{% set a = a ~ a %}" * 40 + "{{ a }}",
+    "{% set a = big %}" + "{% set a = a + a %}" * 40 + "{{ a }}",
+    "{% set a = (1,) %}" + "{% set a = (a, a) %}" * 40 + "{{ a|upper }}",
+    "{% set a %}" + "{{ big }}" * 1000 + "{% endset %}",
+    "{{ " + "(" * 2000 + ")" * 2000 + " }}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", BOMBS, ids=range(len(BOMBS)))
+@pytest.mark.fault(101)
+def test_no_template_takes_long_or_fills_the_memory(source: str) -> None:
+    names: dict[str, object] = {"title": "Mug", "big": BIG}
+    tracemalloc.start()
+    start = time.process_time()
+    refusal(source, names)
+    elapsed_s = time.process_time() - start
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert elapsed_s < 2
+    assert peak < 32 * 2**20
+
+
+def test_what_a_template_gives_is_bounded() -> None:
+    assert refusal("{{ big }}{{ big }}x", {"big": BIG}) == "template of prompt gives more than 100,000 characters"
+
+
+def test_a_template_is_compiled_once() -> None:
+    templates.compiled.cache_clear()
+    for _ in range(3):
+        rendered("{{ title }}!")
+    assert templates.compiled.cache_info().misses == 1

@@ -1,0 +1,137 @@
+"""What ledgers are asked costs the same an item, however many they hold. Counted in steps of SQLite's machine."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from batch_editor import Selection
+from batch_editor.config import Settings
+from batch_editor.ledger import FILE_NAME, Ledger, Spool, import_jobs
+from batch_editor.money.spending import Spending
+from batch_editor.output import Store, placing
+from batch_editor.output.output_manifest import write_manifest
+from batch_editor.planning.history import History
+from batch_editor.planning.intake import Catalog, take_in
+from tests.scale.counts import TENFOLD, counted, table
+
+pytestmark = pytest.mark.slow
+
+# Steps are counted by so many, which costs a call of Python each time.
+STEPS = 10
+
+
+class Steps:
+    """How many steps SQLite took on a connection while the block ran."""
+
+    taken = 0
+
+    def more(self) -> None:
+        self.taken += STEPS
+
+
+@contextmanager
+def counted_steps(db: sqlite3.Connection) -> Iterator[Steps]:
+    steps = Steps()
+    db.set_progress_handler(steps.more, STEPS)
+    yield steps
+    db.set_progress_handler(None, STEPS)
+
+
+def renamed(folder: Path, count: int) -> int:
+    """Steps to bring the images of so many jobs from their former names to new ones."""
+    store = Store(folder)
+    store.prepare()
+    with closing(store), closing(Ledger(folder / FILE_NAME)) as ledger:
+        with ledger.transaction():
+            for number in range(count):
+                fingerprint = hashlib.sha256(str(number).encode()).hexdigest()
+                path = folder / "images" / f"old-{number}.png"
+                path.write_bytes(fingerprint.encode())
+                sha256 = hashlib.sha256(fingerprint.encode()).hexdigest()
+                ledger.connection.execute(
+                    "INSERT INTO jobs VALUES (?, ?, 1, 1, ?, ?, '{}', ?, ?, ?, NULL)",
+                    (
+                        *(f"job-{number}", number, fingerprint, f"new-{number}"),
+                        *(f"images/{path.name}", f"old-{number}", fingerprint),
+                    ),
+                )
+                ledger.connection.execute(
+                    "INSERT INTO requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd,"
+                    " image_path, sha256, format) VALUES (?, 'e', '{}', '{}', ?, 'succeeded', 0, 0, ?, ?, 'png')",
+                    (fingerprint, f"job-{number}", f"images/{path.name}", sha256),
+                )
+        with counted_steps(ledger.connection) as steps:
+            assert placing.put_all(ledger, store, now=0.0) == 0
+        assert len(list((folder / "images").glob("new-*.png"))) == count
+    return steps.taken
+
+
+def test_renaming_images_costs_the_same_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placing, "PAGE", 5)
+    assert renamed(tmp_path / "many", 400) <= TENFOLD * renamed(tmp_path / "few", 40)
+
+
+def gone_on(folder: Path, count: int) -> int:
+    """Steps to compare so many jobs with a ledger that has all of them done, and to take them over again."""
+    folder.mkdir()
+    with closing(Ledger(folder / FILE_NAME)) as ledger, Spool() as spool:
+        catalog = Catalog(Settings())
+        take_in([table(folder, count)], catalog, Selection(), History(folder), spool)
+
+        def admit() -> None:
+            import_jobs(ledger, spool.path, shapes=catalog.shapes, extras=[])
+
+        admit()
+        with ledger.transaction():
+            ledger.connection.execute("UPDATE requests SET state = 'succeeded'")
+            ledger.connection.execute("UPDATE jobs SET placed_fingerprint = fingerprint")
+        with counted_steps(spool._db) as comparing:
+            spool.compare(folder / FILE_NAME, catalog.shapes)
+        with counted_steps(ledger.connection) as admitting:
+            admit()
+    return comparing.taken + admitting.taken
+
+
+def test_going_on_costs_so_many_steps_for_what_is_done(tmp_path: Path) -> None:
+    few, many = gone_on(tmp_path / "few", 300), gone_on(tmp_path / "many", 3000)
+    # Measured: 131. Each NOT EXISTS of a row in place of an outer join adds about ten.
+    assert (many - few) / 2700 <= 140
+    assert many <= TENFOLD * few
+
+
+def asked_for_room(file: Path, count: int) -> int:
+    """Steps of a reservation in a file that has so many of this day."""
+    noon = 1_800_000_000.0
+    with closing(Spending(file, "here", per_day_usd=1e9, per_month_usd=1e9)) as spending:
+        for number in range(count):
+            spending.reserve(str(number), 0.2, noon)
+        with counted_steps(spending._db) as steps:
+            assert spending.reserve("one more", 0.2, noon)
+    return steps.taken
+
+
+def test_a_reservation_costs_the_same_however_much_the_day_has_spent(tmp_path: Path) -> None:
+    assert asked_for_room(tmp_path / "many", 400) <= 2 * asked_for_room(tmp_path / "few", 40)
+
+
+def exported(folder: Path, count: int) -> int:
+    """Function calls, Python's and C's, of the output manifest of so many jobs that are done."""
+    folder.mkdir()
+    catalog = Catalog(Settings())
+    with closing(Ledger(folder / FILE_NAME)) as ledger, Spool() as spool:
+        take_in([table(folder, count)], catalog, Selection(), History(folder), spool)
+        import_jobs(ledger, spool.path, shapes=catalog.shapes, extras=list(spool.extras))
+        ledger.connection.execute("UPDATE requests SET state = 'succeeded', latency_s = 57, sent_at = 1, ended_at = 58")
+        return counted(lambda: write_manifest(ledger.connection, folder / "manifest.csv")).calls
+
+
+def test_a_row_of_the_output_manifest_costs_so_many_calls(tmp_path: Path) -> None:
+    few, many = exported(tmp_path / "few", 300), exported(tmp_path / "many", 3000)
+    # Measured: 55; they take 16 µs. The csv module alone, which looks at each character, would take ten more.
+    assert (many - few) / 2700 <= 61

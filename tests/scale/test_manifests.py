@@ -1,0 +1,74 @@
+"""A manifest's rows cost the same each, however many there are."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from batch_editor import Selection
+from batch_editor.config import Settings
+from batch_editor.ledger import Spool
+from batch_editor.ledger.staged import input_links
+from batch_editor.planning.history import History
+from batch_editor.planning.intake import Catalog, take_in
+from tests.scale.counts import TENFOLD, counted, peak_bytes, spooled, table
+
+pytestmark = pytest.mark.slow
+
+MANY, FEW = 5000, 500
+
+DIRECT: dict[str, str] = {}
+TEMPLATES = {"prompt": "Show {{ title }} on white", "id": "{{ id }}-{{ size }}"}
+RENDERED = {"prompt": "Show {{ title|trim }} on white"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "calls"),
+    [
+        # Measured: 104 calls, Python's and C's; they take 13 µs. One more check of each row is one or two calls, so
+        # ten more are a change that somebody should have a reason for.
+        (DIRECT, 114),
+        # A template of names alone is filled in without Jinja2, for hardly more than reading a cell costs: 106.
+        (TEMPLATES, 116),
+        # One that Jinja2's sandbox renders, with an eye on odd cells: 184.
+        (RENDERED, 199),
+    ],
+)
+def test_a_row_costs_so_many_calls(tmp_path: Path, overrides: Mapping[str, str], calls: int) -> None:
+    few = counted(spooled(table(tmp_path, FEW), **overrides))
+    many = counted(spooled(table(tmp_path, MANY), **overrides))
+    assert (many.calls - few.calls) / (MANY - FEW) <= calls
+    assert many.calls <= TENFOLD * few.calls
+
+
+def test_rows_go_to_the_disk_in_one_statement(tmp_path: Path) -> None:
+    few = counted(spooled(table(tmp_path, FEW)))
+    many = counted(spooled(table(tmp_path, MANY)))
+    # Kinds are a statement each, and there is one more: prompts whose numbers have a digit more.
+    assert many.statements - few.statements <= 2
+
+
+def test_memory_does_not_grow_with_the_manifest(tmp_path: Path) -> None:
+    few = peak_bytes(spooled(table(tmp_path, 1000)))
+    many = peak_bytes(spooled(table(tmp_path, 5000)))
+    # Both hold one row, beside 90 KB of columns and kinds; 4,000 rows more would be 4 MB.
+    assert many - few < 50_000
+
+
+def test_links_to_look_at_are_drawn_one_at_a_time(tmp_path: Path) -> None:
+    def peak_of_links(count: int) -> int:
+        with Spool() as spool:
+            catalog = Catalog(Settings())
+            take_in([table(tmp_path, count)], catalog, Selection(), History(tmp_path / "none"), spool)
+            links = input_links(spool, catalog.default.name, images=catalog.default.images, mask=catalog.default.mask)
+            tracemalloc.start()
+            try:
+                assert sum(1 for _ in links) == count
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    assert peak_of_links(5000) < peak_of_links(500) + 20_000

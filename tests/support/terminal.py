@@ -1,0 +1,104 @@
+"""A command line on a terminal of its own: reads what it shows, types answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from select import select
+
+PATIENCE_S = 20.0
+
+# The leader of a session takes a terminal for its own by opening it; only then is Ctrl-C a signal.
+# And a shell lets who is in front hear it, though whoever runs the tests may ignore it.
+_PROGRAM = """
+import os, signal, sys
+os.close(os.open(os.ttyname(0), os.O_RDWR))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
+
+
+@dataclass
+class Terminal:
+    """What a process shows on its terminal, and the keys that it is sent."""
+
+    process: subprocess.Popen[bytes]
+    master: int
+    shown: str = field(default="", init=False)
+
+    def until(self, text: str) -> None:
+        """Read until that is shown."""
+        ends_at = time.monotonic() + PATIENCE_S
+        while text not in self.shown:
+            assert time.monotonic() < ends_at, f"{text!r} was not shown, but {self.shown!r}"
+            self._read()
+
+    def type(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def code(self) -> int:
+        """The exit code, once the process has ended."""
+        ends_at = time.monotonic() + PATIENCE_S
+        while self.process.poll() is None:
+            assert time.monotonic() < ends_at, f"still at work, having shown {self.shown!r}"
+            self._read()
+        while self._read():
+            pass
+        return self.process.returncode
+
+    def _read(self) -> bool:
+        ready, _, _ = select([self.master], [], [], 0.05)
+        if not ready:
+            return False
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:  # how Linux says that nobody holds the other end any more
+            return False
+        self.shown += data.decode().replace("\r\n", "\n")
+        return bool(data)
+
+
+@contextmanager
+def on_terminal(arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str]) -> Iterator[Terminal]:
+    """The command line with those arguments; it is gone when the block ends."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, *arguments],
+        cwd=cwd,
+        env=dict(environment),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    try:
+        yield Terminal(process, master)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+async def conversation(
+    arguments: Sequence[str], steps: Sequence[tuple[str, str]], *, cwd: Path, environment: Mapping[str, str]
+) -> tuple[int, str]:
+    """Exit code and everything shown, when each question is answered in turn."""
+
+    def talk() -> tuple[int, str]:
+        with on_terminal(arguments, cwd=cwd, environment=environment) as terminal:
+            for question, answer in steps:
+                terminal.until(question)
+                terminal.type(answer)
+            code = terminal.code()
+            return code, terminal.shown
+
+    return await asyncio.to_thread(talk)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import batch_editor
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def imported_by(*arguments: str, folder: Path) -> set[str]:
+    """The modules that `python -m batch_editor …` loads."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "batch_editor", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+def test_public_names_are_sorted_and_all_there() -> None:
+    assert batch_editor.__all__ == sorted(batch_editor.__all__)
+    for name in batch_editor.__all__:
+        assert getattr(batch_editor, name).__name__ == name
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'batch_editor' has no attribute 'run_bach'$"):
+        batch_editor.run_bach  # noqa: B018
+
+
+def test_public_names_are_listed_by_dir_or_import_star() -> None:
+    names: dict[str, object] = {}
+    exec("from batch_editor import *", names)
+    assert set(batch_editor.__all__) <= set(names)
+
+
+def test_help_waits_for_no_heavy_library(tmp_path: Path) -> None:
+    loaded = imported_by("--help", folder=tmp_path)
+    assert "click" in loaded
+    assert not loaded & {"asyncio", "pandas", "numpy", "aiohttp", "pydantic", "PIL", "yaml", "orjson"}
+
+
+def test_a_plan_needs_neither_the_network_s_library_nor_pandas(tmp_path: Path) -> None:
+    loaded = imported_by("plan", str(REPOSITORY / "jobs" / "minimal.yaml"), folder=tmp_path)
+    assert "pydantic" in loaded
+    assert not loaded & {"pandas", "numpy", "aiohttp"}
+
+
+PACKAGE = Path(batch_editor.__file__).parent
+
+
+# Those of sqlite3, Pillow, aiohttp, tqdm and pandas are import-linter's affair.
+@pytest.mark.parametrize("library", ["aiolimiter", "jinja2", "yaml"])
+def test_each_library_has_one_home(library: str) -> None:
+    homes = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if any(line.split()[:2] in (["import", library], ["from", library]) for line in path.read_text().splitlines())
+    ]
+    assert len(homes) == 1, homes
+
+
+@pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
+def test_a_room_says_in_a_line_what_it_is_for(room: str) -> None:
+    words = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text()))
+    assert words is not None
+    first, *_ = words.splitlines()
+    assert first.endswith(".")
+
+
+@pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
+def test_a_room_s_door_holds_no_code(room: str) -> None:
+    body = ast.parse((PACKAGE / room / "__init__.py").read_text()).body[1:]
+    assert all(isinstance(each, ast.ImportFrom | ast.Assign) for each in body)

@@ -49,6 +49,7 @@ def test_help_waits_for_no_heavy_library(tmp_path: Path) -> None:
     assert not loaded & {"asyncio", "pandas", "numpy", "aiohttp", "pydantic", "PIL", "yaml", "orjson"}
 
 
+@pytest.mark.slow
 def test_a_plan_needs_neither_the_network_s_library_nor_pandas(tmp_path: Path) -> None:
     loaded = imported_by("plan", str(REPOSITORY / "jobs" / "minimal.yaml"), folder=tmp_path)
     assert "pydantic" in loaded

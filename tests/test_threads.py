@@ -51,6 +51,7 @@ async def test_a_cancellation_waits_for_the_thread_however_often_it_comes(
     assert caplog.records == []  # of an exception that nobody has asked for
 
 
+@pytest.mark.slow
 def test_a_loop_that_is_left_by_an_interrupt_waits_for_the_thread_as_well(released: threading.Event) -> None:
     order: list[str] = []
 

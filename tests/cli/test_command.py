@@ -81,6 +81,7 @@ def test_the_group_lists_its_commands_and_the_exit_codes(capsys: pytest.CaptureF
     assert "130, 143" in said
 
 
+@pytest.mark.slow
 async def test_results_go_to_standard_output_and_everything_else_to_standard_error(bench: Bench) -> None:
     manifest = bench.write([*jobs(3), job("same", "edit job-0"), job("bad", "refuse me")])
     async with sandbox(faults=("400:prompt~refuse",)) as provider:
@@ -101,6 +102,7 @@ async def test_results_go_to_standard_output_and_everything_else_to_standard_err
     assert all({"ts", "level", "event"} <= set(event) for event in log)
 
 
+@pytest.mark.slow
 async def test_status_and_export_say_again_what_the_run_said(
     bench: Bench, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_dry_run_is_a_plan_and_needs_no_key(bench: Bench, capsys: pytest.Captu
     assert "$0.05" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_rehearsal_needs_no_key_and_a_plan_does_not_take_it_for_done(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,6 +251,7 @@ def test_job_keys_are_set_for_every_job(bench: Bench, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["jobs"] == 2
 
 
+@pytest.mark.slow
 def test_flags_win_over_the_environment_and_that_over_the_config(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +322,7 @@ def test_whether_a_run_is_verbose_is_for_the_command_line_s_own_rules_to_say(
     assert ("Traceback" in capsys.readouterr().err) is verbose
 
 
+@pytest.mark.slow
 async def test_the_exit_code_of_a_process_is_that_of_its_run(bench: Bench) -> None:
     manifest = bench.write(jobs(4))
     async with sandbox(faults=("401@3+",)) as provider:
@@ -328,6 +333,7 @@ async def test_the_exit_code_of_a_process_is_that_of_its_run(bench: Bench) -> No
     assert last_summary(bench.out).exit_code == 3
 
 
+@pytest.mark.slow
 async def test_the_sandbox_command_prints_its_url_and_serves_until_interrupted(bench: Bench) -> None:
     async with bench.started("sandbox", "--port", "0", "--latency", "0", "--fault", "504@1") as process:
         url = (await process.line()).strip()
@@ -345,6 +351,7 @@ async def test_the_sandbox_command_prints_its_url_and_serves_until_interrupted(b
 
 
 @pytest.mark.fault(77)
+@pytest.mark.slow
 def test_output_that_nobody_reads_any_more_is_no_error(bench: Bench) -> None:
     bench.write(jobs(1))
     command = f"{shlex.quote(sys.executable)} -m batch_editor plan jobs.yaml | true; exit ${{PIPESTATUS[0]}}"
@@ -354,6 +361,7 @@ def test_output_that_nobody_reads_any_more_is_no_error(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("command", ["plan", "status", "status --json", "export", "run"])
+@pytest.mark.slow
 async def test_a_full_disk_behind_standard_output_is_said(bench: Bench, command: str) -> None:
     manifest = bench.write(jobs(1))
     async with sandbox() as provider:

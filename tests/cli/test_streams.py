@@ -26,6 +26,7 @@ async def shell(bench: Bench, redirections: str, *arguments: object) -> tuple[in
 
 
 @pytest.mark.parametrize("redirections", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+@pytest.mark.slow
 async def test_a_run_is_the_same_whichever_streams_are_closed_or_full(bench: Bench, redirections: str) -> None:
     manifest = bench.write(jobs(3))
     async with sandbox(faults=("502@2",)) as provider:
@@ -44,6 +45,7 @@ async def test_a_run_is_the_same_whichever_streams_are_closed_or_full(bench: Ben
     [(("plan", "none.yaml"), 2), (("plan", "--none"), 2), (("status", "none"), 2), (("plan", "jobs.yaml"), 0)],
     ids=str,
 )
+@pytest.mark.slow
 async def test_an_exit_code_does_not_depend_on_who_hears_why(
     bench: Bench, arguments: tuple[str, ...], code: int, redirections: str
 ) -> None:
@@ -52,6 +54,7 @@ async def test_an_exit_code_does_not_depend_on_who_hears_why(
 
 
 @pytest.mark.parametrize("command", ["plan", "status", "export", "export --format jsonl"])
+@pytest.mark.slow
 async def test_results_for_a_closed_standard_output_are_no_bug(bench: Bench, command: str) -> None:
     manifest = bench.write(jobs(1))
     async with sandbox() as provider:
@@ -61,6 +64,7 @@ async def test_results_for_a_closed_standard_output_are_no_bug(bench: Bench, com
     assert await shell(bench, ">&-", *arguments) == (0, "", "")
 
 
+@pytest.mark.slow
 async def test_a_log_whose_disk_is_full_says_so_once(bench: Bench) -> None:
     manifest = bench.write(jobs(20))
     async with sandbox() as provider:

@@ -21,6 +21,7 @@ def document(content: Any) -> bytes:
 
 
 @pytest.mark.parametrize("api", ["v1", "v2"])
+@pytest.mark.slow
 async def test_every_request_names_the_program_and_its_version(bench: Bench, recorder: Recorder, api: str) -> None:
     Image.new("RGB", (100, 100)).save(bench.folder / "in.png")
     record = {"status": "COMPLETED", "output": f"{recorder.url}/result.png"}

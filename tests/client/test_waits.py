@@ -183,6 +183,7 @@ def test_retry_after_wins_over_the_reset_and_the_reset_over_nonsense() -> None:
 
 @given(text=st.text(max_size=40))
 @settings(max_examples=200)
+@pytest.mark.slow
 def test_no_header_breaks_it(text: str) -> None:
     for name in ("retry-after", "retry-after-ms", "date", "x-rate-limit-reset-at-utc", "x-ratelimit-reset"):
         seconds = retry_after({name: text}, now=NOW)

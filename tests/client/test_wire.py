@@ -246,6 +246,7 @@ def test_a_body_of_megabytes_is_cut() -> None:
 
 
 @pytest.mark.parametrize(("body", "text"), [(b"<" * 10**7, "<" * 499 + "…"), (b"<script " * 10**6, "")])
+@pytest.mark.slow
 def test_tags_without_end_are_read_once_and_not_once_from_each(body: bytes, text: str) -> None:
     assert error_text(body) == text  # it took hours while each `<` looked for its `>` up to the end
 
@@ -370,5 +371,6 @@ documents = st.recursive(
 
 @given(body=st.binary(max_size=200) | documents.map(lambda document: json.dumps(document).encode()))
 @settings(max_examples=200, deadline=None)
+@pytest.mark.slow
 def test_no_json_breaks_it(body: bytes) -> None:
     assert isinstance(image_in_json(body), (bytes, Linked, Failure))

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.skips import ALLOWED
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +49,7 @@ def outcome(folder: Path, *, ci: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_in_ci_a_skip_is_a_failure_unless_it_is_listed(tmp_path: Path) -> None:
     said = outcome(tmp_path, ci="true")
     assert " 1 failed, 1 passed, 2 skipped, 1 xfailed, 2 errors in " in said
@@ -56,6 +59,7 @@ def test_in_ci_a_skip_is_a_failure_unless_it_is_listed(tmp_path: Path) -> None:
     assert "Skipped: needs a moon\nUnder CI=true no test is skipped unless tests/support/skips.py allows it" in said
 
 
+@pytest.mark.slow
 def test_elsewhere_a_skip_is_a_skip(tmp_path: Path) -> None:
     assert " 1 passed, 5 skipped, 1 xfailed in " in outcome(tmp_path, ci="")
 

@@ -45,6 +45,7 @@ def documented() -> str:
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("name", ["gpt-image-2.5-sunburst", "gpt-image-2.5-flare"])
+@pytest.mark.slow
 async def test_a_run_with_the_newest_models_is_charged_what_the_plan_said(
     tmp_path: Path, name: str, version: str
 ) -> None:
@@ -80,6 +81,7 @@ async def test_a_run_with_the_newest_models_is_charged_what_the_plan_said(
     assert (again.requests, again.done) == (0, 4)
 
 
+@pytest.mark.slow
 def test_an_endpoint_is_added_by_the_documented_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

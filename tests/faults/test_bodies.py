@@ -96,6 +96,7 @@ async def test_a_result_link_that_has_expired_is_a_paid_result_lost(
 
 
 @pytest.mark.fault(3)
+@pytest.mark.slow
 async def test_a_link_that_fails_at_first_is_fetched_again_and_not_paid_again(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = document({"images": [{"url": f"{recorder.url}/a.png"}]})
     recorder.answers["/a.png"] = in_turn(http(b"busy", status="503 Busy"), http(png())[:-9])
@@ -104,6 +105,7 @@ async def test_a_link_that_fails_at_first_is_fetched_again_and_not_paid_again(be
 
 
 @pytest.mark.fault(3)
+@pytest.mark.slow
 async def test_a_link_that_drips_is_given_up_in_time(bench: Bench, recorder: Recorder) -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
@@ -452,6 +454,7 @@ async def test_a_bomb_is_unpacked_no_further_than_an_image_is_long(bench: Bench,
 
 
 @pytest.mark.fault(51)
+@pytest.mark.slow
 async def test_bombs_as_errors_and_behind_links_go_off_no_more(bench: Bench, recorder: Recorder) -> None:
     bomb = gzip.compress(bytes(100 * 2**20))
     recorder.answer = in_turn(
@@ -486,6 +489,7 @@ async def test_a_body_without_end_is_cut_at_64_mib(bench: Bench, recorder: Recor
 
 @pytest.mark.parametrize("fault", ["hang", "slow:over=5"])
 @pytest.mark.fault(54, 56)
+@pytest.mark.slow
 async def test_what_takes_too_long_is_given_up_and_may_have_been_billed(bench: Bench, fault: str) -> None:
     async with Sandbox(SandboxOptions(size_scale=0.3, key=KEY, faults=(fault,))) as provider:
         found = await fate(bench, provider, api__timeout_s=0.5)
@@ -494,6 +498,7 @@ async def test_what_takes_too_long_is_given_up_and_may_have_been_billed(bench: B
 
 @pytest.mark.parametrize("text", [b"X", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["drip", "interim-answers"])
 @pytest.mark.fault(55)
+@pytest.mark.slow
 async def test_headers_that_never_end_are_given_up(bench: Bench, text: bytes) -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await head_of(reader)

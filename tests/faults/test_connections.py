@@ -17,6 +17,7 @@ LARGE = job("mug", image_urls=["data:image/png;base64," + "A" * 8_000_000])
 
 
 @pytest.mark.fault(57)
+@pytest.mark.slow
 async def test_a_reset_before_the_request_was_all_sent_may_have_been_billed(bench: Bench) -> None:
     """How much of it arrived can't be told from here: once its headers went out, it counts as sent."""
 
@@ -32,6 +33,7 @@ async def test_a_reset_before_the_request_was_all_sent_may_have_been_billed(benc
 
 @pytest.mark.parametrize("ending", ["orderly", "reset", "never"])
 @pytest.mark.fault(57)
+@pytest.mark.slow
 async def test_an_answer_before_the_request_was_all_sent_is_heard(bench: Bench, ending: str) -> None:
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await head_of(reader)
@@ -133,6 +135,7 @@ async def test_a_certificate_that_nobody_vouches_for_stops_the_run_and_never_see
 
 @pytest.mark.parametrize("answer", ["http", "reset", "silence"])
 @pytest.mark.fault(63)
+@pytest.mark.slow
 async def test_a_handshake_that_fails_costs_nothing_and_is_tried_again(bench: Bench, answer: str) -> None:
     async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -200,6 +203,7 @@ async def test_headers_that_are_only_long_or_odd_lose_no_image(bench: Bench, rec
 
 
 @pytest.mark.fault(65)
+@pytest.mark.slow
 async def test_a_proxy_of_the_environment_never_sees_the_key(bench: Bench, recorder: Recorder) -> None:
     manifest = bench.write(jobs(1))
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), recorder.url)

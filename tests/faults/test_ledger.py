@@ -98,6 +98,7 @@ async def test_a_ledger_that_cannot_be_read_is_told_and_left_alone(
 
 
 @pytest.mark.fault(89)
+@pytest.mark.slow
 async def test_a_damaged_ledger_names_the_way_out(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run(jobs(1), provider)
@@ -140,6 +141,7 @@ async def test_a_folder_or_a_link_in_the_ledgers_place_is_no_ledger(bench: Bench
 
 
 @pytest.mark.fault(89)
+@pytest.mark.slow
 async def test_a_ledger_that_another_program_locks_ends_the_run_with_nothing_lost(bench: Bench) -> None:
     manifest = bench.write(jobs(12))
     async with sandbox(latency="0.5") as provider:
@@ -371,6 +373,7 @@ async def test_a_ledger_that_breaks_before_the_first_request_leaves_no_file_open
 
 
 @pytest.mark.fault(67)
+@pytest.mark.slow
 async def test_a_disk_in_the_way_at_a_run_s_end_is_told_rather_than_the_budget(bench: Bench) -> None:
     async with sandbox(latency="0.2") as provider:
         settings = bench.settings(provider, concurrency=1, budget__max_cost_usd=0.1)

@@ -14,6 +14,7 @@ from tests.support.bench import Bench, arrived, jobs, sandbox
 
 @pytest.mark.parametrize("fault", ["502", "503", "504", "reset"])
 @pytest.mark.fault(66)
+@pytest.mark.slow
 async def test_an_outage_loses_no_job_and_is_not_fed(bench: Bench, fault: str) -> None:
     """Requests 11 to 40 fail, many of them billed: more than twice for some jobs, were they charged for it."""
     async with sandbox(faults=(f"{fault}@11-40",), latency="0.05") as provider:
@@ -26,6 +27,7 @@ async def test_an_outage_loses_no_job_and_is_not_fed(bench: Bench, fault: str) -
 
 
 @pytest.mark.fault(66)
+@pytest.mark.slow
 async def test_during_an_outage_one_request_at_a_time_tries(bench: Bench) -> None:
     async with sandbox(faults=("503@11-40",), latency="0.05") as provider:
         await bench.run(jobs(60), provider, concurrency=10)
@@ -36,6 +38,7 @@ async def test_during_an_outage_one_request_at_a_time_tries(bench: Bench) -> Non
 
 
 @pytest.mark.fault(66)
+@pytest.mark.slow
 async def test_a_provider_that_can_not_be_reached_for_a_while_loses_no_job(bench: Bench) -> None:
     async with sandbox(latency="0.02") as provider:
         port = int(provider.base_url.rpartition(":")[2].partition("/")[0])
@@ -52,6 +55,7 @@ async def test_a_provider_that_can_not_be_reached_for_a_while_loses_no_job(bench
 
 
 @pytest.mark.fault(66)
+@pytest.mark.slow
 async def test_an_outage_that_does_not_end_ends_the_run_with_its_work_left(bench: Bench) -> None:
     async with sandbox(faults=("503",)) as provider:
         summary = await bench.run(jobs(30), provider, concurrency=10)
@@ -76,6 +80,7 @@ async def test_a_few_jobs_that_always_fail_are_no_outage(bench: Bench) -> None:
     assert provider.books.requests == 4 * 3
 
 
+@pytest.mark.slow
 async def test_uploads_that_fail_in_an_outage_are_not_charged_to_their_jobs(bench: Bench) -> None:
     Image.new("RGB", (64, 64), "red").save(bench.folder / "mug.png")
     async with sandbox() as provider:

@@ -322,6 +322,7 @@ SAID = "one\nerror: all is well \x1b]0;title\x07\x1b[2J\x1b[31mred \u202eevil\u2
 
 
 @pytest.mark.fault(104)
+@pytest.mark.slow
 async def test_no_word_of_the_provider_forges_a_line_or_moves_a_cursor(bench: Bench, recorder: Recorder) -> None:
     answer = json.dumps({"error": SAID}).encode()
     recorder.answer = http(answer, status="422 No", content_type="application/json", more="x-request-id: a\tb\r\n")

@@ -202,6 +202,7 @@ async def test_credits_that_run_out_stop_the_run(bench: Bench) -> None:
 
 
 @pytest.mark.fault(27)
+@pytest.mark.slow
 async def test_a_rate_set_too_high_settles_near_the_true_one_with_few_refusals(bench: Bench) -> None:
     async with sandbox(rate_limit="10/s") as provider:
         summary = await bench.run(jobs(35), provider, rate_limit="40/s", concurrency=40)
@@ -220,6 +221,7 @@ async def test_refusals_use_up_no_attempt(bench: Bench) -> None:
 
 
 @pytest.mark.fault(27)
+@pytest.mark.slow
 async def test_a_refusal_s_reset_holds_everybody_back(bench: Bench, recorder: Recorder) -> None:
     reset_at = datetime.now(UTC) + timedelta(seconds=2)
     arrived: list[datetime] = []
@@ -239,6 +241,7 @@ async def test_a_refusal_s_reset_holds_everybody_back(bench: Bench, recorder: Re
 
 
 @pytest.mark.fault(28)
+@pytest.mark.slow
 async def test_a_429_holds_everybody_back_for_as_long_as_it_says(bench: Bench) -> None:
     async with sandbox(faults=("429@5:retry-after=1",)) as provider:
         summary = await bench.run(jobs(15), provider, rate_limit="200/s", concurrency=5)
@@ -257,6 +260,7 @@ async def test_a_429_holds_everybody_back_for_as_long_as_it_says(bench: Bench) -
     ],
 )
 @pytest.mark.fault(28)
+@pytest.mark.slow
 async def test_a_429_may_say_how_long_in_many_ways(bench: Bench, recorder: Recorder, header: str) -> None:
     arrived: list[float] = []
 
@@ -272,6 +276,7 @@ async def test_a_429_may_say_how_long_in_many_ways(bench: Bench, recorder: Recor
 
 @pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"])
 @pytest.mark.fault(29)
+@pytest.mark.slow
 async def test_a_date_to_come_back_at_is_read_by_the_server_s_clock(
     bench: Bench, recorder: Recorder, form: str
 ) -> None:
@@ -323,6 +328,7 @@ async def test_a_retry_after_that_is_nonsense_or_past_is_ignored(bench: Bench, r
 
 
 @pytest.mark.fault(32)
+@pytest.mark.slow
 async def test_a_pause_beyond_the_deadline_ends_the_run_there(bench: Bench, recorder: Recorder) -> None:
     recorder.answer = http(b"{}", status="429 Too Many Requests", more="Retry-After: 999999999999\r\n")
     async with asyncio.timeout(30):
@@ -342,6 +348,7 @@ async def test_a_huge_pause_is_capped(bench: Bench, recorder: Recorder, unit: st
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.fault(27)
+@pytest.mark.slow
 async def test_a_provider_that_only_refuses_for_too_long_ends_the_run_with_its_work_left(
     bench: Bench, version: str
 ) -> None:
@@ -363,6 +370,7 @@ async def test_a_provider_that_only_refuses_for_too_long_ends_the_run_with_its_w
 
 
 @pytest.mark.fault(27)
+@pytest.mark.slow
 async def test_refusals_between_which_anything_else_is_answered_end_no_run(bench: Bench, recorder: Recorder) -> None:
     began_at = time.monotonic()
     answers = (http(png()), http(b'{"error": "bad size"}', status="400 Bad Request"))
@@ -425,6 +433,7 @@ async def test_a_job_that_may_have_been_billed_thrice_in_vain_ends_unknown(bench
 
 
 @pytest.mark.fault(37)
+@pytest.mark.slow
 async def test_a_worker_that_waits_for_a_retry_does_not_hold_up_the_others(bench: Bench) -> None:
     async with sandbox(faults=("503:prompt~slow:retry-after=1:first=1",), latency="0.01") as provider:
         await bench.run([job("slow"), *jobs(5)], provider, concurrency=2)
@@ -498,6 +507,7 @@ async def test_an_error_s_body_may_be_anything(bench: Bench, recorder: Recorder)
 
 
 @pytest.mark.fault(41)
+@pytest.mark.slow
 async def test_an_error_whose_text_never_ends_is_heard_all_the_same(bench: Bench, recorder: Recorder) -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 1000000\r\n\r\nno such key")

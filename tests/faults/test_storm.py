@@ -41,6 +41,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 async def test_all_jobs_survive_a_mixture_of_faults_and_the_manifest_counts_every_request(bench: Bench) -> None:
     wanted = jobs(100)
     async with sandbox(faults=HALF_GOES_WRONG, seed=3, latency="0-0.02") as provider:
@@ -66,6 +67,7 @@ async def test_all_jobs_survive_a_mixture_of_faults_and_the_manifest_counts_ever
     assert books.billed_usd <= confirmed_usd + summary.cost.possibly_billed + 1e-6
 
 
+@pytest.mark.slow
 async def test_no_answer_however_odd_ends_a_run(bench: Bench, recorder: Recorder) -> None:
     rng = random.Random(7)
     odd = ODD * 4

@@ -378,6 +378,7 @@ def test_rules_of_the_endpoint_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(86)
+@pytest.mark.slow
 def test_a_long_manifest_is_streamed(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", HEADER + "".join(f"{n},Put item {n} on white,{LINK}\n" for n in range(20_000)))
     expansion = Expansion(endpoint=ENDPOINT, load_endpoint=load_beside)

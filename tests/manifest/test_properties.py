@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def test_no_bytes_make_reading_raise(content: bytes) -> None:
 
 @settings(max_examples=300)
 @given(st.lists(YAML_PIECES, max_size=40).map("".join) | st.text())
+@pytest.mark.slow
 def test_no_text_makes_reading_yaml_raise(text: str) -> None:
     check(read_text("m.yaml", text.encode(errors="replace")))
     check(read_text("m.yaml", f"jobs:\n  - {{prompt: x, image_urls: [{LINK}], {text}}}".encode(errors="replace")))

@@ -48,6 +48,7 @@ def at_work(spending: Spending) -> Iterator[SharedBudget]:
         shared.close()
 
 
+@pytest.mark.slow
 async def test_results_are_recorded_while_another_process_holds_the_file(bench: Bench) -> None:
     file = bench.folder / "spending"
     flags: dict[str, Any] = {"budget__ledger": file, "budget__per_day_usd": 10.0}
@@ -71,6 +72,7 @@ async def test_results_are_recorded_while_another_process_holds_the_file(bench: 
     assert (spent, open_attempts) == (pytest.approx(provider.books.billed_usd), 0)
 
 
+@pytest.mark.slow
 async def test_who_waits_for_the_file_for_too_long_is_told_what_is_in_the_way(tmp_path: Path) -> None:
     with opened(tmp_path / "s") as spending, at_work(spending) as shared, held(tmp_path / "s"):
         spending.hurry()
@@ -82,6 +84,7 @@ async def test_who_waits_for_the_file_for_too_long_is_told_what_is_in_the_way(tm
     )
 
 
+@pytest.mark.slow
 async def test_what_could_not_be_settled_is_settled_later_and_before_what_is_reserved_anew(tmp_path: Path) -> None:
     with opened(tmp_path / "s") as spending, at_work(spending) as shared:
         for attempt in "abc":
@@ -100,6 +103,7 @@ async def test_what_could_not_be_settled_is_settled_later_and_before_what_is_res
 
 
 @pytest.mark.parametrize("freed", [True, False])
+@pytest.mark.slow
 async def test_what_is_left_to_be_settled_at_the_end_is_or_counts_as_it_was_reserved(
     tmp_path: Path, freed: bool
 ) -> None:
@@ -116,6 +120,7 @@ async def test_what_is_left_to_be_settled_at_the_end_is_or_counts_as_it_was_rese
         assert spending.open_attempts() == ([] if freed else ["a"])
 
 
+@pytest.mark.slow
 async def test_who_ends_does_not_wait_as_long(tmp_path: Path) -> None:
     with opened(tmp_path / "s") as spending, held(tmp_path / "s"):
         shared = SharedBudget(spending)

@@ -188,6 +188,7 @@ spending.close()
 """
 
 
+@pytest.mark.slow
 def test_processes_at_the_same_time_never_pass_a_limit_together(tmp_path: Path) -> None:
     file = tmp_path / "spending.sqlite3"
     workers = [
@@ -216,6 +217,7 @@ for number in range(30):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_open_a_new_file_together(tmp_path: Path) -> None:
     at_once = str(time.time() + 1.5)
     openers = [
@@ -244,6 +246,7 @@ async def test_a_day_is_used_up_over_directories_and_no_further(bench: Bench) ->
     )
 
 
+@pytest.mark.slow
 async def test_a_day_without_room_ends_a_run_at_once_however_many_jobs_it_has(bench: Bench) -> None:
     flags = shared(bench.folder / "spending", per_day_usd=0.04)
     async with sandbox() as provider:
@@ -252,6 +255,7 @@ async def test_a_day_without_room_ends_a_run_at_once_however_many_jobs_it_has(be
     assert summary.elapsed_s < 10
 
 
+@pytest.mark.slow
 async def test_two_processes_at_once_keep_a_day_between_them(bench: Bench) -> None:
     config = bench.folder / "config.yaml"
     config.write_text(json.dumps({"budget": {"per_day_usd": 0.5, "ledger": "spending"}}), encoding="utf-8")
@@ -267,6 +271,7 @@ async def test_two_processes_at_once_keep_a_day_between_them(bench: Bench) -> No
     assert 0.95 * 0.5 <= provider.books.billed_usd <= 0.5
 
 
+@pytest.mark.slow
 async def test_what_a_killed_run_had_set_aside_is_settled_by_the_run_that_goes_on(bench: Bench) -> None:
     ledger = bench.folder / "spending"
     config = bench.folder / "config.yaml"

@@ -18,6 +18,7 @@ def test_the_rate_limit_is_the_limit_when_there_are_slots_enough(bench: Bench) -
     assert plan.duration_s[1] == pytest.approx(500 * 1.01 * 1.01 + 1.5 * 57, rel=0.05)
 
 
+@pytest.mark.slow
 def test_concurrency_is_the_limit_when_more_slots_would_use_the_rate(bench: Bench) -> None:
     plan = bench.plan(jobs(1000), rate_limit="60/min", concurrency=8)
     assert plan.limited_by == "concurrency"
@@ -75,6 +76,7 @@ def test_a_budget_below_the_first_price_fits_none(bench: Bench) -> None:
     assert (plan.budget.fits, plan.budget.requests) == (False, 0)
 
 
+@pytest.mark.slow
 async def test_a_run_that_went_as_planned_has_nothing_to_explain(bench: Bench) -> None:
     async with sandbox(latency="0.5") as provider:
         await bench.run(jobs(24, name="before"), provider, concurrency=4)
@@ -109,6 +111,7 @@ async def test_a_dearer_provider_faults_and_failures_are_told_as_reasons(bench: 
     assert line.endswith(f" for 7: {'; '.join(comparison.why)}")
 
 
+@pytest.mark.slow
 async def test_refusals_by_429_are_a_reason(bench: Bench) -> None:
     async with sandbox(faults=("429@2-3:retry-after=1",)) as provider:
         summary = await bench.run(jobs(6), provider, concurrency=1)

@@ -58,6 +58,7 @@ async def test_what_the_model_chooses_is_expected_as_it_was_charged_on_average(b
     assert bench.plan(jobs(60, name="b", **free), out=bench.folder / "none").cost.expected_usd > 2 * billed_usd
 
 
+@pytest.mark.slow
 async def test_charges_of_other_directories_count_when_they_are_named(bench: Bench) -> None:
     async with sandbox(endpoint=DEARER) as provider:
         await bench.run(jobs(5), provider, out=bench.folder / "before")

@@ -159,6 +159,7 @@ async def test_a_mask_has_alpha_and_the_size_of_the_first_image(bench: Bench, se
     ]
 
 
+@pytest.mark.slow
 async def test_a_plan_lists_faulty_inputs_in_words_and_in_json(bench: Bench, server: PictureServer) -> None:
     server.files = {"it": picture()}
     bench.write([job("good", image_urls=[f"{server.url}/it"]), job("bad", image_urls=[f"{server.url}/gone"])])

@@ -129,6 +129,7 @@ async def test_a_row_an_output_is_one_request_and_one_charge(bench: Bench) -> No
         assert sum(costs) == pytest.approx(provider.books.billed_usd)
 
 
+@pytest.mark.slow
 async def test_the_history_is_read_to_its_last_page(bench: Bench) -> None:
     async with sandbox(faults=("reset@120",)) as provider:
         await bench.run(jobs(130), provider, concurrency=1, **ONCE)
@@ -185,6 +186,7 @@ async def test_local_files_are_known_by_their_content(bench: Bench) -> None:
         assert outcomes(found) == {"b": ["image"]}
 
 
+@pytest.mark.slow
 async def test_an_accepted_request_is_left_to_the_run_until_it_is_done(bench: Bench) -> None:
     async with sandbox(latency="3") as provider:
         await bench.run(jobs(1), provider, api__version="v2", api__timeout_s=0.3)
@@ -206,6 +208,7 @@ async def test_an_expired_record_is_found_in_the_history(bench: Bench) -> None:
         assert bench.stamp("job-0") == sha256_of(jobs(1)[0])
 
 
+@pytest.mark.slow
 async def test_the_command_says_what_it_settled(bench: Bench) -> None:
     async with sandbox(faults=("reset:prompt~job-1",)) as provider:
         await bench.run(jobs(2), provider, **ONCE)

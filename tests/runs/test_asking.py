@@ -78,6 +78,7 @@ async def test_a_ctrl_c_at_the_question_is_heard_at_once(bench: Bench) -> None:
     assert "Interrupted; nothing is lost, running again goes on." in shown
 
 
+@pytest.mark.slow
 async def test_yes_and_no_terminal_ask_nothing(bench: Bench) -> None:
     async with sandbox() as provider:
         code, shown = await on_terminal(bench, provider.base_url, [], "--yes")

@@ -108,6 +108,7 @@ async def test_what_is_as_asked_is_accepted(bench: Bench) -> None:
 
 
 @pytest.mark.fault(48, 49)
+@pytest.mark.slow
 async def test_another_size_or_format_is_warned_of_by_the_header(bench: Bench) -> None:
     manifest = bench.write([job("mug", output_format="png")])
     async with sandbox(size_scale=0.5, faults=("wrong-format",)) as provider:
@@ -196,6 +197,7 @@ async def test_an_empty_answer_leaves_nothing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("fault", [None, "unchanged"])
+@pytest.mark.slow
 async def test_killed_during_a_check_an_image_is_checked_again_and_not_bought_again(
     bench: Bench, fault: str | None
 ) -> None:
@@ -228,6 +230,7 @@ async def test_killed_during_a_check_an_image_is_checked_again_and_not_bought_ag
 
 
 @pytest.mark.fault(88)
+@pytest.mark.slow
 async def test_an_image_over_which_the_check_dies_twice_is_kept_and_never_bought_again(bench: Bench) -> None:
     path = local(bench)
     wanted = [job("mug", image_urls=["mug.jpg"]), *jobs(6)]
@@ -255,6 +258,7 @@ async def test_an_image_over_which_the_check_dies_twice_is_kept_and_never_bought
 
 
 @pytest.mark.fault(88)
+@pytest.mark.slow
 async def test_a_check_that_hangs_holds_up_neither_the_loop_nor_the_other_images(bench: Bench) -> None:
     path = local(bench)
     wanted = [job("mug", image_urls=["mug.jpg"]), *jobs(12), job("last")]

@@ -17,6 +17,7 @@ from batch_editor.config.deadline import deadline_at
 from tests.support.bench import Bench, jobs, sandbox
 
 
+@pytest.mark.slow
 async def test_nothing_is_started_that_would_end_after_the_deadline_and_all_in_flight_is_finished(bench: Bench) -> None:
     async with sandbox(latency="0.3-0.6") as provider:
         opened_at = time.time()
@@ -42,6 +43,7 @@ async def test_nothing_is_started_that_would_end_after_the_deadline_and_all_in_f
     assert summary.jobs.pending == 300 - len(ended)
 
 
+@pytest.mark.slow
 async def test_a_plan_says_how_many_jobs_fit_and_a_run_does_about_as_many(bench: Bench) -> None:
     async with sandbox(latency="0.3-0.5") as provider:
         await bench.run(jobs(30), provider, concurrency=6)
@@ -60,6 +62,7 @@ def test_a_plan_that_ends_before_the_deadline_fits(bench: Bench) -> None:
     assert f"Deadline: {plan.deadline.limit} fits" in list(plan.lines())
 
 
+@pytest.mark.slow
 async def test_a_deadline_is_an_instant_that_waiting_does_not_move(bench: Bench) -> None:
     settings = load_settings(flags={"deadline": "1s"})
     ends_at = settings.ends_at
@@ -127,6 +130,7 @@ async def test_a_run_going_wrong_stops_and_names_the_commonest_cause_with_an_exa
     [("400@1-5", 20, 4), ("400@1-4", 60, 1), ("400@16-25", 20, 4), ("400", 20, 4)],
     ids=["a quarter", "a fifth less one", "late", "all"],
 )
+@pytest.mark.slow
 async def test_a_share_of_failures_is_judged_after_twenty_jobs(bench: Bench, faults: str, sent: int, code: int) -> None:
     async with sandbox(faults=(faults,)) as provider:
         summary = await bench.run(jobs(60), provider, concurrency=1, max_failures="25%")

@@ -105,6 +105,7 @@ async def test_a_reordered_manifest_sends_nothing_and_is_told_in_its_new_order(b
     assert [row["job_id"] for row in bench.rows()] == [each["id"] for each in wanted[::-1]]
 
 
+@pytest.mark.slow
 async def test_added_jobs_are_sent_and_the_images_of_removed_ones_move_to_the_history(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run([job("a"), job("b")], provider)
@@ -137,6 +138,7 @@ DIFFER = "they differ in quality"
 
 
 @pytest.mark.parametrize(("kept", "asks"), [(0, True), (1, True), (2, False), (3, False)])
+@pytest.mark.slow
 async def test_a_manifest_that_names_fewer_than_half_of_the_jobs_is_asked_about(
     bench: Bench, kept: int, asks: bool
 ) -> None:
@@ -157,6 +159,7 @@ async def test_a_manifest_that_names_fewer_than_half_of_the_jobs_is_asked_about(
 
 
 @pytest.mark.parametrize(("done", "changed", "asks"), [(30, 20, False), (30, 21, True), (105, 21, False)])
+@pytest.mark.slow
 async def test_more_than_a_fifth_made_again_is_asked_about(bench: Bench, done: int, changed: int, asks: bool) -> None:
     async with sandbox() as provider:
         await bench.run(jobs(done), provider)

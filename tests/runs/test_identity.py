@@ -27,6 +27,7 @@ def night(number: int, *, identity: bool, **more: Any) -> list[dict[str, Any]]:
     return [job(sku, number, **name, **more) for sku, name in zip("abc", named, strict=True)]
 
 
+@pytest.mark.slow
 async def test_without_an_identity_renewed_links_are_bought_again_and_the_plan_says_what_helps(bench: Bench) -> None:
     async with sandbox() as provider:
         await bench.run(night(1, identity=False), provider)
@@ -53,6 +54,7 @@ async def test_with_an_identity_renewed_links_are_the_same_picture(bench: Bench,
 
 
 @pytest.mark.parametrize("links", [1, 2])
+@pytest.mark.slow
 async def test_an_identity_that_is_added_keeps_what_is_done_and_says_so(bench: Bench, links: int) -> None:
     async with sandbox() as provider:
         await bench.run(night(1, identity=False), provider)

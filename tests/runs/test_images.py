@@ -23,6 +23,7 @@ COLUMNS = [
 ]
 
 
+@pytest.mark.slow
 async def test_each_of_100_jobs_gets_the_image_of_its_own_request(bench: Bench) -> None:
     wanted = jobs(100)
     async with sandbox(latency="0-0.05") as provider:

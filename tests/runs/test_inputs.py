@@ -138,6 +138,7 @@ CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("parameter", ["image_urls", "mask"])
 @pytest.mark.parametrize("how", ["upload", "inline"])
+@pytest.mark.slow
 async def test_a_file_that_changes_between_planning_and_sending_is_not_sent(
     bench: Bench, change: str, parameter: str, how: str
 ) -> None:
@@ -241,6 +242,7 @@ prices: {table: 0.02, input_image: {expected: 0.01, high: 0.03}}
 """
 
 
+@pytest.mark.slow
 async def test_an_endpoint_that_takes_one_link_has_one_input_in_every_price(bench: Bench, recorder: Recorder) -> None:
     """The list's, the ledger's and that of what was charged; not one for each character of the link."""
     (bench.folder / "mine.yaml").write_text(ONE_LINK)

@@ -27,6 +27,7 @@ async def unblocked(bench: Bench, wanted: Sequence[Job], provider: Sandbox, **fl
         return await run_batch([manifest], settings, SecretStr(KEY), BatchOptions(output=bench.out))
 
 
+@pytest.mark.slow
 async def test_a_run_with_failures_retries_and_uploads_never_blocks_its_loop(bench: Bench) -> None:
     Image.effect_noise((1024, 1024), 60).save(bench.folder / "mug.png")
     wanted = [

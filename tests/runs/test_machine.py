@@ -18,6 +18,7 @@ from tests.support.bench import KEY, Bench, arrived, jobs, requests_of, sandbox,
 
 
 @pytest.mark.fault(78)
+@pytest.mark.slow
 async def test_a_second_process_ends_at_once_and_names_the_first(bench: Bench) -> None:
     manifest = bench.write(jobs(2))
     async with sandbox(faults=("hang",)) as provider:
@@ -51,6 +52,7 @@ DISK_TROUBLE: dict[str, Callable[[Bench], object]] = {
 
 
 @pytest.mark.parametrize("trouble", DISK_TROUBLE)
+@pytest.mark.slow
 async def test_what_the_disk_got_in_the_way_of_is_in_flight_no_longer(bench: Bench, trouble: str) -> None:
     progress = LastSeen()
     async with sandbox(latency="0.5") as provider:
@@ -64,6 +66,7 @@ async def test_what_the_disk_got_in_the_way_of_is_in_flight_no_longer(bench: Ben
     assert progress.snapshot.in_flight == 0
 
 
+@pytest.mark.slow
 async def test_an_image_that_finds_its_place_taken_stops_the_run_and_the_others_in_flight_are_kept(
     bench: Bench,
 ) -> None:

@@ -90,6 +90,7 @@ def test_every_public_name_is_there() -> None:
     assert sorted(batch_editor.__all__) == list(batch_editor.__all__)
 
 
+@pytest.mark.slow
 async def test_nothing_blocks_the_event_loop_while_requests_are_in_flight(bench: Bench) -> None:
     (bench.folder / "mug.png").write_bytes(png())
     manifest = bench.write([job("first"), *jobs(30), job("local", image_urls=["mug.png"]), job("last")])

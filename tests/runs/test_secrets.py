@@ -30,6 +30,7 @@ def contents(folder: Path) -> list[bytes]:
 
 
 @pytest.mark.fault(103)
+@pytest.mark.slow
 async def test_no_byte_that_a_run_leaves_holds_the_key(bench: Bench) -> None:
     words = ("refused", "odd", "lost", "broken", "moved", "page", "cut", "fine")
     manifest = bench.write([job(word, f"a {word} one") for word in words])

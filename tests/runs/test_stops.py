@@ -14,6 +14,7 @@ LOW_USD = 0.0108
 
 
 @pytest.mark.fault(84)
+@pytest.mark.slow
 async def test_the_budget_is_never_passed_by_what_the_provider_bills(bench: Bench) -> None:
     faults = ("502:0.1:billed=1", "reset:0.1", "truncate:0.05", "504:0.1:billed=1", "500:0.05")
     async with sandbox(faults=faults, latency="0-0.05", seed=5) as provider:
@@ -42,6 +43,7 @@ async def test_a_budget_too_small_for_any_job_is_a_mistake_and_sends_nothing(ben
     assert (provider.books.requests, bench.out.exists()) == (0, False)
 
 
+@pytest.mark.slow
 async def test_a_budget_is_one_for_a_run_and_those_that_go_on_with_it(bench: Bench) -> None:
     async with sandbox() as provider:
         for _ in range(3):
@@ -61,6 +63,7 @@ async def test_after_a_finished_run_the_budget_starts_anew(bench: Bench) -> None
     assert provider.books.billed_usd == pytest.approx(20 * LOW_USD)
 
 
+@pytest.mark.slow
 async def test_nothing_is_started_that_would_end_after_the_deadline(bench: Bench) -> None:
     began_at = time.monotonic()
     async with sandbox(latency="0.5") as provider:
@@ -74,6 +77,7 @@ async def test_nothing_is_started_that_would_end_after_the_deadline(bench: Bench
     assert summary.jobs.pending == 100 - summary.jobs.succeeded
 
 
+@pytest.mark.slow
 async def test_a_deadline_that_is_near_when_nothing_is_left_has_stopped_nothing(bench: Bench) -> None:
     # After 5 s, what would leave then would be back too late; the second one is in flight and is not.
     async with sandbox(latency="3") as provider:

@@ -145,6 +145,7 @@ async def test_an_expired_record_is_a_lost_result_and_not_submitted_again(bench:
     assert summary.cost.possibly_billed > 0
 
 
+@pytest.mark.slow
 async def test_polls_that_go_wrong_are_made_again_and_nothing_else_is(bench: Bench) -> None:
     faults = (
         "poll-503:0.2",
@@ -162,6 +163,7 @@ async def test_polls_that_go_wrong_are_made_again_and_nothing_else_is(bench: Ben
     assert summary.possibly_billed == 0
 
 
+@pytest.mark.slow
 async def test_a_429_on_polls_slows_polls_and_counts_for_nothing(bench: Bench) -> None:
     async with sandbox(faults=("poll-429:first=3:retry-after=1",)) as provider:
         summary = await run(bench, jobs(2), provider, retry__max_attempts=1)
@@ -170,6 +172,7 @@ async def test_a_429_on_polls_slows_polls_and_counts_for_nothing(bench: Bench) -
     assert at[-1] - at[0] >= 1.0
 
 
+@pytest.mark.slow
 async def test_polls_keep_to_the_rate_limit(bench: Bench) -> None:
     async with sandbox(latency="1") as provider:
         summary = await run(bench, jobs(12), provider, rate_limit="10/s")
@@ -179,6 +182,7 @@ async def test_polls_keep_to_the_rate_limit(bench: Bench) -> None:
     assert provider.books.most_in_window(1.0) <= 10
 
 
+@pytest.mark.slow
 async def test_what_is_not_there_in_time_is_collected_by_the_next_run(bench: Bench) -> None:
     async with sandbox(latency="3") as provider:
         first = await run(bench, jobs(2), provider, api__timeout_s=0.5)
@@ -197,6 +201,7 @@ async def test_what_is_not_there_in_time_is_collected_by_the_next_run(bench: Ben
 
 
 @pytest.mark.parametrize("beside", ["failed", "unknown"])
+@pytest.mark.slow
 async def test_what_was_accepted_and_is_not_there_in_time_outweighs_jobs_that_failed(bench: Bench, beside: str) -> None:
     """Whoever runs again on 4 alone would leave it to be lost."""
     fault, flags = {"failed": ("400@1", {}), "unknown": ("reset@1", {"retry__max_attempts": 1})}[beside]
@@ -215,6 +220,7 @@ async def test_a_plan_doesnt_count_what_is_to_be_collected(bench: Bench) -> None
     assert (plan.jobs, plan.requests) == (4, 1)
 
 
+@pytest.mark.slow
 async def test_a_deadline_lets_what_was_accepted_finish(bench: Bench) -> None:
     async with sandbox(latency="4") as provider:
         summary = await run(bench, jobs(5), provider, concurrency=2, deadline="2s")
@@ -223,6 +229,7 @@ async def test_a_deadline_lets_what_was_accepted_finish(bench: Bench) -> None:
     assert (provider.books.requests, provider.books.billed) == (2, 2)
 
 
+@pytest.mark.slow
 async def test_the_built_in_sandbox_speaks_v2(bench: Bench) -> None:
     manifest = bench.write(jobs(2))
     finished = await bench.command(
@@ -238,6 +245,7 @@ async def test_no_option_submits_again_what_may_still_be_collected(bench: Bench)
         assert (summary.sent, provider.books.requests) == (0, 2)
 
 
+@pytest.mark.slow
 async def test_a_second_signal_drops_polls_and_the_next_run_collects(bench: Bench) -> None:
     manifest = bench.write(jobs(6))
     async with sandbox(latency="3") as provider:
@@ -259,6 +267,7 @@ async def test_a_second_signal_drops_polls_and_the_next_run_collects(bench: Benc
     assert (provider.books.requests, provider.books.billed, provider.books.double_billed) == (6, 6, 0)
 
 
+@pytest.mark.slow
 async def test_a_job_that_is_no_longer_wanted_is_collected_into_the_history(bench: Bench) -> None:
     async with sandbox(latency="2") as provider:
         await run(bench, jobs(1), provider, api__timeout_s=0.3)
@@ -268,6 +277,7 @@ async def test_a_job_that_is_no_longer_wanted_is_collected_into_the_history(benc
     assert len([name for name in bench.files() if name.startswith(".history/")]) == 1
 
 
+@pytest.mark.slow
 async def test_the_budget_counts_what_is_not_collected_yet_and_then_what_it_cost(bench: Bench) -> None:
     """A job here costs $0.0108, and $0.051 at the dearest: while one is open, no other fits into $0.065."""
     limit: dict[str, Any] = {"budget__max_cost_usd": 0.065}

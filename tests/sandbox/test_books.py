@@ -72,6 +72,7 @@ async def test_a_job_whose_client_left_is_charged() -> None:
         assert (lab.books.requests, lab.books.billed) == (1, 1)
 
 
+@pytest.mark.slow
 async def test_hundreds_of_requests_in_flight_each_get_their_own_image() -> None:
     async def matches(number: int) -> bool:
         reply = await lab.edit(prompt=f"job {number}")
@@ -123,6 +124,7 @@ async def test_over_the_limit_is_429_with_a_time_to_come_back() -> None:
         assert lab.books.as_json()["most_in_window"] == 3
 
 
+@pytest.mark.slow
 async def test_after_retry_after_a_request_is_let_in() -> None:
     async with bench(rate_limit="1/s") as lab:
         assert (await lab.edit()).status == 200

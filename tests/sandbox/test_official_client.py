@@ -85,6 +85,7 @@ async def proxied(sandbox_port: int) -> AsyncIterator[tuple[str, set[str]]]:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 async def test_the_provider_s_own_package_runs_unmodified_against_the_sandbox(tmp_path: Path) -> None:
     (tmp_path / "in.png").write_bytes(png())
     options = SandboxOptions(

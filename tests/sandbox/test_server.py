@@ -82,6 +82,7 @@ async def test_an_upload_needs_a_key_and_json() -> None:
         assert (await lab.post("/upload-asset", data=b"{}")).status == 406
 
 
+@pytest.mark.slow
 async def test_a_body_of_many_megabytes_is_taken() -> None:
     noise = random.Random(0).randbytes(12_000_000)
     sent = json.dumps(body(image_urls=[data_link(png()), *[data_link(noise)] * 5])).encode()

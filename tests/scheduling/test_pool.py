@@ -24,6 +24,7 @@ async def items(count: int, drawn: list[int] | None = None) -> AsyncIterator[int
     concurrency=st.integers(1, 8),
 )
 @settings(max_examples=150, deadline=None)
+@pytest.mark.slow
 def test_every_item_is_done_as_often_as_it_asks_for_and_never_more_than_n_at_once(
     jobs: list[tuple[float, list[float]]], concurrency: int
 ) -> None:

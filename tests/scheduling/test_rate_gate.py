@@ -64,6 +64,7 @@ async def arrivals(gate: RateGate, wanted_at: Iterable[float], way_s: Callable[[
 @settings(max_examples=250, deadline=None)
 @example(rate=Rate(5, 1.0), bursts=[(0.0, 30)], late=False, seed=0)
 @example(rate=Rate(40, 60.0), bursts=[(0.0, 30), (0.5, 30), (0.95, 30)], late=True, seed=1)
+@pytest.mark.slow
 def test_no_window_wherever_it_starts_holds_more_than_the_limit(
     rate: Rate, bursts: list[tuple[float, int]], late: bool, seed: int
 ) -> None:
@@ -82,6 +83,7 @@ def test_no_window_wherever_it_starts_holds_more_than_the_limit(
     seed=st.integers(0, 2**32),
 )
 @settings(max_examples=100, deadline=None)
+@pytest.mark.slow
 def test_a_run_that_goes_on_keeps_the_window_of_the_run_before(
     rate: Rate, ages: list[float], fresh: int, seed: int
 ) -> None:
@@ -181,6 +183,7 @@ def test_a_waiter_that_gave_up_does_not_cost_the_next_one_its_ticket() -> None:
     ids=str,
 )
 @pytest.mark.parametrize("late_s", [0.0, 0.001])
+@pytest.mark.slow
 def test_nearly_all_of_the_limit_is_used_when_there_is_always_work(rate: Rate, share: float, late_s: float) -> None:
     periods = 20
     rng = random.Random(1)
@@ -279,6 +282,7 @@ class At:
 @pytest.mark.parametrize(
     ("rate", "share"), [("60/min", 0.99), ("1000/min", 0.99), ("10/s", 0.95), ("100/s", 0.95)], ids=str
 )
+@pytest.mark.slow
 def test_after_a_stray_429_the_whole_rate_is_used_again_at_once(
     rate: str, share: float, refused_after: float, pause_s: float, says_when: bool
 ) -> None:
@@ -321,6 +325,7 @@ def test_pauses_that_were_too_short_cut_nothing() -> None:
     assert len([at for at in log.left if 620 <= at < 680]) >= 59
 
 
+@pytest.mark.slow
 def test_after_the_second_429_within_a_period_speed_comes_back_step_by_step() -> None:
     log = run(busy_run(RateGate(Rate(60, 60.0)), At(600.0, 625.0, wait_s=5.0), for_s=7200, workers=64, latency_s=1.0))
     gaps = [later - earlier for earlier, later in pairwise(at for at in log.left if at > log.refused[1] + 6)]
@@ -440,6 +445,7 @@ def too_high(
     ("configured", "true"),
     [("600/min", 60), ("60/min", 6), ("60/min", 5), ("60/min", 30), ("60/min", 50), ("120/min", 60), ("1000/min", 100)],
 )
+@pytest.mark.slow
 def test_a_run_whose_limit_is_set_too_high_settles_near_the_true_one(
     configured: str, true: int, kind: type[SlidingWindow | FixedWindow | TokenBucket], says_when: bool
 ) -> None:
@@ -453,6 +459,7 @@ def test_a_run_whose_limit_is_set_too_high_settles_near_the_true_one(
 
 
 @pytest.mark.parametrize("true", [40, 50])
+@pytest.mark.slow
 def test_a_pause_that_was_too_short_is_not_taken_for_a_mood_of_the_provider(true: int) -> None:
     shares = [
         too_high(Rate.parse("60/min"), FixedWindow(true, 60.0), says_when=False, seed=seed).since(900).refused_share
@@ -461,6 +468,7 @@ def test_a_pause_that_was_too_short_is_not_taken_for_a_mood_of_the_provider(true
     assert sum(shares) / len(shares) < 0.025
 
 
+@pytest.mark.slow
 def test_a_limit_that_falls_is_followed_and_one_that_rises_again_is_used() -> None:
     class Changing:
         def __init__(self) -> None:
@@ -478,6 +486,7 @@ def test_a_limit_that_falls_is_followed_and_one_that_rises_again_is_used() -> No
     assert morning.refused_share < 0.05
 
 
+@pytest.mark.slow
 def test_a_pace_of_hundreds_a_second_catches_up_with_late_timers() -> None:
     rng = random.Random(1)
     log = run(
@@ -495,6 +504,7 @@ def test_a_run_below_the_true_limit_is_never_slowed() -> None:
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("configured", ["60/min", "600/min"])
 @pytest.mark.parametrize("share", [0.05, 0.1])
+@pytest.mark.slow
 def test_429s_at_random_cost_their_pauses_and_little_more(share: float, configured: str, seed: int) -> None:
     for_s = 1200.0
     rate = Rate.parse(configured)

@@ -58,6 +58,7 @@ def test_a_run_is_never_shorter_than_the_rate_allows(work: Workload, seed: int) 
 
 @given(workloads(), st.integers())
 @settings(deadline=None)
+@pytest.mark.slow
 def test_a_run_is_never_shorter_than_its_slots_allow(work: Workload, seed: int) -> None:
     waves = -(-work.requests // work.concurrency)
     assert simulate(work, random.Random(seed)).end_s >= waves * min(work.latencies_s) * (1 - 1e-9)

@@ -7,8 +7,8 @@ from batch_editor.endpoints.wording import shared_error_words
 
 REACH = {"job": "this job", "run": "stops the run", "pace": "pauses the run"}
 WORDS = """\
-A status may say too little: a 429 may mean pace or an empty account, a 400 a bad parameter or an input that could not
-be fetched just now. So the text of an error is looked through first, for the words of the endpoint file's own
+A status may say too little: a 429 may mean too high a rate or an empty account, a 400 a bad parameter or an input that
+could not be fetched just now. So the text of an error is looked through first, for the words of the endpoint file's own
 `error_words`, then for those of `batch_editor/endpoints/_error_words.yaml`, which hold for every endpoint, one of your
 own as well. The first entry that fits counts, else the status. So an entry of your own adds to them, or makes an
 exception:
@@ -38,9 +38,9 @@ With `by_pixels: size`, a size that the table lacks is priced by its pixels, for
   smaller sizes the one nearest in shape (width ÷ height) counts, and of the larger ones as well: a square costs more
   than a wide picture of as many pixels. So 1536x1536 is priced between 1024x1024 and 2048x2048. Below the smallest size
   it is the price of the one nearest in shape; beyond the largest it grows with the pixels.
-- **High**, which budgets go by, is the price of the next size with at least as many pixels, of those that are dearer
-  than every smaller one; beyond the last of these it grows with the pixels. It holds as long as the dearest shape is in
-  the table and prices grow no faster than pixels.
+- **High**, which budgets go by, is the price of the next size with at least as many pixels, of those that cost more
+  than every smaller one; beyond the last of these it grows with the pixels. It holds as long as the most expensive
+  shape is in the table and prices grow no faster than pixels.
 - **Low** is the cheapest of the table; below its smallest size, less in proportion to the pixels.
 
 What was really charged takes the list's place after three images, as always."""
@@ -110,7 +110,7 @@ prices:
   table:
     draft: {512x512: 0.002}
     final: {512x512: 0.01, 1024x1024: 0.03, 2048x2048: 0.08}
-  expected: {size: 1024x1024}    # what `auto` is expected to be; without it, the dearest
+  expected: {size: 1024x1024}    # what `auto` is expected to be; without it, the max
   input_image: {expected: 0.001, high: 0.004}      # for each input image; without it nothing
   text_token: 0.000002           # for each token of the prompt: about four characters, at worst one
 ```

@@ -13,13 +13,16 @@ from batch_editor.cli.main import cli, main
 from batch_editor.config import setting_names
 from batch_editor.endpoints import load_endpoint, shipped_endpoints
 from batch_editor.endpoints.wording import shared_error_words
-from batch_editor.manifest import Expansion, Faults, read_manifests
+from batch_editor.manifest import Expansion, Faults, read_manifests, yaml_manifest
 from batch_editor.output.output_manifest import COLUMNS
 from batch_editor.strict_yaml import Block, Value, read_yaml
+from docs.reference import drawings, pages, renewed
+from tests.docs.pages import PAGES, ROOT, ours, shown
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLE = ROOT / "config.example.yaml"
+KINDS = {error.kind for name in shipped_endpoints() for error in load_endpoint(name).errors.values()} | {
+    words.kind for words in shared_error_words()
+}
 
 
 def dotted(value: Value, prefix: str = "") -> dict[str, Value]:
@@ -37,11 +40,6 @@ def test_the_example_config_shows_the_defaults() -> None:
 
 
 @pytest.mark.parametrize("name", cli.commands)
-def test_every_command_is_in_the_readme(name: str) -> None:
-    assert f"batch-editor {name}" in README
-
-
-@pytest.mark.parametrize("name", cli.commands)
 def test_every_command_shows_an_example(name: str) -> None:
     command = cli.commands[name]
     assert command.help is not None
@@ -50,19 +48,43 @@ def test_every_command_shows_an_example(name: str) -> None:
     ).replace("  Example:", "Example:")
 
 
-def test_every_option_in_the_readme_exists() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_option_of_a_page_exists(page: str) -> None:
     known = {
         option for command in cli.commands.values() for parameter in command.params for option in parameter.opts
     } | {"--help", "--version"}
-    shell = re.sub(r" +# .*", "", "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))).replace("\\\n", " ")
-    ours = re.findall(r"(?<![\w-])batch-editor (?=[a-z])(.*)", shell)
-    in_code = "\n".join([*ours, *re.findall(r"`(--[^`]*)`", README)])
-    used = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", in_code))
+    commands = [line.partition("batch-editor ")[2] for line in shown(page)]
+    used = set(
+        re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", "\n".join([*commands, *re.findall(r"`(--[^`]*)`", PAGES[page])]))
+    )
     assert used <= known
 
 
-def test_every_column_is_in_the_readme() -> None:
-    assert [name for name in COLUMNS if f"`{name}`" not in README] == []
+@pytest.mark.parametrize("path", list(pages()), ids=lambda path: path.stem)
+def test_the_tables_of_the_reference_are_made_from_the_code(path: Path) -> None:
+    page = path.read_text(encoding="utf-8")
+    assert page == renewed(page), "python -m docs.reference renews it"
+
+
+def test_the_drawings_are_made_from_the_code() -> None:
+    assert {path: path.read_text(encoding="utf-8") for path in drawings()} == drawings()
+
+
+def test_the_reference_has_every_setting_command_column_and_error_kind() -> None:
+    assert [name for name in setting_names() if f"| `{name}` |" not in PAGES["settings"]] == []
+    assert [name for name in cli.commands if f"\n## {name}\n" not in PAGES["commands"]] == []
+    assert [name for name in COLUMNS if f"| `{name}` |" not in PAGES["output"]] == []
+    assert [name for name in KINDS if f"| `{name}` |" not in PAGES["errors"]] == []
+
+
+@pytest.mark.parametrize("key", yaml_manifest._KEYS)
+def test_every_key_of_a_job_is_in_the_reference(key: str) -> None:
+    assert f"\n| `{key}` | " in PAGES["manifests"]
+
+
+def test_the_readme_and_the_reference_have_the_same_exit_codes() -> None:
+    codes = [re.findall(r"^\| (\d[\d, ]*) \|", PAGES[page], re.MULTILINE) for page in ("README", "commands")]
+    assert codes[0] == codes[1] == ["0", "1", "2", "3", "4", "5", "6", "130, 143"]
 
 
 @pytest.mark.parametrize(
@@ -83,8 +105,8 @@ def test_every_table_in_jobs_is_a_manifest_or_the_rows_of_one() -> None:
 
 def test_the_recipe_for_a_shops_export_does_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    (recipe,) = [block for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) if "carry=" in block]
-    program, command, manifest, *options = shlex.split(recipe.replace("\\\n", ""))
+    (recipe,) = [line for line in ours("shop-exports") if "carry=" in line]
+    program, command, manifest, *options = shlex.split(recipe)
     assert (program, command) == ("batch-editor", "run")
     assert set(options[::2]) == {"--set"}
     overrides = dict(option.split("=", 1) for option in options[1::2])
@@ -125,12 +147,3 @@ def test_no_code_knows_a_models_name(name: str) -> None:
         if title in path.read_text(encoding="utf-8") and path != default
     ]
     assert naming == []
-
-
-def test_every_error_kind_that_the_code_gives_is_in_the_readme() -> None:
-    source = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("batch_editor/**/*.py"))
-    kinds = set(re.findall(r'Failure\(\s*"(\w+)"', source)) | set(re.findall(r"error_kind = '(\w+)'", source))
-    for name in shipped_endpoints():
-        kinds |= {error.kind for error in load_endpoint(name).errors.values()}
-    kinds |= {words.kind for words in shared_error_words()}
-    assert {kind for kind in kinds if f"`{kind}`" not in README} == set()

@@ -1,0 +1,306 @@
+"""Renews the tables and drawings of the pages from the code: `python -m docs.reference`. A test keeps them in step.
+
+A table stands between `<!-- made by reference.py: NAME -->` and `<!-- end -->`; what is around it is written by hand.
+The words for a column, an error kind or a key of `--json` stand here. One that the code no longer has, or has besides,
+is an error.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from html import escape
+from importlib import import_module
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from batch_editor import load_settings, make_plan
+from batch_editor.cli.main import cli
+from batch_editor.endpoints import load_endpoint, shipped_endpoints
+from batch_editor.endpoints.wording import shared_error_words
+from batch_editor.ledger import Counts
+from batch_editor.ledger.readings import Money
+from batch_editor.output.output_manifest import COLUMNS
+from batch_editor.recovery.reconcile import Finding, Reconciliation
+from batch_editor.runs.summary import Comparison, StopKind, Summary
+from docs.drawings import house
+from docs.drawings import path as path_of_a_row
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+TABLE = re.compile(r"(<!-- made by reference\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+COLUMN_WORDS = {
+    "job_id": "the job's id",
+    "status": "`succeeded`; `failed`; `pending` (the next run sends it); `unknown` (its last attempt may have been"
+    " billed, and it isn't sent again by itself)",
+    "output_path": "the image, relative to OUT, with `/`",
+    "http_status": "of the attempt that decided",
+    "attempts": "requests sent for this job over all runs",
+    "latency_s": "seconds from sending to the last byte, of the attempt that decided",
+    "estimated_cost_usd": "by the price list; 0 where it cost nothing, empty while that is open",
+    "actual_cost_usd": "what the provider said, where it did",
+    "possibly_billed": "attempts that may have been charged without giving a result",
+    "error_kind": "why it has no image, in [one word](errors.md)",
+    "error": "the same in a sentence",
+    "reused_from": "the job whose image it shares: identical requests are sent, and paid, once",
+    "started_at": "when the attempt that decided began; UTC, ISO 8601",
+    "finished_at": "when it ended; UTC, ISO 8601",
+    "width": "of the image, in pixels",
+    "height": "of the image, in pixels",
+    "format": "of the image, by its bytes",
+    "bytes": "of the image",
+    "sha256": "of the image",
+    "request_id": "the provider's id of the attempt that decided",
+    "fingerprint": "a hash of what was sent: which request it is",
+    "endpoint": "which model made the image",
+    "verdict": "empty; for what people say of an image",
+    "verdict_note": "empty; for what people say of an image",
+    "finished": "empty; for what is made of an image",
+    "fidelity": "empty; for how near an image is to its input",
+}
+
+KIND_WORDS = {
+    "moderation": "the provider's content filter refused the prompt or the image",
+    "invalid_parameter": "the provider refused a parameter",
+    "bad_request": "the provider refused the request",
+    "auth": "the key is missing, wrong, or not allowed this model",
+    "credits": "the account is empty",
+    "not_found": "the provider doesn't know the model, or doesn't take this request there",
+    "retired": "the provider has retired the model",
+    "rate_limited": "too many requests, and the run ended before its turn came",
+    "server_error": "the provider failed (5xx)",
+    "inference_failed": "v2: the job ran and failed, unbilled",
+    "timeout": "no answer in time",
+    "connection": "no connection, or one that broke",
+    "bad_response": "an answer without a usable image, or with another one than was asked for",
+    "unchecked": "paid, and kept in `images/.rejected/`, but the check itself broke over it",
+    "result_lost": "paid, but its link, its record or its file is gone",
+    "input_unreachable": "a local file, a checked link, or an input that the provider could not fetch",
+    "interrupted": "the run ended while the request was in flight",
+    "invalid_row": "the row has a fault and was left out (`--skip-faulty`)",
+    "budget": "left pending: it doesn't fit the budget",
+    "deadline": "left pending: it would end after the deadline",
+}
+# Those that no `Failure` and no endpoint's file names: they are written by a query or from a constant.
+ELSEWHERE = {"unchecked", "invalid_row", "budget", "deadline"}
+
+RUN_WORDS = {
+    "run_id": "the run's id in the ledger",
+    "output": "the output directory",
+    "exit_code": "[how it ended](commands.md#exit-codes)",
+    "jobs": "`total`, `succeeded`, `failed`, `pending`, `unknown`; `reused`: those that share another's image",
+    "requests": "of this run: `sent`, `retried` (those of them that were sent again), `possibly_billed`",
+    "cost_usd": "over all runs: `estimated` by the price list, `actual` by the provider (null if it said nothing),"
+    " `possibly_billed` (an upper bound)",
+    "latency_s": "`p50`, `p95`; null without a result",
+    "elapsed_s": "seconds that the run took",
+    "errors": "jobs without an image, by [error kind](errors.md)",
+    "manifest": "the path of manifest.csv",
+    "plan": "null, or the plan beside what came: `requests`, `cost_usd`, `duration_s` (each `expected` and `actual`),"
+    " `why` they differ",
+    "stopped_by": "null, or why the run stopped early: " + ", ".join(f"`{kind}`" for kind in get_args(StopKind)),
+    "sandbox": "whether it was a rehearsal",
+}
+
+PLAN_WORDS = {
+    "jobs": "jobs chosen",
+    "requests": "requests to send",
+    "reused": "jobs that share another's request",
+    "done": "jobs that are done",
+    "uploads": "local files to upload",
+    "skipped": "rows that the manifest leaves out on purpose, by reason",
+    "faulty": "rows that are left out for their faults",
+    "remade": "done jobs that would be made again",
+    "identified": "done jobs that keep their image under an `identity` that is new",
+    "kept": "done jobs that keep their image of another endpoint, by that endpoint",
+    "kept_differs": "in how many of those `size`, `quality` or `format` is another now",
+    "gone": "jobs of the output directory that the manifest no longer has",
+    "cost_usd": "`low`, `expected`, `high`",
+    "duration_s": "`p10`, `p50`, `p90`, in seconds",
+    "limited_by": "`rate limit`, `concurrency`, `latency` or `nothing`",
+    "advice": "the same in a sentence, with the next step",
+    "groups": "`endpoint`, `quality`, `size`, `inputs`, `requests`, `unit_usd`, `cost_usd`, `price_from`, `charges`",
+    "retires": "endpoints whose last day or successor is known: `endpoint`, `date`, `days_left`, `successor`",
+    "known": "jobs by what the output directory has of them: `new`, `changed`, `unchanged`, `failed`, `unknown`",
+    "duration_from": "what the time was simulated from",
+    "budget": "null, or `limit`, `fits`, and how many `requests` do",
+    "deadline": "null, or `limit`, `fits`, and how many `requests` do",
+    "inputs": "null, or `looked_at` and `faulty` (`job_id`, `fault`)",
+}
+
+RECONCILE_WORDS = {
+    "output": "the output directory",
+    "exit_code": "0 if nothing remains, 1 if attempts are open or jobs unknown",
+    "settled": "attempts: `image` (its image was fetched), `charged` (paid in vain), `not_billed`",
+    "open": "attempts that nothing is known of yet",
+    "cost_usd": "`settled`; `open` (an upper bound)",
+    "unknown_jobs": "jobs that stay `unknown`",
+    "attempts": "`job_id`, `attempt`, `outcome`, `cost_usd`, `request_id`, `message`",
+}
+
+
+def renewed(page: str) -> str:
+    """A page with its tables made anew."""
+    return TABLE.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n\n{found[3]}", page)
+
+
+def pages() -> Iterator[Path]:
+    """The pages that have such tables."""
+    return (path for path in sorted(DOCS.glob("*.md")) if TABLE.search(path.read_text(encoding="utf-8")))
+
+
+def commands() -> str:
+    """Every command: what it does, an example, its options."""
+    return "\n\n".join(_command(name, command) for name, command in sorted(cli.commands.items()))
+
+
+def _command(name: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=f"batch-editor {name}")
+    about, _, example = inspect.cleandoc(command.help or "").partition("\b\nExample:\n")
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    shown = "\n".join(line.strip() for line in example.strip().splitlines())
+    options = _table(("option", "", "default"), _options(command, context))
+    parts = [f"## {name}", about.strip(), _code(usage), "Example:", _code(shown, "sh"), options]
+    return "\n\n".join(parts)
+
+
+def _code(text: str, language: str = "text") -> str:
+    return f"```{language}\n{text}\n```"
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str, str]]:
+    for option in command.get_params(context):
+        if isinstance(option, click.Option):
+            flags = ", ".join(f"`{flag}`" for flag in option.opts)
+            kind = "" if option.is_flag else f" `{option.make_metavar(context).strip('[]')}`".replace("|", "` / `")
+            default = f"`{option.default}`" if option.show_default else ""
+            yield flags + kind, escape(option.help or "", quote=False), default
+
+
+def settings() -> str:
+    """Every setting, from config.example.yaml: its default, the variable that overrides it, its comment."""
+    rows: list[list[str]] = []
+    prefix = ""
+    for line in (ROOT / "config.example.yaml").read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"^( *)(\w+):(?: +([^#\s][^#]*?))? *(?:# (.*))?$", line):
+            indent, key, value, comment = found.groups()
+            prefix = prefix if indent else ""
+            if value is None:
+                prefix = f"{key}."
+                continue
+            rows.append([f"`{prefix}{key}`", f"`{value}`", escape(comment or "", quote=False)])
+        elif further := re.match(r"^ +# (.*)$", line):
+            rows[-1][2] += f" {escape(further[1], quote=False)}"
+    return _table(("setting", "default", ""), rows)
+
+
+def columns() -> str:
+    """The fixed columns of manifest.csv."""
+    return _worded("column", COLUMNS, COLUMN_WORDS)
+
+
+def error_kinds() -> str:
+    """Every error kind, with the statuses by which the shipped endpoints mean it."""
+    statuses: dict[str, set[int]] = {}
+    for name in shipped_endpoints():
+        for status, error in load_endpoint(name).errors.items():
+            statuses.setdefault(error.kind, set()).add(status)
+    _same("error kind", _kinds_of_the_code() | statuses.keys() | ELSEWHERE, KIND_WORDS)
+    rows = [
+        (f"`{kind}`", words, ", ".join(map(str, sorted(statuses.get(kind, ()))))) for kind, words in KIND_WORDS.items()
+    ]
+    return _table(("`error_kind`", "means", "statuses"), rows)
+
+
+def _kinds_of_the_code() -> set[str]:
+    source = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("batch_editor/**/*.py"))
+    named = re.findall(r'Failure\(\s*"(\w+)"|error_kind = \'(\w+)\'', source)
+    return {name for pair in named for name in pair if name} | {words.kind for words in shared_error_words()}
+
+
+def json_run() -> str:
+    """The keys of `run --json` and `status --json`."""
+    money, counts = Money(estimated=0, actual=None, possibly_billed=0), Counts(*[0] * 6)
+    compared = Comparison(0, 0, 0, 0, 0, ())
+    made = Summary("", Path("OUT"), 0, counts, 0, 0, 0, money, None, None, 0, (), comparison=compared).as_json()
+    return _worded("key", made, RUN_WORDS)
+
+
+def json_plan() -> str:
+    """The keys of `plan --json`."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = make_plan([ROOT / "jobs/minimal.yaml"], load_settings(), output=Path(folder) / "out")
+    return _worded("key", plan.as_json(), PLAN_WORDS)
+
+
+def json_reconcile() -> str:
+    """The keys of `reconcile --json`."""
+    finding = Finding(job_id="", attempt=1, outcome="open", usd=None, request_id=None, message="")
+    return _worded("key", Reconciliation(Path("OUT"), (finding,), 0, 0).as_json(), RECONCILE_WORDS)
+
+
+def rooms() -> str:
+    """The package's rooms from the command line down, each with its first sentence."""
+    rows = [(number, f"`{name}/`", _purpose(name)) for number, names in floors() for name in names]
+    return _table(("floor", "room", "what it is for"), rows)
+
+
+def floors() -> list[tuple[str, list[str]]]:
+    """Every floor but the lowest, whose modules are no rooms: its number and its rooms, the top one first."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers: list[str] = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    upper = layers[:-1]
+    return [
+        (str(len(layers) - place), [name.strip() for name in layer.split("|")]) for place, layer in enumerate(upper)
+    ]
+
+
+def _purpose(room: str) -> str:
+    about = import_module(f"batch_editor.{room}").__doc__ or ""
+    return about.strip().split("\n\n")[0].replace("\n", " ")
+
+
+def _worded(title: str, found: Iterable[str], words: Mapping[str, str]) -> str:
+    names = list(found)
+    _same(title, set(names), words)
+    return _table((title, ""), [(f"`{name}`", words[name]) for name in names])
+
+
+def _same(title: str, found: set[str], words: Mapping[str, str]) -> None:
+    if found != words.keys():
+        lacking, over = sorted(found - words.keys()), sorted(words.keys() - found)
+        raise SystemExit(f"docs.reference: {title}: without words {lacking}, not in the code {over}")
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *(list(row) for row in rows)]
+    shown = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([shown[0], "|" + "---|" * len(lines[0]), *shown[1:]])
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    made.__name__: made
+    for made in (commands, settings, columns, error_kinds, json_run, json_plan, json_reconcile, rooms)
+}
+
+
+def drawings() -> dict[Path, str]:
+    """The drawings, by the file that each is kept in."""
+    lowest = "records · errors · naming · images · signed links · text · strict yaml · …"
+    return {
+        DOCS / "images/house.svg": house(floors(), apart="sandbox", lowest=lowest),
+        DOCS / "images/path.svg": path_of_a_row(),
+    }
+
+
+if __name__ == "__main__":
+    for drawing, text in drawings().items():
+        drawing.write_text(text, encoding="utf-8")
+    for path in pages():
+        path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")

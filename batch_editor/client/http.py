@@ -23,7 +23,7 @@ from batch_editor.client.accepted import Accepted, accepted_in
 from batch_editor.client.interface import Sink, UploadRefused
 from batch_editor.client.packing import readable, unpack
 from batch_editor.client.pictures import IMAGE_STARTS, Linked, image_in_json, seal
-from batch_editor.client.polling import Asked, PollGate, Polling
+from batch_editor.client.polling import Asked, Polling, PollLimiter
 from batch_editor.client.results import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
 from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.wire import (
@@ -59,7 +59,7 @@ class HttpClient:
         polls: lets polls go at their rate.
     """
 
-    def __init__(self, api: ApiSettings, key: SecretStr, *, retry: RetrySettings, polls: PollGate) -> None:
+    def __init__(self, api: ApiSettings, key: SecretStr, *, retry: RetrySettings, polls: PollLimiter) -> None:
         self._api = api
         self._key = key
         self._retry = retry
@@ -96,7 +96,7 @@ class HttpClient:
             self._retry,
             session=self._session,
             results=self._results,
-            gate=self._polls,
+            limiter=self._polls,
             rng=random.Random(),
         )
         return self

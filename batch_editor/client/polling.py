@@ -42,19 +42,19 @@ class Asked:
         return cls(endpoint, str(body.get(endpoint.prompt or "") or ""))
 
 
-class PollGate(Protocol):
-    """What lets polls go; `scheduling.limits.RateGate` is one."""
+class PollLimiter(Protocol):
+    """What lets polls go; `scheduling.rate_limiter.RateLimiter` is one."""
 
-    async def ticket(self) -> Any:
+    async def permit(self) -> Any:
         """Wait for leave to send one."""
 
     async def depart(self) -> None:
         """Wait out a pause that began meanwhile."""
 
-    def failed(self, ticket: Any, request: str, failure: Failure) -> None:
+    def failed(self, permit: Any, request: str, failure: Failure) -> None:
         """Slow down: the provider answered 429."""
 
-    def gone(self, ticket: Any) -> None:
+    def gone(self, permit: Any) -> None:
         """The poll was answered, or will not be."""
 
 
@@ -68,14 +68,14 @@ class Polling:
         *,
         session: aiohttp.ClientSession,
         results: Results,
-        gate: PollGate,
+        limiter: PollLimiter,
         rng: random.Random,
     ) -> None:
         self._api = api
         self._retry = retry
         self._session = session
         self._results = results
-        self._gate = gate
+        self._limiter = limiter
         self._rng = rng
         self._took_s: deque[float] = deque(maxlen=LATELY)
 
@@ -97,18 +97,18 @@ class Polling:
         await asyncio.sleep(self._first_s() if fresh else 0.0)
         while True:
             before = clock()
-            ticket = await self._gate.ticket()
+            permit = await self._limiter.permit()
             try:
-                await self._gate.depart()
+                await self._limiter.depart()
                 queued_s += clock() - before
-                found: Answer | Said = await self._ask(asked, f"{url}/status", ticket)
+                found: Answer | Said = await self._ask(asked, f"{url}/status", permit)
                 polls += 1
                 if isinstance(found, Completed):
                     if fresh:
                         self._took_s.append((not_yet_s + clock() - began) / 2)
-                    found = await self._fetched(asked, found, url, ticket, sink)
+                    found = await self._fetched(asked, found, url, permit, sink)
             finally:
-                self._gate.gone(ticket)
+                self._limiter.gone(permit)
             if isinstance(found, PollRefused):
                 found = Answer(found.failure, http_status=found.failure.http_status, collectable=True)
             if isinstance(found, Failure):
@@ -139,7 +139,7 @@ class Polling:
         ceiling = self._retry.backoff_s * 2.0 ** min(polls - 1, 30)
         return self._rng.uniform(0.0, min(ceiling, self._retry.backoff_max_s))
 
-    async def _ask(self, asked: Asked, url: str, ticket: Any, *, result: bool = False) -> Said:
+    async def _ask(self, asked: Asked, url: str, permit: Any, *, result: bool = False) -> Said:
         try:
             async with self._session.get(
                 url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=POLL_TIMEOUT_S)
@@ -158,16 +158,16 @@ class Polling:
             return NotYet(f"a poll failed: {said_by(error)}")
         if isinstance(found, NotYet) and found.refused:
             failure = Failure("rate_limited", "a poll", reach="pace", passing=True, retry_after_s=found.retry_after_s)
-            self._gate.failed(ticket, url, failure)
+            self._limiter.failed(permit, url, failure)
         if result and isinstance(found, Missing):
             return NotYet("its result isn't there yet")
         return found
 
-    async def _fetched(self, asked: Asked, done: Completed, url: str, ticket: Any, sink: Sink) -> Answer | Said:
+    async def _fetched(self, asked: Asked, done: Completed, url: str, permit: Any, sink: Sink) -> Answer | Said:
         """What a completed request comes to."""
         if done.image is None:
             # The one request that each job needs besides: it needn't queue behind other jobs' polls.
-            record = await self._ask(asked, url, ticket, result=True)
+            record = await self._ask(asked, url, permit, result=True)
             if not isinstance(record, Completed):
                 return record
             cost_usd = done.cost_usd if record.cost_usd is None else record.cost_usd

@@ -17,7 +17,7 @@ from batch_editor.records import Answer, Failure
 from batch_editor.runs.progress import Progress, Snapshot
 from batch_editor.runs.summary import Stop
 from batch_editor.runs.tasks import Task
-from batch_editor.scheduling import RateGate
+from batch_editor.scheduling import RateLimiter
 from batch_editor.text import duration
 
 log = logging.getLogger("batch_editor")
@@ -44,14 +44,14 @@ class Watch:
         self,
         settings: Settings,
         *,
-        gate: RateGate,
+        limiter: RateLimiter,
         budget: Budget,
         progress: Progress,
         counts: Counts,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._gate = gate
+        self._limiter = limiter
         self._budget = budget
         self._progress = progress
         self._clock = clock
@@ -323,9 +323,9 @@ class Watch:
         if not self._latencies:
             return None
         latency_s = sorted(self._latencies)[len(self._latencies) // 2]
-        by_rate = left * self._settings.rate.period_s / self._gate.allowed
+        by_rate = left * self._settings.rate.period_s / self._limiter.allowed
         by_slots = left * latency_s / self._settings.concurrency
-        return max(by_rate, by_slots) + (latency_s if left else 0.0) + self._gate.pause_left_s()
+        return max(by_rate, by_slots) + (latency_s if left else 0.0) + self._limiter.pause_left_s()
 
 
 _NEXT_STEP = "Nothing was sent after that"

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Later(Generic[T]):
+class Requeue(Generic[T]):
     """What a piece of work returns to be done again: the item, and after how many seconds."""
 
     item: T
@@ -27,7 +27,7 @@ class Pool(Generic[T]):
     """Does every item of a source once, at most `concurrency` at a time.
 
     An item is drawn only when a worker is free for it, so a slow worker slows the source. A worker that returns
-    `Later` is free at once; its item comes back when it is due, before fresh ones. While `concurrency + SPARE` items
+    `Requeue` is free at once; its item comes back when it is due, before fresh ones. While `concurrency + SPARE` items
     wait to come back, nothing fresh is drawn, so an outage stays the size of the pool.
     """
 
@@ -37,7 +37,7 @@ class Pool(Generic[T]):
     def __init__(
         self,
         source: AsyncIterator[T],
-        work: Callable[[T], Awaitable[Later[T] | None]],
+        work: Callable[[T], Awaitable[Requeue[T] | None]],
         *,
         concurrency: int,
     ) -> None:

@@ -45,20 +45,20 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """The attempt is made again, in `delay_s` seconds."""
 
     delay_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
+class GiveUp:
     """The request's last word, by the names of the output manifest."""
 
     status: Literal["failed", "unknown", "pending"]
 
 
-def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -> Again | Final:
+def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -> Retry | GiveUp:
     """What follows a failed attempt; `tally` includes it.
 
     A failure that stops the run leaves its request pending. One that paces the run is repeated as soon as the
@@ -67,10 +67,10 @@ def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -
     result, only with `policy.bad_response`.
     """
     if failure.reach == "run":
-        return Final("pending")
+        return GiveUp("pending")
     if failure.reach == "pace":
-        return Again(0.0) if tally.refusals < MAX_REFUSALS else Final("failed")
-    last = Final("unknown" if failure.maybe_billed else "failed")
+        return Retry(0.0) if tally.refusals < MAX_REFUSALS else GiveUp("failed")
+    last = GiveUp("unknown" if failure.maybe_billed else "failed")
     if (
         not (failure.passing or (policy.bad_response and _is_no_result(failure)))
         or tally.attempts >= policy.max_attempts
@@ -79,7 +79,7 @@ def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -
     if failure.maybe_billed and tally.possibly_billed >= policy.max_possibly_billed:
         return last
     asked_s = min(failure.retry_after_s or 0.0, policy.retry_after_max_s)
-    return Again(max(backoff(tally.attempts, policy, rng), asked_s))
+    return Retry(max(backoff(tally.attempts, policy, rng), asked_s))
 
 
 def _is_no_result(failure: Failure) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-class Outage:
+class CircuitBreaker:
     """Begins when the provider fails a few requests in a row, and ends with its first answer to one sent since.
 
     While it lasts, one request at a time is sent to try, at intervals that double. The failures of those, and of
@@ -33,11 +33,11 @@ class Outage:
         self._began_at: float | None = None
 
     @property
-    def lasts(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the provider is taken to be down."""
         return self._began_at is not None
 
-    def lasted_s(self, now: float) -> float:
+    def open_for_s(self, now: float) -> float:
         """For how long it has been down; 0 if it is not."""
         return 0.0 if self._began_at is None else now - self._began_at
 
@@ -48,19 +48,19 @@ class Outage:
 
     def next_at(self, now: float) -> float:
         """When the next request may leave; infinity while the one that was sent to try is out."""
-        if not self.lasts:
+        if not self.is_open:
             return now
         return max(now, self._try_at) if self._trying is None else math.inf
 
     def wait_s(self, now: float) -> float:
         """Seconds until the next try, as far as is known; 0 while the provider answers."""
-        if not self.lasts:
+        if not self.is_open:
             return 0.0
         return max(0.0, self._try_at - now) if self._trying is None else self._interval_s
 
     def sent(self, number: int) -> None:
         """A request left; during an outage it is the one that tries."""
-        if self.lasts:
+        if self.is_open:
             self._trying = number
 
     def gone(self, number: int) -> None:
@@ -69,11 +69,11 @@ class Outage:
             self._trying = None
 
     def answered(self, number: int) -> None:
-        """The provider answered the request of that ticket, if only to refuse it.
+        """The provider answered the request of that permit, if only to refuse it.
 
         During an outage only the one that tries counts: what was in flight when it began is answered from before.
         """
-        if self.lasts and number != self._trying:
+        if self.is_open and number != self._trying:
             return
         self._failed.clear()
         self._tries = 0
@@ -82,7 +82,7 @@ class Outage:
     def failed(self, request: str, number: int | None, now: float, *, asked_s: float = 0.0) -> None:
         """The provider failed a request, or could not be reached.
 
-        `number` is that of its ticket, None if what it needs could not be uploaded, which is a try as well; `asked_s`
+        `number` is that of its permit, None if what it needs could not be uploaded, which is a try as well; `asked_s`
         is how long the provider asks to wait.
         """
         if self._began_at is None:

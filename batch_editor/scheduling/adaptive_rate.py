@@ -11,14 +11,14 @@ from batch_editor.records import Rate
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class Permit:
     """Leave to send one request: when it was given, and the how-manieth of the run it is."""
 
     at: float
     number: int
 
 
-class Pace:
+class AdaptiveRate:
     """How many requests a period the provider takes, learnt from its 429s. Instants are given, not read.
 
     A limit below the pace refuses one in every so many requests, and those are fewer than the configured count. So
@@ -71,7 +71,7 @@ class Pace:
         self.number = 0
         self.allowed = float(rate.count)
 
-    def sent(self, now: float) -> Ticket:
+    def sent(self, now: float) -> Permit:
         """Count one request, and grow if no 429 came for long enough."""
         self._forget(now)
         self._taken.append(now)
@@ -85,13 +85,13 @@ class Pace:
             self._grown = True
             self.allowed = min(float(self._rate.count), self.allowed * self.GROWTH)
             self._grows_at = now + self._patience_s
-        return Ticket(now, self.number)
+        return Permit(now, self.number)
 
-    def not_taken(self, ticket: Ticket) -> None:
-        """The provider refused the request of that ticket."""
+    def not_taken(self, permit: Permit) -> None:
+        """The provider refused the request of that permit."""
         self._trial_refused += 1
         with suppress(ValueError):
-            self._taken.remove(ticket.at)
+            self._taken.remove(permit.at)
 
     def slow_down(self, now: float, pause_s: float, *, in_a_row: int) -> None:
         """A pause of `pause_s` seconds begins because of a 429.

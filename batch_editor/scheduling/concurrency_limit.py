@@ -6,7 +6,7 @@ import math
 from collections import deque
 
 
-class Ramp:
+class ConcurrencyLimit:
     """A bound on what is in flight, below the configured concurrency, for providers that queue what they can't do.
 
     Such a provider answers ever later, at last too late, and bills what nobody waits for any more: feeding it at a

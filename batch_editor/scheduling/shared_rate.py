@@ -1,4 +1,4 @@
-"""When the next request of an API key may leave: one schedule for all runs on this machine, in a small locked file."""
+"""When the next request of an API key may leave: one rate limit for all runs on this machine, in a small file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from batch_editor.files import open_regular
 
-# A run reserves one turn at a time, so the schedule is at most as many turns ahead as runs share it. A file that is
+# A run reserves one turn at a time, so the next turn is at most as many turns ahead as runs share it. A file that is
 # further ahead is from before this machine started, when its clock began anew.
 MOST_RUNS = 64
 # Whoever holds the lock needs it for 20 µs; it is tried again this often, and given up as broken after this long.
@@ -24,8 +24,8 @@ LOCK_PATIENCE_S = 2.0
 _INSTANT = struct.Struct("<d")
 
 
-def schedule_path(key: str, base_url: str) -> Path:
-    """Where the runs that use a key at a provider find their schedule; its name is a hash and tells neither.
+def shared_rate_path(key: str, base_url: str) -> Path:
+    """The file by which the runs of a key at a provider share its rate limit; its name is a hash and tells neither.
 
     Raises:
         RuntimeError: the user has no home, and XDG_STATE_HOME names no place either.
@@ -37,7 +37,7 @@ def schedule_path(key: str, base_url: str) -> Path:
     return state / "batch_editor" / name
 
 
-class Schedule:
+class SharedRateLimit:
     """Turns to send, `spacing_s` apart, over all runs that have the file open; a late one catches up `slack_s`.
 
     The file holds one instant of the system's monotonic clock, which all processes share and nobody sets: that of the
@@ -75,7 +75,7 @@ class Schedule:
         self._file = open_regular(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
     def close(self) -> None:
-        """Leave the schedule to the other runs."""
+        """Leave the rate limit to the other runs."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

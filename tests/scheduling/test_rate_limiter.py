@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batch_editor.records import Rate
-from batch_editor.scheduling.limits import AT_ONCE, GateClosed, RateGate, level_of
-from batch_editor.scheduling.throttle import JITTER_S, JITTER_SHARE
+from batch_editor.scheduling.rate_limiter import AT_ONCE, LimiterClosed, RateLimiter, level_of
+from batch_editor.scheduling.send_policy import JITTER_S, JITTER_SHARE
 from tests.support.simulated_provider import (
     FixedWindow,
     Log,
@@ -34,19 +34,19 @@ def jitter_of(rate: Rate) -> float:
     return min(JITTER_S, JITTER_SHARE * rate.period_s)
 
 
-async def arrivals(gate: RateGate, wanted_at: Iterable[float], way_s: Callable[[], float]) -> list[float]:
+async def arrivals(limiter: RateLimiter, wanted_at: Iterable[float], way_s: Callable[[], float]) -> list[float]:
     """When requests that are wanted at these times arrive at the provider."""
     arrived: list[float] = []
 
     async def send(at: float) -> None:
         await asyncio.sleep(at)
-        ticket = await gate.ticket()
-        await gate.depart()
+        permit = await limiter.permit()
+        await limiter.depart()
         await asyncio.sleep(way_s())
         arrived.append(now())
-        gate.succeeded(ticket, now() - at)
+        limiter.succeeded(permit, now() - at)
 
-    async with running(gate), asyncio.TaskGroup() as group:
+    async with running(limiter), asyncio.TaskGroup() as group:
         for at in wanted_at:
             group.create_task(send(at))
     return arrived
@@ -70,7 +70,7 @@ def test_no_window_wherever_it_starts_holds_more_than_the_limit(
     rng = random.Random(seed)
     wanted_at = [share * rate.period_s for share, count in bursts for _ in range(count)]
     lateness = (lambda: rng.expovariate(1000)) if late else (lambda: 0.0)
-    arrived = run(arrivals(RateGate(rate), wanted_at, lambda: rng.uniform(0, jitter_of(rate))), lateness=lateness)
+    arrived = run(arrivals(RateLimiter(rate), wanted_at, lambda: rng.uniform(0, jitter_of(rate))), lateness=lateness)
     assert len(arrived) == len(wanted_at)
     assert most_in_a_window(arrived, rate.period_s) <= rate.count
 
@@ -87,24 +87,24 @@ def test_a_run_that_goes_on_keeps_the_window_of_the_run_before(
 ) -> None:
     rng = random.Random(seed)
     before = sorted((share * rate.period_s for share in ages), reverse=True)[-rate.count :]
-    gate = RateGate(rate, recent=before)
+    limiter = RateLimiter(rate, recent=before)
     # A little less than the jitter: the last word before sending reckons with nine tenths of it.
-    arrived = run(arrivals(gate, [0.0] * fresh, lambda: rng.uniform(0, 0.9 * jitter_of(rate))))
+    arrived = run(arrivals(limiter, [0.0] * fresh, lambda: rng.uniform(0, 0.9 * jitter_of(rate))))
     assert most_in_a_window([-age for age in before] + arrived, rate.period_s) <= rate.count
 
 
-def test_requests_that_a_stall_held_up_after_their_ticket_do_not_leave_together() -> None:
+def test_requests_that_a_stall_held_up_after_their_permit_do_not_leave_together() -> None:
     async def main() -> list[float]:
-        gate, left = RateGate(Rate(10, 60.0)), []
+        limiter, left = RateLimiter(Rate(10, 60.0)), []
 
         async def send() -> None:
-            await gate.ticket()
-            # The disk is stuck for two minutes; everyone who has a ticket by then waits for it.
+            await limiter.permit()
+            # The disk is stuck for two minutes; everyone who has a permit by then waits for it.
             await asyncio.sleep(max(0.0, 120.0 - now()))
-            await gate.depart()
+            await limiter.depart()
             left.append(now())
 
-        async with running(gate), asyncio.TaskGroup() as group:
+        async with running(limiter), asyncio.TaskGroup() as group:
             for _ in range(40):
                 group.create_task(send())
         return left
@@ -114,10 +114,10 @@ def test_requests_that_a_stall_held_up_after_their_ticket_do_not_leave_together(
 
 def test_the_first_request_waits_for_nothing() -> None:
     async def main() -> float:
-        gate = RateGate(Rate(1, 3600.0))
-        async with running(gate):
-            await gate.ticket()
-            await gate.depart()
+        limiter = RateLimiter(Rate(1, 3600.0))
+        async with running(limiter):
+            await limiter.permit()
+            await limiter.depart()
             return now()
 
     assert run(main()) < 1e-3
@@ -125,13 +125,13 @@ def test_the_first_request_waits_for_nothing() -> None:
 
 def test_tickets_are_given_first_come_first_served() -> None:
     async def main() -> list[int]:
-        gate, served = RateGate(Rate(10, 1.0)), []
+        limiter, served = RateLimiter(Rate(10, 1.0)), []
 
         async def send(name: int) -> None:
-            await gate.ticket()
+            await limiter.permit()
             served.append(name)
 
-        async with running(gate), asyncio.TaskGroup() as group:
+        async with running(limiter), asyncio.TaskGroup() as group:
             for name in range(20):
                 group.create_task(send(name))
         return served
@@ -141,25 +141,25 @@ def test_tickets_are_given_first_come_first_served() -> None:
 
 def test_a_run_that_goes_on_does_not_begin_with_two_requests_at_once() -> None:
     async def main() -> float:
-        gate = RateGate(Rate(60, 60.0), recent=[0.2])
-        async with running(gate):
-            await gate.ticket()
-            await gate.depart()
+        limiter = RateLimiter(Rate(60, 60.0), recent=[0.2])
+        async with running(limiter):
+            await limiter.permit()
+            await limiter.depart()
             return now()
 
     # A turn is 1.01 s; 0.24 s of it may be caught up.
     assert run(main()) > 0.5
 
 
-def test_a_waiter_that_gave_up_does_not_cost_the_next_one_its_ticket() -> None:
+def test_a_waiter_that_gave_up_does_not_cost_the_next_one_its_permit() -> None:
     async def main() -> float:
-        gate = RateGate(Rate(1, 60.0))
-        async with running(gate):
-            await gate.ticket()
+        limiter = RateLimiter(Rate(1, 60.0))
+        async with running(limiter):
+            await limiter.permit()
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(1):
-                    await gate.ticket()
-            await gate.ticket()
+                    await limiter.permit()
+            await limiter.permit()
             return now()
 
     assert 60 < run(main()) < 61
@@ -185,7 +185,7 @@ def test_nearly_all_of_the_limit_is_used_when_there_is_always_work(rate: Rate, s
     periods = 20
     rng = random.Random(1)
     log = run(
-        busy_run(RateGate(rate), Open(), for_s=periods * rate.period_s, workers=10, latency_s=0.0),
+        busy_run(RateLimiter(rate), Open(), for_s=periods * rate.period_s, workers=10, latency_s=0.0),
         lateness=lambda: rng.expovariate(1 / late_s) if late_s else 0.0,
     )
     assert len(log.left) >= share * rate.count * periods
@@ -202,19 +202,19 @@ class Open:
 
 
 class Answering:
-    """A gate under test whose requests are sent one at a time and get the answers of a list."""
+    """A limiter under test whose requests are sent one at a time and get the answers of a list."""
 
-    def __init__(self, gate: RateGate) -> None:
-        self.gate = gate
+    def __init__(self, limiter: RateLimiter) -> None:
+        self.limiter = limiter
 
     async def gap_after_429(self, retry_after_s: float | None) -> float:
         """Seconds between a refusal and the next departure."""
-        ticket = await self.gate.ticket()
-        await self.gate.depart()
+        permit = await self.limiter.permit()
+        await self.limiter.depart()
         refused_at = now()
-        refuse(self.gate, ticket, retry_after_s)
-        await self.gate.ticket()
-        await self.gate.depart()
+        refuse(self.limiter, permit, retry_after_s)
+        await self.limiter.permit()
+        await self.limiter.depart()
         return now() - refused_at
 
 
@@ -223,20 +223,20 @@ FAST = Rate(20_000, 60.0)
 
 def test_after_a_429_nobody_leaves_until_the_retry_after_is_over() -> None:
     async def main() -> tuple[float, list[float]]:
-        gate, left, refused_at = RateGate(Rate(600, 60.0)), [], 0.0
+        limiter, left, refused_at = RateLimiter(Rate(600, 60.0)), [], 0.0
 
         async def worker(name: int) -> None:
             nonlocal refused_at
             while now() < 30:
-                ticket = await gate.ticket()
-                await gate.depart()
+                permit = await limiter.permit()
+                await limiter.depart()
                 left.append(now())
                 if not refused_at and now() > 5:
                     refused_at = now()
-                    refuse(gate, ticket, 7.0)
-                    assert gate.pause_left_s() == pytest.approx(7.0)
+                    refuse(limiter, permit, 7.0)
+                    assert limiter.pause_left_s() == pytest.approx(7.0)
 
-        async with running(gate), asyncio.TaskGroup() as group:
+        async with running(limiter), asyncio.TaskGroup() as group:
             for name in range(20):
                 group.create_task(worker(name))
         return refused_at, left
@@ -246,14 +246,14 @@ def test_after_a_429_nobody_leaves_until_the_retry_after_is_over() -> None:
     assert min(at for at in left if at > refused_at) == pytest.approx(refused_at + 7, abs=0.5)
 
 
-def test_who_has_a_ticket_but_has_not_left_waits_out_the_pause_as_well() -> None:
+def test_who_has_a_permit_but_has_not_left_waits_out_the_pause_as_well() -> None:
     async def main() -> float:
-        gate = RateGate(Rate(600, 60.0))
-        async with running(gate):
-            first = await gate.ticket()
-            await gate.ticket()
-            refuse(gate, first, 9.0)
-            await gate.depart()
+        limiter = RateLimiter(Rate(600, 60.0))
+        async with running(limiter):
+            first = await limiter.permit()
+            await limiter.permit()
+            refuse(limiter, first, 9.0)
+            await limiter.depart()
             return now()
 
     assert run(main()) == pytest.approx(9.1, abs=0.1)
@@ -286,7 +286,7 @@ def test_after_a_stray_429_the_whole_rate_is_used_again_at_once(
     refused_at = refused_after * limit.period_s
     log = run(
         busy_run(
-            RateGate(limit, backoff_s=pause_s),
+            RateLimiter(limit, backoff_s=pause_s),
             At(refused_at, wait_s=pause_s),
             for_s=refused_at + pause_s + (periods + 1) * limit.period_s,
             workers=300,
@@ -306,7 +306,7 @@ def test_after_a_stray_429_the_whole_rate_is_used_again_at_once(
 def test_a_stray_429_every_two_minutes_costs_its_pauses_and_nothing_else() -> None:
     for_s, pause_s = 3600.0, 30.0
     provider = At(*(120.0 * number for number in range(1, 30)), wait_s=pause_s)
-    log = run(busy_run(RateGate(Rate(60, 60.0)), provider, for_s=for_s, workers=64, latency_s=1.0))
+    log = run(busy_run(RateLimiter(Rate(60, 60.0)), provider, for_s=for_s, workers=64, latency_s=1.0))
     assert len(log.refused) == 29
     assert len(log.left) >= 0.99 * (for_s - 29 * pause_s)
 
@@ -316,13 +316,15 @@ def test_pauses_that_were_too_short_cut_nothing() -> None:
         def wait_s(self, at: float) -> float:
             return float(600 <= at < 610)
 
-    log = run(busy_run(RateGate(Rate(60, 60.0)), Hiccup(), for_s=900, workers=64, latency_s=1.0, says_when=False))
+    log = run(busy_run(RateLimiter(Rate(60, 60.0)), Hiccup(), for_s=900, workers=64, latency_s=1.0, says_when=False))
     assert len(log.refused) > 3
     assert len([at for at in log.left if 620 <= at < 680]) >= 59
 
 
 def test_after_the_second_429_within_a_period_speed_comes_back_step_by_step() -> None:
-    log = run(busy_run(RateGate(Rate(60, 60.0)), At(600.0, 625.0, wait_s=5.0), for_s=7200, workers=64, latency_s=1.0))
+    log = run(
+        busy_run(RateLimiter(Rate(60, 60.0)), At(600.0, 625.0, wait_s=5.0), for_s=7200, workers=64, latency_s=1.0)
+    )
     gaps = [later - earlier for earlier, later in pairwise(at for at in log.left if at > log.refused[1] + 6)]
     assert gaps[0] > 1.1
     assert gaps[-1] == pytest.approx(60.59 / 60, abs=0.01)
@@ -332,9 +334,9 @@ def test_after_the_second_429_within_a_period_speed_comes_back_step_by_step() ->
 
 def test_a_retry_after_is_capped() -> None:
     async def main() -> float:
-        gate = RateGate(FAST, retry_after_max_s=30.0)
-        async with running(gate):
-            return await Answering(gate).gap_after_429(1e21)
+        limiter = RateLimiter(FAST, retry_after_max_s=30.0)
+        async with running(limiter):
+            return await Answering(limiter).gap_after_429(1e21)
 
     assert run(main()) == pytest.approx(30.0, abs=0.1)
 
@@ -342,13 +344,13 @@ def test_a_retry_after_is_capped() -> None:
 def test_pauses_double_while_the_first_request_after_each_is_refused_again_and_names_no_time() -> None:
     async def main() -> list[float]:
         pauses: list[float] = []
-        gate = RateGate(FAST, backoff_s=1.0, backoff_max_s=10.0)
-        async with running(gate):
+        limiter = RateLimiter(FAST, backoff_s=1.0, backoff_max_s=10.0)
+        async with running(limiter):
             for _ in range(6):
-                ticket = await gate.ticket()
-                await gate.depart()
-                refuse(gate, ticket, None)
-                pauses.append(gate.pause_left_s())
+                permit = await limiter.permit()
+                await limiter.depart()
+                refuse(limiter, permit, None)
+                pauses.append(limiter.pause_left_s())
         return pauses
 
     assert run(main()) == pytest.approx([1.0, 2.0, 4.0, 8.0, 10.0, 10.0])
@@ -356,9 +358,9 @@ def test_pauses_double_while_the_first_request_after_each_is_refused_again_and_n
 
 def test_a_retry_after_of_zero_is_no_leave_to_hammer() -> None:
     async def main() -> float:
-        gate = RateGate(FAST, backoff_s=3.0)
-        async with running(gate):
-            return await Answering(gate).gap_after_429(0.0)
+        limiter = RateLimiter(FAST, backoff_s=3.0)
+        async with running(limiter):
+            return await Answering(limiter).gap_after_429(0.0)
 
     assert run(main()) == pytest.approx(3.0, abs=0.1)
 
@@ -366,16 +368,16 @@ def test_a_retry_after_of_zero_is_no_leave_to_hammer() -> None:
 def test_after_requests_that_were_taken_the_pause_is_short_again() -> None:
     async def main() -> list[float]:
         pauses: list[float] = []
-        gate = RateGate(Rate(60, 60.0))
-        async with running(gate):
+        limiter = RateLimiter(Rate(60, 60.0))
+        async with running(limiter):
             for refused in (True, True, True, False, False, True):
-                ticket = await gate.ticket()
-                await gate.depart()
+                permit = await limiter.permit()
+                await limiter.depart()
                 if refused:
-                    refuse(gate, ticket, None)
-                    pauses.append(gate.pause_left_s())
+                    refuse(limiter, permit, None)
+                    pauses.append(limiter.pause_left_s())
                 else:
-                    gate.succeeded(ticket, 1.0)
+                    limiter.succeeded(permit, 1.0)
         return pauses
 
     assert run(main()) == pytest.approx([1.0, 2.0, 4.0, 1.0])
@@ -383,14 +385,14 @@ def test_after_requests_that_were_taken_the_pause_is_short_again() -> None:
 
 def test_requests_refused_together_are_one_refusal() -> None:
     async def main() -> tuple[float, float, float]:
-        gate = RateGate(Rate(600, 60.0))
-        async with running(gate):
-            tickets = [await gate.ticket() for _ in range(40)]
-            refuse(gate, tickets[0], None)
-            once = gate.allowed
-            for ticket in tickets[1:]:
-                refuse(gate, ticket, None)
-            return gate.pause_left_s(), once, gate.allowed
+        limiter = RateLimiter(Rate(600, 60.0))
+        async with running(limiter):
+            permits = [await limiter.permit() for _ in range(40)]
+            refuse(limiter, permits[0], None)
+            once = limiter.allowed
+            for permit in permits[1:]:
+                refuse(limiter, permit, None)
+            return limiter.pause_left_s(), once, limiter.allowed
 
     pause_s, once, often = run(main())
     assert pause_s == pytest.approx(1.0)
@@ -400,12 +402,12 @@ def test_requests_refused_together_are_one_refusal() -> None:
 def test_a_refusal_of_the_same_time_may_ask_for_a_longer_pause() -> None:
     async def main() -> list[float]:
         pauses: list[float] = []
-        gate = RateGate(Rate(600, 60.0))
-        async with running(gate):
-            tickets = [await gate.ticket() for _ in range(3)]
-            for ticket, retry_after_s in zip(tickets, (5.0, 9.0, 2.0), strict=True):
-                refuse(gate, ticket, retry_after_s)
-                pauses.append(gate.pause_left_s())
+        limiter = RateLimiter(Rate(600, 60.0))
+        async with running(limiter):
+            permits = [await limiter.permit() for _ in range(3)]
+            for permit, retry_after_s in zip(permits, (5.0, 9.0, 2.0), strict=True):
+                refuse(limiter, permit, retry_after_s)
+                pauses.append(limiter.pause_left_s())
         return pauses
 
     assert run(main()) == pytest.approx([5.0, 9.0, 9.0])
@@ -423,7 +425,7 @@ def too_high(
     rng = random.Random(seed)
     return run(
         busy_run(
-            RateGate(configured),
+            RateLimiter(configured),
             provider,
             for_s=for_s,
             workers=64,
@@ -481,7 +483,7 @@ def test_a_limit_that_falls_is_followed_and_one_that_rises_again_is_used() -> No
 def test_a_pace_of_hundreds_a_second_catches_up_with_late_timers() -> None:
     rng = random.Random(1)
     log = run(
-        busy_run(RateGate(Rate(500, 1.0)), SlidingWindow(250, 1.0), for_s=120, workers=64, latency_s=0.01),
+        busy_run(RateLimiter(Rate(500, 1.0)), SlidingWindow(250, 1.0), for_s=120, workers=64, latency_s=0.01),
         lateness=lambda: rng.expovariate(500),
     )
     assert len(log.since(60).let_in) >= 0.85 * 250 * 60
@@ -509,52 +511,52 @@ def test_429s_at_random_cost_their_pauses_and_little_more(share: float, configur
 
 def test_closing_turns_away_everyone_who_waits_and_everyone_who_comes() -> None:
     async def main() -> int:
-        gate, turned_away = RateGate(Rate(1, 3600.0)), 0
+        limiter, turned_away = RateLimiter(Rate(1, 3600.0)), 0
 
         async def send() -> None:
             nonlocal turned_away
-            with pytest.raises(GateClosed):
-                await gate.ticket()
+            with pytest.raises(LimiterClosed):
+                await limiter.permit()
             turned_away += 1
 
-        async with running(gate), asyncio.TaskGroup() as group:
-            await gate.ticket()
+        async with running(limiter), asyncio.TaskGroup() as group:
+            await limiter.permit()
             for _ in range(10):
                 group.create_task(send())
             await asyncio.sleep(1)
-            gate.close()
+            limiter.close()
             group.create_task(send())
         return turned_away
 
     assert run(main()) == 11
 
 
-def test_who_has_a_ticket_may_not_leave_after_closing() -> None:
+def test_who_has_a_permit_may_not_leave_after_closing() -> None:
     async def main() -> None:
-        gate = RateGate(Rate(60, 60.0))
-        async with running(gate):
-            await gate.ticket()
-            gate.close()
-            with pytest.raises(GateClosed):
-                await gate.depart()
+        limiter = RateLimiter(Rate(60, 60.0))
+        async with running(limiter):
+            await limiter.permit()
+            limiter.close()
+            with pytest.raises(LimiterClosed):
+                await limiter.depart()
 
     run(main())
 
 
-def test_closing_wakes_who_waits_out_a_pause_with_a_ticket() -> None:
+def test_closing_wakes_who_waits_out_a_pause_with_a_permit() -> None:
     async def main() -> float:
-        gate = RateGate(Rate(60, 60.0))
-        async with running(gate), asyncio.TaskGroup() as group:
-            ticket = await gate.ticket()
-            refuse(gate, ticket, 300.0)
+        limiter = RateLimiter(Rate(60, 60.0))
+        async with running(limiter), asyncio.TaskGroup() as group:
+            permit = await limiter.permit()
+            refuse(limiter, permit, 300.0)
 
             async def depart() -> None:
-                with pytest.raises(GateClosed):
-                    await gate.depart()
+                with pytest.raises(LimiterClosed):
+                    await limiter.depart()
 
             group.create_task(depart())
             await asyncio.sleep(1)
-            gate.close()
+            limiter.close()
         return now()
 
     assert run(main()) == pytest.approx(1.0, abs=0.01)
@@ -580,7 +582,7 @@ def test_a_bucket_holds_neither_less_than_nothing_nor_more_than_was_poured_in(ag
 def test_thousands_that_may_leave_at_once_do_not_do_so_in_one_turn_of_the_loop() -> None:
     """They open a connection each, and everything else would wait for that."""
 
-    async def turns_of(gate: RateGate) -> list[int]:
+    async def turns_of(limiter: RateLimiter) -> list[int]:
         turn = 0
         turns: list[int] = []
 
@@ -591,11 +593,11 @@ def test_thousands_that_may_leave_at_once_do_not_do_so_in_one_turn_of_the_loop()
                 turn += 1
 
         async def send() -> None:
-            ticket = await gate.ticket()
+            permit = await limiter.permit()
             turns.append(turn)
-            gate.succeeded(ticket, 1.0)
+            limiter.succeeded(permit, 1.0)
 
-        async with running(gate), asyncio.TaskGroup() as group:
+        async with running(limiter), asyncio.TaskGroup() as group:
             for _ in range(10 * AT_ONCE):
                 await send()
             await asyncio.sleep(1)
@@ -605,5 +607,5 @@ def test_thousands_that_may_leave_at_once_do_not_do_so_in_one_turn_of_the_loop()
             counting.cancel()
         return turns
 
-    turns = run(turns_of(RateGate(Rate(100_000, 1.0))))
+    turns = run(turns_of(RateLimiter(Rate(100_000, 1.0))))
     assert max(Counter(turns).values()) <= AT_ONCE

@@ -102,9 +102,9 @@ def progress_of(status: int, headers: Mapping[str, str], body: bytes, *, endpoin
     if status in (404, 410):
         return Missing()
     meaning = endpoint.meaning_of(status, words)
-    if status in (401, 403) or (meaning is not None and meaning.kind == "credits" and meaning.reach == "run"):
+    if status in (401, 403) or (meaning is not None and meaning.kind == "credits" and meaning.scope == "run"):
         kind = "auth" if meaning is None else meaning.kind
-        return PollRefused(Failure(kind, f"HTTP {status} to a poll: {text}", reach="run", http_status=status))
+        return PollRefused(Failure(kind, f"HTTP {status} to a poll: {text}", scope="run", http_status=status))
     if status == 429:
         return NotYet("HTTP 429", refused=True, retry_after_s=retry_after(headers, now=datetime.now(UTC)))
     return NotYet(f"a poll was answered with HTTP {status}")
@@ -119,8 +119,8 @@ def _failed(text: str, meaning: ErrorMeaning | None) -> Failure:
     return Failure(
         meaning.kind,
         f"the provider failed it ({meaning.meaning}): {text}",
-        reach="run" if meaning.reach == "run" else "job",
-        passing=meaning.transient and meaning.reach != "run",
+        scope="run" if meaning.scope == "run" else "request",
+        transient=meaning.transient and meaning.scope != "run",
         http_status=422,
     )
 

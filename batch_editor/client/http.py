@@ -173,7 +173,7 @@ class HttpClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             _let_go(error)
             raise UploadRefused(
-                Failure("connection", f"upload: {said_by(error)}", passing=True, maybe_billed=False)
+                Failure("connection", f"upload: {said_by(error)}", transient=True, maybe_billed=False)
             ) from error
         if status not in _UPLOADED:
             raise UploadRefused(self._upload_failure(endpoint, status, headers, text))
@@ -185,7 +185,7 @@ class HttpClient:
         except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, ValueError) as error:
             said = printable(text.decode(errors="replace"), limit=200)
             raise UploadRefused(
-                Failure("bad_response", f"upload: answered without a link: {said}", passing=True)
+                Failure("bad_response", f"upload: answered without a link: {said}", transient=True)
             ) from error
         return str(link)
 
@@ -197,9 +197,9 @@ class HttpClient:
         return replace(
             failure,
             message=f"upload: {failure.message}",
-            reach="run" if failure.reach == "run" else "job",
+            scope="run" if failure.scope == "run" else "request",
             maybe_billed=False,
-            passing=failure.passing or status >= 500,
+            transient=failure.transient or status >= 500,
         )
 
     async def _image(
@@ -246,9 +246,9 @@ class HttpClient:
             text = start[:1] == b"<" or (start and "text/" in said_to_be)
             if text and not sink.head.startswith(IMAGE_STARTS):
                 said = printable((await sink.read())[:2000].decode(errors="replace"), limit=300)
-                return unusable(f"HTTP 200 with a page instead of an image: {said}", passing=True)
+                return unusable(f"HTTP 200 with a page instead of an image: {said}", transient=True)
             # A body that was cut while the connection closed cleanly, or came empty, may come whole next time.
-            return unusable(f"HTTP 200 with {error}", passing=sink.size_bytes == 0 or "cut short" in str(error))
+            return unusable(f"HTTP 200 with {error}", transient=sink.size_bytes == 0 or "cut short" in str(error))
 
 
 @dataclass(slots=True)
@@ -276,25 +276,25 @@ async def _text_of(response: aiohttp.ClientResponse, *, whole: bool) -> bytes:
 def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float) -> Failure:
     """An attempt that ended without a usable answer. If its request never left, it cost nothing."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return Failure("connection", f"the provider's certificate is not valid: {said_by(error)}", reach="run")
+        return Failure("connection", f"the provider's certificate is not valid: {said_by(error)}", scope="run")
     # TimeoutError first: it is an OSError, and aiohttp's own time-outs are both.
     if isinstance(error, TimeoutError) and left:
         return Failure(
             "timeout",
             f"no answer within {limit_s:g} s" if status is None else f"the answer took longer than {limit_s:g} s",
             maybe_billed=True,
-            passing=True,
+            transient=True,
             http_status=status,
         )
     if not left:
-        return Failure("connection", f"not reached: {said_by(error)}", passing=True)
+        return Failure("connection", f"not reached: {said_by(error)}", transient=True)
     if status is not None:
         what = "the answer was cut off"
     elif isinstance(error, aiohttp.ClientResponseError):
         what = "the answer was no HTTP that can be read"
     else:
         what = "the connection broke before an answer"
-    return Failure("connection", f"{what}: {said_by(error)}", maybe_billed=True, passing=True, http_status=status)
+    return Failure("connection", f"{what}: {said_by(error)}", maybe_billed=True, transient=True, http_status=status)
 
 
 def _let_go(error: BaseException) -> None:

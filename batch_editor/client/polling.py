@@ -157,7 +157,7 @@ class Polling:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return NotYet(f"a poll failed: {said_by(error)}")
         if isinstance(found, NotYet) and found.refused:
-            failure = Failure("rate_limited", "a poll", reach="pace", passing=True, retry_after_s=found.retry_after_s)
+            failure = Failure("rate_limited", "a poll", scope="rate", transient=True, retry_after_s=found.retry_after_s)
             self._limiter.failed(permit, url, failure)
         if result and isinstance(found, Missing):
             return NotYet("its result isn't there yet")
@@ -195,7 +195,7 @@ class Polling:
             f"accepted as {request_id}, and not there within {self._api.timeout_s:g} s: {last.message};"
             " the next run collects it",
             maybe_billed=True,
-            passing=True,
+            transient=True,
         )
 
 

@@ -87,7 +87,7 @@ _INTERRUPTED = Failure(
     "interrupted",
     "the run ended while this request was in flight; it may have been billed",
     maybe_billed=True,
-    passing=True,
+    transient=True,
 )
 
 
@@ -95,7 +95,7 @@ _ACCEPTED = Failure(
     "interrupted",
     "the run ended while this request was in flight; the provider has accepted it, and the next run collects it",
     maybe_billed=True,
-    passing=True,
+    transient=True,
 )
 
 

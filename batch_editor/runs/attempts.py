@@ -153,7 +153,7 @@ class Attempts:
             failure = answer.outcome
             received = answer.http_status == 200 and landing.size_bytes
             if received and isinstance(failure, Failure) and failure.maybe_billed:
-                await landing.keep(passing=failure.passing)
+                await landing.keep(passing=failure.transient)
         except MachineError as error:
             self._watcher.unsaved(task, error)
             raise
@@ -224,7 +224,7 @@ class Attempts:
                 counts=counts,
             )
 
-        if failure.reach == "run":
+        if failure.scope == "run":
             self._watcher.stopped(failure)
         if answer.http_status == 200:
             await self._set_aside(task.request.fingerprint, intent)
@@ -236,7 +236,7 @@ class Attempts:
 
     async def _uncollected(self, task: Task, intent: Intent, answer: Answer, failure: Failure) -> None:
         """Leave an accepted attempt to the next run, at the price that was set aside for it."""
-        if failure.reach == "run":
+        if failure.scope == "run":
             self._watcher.stopped(failure)
         await self._record(lambda: self._ledger.attempts.uncollected(intent.attempt_id, failure, now=self._clock()))
         self._watcher.failed(task, failure, answer, "pending", 0.0)
@@ -251,12 +251,12 @@ class Attempts:
         await store.patience.persist(lambda: loop.run_in_executor(store.executor, work))
 
     async def _not_sent(self, task: Task, failure: Failure) -> Requeue[Task] | None:
-        if failure.passing:
+        if failure.transient:
             before = self._limiter.outage
             self._limiter.unreached(task.request.fingerprint)
             self._tell_of_outage(before, failure)
         tally, verdict, _ = self._decide(task, failure)
-        if failure.reach == "run":
+        if failure.scope == "run":
             self._watcher.stopped(failure)
         if not isinstance(verdict, Retry):
             await self._settle_unsent(task, failure)
@@ -285,7 +285,7 @@ class Attempts:
 
     def _decide(self, task: Task, failure: Failure) -> tuple[Tally, Retry | GiveUp, bool]:
         """The request's tally, what follows, and whether the failure counts: one that an outage explains doesn't."""
-        if failure.passing and failure.reach == "job" and self._limiter.outage:
+        if failure.transient and failure.scope == "request" and self._limiter.outage:
             return task.tally, Retry(self._limiter.held_s()), False
         tally = task.tally.after(failure)
         return tally, decide(failure, tally, self._policy, self._rng), True

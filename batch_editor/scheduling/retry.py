@@ -35,7 +35,7 @@ class Tally:
 
     def after(self, failure: Failure) -> Tally:
         """The tally with one more failed attempt."""
-        if failure.reach == "pace":
+        if failure.scope == "rate":
             return replace(self, refusals=self.refusals + 1)
         return replace(
             self,
@@ -66,13 +66,13 @@ def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -
     is; any other `failed`. An answer that never came whole is repeated as connections are; one that did, and is no
     result, only with `policy.bad_response`.
     """
-    if failure.reach == "run":
+    if failure.scope == "run":
         return GiveUp("pending")
-    if failure.reach == "pace":
+    if failure.scope == "rate":
         return Retry(0.0) if tally.refusals < MAX_REFUSALS else GiveUp("failed")
     last = GiveUp("unknown" if failure.maybe_billed else "failed")
     if (
-        not (failure.passing or (policy.bad_response and _is_no_result(failure)))
+        not (failure.transient or (policy.bad_response and _is_no_result(failure)))
         or tally.attempts >= policy.max_attempts
     ):
         return last

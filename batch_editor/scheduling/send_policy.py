@@ -42,7 +42,7 @@ class SendPolicy:
 
     Parameters:
         rate: what the provider allows.
-        backoff_s, backoff_max_s: the pause after a 429 that names none, doubling up to the second; see also `CircuitBreaker`.
+        backoff_s, backoff_max_s: first pause after a 429 that names none, and the longest; see `CircuitBreaker`.
         retry_after_max_s: the longest pause that the provider may ask for.
     """
 
@@ -117,7 +117,7 @@ class SendPolicy:
         """The request, by its fingerprint, failed."""
         if not self._given_back(permit):
             return
-        if failure.reach == "pace":
+        if failure.scope == "rate":
             self._concurrency.gone()
             self._answered(permit)
             self._refused(permit, failure.retry_after_s, now)
@@ -128,7 +128,7 @@ class SendPolicy:
             self._concurrency.dropped(permit.at, now)
         else:
             self._concurrency.gone()
-        if failure.passing and not _is_an_answer(failure):
+        if failure.transient and not _is_an_answer(failure):
             asked_s = min(failure.retry_after_s or 0.0, self._retry_after_max_s)
             self.breaker.failed(request, permit.number, now, asked_s=asked_s)
         else:

@@ -27,8 +27,8 @@ SIMULATED = 40_000
 # Fewer latencies than this say too little of a shape.
 SMOOTHED_FROM = 10
 
-_BROKEN = Failure("server_error", "simulated", passing=True, http_status=502)
-_DROPPED = Failure("timeout", "simulated", passing=True, http_status=504)
+_BROKEN = Failure("server_error", "simulated", transient=True, http_status=502)
+_DROPPED = Failure("timeout", "simulated", transient=True, http_status=504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Workload:
     """What the scheduler has before it.
 
     latencies_s: latencies of successes to draw from, in any order; likewise `failures`.
-    failure_share: of attempts that fail in passing and are made again.
+    failure_share: of attempts that fail transiently and are made again.
     refused_share: of departures that meet a 429, after refused_s seconds, and then pause everyone for pause_s.
     """
 
@@ -128,7 +128,7 @@ def simulate(work: Workload, rng: random.Random) -> Course:
         backoff_max_s=policy.backoff_max_s,
         retry_after_max_s=policy.retry_after_max_s,
     )
-    refused = Failure("rate_limited", "simulated", reach="pace", passing=True, retry_after_s=work.pause_s)
+    refused = Failure("rate_limited", "simulated", scope="rate", transient=True, retry_after_s=work.pause_s)
     fresh = iter(range(sample))
     queue: deque[tuple[int, int]] = deque()
     out: list[tuple[float, int, int, Permit, Failure | None]] = []

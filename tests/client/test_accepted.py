@@ -89,7 +89,7 @@ def test_a_429_says_how_long_polls_should_wait() -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_is_refused_stops_the_run(status: int) -> None:
     failure = said(status, {"error": "no"}).failure
-    assert (failure.kind, failure.reach, failure.maybe_billed) == ("auth", "run", False)
+    assert (failure.kind, failure.scope, failure.maybe_billed) == ("auth", "run", False)
 
 
 def test_a_job_that_failed_for_want_of_money_stops_the_run_and_may_be_sent_again() -> None:
@@ -97,7 +97,7 @@ def test_a_job_that_failed_for_want_of_money_stops_the_run_and_may_be_sent_again
     assert failure == Failure(
         "credits",
         "the provider failed it (The account is out of credits, or over its limit): Insufficient credits",
-        reach="run",
+        scope="run",
         http_status=422,
     )
 
@@ -111,12 +111,12 @@ def test_a_job_that_is_under_way_is_so_whatever_is_said_of_the_account_meanwhile
 def test_a_poll_that_is_refused_for_want_of_money_says_nothing_of_its_job(status: int) -> None:
     refused = said(status, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}})
     assert isinstance(refused, PollRefused)
-    assert (refused.failure.kind, refused.failure.reach) == ("credits", "run")
+    assert (refused.failure.kind, refused.failure.scope) == ("credits", "run")
 
 
 def test_a_job_whose_input_could_not_be_fetched_may_well_succeed_later() -> None:
     failure = said(422, {"status": "FAILED", "error": "Timeout while downloading image"})
-    assert (failure.kind, failure.reach, failure.passing) == ("input_unreachable", "job", True)
+    assert (failure.kind, failure.scope, failure.transient) == ("input_unreachable", "request", True)
 
 
 def test_a_prompt_that_a_failed_job_says_over_again_is_none_of_its_words() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from batch_editor.records import Failure
 from batch_editor.scheduling.retry import MAX_REFUSALS, GiveUp, Policy, Retry, Tally, backoff, decide
 
-PASSING = Failure("connection", "refused", passing=True)
-BILLED = Failure("server_error", "502", passing=True, maybe_billed=True)
-PACED = Failure("rate_limited", "429", reach="pace", passing=True)
+TRANSIENT = Failure("connection", "refused", transient=True)
+BILLED = Failure("server_error", "502", transient=True, maybe_billed=True)
+REFUSED = Failure("rate_limited", "429", scope="rate", transient=True)
 
 
 def decided(failure: Failure, tally: Tally, policy: Policy | None = None, *, seed: int = 0) -> Retry | GiveUp:
@@ -30,11 +30,11 @@ def attempts_of(failure: Failure, policy: Policy) -> tuple[int, GiveUp]:
 
 
 def test_a_passing_failure_is_tried_as_often_as_configured() -> None:
-    assert attempts_of(PASSING, Policy(max_attempts=5)) == (5, GiveUp("failed"))
+    assert attempts_of(TRANSIENT, Policy(max_attempts=5)) == (5, GiveUp("failed"))
 
 
 def test_one_attempt_means_no_second_one() -> None:
-    assert attempts_of(PASSING, Policy(max_attempts=1)) == (1, GiveUp("failed"))
+    assert attempts_of(TRANSIENT, Policy(max_attempts=1)) == (1, GiveUp("failed"))
 
 
 def test_a_failure_that_does_not_pass_is_final_at_once() -> None:
@@ -79,7 +79,7 @@ def test_a_free_failure_after_billed_ones_ends_failed() -> None:
 
 
 def test_a_free_failure_after_billed_ones_is_tried_again_if_it_passes() -> None:
-    assert isinstance(decided(PASSING, Tally(attempts=3, possibly_billed=2)), Retry)
+    assert isinstance(decided(TRANSIENT, Tally(attempts=3, possibly_billed=2)), Retry)
 
 
 def test_what_runs_before_may_have_been_billed_for_counts() -> None:
@@ -87,28 +87,28 @@ def test_what_runs_before_may_have_been_billed_for_counts() -> None:
 
 
 def test_a_failure_that_stops_the_run_leaves_its_request_pending() -> None:
-    assert decided(Failure("auth", "401", reach="run"), Tally(attempts=9)) == GiveUp("pending")
+    assert decided(Failure("auth", "401", scope="run"), Tally(attempts=9)) == GiveUp("pending")
 
 
 def test_a_429_is_repeated_as_soon_as_the_gate_allows_and_uses_up_no_attempt() -> None:
-    tally = Tally().after(PACED)
+    tally = Tally().after(REFUSED)
     assert tally == Tally(attempts=0, possibly_billed=0, refusals=1)
-    assert decided(PACED, tally) == Retry(0.0)
+    assert decided(REFUSED, tally) == Retry(0.0)
 
 
 def test_the_hundredth_429_of_one_job_is_its_last() -> None:
     assert MAX_REFUSALS == 100
-    assert attempts_of(PACED, Policy(max_attempts=1)) == (100, GiveUp("failed"))
+    assert attempts_of(REFUSED, Policy(max_attempts=1)) == (100, GiveUp("failed"))
 
 
 def test_retry_after_is_a_floor() -> None:
-    verdict = decided(Failure("server_error", "503", passing=True, retry_after_s=90.0), Tally(attempts=1))
+    verdict = decided(Failure("server_error", "503", transient=True, retry_after_s=90.0), Tally(attempts=1))
     assert verdict == Retry(90.0)
 
 
 @pytest.mark.fault(32)
 def test_a_retry_after_of_the_year_9999_is_capped() -> None:
-    failure = Failure("server_error", "503", passing=True, retry_after_s=1e19)
+    failure = Failure("server_error", "503", transient=True, retry_after_s=1e19)
     assert decided(failure, Tally(attempts=1)) == Retry(600.0)
     assert decided(failure, Tally(attempts=1), Policy(retry_after_max_s=30.0)) == Retry(30.0)
 
@@ -116,7 +116,7 @@ def test_a_retry_after_of_the_year_9999_is_capped() -> None:
 def test_a_short_retry_after_does_not_shorten_the_backoff() -> None:
     policy = Policy(backoff_s=100.0, backoff_max_s=1000.0)
     delays = [
-        decided(Failure("server_error", "503", passing=True, retry_after_s=0.0), Tally(attempts=1), policy, seed=seed)
+        decided(Failure("server_error", "503", transient=True, retry_after_s=0.0), Tally(attempts=1), policy, seed=seed)
         for seed in range(20)
     ]
     assert len(set(delays)) == 20

@@ -5,8 +5,8 @@ import pytest
 from batch_editor.records import Failure, Rate
 from batch_editor.scheduling.send_policy import SendPolicy
 
-REFUSED = Failure("rate_limited", "429", reach="pace", passing=True, http_status=429)
-BROKEN = Failure("connection", "reset", maybe_billed=True, passing=True)
+REFUSED = Failure("rate_limited", "429", scope="rate", transient=True, http_status=429)
+BROKEN = Failure("connection", "reset", maybe_billed=True, transient=True)
 
 
 def policy() -> SendPolicy:
@@ -32,8 +32,8 @@ def test_nothing_but_429s_is_counted_from_the_first_of_them() -> None:
     [
         None,
         Failure("moderation", "no", http_status=400),
-        Failure("server_error", "502", maybe_billed=True, passing=True, http_status=502),
-        Failure("input_unreachable", "400", passing=True, http_status=400),
+        Failure("server_error", "502", maybe_billed=True, transient=True, http_status=502),
+        Failure("input_unreachable", "400", transient=True, http_status=400),
         Failure("bad_response", "200", maybe_billed=True, http_status=200),
     ],
     ids=str,
@@ -68,9 +68,9 @@ def failed_in_a_row(failure: Failure) -> SendPolicy:
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422, 424])
 def test_a_provider_that_answers_with_a_4xx_is_not_down_though_it_may_well_succeed_later(status: int) -> None:
-    assert not failed_in_a_row(Failure("input_unreachable", "no", passing=True, http_status=status)).breaker.is_open
+    assert not failed_in_a_row(Failure("input_unreachable", "no", transient=True, http_status=status)).breaker.is_open
 
 
 @pytest.mark.parametrize("status", [None, 200, 204, 408, 425, 500, 502, 503, 504, 520])
 def test_one_that_gives_no_answer_of_its_own_is(status: int | None) -> None:
-    assert failed_in_a_row(Failure("server_error", "no", passing=True, http_status=status)).breaker.is_open
+    assert failed_in_a_row(Failure("server_error", "no", transient=True, http_status=status)).breaker.is_open

@@ -68,14 +68,14 @@ def real_s(work: Workload, seed: int) -> float:
             await limiter.depart()
             if work.refused_share and rng.random() < work.refused_share:
                 await asyncio.sleep(work.refused_s)
-                refused = Failure("rate_limited", "", reach="pace", passing=True, retry_after_s=work.pause_s)
+                refused = Failure("rate_limited", "", scope="rate", transient=True, retry_after_s=work.pause_s)
                 limiter.failed(permit, str(number), refused)
                 return Requeue(item, 0.0)
             if tries < POLICY.max_attempts and rng.random() < work.failure_share:
                 failed = rng.choice(work.failures)
                 await asyncio.sleep(failed.latency_s)
                 limiter.failed(
-                    permit, str(number), Failure("timeout" if failed.dropped else "server_error", "", passing=True)
+                    permit, str(number), Failure("timeout" if failed.dropped else "server_error", "", transient=True)
                 )
                 if limiter.outage:
                     return Requeue(item, limiter.held_s())

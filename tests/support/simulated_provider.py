@@ -97,7 +97,7 @@ class Log:
 
 def refuse(limiter: RateLimiter, permit: Permit, retry_after_s: float | None) -> None:
     """Answer a request with 429."""
-    failure = Failure("rate_limited", "too many", reach="pace", passing=True, retry_after_s=retry_after_s)
+    failure = Failure("rate_limited", "too many", scope="rate", transient=True, retry_after_s=retry_after_s)
     limiter.failed(permit, f"request {permit.number}", failure)
 
 

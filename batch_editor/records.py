@@ -229,7 +229,7 @@ class Failure:
 class Answer:
     """What came of one attempt: an image or a failure, with the provider's own figures where it gave them.
 
-    `collectable`: the provider has accepted the request, and its result may still be asked for.
+    `fetchable`: the request was submitted, and a later run can still fetch its result.
     """
 
     outcome: SavedImage | Failure
@@ -238,4 +238,4 @@ class Answer:
     cost_usd: float | None = None
     request_id: str | None = None
     remaining_credits: float | None = None
-    collectable: bool = False
+    fetchable: bool = False

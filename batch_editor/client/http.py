@@ -19,13 +19,13 @@ import aiohttp
 import orjson
 from pydantic import SecretStr
 
-from batch_editor.client.accepted import Accepted, accepted_in
+from batch_editor.client.download import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
 from batch_editor.client.interface import Sink, UploadRefused
 from batch_editor.client.packing import readable, unpack
 from batch_editor.client.pictures import IMAGE_STARTS, Linked, image_in_json, seal
 from batch_editor.client.polling import Asked, Polling, PollLimiter
-from batch_editor.client.results import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
 from batch_editor.client.user_agent import USER_AGENT
+from batch_editor.client.v2 import Submitted, submitted_in
 from batch_editor.client.wire import (
     BYTE_ORDER_MARK,
     MAX_ERROR_BYTES,
@@ -43,14 +43,14 @@ from batch_editor.text import printable
 ERROR_BODY_S = 5.0
 LARGE_BODY_BYTES = 256 * 2**10
 _UPLOADED = (200, 201)
-# Besides 200: what was accepted is paid for, and its id worth waiting for.
-_ACCEPTED = (201, 202)
+# Besides 200: such a request was submitted and will be billed, so its id is worth waiting for.
+_SUBMITTED = (201, 202)
 
 
 class HttpClient:
     """A `Client` for the provider's API. An async context manager: it owns its sessions.
 
-    An answer that accepts a request rather than hold its image is v2's way; it is understood from v1 as well.
+    An answer may hold a request id instead of the image. That is how v2 works; it is understood from v1 as well.
 
     Parameters:
         api: where the provider is, which version of it, and for how long an attempt may take.
@@ -108,7 +108,7 @@ class HttpClient:
         await self._results.__aexit__(kind, error, trace)
 
     async def edit(
-        self, endpoint: Endpoint, body: Mapping[str, Any], sink: Sink, *, accepted: Callable[[str], Awaitable[None]]
+        self, endpoint: Endpoint, body: Mapping[str, Any], sink: Sink, *, submitted: Callable[[str], Awaitable[None]]
     ) -> Answer:
         """Send one request, once, and stream its image to the sink."""
         loop = asyncio.get_running_loop()
@@ -126,10 +126,10 @@ class HttpClient:
             ) as response:
                 status, headers = response.status, response.headers
                 if status == 200:
-                    outcome: SavedImage | Failure | Accepted = await self._image(response, sink, asked)
+                    outcome: SavedImage | Failure | Submitted = await self._image(response, sink, asked)
                 else:
-                    text = await _text_of(response, whole=status in _ACCEPTED)
-                    outcome = (accepted_in(text) if status in _ACCEPTED else None) or failure_of(
+                    text = await _text_of(response, whole=status in _SUBMITTED)
+                    outcome = (submitted_in(text) if status in _SUBMITTED else None) or failure_of(
                         status,
                         headers,
                         text,
@@ -141,9 +141,9 @@ class HttpClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             outcome = _broken(error, left=departure.left, status=status, limit_s=self._api.timeout_s)
             _let_go(error)
-        if isinstance(outcome, Accepted):
-            await accepted(outcome.request_id)
-            answer = await self._polling.collect(asked, outcome.request_id, sink, fresh=True)
+        if isinstance(outcome, Submitted):
+            await submitted(outcome.request_id)
+            answer = await self._polling.fetch_result(asked, outcome.request_id, sink, fresh=True)
             return replace(answer, latency_s=loop.time() - began)
         billing = billing_of(headers)
         return Answer(
@@ -155,9 +155,9 @@ class HttpClient:
             remaining_credits=billing.remaining_credits,
         )
 
-    async def collect(self, endpoint: Endpoint, body: Mapping[str, Any], request_id: str, sink: Sink) -> Answer:
-        """The result of a request that was accepted before."""
-        return await self._polling.collect(Asked.of(endpoint, body), request_id, sink, fresh=False)
+    async def fetch_result(self, endpoint: Endpoint, body: Mapping[str, Any], request_id: str, sink: Sink) -> Answer:
+        """The result of a request that was submitted before."""
+        return await self._polling.fetch_result(Asked.of(endpoint, body), request_id, sink, fresh=False)
 
     async def upload(self, endpoint: Endpoint, data_link: str) -> str:
         """A public link for a local file, given as a `data:` link."""
@@ -204,10 +204,10 @@ class HttpClient:
 
     async def _image(
         self, response: aiohttp.ClientResponse, sink: Sink, asked: Asked
-    ) -> SavedImage | Failure | Accepted:
+    ) -> SavedImage | Failure | Submitted:
         """The image of a 200, or the id to ask for it by, by what its bytes are.
 
-        The page says an image, its sample reads JSON, v2 accepts.
+        The provider's page promises an image, its code sample reads JSON, and v2 gives a request id.
         """
         if (too_large := await stream(response, sink)) is not None:
             await sink.restart()  # no image is so large: nothing to keep, and a disk to fill
@@ -223,12 +223,12 @@ class HttpClient:
             return unusable_by_words(await sink.read(), asked.endpoint, prompt=asked.prompt) or found
         return found
 
-    async def _found(self, sink: Sink, *, said_to_be: str) -> SavedImage | Failure | Accepted:
+    async def _found(self, sink: Sink, *, said_to_be: str) -> SavedImage | Failure | Submitted:
         start = sink.head.removeprefix(BYTE_ORDER_MARK).lstrip()
         if start.startswith((b"{", b"[", b'"')):
             body = await sink.read()
-            if (accepted := accepted_in(body)) is not None:
-                return accepted
+            if (submitted := submitted_in(body)) is not None:
+                return submitted
             found = image_in_json(body)
             if isinstance(found, Failure):
                 return found

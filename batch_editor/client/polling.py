@@ -1,4 +1,4 @@
-"""Accepted requests: asked after until they are done, their results fetched. Every request here is free."""
+"""Polls submitted requests until they are done, and fetches their results. Every request here is free."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from batch_editor.client.accepted import Completed, Missing, NotYet, PollRefused, Said, progress_of
+from batch_editor.client.download import Lost, Results, said_by
 from batch_editor.client.interface import Sink
 from batch_editor.client.packing import readable
 from batch_editor.client.pictures import Linked, seal
-from batch_editor.client.results import Lost, Results, said_by
+from batch_editor.client.v2 import Completed, Missing, NotYet, PollRefused, Said, progress_of
 from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.config import ApiSettings, RetrySettings
 from batch_editor.endpoints import Endpoint
@@ -59,7 +59,7 @@ class PollLimiter(Protocol):
 
 
 class Polling:
-    """Collects results by their ids, see `Client.collect`."""
+    """Fetches results by their request ids, see `Client.fetch_result`."""
 
     def __init__(
         self,
@@ -79,16 +79,16 @@ class Polling:
         self._rng = rng
         self._took_s: deque[float] = deque(maxlen=LATELY)
 
-    async def collect(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
-        """The result of an accepted request; `fresh` if it was accepted just now.
+    async def fetch_result(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
+        """The result of a submitted request; `fresh` if it was submitted just now.
 
         Given up after `api.timeout_s`, without what polls had to wait for their rate: then, and when the key is
-        refused, the answer is `collectable`.
+        refused, the answer is `fetchable`.
         """
-        answer = await self._collect(asked, request_id, sink, fresh=fresh)
+        answer = await self._fetch_result(asked, request_id, sink, fresh=fresh)
         return replace(answer, request_id=request_id)
 
-    async def _collect(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
+    async def _fetch_result(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
         url = f"{self._api.v2_url}/requests/{request_id}"
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -110,7 +110,7 @@ class Polling:
             finally:
                 self._limiter.gone(permit)
             if isinstance(found, PollRefused):
-                found = Answer(found.failure, http_status=found.failure.http_status, collectable=True)
+                found = Answer(found.failure, http_status=found.failure.http_status, fetchable=True)
             if isinstance(found, Failure):
                 found = Answer(found, http_status=found.http_status)
             if isinstance(found, Answer):
@@ -121,7 +121,7 @@ class Polling:
             if isinstance(found, NotYet):
                 not_yet_s = clock() - began
                 if not_yet_s - queued_s > self._api.timeout_s:
-                    return Answer(self._too_long(request_id, found), collectable=True)
+                    return Answer(self._too_long(request_id, found), fetchable=True)
             await asyncio.sleep(self._backoff_s(polls))
 
     def _first_s(self) -> float:
@@ -192,8 +192,8 @@ class Polling:
     def _too_long(self, request_id: str, last: NotYet) -> Failure:
         return Failure(
             "timeout",
-            f"accepted as {request_id}, and not there within {self._api.timeout_s:g} s: {last.message};"
-            " the next run collects it",
+            f"submitted as {request_id}, but not done within {self._api.timeout_s:g} s: {last.message};"
+            " the next run fetches its result",
             maybe_billed=True,
             transient=True,
         )
@@ -206,7 +206,7 @@ def _lost(message: str) -> Failure:
 def _expired(request_id: str) -> Failure:
     return Failure(
         "result_lost",
-        f"the provider no longer knows request {request_id}, which it had accepted; it may have been billed."
+        f"the provider no longer knows request {request_id}, which was submitted to it; it may have been billed."
         " `batch-editor reconcile` looks for it in the account's history",
         maybe_billed=True,
         http_status=404,

@@ -93,7 +93,7 @@ _INTERRUPTED = Failure(
 
 _ACCEPTED = Failure(
     "interrupted",
-    "the run ended while this request was in flight; the provider has accepted it, and the next run collects it",
+    "the run ended while this request was in flight; it was submitted, and the next run fetches its result",
     maybe_billed=True,
     transient=True,
 )

@@ -1,4 +1,4 @@
-"""One request through budget, limiter, ledger and client to its image or its last word."""
+"""One attempt: budget, rate limiter, ledger, client; then an image, a retry or a final failure."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ T = TypeVar("T")
 class Attempts:
     """Makes attempts; `work` is what the pool's workers do.
 
-    The order holds the money: slot (the pool's) → upload → budget → limiter → intent, durable → send → image whole,
-    fsynced → received, durable → checked → under its name, durable → succeeded: what comes after the image, but for the
-    check, is `Publisher`'s. What v2 accepts is durable before it is polled. What the check rejects goes from there
-    among the rejected → failed. A body that is no image is fsynced → among the rejected → failed. So a crash at any
-    instant leaves what was paid for where `recover` finds it; it checks again what was received, and doesn't send it
+    The order of the steps is what keeps paid results: slot (the pool's) → upload → budget → permit → intent, durable →
+    send → image whole, fsynced → received, durable → checked → under its name, durable → succeeded. What comes after
+    the image, but for the check, is `Publisher`'s. With v2 the request id is durable before the first poll. An image
+    that the check rejects, and a body that is no image, go among the rejected → failed. So a crash at any instant
+    leaves what was paid for where `recover` finds it. `recover` checks again what was received, and doesn't send it
     again.
     """
 
@@ -76,8 +76,8 @@ class Attempts:
         Raised from here, it would cancel the others in flight, which are paid for as well.
         """
         try:
-            if task.accepted is not None:
-                await self._collect(task, task.accepted)
+            if task.submitted is not None:
+                await self._fetch_result(task, task.submitted)
                 return None
             return await self._attempt(task)
         except MachineError as error:
@@ -136,7 +136,7 @@ class Attempts:
             task,
             intent,
             lambda landing: self._client.edit(
-                *(endpoint, body, landing), accepted=lambda request_id: self._accepted(intent, request_id)
+                *(endpoint, body, landing), submitted=lambda request_id: self._submitted(intent, request_id)
             ),
         )
         self._reservations.learn(request, reserved, answer)
@@ -161,23 +161,23 @@ class Attempts:
             await landing.discard()
         return answer
 
-    async def _accepted(self, intent: Intent, request_id: str) -> None:
+    async def _submitted(self, intent: Intent, request_id: str) -> None:
         try:
             await self._writer.do(self._ledger.attempts.accepted, intent.attempt_id, request_id)
         except MachineError as error:
             # Polled all the same: the image may still land, and is kept for `recover`; the id would be lost.
             self._watcher.broken(error)
 
-    async def _collect(self, task: Task, accepted: AcceptedAttempt) -> None:
-        """Go on with an attempt of a run before: no budget and no limiter, for it has passed both."""
-        intent, reserved = self._reservations.reopen(accepted)
+    async def _fetch_result(self, task: Task, submitted: AcceptedAttempt) -> None:
+        """Fetch the result of an attempt that an earlier run submitted. It has passed budget and limiter already."""
+        intent, reserved = self._reservations.reopen(submitted)
         asked = self._endpoints[task.request.endpoint], task.request.params
-        self._watcher.collecting(task, intent.attempt_id)
+        self._watcher.fetching(task, intent.attempt_id)
         try:
             answer = await self._answer(
-                task, intent, lambda landing: self._client.collect(*asked, accepted.request_id, landing)
+                task, intent, lambda landing: self._client.fetch_result(*asked, submitted.request_id, landing)
             )
-            charged_usd = charged(answer, accepted.charged_usd)
+            charged_usd = charged(answer, submitted.charged_usd)
             if reserved is not None:
                 reserved.charged_usd = charged_usd
             if isinstance(answer.outcome, SavedImage):
@@ -209,8 +209,8 @@ class Attempts:
     async def _failed(
         self, task: Task, intent: Intent, answer: Answer, failure: Failure, charged_usd: float
     ) -> Requeue[Task] | None:
-        if answer.collectable:
-            await self._uncollected(task, intent, answer, failure)
+        if answer.fetchable:
+            await self._not_fetched(task, intent, answer, failure)
             return None
         tally, verdict, counts = self._decide(task, failure)
         state = "pending" if isinstance(verdict, Retry) else verdict.status
@@ -234,8 +234,8 @@ class Attempts:
             await self._on_disk(lambda: self._store.forget(intent.attempt_id))
         return self._next(task, tally, verdict, failure, answer)
 
-    async def _uncollected(self, task: Task, intent: Intent, answer: Answer, failure: Failure) -> None:
-        """Leave an accepted attempt to the next run, at the price that was set aside for it."""
+    async def _not_fetched(self, task: Task, intent: Intent, answer: Answer, failure: Failure) -> None:
+        """Leave a submitted attempt to the next run, at the price that was set aside for it."""
         if failure.scope == "run":
             self._watcher.stopped(failure)
         await self._record(lambda: self._ledger.attempts.uncollected(intent.attempt_id, failure, now=self._clock()))

@@ -139,16 +139,16 @@ class Dispatch:
             watch.halts(pool.stop, limiter.close, budget.close)
             await pool.run()
 
-        collected = self._accepted(writer)
+        submitted = self._submitted(writer)
         pending = self._pending(writer, budget, prices, watch) if self.only is None else self._chosen(writer, self.only)
-        await drain(_one_after_the_other(collected, pending))
+        await drain(_one_after_the_other(submitted, pending))
 
-    async def _accepted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
-        """What runs before have paid and not fetched: first of all, for the provider keeps it for an hour."""
-        accepted = await writer.do(self.ledger.attempts.all_accepted, self.start.budget_id)
-        if accepted:
-            self.progress.say(f"collecting the results of {len(accepted)} requests that were accepted before")
-        for each in accepted:
+    async def _submitted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
+        """Requests whose results earlier runs didn't fetch. They come first: the provider keeps results for an hour."""
+        submitted = await writer.do(self.ledger.attempts.all_accepted, self.start.budget_id)
+        if submitted:
+            self.progress.say(f"fetching the results of {len(submitted)} requests that an earlier run submitted")
+        for each in submitted:
             yield Task(each.request, Tally(), each)
 
     async def _chosen(self, writer: LedgerWriter, fingerprints: Collection[str]) -> AsyncIterator[Task]:

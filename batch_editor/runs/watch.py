@@ -92,8 +92,12 @@ class Watch:
 
     def drop(self) -> None:
         """A second signal came: what is in flight is dropped."""
-        collected = "; the next run collects those that it has accepted" if self._settings.api.version == "v2" else ""
-        self._progress.say(f"dropped {len(self._in_flight)} requests in flight; they may have been billed{collected}")
+        fetched = (
+            "; the next run fetches the results of those that were submitted"
+            if self._settings.api.version == "v2"
+            else ""
+        )
+        self._progress.say(f"dropped {len(self._in_flight)} requests in flight; they may have been billed{fetched}")
 
     def out_of_budget(self, requests: int, usd: float) -> None:
         """Only requests that are too dear for what is left remain: how many, and what they are expected to cost."""
@@ -123,10 +127,10 @@ class Watch:
             )
         self._show()
 
-    def collecting(self, task: Task, attempt_id: int) -> None:
+    def fetching(self, task: Task, attempt_id: int) -> None:
         """Count a request of a run before that is asked after."""
         self._in_flight.add(task.request.fingerprint)
-        log.debug("collecting", extra={"job_id": task.request.job_id, "attempt_id": attempt_id})
+        log.debug("fetching result", extra={"job_id": task.request.job_id, "attempt_id": attempt_id})
         self._show()
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:

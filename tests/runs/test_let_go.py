@@ -51,7 +51,7 @@ async def test_a_request_that_breaks_off_lets_its_body_go(recorder: Recorder, tm
     async def edit(client: HttpClient) -> tuple[str | None, weakref.ref[Watched]]:
         body = Watched(prompt="edit")
         landing = store.landing(1)
-        answer = await client.edit(load_endpoint("gpt-image-1.5-edit"), body, landing, accepted=never)
+        answer = await client.edit(load_endpoint("gpt-image-1.5-edit"), body, landing, submitted=never)
         await landing.discard()
         return getattr(answer.outcome, "kind", None), weakref.ref(body)
 

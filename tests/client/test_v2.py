@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from batch_editor.client.accepted import Accepted, Completed, Missing, NotYet, PollRefused, accepted_in, progress_of
 from batch_editor.client.pictures import Linked
+from batch_editor.client.v2 import Completed, Missing, NotYet, PollRefused, Submitted, progress_of, submitted_in
 from batch_editor.endpoints import load_endpoint
 from batch_editor.records import Failure
 
@@ -30,7 +30,7 @@ def said(status: int, document: Any, **headers: str) -> Any:
     ],
 )
 def test_an_id_to_ask_by_is_an_acceptance(document: dict[str, Any]) -> None:
-    assert accepted_in(json.dumps(document).encode()) == Accepted("r-1")
+    assert submitted_in(json.dumps(document).encode()) == Submitted("r-1")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_an_id_to_ask_by_is_an_acceptance(document: dict[str, Any]) -> None:
     ],
 )
 def test_anything_else_is_none(document: Any) -> None:
-    assert accepted_in(json.dumps(document).encode()) is None
+    assert submitted_in(json.dumps(document).encode()) is None
 
 
 def test_a_completed_request_has_its_link_and_its_cost() -> None:

@@ -76,7 +76,7 @@ class Dispatch:
         )
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both limiters.
-        polls = self._rate_limiter([])
+        polls = self._rate_limiter([], requests="polls")
         async with HttpClient(settings.api, key, retry=settings.retry, polls=polls) as client:
             prices = SteadyPrices(await writer.do(self._charged), self.endpoints)
             reservations = Reservations(
@@ -202,7 +202,9 @@ class Dispatch:
         recent = [max(0.0, now - at) for at in await writer.do(self.ledger.attempts.sent_since, since)]
         return self._rate_limiter(recent[-rate.count :], shared)
 
-    def _rate_limiter(self, recent: Sequence[float], shared: SharedRateLimit | None = None) -> RateLimiter:
+    def _rate_limiter(
+        self, recent: Sequence[float], shared: SharedRateLimit | None = None, requests: str = "edits"
+    ) -> RateLimiter:
         retry = self.settings.retry
         return RateLimiter(
             self.settings.rate,
@@ -211,6 +213,7 @@ class Dispatch:
             backoff_max_s=retry.backoff_max_s,
             retry_after_max_s=retry.retry_after_max_s,
             shared=shared,
+            requests=requests,
         )
 
     def _charged(self) -> dict[PriceKind, tuple[int, float, float]]:

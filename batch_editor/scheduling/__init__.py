@@ -1,10 +1,9 @@
 """When a request may leave, how many at once, and whether a failed one is tried again."""
 
-from batch_editor.scheduling.adaptive_rate import Permit
 from batch_editor.scheduling.pool import Pool, Requeue
 from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
 from batch_editor.scheduling.retry import GiveUp, Policy, Retry, Tally, decide
-from batch_editor.scheduling.send_policy import slack_s, spacing_s
+from batch_editor.scheduling.send_policy import Permit, slack_s, spacing_s
 from batch_editor.scheduling.shared_rate import SharedRateLimit, shared_rate_path
 from batch_editor.scheduling.simulation import (
     SAMPLE,

@@ -6,95 +6,100 @@ import math
 
 
 class CircuitBreaker:
-    """Begins when the provider fails a few requests in a row, and ends with its first answer to one sent since.
+    """A circuit breaker (M. Nygard, Release It!): stops sending to a provider that is down, and tries it now and then.
 
-    While it lasts, one request at a time is sent to try, at intervals that double. The failures of those, and of
-    what was in flight when it began, are the provider's and not the requests': they use up none of their attempts.
+    - Closed: requests are sent. Failures of FAILURES_TO_OPEN different requests in a row open it.
+    - Open: nothing is sent until the interval is over.
+    - Half-open: one request is sent as a probe. The provider's answer to it closes the breaker; a failure opens it
+      again, for twice as long.
+
+    While it is open or half-open, failures use up no attempts of their requests: neither the probes', nor those of
+    requests that were in flight when it opened.
 
     Parameters:
         backoff_s, backoff_max_s: those of retries; the intervals grow from five times the first to the second.
     """
 
-    # In a row and of different requests: one that always fails is no outage. A provider that fails one in ten at
-    # random does that once in a hundred thousand requests.
-    IN_A_ROW = 5
+    # Of different requests, for one that always fails is no outage. A provider that fails one in ten at random fails
+    # five in a row once in a hundred thousand requests.
+    FAILURES_TO_OPEN = 5
     FIRST_BACKOFFS = 5
-    # Forty minutes by the defaults: longer ones end the run, with its work left for the next.
-    TRIES = 40
+    # Forty minutes by the defaults. A longer outage ends the run, and leaves its work for the next.
+    MAX_PROBES = 40
 
     def __init__(self, backoff_s: float, backoff_max_s: float) -> None:
         self._first_s = min(self.FIRST_BACKOFFS * backoff_s, backoff_max_s)
         self._longest_s = backoff_max_s
         self._failed: set[str] = set()
         self._interval_s = 0.0
-        self._try_at = 0.0
-        self._tries = 0
-        self._trying: int | None = None
-        self._began_at: float | None = None
+        self._probe_at = 0.0
+        self._probes = 0
+        self._probe: int | None = None
+        self._opened_at: float | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether the provider is taken to be down."""
-        return self._began_at is not None
-
-    def open_for_s(self, now: float) -> float:
-        """For how long it has been down; 0 if it is not."""
-        return 0.0 if self._began_at is None else now - self._began_at
+        """Whether the provider is taken to be down: it is open or half-open."""
+        return self._opened_at is not None
 
     @property
     def hopeless(self) -> bool:
-        """Whether it has been tried as often as a run does."""
-        return self._tries >= self.TRIES
+        """Whether the provider has been probed as often as a run does."""
+        return self._probes >= self.MAX_PROBES
+
+    def open_for_s(self, now: float) -> float:
+        """For how many seconds the provider has been down; 0 if it is not."""
+        return 0.0 if self._opened_at is None else now - self._opened_at
 
     def next_at(self, now: float) -> float:
-        """When the next request may leave; infinity while the one that was sent to try is out."""
+        """When the next request may leave; infinity while a probe is out."""
         if not self.is_open:
             return now
-        return max(now, self._try_at) if self._trying is None else math.inf
+        return max(now, self._probe_at) if self._probe is None else math.inf
 
     def wait_s(self, now: float) -> float:
-        """Seconds until the next try, as far as is known; 0 while the provider answers."""
+        """Seconds until the next probe, as far as is known; 0 while the provider answers."""
         if not self.is_open:
             return 0.0
-        return max(0.0, self._try_at - now) if self._trying is None else self._interval_s
+        return max(0.0, self._probe_at - now) if self._probe is None else self._interval_s
 
     def sent(self, number: int) -> None:
-        """A request left; during an outage it is the one that tries."""
+        """The request of that permit left; if the breaker is open, it is the probe."""
         if self.is_open:
-            self._trying = number
+            self._probe = number
 
     def gone(self, number: int) -> None:
-        """A request that was to leave did not, or its end says nothing: another one may try."""
-        if self._trying == number:
-            self._trying = None
+        """The request of that permit did not leave, or its end says nothing; if it was the probe, another may leave."""
+        if self._probe == number:
+            self._probe = None
 
     def answered(self, number: int) -> None:
         """The provider answered the request of that permit, if only to refuse it.
 
-        During an outage only the one that tries counts: what was in flight when it began is answered from before.
+        While the breaker is open only the probe counts: other requests were sent before it opened.
         """
-        if self.is_open and number != self._trying:
+        if self.is_open and number != self._probe:
             return
         self._failed.clear()
-        self._tries = 0
-        self._trying = self._began_at = None
+        self._probes = 0
+        self._probe = self._opened_at = None
 
     def failed(self, request: str, number: int | None, now: float, *, asked_s: float = 0.0) -> None:
         """The provider failed a request, or could not be reached.
 
-        `number` is that of its permit, None if what it needs could not be uploaded, which is a try as well; `asked_s`
-        is how long the provider asks to wait.
+        `number` is that of its permit; None for an upload, which has none and counts as a probe. `asked_s`: seconds
+        that the provider asks to wait.
         """
-        if self._began_at is None:
+        if self._opened_at is None:
             self._failed.add(request)
-            if len(self._failed) < self.IN_A_ROW:
+            if len(self._failed) < self.FAILURES_TO_OPEN:
                 return
-            self._began_at = now
+            self._opened_at = now
             self._interval_s = self._first_s
-        elif number != self._trying or now < self._try_at:
+        elif number != self._probe or now < self._probe_at:
             return
         else:
-            self._trying = None
-            self._tries += 1
+            self._probe = None
+            self._probes += 1
             self._interval_s = min(2 * self._interval_s, self._longest_s)
-        self._try_at = now + max(self._interval_s, asked_s)
+        self._probe_at = now + max(self._interval_s, asked_s)

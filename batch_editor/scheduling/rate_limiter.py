@@ -1,30 +1,19 @@
-"""The rate limiter: a steady rate that no window exceeds, and whatever else holds requests back.
-
-Why not `AsyncLimiter(60, 60)`: a leaky bucket of capacity B and rate r lets ⌊B + rW⌋ through in a window of length
-W, so B = 60, r = 1/s admits 119 requests in the first minute. Here B is 1 plus what a late timer may catch up, and
-r is low enough that no window of the provider's clock holds more than the limit, although requests may arrive up
-to `jitter` later than they left: r = N / (T + jitter + slack), B = 1 + r × slack, so B + r (T + jitter) < N + 1.
-"""
+"""The rate limiter: hands out permits to send, at a rate that no window exceeds, and waits as `SendPolicy` says."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import pairwise
-
-from aiolimiter import AsyncLimiter
 
 from batch_editor.records import Failure, Rate
-from batch_editor.scheduling.adaptive_rate import Permit
-from batch_editor.scheduling.send_policy import JITTER_S, JITTER_SHARE, SendPolicy, slack_s, spacing_s
+from batch_editor.scheduling.send_policy import Permit, SendPolicy, jitter_s
 from batch_editor.scheduling.shared_rate import SharedRateLimit
 
-# Permits given in one turn of the event loop. Each opens a connection: thousands at once, as after a pause at a high
-# rate, would hold up everything else for more than a second.
-AT_ONCE = 32
+log = logging.getLogger("batch_editor")
 
 
 class LimiterClosed(Exception):
@@ -38,11 +27,15 @@ class RateLimiter:
     send at once when they have their permit: permits that pile up behind a slow slot would leave together. Every
     permit is given back, by how its request ended: `succeeded`, `failed` or `gone`.
 
+    What it learns is logged as `rate_lowered`, `rate_raised` and `concurrency_lowered`, with `old`, `new` and `why`;
+    rates are in requests a period, as `limit` is.
+
     Parameters:
         rate: what the provider allows.
-        recent: ages in seconds of the requests that runs before this one sent within the last period; they count.
+        recent: ages in seconds of the requests that earlier runs sent within the last period, oldest first.
         backoff_s, backoff_max_s, retry_after_max_s: see `SendPolicy`.
-        shared: the turns that runs of the same key share; None: this run is alone.
+        shared: the rate limit that all runs of the same key share; None: this run is alone.
+        requests: what it limits, as the log calls it.
     """
 
     def __init__(
@@ -54,12 +47,12 @@ class RateLimiter:
         backoff_max_s: float = 60.0,
         retry_after_max_s: float = 600.0,
         shared: SharedRateLimit | None = None,
+        requests: str = "edits",
     ) -> None:
         self._rate = rate
-        self._shared = shared
-        self._jitter_s = min(JITTER_S, JITTER_SHARE * rate.period_s)
-        self._slack_s = slack_s(rate)
         self._recent = recent
+        self._shared = shared
+        self._requests = requests
         self._policy = SendPolicy(
             rate, backoff_s=backoff_s, backoff_max_s=backoff_max_s, retry_after_max_s=retry_after_max_s
         )
@@ -71,12 +64,12 @@ class RateLimiter:
 
     @property
     def allowed(self) -> float:
-        """Requests a period that are sent at present; the configured count unless 429s taught otherwise."""
-        return self._policy.allowed
+        """Requests a period that are sent at present; the configured count unless 429s lowered it."""
+        return self._policy.adaptive.allowed
 
     @property
     def outage(self) -> bool:
-        """Whether the provider is taken to be down."""
+        """Whether the provider is taken to be down: the circuit breaker is open, or half-open."""
         return self._policy.breaker.is_open
 
     def outage_s(self) -> float:
@@ -96,7 +89,7 @@ class RateLimiter:
         return max(0.0, self._policy.open_at - self._now())
 
     def held_s(self) -> float:
-        """Seconds until an outage's next try; 0 while the provider answers."""
+        """Seconds until the circuit breaker lets the next request try; 0 while the provider answers."""
         return self._policy.breaker.wait_s(self._now())
 
     async def permit(self) -> Permit:
@@ -113,27 +106,25 @@ class RateLimiter:
         return await waiter
 
     async def depart(self, permit: Permit | None = None) -> None:
-        """The last word before the bytes go: wait out a pause that began meanwhile, or a stall of our own.
+        """Wait, just before the request is sent, for a pause that began since the permit, or after a stall.
 
-        A permit says that now is a good time; writing the intent to the ledger takes a few milliseconds, on a busy
-        disk many more, and requests held up together would leave together. What other runs send is not known here:
-        beside them, a `permit` that was held up for longer than a way may take gets another turn.
+        Between the permit and the request the intent is written to the ledger. On a stuck disk many requests wait
+        there; without this they would leave together. Requests of other runs are not known here: beside them, a
+        `permit` that was held up for longer than `jitter_s` takes another turn of the shared rate limit.
 
         Raises:
             LimiterClosed: the limiter was closed meanwhile; the request must not leave.
         """
-        if self._shared is not None and permit is not None and self._now() > permit.at + self._jitter_s:
+        if self._shared is not None and permit is not None and self._now() > permit.at + jitter_s(self._rate):
             await self._shared.turn()
         while not self._closed.is_set():
             earliest = self._policy.open_at
             if len(self._departures) == self._rate.count:
-                earliest = max(earliest, self._departures[0] + self._rate.period_s + 0.9 * self._jitter_s)
+                earliest = max(earliest, self._departures[0] + self._rate.period_s + 0.9 * jitter_s(self._rate))
             if self._now() >= earliest:
                 self._departures.append(self._now())
                 return
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(earliest):
-                    await self._closed.wait()
+            await _set_or_time(self._closed, earliest)
         raise LimiterClosed
 
     def succeeded(self, permit: Permit, latency_s: float) -> None:
@@ -142,8 +133,8 @@ class RateLimiter:
         self._changed.set()
 
     def failed(self, permit: Permit, request: str, failure: Failure) -> None:
-        """The request, by its fingerprint, failed: that may slow the run, pause it, or begin an outage."""
-        self._policy.failed(permit, request, failure, self._now())
+        """The request, by its fingerprint, failed: that may lower the rate, pause it, or open the circuit breaker."""
+        self._tell_changes(lambda: self._policy.failed(permit, request, failure, self._now()))
         self._changed.set()
 
     def unreached(self, request: str) -> None:
@@ -168,26 +159,19 @@ class RateLimiter:
         for age in self._recent:
             self._departures.append(self._now() - age)
             self._policy.sent_before(self._now() - age)
-        limiter = await self._limiter(self._recent)
-        admitted = 0
         while True:
             while not self._waiters:
                 self._wanted.clear()
                 await self._wanted.wait()
             if (at := self._policy.next_at(self._now())) > self._now():
                 self._changed.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(None if math.isinf(at) else at):
-                        await self._changed.wait()
+                await _set_or_time(self._changed, at)
                 continue
-            await limiter.acquire()
             if self._shared is not None:
                 await self._shared.turn()
-            if self._policy.next_at(self._now()) <= self._now():
-                self._admit()
-                admitted += 1
-                if admitted % AT_ONCE == 0:
-                    await asyncio.sleep(0)
+                if self._policy.next_at(self._now()) > self._now():
+                    continue
+            self._tell_changes(self._admit)
 
     def _admit(self) -> None:
         while self._waiters:
@@ -196,28 +180,39 @@ class RateLimiter:
                 waiter.set_result(self._policy.sent(self._now()))
                 return
 
-    async def _limiter(self, ages: Sequence[float]) -> AsyncLimiter:
-        """A bucket for the whole rate that has already seen requests of these ages, oldest first.
-
-        It is never replaced, for a fresh one would forget what the old one had let through.
-        """
-        leak = (1 - 1e-6) / spacing_s(self._rate)
-        burst = 1 + leak * self._slack_s
-        limiter = AsyncLimiter(burst, burst / leak)
-        await limiter.acquire(min(level_of(ages, leak), burst))
-        return limiter
+    def _tell_changes(self, work: Callable[[], None]) -> None:
+        """Log what `work` changes: without it nobody could learn why a run is slow."""
+        adaptive, concurrency = self._policy.adaptive, self._policy.concurrency
+        rate, limit = adaptive.allowed, concurrency.cut
+        work()
+        if adaptive.allowed != rate:
+            log.info(
+                "rate_lowered" if adaptive.allowed < rate else "rate_raised",
+                extra={
+                    "requests": self._requests,
+                    "limit": str(self._rate),
+                    "old": round(rate, 1),
+                    "new": round(adaptive.allowed, 1),
+                    "why": adaptive.reason,
+                },
+            )
+        if concurrency.cut < limit:
+            log.info(
+                "concurrency_lowered",
+                extra={
+                    "requests": self._requests,
+                    "old": None if math.isinf(limit) else int(limit),
+                    "new": int(concurrency.cut),
+                    "why": "503, 504 or time-outs came for so many that chance doesn't explain it",
+                },
+            )
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
 
-def level_of(ages: Sequence[float], leak: float) -> float:
-    """What a leaky bucket holds now, given the ages in seconds of what was poured in, oldest first.
-
-    >>> level_of([1.0, 0.5], leak=1.0)
-    1.0
-    """
-    level = 0.0
-    for age, until in pairwise([*ages, 0.0]):
-        level = max(0.0, level + 1 - (age - until) * leak)
-    return level
+async def _set_or_time(event: asyncio.Event, at: float) -> None:
+    """Wait for the event, or until that instant of the loop's clock."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(None if math.isinf(at) else at):
+            await event.wait()

@@ -1,16 +1,23 @@
 """When the next request may leave, by how those before it ended. Pure: instants are given, not read.
 
-Joins what holds requests back: the pause that a 429 puts on everyone, the pace learnt from 429s, the bound on what
-is in flight, and outages. The configured rate itself is kept by the limiter. A run and its simulation both use this, so
-that what a plan says of a run is what the run does.
+Joins all that holds requests back: the spacing that keeps the rate limit, the pause after a 429, the rate learnt from
+429s, the limit on concurrency, and the circuit breaker. A run and its simulation both use it, so that a plan
+foretells what the run does.
+
+Why no window of the provider holds more than N requests: departures are T' = (T + jitter + slack) / N apart, but one
+that leaves late lets the next one follow sooner, by `slack` at most (the generic cell rate algorithm). So of N + 1
+requests the last leaves at least N × T' - slack = T + jitter after the first. Requests may arrive up to `jitter` later
+than they left, so they arrive at least T apart. A bucket of N tokens that refills N in T, as `AsyncLimiter(60, 60)`,
+lets 119 through in the first minute.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from batch_editor.records import Failure, Rate
-from batch_editor.scheduling.adaptive_rate import AdaptiveRate, Permit
+from batch_editor.scheduling.adaptive_rate import AdaptiveRate
 from batch_editor.scheduling.circuit_breaker import CircuitBreaker
 from batch_editor.scheduling.concurrency_limit import ConcurrencyLimit
 
@@ -22,19 +29,32 @@ JITTER_SHARE = 0.045
 SLACK_SHARE = 0.004
 
 
+def jitter_s(rate: Rate) -> float:
+    """Seconds by which the way to the provider may vary."""
+    return min(JITTER_S, JITTER_SHARE * rate.period_s)
+
+
+def slack_s(rate: Rate) -> float:
+    """Seconds of lateness that the next departures may catch up."""
+    return SLACK_SHARE * rate.period_s
+
+
 def spacing_s(rate: Rate) -> float:
-    """Seconds between departures when requests wait: N of them fill the period, the jitter and the slack.
+    """Seconds between departures at the full rate.
 
     >>> round(spacing_s(Rate(60, 60.0)), 3)
     1.01
     """
-    jitter_s = min(JITTER_S, JITTER_SHARE * rate.period_s)
-    return (rate.period_s + jitter_s + slack_s(rate)) / rate.count
+    # A millionth more, for rounding.
+    return (1 + 1e-6) * (rate.period_s + jitter_s(rate) + slack_s(rate)) / rate.count
 
 
-def slack_s(rate: Rate) -> float:
-    """Seconds that a late departure may be caught up with."""
-    return SLACK_SHARE * rate.period_s
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave to send one request: when it was given, and its number in the run, from 1."""
+
+    at: float
+    number: int
 
 
 class SendPolicy:
@@ -53,21 +73,17 @@ class SendPolicy:
         self._backoff_s = backoff_s
         self._backoff_max_s = backoff_max_s
         self._retry_after_max_s = retry_after_max_s
-        self._adaptive = AdaptiveRate(rate)
-        self._concurrency = ConcurrencyLimit(rate.count / rate.period_s)
         self._out: set[int] = set()
+        self._number = 0
+        self._due_at = -math.inf
         self._open_at = 0.0
-        self._due_at = 0.0
-        self._episode_at = -math.inf
-        self._refusals = 0
+        self._paused_at = -math.inf
+        self._pauses_in_a_row = 0
         self._first_after_pause = 0
         self._only_refused_since: float | None = None
+        self.adaptive = AdaptiveRate(rate)
+        self.concurrency = ConcurrencyLimit(rate.count / rate.period_s)
         self.breaker = CircuitBreaker(backoff_s, backoff_max_s)
-
-    @property
-    def allowed(self) -> float:
-        """Requests a period that are sent at present; the configured count unless 429s taught otherwise."""
-        return self._adaptive.allowed
 
     @property
     def open_at(self) -> float:
@@ -76,41 +92,40 @@ class SendPolicy:
 
     def next_at(self, now: float) -> float:
         """When the next request may leave: `now` or later, or infinity while that depends on one in flight."""
-        return max(now, self._open_at, self._due_at, self.breaker.next_at(now), self._concurrency.room_at(now))
+        if not self.concurrency.has_room:
+            return math.inf
+        return max(now, self._open_at, self._due_at, self.breaker.next_at(now))
 
     def only_refused_s(self, now: float) -> float:
-        """For how long the provider has answered nothing but 429s; 0 if anything else came last."""
+        """For how many seconds the provider has answered nothing but 429s; 0 if anything else came last."""
         return 0.0 if self._only_refused_since is None else now - self._only_refused_since
 
     def sent_before(self, at: float) -> None:
-        """Count a request of a run before this one."""
-        self._adaptive.sent(at)
+        """Count a request of an earlier run; oldest first."""
+        self.adaptive.sent(at)
+        self._space(at)
 
     def sent(self, now: float) -> Permit:
         """Count a request that leaves now."""
-        permit = self._adaptive.sent(now)
-        if self._adaptive.allowed < self._rate.count:
-            # A late timer may be caught up with.
-            since = max(self._due_at, now - slack_s(self._rate))
-            self._due_at = since + spacing_s(self._rate) * self._rate.count / self._adaptive.allowed
-        else:
-            self._due_at = now
-        self._concurrency.sent(now)
-        self.breaker.sent(permit.number)
-        self._out.add(permit.number)
-        return permit
+        self._number += 1
+        self.adaptive.sent(now)
+        self._space(now)
+        self.concurrency.sent()
+        self.breaker.sent(self._number)
+        self._out.add(self._number)
+        return Permit(now, self._number)
 
     def gone(self, permit: Permit) -> None:
         """The request did not leave after all, or its end says nothing. Has no effect on one given back already."""
         if self._given_back(permit):
-            self._concurrency.gone()
+            self.concurrency.gone()
             self.breaker.gone(permit.number)
 
     def succeeded(self, permit: Permit, latency_s: float) -> None:
         """The request gave its image."""
         if self._given_back(permit):
             self._only_refused_since = None
-            self._concurrency.succeeded(permit.at, latency_s)
+            self.concurrency.succeeded(permit.at, latency_s)
             self._answered(permit)
 
     def failed(self, permit: Permit, request: str, failure: Failure, now: float) -> None:
@@ -118,21 +133,26 @@ class SendPolicy:
         if not self._given_back(permit):
             return
         if failure.scope == "rate":
-            self._concurrency.gone()
+            self.concurrency.gone()
             self._answered(permit)
             self._refused(permit, failure.retry_after_s, now)
             return
         if failure.http_status is not None:  # a connection that broke is no answer
             self._only_refused_since = None
         if failure.http_status in (503, 504) or failure.kind == "timeout":
-            self._concurrency.dropped(permit.at, now)
+            self.concurrency.dropped(permit.at, now)
         else:
-            self._concurrency.gone()
+            self.concurrency.gone()
         if failure.transient and not _is_an_answer(failure):
             asked_s = min(failure.retry_after_s or 0.0, self._retry_after_max_s)
             self.breaker.failed(request, permit.number, now, asked_s=asked_s)
         else:
             self._answered(permit)
+
+    def _space(self, at: float) -> None:
+        """Set when the next request is due after one that left at that instant."""
+        spacing = spacing_s(self._rate) * self._rate.count / self.adaptive.allowed
+        self._due_at = max(self._due_at, at - slack_s(self._rate)) + spacing
 
     def _given_back(self, permit: Permit) -> bool:
         if permit.number not in self._out:
@@ -141,40 +161,37 @@ class SendPolicy:
         return True
 
     def _answered(self, permit: Permit) -> None:
-        lasted = self.breaker.is_open
+        was_open = self.breaker.is_open
         self.breaker.answered(permit.number)
-        if lasted and not self.breaker.is_open:
-            self._concurrency.restart()
+        if was_open and not self.breaker.is_open:
+            self.concurrency.restart()
 
     def _refused(self, permit: Permit, retry_after_s: float | None, now: float) -> None:
-        """A 429: pause everyone, and go on more slowly if it is the pace that was refused.
+        """A 429: pause everyone, and lower the rate if it was too high.
 
-        Requests that had left before the pause began and are refused as well belong to the same episode; they may
-        lengthen it, but cut nothing further. Without a word from the provider, pauses double as long as the first
-        requests after each are refused again.
+        Requests that left before the pause began and are refused as well belong to it: they may lengthen it, but
+        lower the rate no further. If the provider names no time, pauses double as long as the first request after
+        each is refused again.
         """
         if self._only_refused_since is None:
             self._only_refused_since = now
-        self._adaptive.not_taken(permit)
-        same_episode = permit.at <= self._episode_at
-        if not same_episode:
-            self._episode_at = now
-            self._refusals = self._refusals + 1 if permit.number == self._first_after_pause else 1
-            self._first_after_pause = self._adaptive.number + 1
-        pause_s = self._pause_s(retry_after_s)
-        if not same_episode:
-            self._adaptive.slow_down(now, pause_s, in_a_row=self._refusals)
-        if retry_after_s or not same_episode:
-            self._open_at = max(self._open_at, now + pause_s)
-
-    def _pause_s(self, retry_after_s: float | None) -> float:
+        self.adaptive.refused(permit.at)
+        is_new = permit.at > self._paused_at
+        if is_new:
+            self._paused_at = now
+            self._pauses_in_a_row = self._pauses_in_a_row + 1 if permit.number == self._first_after_pause else 1
+            self._first_after_pause = self._number + 1
+        pause_s = min(self._backoff_s * 2.0 ** min(self._pauses_in_a_row - 1, 30), self._backoff_max_s)
         if retry_after_s:
-            return min(retry_after_s, self._retry_after_max_s)
-        return min(self._backoff_s * 2.0 ** min(self._refusals - 1, 30), self._backoff_max_s)
+            pause_s = min(retry_after_s, self._retry_after_max_s)
+        if is_new:
+            self.adaptive.pause(now, pause_s, in_a_row=self._pauses_in_a_row)
+        if is_new or retry_after_s:
+            self._open_at = max(self._open_at, now + pause_s)
 
 
 def _is_an_answer(failure: Failure) -> bool:
-    """Whether the provider said so itself, and so is not down: any 4xx but those that gateways give for time-outs."""
+    """Whether the provider itself answered, and so is not down: any 4xx but those that gateways give for time-outs."""
     return (
         failure.http_status is not None and 400 <= failure.http_status < 500 and failure.http_status not in (408, 425)
     )

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch_editor.records import Failure, Rate
-from batch_editor.scheduling.adaptive_rate import Permit
 from batch_editor.scheduling.retry import Policy, backoff
-from batch_editor.scheduling.send_policy import SendPolicy, slack_s, spacing_s
+from batch_editor.scheduling.send_policy import Permit, SendPolicy, spacing_s
 
 # Beyond this the run is steady, and what is left is extrapolated from its pace: a million take no longer to plan.
 # So many times as many as are in flight together, or there would be no steady middle to take the pace from.
@@ -121,7 +120,7 @@ def simulate(work: Workload, rng: random.Random) -> Course:
     What the answers do to the run, its own `SendPolicy` says. Who has a slot queues for leave to send; who waits to
     come back is drawn before what is fresh, as the pool does it.
     """
-    policy, spacing, slack, sample = work.policy, work.spacing_s, slack_s(work.rate), work.sample
+    policy, sample = work.policy, work.sample
     sending = SendPolicy(
         work.rate,
         backoff_s=policy.backoff_s,
@@ -133,7 +132,7 @@ def simulate(work: Workload, rng: random.Random) -> Course:
     queue: deque[tuple[int, int]] = deque()
     out: list[tuple[float, int, int, Permit, Failure | None]] = []
     waiting: list[tuple[float, int, int]] = []
-    now, free_at = 0.0, -slack
+    now = 0.0
     done: list[float] = []
     while len(done) < sample:
         while len(queue) + len(out) < work.concurrency:
@@ -143,7 +142,7 @@ def simulate(work: Workload, rng: random.Random) -> Course:
                 queue.append((number, 1))
             else:
                 break
-        leaves_at = sending.next_at(max(now, free_at)) if queue else math.inf
+        leaves_at = sending.next_at(now) if queue else math.inf
         back_at = waiting[0][0] if waiting and not queue and len(out) < work.concurrency else math.inf
         if out and out[0][0] <= min(leaves_at, back_at):
             now, number, tries, permit, failure = heapq.heappop(out)
@@ -157,7 +156,7 @@ def simulate(work: Workload, rng: random.Random) -> Course:
             else:
                 heapq.heappush(waiting, (now + backoff(tries, policy, rng), number, tries + 1))
         elif queue:
-            now, free_at = leaves_at, max(free_at, leaves_at - slack) + spacing
+            now = leaves_at
             number, tries = queue.popleft()
             failure, latency_s = _outcome(work, tries, refused, rng)
             heapq.heappush(out, (now + latency_s, number, tries, sending.sent(now), failure))

@@ -11,42 +11,20 @@ import pytest
 from batch_editor.scheduling.concurrency_limit import ConcurrencyLimit
 
 
-def test_it_starts_with_few_and_doubles_eight_times_a_second() -> None:
-    limit, at = ConcurrencyLimit(per_s=1e6), 100.0
-    left: list[float] = []
-    while len(left) < 10_000:
-        at = max(at, limit.room_at(at))
-        limit.sent(at)
-        left.append(at)
-    assert left[ConcurrencyLimit.FEW - 1] == 100.0
-    assert left[2 * ConcurrencyLimit.FEW - 1] == pytest.approx(100.125)
-    assert left[-1] == pytest.approx(100.0 + 0.125 * math.log2(10_000 / ConcurrencyLimit.FEW))
-
-
-def test_what_succeeds_makes_room_for_as_many_more() -> None:
-    limit = ConcurrencyLimit(per_s=1e6)
-    for _ in range(ConcurrencyLimit.FEW):
-        limit.sent(0.0)
-    assert limit.room_at(0.0) > 0.0
-    limit.succeeded(0.0, 0.001)
-    limit.sent(0.0)
-    assert limit.room_at(0.0) == 0.0
-
-
 def test_what_is_in_flight_stays_below_rate_times_p95_and_a_quarter() -> None:
     limit, rng = ConcurrencyLimit(per_s=1.0), random.Random(0)
     for at in range(200):
-        limit.sent(at)
+        limit.sent()
         limit.succeeded(at, rng.uniform(40.0, 60.0))
-    while limit.room_at(1000.0) <= 1000.0:
-        limit.sent(1000.0)
+    while limit.has_room:
+        limit.sent()
     assert limit.in_flight == pytest.approx(1.25 * 59, abs=2)
 
 
 def test_a_few_that_take_very_long_leave_room_for_the_rate() -> None:
     limit = ConcurrencyLimit(per_s=100.0)
     for at in range(200):
-        limit.sent(at)
+        limit.sent()
         limit.succeeded(at, 10.0 if at % 25 == 0 else 0.2)
     mean_s = 0.04 * 10.0 + 0.96 * 0.2
     assert filled(limit, at=1000.0) == math.ceil(1.25 * 100.0 * mean_s)
@@ -58,13 +36,13 @@ def fed(limit: ConcurrencyLimit, *, per_s: float, latencies_s: Callable[[float],
     left: list[float] = []
     at = 0.0
     while at < for_s:
-        leaves_at = max(at, limit.room_at(at))
+        leaves_at = at if limit.has_room else math.inf
         if out and out[0][0] <= leaves_at:
             at_end, sent_at = heapq.heappop(out)
             limit.succeeded(sent_at, at_end - sent_at)
             at = max(at, at_end)
             continue
-        limit.sent(leaves_at)
+        limit.sent()
         left.append(leaves_at)
         heapq.heappush(out, (leaves_at + latencies_s(leaves_at), leaves_at))
         at = leaves_at + 1 / per_s
@@ -90,31 +68,31 @@ def test_a_sudden_rise_of_latency_costs_rate_for_one_new_latency(
 def test_a_quick_provider_is_never_held_to_fewer_than_few() -> None:
     limit = ConcurrencyLimit(per_s=1.0)
     for at in range(200):
-        limit.sent(at)
+        limit.sent()
         limit.succeeded(at, 0.01)
-    for _ in range(ConcurrencyLimit.FEW):
-        assert limit.room_at(1000.0) == 1000.0
-        limit.sent(1000.0)
+    for _ in range(ConcurrencyLimit.MIN_CEILING):
+        assert limit.has_room
+        limit.sent()
 
 
 def test_drops_cut_once_for_what_was_sent_before() -> None:
     limit = ConcurrencyLimit(per_s=1e6)
     for _ in range(100):
-        limit.sent(0.0)
+        limit.sent()
     for _ in range(60):
         limit.dropped(sent_at=0.0, now=50.0)
     assert limit.in_flight == 40
-    # Cut when the dropped came to a fifth of what was in flight: 0.7 of the 84 that were left then.
-    while limit.room_at(50.0) <= 50.0:
-        limit.sent(50.0)
-    assert limit.in_flight == math.ceil(0.7 * 84)
+    # Cut at the 24th, when the moving average reached 0.45: to 0.7 of the 77 that were in flight then.
+    while limit.has_room:
+        limit.sent()
+    assert limit.in_flight == math.ceil(0.7 * 77)
 
 
 def cut(*, to: int) -> ConcurrencyLimit:
     """One that was cut, and has nothing in flight."""
     limit = ConcurrencyLimit(per_s=1e6)
     for _ in range(100):
-        limit.sent(0.0)
+        limit.sent()
     for _ in range(100):
         limit.dropped(sent_at=0.0, now=50.0)
     assert filled(limit, at=50.0) == to
@@ -123,14 +101,14 @@ def cut(*, to: int) -> ConcurrencyLimit:
 
 def filled(limit: ConcurrencyLimit, *, at: float) -> int:
     """How many are in flight when there is no more room."""
-    while limit.room_at(at) <= at:
-        limit.sent(at)
+    while limit.has_room:
+        limit.sent()
     return limit.in_flight
 
 
 def test_after_a_cut_there_is_room_for_one_more_each_time_that_as_many_succeeded() -> None:
-    limit = cut(to=59)
-    for at, expected in ((60.0, 60), (70.0, 61), (80.0, 62)):
+    limit = cut(to=54)
+    for at, expected in ((60.0, 55), (70.0, 56), (80.0, 57)):
         for _ in range(limit.in_flight):
             limit.succeeded(at - 1.0, 1.0)
             filled(limit, at=at)
@@ -138,11 +116,12 @@ def test_after_a_cut_there_is_room_for_one_more_each_time_that_as_many_succeeded
 
 
 def test_after_an_outage_no_cut_is_left_over() -> None:
-    limit = cut(to=59)
+    limit = cut(to=54)
     limit.restart()
-    limit.sent(60.0)
-    assert limit.room_at(60.0) < 61.0
-    assert filled(limit, at=61.0) > 100
+    assert limit.cut == math.inf
+    for _ in range(200):
+        assert limit.has_room
+        limit.sent()
 
 
 # A provider that queues and bills past its time-out -------------------------------------------------------------------
@@ -175,11 +154,7 @@ def queueing(
     now = permit = 0.0
     left, done, wasted, most = jobs, 0, 0, 0
     while done < jobs:
-        at = (
-            max(now, permit, limit.room_at(max(now, permit)) if limit else 0.0)
-            if left and len(out) < slots
-            else math.inf
-        )
+        at = max(now, permit) if left and len(out) < slots and (limit is None or limit.has_room) else math.inf
         if out and out[0][0] <= at:
             now, sent_at, good = heapq.heappop(out)
             done, left = (done + 1, left) if good else (done, left + 1)
@@ -190,7 +165,7 @@ def queueing(
             continue
         now, permit, left = at, at + 1 / per_s, left - 1
         if limit:
-            limit.sent(now)
+            limit.sent()
         if rng.random() < failing:
             heapq.heappush(out, (now + rng.uniform(1.0, 60.0), now, False))
         else:
@@ -204,11 +179,11 @@ def queueing(
 
 def test_a_provider_that_queues_is_not_fed_into_collapse() -> None:
     """It could do 25 at a time, so 1,000 in 33 min."""
-    fed, ramped = (queueing(jobs=1000, servers=25, limit=limit) for limit in (None, ConcurrencyLimit(1.0)))
+    fed, limited = (queueing(jobs=1000, servers=25, limit=limit) for limit in (None, ConcurrencyLimit(1.0)))
     assert fed.minutes > 45
     assert fed.wasted > 450
-    assert ramped.minutes < 42
-    assert ramped.wasted < 200
+    assert limited.minutes < 42
+    assert limited.wasted < 200
 
 
 def test_many_slots_do_not_fill_the_queue_faster_than_its_answers_say() -> None:
@@ -217,7 +192,7 @@ def test_many_slots_do_not_fill_the_queue_faster_than_its_answers_say() -> None:
 
 @pytest.mark.parametrize("failing", [0.0, 0.1, 0.3])
 def test_failures_at_random_cost_no_speed(failing: float) -> None:
-    fed, ramped = (
+    fed, limited = (
         queueing(jobs=1000, servers=200, limit=limit, failing=failing) for limit in (None, ConcurrencyLimit(1.0))
     )
-    assert ramped.minutes < 1.1 * fed.minutes
+    assert limited.minutes < 1.1 * fed.minutes

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
@@ -10,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batch_editor.records import Rate
-from batch_editor.scheduling.rate_limiter import AT_ONCE, LimiterClosed, RateLimiter, level_of
+from batch_editor.records import Failure, Rate
+from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
 from batch_editor.scheduling.send_policy import JITTER_S, JITTER_SHARE
 from tests.support.simulated_provider import (
     FixedWindow,
@@ -123,7 +122,7 @@ def test_the_first_request_waits_for_nothing() -> None:
     assert run(main()) < 1e-3
 
 
-def test_tickets_are_given_first_come_first_served() -> None:
+def test_permits_are_given_first_come_first_served() -> None:
     async def main() -> list[int]:
         limiter, served = RateLimiter(Rate(10, 1.0)), []
 
@@ -447,11 +446,13 @@ def test_a_run_whose_limit_is_set_too_high_settles_near_the_true_one(
 ) -> None:
     log = too_high(Rate.parse(configured), kind(true, 60.0), says_when=says_when)
     settled = log.since(HALF_AN_HOUR / 2)
-    assert settled.refused_share < 0.05
     assert len(settled.let_in) >= 0.92 * true * HALF_AN_HOUR / 2 / 60
     # Learning costs time and 429s, but no more than this; 429s are not billed.
     assert len(log.let_in) >= 0.85 * true * HALF_AN_HOUR / 60
-    assert log.refused_share < 0.25
+    assert log.refused_share < 0.3
+    # A step is a twentieth of the configured count: where that is ten times too high, many steps go beyond the limit.
+    half_right = 2 * true >= Rate.parse(configured).count
+    assert settled.refused_share < (0.02 if half_right else 0.2)
 
 
 @pytest.mark.parametrize("true", [40, 50])
@@ -496,14 +497,56 @@ def test_a_run_below_the_true_limit_is_never_slowed() -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("configured", ["60/min", "600/min"])
-@pytest.mark.parametrize("share", [0.05, 0.1])
-def test_429s_at_random_cost_their_pauses_and_little_more(share: float, configured: str, seed: int) -> None:
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.1])
+def test_429s_at_random_cost_their_pauses_and_less_than_half_the_rate(share: float, configured: str, seed: int) -> None:
     for_s = 1200.0
     rate = Rate.parse(configured)
     log = too_high(rate, Moody(random.Random(seed), share), says_when=True, for_s=for_s)
     work_s = len(log.left) * rate.period_s / rate.count
     pauses_s = len(log.refused) * 1.0
-    assert for_s < 1.5 * (work_s + pauses_s)
+    assert for_s < 1.9 * (work_s + pauses_s)
+
+
+# The log --------------------------------------------------------------------------------------------------------------
+
+
+def carried(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, object]]:
+    """What records of that event carry."""
+    names = ("requests", "limit", "old", "new", "why")
+    return [{name: vars(each)[name] for name in names} for each in caplog.records if each.message == event]
+
+
+def test_why_the_rate_is_lowered_and_raised_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "batch_editor")
+    provider = At(600.0, 625.0, wait_s=5.0)
+    run(busy_run(RateLimiter(Rate(60, 60.0)), provider, for_s=900, workers=64, latency_s=1.0))
+    (lowered,) = carried(caplog, "rate_lowered")
+    assert lowered == {
+        "requests": "edits",
+        "limit": "60/min",
+        "old": 60.0,
+        "new": 54.0,
+        "why": "429 after 54 requests within 60 s",
+    }
+    raised = carried(caplog, "rate_raised")
+    assert [(each["old"], each["new"]) for each in raised] == [(54.0, 57.0), (57.0, 60.0)]
+    assert raised[0]["why"] == "not lowered for 120 s"
+
+
+def test_why_the_concurrency_is_lowered_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        limiter = RateLimiter(Rate(600, 60.0))
+        async with running(limiter):
+            permits = [await limiter.permit() for _ in range(40)]
+            for permit in permits:
+                timeout = Failure("timeout", "504", http_status=504)
+                limiter.failed(permit, f"request {permit.number}", timeout)
+
+    caplog.set_level("INFO", "batch_editor")
+    run(main())
+    (lowered,) = [each for each in caplog.records if each.message == "concurrency_lowered"]
+    # 0.7 of the 17 that were in flight when 24 had been dropped.
+    assert (vars(lowered)["old"], vars(lowered)["new"]) == (None, 11)
 
 
 # The end ------------------------------------------------------------------------------------------------------------
@@ -560,52 +603,3 @@ def test_closing_wakes_who_waits_out_a_pause_with_a_permit() -> None:
         return now()
 
     assert run(main()) == pytest.approx(1.0, abs=0.01)
-
-
-# What a bucket holds ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("ages", "level"),
-    [([], 0.0), ([0.0], 1.0), ([0.25], 0.75), ([2.0], 0.0), ([0.0] * 5, 5.0), ([10.0, 10.0, 0.5], 0.5)],
-)
-def test_a_bucket_leaks_what_was_poured_in(ages: list[float], level: float) -> None:
-    assert level_of(ages, leak=1.0) == level
-
-
-@given(ages=st.lists(st.floats(0, 100), max_size=20), leak=st.floats(0.01, 10))
-@settings(max_examples=50)
-def test_a_bucket_holds_neither_less_than_nothing_nor_more_than_was_poured_in(ages: list[float], leak: float) -> None:
-    assert 0 <= level_of(sorted(ages, reverse=True), leak) <= len(ages)
-
-
-def test_thousands_that_may_leave_at_once_do_not_do_so_in_one_turn_of_the_loop() -> None:
-    """They open a connection each, and everything else would wait for that."""
-
-    async def turns_of(limiter: RateLimiter) -> list[int]:
-        turn = 0
-        turns: list[int] = []
-
-        async def count() -> None:
-            nonlocal turn
-            while True:
-                await asyncio.sleep(0)
-                turn += 1
-
-        async def send() -> None:
-            permit = await limiter.permit()
-            turns.append(turn)
-            limiter.succeeded(permit, 1.0)
-
-        async with running(limiter), asyncio.TaskGroup() as group:
-            for _ in range(10 * AT_ONCE):
-                await send()
-            await asyncio.sleep(1)
-            turns.clear()
-            counting = group.create_task(count())
-            await asyncio.wait([group.create_task(send()) for _ in range(10 * AT_ONCE)])
-            counting.cancel()
-        return turns
-
-    turns = run(turns_of(RateLimiter(Rate(100_000, 1.0))))
-    assert max(Counter(turns).values()) <= AT_ONCE

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from batch_editor.records import Failure
-from batch_editor.scheduling.adaptive_rate import Permit
 from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
+from batch_editor.scheduling.send_policy import Permit
 from tests.support.virtual_time import now
 
 

@@ -202,22 +202,25 @@ class SavedImage:
     height: int
 
 
+Scope = Literal["request", "run", "rate"]
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why an attempt gave no image, in the terms of what is to be done about it.
 
     kind: the `error_kind` of the output manifest.
-    reach: job (this one fails), run (everything stops) or pace (everything waits).
+    scope: what is affected: this request alone, the run (it stops) or its rate (every request waits).
     maybe_billed: whether the provider may have charged for it.
-    passing: whether the same request may well succeed later.
+    transient: whether the same request may well succeed later, so that a retry is worth it.
     retry_after_s: the provider's own word on when, None if it gave none.
     """
 
     kind: str
     message: str
-    reach: Literal["job", "run", "pace"] = "job"
+    scope: Scope = "request"
     maybe_billed: bool = False
-    passing: bool = False
+    transient: bool = False
     http_status: int | None = None
     retry_after_s: float | None = None
 
@@ -226,7 +229,7 @@ class Failure:
 class Answer:
     """What came of one attempt: an image or a failure, with the provider's own figures where it gave them.
 
-    `collectable`: the provider has accepted the request, and its result may still be asked for.
+    `fetchable`: the request was submitted, and a later run can still fetch its result.
     """
 
     outcome: SavedImage | Failure
@@ -235,4 +238,4 @@ class Answer:
     cost_usd: float | None = None
     request_id: str | None = None
     remaining_credits: float | None = None
-    collectable: bool = False
+    fetchable: bool = False

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_editor.records import Rate
-from batch_editor.scheduling.throttle import spacing_s
+from batch_editor.scheduling.send_policy import spacing_s
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE / ".envs"

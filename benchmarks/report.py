@@ -17,7 +17,7 @@ from contenders import CEILING, CURL, PIPELINE, Load
 from measure import Measured
 
 from batch_editor.records import Rate
-from batch_editor.scheduling.throttle import spacing_s
+from batch_editor.scheduling.send_policy import spacing_s
 
 DOCS = Path(__file__).parents[1] / "docs"
 MEAN_LARGE_MB = 3 * 2**20 / 1e6  # of the server's large images

@@ -60,7 +60,7 @@ PACKAGE = Path(batch_editor.__file__).parent
 
 
 # Those of sqlite3, Pillow, aiohttp, tqdm and pandas are import-linter's affair.
-@pytest.mark.parametrize("library", ["aiolimiter", "jinja2", "yaml"])
+@pytest.mark.parametrize("library", ["jinja2", "yaml"])
 def test_each_library_has_one_home(library: str) -> None:
     homes = [
         path.relative_to(PACKAGE).as_posix()

@@ -144,5 +144,5 @@ def test_unsigning_twice_is_unsigning_once_and_no_text_breaks_it(text: str) -> N
 
 
 def test_records_survive_pickling() -> None:
-    for record in (Rate(60, 60.0), EditRequest("e", {"a": 1}), Failure("auth", "no", reach="run")):
+    for record in (Rate(60, 60.0), EditRequest("e", {"a": 1}), Failure("auth", "no", scope="run")):
         assert pickle.loads(pickle.dumps(record)) == record

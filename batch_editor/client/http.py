@@ -19,13 +19,13 @@ import aiohttp
 import orjson
 from pydantic import SecretStr
 
-from batch_editor.client.accepted import Accepted, accepted_in
+from batch_editor.client.download import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
 from batch_editor.client.interface import Sink, UploadRefused
 from batch_editor.client.packing import readable, unpack
 from batch_editor.client.pictures import IMAGE_STARTS, Linked, image_in_json, seal
-from batch_editor.client.polling import Asked, PollGate, Polling
-from batch_editor.client.results import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
+from batch_editor.client.polling import Asked, Polling, PollLimiter
 from batch_editor.client.user_agent import USER_AGENT
+from batch_editor.client.v2 import Submitted, submitted_in
 from batch_editor.client.wire import (
     BYTE_ORDER_MARK,
     MAX_ERROR_BYTES,
@@ -43,14 +43,14 @@ from batch_editor.text import printable
 ERROR_BODY_S = 5.0
 LARGE_BODY_BYTES = 256 * 2**10
 _UPLOADED = (200, 201)
-# Besides 200: what was accepted is paid for, and its id worth waiting for.
-_ACCEPTED = (201, 202)
+# Besides 200: such a request was submitted and will be billed, so its id is worth waiting for.
+_SUBMITTED = (201, 202)
 
 
 class HttpClient:
     """A `Client` for the provider's API. An async context manager: it owns its sessions.
 
-    An answer that accepts a request rather than hold its image is v2's way; it is understood from v1 as well.
+    An answer may hold a request id instead of the image. That is how v2 works; it is understood from v1 as well.
 
     Parameters:
         api: where the provider is, which version of it, and for how long an attempt may take.
@@ -59,7 +59,7 @@ class HttpClient:
         polls: lets polls go at their rate.
     """
 
-    def __init__(self, api: ApiSettings, key: SecretStr, *, retry: RetrySettings, polls: PollGate) -> None:
+    def __init__(self, api: ApiSettings, key: SecretStr, *, retry: RetrySettings, polls: PollLimiter) -> None:
         self._api = api
         self._key = key
         self._retry = retry
@@ -96,7 +96,7 @@ class HttpClient:
             self._retry,
             session=self._session,
             results=self._results,
-            gate=self._polls,
+            limiter=self._polls,
             rng=random.Random(),
         )
         return self
@@ -108,7 +108,7 @@ class HttpClient:
         await self._results.__aexit__(kind, error, trace)
 
     async def edit(
-        self, endpoint: Endpoint, body: Mapping[str, Any], sink: Sink, *, accepted: Callable[[str], Awaitable[None]]
+        self, endpoint: Endpoint, body: Mapping[str, Any], sink: Sink, *, submitted: Callable[[str], Awaitable[None]]
     ) -> Answer:
         """Send one request, once, and stream its image to the sink."""
         loop = asyncio.get_running_loop()
@@ -126,10 +126,10 @@ class HttpClient:
             ) as response:
                 status, headers = response.status, response.headers
                 if status == 200:
-                    outcome: SavedImage | Failure | Accepted = await self._image(response, sink, asked)
+                    outcome: SavedImage | Failure | Submitted = await self._image(response, sink, asked)
                 else:
-                    text = await _text_of(response, whole=status in _ACCEPTED)
-                    outcome = (accepted_in(text) if status in _ACCEPTED else None) or failure_of(
+                    text = await _text_of(response, whole=status in _SUBMITTED)
+                    outcome = (submitted_in(text) if status in _SUBMITTED else None) or failure_of(
                         status,
                         headers,
                         text,
@@ -141,9 +141,9 @@ class HttpClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             outcome = _broken(error, left=departure.left, status=status, limit_s=self._api.timeout_s)
             _let_go(error)
-        if isinstance(outcome, Accepted):
-            await accepted(outcome.request_id)
-            answer = await self._polling.collect(asked, outcome.request_id, sink, fresh=True)
+        if isinstance(outcome, Submitted):
+            await submitted(outcome.request_id)
+            answer = await self._polling.fetch_result(asked, outcome.request_id, sink, fresh=True)
             return replace(answer, latency_s=loop.time() - began)
         billing = billing_of(headers)
         return Answer(
@@ -155,9 +155,9 @@ class HttpClient:
             remaining_credits=billing.remaining_credits,
         )
 
-    async def collect(self, endpoint: Endpoint, body: Mapping[str, Any], request_id: str, sink: Sink) -> Answer:
-        """The result of a request that was accepted before."""
-        return await self._polling.collect(Asked.of(endpoint, body), request_id, sink, fresh=False)
+    async def fetch_result(self, endpoint: Endpoint, body: Mapping[str, Any], request_id: str, sink: Sink) -> Answer:
+        """The result of a request that was submitted before."""
+        return await self._polling.fetch_result(Asked.of(endpoint, body), request_id, sink, fresh=False)
 
     async def upload(self, endpoint: Endpoint, data_link: str) -> str:
         """A public link for a local file, given as a `data:` link."""
@@ -173,7 +173,7 @@ class HttpClient:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             _let_go(error)
             raise UploadRefused(
-                Failure("connection", f"upload: {said_by(error)}", passing=True, maybe_billed=False)
+                Failure("connection", f"upload: {said_by(error)}", transient=True, maybe_billed=False)
             ) from error
         if status not in _UPLOADED:
             raise UploadRefused(self._upload_failure(endpoint, status, headers, text))
@@ -185,7 +185,7 @@ class HttpClient:
         except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, ValueError) as error:
             said = printable(text.decode(errors="replace"), limit=200)
             raise UploadRefused(
-                Failure("bad_response", f"upload: answered without a link: {said}", passing=True)
+                Failure("bad_response", f"upload: answered without a link: {said}", transient=True)
             ) from error
         return str(link)
 
@@ -197,17 +197,17 @@ class HttpClient:
         return replace(
             failure,
             message=f"upload: {failure.message}",
-            reach="run" if failure.reach == "run" else "job",
+            scope="run" if failure.scope == "run" else "request",
             maybe_billed=False,
-            passing=failure.passing or status >= 500,
+            transient=failure.transient or status >= 500,
         )
 
     async def _image(
         self, response: aiohttp.ClientResponse, sink: Sink, asked: Asked
-    ) -> SavedImage | Failure | Accepted:
+    ) -> SavedImage | Failure | Submitted:
         """The image of a 200, or the id to ask for it by, by what its bytes are.
 
-        The page says an image, its sample reads JSON, v2 accepts.
+        The provider's page promises an image, its code sample reads JSON, and v2 gives a request id.
         """
         if (too_large := await stream(response, sink)) is not None:
             await sink.restart()  # no image is so large: nothing to keep, and a disk to fill
@@ -223,12 +223,12 @@ class HttpClient:
             return unusable_by_words(await sink.read(), asked.endpoint, prompt=asked.prompt) or found
         return found
 
-    async def _found(self, sink: Sink, *, said_to_be: str) -> SavedImage | Failure | Accepted:
+    async def _found(self, sink: Sink, *, said_to_be: str) -> SavedImage | Failure | Submitted:
         start = sink.head.removeprefix(BYTE_ORDER_MARK).lstrip()
         if start.startswith((b"{", b"[", b'"')):
             body = await sink.read()
-            if (accepted := accepted_in(body)) is not None:
-                return accepted
+            if (submitted := submitted_in(body)) is not None:
+                return submitted
             found = image_in_json(body)
             if isinstance(found, Failure):
                 return found
@@ -246,9 +246,9 @@ class HttpClient:
             text = start[:1] == b"<" or (start and "text/" in said_to_be)
             if text and not sink.head.startswith(IMAGE_STARTS):
                 said = printable((await sink.read())[:2000].decode(errors="replace"), limit=300)
-                return unusable(f"HTTP 200 with a page instead of an image: {said}", passing=True)
+                return unusable(f"HTTP 200 with a page instead of an image: {said}", transient=True)
             # A body that was cut while the connection closed cleanly, or came empty, may come whole next time.
-            return unusable(f"HTTP 200 with {error}", passing=sink.size_bytes == 0 or "cut short" in str(error))
+            return unusable(f"HTTP 200 with {error}", transient=sink.size_bytes == 0 or "cut short" in str(error))
 
 
 @dataclass(slots=True)
@@ -276,25 +276,25 @@ async def _text_of(response: aiohttp.ClientResponse, *, whole: bool) -> bytes:
 def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float) -> Failure:
     """An attempt that ended without a usable answer. If its request never left, it cost nothing."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return Failure("connection", f"the provider's certificate is not valid: {said_by(error)}", reach="run")
+        return Failure("connection", f"the provider's certificate is not valid: {said_by(error)}", scope="run")
     # TimeoutError first: it is an OSError, and aiohttp's own time-outs are both.
     if isinstance(error, TimeoutError) and left:
         return Failure(
             "timeout",
             f"no answer within {limit_s:g} s" if status is None else f"the answer took longer than {limit_s:g} s",
             maybe_billed=True,
-            passing=True,
+            transient=True,
             http_status=status,
         )
     if not left:
-        return Failure("connection", f"not reached: {said_by(error)}", passing=True)
+        return Failure("connection", f"not reached: {said_by(error)}", transient=True)
     if status is not None:
         what = "the answer was cut off"
     elif isinstance(error, aiohttp.ClientResponseError):
         what = "the answer was no HTTP that can be read"
     else:
         what = "the connection broke before an answer"
-    return Failure("connection", f"{what}: {said_by(error)}", maybe_billed=True, passing=True, http_status=status)
+    return Failure("connection", f"{what}: {said_by(error)}", maybe_billed=True, transient=True, http_status=status)
 
 
 def _let_go(error: BaseException) -> None:

@@ -38,16 +38,16 @@ class Client(Protocol):
     """A provider. Implemented by `HttpClient`, and by the doubles of the tests."""
 
     async def edit(
-        self, endpoint: Endpoint, body: Mapping[str, Any], sink: Sink, *, accepted: Callable[[str], Awaitable[None]]
+        self, endpoint: Endpoint, body: Mapping[str, Any], sink: Sink, *, submitted: Callable[[str], Awaitable[None]]
     ) -> Answer:
         """Send one request, once. What goes wrong is in the answer, not raised.
 
-        Where the provider answers with an id under which it keeps the result, `accepted` is awaited with it before
+        Where the provider answers with an id under which it keeps the result, `submitted` is awaited with it before
         anything else is done.
         """
 
-    async def collect(self, endpoint: Endpoint, body: Mapping[str, Any], request_id: str, sink: Sink) -> Answer:
-        """The result of a request with that body that was accepted before, under that id. Costs nothing."""
+    async def fetch_result(self, endpoint: Endpoint, body: Mapping[str, Any], request_id: str, sink: Sink) -> Answer:
+        """The result of a request with that body that was submitted before, under that id. Costs nothing."""
 
     async def upload(self, endpoint: Endpoint, data_link: str) -> str:
         """A public link for a local file, given as a `data:` link, that a request to `endpoint` needs.

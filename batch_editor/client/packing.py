@@ -81,7 +81,7 @@ async def unpack(response: ClientResponse, sink: Sink) -> Failure | None:
     try:
         body = await asyncio.to_thread(unpacked, await sink.read(), encodings)
     except StillPacked as error:
-        return unusable(f"HTTP 200 with {error}", passing=error.broken)
+        return unusable(f"HTTP 200 with {error}", transient=error.broken)
     await sink.restart()
     await sink.write(body)
     return None

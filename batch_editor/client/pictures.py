@@ -51,7 +51,7 @@ def image_in_json(body: bytes) -> bytes | Linked | Failure:
     except TooManyValues:
         return unusable("HTTP 200 with JSON of more values than an answer with an image has")
     except orjson.JSONDecodeError:
-        return image_in_text(body) or unusable("HTTP 200 with broken JSON", passing=True)
+        return image_in_text(body) or unusable("HTTP 200 with broken JSON", transient=True)
     for text in _candidates(document, 0):
         if text.startswith(("http://", "https://")):
             return Linked(text)

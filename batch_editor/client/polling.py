@@ -1,4 +1,4 @@
-"""Accepted requests: asked after until they are done, their results fetched. Every request here is free."""
+"""Polls submitted requests until they are done, and fetches their results. Every request here is free."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from batch_editor.client.accepted import Completed, Missing, NotYet, PollRefused, Said, progress_of
+from batch_editor.client.download import Lost, Results, said_by
 from batch_editor.client.interface import Sink
 from batch_editor.client.packing import readable
 from batch_editor.client.pictures import Linked, seal
-from batch_editor.client.results import Lost, Results, said_by
+from batch_editor.client.v2 import Completed, Missing, NotYet, PollRefused, Said, progress_of
 from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.config import ApiSettings, RetrySettings
 from batch_editor.endpoints import Endpoint
@@ -42,24 +42,24 @@ class Asked:
         return cls(endpoint, str(body.get(endpoint.prompt or "") or ""))
 
 
-class PollGate(Protocol):
-    """What lets polls go; `scheduling.limits.RateGate` is one."""
+class PollLimiter(Protocol):
+    """What lets polls go; `scheduling.rate_limiter.RateLimiter` is one."""
 
-    async def ticket(self) -> Any:
+    async def permit(self) -> Any:
         """Wait for leave to send one."""
 
     async def depart(self) -> None:
         """Wait out a pause that began meanwhile."""
 
-    def failed(self, ticket: Any, request: str, failure: Failure) -> None:
+    def failed(self, permit: Any, request: str, failure: Failure) -> None:
         """Slow down: the provider answered 429."""
 
-    def gone(self, ticket: Any) -> None:
+    def gone(self, permit: Any) -> None:
         """The poll was answered, or will not be."""
 
 
 class Polling:
-    """Collects results by their ids, see `Client.collect`."""
+    """Fetches results by their request ids, see `Client.fetch_result`."""
 
     def __init__(
         self,
@@ -68,27 +68,27 @@ class Polling:
         *,
         session: aiohttp.ClientSession,
         results: Results,
-        gate: PollGate,
+        limiter: PollLimiter,
         rng: random.Random,
     ) -> None:
         self._api = api
         self._retry = retry
         self._session = session
         self._results = results
-        self._gate = gate
+        self._limiter = limiter
         self._rng = rng
         self._took_s: deque[float] = deque(maxlen=LATELY)
 
-    async def collect(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
-        """The result of an accepted request; `fresh` if it was accepted just now.
+    async def fetch_result(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
+        """The result of a submitted request; `fresh` if it was submitted just now.
 
         Given up after `api.timeout_s`, without what polls had to wait for their rate: then, and when the key is
-        refused, the answer is `collectable`.
+        refused, the answer is `fetchable`.
         """
-        answer = await self._collect(asked, request_id, sink, fresh=fresh)
+        answer = await self._fetch_result(asked, request_id, sink, fresh=fresh)
         return replace(answer, request_id=request_id)
 
-    async def _collect(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
+    async def _fetch_result(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
         url = f"{self._api.v2_url}/requests/{request_id}"
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -97,20 +97,20 @@ class Polling:
         await asyncio.sleep(self._first_s() if fresh else 0.0)
         while True:
             before = clock()
-            ticket = await self._gate.ticket()
+            permit = await self._limiter.permit()
             try:
-                await self._gate.depart()
+                await self._limiter.depart()
                 queued_s += clock() - before
-                found: Answer | Said = await self._ask(asked, f"{url}/status", ticket)
+                found: Answer | Said = await self._ask(asked, f"{url}/status", permit)
                 polls += 1
                 if isinstance(found, Completed):
                     if fresh:
                         self._took_s.append((not_yet_s + clock() - began) / 2)
-                    found = await self._fetched(asked, found, url, ticket, sink)
+                    found = await self._fetched(asked, found, url, permit, sink)
             finally:
-                self._gate.gone(ticket)
+                self._limiter.gone(permit)
             if isinstance(found, PollRefused):
-                found = Answer(found.failure, http_status=found.failure.http_status, collectable=True)
+                found = Answer(found.failure, http_status=found.failure.http_status, fetchable=True)
             if isinstance(found, Failure):
                 found = Answer(found, http_status=found.http_status)
             if isinstance(found, Answer):
@@ -121,7 +121,7 @@ class Polling:
             if isinstance(found, NotYet):
                 not_yet_s = clock() - began
                 if not_yet_s - queued_s > self._api.timeout_s:
-                    return Answer(self._too_long(request_id, found), collectable=True)
+                    return Answer(self._too_long(request_id, found), fetchable=True)
             await asyncio.sleep(self._backoff_s(polls))
 
     def _first_s(self) -> float:
@@ -139,7 +139,7 @@ class Polling:
         ceiling = self._retry.backoff_s * 2.0 ** min(polls - 1, 30)
         return self._rng.uniform(0.0, min(ceiling, self._retry.backoff_max_s))
 
-    async def _ask(self, asked: Asked, url: str, ticket: Any, *, result: bool = False) -> Said:
+    async def _ask(self, asked: Asked, url: str, permit: Any, *, result: bool = False) -> Said:
         try:
             async with self._session.get(
                 url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=POLL_TIMEOUT_S)
@@ -157,17 +157,17 @@ class Polling:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return NotYet(f"a poll failed: {said_by(error)}")
         if isinstance(found, NotYet) and found.refused:
-            failure = Failure("rate_limited", "a poll", reach="pace", passing=True, retry_after_s=found.retry_after_s)
-            self._gate.failed(ticket, url, failure)
+            failure = Failure("rate_limited", "a poll", scope="rate", transient=True, retry_after_s=found.retry_after_s)
+            self._limiter.failed(permit, url, failure)
         if result and isinstance(found, Missing):
             return NotYet("its result isn't there yet")
         return found
 
-    async def _fetched(self, asked: Asked, done: Completed, url: str, ticket: Any, sink: Sink) -> Answer | Said:
+    async def _fetched(self, asked: Asked, done: Completed, url: str, permit: Any, sink: Sink) -> Answer | Said:
         """What a completed request comes to."""
         if done.image is None:
             # The one request that each job needs besides: it needn't queue behind other jobs' polls.
-            record = await self._ask(asked, url, ticket, result=True)
+            record = await self._ask(asked, url, permit, result=True)
             if not isinstance(record, Completed):
                 return record
             cost_usd = done.cost_usd if record.cost_usd is None else record.cost_usd
@@ -192,10 +192,10 @@ class Polling:
     def _too_long(self, request_id: str, last: NotYet) -> Failure:
         return Failure(
             "timeout",
-            f"accepted as {request_id}, and not there within {self._api.timeout_s:g} s: {last.message};"
-            " the next run collects it",
+            f"submitted as {request_id}, but not done within {self._api.timeout_s:g} s: {last.message};"
+            " the next run fetches its result",
             maybe_billed=True,
-            passing=True,
+            transient=True,
         )
 
 
@@ -206,7 +206,7 @@ def _lost(message: str) -> Failure:
 def _expired(request_id: str) -> Failure:
     return Failure(
         "result_lost",
-        f"the provider no longer knows request {request_id}, which it had accepted; it may have been billed."
+        f"the provider no longer knows request {request_id}, which was submitted to it; it may have been billed."
         " `batch-editor reconcile` looks for it in the account's history",
         maybe_billed=True,
         http_status=404,

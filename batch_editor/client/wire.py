@@ -107,11 +107,11 @@ def failure_of(
     """
     text = error_text(body)
     meaning = endpoint.meaning_of(status, error_words(body, prompt=prompt)) or _unlisted(status)
-    reach = meaning.reach
+    scope = meaning.scope
     again = status in retried or status in _BODILESS or _AS.get(status) in retried
     again = again or meaning.transient
-    if reach == "pace" and not again:
-        reach = "job"
+    if scope == "rate" and not again:
+        scope = "request"
     detail = f": {text}" if text else ""
     if 300 <= status < 400:
         host = _host(headers.get("location", ""))
@@ -121,9 +121,9 @@ def failure_of(
     return Failure(
         kind=meaning.kind,
         message=f"HTTP {status} ({meaning.meaning}){detail}",
-        reach=reach,
+        scope=scope,
         maybe_billed=meaning.billed,
-        passing=again and reach != "run",
+        transient=again and scope != "run",
         http_status=status,
         retry_after_s=retry_after(headers, now=now),
     )
@@ -259,13 +259,13 @@ def unusable_by_words(body: bytes, endpoint: Endpoint, *, prompt: str) -> Failur
     return Failure(
         meaning.kind,
         printable(f"HTTP 200 ({meaning.meaning}): {error_text(body, limit=300)}"),
-        reach=meaning.reach,
+        scope=meaning.scope,
         maybe_billed=meaning.billed,
-        passing=meaning.transient and meaning.reach != "run",
+        transient=meaning.transient and meaning.scope != "run",
         http_status=200,
     )
 
 
-def unusable(message: str, *, passing: bool = False) -> Failure:
+def unusable(message: str, *, transient: bool = False) -> Failure:
     """A 200 that gave no image. 200 is the status that is billed, so it may have been."""
-    return Failure("bad_response", printable(message), maybe_billed=True, passing=passing, http_status=200)
+    return Failure("bad_response", printable(message), maybe_billed=True, transient=transient, http_status=200)

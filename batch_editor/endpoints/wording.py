@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache, cached_property
 from importlib import resources
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from batch_editor.records import Scope
 from batch_editor.strict_yaml import parse_yaml
 
 T = TypeVar("T")
 
 SHARED = "_error_words.yaml"
+# The words of endpoint files, which users write, and those of the rest of the program.
+_SCOPES: Mapping[str, Scope] = {"job": "request", "run": "run", "pace": "rate"}
 
 
 def _regex(text: str) -> str:
@@ -52,6 +56,11 @@ class ErrorMeaning(BaseModel):
     billed: bool
     meaning: str
     transient: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """`reach` in the words of `Failure.scope`."""
+        return _SCOPES[self.reach]
 
 
 class ErrorWords(ErrorMeaning):

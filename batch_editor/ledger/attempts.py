@@ -118,7 +118,7 @@ class Attempts:
             " passing = ?, http_status = ?, error_kind = ?, error = ?, latency_s = ?, request_id = ?, ended_at = ?,"
             " sent_at = a.sent_at FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
             (
-                *(state, 0 if counts else billed, failure.passing, failure.http_status, failure.kind),
+                *(state, 0 if counts else billed, failure.transient, failure.http_status, failure.kind),
                 *(failure.message, latency_s, request_id, now, attempt_id),
             ),
         )

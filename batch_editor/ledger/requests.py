@@ -53,8 +53,8 @@ class Requests:
             "UPDATE requests SET state = ?, passing = ?, error_kind = ?, error = ?, http_status = ?, ended_at = ?"
             " WHERE fingerprint = ?",
             (
-                "pending" if failure.reach == "run" else "failed",
-                *(failure.passing, failure.kind, failure.message, failure.http_status, now, fingerprint),
+                "pending" if failure.scope == "run" else "failed",
+                *(failure.transient, failure.kind, failure.message, failure.http_status, now, fingerprint),
             ),
         )
 

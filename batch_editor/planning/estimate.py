@@ -32,7 +32,7 @@ from batch_editor.scheduling import (
 )
 from batch_editor.text import duration
 
-# Where fewer attempts than this have been seen, this share of passing failures is assumed.
+# Where fewer attempts than this have been seen, this share of transient failures is assumed.
 SEEN_ENOUGH = 20
 ASSUMED_FAILURES = 0.01
 

@@ -16,7 +16,7 @@ RECENT = 2000
 class History:
     """The ledgers of a run's own output directory and of others. Rehearsals teach nothing, and are left out.
 
-    `latencies_s` holds seconds by endpoint, `failures` those of passing failures and whether they were dropped by an
+    `latencies_s` holds seconds by endpoint, `failures` those of transient failures and whether they were dropped by an
     overloaded provider; `attempts` counts what they are from. `refusals` are the 429s besides.
 
     Raises:

@@ -253,7 +253,7 @@ class _Settling:
         if doubt.attempt_id in matches.unread:
             return "the history has charges of about that time without saying what for"
         if doubt.state == "accepted":
-            return "the provider has accepted it; the next run collects it"
+            return "it was submitted; the next run fetches its result"
         settles_at = doubt.sent_at + self._attempt_s + SETTLES_AFTER_S
         if self._clock() < settles_at:
             return f"too recent for its absence to mean anything; ask again after {readings.iso(settles_at)}"

@@ -87,15 +87,15 @@ _INTERRUPTED = Failure(
     "interrupted",
     "the run ended while this request was in flight; it may have been billed",
     maybe_billed=True,
-    passing=True,
+    transient=True,
 )
 
 
 _ACCEPTED = Failure(
     "interrupted",
-    "the run ended while this request was in flight; the provider has accepted it, and the next run collects it",
+    "the run ended while this request was in flight; it was submitted, and the next run fetches its result",
     maybe_billed=True,
-    passing=True,
+    transient=True,
 )
 
 

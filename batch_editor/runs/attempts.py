@@ -1,4 +1,4 @@
-"""One request through budget, gate, ledger and client to its image or its last word."""
+"""One attempt: budget, rate limiter, ledger, client; then an image, a retry or a final failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.runs.publishing import Arrival, Publisher
 from batch_editor.runs.tasks import Task, Watcher
 from batch_editor.runs.uploads import FileChanged, Uploads
-from batch_editor.scheduling import Again, Final, GateClosed, Later, Policy, RateGate, Tally, Ticket, decide
+from batch_editor.scheduling import GiveUp, LimiterClosed, Permit, Policy, RateLimiter, Requeue, Retry, Tally, decide
 
 T = TypeVar("T")
 
@@ -26,11 +26,11 @@ T = TypeVar("T")
 class Attempts:
     """Makes attempts; `work` is what the pool's workers do.
 
-    The order holds the money: slot (the pool's) → upload → budget → gate → intent, durable → send → image whole,
-    fsynced → received, durable → checked → under its name, durable → succeeded: what comes after the image, but for the
-    check, is `Publisher`'s. What v2 accepts is durable before it is polled. What the check rejects goes from there
-    among the rejected → failed. A body that is no image is fsynced → among the rejected → failed. So a crash at any
-    instant leaves what was paid for where `recover` finds it; it checks again what was received, and doesn't send it
+    The order of the steps is what keeps paid results: slot (the pool's) → upload → budget → permit → intent, durable →
+    send → image whole, fsynced → received, durable → checked → under its name, durable → succeeded. What comes after
+    the image, but for the check, is `Publisher`'s. With v2 the request id is durable before the first poll. An image
+    that the check rejects, and a body that is no image, go among the rejected → failed. So a crash at any instant
+    leaves what was paid for where `recover` finds it. `recover` checks again what was received, and doesn't send it
     again.
     """
 
@@ -40,7 +40,7 @@ class Attempts:
         endpoints: Mapping[str, Endpoint],
         client: Client,
         uploads: Uploads,
-        gate: RateGate,
+        limiter: RateLimiter,
         reservations: Reservations,
         ledger: Ledger,
         writer: LedgerWriter,
@@ -54,7 +54,7 @@ class Attempts:
     ) -> None:
         self._endpoints = endpoints
         self._client = client
-        self._gate = gate
+        self._limiter = limiter
         self._reservations = reservations
         self._ledger = ledger
         self._writer = writer
@@ -68,7 +68,7 @@ class Attempts:
         self._clock = clock
         self._uploads = uploads
 
-    async def work(self, task: Task) -> Later[Task] | None:
+    async def work(self, task: Task) -> Requeue[Task] | None:
         """Make one attempt; return the task if it is to be made again.
 
         What a machine gets in the way of once the request has left is done again for as long as the store is patient.
@@ -76,8 +76,8 @@ class Attempts:
         Raised from here, it would cancel the others in flight, which are paid for as well.
         """
         try:
-            if task.accepted is not None:
-                await self._collect(task, task.accepted)
+            if task.submitted is not None:
+                await self._fetch_result(task, task.submitted)
                 return None
             return await self._attempt(task)
         except MachineError as error:
@@ -86,7 +86,7 @@ class Attempts:
         finally:
             self._watcher.ended(task)
 
-    async def _attempt(self, task: Task) -> Later[Task] | None:
+    async def _attempt(self, task: Task) -> Requeue[Task] | None:
         request = task.request
         endpoint = self._endpoints[request.endpoint]
         try:
@@ -103,31 +103,31 @@ class Attempts:
         try:
             if not await self._reservations.shared_room(request, reserved):
                 return None
-            ticket = await self._gate.ticket()
+            permit = await self._limiter.permit()
             try:
-                return await self._send(task, endpoint, body, ticket, reserved)
+                return await self._send(task, endpoint, body, permit, reserved)
             finally:
-                self._gate.gone(ticket)
-        except GateClosed:
+                self._limiter.gone(permit)
+        except LimiterClosed:
             return None
         finally:
             self._reservations.settle(reserved)
 
     async def _send(
-        self, task: Task, endpoint: Endpoint, body: Mapping[str, Any], ticket: Ticket, reserved: Reserved
-    ) -> Later[Task] | None:
+        self, task: Task, endpoint: Endpoint, body: Mapping[str, Any], permit: Permit, reserved: Reserved
+    ) -> Requeue[Task] | None:
         request = task.request
         if not self._watcher.may_start():
             return None
         intent = await self._reservations.intend(request, reserved)
         if intent is None:
-            return Later(task, 0.0)
-        if self._gate.pause_left_s():  # it began meanwhile: an intent that lasts would look sent after a crash
+            return Requeue(task, 0.0)
+        if self._limiter.pause_left_s():  # it began meanwhile: an intent that lasts would look sent after a crash
             await self._reservations.withdraw(intent)
-            return Later(task, 0.0)
+            return Requeue(task, 0.0)
         try:
-            await self._gate.depart(ticket)
-        except GateClosed:
+            await self._limiter.depart(permit)
+        except LimiterClosed:
             await self._reservations.withdraw(intent)
             raise
         reserved.charged_usd = reserved.usd
@@ -136,11 +136,11 @@ class Attempts:
             task,
             intent,
             lambda landing: self._client.edit(
-                *(endpoint, body, landing), accepted=lambda request_id: self._accepted(intent, request_id)
+                *(endpoint, body, landing), submitted=lambda request_id: self._submitted(intent, request_id)
             ),
         )
         self._reservations.learn(request, reserved, answer)
-        self._tell_gate(task, ticket, answer)
+        self._tell_limiter(task, permit, answer)
         if isinstance(answer.outcome, SavedImage):
             return await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
         return await self._failed(task, intent, answer, answer.outcome, reserved.charged_usd)
@@ -153,7 +153,7 @@ class Attempts:
             failure = answer.outcome
             received = answer.http_status == 200 and landing.size_bytes
             if received and isinstance(failure, Failure) and failure.maybe_billed:
-                await landing.keep(passing=failure.passing)
+                await landing.keep(passing=failure.transient)
         except MachineError as error:
             self._watcher.unsaved(task, error)
             raise
@@ -161,23 +161,23 @@ class Attempts:
             await landing.discard()
         return answer
 
-    async def _accepted(self, intent: Intent, request_id: str) -> None:
+    async def _submitted(self, intent: Intent, request_id: str) -> None:
         try:
             await self._writer.do(self._ledger.attempts.accepted, intent.attempt_id, request_id)
         except MachineError as error:
             # Polled all the same: the image may still land, and is kept for `recover`; the id would be lost.
             self._watcher.broken(error)
 
-    async def _collect(self, task: Task, accepted: AcceptedAttempt) -> None:
-        """Go on with an attempt of a run before: no budget and no gate, for it has passed both."""
-        intent, reserved = self._reservations.reopen(accepted)
+    async def _fetch_result(self, task: Task, submitted: AcceptedAttempt) -> None:
+        """Fetch the result of an attempt that an earlier run submitted. It has passed budget and limiter already."""
+        intent, reserved = self._reservations.reopen(submitted)
         asked = self._endpoints[task.request.endpoint], task.request.params
-        self._watcher.collecting(task, intent.attempt_id)
+        self._watcher.fetching(task, intent.attempt_id)
         try:
             answer = await self._answer(
-                task, intent, lambda landing: self._client.collect(*asked, accepted.request_id, landing)
+                task, intent, lambda landing: self._client.fetch_result(*asked, submitted.request_id, landing)
             )
-            charged_usd = charged(answer, accepted.charged_usd)
+            charged_usd = charged(answer, submitted.charged_usd)
             if reserved is not None:
                 reserved.charged_usd = charged_usd
             if isinstance(answer.outcome, SavedImage):
@@ -189,7 +189,7 @@ class Attempts:
 
     async def _publish(
         self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float
-    ) -> Later[Task] | None:
+    ) -> Requeue[Task] | None:
         request, patience = task.request, self._store.patience
 
         def record() -> None:
@@ -208,12 +208,12 @@ class Attempts:
 
     async def _failed(
         self, task: Task, intent: Intent, answer: Answer, failure: Failure, charged_usd: float
-    ) -> Later[Task] | None:
-        if answer.collectable:
-            await self._uncollected(task, intent, answer, failure)
+    ) -> Requeue[Task] | None:
+        if answer.fetchable:
+            await self._not_fetched(task, intent, answer, failure)
             return None
         tally, verdict, counts = self._decide(task, failure)
-        state = "pending" if isinstance(verdict, Again) else verdict.status
+        state = "pending" if isinstance(verdict, Retry) else verdict.status
 
         def failed() -> None:
             self._ledger.attempts.failed(
@@ -224,7 +224,7 @@ class Attempts:
                 counts=counts,
             )
 
-        if failure.reach == "run":
+        if failure.scope == "run":
             self._watcher.stopped(failure)
         if answer.http_status == 200:
             await self._set_aside(task.request.fingerprint, intent)
@@ -234,9 +234,9 @@ class Attempts:
             await self._on_disk(lambda: self._store.forget(intent.attempt_id))
         return self._next(task, tally, verdict, failure, answer)
 
-    async def _uncollected(self, task: Task, intent: Intent, answer: Answer, failure: Failure) -> None:
-        """Leave an accepted attempt to the next run, at the price that was set aside for it."""
-        if failure.reach == "run":
+    async def _not_fetched(self, task: Task, intent: Intent, answer: Answer, failure: Failure) -> None:
+        """Leave a submitted attempt to the next run, at the price that was set aside for it."""
+        if failure.scope == "run":
             self._watcher.stopped(failure)
         await self._record(lambda: self._ledger.attempts.uncollected(intent.attempt_id, failure, now=self._clock()))
         self._watcher.failed(task, failure, answer, "pending", 0.0)
@@ -250,15 +250,15 @@ class Attempts:
         loop, store = asyncio.get_running_loop(), self._store
         await store.patience.persist(lambda: loop.run_in_executor(store.executor, work))
 
-    async def _not_sent(self, task: Task, failure: Failure) -> Later[Task] | None:
-        if failure.passing:
-            before = self._gate.outage
-            self._gate.unreached(task.request.fingerprint)
+    async def _not_sent(self, task: Task, failure: Failure) -> Requeue[Task] | None:
+        if failure.transient:
+            before = self._limiter.outage
+            self._limiter.unreached(task.request.fingerprint)
             self._tell_of_outage(before, failure)
         tally, verdict, _ = self._decide(task, failure)
-        if failure.reach == "run":
+        if failure.scope == "run":
             self._watcher.stopped(failure)
-        if not isinstance(verdict, Again):
+        if not isinstance(verdict, Retry):
             await self._settle_unsent(task, failure)
         return self._next(task, tally, verdict, failure, None)
 
@@ -266,38 +266,38 @@ class Attempts:
         fingerprint = task.request.fingerprint
         await self._writer.do(lambda: self._ledger.requests.settle_unsent(fingerprint, failure, now=self._clock()))
 
-    def _tell_gate(self, task: Task, ticket: Ticket, answer: Answer) -> None:
-        before, failure = self._gate.outage, None
+    def _tell_limiter(self, task: Task, permit: Permit, answer: Answer) -> None:
+        before, failure = self._limiter.outage, None
         if isinstance(answer.outcome, SavedImage):
-            self._gate.succeeded(ticket, answer.latency_s or 0.0)
+            self._limiter.succeeded(permit, answer.latency_s or 0.0)
         else:
             failure = answer.outcome
-            self._gate.failed(ticket, task.request.fingerprint, failure)
-            if self._gate.only_refused_s() >= self._policy.give_up_s:
-                self._watcher.only_refused(failure, self._gate.only_refused_s())
+            self._limiter.failed(permit, task.request.fingerprint, failure)
+            if self._limiter.only_refused_s() >= self._policy.give_up_s:
+                self._watcher.only_refused(failure, self._limiter.only_refused_s())
         self._tell_of_outage(before, failure)
 
     def _tell_of_outage(self, before: bool, failure: Failure | None) -> None:
-        if failure is not None and self._gate.hopeless():
-            self._watcher.gave_up(failure, self._gate.outage_s())
-        elif before != self._gate.outage:
-            self._watcher.outage(failure if self._gate.outage else None, self._gate.held_s())
+        if failure is not None and self._limiter.hopeless():
+            self._watcher.gave_up(failure, self._limiter.outage_s())
+        elif before != self._limiter.outage:
+            self._watcher.outage(failure if self._limiter.outage else None, self._limiter.held_s())
 
-    def _decide(self, task: Task, failure: Failure) -> tuple[Tally, Again | Final, bool]:
+    def _decide(self, task: Task, failure: Failure) -> tuple[Tally, Retry | GiveUp, bool]:
         """The request's tally, what follows, and whether the failure counts: one that an outage explains doesn't."""
-        if failure.passing and failure.reach == "job" and self._gate.outage:
-            return task.tally, Again(self._gate.held_s()), False
+        if failure.transient and failure.scope == "request" and self._limiter.outage:
+            return task.tally, Retry(self._limiter.held_s()), False
         tally = task.tally.after(failure)
         return tally, decide(failure, tally, self._policy, self._rng), True
 
     def _next(
-        self, task: Task, tally: Tally, verdict: Again | Final, failure: Failure, answer: Answer | None
-    ) -> Later[Task] | None:
-        if isinstance(verdict, Final):
+        self, task: Task, tally: Tally, verdict: Retry | GiveUp, failure: Failure, answer: Answer | None
+    ) -> Requeue[Task] | None:
+        if isinstance(verdict, GiveUp):
             self._watcher.failed(task, failure, answer, verdict.status, 0.0)
             return None
         self._watcher.failed(task, failure, answer, "pending", verdict.delay_s)
-        return Later(Task(task.request, tally), verdict.delay_s)
+        return Requeue(Task(task.request, tally), verdict.delay_s)
 
     async def _record(self, operation: Callable[[], T]) -> T:
         """What became of a request that has left, durable: worth waiting for."""

@@ -1,4 +1,4 @@
-"""Sends what is pending: opens client, gate and budget, and runs the pools."""
+"""Sends what is pending: opens client, limiter and budget, and runs the pools."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from batch_editor.runs.summary import Stop
 from batch_editor.runs.tasks import Task
 from batch_editor.runs.uploads import Uploads
 from batch_editor.runs.watch import Watch
-from batch_editor.scheduling import Pool, RateGate, Schedule, Tally, schedule_path, slack_s, spacing_s
+from batch_editor.scheduling import Pool, RateLimiter, SharedRateLimit, Tally, shared_rate_path, slack_s, spacing_s
 
 # Requests are fetched from the ledger this many at a time; one may hold a few MB of inline links.
 PAGE = 64
@@ -54,29 +54,29 @@ class Dispatch:
         Raises:
             MachineError: the disk or a ledger is in the way.
         """
-        schedule = await asyncio.to_thread(self._schedule, key)
+        shared = await asyncio.to_thread(self._shared_rate, key)
         try:
-            return await self._send(key, writer, publisher, schedule)
+            return await self._send(key, writer, publisher, shared)
         finally:
-            if schedule is not None:
-                schedule.close()
+            if shared is not None:
+                shared.close()
 
     async def _send(
-        self, key: SecretStr, writer: LedgerWriter, publisher: Publisher, schedule: Schedule | None
+        self, key: SecretStr, writer: LedgerWriter, publisher: Publisher, shared: SharedRateLimit | None
     ) -> Stop | None:
         settings = self.settings
-        gate = await self._gate(writer, schedule)
+        limiter = await self._limiter(writer, shared)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
         watch = Watch(
             settings,
-            gate=gate,
+            limiter=limiter,
             budget=budget,
             progress=self.progress,
             counts=await writer.do(self._counts),
         )
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
-        # them, and alone they don't pass it; if they do count, 429s teach both gates.
-        polls = self._rate_gate([])
+        # them, and alone they don't pass it; if they do count, 429s teach both limiters.
+        polls = self._rate_limiter([], requests="polls")
         async with HttpClient(settings.api, key, retry=settings.retry, polls=polls) as client:
             prices = SteadyPrices(await writer.do(self._charged), self.endpoints)
             reservations = Reservations(
@@ -98,7 +98,7 @@ class Dispatch:
                     writer=writer,
                     store=self.store,
                 ),
-                gate=gate,
+                limiter=limiter,
                 reservations=reservations,
                 ledger=self.ledger,
                 writer=writer,
@@ -112,7 +112,10 @@ class Dispatch:
             try:
                 with self.signals.hearing(watch) if self.signals else nullcontext():
                     await alongside(
-                        self._pools(attempts, prices, watch, budget, gate, writer), gate.run(), polls.run(), watch.run()
+                        self._pools(attempts, prices, watch, budget, limiter, writer),
+                        limiter.run(),
+                        polls.run(),
+                        watch.run(),
                     )
             finally:
                 watch.close()
@@ -126,26 +129,26 @@ class Dispatch:
         prices: SteadyPrices,
         watch: Watch,
         budget: Budget,
-        gate: RateGate,
+        limiter: RateLimiter,
         writer: LedgerWriter,
     ) -> None:
         concurrency = self.settings.concurrency
 
         async def drain(source: AsyncIterator[Task]) -> None:
             pool = Pool(_while_sound(source, watch), attempts.work, concurrency=concurrency)
-            watch.halts(pool.stop, gate.close, budget.close)
+            watch.halts(pool.stop, limiter.close, budget.close)
             await pool.run()
 
-        collected = self._accepted(writer)
+        submitted = self._submitted(writer)
         pending = self._pending(writer, budget, prices, watch) if self.only is None else self._chosen(writer, self.only)
-        await drain(_one_after_the_other(collected, pending))
+        await drain(_one_after_the_other(submitted, pending))
 
-    async def _accepted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
-        """What runs before have paid and not fetched: first of all, for the provider keeps it for an hour."""
-        accepted = await writer.do(self.ledger.attempts.all_accepted, self.start.budget_id)
-        if accepted:
-            self.progress.say(f"collecting the results of {len(accepted)} requests that were accepted before")
-        for each in accepted:
+    async def _submitted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
+        """Requests whose results earlier runs didn't fetch. They come first: the provider keeps results for an hour."""
+        submitted = await writer.do(self.ledger.attempts.all_accepted, self.start.budget_id)
+        if submitted:
+            self.progress.say(f"fetching the results of {len(submitted)} requests that an earlier run submitted")
+        for each in submitted:
             yield Task(each.request, Tally(), each)
 
     async def _chosen(self, writer: LedgerWriter, fingerprints: Collection[str]) -> AsyncIterator[Task]:
@@ -175,12 +178,12 @@ class Dispatch:
         requests, usd = await writer.do(self.ledger.requests.pending_cost)
         watch.out_of_budget(requests, usd)
 
-    def _schedule(self, key: SecretStr) -> Schedule | None:
+    def _shared_rate(self, key: SecretStr) -> SharedRateLimit | None:
         """The turns that all runs of this key share; a rehearsal's provider is its own."""
         if self.sandbox:
             return None
         try:
-            path = schedule_path(key.get_secret_value(), self.settings.api.base_url)
+            path = shared_rate_path(key.get_secret_value(), self.settings.api.base_url)
         except RuntimeError as error:  # a user without a home, as containers may have
             self.progress.say(
                 f"warning: {error} Without XDG_STATE_HOME, other runs of the same key at the same time would not share"
@@ -188,26 +191,29 @@ class Dispatch:
             )
             return None
         rate = self.settings.rate
-        return Schedule(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=self.progress.say)
+        return SharedRateLimit(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=self.progress.say)
 
-    async def _gate(self, writer: LedgerWriter, schedule: Schedule | None) -> RateGate:
-        """A gate that knows what runs before this one sent within the last period."""
+    async def _limiter(self, writer: LedgerWriter, shared: SharedRateLimit | None) -> RateLimiter:
+        """A limiter that knows what runs before this one sent within the last period."""
         rate = self.settings.rate
         now = time.time()
         # A little longer than a period: an intent is a little older than the departure that followed it.
         since = now - 1.05 * rate.period_s
         recent = [max(0.0, now - at) for at in await writer.do(self.ledger.attempts.sent_since, since)]
-        return self._rate_gate(recent[-rate.count :], schedule)
+        return self._rate_limiter(recent[-rate.count :], shared)
 
-    def _rate_gate(self, recent: Sequence[float], schedule: Schedule | None = None) -> RateGate:
+    def _rate_limiter(
+        self, recent: Sequence[float], shared: SharedRateLimit | None = None, requests: str = "edits"
+    ) -> RateLimiter:
         retry = self.settings.retry
-        return RateGate(
+        return RateLimiter(
             self.settings.rate,
             recent=recent,
             backoff_s=retry.backoff_s,
             backoff_max_s=retry.backoff_max_s,
             retry_after_max_s=retry.retry_after_max_s,
-            schedule=schedule,
+            shared=shared,
+            requests=requests,
         )
 
     def _charged(self) -> dict[PriceKind, tuple[int, float, float]]:

@@ -161,7 +161,7 @@ async def check_inputs(
     def settle() -> None:
         with ledger.transaction():
             for faulty in check.faulty:
-                failure = Failure("input_unreachable", faulty.fault, passing=True)
+                failure = Failure("input_unreachable", faulty.fault, transient=True)
                 ledger.requests.settle_unsent(faulty.fingerprint, failure, now=time.time())
 
     await to_the_end(settle)

@@ -46,7 +46,7 @@ def what_stopped(wanted: Counts, stop: Stop | None) -> Stop | None:
 def exit_code_of(wanted: Counts, stop: Stop | None) -> int:
     """How the process ends: by the reason that it stopped, else by the jobs that the run wanted.
 
-    Jobs that are left come before those that failed: they may be paid for, and a next run collects them.
+    Jobs that are left come before those that failed: they may be paid for, and the next run may fetch their results.
     """
     if stop is not None and stop.kind == "signal":
         return stop.exit_code

@@ -15,12 +15,12 @@ from batch_editor.scheduling import Tally
 class Task:
     """A request on its way, with what it has been through in this run.
 
-    `accepted` is there where an attempt of a run before is to be collected, and none to be made.
+    `submitted`: the attempt of an earlier run whose result is to be fetched; None where an attempt is to be made.
     """
 
     request: PendingRequest
     tally: Tally
-    accepted: AcceptedAttempt | None = None
+    submitted: AcceptedAttempt | None = None
 
     @classmethod
     def of(cls, request: PendingRequest) -> Task:
@@ -37,8 +37,8 @@ class Watcher(Protocol):
     def started(self, task: Task, attempt_id: int) -> None:
         """A request left."""
 
-    def collecting(self, task: Task, attempt_id: int) -> None:
-        """The result of an accepted request is asked for."""
+    def fetching(self, task: Task, attempt_id: int) -> None:
+        """The result of a submitted request is asked for."""
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
         """An attempt gave its image, for that many jobs; `warning` says what is other than asked."""

@@ -26,7 +26,7 @@ class FileChanged(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         # The next run reads the file anew.
-        self.failure = Failure("input_unreachable", message, passing=True)
+        self.failure = Failure("input_unreachable", message, transient=True)
 
 
 class Uploads:

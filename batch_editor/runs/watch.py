@@ -17,7 +17,7 @@ from batch_editor.records import Answer, Failure
 from batch_editor.runs.progress import Progress, Snapshot
 from batch_editor.runs.summary import Stop
 from batch_editor.runs.tasks import Task
-from batch_editor.scheduling import RateGate
+from batch_editor.scheduling import RateLimiter
 from batch_editor.text import duration
 
 log = logging.getLogger("batch_editor")
@@ -44,14 +44,14 @@ class Watch:
         self,
         settings: Settings,
         *,
-        gate: RateGate,
+        limiter: RateLimiter,
         budget: Budget,
         progress: Progress,
         counts: Counts,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._gate = gate
+        self._limiter = limiter
         self._budget = budget
         self._progress = progress
         self._clock = clock
@@ -92,8 +92,12 @@ class Watch:
 
     def drop(self) -> None:
         """A second signal came: what is in flight is dropped."""
-        collected = "; the next run collects those that it has accepted" if self._settings.api.version == "v2" else ""
-        self._progress.say(f"dropped {len(self._in_flight)} requests in flight; they may have been billed{collected}")
+        fetched = (
+            "; the next run fetches the results of those that were submitted"
+            if self._settings.api.version == "v2"
+            else ""
+        )
+        self._progress.say(f"dropped {len(self._in_flight)} requests in flight; they may have been billed{fetched}")
 
     def out_of_budget(self, requests: int, usd: float) -> None:
         """Only requests that are too dear for what is left remain: how many, and what they are expected to cost."""
@@ -123,10 +127,10 @@ class Watch:
             )
         self._show()
 
-    def collecting(self, task: Task, attempt_id: int) -> None:
+    def fetching(self, task: Task, attempt_id: int) -> None:
         """Count a request of a run before that is asked after."""
         self._in_flight.add(task.request.fingerprint)
-        log.debug("collecting", extra={"job_id": task.request.job_id, "attempt_id": attempt_id})
+        log.debug("fetching result", extra={"job_id": task.request.job_id, "attempt_id": attempt_id})
         self._show()
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
@@ -323,9 +327,9 @@ class Watch:
         if not self._latencies:
             return None
         latency_s = sorted(self._latencies)[len(self._latencies) // 2]
-        by_rate = left * self._settings.rate.period_s / self._gate.allowed
+        by_rate = left * self._settings.rate.period_s / self._limiter.allowed
         by_slots = left * latency_s / self._settings.concurrency
-        return max(by_rate, by_slots) + (latency_s if left else 0.0) + self._gate.pause_left_s()
+        return max(by_rate, by_slots) + (latency_s if left else 0.0) + self._limiter.pause_left_s()
 
 
 _NEXT_STEP = "Nothing was sent after that"

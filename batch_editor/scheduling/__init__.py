@@ -1,10 +1,10 @@
 """When a request may leave, how many at once, and whether a failed one is tried again."""
 
-from batch_editor.scheduling.limits import GateClosed, RateGate
-from batch_editor.scheduling.pace import Ticket
-from batch_editor.scheduling.pool import Later, Pool
-from batch_editor.scheduling.retry import Again, Final, Policy, Tally, decide
-from batch_editor.scheduling.schedule import Schedule, schedule_path
+from batch_editor.scheduling.pool import Pool, Requeue
+from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
+from batch_editor.scheduling.retry import GiveUp, Policy, Retry, Tally, decide
+from batch_editor.scheduling.send_policy import Permit, slack_s, spacing_s
+from batch_editor.scheduling.shared_rate import SharedRateLimit, shared_rate_path
 from batch_editor.scheduling.simulation import (
     SAMPLE,
     Course,
@@ -15,26 +15,25 @@ from batch_editor.scheduling.simulation import (
     smoothed,
     spread_latencies,
 )
-from batch_editor.scheduling.throttle import slack_s, spacing_s
 
 __all__ = [
     "SAMPLE",
-    "Again",
     "Course",
     "Failed",
-    "Final",
-    "GateClosed",
-    "Later",
+    "GiveUp",
+    "LimiterClosed",
+    "Permit",
     "Policy",
     "Pool",
-    "RateGate",
-    "Schedule",
+    "RateLimiter",
+    "Requeue",
+    "Retry",
+    "SharedRateLimit",
     "Tally",
-    "Ticket",
     "Workload",
     "at_share",
     "decide",
-    "schedule_path",
+    "shared_rate_path",
     "simulate_often",
     "slack_s",
     "smoothed",

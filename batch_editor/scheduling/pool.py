@@ -13,8 +13,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Later(Generic[T]):
-    """What a piece of work returns to be done again: the item, and after how many seconds."""
+class Requeue(Generic[T]):
+    """What work returns to have its item done again: the item, and in how many seconds."""
 
     item: T
     delay_s: float
@@ -26,18 +26,18 @@ _END: Final = object()
 class Pool(Generic[T]):
     """Does every item of a source once, at most `concurrency` at a time.
 
-    An item is drawn only when a worker is free for it, so a slow worker slows the source. A worker that returns
-    `Later` is free at once; its item comes back when it is due, before fresh ones. While `concurrency + SPARE` items
-    wait to come back, nothing fresh is drawn, so an outage stays the size of the pool.
+    An item is drawn only when a worker is free for it, so slow workers slow the source (back-pressure). A worker that
+    returns `Requeue` is free at once; its item comes back when it is due, before fresh ones. While
+    `concurrency + SPARE` items wait to come back, nothing fresh is drawn, so that an outage doesn't fill the memory.
     """
 
-    # With few workers, a few items that wait long must not keep everything else waiting.
+    # With few workers, a few items with long delays must not keep fresh ones from being drawn.
     SPARE = 16
 
     def __init__(
         self,
         source: AsyncIterator[T],
-        work: Callable[[T], Awaitable[Later[T] | None]],
+        work: Callable[[T], Awaitable[Requeue[T] | None]],
         *,
         concurrency: int,
     ) -> None:
@@ -51,7 +51,7 @@ class Pool(Generic[T]):
         self._busy = 0
         self._dry = False
         self._stopped = False
-        # One worker at a time decides what comes next; the others queue here, first come, first served.
+        # Guards `_source` and `_waiting`: one worker at a time takes the next item, first come, first served.
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
 

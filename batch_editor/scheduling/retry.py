@@ -8,13 +8,13 @@ from typing import Literal
 
 from batch_editor.records import Failure
 
-# A job that meets 429 this often is not paced but refused; the contract with the user names the figure.
+# A request that meets 429 this often is taken for refused for good. The documentation names the figure.
 MAX_REFUSALS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How often and how patiently an attempt is repeated; see `retry` in config.example.yaml."""
+    """How often an attempt is repeated, and how long is waited between; see `retry` in config.example.yaml."""
 
     max_attempts: int = 5
     max_possibly_billed: int = 3
@@ -27,7 +27,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a request has been through: attempts that count, those maybe billed in vain, and 429s."""
+    """How often a request was tried: attempts that count, those of them that may have been billed, and 429s."""
 
     attempts: int = 0
     possibly_billed: int = 0
@@ -35,7 +35,7 @@ class Tally:
 
     def after(self, failure: Failure) -> Tally:
         """The tally with one more failed attempt."""
-        if failure.reach == "pace":
+        if failure.scope == "rate":
             return replace(self, refusals=self.refusals + 1)
         return replace(
             self,
@@ -45,41 +45,42 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """The attempt is made again, in `delay_s` seconds."""
 
     delay_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
-    """The request's last word, by the names of the output manifest."""
+class GiveUp:
+    """No further attempt is made; `status` is the request's, as in the output manifest."""
 
     status: Literal["failed", "unknown", "pending"]
 
 
-def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -> Again | Final:
+def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -> Retry | GiveUp:
     """What follows a failed attempt; `tally` includes it.
 
-    A failure that stops the run leaves its request pending. One that paces the run is repeated as soon as the
-    pause allows. One whose attempt may have been billed ends `unknown` where it can't be repeated, for its fate
-    is; any other `failed`. An answer that never came whole is repeated as connections are; one that did, and is no
-    result, only with `policy.bad_response`.
+    - Scope `run`: the request stays pending, for the next run.
+    - Scope `rate` (a 429): it is retried as soon as the rate limiter lets it.
+    - Transient: it is retried, up to the policy's numbers of attempts and of attempts that may have been billed.
+    - A whole answer that is no usable image: it is retried only with `policy.bad_response`.
+    - Anything else is final: `unknown` if the attempt may have been billed, else `failed`.
     """
-    if failure.reach == "run":
-        return Final("pending")
-    if failure.reach == "pace":
-        return Again(0.0) if tally.refusals < MAX_REFUSALS else Final("failed")
-    last = Final("unknown" if failure.maybe_billed else "failed")
+    if failure.scope == "run":
+        return GiveUp("pending")
+    if failure.scope == "rate":
+        return Retry(0.0) if tally.refusals < MAX_REFUSALS else GiveUp("failed")
+    last = GiveUp("unknown" if failure.maybe_billed else "failed")
     if (
-        not (failure.passing or (policy.bad_response and _is_no_result(failure)))
+        not (failure.transient or (policy.bad_response and _is_no_result(failure)))
         or tally.attempts >= policy.max_attempts
     ):
         return last
     if failure.maybe_billed and tally.possibly_billed >= policy.max_possibly_billed:
         return last
     asked_s = min(failure.retry_after_s or 0.0, policy.retry_after_max_s)
-    return Again(max(backoff(tally.attempts, policy, rng), asked_s))
+    return Retry(max(backoff(tally.attempts, policy, rng), asked_s))
 
 
 def _is_no_result(failure: Failure) -> bool:

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch_editor.records import Failure, Rate
-from batch_editor.scheduling.pace import Ticket
 from batch_editor.scheduling.retry import Policy, backoff
-from batch_editor.scheduling.throttle import Throttle, slack_s, spacing_s
+from batch_editor.scheduling.send_policy import Permit, SendPolicy, spacing_s
 
 # Beyond this the run is steady, and what is left is extrapolated from its pace: a million take no longer to plan.
 # So many times as many as are in flight together, or there would be no steady middle to take the pace from.
@@ -27,13 +26,13 @@ SIMULATED = 40_000
 # Fewer latencies than this say too little of a shape.
 SMOOTHED_FROM = 10
 
-_BROKEN = Failure("server_error", "simulated", passing=True, http_status=502)
-_DROPPED = Failure("timeout", "simulated", passing=True, http_status=504)
+_BROKEN = Failure("server_error", "simulated", transient=True, http_status=502)
+_DROPPED = Failure("timeout", "simulated", transient=True, http_status=504)
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A passing failure: after how many seconds it came, and whether it cuts what is in flight, see `Ramp`."""
+    """A transient failure: seconds until it came, and whether it lowers the concurrency, see `ConcurrencyLimit`."""
 
     latency_s: float
     dropped: bool = False
@@ -44,7 +43,7 @@ class Workload:
     """What the scheduler has before it.
 
     latencies_s: latencies of successes to draw from, in any order; likewise `failures`.
-    failure_share: of attempts that fail in passing and are made again.
+    failure_share: of attempts that fail transiently and are made again.
     refused_share: of departures that meet a 429, after refused_s seconds, and then pause everyone for pause_s.
     """
 
@@ -118,22 +117,22 @@ class Course:
 def simulate(work: Workload, rng: random.Random) -> Course:
     """One run: slots that free up, departures that are spaced, attempts that fail and wait and come back.
 
-    What the answers do to the run, its own `Throttle` says. Who has a slot queues for leave to send; who waits to
+    What the answers do to the run, its own `SendPolicy` says. Who has a slot queues for leave to send; who waits to
     come back is drawn before what is fresh, as the pool does it.
     """
-    policy, spacing, slack, sample = work.policy, work.spacing_s, slack_s(work.rate), work.sample
-    throttle = Throttle(
+    policy, sample = work.policy, work.sample
+    sending = SendPolicy(
         work.rate,
         backoff_s=policy.backoff_s,
         backoff_max_s=policy.backoff_max_s,
         retry_after_max_s=policy.retry_after_max_s,
     )
-    refused = Failure("rate_limited", "simulated", reach="pace", passing=True, retry_after_s=work.pause_s)
+    refused = Failure("rate_limited", "simulated", scope="rate", transient=True, retry_after_s=work.pause_s)
     fresh = iter(range(sample))
     queue: deque[tuple[int, int]] = deque()
-    out: list[tuple[float, int, int, Ticket, Failure | None]] = []
+    out: list[tuple[float, int, int, Permit, Failure | None]] = []
     waiting: list[tuple[float, int, int]] = []
-    now, permit = 0.0, -slack
+    now = 0.0
     done: list[float] = []
     while len(done) < sample:
         while len(queue) + len(out) < work.concurrency:
@@ -143,24 +142,24 @@ def simulate(work: Workload, rng: random.Random) -> Course:
                 queue.append((number, 1))
             else:
                 break
-        leaves_at = throttle.next_at(max(now, permit)) if queue else math.inf
+        leaves_at = sending.next_at(now) if queue else math.inf
         back_at = waiting[0][0] if waiting and not queue and len(out) < work.concurrency else math.inf
         if out and out[0][0] <= min(leaves_at, back_at):
-            now, number, tries, ticket, failure = heapq.heappop(out)
+            now, number, tries, permit, failure = heapq.heappop(out)
             if failure is None:
-                throttle.succeeded(ticket, now - ticket.at)
+                sending.succeeded(permit, now - permit.at)
                 done.append(now)
                 continue
-            throttle.failed(ticket, str(number), failure, now)
-            if failure is refused or throttle.outage.lasts:
-                heapq.heappush(waiting, (now + throttle.outage.wait_s(now), number, tries))
+            sending.failed(permit, str(number), failure, now)
+            if failure is refused or sending.breaker.is_open:
+                heapq.heappush(waiting, (now + sending.breaker.wait_s(now), number, tries))
             else:
                 heapq.heappush(waiting, (now + backoff(tries, policy, rng), number, tries + 1))
         elif queue:
-            now, permit = leaves_at, max(permit, leaves_at - slack) + spacing
+            now = leaves_at
             number, tries = queue.popleft()
             failure, latency_s = _outcome(work, tries, refused, rng)
-            heapq.heappush(out, (now + latency_s, number, tries, throttle.sent(now), failure))
+            heapq.heappush(out, (now + latency_s, number, tries, sending.sent(now), failure))
         else:
             now = back_at
     return Course(sorted(done), work.requests)

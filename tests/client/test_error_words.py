@@ -100,8 +100,8 @@ NO_MONEY = [
 @pytest.mark.parametrize("said", NO_MONEY, ids=str)
 def test_an_account_without_money_stops_the_run_whatever_the_words_and_the_status(said: Any, status: int) -> None:
     failure = failed(status, said)
-    assert (failure.kind, failure.reach) == ("credits", "run")
-    assert (failure.maybe_billed, failure.passing, failure.http_status) == (False, False, status)
+    assert (failure.kind, failure.scope) == ("credits", "run")
+    assert (failure.maybe_billed, failure.transient, failure.http_status) == (False, False, status)
 
 
 PACE = [
@@ -132,7 +132,7 @@ PACE = [
 @pytest.mark.parametrize("said", PACE, ids=str)
 def test_a_429_that_speaks_of_pace_is_waited_for(said: Any) -> None:
     failure = failed(429, said)
-    assert (failure.kind, failure.reach, failure.passing) == ("rate_limited", "pace", True)
+    assert (failure.kind, failure.scope, failure.transient) == ("rate_limited", "rate", True)
 
 
 ONE_JOB_S = [
@@ -168,7 +168,7 @@ ONE_JOB_S = [
 @pytest.mark.parametrize("said", ONE_JOB_S, ids=str)
 def test_a_refusal_of_one_job_that_only_has_such_words_stops_nothing(said: Any, status: int) -> None:
     failure = failed(status, said)
-    assert failure.reach == "job"
+    assert failure.scope == "request"
     assert failure.kind in ("invalid_parameter", "moderation", "input_unreachable")
 
 
@@ -182,13 +182,13 @@ def test_a_refusal_of_one_job_that_only_has_such_words_stops_nothing(said: Any, 
 )
 def test_the_prompt_that_is_said_over_again_is_no_word_of_the_provider_s(said: str) -> None:
     prompt = "Draw a poster  that says insufficient credits, please top up"
-    assert failed(400, said).reach == "run"
-    assert failed(400, said, prompt=prompt).reach == "job"
+    assert failed(400, said).scope == "run"
+    assert failed(400, said, prompt=prompt).scope == "request"
 
 
 @pytest.mark.parametrize("prompt", ["", "a", "credits", "edit", "Draw a cup"])
 def test_any_other_prompt_takes_no_word_away(prompt: str) -> None:
-    assert failed(400, "Insufficient credits", prompt=prompt).reach == "run"
+    assert failed(400, "Insufficient credits", prompt=prompt).scope == "run"
 
 
 @pytest.mark.parametrize("said", ["no image today", {"status": "COMPLETED", "prompt": "insufficient credits"}, {}])
@@ -227,8 +227,8 @@ UNFETCHED = [
 @pytest.mark.parametrize("said", UNFETCHED, ids=str)
 def test_an_input_that_the_provider_could_not_fetch_just_now_is_tried_again_for_nothing(said: Any, status: int) -> None:
     failure = failed(status, said)
-    assert (failure.kind, failure.reach) == ("input_unreachable", "job")
-    assert (failure.passing, failure.maybe_billed) == (True, False)
+    assert (failure.kind, failure.scope) == ("input_unreachable", "request")
+    assert (failure.transient, failure.maybe_billed) == (True, False)
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -253,7 +253,7 @@ def test_an_input_that_the_provider_could_not_fetch_just_now_is_tried_again_for_
 )
 def test_an_input_that_is_gone_or_no_image_fails_its_job_for_good(said: str, status: int) -> None:
     failure = failed(status, said)
-    assert (failure.kind, failure.reach, failure.passing) == ("invalid_parameter", "job", False)
+    assert (failure.kind, failure.scope, failure.transient) == ("invalid_parameter", "request", False)
 
 
 # Words as data ------------------------------------------------------------------------------------------------------
@@ -288,24 +288,24 @@ error_words:
 """
     endpoint = own(tmp_path, words)
     no_points = failed(400, "Too few BROWNIE points", endpoint=endpoint)
-    assert (no_points.kind, no_points.reach, no_points.message) == (
+    assert (no_points.kind, no_points.scope, no_points.message) == (
         "credits",
         "run",
         "HTTP 400 (Out of points): Too few BROWNIE points",
     )
-    assert failed(422, "Too few brownie points", endpoint=endpoint).reach == "job"
-    assert failed(400, "Insufficient credits of the film", endpoint=endpoint).reach == "job"
-    assert failed(400, "Insufficient credits", endpoint=endpoint).reach == "run"
+    assert failed(422, "Too few brownie points", endpoint=endpoint).scope == "request"
+    assert failed(400, "Insufficient credits of the film", endpoint=endpoint).scope == "request"
+    assert failed(400, "Insufficient credits", endpoint=endpoint).scope == "run"
     busy = failed(409, "busy", endpoint=endpoint)
-    assert (busy.reach, busy.passing) == ("pace", True)
-    assert failed(409, "busy for good", endpoint=endpoint).reach == "job"
+    assert (busy.scope, busy.transient) == ("rate", True)
+    assert failed(409, "busy for good", endpoint=endpoint).scope == "request"
 
 
 def test_a_status_s_own_meaning_may_be_transient_as_well(tmp_path: Path) -> None:
     meaning = "{kind: server_error, reach: job, billed: false, transient: true, meaning: Warming up}"
     endpoint = own(tmp_path, f"errors: {{409: {meaning}}}\n")
     failure = failed(409, "cold", endpoint=endpoint)
-    assert (failure.kind, failure.passing, failure.message) == ("server_error", True, "HTTP 409 (Warming up): cold")
+    assert (failure.kind, failure.transient, failure.message) == ("server_error", True, "HTTP 409 (Warming up): cold")
 
 
 @pytest.mark.parametrize(

@@ -44,63 +44,63 @@ FINAL, AGAIN = False, True
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "reach", "billed", "passing", "meaning"),
+    ("status", "kind", "scope", "billed", "transient", "meaning"),
     [
         pytest.param(*row, id=f"fault_{fault:03}-{row[0]}")
         for fault, *row in [
-            (9, 201, "bad_response", "job", MAYBE, FINAL, "Not a status of this API"),
-            (9, 202, "bad_response", "job", MAYBE, FINAL, "Not a status of this API"),
-            (10, 204, "bad_response", "job", MAYBE, AGAIN, "Not a status of this API"),
-            (11, 206, "bad_response", "job", MAYBE, AGAIN, "Not a status of this API"),
-            (12, 302, "bad_response", "job", FREE, FINAL, "Redirected"),
-            (13, 400, "invalid_parameter", "job", FREE, FINAL, "Invalid parameters or request format"),
+            (9, 201, "bad_response", "request", MAYBE, FINAL, "Not a status of this API"),
+            (9, 202, "bad_response", "request", MAYBE, FINAL, "Not a status of this API"),
+            (10, 204, "bad_response", "request", MAYBE, AGAIN, "Not a status of this API"),
+            (11, 206, "bad_response", "request", MAYBE, AGAIN, "Not a status of this API"),
+            (12, 302, "bad_response", "request", FREE, FINAL, "Redirected"),
+            (13, 400, "invalid_parameter", "request", FREE, FINAL, "Invalid parameters or request format"),
             (14, 401, "auth", "run", FREE, FINAL, "Missing or invalid API key"),
             (16, 402, "credits", "run", FREE, FINAL, "Payment required"),
             (17, 403, "auth", "run", FREE, FINAL, "Insufficient permissions for this model"),
             (18, 404, "not_found", "run", FREE, FINAL, "Model or endpoint not found"),
             (19, 405, "not_found", "run", FREE, FINAL, "The endpoint does not take this request"),
             (21, 406, "credits", "run", FREE, FINAL, "Not enough credits to process the request"),
-            (22, 408, "timeout", "job", MAYBE, AGAIN, "Request timed out on the way"),
-            (22, 425, "timeout", "job", MAYBE, AGAIN, "Too early"),
-            (23, 409, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
-            (23, 423, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
+            (22, 408, "timeout", "request", MAYBE, AGAIN, "Request timed out on the way"),
+            (22, 425, "timeout", "request", MAYBE, AGAIN, "Too early"),
+            (23, 409, "invalid_parameter", "request", FREE, FINAL, "Request refused"),
+            (23, 423, "invalid_parameter", "request", FREE, FINAL, "Request refused"),
             (24, 410, "retired", "run", FREE, FINAL, RETIRED),
-            (25, 411, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
-            (25, 413, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
-            (25, 414, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
-            (25, 415, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
-            (25, 431, "invalid_parameter", "job", FREE, FINAL, "Request refused"),
-            (26, 422, "invalid_parameter", "job", FREE, FINAL, "The request could not be processed"),
-            (27, 429, "rate_limited", "pace", FREE, AGAIN, "Too many requests"),
-            (34, 500, "server_error", "job", FREE, FINAL, "Internal server error"),
-            (35, 501, "server_error", "job", FREE, FINAL, "Server error"),
-            (35, 505, "server_error", "job", FREE, FINAL, "Server error"),
-            (36, 502, "server_error", "job", MAYBE, AGAIN, "Service temporarily unavailable"),
-            (37, 503, "server_error", "job", MAYBE, AGAIN, "Service unavailable"),
-            (38, 504, "timeout", "job", MAYBE, AGAIN, "Request timed out"),
-            (39, 520, "server_error", "job", MAYBE, AGAIN, "The provider's edge got no answer"),
-            (39, 521, "server_error", "job", FREE, AGAIN, "The provider's server was not reached"),
-            (39, 522, "server_error", "job", MAYBE, AGAIN, "The provider's edge got no answer"),
-            (39, 523, "server_error", "job", FREE, AGAIN, "The provider's server was not reached"),
-            (39, 524, "server_error", "job", MAYBE, AGAIN, "The provider's edge got no answer"),
-            (39, 525, "server_error", "job", MAYBE, AGAIN, "The provider's edge got no answer"),
-            (39, 526, "server_error", "job", MAYBE, AGAIN, "The provider's edge got no answer"),
-            (39, 527, "server_error", "job", MAYBE, AGAIN, "The provider's edge got no answer"),
-            (39, 529, "server_error", "job", MAYBE, AGAIN, "The provider's edge got no answer"),
-            (39, 530, "server_error", "job", MAYBE, AGAIN, "The provider's edge got no answer"),
-            (40, 507, "server_error", "job", MAYBE, FINAL, "Server error"),
-            (40, 598, "server_error", "job", MAYBE, FINAL, "Server error"),
-            (40, 100, "bad_response", "job", MAYBE, FINAL, "Not a status of this API"),
-            (40, 600, "bad_response", "job", MAYBE, FINAL, "Not a status of this API"),
-            (40, 999, "bad_response", "job", MAYBE, FINAL, "Not a status of this API"),
+            (25, 411, "invalid_parameter", "request", FREE, FINAL, "Request refused"),
+            (25, 413, "invalid_parameter", "request", FREE, FINAL, "Request refused"),
+            (25, 414, "invalid_parameter", "request", FREE, FINAL, "Request refused"),
+            (25, 415, "invalid_parameter", "request", FREE, FINAL, "Request refused"),
+            (25, 431, "invalid_parameter", "request", FREE, FINAL, "Request refused"),
+            (26, 422, "invalid_parameter", "request", FREE, FINAL, "The request could not be processed"),
+            (27, 429, "rate_limited", "rate", FREE, AGAIN, "Too many requests"),
+            (34, 500, "server_error", "request", FREE, FINAL, "Internal server error"),
+            (35, 501, "server_error", "request", FREE, FINAL, "Server error"),
+            (35, 505, "server_error", "request", FREE, FINAL, "Server error"),
+            (36, 502, "server_error", "request", MAYBE, AGAIN, "Service temporarily unavailable"),
+            (37, 503, "server_error", "request", MAYBE, AGAIN, "Service unavailable"),
+            (38, 504, "timeout", "request", MAYBE, AGAIN, "Request timed out"),
+            (39, 520, "server_error", "request", MAYBE, AGAIN, "The provider's edge got no answer"),
+            (39, 521, "server_error", "request", FREE, AGAIN, "The provider's server was not reached"),
+            (39, 522, "server_error", "request", MAYBE, AGAIN, "The provider's edge got no answer"),
+            (39, 523, "server_error", "request", FREE, AGAIN, "The provider's server was not reached"),
+            (39, 524, "server_error", "request", MAYBE, AGAIN, "The provider's edge got no answer"),
+            (39, 525, "server_error", "request", MAYBE, AGAIN, "The provider's edge got no answer"),
+            (39, 526, "server_error", "request", MAYBE, AGAIN, "The provider's edge got no answer"),
+            (39, 527, "server_error", "request", MAYBE, AGAIN, "The provider's edge got no answer"),
+            (39, 529, "server_error", "request", MAYBE, AGAIN, "The provider's edge got no answer"),
+            (39, 530, "server_error", "request", MAYBE, AGAIN, "The provider's edge got no answer"),
+            (40, 507, "server_error", "request", MAYBE, FINAL, "Server error"),
+            (40, 598, "server_error", "request", MAYBE, FINAL, "Server error"),
+            (40, 100, "bad_response", "request", MAYBE, FINAL, "Not a status of this API"),
+            (40, 600, "bad_response", "request", MAYBE, FINAL, "Not a status of this API"),
+            (40, 999, "bad_response", "request", MAYBE, FINAL, "Not a status of this API"),
         ]
     ],
 )
 def test_a_status_says_how_far_it_reaches_whether_it_may_be_billed_and_whether_it_passes(
-    status: int, kind: str, reach: str, billed: bool, passing: bool, meaning: str
+    status: int, kind: str, scope: str, billed: bool, transient: bool, meaning: str
 ) -> None:
     failure = failed(status)
-    assert (failure.kind, failure.reach, failure.maybe_billed, failure.passing) == (kind, reach, billed, passing)
+    assert (failure.kind, failure.scope, failure.maybe_billed, failure.transient) == (kind, scope, billed, transient)
     assert failure.http_status == status
     assert failure.message == f"HTTP {status} ({meaning}{'' if ')' in meaning else ')'}"
 
@@ -108,7 +108,7 @@ def test_a_status_says_how_far_it_reaches_whether_it_may_be_billed_and_whether_i
 @pytest.mark.parametrize("text", ["The model gpt-image-1.5-edit does not exist", "no route gpt-image-1.5-edit"])
 def test_a_404_that_names_the_model_says_what_a_410_does(text: str) -> None:
     failure = failed(404, json.dumps({"error": text}).encode())
-    assert (failure.kind, failure.reach, failure.maybe_billed) == ("retired", "run", False)
+    assert (failure.kind, failure.scope, failure.maybe_billed) == ("retired", "run", False)
     assert failure.message.endswith(f"{text}; the successor of gpt-image-1.5-edit is gpt-image-2.5-sunburst")
 
 
@@ -123,24 +123,24 @@ def test_every_status_with_every_body_is_a_failure_that_can_be_printed(status: i
     failure = failed(status, body)
     assert harmless(failure.message)
     assert len(failure.message) < 700
-    assert not (failure.passing and failure.reach == "run")
+    assert not (failure.transient and failure.scope == "run")
 
 
 def test_what_is_tried_again_can_be_set() -> None:
-    assert not failed(502, retried=frozenset({504})).passing
-    assert not failed(520, retried=frozenset({504})).passing
-    assert failed(500, retried=frozenset({500})).passing
-    assert failed(418, retried=frozenset({418})).passing
+    assert not failed(502, retried=frozenset({504})).transient
+    assert not failed(520, retried=frozenset({504})).transient
+    assert failed(500, retried=frozenset({500})).transient
+    assert failed(418, retried=frozenset({418})).transient
 
 
 def test_a_429_that_is_not_to_be_tried_again_fails_its_job_alone() -> None:
     failure = failed(429, retried=frozenset())
-    assert (failure.reach, failure.passing) == ("job", False)
+    assert (failure.scope, failure.transient) == ("request", False)
 
 
 def test_a_status_that_stops_the_run_is_not_tried_again_even_if_set_so() -> None:
     failure = failed(401, retried=frozenset({401}))
-    assert (failure.reach, failure.passing) == ("run", False)
+    assert (failure.scope, failure.transient) == ("run", False)
 
 
 @pytest.mark.parametrize("status", [400, 403, 406, 422])
@@ -151,31 +151,31 @@ def test_a_status_that_stops_the_run_is_not_tried_again_even_if_set_so() -> None
 @pytest.mark.fault(17)
 def test_a_refusal_of_the_content_is_the_job_s_alone_whatever_its_status(status: int, text: str) -> None:
     failure = failed(status, text)
-    assert (failure.kind, failure.reach, failure.maybe_billed) == ("moderation", "job", False)
+    assert (failure.kind, failure.scope, failure.maybe_billed) == ("moderation", "request", False)
     assert failure.message.endswith(f": {text}")
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "reach"),
+    ("text", "kind", "scope"),
     [
         ("Insufficient credits", "credits", "run"),
         ("Team spend limit reached", "credits", "run"),
         ("Your balance is too low", "credits", "run"),
         ("something else", "credits", "run"),
-        ("size must be one of 1024x1024", "invalid_parameter", "job"),
-        ("Invalid value for quality", "invalid_parameter", "job"),
+        ("size must be one of 1024x1024", "invalid_parameter", "request"),
+        ("Invalid value for quality", "invalid_parameter", "request"),
     ],
 )
 @pytest.mark.fault(21)
-def test_a_406_is_read_for_credits_or_a_parameter(text: str, kind: str, reach: str) -> None:
+def test_a_406_is_read_for_credits_or_a_parameter(text: str, kind: str, scope: str) -> None:
     failure = failed(406, text)
-    assert (failure.kind, failure.reach) == (kind, reach)
+    assert (failure.kind, failure.scope) == (kind, scope)
 
 
 @pytest.mark.fault(20)
 def test_a_406_for_the_content_type_is_our_bug_and_says_so() -> None:
     failure = failed(406, "Invalid content type")
-    assert (failure.kind, failure.reach) == ("bad_request", "run")
+    assert (failure.kind, failure.scope) == ("bad_request", "run")
     assert failure.message == (
         "HTTP 406 (Content type refused: a bug in batch-editor, not in the account): Invalid content type"
     )
@@ -346,14 +346,14 @@ def test_json_may_hold_a_link_to_the_image(document: object) -> None:
 def test_a_200_without_an_image_may_have_been_billed_and_is_not_tried_again(body: bytes, message: str) -> None:
     failure = image_in_json(body)
     assert isinstance(failure, Failure)
-    assert failure == Failure("bad_response", message, maybe_billed=True, passing=False, http_status=200)
+    assert failure == Failure("bad_response", message, maybe_billed=True, transient=False, http_status=200)
 
 
 @pytest.mark.fault(44)
 def test_broken_json_may_be_whole_the_next_time() -> None:
     failure = image_in_json(b'{"image": "iVBOR')
     assert isinstance(failure, Failure)
-    assert (failure.message, failure.maybe_billed, failure.passing) == ("HTTP 200 with broken JSON", True, True)
+    assert (failure.message, failure.maybe_billed, failure.transient) == ("HTTP 200 with broken JSON", True, True)
 
 
 def test_json_nested_without_end_is_no_image() -> None:

@@ -24,8 +24,8 @@ import atheris
 with atheris.instrument_imports(include=["batch_editor", "jinja2", "PIL", "yaml"]):
     from PIL import GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
 
-    from batch_editor.client.accepted import Completed, NotYet, accepted_in, progress_of
     from batch_editor.client.pictures import image_in_json
+    from batch_editor.client.v2 import Completed, NotYet, progress_of, submitted_in
     from batch_editor.client.wire import MAX_COST_USD, billing_of, error_text, failure_of
     from batch_editor.endpoints import load_endpoint
     from batch_editor.images.inspect import MAX_PIXELS, BadImage, inspect_image
@@ -119,10 +119,10 @@ def answer(data: bytes) -> None:
     image = image_in_json(body)
     if isinstance(image, Failure):
         check_failure(image)
-    accepted = accepted_in(body)
-    if accepted:
-        assert 0 < len(accepted.request_id) <= 200
-        assert not set(accepted.request_id) & set("/\\?#% ")
+    submitted = submitted_in(body)
+    if submitted:
+        assert 0 < len(submitted.request_id) <= 200
+        assert not set(submitted.request_id) & set("/\\?#% ")
     match progress_of(status, headers, body, endpoint=ENDPOINT):
         case Failure() as failure:
             check_failure(failure)

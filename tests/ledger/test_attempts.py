@@ -40,7 +40,7 @@ def test_a_request_that_did_not_leave_after_all_was_never_sent(ledger: Ledger) -
 
 def test_one_that_left_before_was_sent_then(ledger: Ledger) -> None:
     first, _ = ledger.attempts.intend("f", "run", now=100.0, reserved_usd=0.3)
-    failure = Failure("server_error", "HTTP 502", maybe_billed=True, passing=True, http_status=502)
+    failure = Failure("server_error", "HTTP 502", maybe_billed=True, transient=True, http_status=502)
     answer = Answer(failure, http_status=502, latency_s=5.0)
     ledger.attempts.failed(first, failure, answer, state="pending", now=105.0, charged_usd=None)
     second, number = ledger.attempts.intend("f", "run", now=200.0, reserved_usd=0.3)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
 
-from batch_editor.client.results import stream
+from batch_editor.client.download import stream
 from batch_editor.output import Store, gathered, landing
 from batch_editor.output.gathered import Gathered
 from batch_editor.records import SavedImage

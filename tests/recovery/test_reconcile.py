@@ -187,7 +187,7 @@ async def test_local_files_are_known_by_their_content(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-async def test_an_accepted_request_is_left_to_the_run_until_it_is_done(bench: Bench) -> None:
+async def test_a_submitted_request_is_left_to_the_run_until_it_is_done(bench: Bench) -> None:
     async with sandbox(latency="3") as provider:
         await bench.run(jobs(1), provider, api__version="v2", api__timeout_s=0.3)
         early = await settled(bench, provider)

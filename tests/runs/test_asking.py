@@ -181,7 +181,7 @@ async def test_a_plan_that_knows_the_real_price_is_what_the_canary_is_compared_w
     assert provider.books.billed_usd == pytest.approx(25 * 2 * LOW_USD)
 
 
-async def test_a_canary_that_meets_a_passing_failure_tries_again(bench: Bench) -> None:
+async def test_a_canary_that_meets_a_transient_failure_tries_again(bench: Bench) -> None:
     async with sandbox(faults=("502:first=1",)) as provider:
         summary = await bench.run_asking(jobs(5), provider, canary=2)
     assert (summary.exit_code, summary.jobs.succeeded, provider.books.requests) == (0, 5, 10)

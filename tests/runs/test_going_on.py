@@ -223,7 +223,7 @@ async def test_a_removed_image_that_a_job_shares_is_taken_from_the_other(bench: 
     assert provider.books.requests == 1
 
 
-async def test_what_failed_for_a_passing_reason_is_sent_again_and_what_was_refused_is_not(bench: Bench) -> None:
+async def test_what_failed_for_a_transient_reason_is_sent_again_and_what_was_refused_is_not(bench: Bench) -> None:
     wanted = [job("refused", "a bad one"), job("unlucky"), job("lost")]
     faults = ("400:prompt~bad", "429:prompt~unlucky:retry-after=0", "504:prompt~lost")
     async with sandbox(faults=faults) as provider:

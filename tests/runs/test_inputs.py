@@ -194,7 +194,7 @@ async def test_a_file_that_changes_between_two_attempts_is_not_sent_again(bench:
     assert bench.row("a")["error"] == f"{path}: changed since it was planned; run again"
 
 
-async def test_an_upload_that_fails_in_passing_is_tried_again_and_costs_nothing(
+async def test_an_upload_that_fails_transiently_is_tried_again_and_costs_nothing(
     bench: Bench, recorder: Recorder
 ) -> None:
     photo(bench.folder, "mug.png")

@@ -16,7 +16,7 @@ from batch_editor.config import ApiSettings, RetrySettings
 from batch_editor.endpoints import load_endpoint
 from batch_editor.output import Store
 from batch_editor.records import Rate
-from batch_editor.scheduling.limits import RateGate
+from batch_editor.scheduling.rate_limiter import RateLimiter
 from tests.support.bench import KEY
 from tests.support.recorder import Recorder
 
@@ -51,7 +51,7 @@ async def test_a_request_that_breaks_off_lets_its_body_go(recorder: Recorder, tm
     async def edit(client: HttpClient) -> tuple[str | None, weakref.ref[Watched]]:
         body = Watched(prompt="edit")
         landing = store.landing(1)
-        answer = await client.edit(load_endpoint("gpt-image-1.5-edit"), body, landing, accepted=never)
+        answer = await client.edit(load_endpoint("gpt-image-1.5-edit"), body, landing, submitted=never)
         await landing.discard()
         return getattr(answer.outcome, "kind", None), weakref.ref(body)
 
@@ -81,6 +81,6 @@ async def test_an_upload_that_finds_nobody_lets_its_file_go() -> None:
 async def with_client(base_url: str, ask: Callable[[HttpClient], Awaitable[Any]]) -> Any:
     """What is asked of a client whose provider is there."""
     api = ApiSettings(base_url=base_url, upload_url=f"{base_url}/upload")
-    polls = RateGate(Rate(100, 1.0))
+    polls = RateLimiter(Rate(100, 1.0))
     async with HttpClient(api, SecretStr(KEY), retry=RetrySettings(), polls=polls) as client:
         return await ask(client)

@@ -1,4 +1,4 @@
-"""v2: submitted, written down, polled, fetched. What was accepted is never submitted again."""
+"""v2: submitted, written down, polled, fetched. What was submitted is never submitted again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def attempts(bench: Bench) -> list[tuple[str, str | None, float]]:
 
 
 async def queued(provider: Sandbox, count: int) -> None:
-    """Wait until so many requests are accepted and polled."""
+    """Wait until so many requests are submitted and polled."""
     while len(provider.books.polled_at) < count:  # noqa: ASYNC110  # the books have no event for it
         await asyncio.sleep(0.005)
 
@@ -85,9 +85,9 @@ async def test_the_id_is_durable_before_the_first_poll(bench: Bench, recorder: R
         seen.append(await asyncio.to_thread(attempts, bench))
         writer.write(http(json.dumps(done).encode(), content_type="application/json"))
 
-    accepted = {"request_id": "r-1", "status": "QUEUED"}
+    queued = {"request_id": "r-1", "status": "QUEUED"}
     recorder.answers = {
-        "/v2/gpt-image-1.5-edit": http(json.dumps(accepted).encode(), content_type="application/json"),
+        "/v2/gpt-image-1.5-edit": http(json.dumps(queued).encode(), content_type="application/json"),
         "/v2/requests/r-1/status": status,
         "/image.png": http(png()),
     }
@@ -103,9 +103,9 @@ async def test_the_id_is_durable_before_the_first_poll(bench: Bench, recorder: R
 @pytest.mark.parametrize("status", ["200 OK", "201 Created", "202 Accepted"])
 @pytest.mark.fault(9)
 async def test_v1_may_accept_as_well(bench: Bench, recorder: Recorder, status: str) -> None:
-    accepted = {"request_id": "r-1", "poll_url": "https://elsewhere.example/r-1"}
+    queued = {"request_id": "r-1", "poll_url": "https://elsewhere.example/r-1"}
     recorder.answers = {
-        "/v1/gpt-image-1.5-edit": http(json.dumps(accepted).encode(), status=status, content_type="application/json"),
+        "/v1/gpt-image-1.5-edit": http(json.dumps(queued).encode(), status=status, content_type="application/json"),
         "/v2/requests/r-1/status": http(b'{"status": "COMPLETED"}', content_type="application/json"),
         "/v2/requests/r-1": http(
             json.dumps({"status": "COMPLETED", "images": [{"url": f"{recorder.url}/a.png"}]}).encode(),
@@ -189,7 +189,7 @@ async def test_what_is_not_there_in_time_is_collected_by_the_next_run(bench: Ben
         assert first.exit_code == 4
         row = bench.row("job-0")
         assert (row["status"], row["error_kind"], row["possibly_billed"]) == ("pending", "timeout", "1")
-        assert "the next run collects it" in row["error"]
+        assert "the next run fetches its result" in row["error"]
         await provider.books.idle()
         second = await run(bench, jobs(2), provider)
     assert (second.exit_code, second.sent) == (0, 0)
@@ -202,7 +202,7 @@ async def test_what_is_not_there_in_time_is_collected_by_the_next_run(bench: Ben
 
 @pytest.mark.parametrize("beside", ["failed", "unknown"])
 @pytest.mark.slow
-async def test_what_was_accepted_and_is_not_there_in_time_outweighs_jobs_that_failed(bench: Bench, beside: str) -> None:
+async def test_what_was_submitted_and_is_not_done_in_time_outweighs_jobs_that_failed(bench: Bench, beside: str) -> None:
     """Whoever runs again on 4 alone would leave it to be lost."""
     fault, flags = {"failed": ("400@1", {}), "unknown": ("reset@1", {"retry__max_attempts": 1})}[beside]
     async with sandbox(latency="3", faults=(fault,)) as provider:
@@ -213,7 +213,7 @@ async def test_what_was_accepted_and_is_not_there_in_time_outweighs_jobs_that_fa
         assert status.json["exit_code"] == 4
 
 
-async def test_a_plan_doesnt_count_what_is_to_be_collected(bench: Bench) -> None:
+async def test_a_plan_doesnt_count_results_that_are_to_be_fetched(bench: Bench) -> None:
     async with sandbox(latency="3") as provider:
         await run(bench, jobs(3), provider, api__timeout_s=0.3)
         plan = make_plan([bench.write(jobs(4))], bench.settings(provider), output=bench.out)
@@ -221,7 +221,7 @@ async def test_a_plan_doesnt_count_what_is_to_be_collected(bench: Bench) -> None
 
 
 @pytest.mark.slow
-async def test_a_deadline_lets_what_was_accepted_finish(bench: Bench) -> None:
+async def test_a_deadline_lets_what_was_submitted_finish(bench: Bench) -> None:
     async with sandbox(latency="4") as provider:
         summary = await run(bench, jobs(5), provider, concurrency=2, deadline="2s")
     assert summary.exit_code == 4
@@ -238,7 +238,7 @@ async def test_the_built_in_sandbox_speaks_v2(bench: Bench) -> None:
     assert (finished.code, finished.json["jobs"]["succeeded"]) == (0, 2)
 
 
-async def test_no_option_submits_again_what_may_still_be_collected(bench: Bench) -> None:
+async def test_no_option_submits_again_a_request_whose_result_can_still_be_fetched(bench: Bench) -> None:
     async with sandbox(latency="3") as provider:
         await run(bench, jobs(2), provider, api__timeout_s=0.3)
         summary = await run(bench, jobs(2), provider, api__timeout_s=0.3, options=RETRY_FAILED)
@@ -246,7 +246,7 @@ async def test_no_option_submits_again_what_may_still_be_collected(bench: Bench)
 
 
 @pytest.mark.slow
-async def test_a_second_signal_drops_polls_and_the_next_run_collects(bench: Bench) -> None:
+async def test_a_second_signal_drops_polls_and_the_next_run_fetches_the_results(bench: Bench) -> None:
     manifest = bench.write(jobs(6))
     async with sandbox(latency="3") as provider:
         arguments = bench.run_arguments(manifest, provider, "--concurrency", "4")
@@ -259,7 +259,7 @@ async def test_a_second_signal_drops_polls_and_the_next_run_collects(bench: Benc
             process.send(signal.SIGINT)
             finished = await asyncio.wait_for(process.finished(), 20)
         assert finished.code == 130
-        assert "the next run collects those that it has accepted" in finished.err
+        assert "the next run fetches the results of those that were submitted" in finished.err
         assert Counter(state for state, *_ in attempts(bench)) == {"accepted": 4}
         assert {row["possibly_billed"] for row in bench.rows()} == {"0", "1"}
         summary = await run(bench, manifest, provider)
@@ -341,7 +341,7 @@ async def test_an_acceptance_without_a_usable_id_may_have_been_billed(
 
 
 @pytest.mark.slow
-async def test_kill_9_at_any_moment_loses_no_accepted_job_and_pays_none_twice(bench: Bench) -> None:
+async def test_kill_9_at_any_moment_loses_no_submitted_job_and_pays_none_twice(bench: Bench) -> None:
     rng = random.Random(11)
     wanted = jobs(40)
     manifest = bench.write(wanted)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_editor.scheduling.pool import Later, Pool
+from batch_editor.scheduling.pool import Pool, Requeue
 from tests.support.virtual_time import now, run
 
 
@@ -32,13 +32,13 @@ def test_every_item_is_done_as_often_as_it_asks_for_and_never_more_than_n_at_onc
         done: Counter[int] = Counter()
         busiest = most_waiting = 0
 
-        async def work(item: int) -> Later[int] | None:
+        async def work(item: int) -> Requeue[int] | None:
             nonlocal busiest, most_waiting
             busiest, most_waiting = max(busiest, pool.busy), max(most_waiting, pool.waiting)
             lasts_s, delays = jobs[item]
             await asyncio.sleep(lasts_s)
             done[item] += 1
-            return Later(item, delays[done[item] - 1]) if done[item] <= len(delays) else None
+            return Requeue(item, delays[done[item] - 1]) if done[item] <= len(delays) else None
 
         pool = Pool(items(len(jobs)), work, concurrency=concurrency)
         await pool.run()
@@ -56,9 +56,9 @@ def test_with_one_worker_an_item_that_waits_does_not_hold_up_the_others() -> Non
     async def main() -> list[int]:
         done: list[int] = []
 
-        async def work(item: int) -> Later[int] | None:
+        async def work(item: int) -> Requeue[int] | None:
             if item == 0 and 1 not in done:
-                return Later(item, 60.0)
+                return Requeue(item, 60.0)
             done.append(item)
             return None
 
@@ -97,11 +97,11 @@ def test_what_comes_later_comes_when_it_is_due_before_fresh_items_and_holds_up_n
     async def main() -> list[tuple[int, int]]:
         started: list[tuple[int, int]] = []
 
-        async def work(item: int) -> Later[int] | None:
+        async def work(item: int) -> Requeue[int] | None:
             first = item not in [each for each, _ in started]
             started.append((item, round(now())))
             await asyncio.sleep(1)
-            return Later(item, 3.0) if item == 0 and first else None
+            return Requeue(item, 3.0) if item == 0 and first else None
 
         await Pool(items(10), work, concurrency=2).run()
         return started
@@ -114,9 +114,9 @@ def test_what_is_due_together_comes_back_in_the_order_in_which_it_left() -> None
     async def main() -> list[int]:
         order: list[int] = []
 
-        async def work(item: int) -> Later[int] | None:
+        async def work(item: int) -> Requeue[int] | None:
             order.append(item)
-            return Later(item, 5.0) if len(order) <= 4 else None
+            return Requeue(item, 5.0) if len(order) <= 4 else None
 
         await Pool(items(4), work, concurrency=4).run()
         return order
@@ -128,8 +128,8 @@ def test_in_an_outage_nothing_fresh_is_drawn_beyond_the_size_of_the_pool() -> No
     async def main() -> tuple[int, int]:
         drawn: list[int] = []
 
-        async def work(item: int) -> Later[int] | None:
-            return Later(item, 60.0) if now() < 3600 else None
+        async def work(item: int) -> Requeue[int] | None:
+            return Requeue(item, 60.0) if now() < 3600 else None
 
         pool = Pool(items(1000, drawn), work, concurrency=5)
         async with asyncio.TaskGroup() as group:
@@ -149,9 +149,9 @@ def test_stopping_finishes_what_is_at_work_and_drops_the_rest() -> None:
         drawn: list[int] = []
         done: list[int] = []
 
-        async def work(item: int) -> Later[int] | None:
+        async def work(item: int) -> Requeue[int] | None:
             if item == 0:
-                return Later(item, 5.0)
+                return Requeue(item, 5.0)
             await asyncio.sleep(2)
             done.append(item)
             return None
@@ -171,8 +171,8 @@ def test_stopping_finishes_what_is_at_work_and_drops_the_rest() -> None:
 
 def test_stopping_does_not_wait_for_what_is_to_come_back() -> None:
     async def main() -> float:
-        async def work(item: int) -> Later[int]:
-            return Later(item, 3600.0)
+        async def work(item: int) -> Requeue[int]:
+            return Requeue(item, 3600.0)
 
         pool = Pool(items(1), work, concurrency=2)
         async with asyncio.TaskGroup() as group:

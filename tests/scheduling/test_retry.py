@@ -8,56 +8,56 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_editor.records import Failure
-from batch_editor.scheduling.retry import MAX_REFUSALS, Again, Final, Policy, Tally, backoff, decide
+from batch_editor.scheduling.retry import MAX_REFUSALS, GiveUp, Policy, Retry, Tally, backoff, decide
 
-PASSING = Failure("connection", "refused", passing=True)
-BILLED = Failure("server_error", "502", passing=True, maybe_billed=True)
-PACED = Failure("rate_limited", "429", reach="pace", passing=True)
+TRANSIENT = Failure("connection", "refused", transient=True)
+BILLED = Failure("server_error", "502", transient=True, maybe_billed=True)
+REFUSED = Failure("rate_limited", "429", scope="rate", transient=True)
 
 
-def decided(failure: Failure, tally: Tally, policy: Policy | None = None, *, seed: int = 0) -> Again | Final:
+def decided(failure: Failure, tally: Tally, policy: Policy | None = None, *, seed: int = 0) -> Retry | GiveUp:
     return decide(failure, tally, policy or Policy(), random.Random(seed))
 
 
-def attempts_of(failure: Failure, policy: Policy) -> tuple[int, Final]:
+def attempts_of(failure: Failure, policy: Policy) -> tuple[int, GiveUp]:
     """How many attempts a failure that always comes again gets, and how it ends."""
     tally = Tally()
     while True:
         tally = tally.after(failure)
         verdict = decided(failure, tally, policy)
-        if isinstance(verdict, Final):
+        if isinstance(verdict, GiveUp):
             return tally.attempts + tally.refusals, verdict
 
 
 def test_a_passing_failure_is_tried_as_often_as_configured() -> None:
-    assert attempts_of(PASSING, Policy(max_attempts=5)) == (5, Final("failed"))
+    assert attempts_of(TRANSIENT, Policy(max_attempts=5)) == (5, GiveUp("failed"))
 
 
 def test_one_attempt_means_no_second_one() -> None:
-    assert attempts_of(PASSING, Policy(max_attempts=1)) == (1, Final("failed"))
+    assert attempts_of(TRANSIENT, Policy(max_attempts=1)) == (1, GiveUp("failed"))
 
 
 def test_a_failure_that_does_not_pass_is_final_at_once() -> None:
-    assert attempts_of(Failure("moderation", "no"), Policy()) == (1, Final("failed"))
+    assert attempts_of(Failure("moderation", "no"), Policy()) == (1, GiveUp("failed"))
 
 
 def test_attempts_that_may_have_been_billed_have_a_limit_of_their_own_and_end_unknown() -> None:
-    assert attempts_of(BILLED, Policy(max_attempts=5, max_possibly_billed=2)) == (2, Final("unknown"))
+    assert attempts_of(BILLED, Policy(max_attempts=5, max_possibly_billed=2)) == (2, GiveUp("unknown"))
 
 
 def test_an_attempt_that_may_have_been_billed_ends_unknown_also_when_attempts_run_out() -> None:
-    assert attempts_of(BILLED, Policy(max_attempts=3, max_possibly_billed=9)) == (3, Final("unknown"))
+    assert attempts_of(BILLED, Policy(max_attempts=3, max_possibly_billed=9)) == (3, GiveUp("unknown"))
 
 
 NO_RESULT = Failure("bad_response", "blank", maybe_billed=True, http_status=200)
 
 
 def test_an_answer_that_is_no_result_is_asked_for_again_only_where_that_is_allowed() -> None:
-    assert attempts_of(NO_RESULT, Policy()) == (1, Final("unknown"))
-    assert attempts_of(NO_RESULT, Policy(bad_response=True, max_possibly_billed=3)) == (3, Final("unknown"))
+    assert attempts_of(NO_RESULT, Policy()) == (1, GiveUp("unknown"))
+    assert attempts_of(NO_RESULT, Policy(bad_response=True, max_possibly_billed=3)) == (3, GiveUp("unknown"))
     assert attempts_of(NO_RESULT, Policy(bad_response=True, max_attempts=2, max_possibly_billed=9)) == (
         2,
-        Final("unknown"),
+        GiveUp("unknown"),
     )
 
 
@@ -71,52 +71,52 @@ def test_an_answer_that_is_no_result_is_asked_for_again_only_where_that_is_allow
     ids=["unchecked", "result_lost", "accepted"],
 )
 def test_what_is_perhaps_a_result_is_not_asked_for_again_even_so(failure: Failure) -> None:
-    assert attempts_of(failure, Policy(bad_response=True)) == (1, Final("unknown"))
+    assert attempts_of(failure, Policy(bad_response=True)) == (1, GiveUp("unknown"))
 
 
 def test_a_free_failure_after_billed_ones_ends_failed() -> None:
-    assert decided(Failure("moderation", "no"), Tally(attempts=3, possibly_billed=2)) == Final("failed")
+    assert decided(Failure("moderation", "no"), Tally(attempts=3, possibly_billed=2)) == GiveUp("failed")
 
 
 def test_a_free_failure_after_billed_ones_is_tried_again_if_it_passes() -> None:
-    assert isinstance(decided(PASSING, Tally(attempts=3, possibly_billed=2)), Again)
+    assert isinstance(decided(TRANSIENT, Tally(attempts=3, possibly_billed=2)), Retry)
 
 
 def test_what_runs_before_may_have_been_billed_for_counts() -> None:
-    assert decided(BILLED, Tally(possibly_billed=2).after(BILLED)) == Final("unknown")
+    assert decided(BILLED, Tally(possibly_billed=2).after(BILLED)) == GiveUp("unknown")
 
 
 def test_a_failure_that_stops_the_run_leaves_its_request_pending() -> None:
-    assert decided(Failure("auth", "401", reach="run"), Tally(attempts=9)) == Final("pending")
+    assert decided(Failure("auth", "401", scope="run"), Tally(attempts=9)) == GiveUp("pending")
 
 
 def test_a_429_is_repeated_as_soon_as_the_gate_allows_and_uses_up_no_attempt() -> None:
-    tally = Tally().after(PACED)
+    tally = Tally().after(REFUSED)
     assert tally == Tally(attempts=0, possibly_billed=0, refusals=1)
-    assert decided(PACED, tally) == Again(0.0)
+    assert decided(REFUSED, tally) == Retry(0.0)
 
 
 def test_the_hundredth_429_of_one_job_is_its_last() -> None:
     assert MAX_REFUSALS == 100
-    assert attempts_of(PACED, Policy(max_attempts=1)) == (100, Final("failed"))
+    assert attempts_of(REFUSED, Policy(max_attempts=1)) == (100, GiveUp("failed"))
 
 
 def test_retry_after_is_a_floor() -> None:
-    verdict = decided(Failure("server_error", "503", passing=True, retry_after_s=90.0), Tally(attempts=1))
-    assert verdict == Again(90.0)
+    verdict = decided(Failure("server_error", "503", transient=True, retry_after_s=90.0), Tally(attempts=1))
+    assert verdict == Retry(90.0)
 
 
 @pytest.mark.fault(32)
 def test_a_retry_after_of_the_year_9999_is_capped() -> None:
-    failure = Failure("server_error", "503", passing=True, retry_after_s=1e19)
-    assert decided(failure, Tally(attempts=1)) == Again(600.0)
-    assert decided(failure, Tally(attempts=1), Policy(retry_after_max_s=30.0)) == Again(30.0)
+    failure = Failure("server_error", "503", transient=True, retry_after_s=1e19)
+    assert decided(failure, Tally(attempts=1)) == Retry(600.0)
+    assert decided(failure, Tally(attempts=1), Policy(retry_after_max_s=30.0)) == Retry(30.0)
 
 
 def test_a_short_retry_after_does_not_shorten_the_backoff() -> None:
     policy = Policy(backoff_s=100.0, backoff_max_s=1000.0)
     delays = [
-        decided(Failure("server_error", "503", passing=True, retry_after_s=0.0), Tally(attempts=1), policy, seed=seed)
+        decided(Failure("server_error", "503", transient=True, retry_after_s=0.0), Tally(attempts=1), policy, seed=seed)
         for seed in range(20)
     ]
     assert len(set(delays)) == 20

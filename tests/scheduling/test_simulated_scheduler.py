@@ -1,4 +1,4 @@
-"""The simulation beside the scheduler that it stands for: the real pool and gate, on virtual time."""
+"""The simulation beside the scheduler that it stands for: the real pool and limiter, on virtual time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from batch_editor.records import Failure, Rate
-from batch_editor.scheduling.limits import RateGate
-from batch_editor.scheduling.pool import Later, Pool
+from batch_editor.scheduling.pool import Pool, Requeue
+from batch_editor.scheduling.rate_limiter import RateLimiter
 from batch_editor.scheduling.retry import Policy, backoff
 from batch_editor.scheduling.simulation import Failed, Workload, simulate_often, smoothed, spread_latencies
 from tests.support.virtual_time import run
@@ -52,40 +52,40 @@ SHAPES = {
 
 
 def real_s(work: Workload, seed: int) -> float:
-    """How long the pool and the gate of a run take for it, on virtual time."""
+    """How long the pool and the limiter of a run take for it, on virtual time."""
     rng = random.Random(seed)
 
     async def main() -> float:
-        gate = RateGate(work.rate, backoff_s=POLICY.backoff_s, backoff_max_s=POLICY.backoff_max_s)
+        limiter = RateLimiter(work.rate, backoff_s=POLICY.backoff_s, backoff_max_s=POLICY.backoff_max_s)
 
         async def source() -> AsyncIterator[tuple[int, int]]:
             for number in range(work.requests):
                 yield number, 1
 
-        async def attempt(item: tuple[int, int]) -> Later[tuple[int, int]] | None:
+        async def attempt(item: tuple[int, int]) -> Requeue[tuple[int, int]] | None:
             number, tries = item
-            ticket = await gate.ticket()
-            await gate.depart()
+            permit = await limiter.permit()
+            await limiter.depart()
             if work.refused_share and rng.random() < work.refused_share:
                 await asyncio.sleep(work.refused_s)
-                refused = Failure("rate_limited", "", reach="pace", passing=True, retry_after_s=work.pause_s)
-                gate.failed(ticket, str(number), refused)
-                return Later(item, 0.0)
+                refused = Failure("rate_limited", "", scope="rate", transient=True, retry_after_s=work.pause_s)
+                limiter.failed(permit, str(number), refused)
+                return Requeue(item, 0.0)
             if tries < POLICY.max_attempts and rng.random() < work.failure_share:
                 failed = rng.choice(work.failures)
                 await asyncio.sleep(failed.latency_s)
-                gate.failed(
-                    ticket, str(number), Failure("timeout" if failed.dropped else "server_error", "", passing=True)
+                limiter.failed(
+                    permit, str(number), Failure("timeout" if failed.dropped else "server_error", "", transient=True)
                 )
-                if gate.outage:
-                    return Later(item, gate.held_s())
-                return Later((number, tries + 1), backoff(tries, POLICY, rng))
+                if limiter.outage:
+                    return Requeue(item, limiter.held_s())
+                return Requeue((number, tries + 1), backoff(tries, POLICY, rng))
             latency_s = rng.choice(work.latencies_s)
             await asyncio.sleep(latency_s)
-            gate.succeeded(ticket, latency_s)
+            limiter.succeeded(permit, latency_s)
             return None
 
-        gating = asyncio.create_task(gate.run())
+        gating = asyncio.create_task(limiter.run())
         pool = Pool(source(), attempt, concurrency=work.concurrency)
         await pool.run()
         gating.cancel()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from batch_editor.records import Rate
 from batch_editor.scheduling.retry import Policy
+from batch_editor.scheduling.send_policy import slack_s
 from batch_editor.scheduling.simulation import (
     SAMPLE,
     Course,
@@ -20,7 +21,6 @@ from batch_editor.scheduling.simulation import (
     simulate_often,
     spread_latencies,
 )
-from batch_editor.scheduling.throttle import slack_s
 
 PATIENT = Policy(max_attempts=5, backoff_s=0.5, backoff_max_s=5.0)
 

@@ -1,4 +1,4 @@
-"""Providers that count requests in their own ways, and the clients that send to them through a gate."""
+"""Providers that count requests in their own ways, and the clients that send to them through a limiter."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from batch_editor.records import Failure
-from batch_editor.scheduling.limits import GateClosed, RateGate
-from batch_editor.scheduling.pace import Ticket
+from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
+from batch_editor.scheduling.send_policy import Permit
 from tests.support.virtual_time import now
 
 
@@ -95,17 +95,17 @@ class Log:
         return len(self.refused) / max(1, len(self.refused) + len(self.let_in))
 
 
-def refuse(gate: RateGate, ticket: Ticket, retry_after_s: float | None) -> None:
+def refuse(limiter: RateLimiter, permit: Permit, retry_after_s: float | None) -> None:
     """Answer a request with 429."""
-    failure = Failure("rate_limited", "too many", reach="pace", passing=True, retry_after_s=retry_after_s)
-    gate.failed(ticket, f"request {ticket.number}", failure)
+    failure = Failure("rate_limited", "too many", scope="rate", transient=True, retry_after_s=retry_after_s)
+    limiter.failed(permit, f"request {permit.number}", failure)
 
 
 @asynccontextmanager
-async def running(gate: RateGate) -> AsyncIterator[RateGate]:
-    task = asyncio.create_task(gate.run())
+async def running(limiter: RateLimiter) -> AsyncIterator[RateLimiter]:
+    task = asyncio.create_task(limiter.run())
     try:
-        yield gate
+        yield limiter
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -113,7 +113,7 @@ async def running(gate: RateGate) -> AsyncIterator[RateGate]:
 
 
 async def busy_run(
-    gate: RateGate,
+    limiter: RateLimiter,
     provider: Provider,
     *,
     for_s: float,
@@ -127,26 +127,26 @@ async def busy_run(
 
     async def worker() -> None:
         while True:
-            ticket = await gate.ticket()
-            await gate.depart()
+            permit = await limiter.permit()
+            await limiter.depart()
             log.left.append(now())
             await asyncio.sleep(way_s())
             if wait_s := provider.wait_s(now()):
                 log.refused.append(now())
-                refuse(gate, ticket, wait_s if says_when else None)
+                refuse(limiter, permit, wait_s if says_when else None)
             else:
                 log.let_in.append(now())
                 await asyncio.sleep(latency_s)
-                gate.succeeded(ticket, latency_s)
+                limiter.succeeded(permit, latency_s)
 
-    async with running(gate):
+    async with running(limiter):
         tasks = [asyncio.create_task(worker()) for _ in range(workers)]
         await asyncio.sleep(for_s)
-        gate.close()
+        limiter.close()
         for task in tasks:
             task.cancel()
         for task in tasks:
-            with suppress(asyncio.CancelledError, GateClosed):
+            with suppress(asyncio.CancelledError, LimiterClosed):
                 await task
     return log
 

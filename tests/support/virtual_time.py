@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# aiolimiter re-arms its waker when rounding leaves it 1e-17 s short: a clock that stood still would hang there.
+# Who waits again when rounding leaves a timer 1e-17 s short would hang on a clock that stood still.
 TURN_S = 1e-9
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from batch_editor.records import Rate
-from batch_editor.scheduling.limits import GateClosed, RateGate
-from batch_editor.scheduling.schedule import Schedule, schedule_path
-from batch_editor.scheduling.throttle import JITTER_S, slack_s, spacing_s
+from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
+from batch_editor.scheduling.send_policy import JITTER_S, slack_s, spacing_s
+from batch_editor.scheduling.shared_rate import SharedRateLimit, shared_rate_path
 from tests.support.bench import Bench, arrived, job, jobs, sandbox
 from tests.support.simulated_provider import most_in_a_window, running
 from tests.support.virtual_time import now, run
@@ -29,35 +29,35 @@ pytestmark = pytest.mark.slow
 RATE = Rate(10, 1.0)
 
 
-def schedule_of(path: Path, said: list[str], rate: Rate = RATE) -> Schedule:
+def shared_rate_of(path: Path, said: list[str], rate: Rate = RATE) -> SharedRateLimit:
     """On virtual time."""
-    return Schedule(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=said.append, clock=now)
+    return SharedRateLimit(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=said.append, clock=now)
 
 
 async def departures(path: Path, said: list[str], *, runs: int, rate: Rate, for_s: float) -> list[float]:
-    """When requests leave, of runs that share a schedule and always have some to send; their disks are slow."""
+    """When requests leave, of runs that share a rate limit and always have some to send; their disks are slow."""
     left: list[float] = []
     rng = random.Random(runs)
 
-    async def worker(gate: RateGate) -> None:
+    async def worker(limiter: RateLimiter) -> None:
         while True:
-            ticket = await gate.ticket()
+            permit = await limiter.permit()
             await asyncio.sleep(rng.choice([0.0, 0.001, 0.3 * rate.period_s]) if rng.random() < 0.1 else 0.0)
-            await gate.depart(ticket)
+            await limiter.depart(permit)
             left.append(now())
 
     async with AsyncExitStack() as stack:
-        schedules = [schedule_of(path, said, rate) for _ in range(runs)]
-        gates = [await stack.enter_async_context(running(RateGate(rate, schedule=each))) for each in schedules]
-        tasks = [asyncio.create_task(worker(gate)) for gate in gates for _ in range(5)]
+        shared_rates = [shared_rate_of(path, said, rate) for _ in range(runs)]
+        limiters = [await stack.enter_async_context(running(RateLimiter(rate, shared=each))) for each in shared_rates]
+        tasks = [asyncio.create_task(worker(limiter)) for limiter in limiters for _ in range(5)]
         await asyncio.sleep(for_s)
-        for gate in gates:
-            gate.close()
+        for limiter in limiters:
+            limiter.close()
         for task in tasks:
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
-        assert {type(end) for end in ends} <= {GateClosed, asyncio.CancelledError}
-        for each in schedules:
+        assert {type(end) for end in ends} <= {LimiterClosed, asyncio.CancelledError}
+        for each in shared_rates:
             each.close()
     return left
 
@@ -116,12 +116,14 @@ async def test_a_run_that_crashes_and_starts_again_in_a_loop_keeps_the_limit(ben
     assert min(after - before for before, after in pairwise(times)) >= spacing_s(rate) - slack_s(rate) - JITTER_S
 
 
-def test_keys_and_hosts_have_schedules_of_their_own_and_the_name_tells_nothing(tmp_path: Path) -> None:
-    paths = {schedule_path(key, url) for key in ("a-key", "b-key") for url in ("https://one.example", "http://two/v1")}
+def test_keys_and_hosts_have_rates_of_their_own_and_the_name_tells_nothing(tmp_path: Path) -> None:
+    paths = {
+        shared_rate_path(key, url) for key in ("a-key", "b-key") for url in ("https://one.example", "http://two/v1")
+    }
     assert len(paths) == 4
     assert {path.parent for path in paths} == {Path(os.environ["XDG_STATE_HOME"]) / "batch_editor"}
     assert not any("key" in path.name or "example" in path.name for path in paths)
-    assert schedule_path("a-key", "https://one.example/v1") == schedule_path("a-key", "https://one.example/v2")
+    assert shared_rate_path("a-key", "https://one.example/v1") == shared_rate_path("a-key", "https://one.example/v2")
 
 
 @pytest.mark.parametrize("state", [None, "", ".", "state", "../state", "~/state"])
@@ -132,7 +134,7 @@ def test_without_an_absolute_xdg_state_home_it_is_below_the_home(
     if state is not None:
         monkeypatch.setenv("XDG_STATE_HOME", state)
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert schedule_path("a-key", "https://one.example").parent == Path("/home/somebody/.local/state/batch_editor")
+    assert shared_rate_path("a-key", "https://one.example").parent == Path("/home/somebody/.local/state/batch_editor")
 
 
 async def test_a_user_without_a_home_is_told_and_the_run_goes_on(
@@ -153,7 +155,7 @@ def test_what_no_run_of_today_has_written_holds_nobody_up(tmp_path: Path, conten
     path.write_bytes(content)
 
     async def two_turns() -> float:
-        turns = schedule_of(path, said)
+        turns = shared_rate_of(path, said)
         await turns.turn()
         await turns.turn()
         return now()
@@ -181,21 +183,21 @@ def test_a_file_that_is_removed_while_runs_are_on_is_shared_again_by_all_and_sai
 ) -> None:
     path, said, left = tmp_path / "state" / "turns", list[str](), list[float]()
 
-    async def send(schedule: Schedule) -> None:
+    async def send(shared: SharedRateLimit) -> None:
         while now() < 10:
-            await schedule.turn()
+            await shared.turn()
             left.append(now())
 
     async def all_of_them() -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(runs):
-                group.create_task(send(schedule_of(path, said)))
+                group.create_task(send(shared_rate_of(path, said)))
             for _ in range(3):
                 await asyncio.sleep(2.03)
                 remove(path)
                 # Without its folder nothing tells that there was a file, until a run makes it again.
                 await asyncio.sleep(spacing_s(RATE) if remove is remove_folder else 0.0)
-                group.create_task(send(schedule_of(path, said)))  # one that starts just then
+                group.create_task(send(shared_rate_of(path, said)))  # one that starts just then
 
     run(all_of_them())
     assert most_in_a_window(left, RATE.period_s) <= RATE.count
@@ -215,7 +217,7 @@ def test_a_new_file_is_begun_as_if_the_window_were_full_where_other_runs_have_be
         path.parent.mkdir()
 
     async def first_turn() -> float:
-        await schedule_of(path, []).turn()
+        await shared_rate_of(path, []).turn()
         return now()
 
     assert run(first_turn()) == pytest.approx(spacing_s(RATE) if known else 0.0, abs=1e-6)
@@ -231,7 +233,7 @@ async def test_a_file_that_is_removed_between_two_starts_lets_no_window_hold_mor
             processes.append(await stack.enter_async_context(starting))
             if len(processes) == 1:
                 await arrived(provider.books, 10)
-                schedule_path("SG_0123456789abcdef", provider.base_url).unlink()
+                shared_rate_path("SG_0123456789abcdef", provider.base_url).unlink()
         ended = [await process.finished() for process in processes]
     assert [each.code for each in ended] == [0, 0], [each.err for each in ended]
     assert ended[0].err.count("was removed or replaced while this run was on") == 1
@@ -241,7 +243,7 @@ async def test_a_file_that_is_removed_between_two_starts_lets_no_window_hold_mor
 @pytest.mark.parametrize("obstacle", ["a folder", "a link", "no folder"])
 async def test_a_file_that_cannot_be_used_is_said_and_the_run_goes_on(bench: Bench, obstacle: str) -> None:
     async with sandbox() as provider:
-        path = schedule_path("SG_0123456789abcdef", provider.base_url)
+        path = shared_rate_path("SG_0123456789abcdef", provider.base_url)
         if obstacle == "no folder":
             path.parent.write_text("a file")
         else:
@@ -258,7 +260,7 @@ def test_whoever_stands_still_with_the_lock_is_not_waited_for_for_ever(tmp_path:
     path, said = tmp_path / "turns", list[str]()
 
     async def turn() -> float:
-        turns = schedule_of(path, said)
+        turns = shared_rate_of(path, said)
         await turns.turn()
         with path.open("rb") as other:
             fcntl.flock(other, fcntl.LOCK_EX)

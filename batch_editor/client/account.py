@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 from pydantic import SecretStr
 
-from batch_editor.client.results import READ_BYTES, said_by
+from batch_editor.client.download import READ_BYTES, said_by
 from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.wire import MAX_COST_USD, TooManyValues, amount, error_text, parsed
 from batch_editor.config import ApiSettings

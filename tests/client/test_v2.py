@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from batch_editor.client.accepted import Accepted, Completed, Missing, NotYet, PollRefused, accepted_in, progress_of
 from batch_editor.client.pictures import Linked
+from batch_editor.client.v2 import Completed, Missing, NotYet, PollRefused, Submitted, progress_of, submitted_in
 from batch_editor.endpoints import load_endpoint
 from batch_editor.records import Failure
 
@@ -30,7 +30,7 @@ def said(status: int, document: Any, **headers: str) -> Any:
     ],
 )
 def test_an_id_to_ask_by_is_an_acceptance(document: dict[str, Any]) -> None:
-    assert accepted_in(json.dumps(document).encode()) == Accepted("r-1")
+    assert submitted_in(json.dumps(document).encode()) == Submitted("r-1")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_an_id_to_ask_by_is_an_acceptance(document: dict[str, Any]) -> None:
     ],
 )
 def test_anything_else_is_none(document: Any) -> None:
-    assert accepted_in(json.dumps(document).encode()) is None
+    assert submitted_in(json.dumps(document).encode()) is None
 
 
 def test_a_completed_request_has_its_link_and_its_cost() -> None:
@@ -89,7 +89,7 @@ def test_a_429_says_how_long_polls_should_wait() -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_is_refused_stops_the_run(status: int) -> None:
     failure = said(status, {"error": "no"}).failure
-    assert (failure.kind, failure.reach, failure.maybe_billed) == ("auth", "run", False)
+    assert (failure.kind, failure.scope, failure.maybe_billed) == ("auth", "run", False)
 
 
 def test_a_job_that_failed_for_want_of_money_stops_the_run_and_may_be_sent_again() -> None:
@@ -97,7 +97,7 @@ def test_a_job_that_failed_for_want_of_money_stops_the_run_and_may_be_sent_again
     assert failure == Failure(
         "credits",
         "the provider failed it (The account is out of credits, or over its limit): Insufficient credits",
-        reach="run",
+        scope="run",
         http_status=422,
     )
 
@@ -111,12 +111,12 @@ def test_a_job_that_is_under_way_is_so_whatever_is_said_of_the_account_meanwhile
 def test_a_poll_that_is_refused_for_want_of_money_says_nothing_of_its_job(status: int) -> None:
     refused = said(status, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}})
     assert isinstance(refused, PollRefused)
-    assert (refused.failure.kind, refused.failure.reach) == ("credits", "run")
+    assert (refused.failure.kind, refused.failure.scope) == ("credits", "run")
 
 
 def test_a_job_whose_input_could_not_be_fetched_may_well_succeed_later() -> None:
     failure = said(422, {"status": "FAILED", "error": "Timeout while downloading image"})
-    assert (failure.kind, failure.reach, failure.passing) == ("input_unreachable", "job", True)
+    assert (failure.kind, failure.scope, failure.transient) == ("input_unreachable", "request", True)
 
 
 def test_a_prompt_that_a_failed_job_says_over_again_is_none_of_its_words() -> None:

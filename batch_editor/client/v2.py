@@ -1,4 +1,4 @@
-"""What the provider says of requests that it has accepted ↔ records. Pure, as `wire`."""
+"""v2: what the provider says of submitted requests ↔ records. Pure, as `wire`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LINKS = ("poll_url", "status_url", "response_url")
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class Submitted:
     """An answer that says under which id the result can be asked for."""
 
     request_id: str
@@ -62,12 +62,12 @@ class PollRefused:
 Said = Completed | Missing | NotYet | PollRefused | Failure
 
 
-def accepted_in(body: bytes) -> Accepted | None:
-    """The id of a request that an answer accepts; None where it holds its image, or no usable id.
+def submitted_in(body: bytes) -> Submitted | None:
+    """The id of a submitted request; None where the answer holds the image itself, or no usable id.
 
-    >>> accepted_in(b'{"request_id": "7f-1", "status": "QUEUED"}')
-    Accepted(request_id='7f-1')
-    >>> accepted_in(b'{"request_id": "../user", "status": "QUEUED"}') is None
+    >>> submitted_in(b'{"request_id": "7f-1", "status": "QUEUED"}')
+    Submitted(request_id='7f-1')
+    >>> submitted_in(b'{"request_id": "../user", "status": "QUEUED"}') is None
     True
     """
     document = _object(body)
@@ -75,9 +75,9 @@ def accepted_in(body: bytes) -> Accepted | None:
     if not isinstance(request_id, str) or not _ID.fullmatch(request_id):
         return None
     if _state(document) in ("QUEUED", "PROCESSING"):
-        return Accepted(request_id)
+        return Submitted(request_id)
     links = any(isinstance(document.get(name), str) for name in _LINKS)
-    return Accepted(request_id) if links and isinstance(image_in_json(body), Failure) else None
+    return Submitted(request_id) if links and isinstance(image_in_json(body), Failure) else None
 
 
 def progress_of(status: int, headers: Mapping[str, str], body: bytes, *, endpoint: Endpoint, prompt: str = "") -> Said:
@@ -102,9 +102,9 @@ def progress_of(status: int, headers: Mapping[str, str], body: bytes, *, endpoin
     if status in (404, 410):
         return Missing()
     meaning = endpoint.meaning_of(status, words)
-    if status in (401, 403) or (meaning is not None and meaning.kind == "credits" and meaning.reach == "run"):
+    if status in (401, 403) or (meaning is not None and meaning.kind == "credits" and meaning.scope == "run"):
         kind = "auth" if meaning is None else meaning.kind
-        return PollRefused(Failure(kind, f"HTTP {status} to a poll: {text}", reach="run", http_status=status))
+        return PollRefused(Failure(kind, f"HTTP {status} to a poll: {text}", scope="run", http_status=status))
     if status == 429:
         return NotYet("HTTP 429", refused=True, retry_after_s=retry_after(headers, now=datetime.now(UTC)))
     return NotYet(f"a poll was answered with HTTP {status}")
@@ -119,8 +119,8 @@ def _failed(text: str, meaning: ErrorMeaning | None) -> Failure:
     return Failure(
         meaning.kind,
         f"the provider failed it ({meaning.meaning}): {text}",
-        reach="run" if meaning.reach == "run" else "job",
-        passing=meaning.transient and meaning.reach != "run",
+        scope="run" if meaning.scope == "run" else "request",
+        transient=meaning.transient and meaning.scope != "run",
         http_status=422,
     )
 

@@ -114,7 +114,7 @@ class Results:
                 try:
                     return await seal(sink)  # packed or not: what it says of itself may be wrong
                 except ValueError:
-                    if packed is None or packed.passing:
+                    if packed is None or packed.transient:
                         raise
                     return f"answers {packed.message}"
         return f"redirects more than {MAX_HOPS} times"

@@ -1,4 +1,4 @@
-"""When the next request of an API key may leave: one schedule for all runs on this machine, in a small locked file."""
+"""When the next request of an API key may leave: one rate limit for all runs on this machine, in a small file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from urllib.parse import urlsplit
 
 from batch_editor.files import open_regular
 
-# A run reserves one turn at a time, so the schedule is at most as many turns ahead as runs share it. A file that is
-# further ahead is from before this machine started, when its clock began anew.
+# A run reserves one turn at a time, so the next turn is at most as many turns away as there are runs. An instant
+# further away was written before this machine was restarted, which sets the monotonic clock back to zero.
 MOST_RUNS = 64
-# Whoever holds the lock needs it for 20 µs; it is tried again this often, and given up as broken after this long.
+# A run holds the lock for 20 µs. Seconds between tries to get it, and until the file is given up as broken.
 LOCK_AGAIN_S = 0.001
 LOCK_PATIENCE_S = 2.0
 
 _INSTANT = struct.Struct("<d")
 
 
-def schedule_path(key: str, base_url: str) -> Path:
-    """Where the runs that use a key at a provider find their schedule; its name is a hash and tells neither.
+def shared_rate_path(key: str, base_url: str) -> Path:
+    """The file by which the runs of a key at a provider share its rate limit; its name is a hash and tells neither.
 
     Raises:
         RuntimeError: the user has no home, and XDG_STATE_HOME names no place either.
@@ -37,14 +37,15 @@ def schedule_path(key: str, base_url: str) -> Path:
     return state / "batch_editor" / name
 
 
-class Schedule:
+class SharedRateLimit:
     """Turns to send, `spacing_s` apart, over all runs that have the file open; a late one catches up `slack_s`.
 
-    The file holds one instant of the system's monotonic clock, which all processes share and nobody sets: that of the
-    next turn. Taking a turn moves it on, under a lock that the kernel frees however a process ends. So runs that
-    crash and start again in a loop keep the limit as well, for what is left of them is the instant. A file that can't
-    be used is said once, by `say`; turns then come at once, and the run keeps the limit by itself. One that somebody
-    removes is made again by the runs that had it open, and said once.
+    The file holds one instant: when the next turn is due, by the system's monotonic clock, which all processes share
+    and nobody sets. Taking a turn moves the instant on, under a lock that the kernel frees however a process ends. The
+    file outlives its runs, so runs that crash and start again in a loop keep the limit too.
+
+    If the file can't be used, `say` is told once, and turns are not waited for: the run still keeps the limit alone.
+    If somebody removes the file, the runs that had it open make it anew, and `say` is told once.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Schedule:
         self._say = say
         self._clock = clock
         self._file: int | None = None
-        # Where nothing of any run is, nobody has sent anything.
+        # Without a folder no run has ever been here, so the window is empty.
         self._is_first = not path.parent.exists()
         self._told_of_removal = False
         try:
@@ -75,7 +76,7 @@ class Schedule:
         self._file = open_regular(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
     def close(self) -> None:
-        """Leave the schedule to the other runs."""
+        """Leave the rate limit to the other runs."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -87,14 +88,14 @@ class Schedule:
             await asyncio.sleep(early_s)
             if self._file is None or self._is_in_place(self._file):
                 return
-            due_at = await self._next_turn()  # a turn of a file that was removed meanwhile is another run's as well
+            due_at = await self._next_turn()  # the file was replaced meanwhile; another run has this turn as well
 
     async def _next_turn(self) -> float:
-        """The instant of a turn that is this run's now; that of the call where the file can't be used."""
+        """When the turn that this run just took is due; at once if the file can't be used."""
         asked_at = self._clock()
         while self._file is not None:
             try:
-                # Not on a thread: six calls of a few microseconds, and a thread's answer may be 5 ms late.
+                # Not on a thread: it takes six calls of a few microseconds, and a thread may answer 5 ms late.
                 if self._is_in_place(self._file):
                     return self._reserve(self._file)
                 self._open_again()
@@ -110,8 +111,8 @@ class Schedule:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             now = self._clock()
-            next_at = self._held(file, now)
-            if not next_at < now + MOST_RUNS * self._spacing_s:  # nor if it is no number
+            next_at = self._next_at(file, now)
+            if not next_at < now + MOST_RUNS * self._spacing_s:  # also true of NaN
                 next_at = now + self._spacing_s
             due_at = max(next_at, now - self._slack_s)
             os.pwrite(file, _INSTANT.pack(due_at + self._spacing_s), 0)
@@ -119,17 +120,16 @@ class Schedule:
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
 
-    def _held(self, file: int, now: float) -> float:
+    def _next_at(self, file: int, now: float) -> float:
         held = os.pread(file, _INSTANT.size, 0)
         if len(held) == _INSTANT.size:
             next_at: float = _INSTANT.unpack(held)[0]
             return next_at
-        # A new file may be in the place of one that was removed, and the window as full as it may be: then the next
-        # turn is due one spacing after the last one, which may have left just now.
+        # A new file may stand in the place of one that was removed, and its last turn may have been just now.
         return now if self._is_first else now + self._spacing_s
 
     def _is_in_place(self, file: int) -> bool:
-        """Whether the open file is the one that other runs find."""
+        """Whether the open file is still the one at the path, which other runs open."""
         try:
             open_one, found = os.fstat(file), os.lstat(self._path)
         except FileNotFoundError:

@@ -16,7 +16,6 @@ from batch_editor.manifest.odd_cells import (
     SpreadsheetError,
     check_is_no_error,
     doubts_of,
-    may_be_odd,
     oddity_of,
     problems_of,
 )
@@ -179,7 +178,7 @@ class Expander:
     def _name(self, slot: Slot, row: Row, label: str) -> str | None:
         try:
             value = slot.read(row, {}) if slot.varies else None
-            if value is not None and may_be_odd(value):
+            if value is not None:
                 value = self._meant(row, slot, value)
         except Refused as error:
             self._note(row, slot.name, error, label)
@@ -198,7 +197,7 @@ class Expander:
         for slot, name, read, is_text in self._reading:
             try:
                 value = read(row, files)
-                if is_text and value is not None and may_be_odd(value):
+                if is_text and value is not None:
                     value = self._meant(row, slot, value)
                 if value is None and slot.end is None and self._endpoint.parameters[name].required:
                     raise Refused("is empty")

@@ -8,7 +8,7 @@ one that comes out is seen (`{{ title|upper }}`, `{{ "Show " ~ title }}`), and o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple, SupportsIndex, TypeAlias
+from typing import Literal, NamedTuple, SupportsIndex, TypeAlias
 
 from batch_editor.manifest.faults import Problem, Refused, shown
 
@@ -39,12 +39,6 @@ MEND_IT = "a spreadsheet's error: mend it there"
 IS_IT_MEANT = "some programs write that for an empty cell: is it meant?"
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"  # no white space to Python, but nothing to see either
 
-# How odd cells begin, and hardly any other: of a million cells nearly all are told by that, without a call.
-SUSPICIOUS = frozenset(chr(code) for code in range(0x3001) if chr(code).isspace()) | frozenset(_INVISIBLE)
-SUSPICIOUS |= frozenset(word[0] for word in _ODDITIES if word) | frozenset(
-    word[0].lower() for word in _ODDITIES if word
-)
-
 
 def oddity_of(text: str) -> Oddity | None:
     """What is odd about a whole cell or value; for most of them nothing.
@@ -72,15 +66,6 @@ def check_is_no_error(text: str) -> None:
     """
     if oddity_of(text) == "error":
         raise SpreadsheetError(f"is {shown(text.strip())}")
-
-
-def may_be_odd(value: Any) -> bool:
-    """Whether a text that isn't empty needs a closer look: any but the plainest.
-
-    >>> may_be_odd("Mug"), may_be_odd("#N/A"), may_be_odd("Nutcracker")
-    (False, True, True)
-    """
-    return value.__class__ is not str or value[:1] in SUSPICIOUS
 
 
 class OddCell(NamedTuple):

@@ -16,8 +16,9 @@ from batch_editor.money import Intent, Reservations, Reserved, charged
 from batch_editor.output import Acceptance, Landing, Store, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.runs.publishing import Arrival, Publisher
-from batch_editor.runs.tasks import Task, Watcher
+from batch_editor.runs.tasks import Task
 from batch_editor.runs.uploads import FileChanged, Uploads
+from batch_editor.runs.watch import Watch
 from batch_editor.scheduling import Again, Final, GateClosed, Later, Policy, RateGate, Tally, Ticket, decide
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class Attempts:
         publisher: Publisher,
         acceptance: Acceptance,
         policy: Policy,
-        watcher: Watcher,
+        watcher: Watch,
         rng: random.Random,
         clock: Callable[[], float] = time.time,
     ) -> None:

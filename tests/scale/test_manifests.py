@@ -25,22 +25,10 @@ TEMPLATES = {"prompt": "Show {{ title }} on white", "id": "{{ id }}-{{ size }}"}
 RENDERED = {"prompt": "Show {{ title|trim }} on white"}
 
 
-@pytest.mark.parametrize(
-    ("overrides", "calls"),
-    [
-        # Measured: 104 calls, Python's and C's; they take 13 µs. One more check of each row is one or two calls, so
-        # ten more are a change that somebody should have a reason for.
-        (DIRECT, 114),
-        # A template of names alone is filled in without Jinja2, for hardly more than reading a cell costs: 106.
-        (TEMPLATES, 116),
-        # One that Jinja2's sandbox renders, with an eye on odd cells: 184.
-        (RENDERED, 199),
-    ],
-)
-def test_a_row_costs_so_many_calls(tmp_path: Path, overrides: Mapping[str, str], calls: int) -> None:
+@pytest.mark.parametrize("overrides", [DIRECT, TEMPLATES, RENDERED], ids=["direct", "templates", "rendered"])
+def test_ten_times_the_rows_cost_no_more_each(tmp_path: Path, overrides: Mapping[str, str]) -> None:
     few = counted(spooled(table(tmp_path, FEW), **overrides))
     many = counted(spooled(table(tmp_path, MANY), **overrides))
-    assert (many.calls - few.calls) / (MANY - FEW) <= calls
     assert many.calls <= TENFOLD * few.calls
 
 

@@ -17,7 +17,7 @@ from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import FILE_NAME, Charge, Doubt, Ledger, readings
 from batch_editor.money import Spending, shared_spending
-from batch_editor.output import Acceptance, Store, check_place, locked, write_manifest
+from batch_editor.output import Acceptance, DiskRetry, Store, check_place, locked, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.recovery.matching import Bodies, Matches, Sent, match
@@ -129,8 +129,10 @@ async def reconcile(
         raise UsageError(f"{output}: no ledger here; expected the output directory of a run")
     with ExitStack() as stack:
         stack.enter_context(guarded(key.get_secret_value()))
-        store = Store(output, wait_s=settings.outputs.wait_s)
-        store.patience.hears = _WaitingForDisk(say, settings.outputs.wait_s).hears
+        store = Store(output)
+        wait_s = settings.outputs.wait_s
+        waiting = _WaitingForDisk(say, wait_s)
+        disk_retry = DiskRetry(wait_s, make_room=store.make_room, on_trouble=waiting.on_trouble)
         stack.callback(store.close)
         store.prepare()
         stack.enter_context(locked(store.root))
@@ -144,7 +146,7 @@ async def reconcile(
             # Whatever has landed is taken: rejecting it here would say no more of its money.
             recover(ledger, store, Acceptance("header", {}), now=clock(), hold=settings.retry.unknown == "hold")
             async with AccountHistory(settings.api, key) as history, Results(settings.api) as results:
-                settling = _Settling(ledger, store, spending, results, settings, clock)
+                settling = _Settling(ledger, store, disk_retry, spending, results, settings, clock)
                 findings: list[Finding] = []
                 for doubts in _windows(ledger.doubts.all()):
                     rows = await history.rows(*_days(doubts))
@@ -166,7 +168,7 @@ class _WaitingForDisk:
         self._wait_s = wait_s
         self._said = False
 
-    def hears(self, error: MachineError) -> None:
+    def on_trouble(self, error: MachineError) -> None:
         if not self._said:
             self._said = True
             self._say(
@@ -199,6 +201,7 @@ class _Settling:
         self,
         ledger: Ledger,
         store: Store,
+        disk_retry: DiskRetry,
         spending: Spending | None,
         results: Results,
         settings: Settings,
@@ -206,6 +209,7 @@ class _Settling:
     ) -> None:
         self._ledger = ledger
         self._store = store
+        self._disk_retry = disk_retry
         self._spending = spending
         self._results = results
         self._attempt_s = settings.api.timeout_s
@@ -269,13 +273,13 @@ class _Settling:
         said = f"billed ${usd:,.4f} as {row.request_id}"
         if doubt.request_state == "succeeded" or doubt.fingerprint in self._done:
             return self._in_vain(doubt, row, usd, f"{said}; the job has its image from another attempt")
-        landing = self._store.landing(doubt.attempt_id)
+        staged = self._store.staged_file(doubt.attempt_id, self._disk_retry)
         try:
             image = (
-                await self._results.download(row.link, landing) if row.link else Lost("it has no link", for_good=True)
+                await self._results.download(row.link, staged) if row.link else Lost("it has no link", for_good=True)
             )
         finally:
-            await landing.discard()
+            await staged.discard()
         if isinstance(image, Lost):
             return self._in_vain(doubt, row, usd, f"{said}; its image can't be had: {image.message}")
         return self._placed(doubt, row, image, usd, said)

@@ -19,8 +19,8 @@ from batch_editor.money import SharedBudget, Spending
 from batch_editor.output import (
     Acceptance,
     Store,
-    give_room_free,
-    set_room_aside,
+    free_disk_reserve,
+    take_disk_reserve,
     write_manifest,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
@@ -30,7 +30,6 @@ from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import Dispatch
 from batch_editor.runs.options import BatchOptions
 from batch_editor.runs.preparing import check_inputs, open_output, plan_run, settle_the_past, take_over
-from batch_editor.runs.publishing import Publisher
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.summary import Stop, Summary, exit_code_of, summarize, what_stopped
 from batch_editor.text import guarded
@@ -179,9 +178,9 @@ class Batch:
 
     def _open_again(self) -> None:
         """What the end of the run before has closed. Blocks."""
-        self.store = Store(self.store.root, wait_s=self.settings.outputs.wait_s)
+        self.store = Store(self.store.root)
         self.began_at = time.monotonic()
-        set_room_aside(self.store.root, min(self.settings.concurrency, self.plan.requests))
+        take_disk_reserve(self.store.root, min(self.settings.concurrency, self.plan.requests))
 
     def _begin(self) -> RunStart:
         """Record the run; the first one takes the manifest over, and puts images where they belong. Blocks."""
@@ -203,15 +202,14 @@ class Batch:
         """Send what is pending, and end the run whatever happens."""
         stop: Stop | None = None
         writer = LedgerWriter(self.ledger)
-        publisher = Publisher(self.ledger, writer, self.store)
         try:
-            stop = await dispatch.send(self.key, writer, publisher)
+            stop = await dispatch.send(self.key, writer)
             if stop is None and dispatch.only is not None:
                 stop = Stop("canary", f"the {len(dispatch.only)} requests that go first are sent; the rest waits")
         except MachineError as error:
             stop = Stop("machine", str(error))
         finally:
-            await to_the_end(_close, publisher, writer)
+            await to_the_end(writer.close)
             try:
                 summary = await to_the_end(self._end, stop)
             finally:
@@ -221,8 +219,8 @@ class Batch:
 
     def _end(self, stop: Stop | None) -> Summary:
         """Write what is known where people look for it. Blocks."""
-        self.store.close()  # what a dropped attempt set off may still be landing
-        give_room_free(self.store.root)
+        self.store.close()  # waits for what a dropped attempt still writes
+        free_disk_reserve(self.store.root)
         with self.ledger.translated():
             try:
                 hold, collect = self.settings.retry.unknown == "hold", not self.options.sandbox
@@ -256,9 +254,3 @@ def _on_its_thread(stack: ExitStack, spending: Spending | None) -> SharedBudget 
     shared = SharedBudget(spending)
     stack.callback(shared.close)
     return shared
-
-
-def _close(publisher: Publisher, writer: LedgerWriter) -> None:
-    """End the threads, the one that still needs the other first. Blocks."""
-    publisher.close()
-    writer.close()

@@ -17,10 +17,10 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, experience, readings
 from batch_editor.money import Budget, PriceKind, Reservations, SharedBudget, SteadyPrices
-from batch_editor.output import Acceptance, Store
+from batch_editor.output import Acceptance, DiskRetry, Store
 from batch_editor.runs.attempts import Attempts
 from batch_editor.runs.progress import Progress
-from batch_editor.runs.publishing import Publisher
+from batch_editor.runs.publish import Publisher
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.summary import Stop
 from batch_editor.runs.tasks import Task
@@ -48,7 +48,7 @@ class Dispatch:
     signals: RunSignals | None
     only: Collection[str] | None
 
-    async def send(self, key: SecretStr, writer: LedgerWriter, publisher: Publisher) -> Stop | None:
+    async def send(self, key: SecretStr, writer: LedgerWriter) -> Stop | None:
         """Make every pending request's attempts; return why it stopped, None if all is done.
 
         Raises:
@@ -56,14 +56,12 @@ class Dispatch:
         """
         schedule = await asyncio.to_thread(self._schedule, key)
         try:
-            return await self._send(key, writer, publisher, schedule)
+            return await self._send(key, writer, schedule)
         finally:
             if schedule is not None:
                 schedule.close()
 
-    async def _send(
-        self, key: SecretStr, writer: LedgerWriter, publisher: Publisher, schedule: Schedule | None
-    ) -> Stop | None:
+    async def _send(self, key: SecretStr, writer: LedgerWriter, schedule: Schedule | None) -> Stop | None:
         settings = self.settings
         gate = await self._gate(writer, schedule)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
@@ -74,6 +72,7 @@ class Dispatch:
             progress=self.progress,
             counts=await writer.do(self._counts),
         )
+        disk_retry = DiskRetry(settings.outputs.wait_s, make_room=self.store.make_room, on_trouble=watch.broken)
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both gates.
         polls = self._rate_gate([])
@@ -103,7 +102,8 @@ class Dispatch:
                 ledger=self.ledger,
                 writer=writer,
                 store=self.store,
-                publisher=publisher,
+                disk_retry=disk_retry,
+                publisher=Publisher(self.ledger, writer, self.store, disk_retry),
                 acceptance=self.acceptance,
                 policy=settings.retry.policy,
                 watcher=watch,

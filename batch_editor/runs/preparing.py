@@ -16,12 +16,12 @@ from batch_editor.output import (
     Acceptance,
     Store,
     check_place,
-    give_room_free,
+    free_disk_reserve,
     is_output_manifest,
     locked,
     put_all,
     retire_gone,
-    set_room_aside,
+    take_disk_reserve,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.planning import IDENTIFIED, Catalog, History, Plan, assess, take_in
@@ -78,15 +78,15 @@ def open_output(
     stack: ExitStack, output: Path, settings: Settings, options: BatchOptions, catalog: Catalog, plan: Plan
 ) -> tuple[Store, Ledger, Acceptance, Spending | None]:
     """The output directory, locked, its ledgers, and who checks its images; `stack` closes them. Blocks."""
-    store = Store(output, wait_s=settings.outputs.wait_s)
+    store = Store(output)
     stack.callback(store.close)
     store.prepare()
     dead = stack.enter_context(locked(store.root))
     if dead is not None:
         options.progress.say(f"took over from {dead}, which ended without a word")
     check_place(store.root / MANIFEST_NAME)
-    set_room_aside(store.root, min(settings.concurrency, plan.requests))
-    stack.callback(give_room_free, store.root)
+    take_disk_reserve(store.root, min(settings.concurrency, plan.requests))
+    stack.callback(free_disk_reserve, store.root)
     ledger = _open_ledger(output)
     stack.callback(ledger.close)
     acceptance = Acceptance(settings.checks, catalog.endpoints)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
@@ -12,6 +13,10 @@ from batch_editor.images.ends import ImageFormat, has_end, sniff
 ENDINGS: dict[ImageFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif"}
 # Pillow's own limit for a warning; twice of it, its error. No endpoint makes a hundredth of that.
 MAX_PIXELS = 178_956_970
+
+# Pillow warns of large pictures (from 89 million pixels on) and of odd chunks. Users can't act on either. Here, for all
+# of this package: `catch_warnings` around each call changes what all threads see.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class BadImage(ValueError):

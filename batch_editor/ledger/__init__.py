@@ -18,9 +18,9 @@ from batch_editor.ledger.entries import (
     Placement,
     RunStart,
 )
-from batch_editor.ledger.intake import import_jobs
+from batch_editor.ledger.importing import import_jobs
 from batch_editor.ledger.readings import Compared
-from batch_editor.ledger.spool import Spool
+from batch_editor.ledger.staging import Staging
 from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
@@ -43,6 +43,6 @@ __all__ = [
     "PendingRequest",
     "Placement",
     "RunStart",
-    "Spool",
+    "Staging",
     "import_jobs",
 ]

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
-from batch_editor.ledger import Compared, Expected, Ledger, LedgerWriter, RunStart, Spool, readings
+from batch_editor.ledger import Compared, Expected, Ledger, LedgerWriter, RunStart, Staging, readings
 from batch_editor.money import SharedBudget, Spending
 from batch_editor.output import (
     Acceptance,
@@ -78,9 +78,9 @@ async def prepared(
     async with closed_on_a_thread() as stack:
         if not options.sandbox:
             stack.enter_context(guarded(key.get_secret_value()))
-        catalog, spool = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Spool())))
-        planning = partial(plan_run, paths, settings, catalog, options, output, spool)
-        plan = await finished(planning, on_cancel=spool.cancel)
+        catalog, staging = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Staging())))
+        planning = partial(plan_run, paths, settings, catalog, options, output, staging)
+        plan = await finished(planning, on_cancel=staging.cancel)
         for notice in plan.notices:
             options.progress.say(notice)
         for warning in plan.warnings:
@@ -95,7 +95,7 @@ async def prepared(
             key=key,
             options=options,
             catalog=catalog,
-            spool=spool,
+            staging=staging,
             plan=plan,
             store=store,
             ledger=ledger,
@@ -113,7 +113,7 @@ class Batch:
     key: SecretStr
     options: BatchOptions
     catalog: Catalog
-    spool: Spool
+    staging: Staging
     plan: Plan
     store: Store
     ledger: Ledger
@@ -148,9 +148,9 @@ class Batch:
                 await to_the_end(self._open_again)
             start = await to_the_end(self._begin)
             if options.check_inputs and len(self._runs) == 1:
-                await check_inputs(self.ledger, self.spool, self.catalog, settings, self.plan, options)
+                await check_inputs(self.ledger, self.staging, self.catalog, settings, self.plan, options)
             if first:
-                self.sample = await to_the_end(self.spool.spread, first)
+                self.sample = await to_the_end(self.staging.spread, first)
         dispatch = Dispatch(
             settings=settings,
             endpoints=self.catalog.endpoints,
@@ -194,7 +194,7 @@ class Batch:
             expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1])
             start = ledger.runs.begin(run_id, now=now, sandbox=options.sandbox, expected=expected)
         if not self._runs:
-            take_over(ledger, self.store, self.spool, self.catalog, plan, options, now=now)
+            take_over(ledger, self.store, self.staging, self.catalog, plan, options, now=now)
         self._runs.append(start)
         return start
 

@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from batch_editor import BatchOptions, ManifestError, load_settings, make_plan, run_batch
-from batch_editor.planning.intake import Selection
+from batch_editor.planning.catalog import Selection
 from batch_editor.runs.progress import Quiet, Snapshot
 from tests.support.bench import KEY, Bench, body_of, job, jobs, sandbox, sha256_of
 from tests.support.recorder import Recorder, http, png

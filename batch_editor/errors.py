@@ -6,7 +6,7 @@ BatchEditorError
 │   ├── EndpointError
 │   └── ManifestError       carries every fault found, not the first one alone
 ├── Declined                exit 4: who was asked said no; nothing was sent
-├── HistoryError            exit 3: the provider's list of requests can't be read; nothing was settled
+├── HistoryError            exit 3: the provider's list of requests can't be read; nothing was resolved
 ├── LockedError             exit 5: another process is at work on the output directory
 └── MachineError            exit 6: disk full, directory lost or not writable, ledger damaged
     ├── LedgerError

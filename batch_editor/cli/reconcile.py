@@ -24,7 +24,7 @@ from batch_editor.cli.output import show, tell
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @verbose()
 def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_json: bool) -> int:
-    """Settle attempts that may have been billed without a result, by the provider's history. Costs nothing.
+    """Resolve attempts that may have been billed without a result, by the provider's history. Costs nothing.
 
     An image that was paid for is fetched; what was not billed is sent by the next run; else the real cost is noted.
 

@@ -8,7 +8,6 @@ from batch_editor.ledger.entries import (
     Charge,
     Connection,
     Counts,
-    Doubt,
     Expected,
     Gone,
     Interrupted,
@@ -17,6 +16,7 @@ from batch_editor.ledger.entries import (
     PendingRequest,
     Placement,
     RunStart,
+    UnresolvedAttempt,
 )
 from batch_editor.ledger.importing import import_jobs
 from batch_editor.ledger.readings import Compared
@@ -32,7 +32,6 @@ __all__ = [
     "Compared",
     "Connection",
     "Counts",
-    "Doubt",
     "Expected",
     "Gone",
     "Interrupted",
@@ -44,5 +43,6 @@ __all__ = [
     "Placement",
     "RunStart",
     "Staging",
+    "UnresolvedAttempt",
     "import_jobs",
 ]

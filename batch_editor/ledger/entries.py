@@ -113,7 +113,7 @@ class AcceptedAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class UnresolvedAttempt:
     """An attempt that may have been billed without a result; `request_state` is that of its request by now."""
 
     attempt_id: int

@@ -107,9 +107,9 @@ class Faults:
         """A warning, unless the same was given before."""
         self._warned.add_once(_line(where, message))
 
-    def warn_of_row(self, doubts: Sequence[Problem], row: object) -> None:
+    def warn_of_row(self, warnings: Sequence[Problem], row: object) -> None:
         """Warnings that are counted by rows."""
-        self._warned.extend(doubts, row)
+        self._warned.extend(warnings, row)
 
     def substitute_id(self, stem: str, where: str) -> str:
         """What a faulty row is called whose own id can't be told: `<stem>-row-<line>`, once only."""

@@ -100,7 +100,7 @@ def problems_of(cells: Cells, where: str, about: str, *, is_table: bool) -> list
     ]
 
 
-def doubts_of(cells: Cells, where: str) -> list[Problem]:
+def placeholder_warnings(cells: Cells, where: str) -> list[Problem]:
     """What may be wrong with a row whose prompt puts placeholders out."""
     return [Problem(where, cell.said, advice=IS_IT_MEANT) for cell in cells if cell.oddity == "placeholder"]
 

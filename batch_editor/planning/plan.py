@@ -241,7 +241,7 @@ class Plan:
         if changes.gone:
             yield f"  gone from the manifest: {_many(changes.gone, 'job')}; a run moves the images to images/.history"
 
-    def doubts(self) -> Iterator[str]:
+    def to_confirm(self) -> Iterator[str]:
         """What a run asks about before it sends anything: that it may not be what was meant."""
         changes, done = self.changes, self.done + self.changes.remade
         if changes.forced:

@@ -96,7 +96,7 @@ class Attempts:
         except UploadRefused as refused:
             return await self._not_sent(task, refused.failure)
         except FileChanged as changed:
-            await self._settle_unsent(task, changed.failure)
+            await self._fail_unsent(task, changed.failure)
             self._watcher.failed(task, changed.failure, None, "failed", 0.0)
             return None
         reserved = await self._reservations.reserve(request)
@@ -258,12 +258,12 @@ class Attempts:
         if failure.reach == "run":
             self._watcher.stopped(failure)
         if not isinstance(verdict, Again):
-            await self._settle_unsent(task, failure)
+            await self._fail_unsent(task, failure)
         return self._next(task, tally, verdict, failure, None)
 
-    async def _settle_unsent(self, task: Task, failure: Failure) -> None:
+    async def _fail_unsent(self, task: Task, failure: Failure) -> None:
         fingerprint = task.request.fingerprint
-        await self._writer.do(lambda: self._ledger.requests.settle_unsent(fingerprint, failure, now=self._clock()))
+        await self._writer.do(lambda: self._ledger.requests.fail_unsent(fingerprint, failure, now=self._clock()))
 
     def _tell_gate(self, task: Task, ticket: Ticket, answer: Answer) -> None:
         before, failure = self._gate.outage, None

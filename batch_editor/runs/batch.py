@@ -29,7 +29,7 @@ from batch_editor.recovery.recover import recover
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import Dispatch
 from batch_editor.runs.options import BatchOptions
-from batch_editor.runs.preparing import check_inputs, open_output, plan_run, settle_the_past, take_over
+from batch_editor.runs.preparing import check_inputs, open_output, plan_run, resolve_the_past, take_over
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.summary import Stop, Summary, exit_code_of, summarize, what_stopped
 from batch_editor.text import guarded
@@ -52,7 +52,7 @@ async def run_batch(
         MachineError: the output directory or its ledger can't be used.
     """
     async with prepared(manifests, settings, key, options) as batch:
-        batch.expect_meant()
+        batch.expect_confirmed()
         return await batch.send()
 
 
@@ -89,7 +89,7 @@ async def prepared(
             open_output, stack, output, settings, options, catalog, plan
         )
         with ledger.translated():
-            await to_the_end(settle_the_past, ledger, store, acceptance, spending, settings, options)
+            await to_the_end(resolve_the_past, ledger, store, acceptance, spending, settings, options)
         yield Batch(
             settings=settings,
             key=key,
@@ -123,18 +123,18 @@ class Batch:
     sample: dict[str, float] = field(default_factory=dict)
     _runs: list[RunStart] = field(default_factory=list)
 
-    def doubts(self) -> list[str]:
+    def to_confirm(self) -> list[str]:
         """Why the run may not be what was meant; nothing with `options.yes`."""
-        return [] if self.options.yes else list(self.plan.doubts())
+        return [] if self.options.yes else list(self.plan.to_confirm())
 
-    def expect_meant(self) -> None:
-        """See that there is no such doubt, where nobody can be asked.
+    def expect_confirmed(self) -> None:
+        """See that there is nothing to confirm, where nobody can be asked.
 
         Raises:
             UsageError: there is.
         """
-        if doubts := self.doubts():
-            raise UsageError("\n".join([*doubts, "nothing was sent; if that is what is meant, pass --yes"]))
+        if questions := self.to_confirm():
+            raise UsageError("\n".join([*questions, "nothing was sent; if that is what is meant, pass --yes"]))
 
     async def send(self, *, first: int = 0) -> Summary:
         """Send what is pending; with `first` only so many requests, spread over the templates. Each call is a run.

@@ -98,7 +98,7 @@ def open_output(
     return store, ledger, acceptance, spending
 
 
-def settle_the_past(
+def resolve_the_past(
     ledger: Ledger,
     store: Store,
     acceptance: Acceptance,
@@ -162,6 +162,6 @@ async def check_inputs(
         with ledger.transaction():
             for faulty in check.faulty:
                 failure = Failure("input_unreachable", faulty.fault, passing=True)
-                ledger.requests.settle_unsent(faulty.fingerprint, failure, now=time.time())
+                ledger.requests.fail_unsent(faulty.fingerprint, failure, now=time.time())
 
     await to_the_end(settle)

@@ -190,7 +190,7 @@ def _take_over_requests(db: sqlite3.Connection) -> None:
     db.execute(
         "INSERT INTO main.requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd,"
         " variant, identity) SELECT wanted.fingerprint, endpoint, params, files, wanted.job_id, 'pending', list_usd,"
-        " high_usd, variant, identity"
+        " max_usd, variant, identity"
         " FROM temp.waiting CROSS JOIN staging.jobs AS wanted USING (position) WHERE waiting.owns"
         " ON CONFLICT (fingerprint) DO UPDATE SET params = excluded.params, files = excluded.files,"
         " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd,"

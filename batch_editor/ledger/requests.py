@@ -36,7 +36,7 @@ class Requests:
         return row[0], row[1]
 
     def cheapest_pending_usd(self) -> float | None:
-        """The dearest price of the cheapest request that is left to send."""
+        """The max price of the cheapest request that is left to send."""
         row = self._db.execute(
             "SELECT min(high_usd) FROM requests WHERE state = 'pending' AND position IS NOT NULL"
         ).fetchone()

@@ -36,7 +36,7 @@ PRAGMA synchronous = OFF;
 PRAGMA cache_size = -16000;
 CREATE TABLE kinds (
     kind INTEGER PRIMARY KEY, template TEXT, endpoint TEXT, quality TEXT, size TEXT, inputs INTEGER,
-    low_usd REAL, expected_usd REAL, high_usd REAL, list_usd REAL, source TEXT, charges INTEGER
+    min_usd REAL, expected_usd REAL, max_usd REAL, list_usd REAL, source TEXT, charges INTEGER
 );
 CREATE TABLE staged (
     position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, kind INTEGER, named TEXT, output TEXT, output_key TEXT,

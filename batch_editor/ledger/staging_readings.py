@@ -20,7 +20,7 @@ class Totals:
 
     jobs: those that have a request. faulty: rows that are left out. reused: jobs that share an earlier one's request.
     done: jobs that have their image. uploads: local files that requests name. known: jobs by what the ledger has of
-    them. first_usd: the dearest price of the first request, None where nothing is to be sent.
+    them. first_usd: the max price of the first request, None where nothing is to be sent.
     """
 
     jobs: int
@@ -29,9 +29,9 @@ class Totals:
     done: int
     uploads: int
     requests: int
-    low_usd: float
+    min_usd: float
     expected_usd: float
-    high_usd: float
+    max_usd: float
     first_usd: float | None
     known: dict[str, int]
 
@@ -50,20 +50,20 @@ def totals(staging: Staging) -> Totals:
             "SELECT count(DISTINCT file.key) FROM to_send, json_each(files) file WHERE files <> '{}'"
         )
     ((requests, low, expected, high),) = staging.query(
-        "SELECT coalesce(sum(requests), 0), coalesce(sum(requests * low_usd), 0),"
-        f" coalesce(sum(requests * expected_usd), 0), coalesce(sum(requests * high_usd), 0) FROM {_BY_KIND}"
+        "SELECT coalesce(sum(requests), 0), coalesce(sum(requests * min_usd), 0),"
+        f" coalesce(sum(requests * expected_usd), 0), coalesce(sum(requests * max_usd), 0) FROM {_BY_KIND}"
     )
     known = dict.fromkeys(("new", "changed", "unchanged", "failed", "unknown"), 0)
     known.update(staging.query("SELECT known, sum(jobs) FROM tallies GROUP BY known"))
     first = staging.query(
-        "SELECT high_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
+        "SELECT max_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
     )
     first_usd = first[0][0] if first else None
     return Totals(jobs, faulty, reused, done, uploads, requests, low, expected, high, first_usd, known)
 
 
 def groups(staging: Staging) -> list[tuple[str, str | None, str | None, int, int, float, str, int]]:
-    """Requests that cost alike, the dearest group first.
+    """Requests that cost alike, the most expensive group first.
 
     Endpoint, quality, size, number of input images, requests, one's expected USD, where that is from, of how many
     charges.
@@ -89,13 +89,13 @@ def requests_by_endpoint(staging: Staging) -> list[tuple[str, int]]:
 def within_budget(staging: Staging, *, left_usd: float, limit_usd: float, has_begun: bool) -> int:
     """How many requests a budget of `limit_usd` pays for, of which `left_usd` is left; `has_begun`: it was spent from.
 
-    A request is sent while what is expected of those before it leaves room for its dearest price; or, at the end of
+    A request is sent while what is expected of those before it leaves room for its max price; or, at the end of
     the budget and where the model has no choice, for the price that its kind is charged every time.
     """
     ((within,),) = staging.query(
         "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position)"
-        " + iif(expected_usd > low_usd + 1e-9, high_usd - expected_usd, 0) AS needed,"
-        " first_value(high_usd) OVER (ORDER BY position) AS first_usd FROM to_send)"
+        " + iif(expected_usd > min_usd + 1e-9, max_usd - expected_usd, 0) AS needed,"
+        " first_value(max_usd) OVER (ORDER BY position) AS first_usd FROM to_send)"
         " WHERE needed <= ? AND (first_usd <= ? OR ?)",
         *(left_usd, limit_usd, has_begun),
     )

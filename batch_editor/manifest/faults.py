@@ -80,7 +80,7 @@ class Faults:
 
     @property
     def full(self) -> bool:
-        """Whether further ones are only counted: then a message that is dear to make need not be made."""
+        """Whether further ones are only counted: then a message that is expensive to make need not be made."""
         return self._refused.full
 
     def note(self, job_id: str, where: str) -> None:

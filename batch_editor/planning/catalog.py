@@ -196,7 +196,7 @@ def _with_kinds(
         price = quote.price
         return staging.add_kind(
             JobKind(
-                *(template, name, quality, size, inputs, price.low_usd, price.expected_usd, price.high_usd),
+                *(template, name, quality, size, inputs, price.min_usd, price.expected_usd, price.max_usd),
                 list_usd=by_list.expected_usd,
                 source=quote.source,
                 charges=quote.charges,

@@ -151,7 +151,7 @@ def plan_of(
         done=found.done,
         uploads=found.uploads,
         known=found.known,
-        cost=Price(found.low_usd, found.expected_usd, found.high_usd),
+        cost=Price(found.min_usd, found.expected_usd, found.max_usd),
         duration_s=(p10.end_s, p50.end_s, p90.end_s),
         made_of=made_of,
         limited_by=limited_by,

@@ -271,7 +271,7 @@ def _prices(endpoint: Endpoint | None, params: Mapping[str, Any]) -> tuple[float
     prompt = str(params.get(endpoint.prompt or "") or "")
     known = {**endpoint.unsent_defaults, **params}
     price = price_of(endpoint.prices, known, inputs=endpoint.inputs_of(params), prompt_length=len(prompt))
-    return price.expected_usd, price.high_usd
+    return price.expected_usd, price.max_usd
 
 
 def _output(path: str | None, job_id: str) -> str:

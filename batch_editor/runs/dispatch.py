@@ -116,7 +116,7 @@ class Dispatch:
                     )
             finally:
                 watch.close()
-        if reservations.too_dear:
+        if reservations.turned_away:
             await self._out_of_budget(watch, writer)
         return watch.stop
 
@@ -160,9 +160,9 @@ class Dispatch:
         position = -1
         while page := await writer.do(self.ledger.requests.pending_after, position, PAGE):
             assert cheapest is not None
-            exhausted = await self._shared_exhausted(min(cheapest, prices.lowest_usd()))
+            exhausted = await self._shared_exhausted(min(cheapest, prices.min_usd()))
             for request in page:
-                if exhausted or budget.exhausted(min(cheapest, prices.lowest_usd())):
+                if exhausted or budget.exhausted(min(cheapest, prices.min_usd())):
                     await self._out_of_budget(watch, writer)
                     return
                 yield Task.of(request)

@@ -223,7 +223,7 @@ def _compare(db: Connection, run_id: str, elapsed_s: float) -> Comparison | None
 
 
 def _why(run: LastRun, cost: RunCost, elapsed_s: float) -> Iterator[str]:
-    """What made a run dearer, cheaper, slower or quicker than planned; only what makes two per cent or more."""
+    """What made a run more expensive, cheaper, slower or quicker than planned; only what makes two per cent or more."""
     if not run.plan_requests:
         return
     if cost.images < run.plan_requests:

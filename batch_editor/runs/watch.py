@@ -96,11 +96,11 @@ class Watch:
         self._progress.say(f"dropped {len(self._in_flight)} requests in flight; they may have been billed{collected}")
 
     def out_of_budget(self, requests: int, usd: float) -> None:
-        """Only requests that are too dear for what is left remain: how many, and what they are expected to cost."""
+        """Only requests that the budget has no room for remain: how many, and what they are expected to cost."""
         self.halt(
             Stop(
                 "budget",
-                f"the budget has no room for the dearest price of any request that is left; the {requests} that remain"
+                f"the budget has no room for the max price of any request that is left; the {requests} that remain"
                 f" would cost about ${usd:,.2f}. Raise --max-cost, or the limits per day and month",
             )
         )

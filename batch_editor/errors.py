@@ -73,7 +73,7 @@ class LockedError(BatchEditorError):
 
 
 class MachineError(BatchEditorError):
-    """This machine is in the way; what was paid for is saved first.
+    """A local I/O error: the disk or a ledger can't be used. What was paid for is saved first.
 
     `passing`: whether the same may work later, when room was made or a mount has come back.
     """

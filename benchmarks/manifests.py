@@ -24,9 +24,9 @@ from pathlib import Path
 from batch_editor import Selection, Settings, last_summary
 from batch_editor.ledger import FILE_NAME, Expected, Ledger, Staging, import_jobs, readings
 from batch_editor.output.output_manifest import write_manifest
+from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, stage_manifests
 from batch_editor.planning.estimate import assess
-from batch_editor.planning.history import History
 
 LEFT = 1000
 TEMPLATES = {
@@ -71,18 +71,18 @@ def measure(rows: int, overrides: dict[str, str]) -> None:
 
         with Staging() as staging:
             with timed("plan", rows):
-                past = History(out)
-                stage_manifests([manifest], catalog, selection, past, staging)
-                assess(staging, catalog, settings, past, output=out)
+                calibration = Calibration(out)
+                stage_manifests([manifest], catalog, selection, calibration, staging)
+                assess(staging, catalog, settings, calibration, output=out)
             ledger = Ledger(out / FILE_NAME)
             with timed("new to the ledger", rows):
                 admit(staging)
         left = min(LEFT, rows)
         finish(ledger, range(rows - left))
         with timed("go on", rows), Staging() as staging:
-            past = History(out)
-            stage_manifests([manifest], catalog, selection, past, staging)
-            plan = assess(staging, catalog, settings, past, output=out)
+            calibration = Calibration(out)
+            stage_manifests([manifest], catalog, selection, calibration, staging)
+            plan = assess(staging, catalog, settings, calibration, output=out)
             admit(staging)
         assert plan.requests == left
         ledger.close()

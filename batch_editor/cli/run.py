@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 def run(**options: Any) -> int:
     """Expand manifests, check them, send the requests, save the images.
 
-    Doing it again on the same output directory goes on where it stopped: only what isn't done is sent.
+    Doing it again on the same output directory resumes where it stopped: only what isn't done is sent.
 
     \b
     Example:

@@ -83,7 +83,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
     failed for a passing reason. What was refused for good, whose fate is unknown, or what is done is taken up again
     where `redo` says so.
 
-    When a run goes on, nearly every job has its image and belongs to a request that is done. A look at each job and
+    When a run resumes, nearly every job has its image and belongs to a request that is done. A look at each job and
     each request, in the order in which they lie in the file, finds the others; only those are looked up by their
     fingerprints, which lie in no order, and only what differs is written.
     """

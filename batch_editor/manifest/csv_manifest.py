@@ -32,7 +32,7 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job | FaultyRow]:
         try:
             carrier = Carrier(manifest.carry, table.columns)
         except Refused as error:
-            manifest.faults.add(where, str(error.of("carry")))
+            manifest.faults.add(where, str(error.with_subject("carry")))
             return
         _warn_of_near_names(manifest, table)
         place = f"{manifest.path}:"

@@ -249,9 +249,9 @@ class Expander:
         if found := problems_of(cells, row.where, name, is_table=self._manifest.is_table):
             self._found += found
         elif isinstance(error, SpreadsheetError):
-            self._found.append(Problem(row.where, str(error.of(name)), label, MEND_IT, about=name))
+            self._found.append(Problem(row.where, str(error.with_subject(name)), label, MEND_IT, about=name))
         else:
-            self._found.append(Problem(row.where, str(error.of(name)), label, about=name))
+            self._found.append(Problem(row.where, str(error.with_subject(name)), label, about=name))
 
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
         broken = self._broken

@@ -21,9 +21,9 @@ _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 class Refused(ValueError):
-    """A value can't be; the message goes on from the parameter's name: `is 'hgih'; expected low or high`."""
+    """A value can't be; the message continues the parameter's name: `is 'hgih'; expected low or high`."""
 
-    def of(self, name: str) -> Refused:
+    def with_subject(self, name: str) -> Refused:
         """The same with its subject."""
         return Refused(f"{name} {self}")
 

@@ -51,7 +51,7 @@ _PYTHON = (ArithmeticError, AttributeError, LookupError, MemoryError, NameError,
 
 
 class JinjaFault(Exception):
-    """A source can't be compiled or rendered; the message goes on from `template of prompt`.
+    """A source can't be compiled or rendered; the message continues `template of prompt`.
 
     `cells` are odd ones that something had been made of when rendering failed, which may be why.
     """

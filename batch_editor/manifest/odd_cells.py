@@ -125,7 +125,7 @@ class OddText(str):
     cells: Cells
 
     @classmethod
-    def of(cls, text: str, cells: Cells) -> OddText:
+    def with_cells(cls, text: str, cells: Cells) -> OddText:
         """The text with its cells."""
         made = cls(text)
         made.cells = cells
@@ -135,10 +135,10 @@ class OddText(str):
         return oddity_of(str(self)) not in ("blank", "error")
 
     def __getitem__(self, key: SupportsIndex | slice) -> OddText:
-        return OddText.of(super().__getitem__(key), self.cells)
+        return OddText.with_cells(super().__getitem__(key), self.cells)
 
     def __iter__(self) -> Iterator[str]:
-        return (OddText.of(character, self.cells) for character in super().__iter__())
+        return (OddText.with_cells(character, self.cells) for character in super().__iter__())
 
 
 class OddInt(int):
@@ -183,7 +183,7 @@ def marked(value: object, cells: Cells) -> object:
         case OddText() | OddInt() | OddFloat() | OddList() | bool():
             return value
         case str():
-            return OddText.of(value, cells)
+            return OddText.with_cells(value, cells)
         case int():
             made = OddInt(value)
         case float():

@@ -48,10 +48,10 @@ class Columns:
         for name, cell in zip(self.names, cells, strict=True):
             if oddity_of(cell) is None or name in self._chosen:
                 continue
-            row[name] = OddText.of(cell, (OddCell(name, cell),))
+            row[name] = OddText.with_cells(cell, (OddCell(name, cell),))
             for alias, index in self._aliases.items():
                 if self.names[index] == name:
-                    names[alias] = OddText.of(cell, (OddCell(alias, cell),))
+                    names[alias] = OddText.with_cells(cell, (OddCell(alias, cell),))
         names["row"] = row
         return names
 

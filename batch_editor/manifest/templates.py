@@ -14,9 +14,9 @@ from batch_editor.manifest.rows import Row
 
 
 class TemplateFault(Refused):
-    """A template can't be compiled or rendered; the message goes on from `template of prompt`."""
+    """A template can't be compiled or rendered; the message continues `template of prompt`."""
 
-    def of(self, name: str) -> Refused:
+    def with_subject(self, name: str) -> Refused:
         """The same with its subject."""
         return Refused(f"template of {name} {self}")
 
@@ -39,7 +39,7 @@ class Template:
             raise TemplateFault(str(error)) from error
         self.names = self._source.names
 
-    def of(self, row: Row) -> str:
+    def render_row(self, row: Row) -> str:
         """The text that the template makes of a row.
 
         Raises:
@@ -48,14 +48,14 @@ class Template:
         return self.render(row.names)
 
     def to_be_sent(self, row: Row) -> str:
-        """As `of`, for a prompt: an `OddText` where odd cells come out in it.
+        """As `render_row`, for a prompt: an `OddText` where odd cells come out in it.
 
         Raises:
             OddCellFault: the rendering failed over one.
             TemplateFault: see `render`.
         """
         text, odd = self._rendered(row.names)
-        return OddText.of(text, odd) if odd else text
+        return OddText.with_cells(text, odd) if odd else text
 
     def render(self, names: Mapping[str, object]) -> str:
         """The text that the template makes of the names.

@@ -131,10 +131,10 @@ def source_of(
 def _rendered(written: str | list[str], *, is_prompt: bool) -> Rendered:
     if isinstance(written, str):
         template = compiled(written)
-        return Rendered(template.to_be_sent if is_prompt else template.of, template.names)
+        return Rendered(template.to_be_sent if is_prompt else template.render_row, template.names)
     parts = [compiled(item) if is_template(item) else item for item in written]
     names = frozenset().union(*(part.names for part in parts if not isinstance(part, str)))
-    return Rendered(lambda row: [part if isinstance(part, str) else part.of(row) for part in parts], names)
+    return Rendered(lambda row: [part if isinstance(part, str) else part.render_row(row) for part in parts], names)
 
 
 def fallback_of(parameter: Parameter) -> Fixed | None:

@@ -46,7 +46,7 @@ def write_manifest(db: Connection, path: Path) -> None:
     """The output manifest as CSV: whole under its name, or not there at all. Blocks.
 
     Raises:
-        StorageError: the disk is in the way.
+        StorageError: the disk refuses to read or write.
     """
     temporary = _temporary(path)
     try:

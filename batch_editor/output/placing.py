@@ -59,7 +59,7 @@ def keep(store: Store, fingerprint: str, source: Path, image: SavedImage) -> str
     It was paid for all the same.
 
     Raises:
-        StorageError: the disk is in the way.
+        StorageError: the disk refuses to read or write.
     """
     folders: set[str] = set()
     path = store.place(

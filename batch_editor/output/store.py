@@ -113,7 +113,7 @@ class Store:
         and done again after a crash it comes to the same.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
         landed = (self.root / STAGED / f"{attempt_id}{ending}" for ending in _RECEIVED)
         source = next((path for path in landed if path.is_file()), None)
@@ -142,7 +142,7 @@ class Store:
         being read under either name stays whole.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
         path = f"{IMAGES}/{output}{ENDINGS[format]}"  # type: ignore[index]
         target = self.root / path
@@ -162,7 +162,7 @@ class Store:
         """Make the names in these folders durable.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
         for folder in folders:
             try:
@@ -177,7 +177,7 @@ class Store:
         With `keep` it moves to the history; without, it stands under another name already.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
         former = self.root / path
         try:
@@ -223,7 +223,7 @@ class Store:
         Whole images as well: attempt numbers come again after a rehearsal, and its images must not pass for paid ones.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
         staged = self.root / STAGED
         try:
@@ -238,7 +238,7 @@ class Store:
         """Move whole images that have landed to the history; return how many. For when nobody knows whose they are.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
         kept: list[Path] = []
         try:

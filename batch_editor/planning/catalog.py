@@ -14,7 +14,7 @@ from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.ledger import Choice, JobKind, Staging
 from batch_editor.manifest import Expansion, Faults, Move, Problem, read_manifests
 from batch_editor.money import Kind, price_of
-from batch_editor.planning.history import History
+from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.records import FaultyRow, Job, Shape
 from batch_editor.strict_yaml import Block, YamlFault, read_yaml
@@ -140,7 +140,7 @@ def named_endpoints(manifests: Sequence[Path], settings: Settings) -> list[Endpo
 
 
 def stage_manifests(
-    manifests: Sequence[Path], catalog: Catalog, selection: Selection, history: History, staging: Staging
+    manifests: Sequence[Path], catalog: Catalog, selection: Selection, calibration: Calibration, staging: Staging
 ) -> StagingReport:
     """Expand, check and price every job into the staging. Blocks.
 
@@ -158,7 +158,7 @@ def stage_manifests(
         move=catalog.move_from(DEFAULT_ENDPOINT, None) if selection.endpoint is not None else catalog.replaced,
         move_from=catalog.move_from,
     )
-    staging.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, history, staging))
+    staging.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))
     choice = Choice(selection.only)
     for repeat in staging.repeats():
         is_chosen = choice.has_any([repeat.job_id])
@@ -181,7 +181,7 @@ def stage_manifests(
 
 
 def _with_kinds(
-    jobs: Iterable[Job | FaultyRow], catalog: Catalog, history: History, staging: Staging
+    jobs: Iterable[Job | FaultyRow], catalog: Catalog, calibration: Calibration, staging: Staging
 ) -> Iterator[tuple[Job, int] | FaultyRow]:
     """Jobs, each with the number of its kind in the staging: what its price depends on, and what plans show."""
     prices: dict[str, Prices] = {}
@@ -191,7 +191,7 @@ def _with_kinds(
     def kind_of(template: str, name: str, values: tuple[str | None, ...], inputs: int, prompt_length: int) -> int:
         known = dict(zip(telling[name], values, strict=True))
         by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
-        quote = history.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
+        quote = calibration.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
         quality, size = map(known.get, _SHOWN)
         price = quote.price
         return staging.add_kind(
@@ -211,7 +211,7 @@ def _with_kinds(
         if name not in prices:
             prices[name] = catalog.prices(catalog.endpoints[name])
             telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
-            history.read(catalog.endpoints[name], prices[name])
+            calibration.read(catalog.endpoints[name], prices[name])
         endpoint = catalog.endpoints[name]
         if endpoint.unsent_defaults:
             params = {**endpoint.unsent_defaults, **params}

@@ -15,8 +15,8 @@ from batch_editor.errors import EndpointError
 from batch_editor.ledger import Changes, Staging, readings, staging_readings
 from batch_editor.ledger.experience import Refusals
 from batch_editor.money import TOLERANCE_USD, Price
+from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, Selection, StagingReport, stage_manifests
-from batch_editor.planning.history import History
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
 from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
 from batch_editor.records import Redo, Shape
@@ -60,14 +60,14 @@ def make_plan(
     paths = [Path(manifest) for manifest in manifests]
     root = output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
-    past = History(root, history, rehearsal=rehearsal)
+    calibration = Calibration(root, history, rehearsal=rehearsal)
     with Staging() as staging, staging.translated():
-        report = stage_manifests(paths, catalog, selection or Selection(), past, staging)
+        report = stage_manifests(paths, catalog, selection or Selection(), calibration, staging)
         plan = assess(
             staging,
             catalog,
             settings,
-            past,
+            calibration,
             output=root,
             redo=redo,
             rehearsal=rehearsal,
@@ -84,7 +84,7 @@ def assess(
     staging: Staging,
     catalog: Catalog,
     settings: Settings,
-    past: History,
+    calibration: Calibration,
     *,
     output: Path,
     redo: Collection[Redo] = (),
@@ -112,7 +112,7 @@ def assess(
                     else _former(readings.other_endpoints(db, catalog.shapes), catalog),
                     redo=redo,
                 )
-    return plan_of(staging, catalog, settings, past, spent_usd=spent_usd, changes=changes, report=report)
+    return plan_of(staging, catalog, settings, calibration, spent_usd=spent_usd, changes=changes, report=report)
 
 
 def _former(others: Collection[str], catalog: Catalog) -> dict[str, Shape] | None:
@@ -130,7 +130,7 @@ def plan_of(
     staging: Staging,
     catalog: Catalog,
     settings: Settings,
-    past: History,
+    calibration: Calibration,
     *,
     spent_usd: float = 0.0,
     changes: Changes | None = None,
@@ -140,7 +140,7 @@ def plan_of(
     report = report or StagingReport()
     found = staging_readings.totals(staging)
     used = [catalog.endpoints[name] for name in staging_readings.endpoints(staging)]
-    work, made_of = _workload(staging, catalog, settings, past, found.requests)
+    work, made_of = _workload(staging, catalog, settings, calibration, found.requests)
     courses = simulate_often(work)
     p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
     limited_by, advice = _limit(work, settings, p50)
@@ -192,7 +192,7 @@ def _notices(staging: Staging, catalog: Catalog, used: Sequence[Endpoint]) -> It
 
 
 def _workload(
-    staging: Staging, catalog: Catalog, settings: Settings, past: History, requests: int
+    staging: Staging, catalog: Catalog, settings: Settings, calibration: Calibration, requests: int
 ) -> tuple[Workload, str]:
     """What the simulation starts from, and that in words."""
     latencies: list[float] = []
@@ -200,15 +200,15 @@ def _workload(
     attempts, means = 0, []
     refusals: list[Refusals] = []
     for name, count in staging_readings.requests_by_endpoint(staging):
-        seen = past.latencies_s.get(name, [])
+        seen = calibration.latencies_s.get(name, [])
         typical = catalog.endpoints[name].latency_s
         drawn = smoothed(seen) if seen else spread_latencies(typical)
         # Each endpoint weighs as much as it has requests, and is drawn from as a whole.
         weight = max(1, round(1000 * count / requests))
         latencies += [drawn[n * len(drawn) // weight] for n in range(weight)]
-        failures += [Failed(*failed) for failed in past.failures.get(name, [])]
-        attempts += past.attempts.get(name, 0)
-        refusals += past.refusals.get(name, [])
+        failures += [Failed(*failed) for failed in calibration.failures.get(name, [])]
+        attempts += calibration.attempts.get(name, 0)
+        refusals += calibration.refusals.get(name, [])
         means.append(f"{name}'s published average of {typical:g} s" if not seen else f"{len(seen)} measured latencies")
     enough = attempts >= SEEN_ENOUGH
     refused = sum(each.count for each in refusals)

@@ -101,7 +101,7 @@ class Plan:
     """What a run would do.
 
     duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the max price of the
-    first request to send. spent_usd: what the budget that the run goes on with has spent. skipped: rows that the
+    first request to send. spent_usd: what the budget that the run resumes with has spent. skipped: rows that the
     manifest leaves out on purpose, by reason. faulty: rows that are left out for their faults. retires: endpoints of
     which the last day or the successor is known. notices: what is said first, of those that are retired.
     """

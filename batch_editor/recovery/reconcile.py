@@ -116,8 +116,8 @@ async def reconcile(
 ) -> Reconciliation:
     """Compare an output directory's ledger with the provider's history, and resolve what that shows.
 
-    Sends nothing that costs. Not for a loop with other work: ledger and disk are used on it. A disk that is in the way
-    of an image is waited for for `outputs.wait_s`, which `say` is told.
+    Sends nothing that costs. Not for a loop with other work: ledger and disk are used on it. A disk that
+    refuses an image is retried for `outputs.wait_s`; `say` gets a line about it.
 
     Raises:
         UsageError: nothing has run there.

@@ -52,7 +52,7 @@ class Dispatch:
         """Make every pending request's attempts; return why it stopped, None if all is done.
 
         Raises:
-            MachineError: the disk or a ledger is in the way.
+            MachineError: the disk or a ledger can't be used.
         """
         schedule = await asyncio.to_thread(self._schedule, key)
         try:
@@ -150,7 +150,7 @@ class Dispatch:
 
     async def _chosen(self, writer: LedgerWriter, fingerprints: Collection[str]) -> AsyncIterator[Task]:
         for request in await writer.do(self.ledger.requests.pending_among, list(fingerprints)):
-            yield Task.of(request)
+            yield Task.from_request(request)
 
     async def _pending(
         self, writer: LedgerWriter, budget: Budget, prices: SteadyPrices, watch: Watch
@@ -165,7 +165,7 @@ class Dispatch:
                 if exhausted or budget.exhausted(min(cheapest, prices.min_usd())):
                     await self._out_of_budget(watch, writer)
                     return
-                yield Task.of(request)
+                yield Task.from_request(request)
             position = page[-1].position
 
     async def _shared_exhausted(self, usd: float) -> bool:

@@ -24,7 +24,7 @@ from batch_editor.output import (
     take_disk_reserve,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import IDENTIFIED, Catalog, History, Plan, assess, stage_manifests
+from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, stage_manifests
 from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
@@ -42,13 +42,13 @@ def plan_run(
 ) -> Plan:
     """What the run will do, before anything is written. Blocks."""
     with staging.translated():
-        past = History(output, options.history, rehearsal=options.sandbox)
-        report = stage_manifests(paths, catalog, options.selection, past, staging)
+        calibration = Calibration(output, options.history, rehearsal=options.sandbox)
+        report = stage_manifests(paths, catalog, options.selection, calibration, staging)
         plan = assess(
             staging,
             catalog,
             settings,
-            past,
+            calibration,
             output=output,
             redo=options.redo,
             rehearsal=options.sandbox,

@@ -167,7 +167,7 @@ class Summary:
     def _next_step(self, command: str) -> Iterator[str]:
         jobs = self.jobs
         if jobs.pending and command:
-            yield f"{jobs.pending} jobs are left; to go on: {command}"
+            yield f"{jobs.pending} jobs are left; to resume: {command}"
         elif (jobs.failed or jobs.unknown) and command:
             risk = ", which may pay unknown ones twice" if jobs.unknown else ""
             yield f"To try failed jobs again{risk}: {command} --retry-failed"

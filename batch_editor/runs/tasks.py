@@ -20,6 +20,6 @@ class Task:
     accepted: AcceptedAttempt | None = None
 
     @classmethod
-    def of(cls, request: PendingRequest) -> Task:
+    def from_request(cls, request: PendingRequest) -> Task:
         """A fresh one."""
         return cls(request, Tally(possibly_billed=request.billed))

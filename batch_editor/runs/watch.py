@@ -88,7 +88,7 @@ class Watch:
             " a second signal drops them"
         )
         code = 130 if number is signal.SIGINT else 143
-        self.halt(Stop("signal", f"by {number.name}; running the same command again goes on", code))
+        self.halt(Stop("signal", f"by {number.name}; running the same command again resumes", code))
 
     def drop(self) -> None:
         """A second signal came: what is in flight is dropped."""
@@ -192,7 +192,7 @@ class Watch:
     def outage(self, failure: Failure | None, next_s: float) -> None:
         """The provider is down, or, without a failure, answers again."""
         if failure is None:
-            self._progress.say("the provider answers again; going on")
+            self._progress.say("the provider answers again; resuming")
             log.warning("outage over")
         else:
             self._progress.say(
@@ -222,7 +222,7 @@ class Watch:
         )
 
     def broken(self, error: MachineError) -> None:
-        """The machine is in the way: let what is in flight finish, as far as it can."""
+        """A local I/O error: let what is in flight finish, as far as it can."""
         if self._in_flight and (self.stop is None or self.stop.kind != "machine"):
             self._progress.say(
                 f"{error}; {len(self._in_flight)} requests in flight are paid for and will be finished, and saved as"

@@ -13,8 +13,8 @@ from pathlib import Path
 from batch_editor import Selection
 from batch_editor.config import Settings
 from batch_editor.ledger import Staging
+from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, stage_manifests
-from batch_editor.planning.history import History
 
 TENFOLD = 10.5
 
@@ -64,7 +64,7 @@ def staged(manifest: Path, **overrides: str) -> Callable[[], object]:
 
     def work() -> None:
         with Staging() as staging:
-            history = History(manifest.parent / "none")
-            stage_manifests([manifest], Catalog(Settings()), Selection(overrides=overrides), history, staging)
+            calibration = Calibration(manifest.parent / "none")
+            stage_manifests([manifest], Catalog(Settings()), Selection(overrides=overrides), calibration, staging)
 
     return work

@@ -16,8 +16,8 @@ from batch_editor.ledger import FILE_NAME, Ledger, Staging, import_jobs
 from batch_editor.money.spending import Spending
 from batch_editor.output import Store, placing
 from batch_editor.output.output_manifest import write_manifest
+from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, stage_manifests
-from batch_editor.planning.history import History
 from tests.scale.counts import TENFOLD, counted, table
 
 pytestmark = pytest.mark.slow
@@ -82,7 +82,7 @@ def resumed(folder: Path, count: int) -> int:
     folder.mkdir()
     with closing(Ledger(folder / FILE_NAME)) as ledger, Staging() as staging:
         catalog = Catalog(Settings())
-        stage_manifests([table(folder, count)], catalog, Selection(), History(folder), staging)
+        stage_manifests([table(folder, count)], catalog, Selection(), Calibration(folder), staging)
 
         def import_again() -> None:
             import_jobs(ledger, staging.path, shapes=catalog.shapes, extras=[])
@@ -123,7 +123,7 @@ def exported(folder: Path, count: int) -> int:
     folder.mkdir()
     catalog = Catalog(Settings())
     with closing(Ledger(folder / FILE_NAME)) as ledger, Staging() as staging:
-        stage_manifests([table(folder, count)], catalog, Selection(), History(folder), staging)
+        stage_manifests([table(folder, count)], catalog, Selection(), Calibration(folder), staging)
         import_jobs(ledger, staging.path, shapes=catalog.shapes, extras=list(staging.extras))
         ledger.connection.execute("UPDATE requests SET state = 'succeeded', latency_s = 57, sent_at = 1, ended_at = 58")
         return counted(lambda: write_manifest(ledger.connection, folder / "manifest.csv")).calls

@@ -12,8 +12,8 @@ from batch_editor import Selection
 from batch_editor.config import Settings
 from batch_editor.ledger import Staging
 from batch_editor.ledger.staging_readings import input_links
+from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, stage_manifests
-from batch_editor.planning.history import History
 from tests.scale.counts import TENFOLD, counted, peak_bytes, staged, table
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def test_links_to_look_at_are_drawn_one_at_a_time(tmp_path: Path) -> None:
     def peak_of_links(count: int) -> int:
         with Staging() as staging:
             catalog = Catalog(Settings())
-            stage_manifests([table(tmp_path, count)], catalog, Selection(), History(tmp_path / "none"), staging)
+            stage_manifests([table(tmp_path, count)], catalog, Selection(), Calibration(tmp_path / "none"), staging)
             links = input_links(staging, catalog.default.name, images=catalog.default.images, mask=catalog.default.mask)
             tracemalloc.start()
             try:

@@ -13,7 +13,7 @@ from batch_editor.money import Charged, Charges, Kind, price_of
 RECENT = 2000
 
 
-class History:
+class Calibration:
     """The ledgers of a run's own output directory and of others. Rehearsals teach nothing, and are left out.
 
     `latencies_s` holds seconds by endpoint, `failures` those of passing failures and whether they were dropped by an

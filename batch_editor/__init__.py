@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         StorageError,
         UsageError,
     )
+    from batch_editor.planning.catalog import Selection
     from batch_editor.planning.estimate import make_plan
-    from batch_editor.planning.intake import Selection
     from batch_editor.planning.plan import Plan
     from batch_editor.runs.batch import run_batch
     from batch_editor.runs.options import BatchOptions
@@ -57,7 +57,7 @@ _HOMES = {
     "runs.options": ("BatchOptions",),
     "config": ("Settings", "api_key", "load_settings"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "planning.intake": ("Selection",),
+    "planning.catalog": ("Selection",),
     "planning.plan": ("Plan",),
     "planning.estimate": ("make_plan",),
     "runs.summary": ("Summary", "last_summary"),

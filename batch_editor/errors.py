@@ -6,7 +6,7 @@ BatchEditorError
 │   ├── EndpointError
 │   └── ManifestError       carries every fault found, not the first one alone
 ├── Declined                exit 4: who was asked said no; nothing was sent
-├── HistoryError            exit 3: the provider's list of requests can't be read; nothing was settled
+├── HistoryError            exit 3: the provider's list of requests can't be read; nothing was resolved
 ├── LockedError             exit 5: another process is at work on the output directory
 └── MachineError            exit 6: disk full, directory lost or not writable, ledger damaged
     ├── LedgerError
@@ -73,7 +73,7 @@ class LockedError(BatchEditorError):
 
 
 class MachineError(BatchEditorError):
-    """This machine is in the way; what was paid for is saved first.
+    """A local I/O error: the disk or a ledger can't be used. What was paid for is saved first.
 
     `passing`: whether the same may work later, when room was made or a mount has come back.
     """

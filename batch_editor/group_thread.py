@@ -1,37 +1,29 @@
-"""A thread that does whatever has queued up in one go, so that many pieces of work share a slow step."""
+"""A thread that takes all operations that have queued up, and does them in one go."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_Outcome = tuple["asyncio.Future[R]", R | BaseException]
-
-# Of those that go on in one turn of the loop. A group may be thousands, which all open a connection when they have
-# their results: that would hold up everything else for more than a second.
-AT_ONCE = 32
-
 
 class GroupThread(Generic[T, R]):
-    """Calls `work` with all items that wait, oldest first, on a thread of its own; `do` gives each its result.
+    """Calls `work` with all items that wait, oldest first, on a thread of its own; `do` returns each one's result.
 
-    What queues up while one group is at work is the next one: groups grow with the load, and alone an item doesn't
-    wait. `work` returns a result an item, in order. An exception among them is its item's, a raised one everybody's.
+    What queues up while one group is at work is the next group: groups grow with the load, and a lone item doesn't
+    wait. `work` returns one result an item, in order. It does all of a group or, if it raises, nothing: then it is
+    called again with each item alone, so that an item that fails, fails alone. Belongs to the running loop.
     """
 
-    def __init__(self, work: Callable[[Sequence[T]], Sequence[R | BaseException]], *, name: str) -> None:
+    def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], *, name: str) -> None:
         self._work = work
-        self._queue: SimpleQueue[tuple[T, asyncio.Future[R] | Future[R]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[T, asyncio.Future[R] | None] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
-        self._outcomes: deque[_Outcome[R]] = deque()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -43,13 +35,7 @@ class GroupThread(Generic[T, R]):
 
     def leave(self, item: T) -> None:
         """Have the item done, with nobody to wait for its result."""
-        self._queue.put((item, Future()))
-
-    def wait(self, item: T) -> R:
-        """The item's result, for a caller on another thread. Blocks."""
-        future: Future[R] = Future()
-        self._queue.put((item, future))
-        return future.result()
+        self._queue.put((item, None))
 
     def close(self) -> None:
         """Do what is queued, then end the thread. Blocks."""
@@ -59,7 +45,7 @@ class GroupThread(Generic[T, R]):
     def _serve(self) -> None:
         closing = False
         while not closing:
-            group: list[tuple[T, asyncio.Future[R] | Future[R]]] = []
+            group: list[tuple[T, asyncio.Future[R] | None]] = []
             entry = self._queue.get()
             while entry is not None:
                 group.append(entry)
@@ -68,38 +54,29 @@ class GroupThread(Generic[T, R]):
                 entry = self._queue.get()
             closing = entry is None
             if group:
-                self._settle(group)
+                outcomes = self._outcomes([item for item, _ in group])
+                waiting = [
+                    (future, outcome)
+                    for (_, future), outcome in zip(group, outcomes, strict=True)
+                    if future is not None
+                ]
+                if waiting:
+                    self._loop.call_soon_threadsafe(_hand_out, waiting)
 
-    def _settle(self, group: Sequence[tuple[T, asyncio.Future[R] | Future[R]]]) -> None:
+    def _outcomes(self, items: Sequence[T]) -> Sequence[R | BaseException]:
         try:
-            results = self._work([item for item, _ in group])
+            return self._work(items)
         except BaseException as error:  # noqa: BLE001  # whatever it is belongs to the callers, not to this thread
-            results = [error] * len(group)
-        on_loop: list[_Outcome[R]] = []
-        for (_, future), result in zip(group, results, strict=True):
-            if isinstance(future, asyncio.Future):
-                on_loop.append((future, result))
-            elif isinstance(result, BaseException):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-        if on_loop:
-            self._loop.call_soon_threadsafe(self._take, on_loop)
+            if len(items) == 1:
+                return [error]
+        return [outcome for item in items for outcome in self._outcomes([item])]
 
-    def _take(self, outcomes: Sequence[_Outcome[R]]) -> None:
-        at_work = bool(self._outcomes)
-        self._outcomes.extend(outcomes)
-        if not at_work:
-            self._hand_out()
 
-    def _hand_out(self) -> None:
-        now = [self._outcomes.popleft() for _ in range(min(AT_ONCE, len(self._outcomes)))]
-        if self._outcomes:
-            self._loop.call_soon(self._hand_out)
-        for future, result in now:
-            if future.done():  # its caller was cancelled
-                continue
-            if isinstance(result, BaseException):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+def _hand_out(outcomes: Sequence[tuple[asyncio.Future[R], R | BaseException]]) -> None:
+    for future, outcome in outcomes:
+        if future.done():  # its caller was cancelled
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

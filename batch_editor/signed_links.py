@@ -77,7 +77,7 @@ class _Rule:
     in_0_1: bool
 
     @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> _Rule:
+    def from_entry(cls, entry: Mapping[str, Any]) -> _Rule:
         names = [re.escape(name).replace(r"\*", ".*") for name in entry.get("drop", ())]
         return cls(
             host=entry.get("host"),
@@ -106,7 +106,7 @@ def _data() -> bytes:
 @lru_cache(maxsize=1)
 def _rules() -> _Rules:
     entries: Any = parse_yaml(_data())
-    rules = [_Rule.of(entry) for entry in entries]
+    rules = [_Rule.from_entry(entry) for entry in entries]
     hosts = dict.fromkeys(rule.host for rule in rules if rule.host is not None)
     return _Rules(
         anywhere=tuple(rule for rule in rules if rule.host is None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from contextvars import copy_context
 from functools import partial
@@ -18,10 +19,12 @@ async def to_the_end(work: Callable[P, T], *values: P.args, **named: P.kwargs) -
     return await finished(partial(work, *values, **named))
 
 
-async def finished(work: Callable[[], T], *, on_cancel: Callable[[], None] | None = None) -> T:
-    """As `to_the_end`; what `on_cancel` does may let the thread end sooner."""
+async def finished(
+    work: Callable[[], T], *, on_cancel: Callable[[], None] | None = None, executor: Executor | None = None
+) -> T:
+    """As `to_the_end`; `on_cancel` may let the thread end sooner. `executor`: the threads; None: the loop's own."""
     # No task, for those are cancelled one and all when a loop is closed, whatever their threads are at work on.
-    future = asyncio.get_running_loop().run_in_executor(None, copy_context().run, work)
+    future = asyncio.get_running_loop().run_in_executor(executor, copy_context().run, work)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

@@ -22,11 +22,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from batch_editor import Selection, Settings, last_summary
-from batch_editor.ledger import FILE_NAME, Expected, Ledger, Spool, import_jobs, readings
+from batch_editor.ledger import FILE_NAME, Expected, Ledger, Staging, import_jobs, readings
 from batch_editor.output.output_manifest import write_manifest
+from batch_editor.planning.calibration import Calibration
+from batch_editor.planning.catalog import Catalog, stage_manifests
 from batch_editor.planning.estimate import assess
-from batch_editor.planning.history import History
-from batch_editor.planning.intake import Catalog, take_in
 
 LEFT = 1000
 TEMPLATES = {
@@ -61,29 +61,29 @@ def measure(rows: int, overrides: dict[str, str]) -> None:
         settings, selection = Settings(), Selection(overrides=overrides)
         catalog = Catalog(settings)
 
-        def admit(spool: Spool) -> None:
+        def admit(staging: Staging) -> None:
             import_jobs(
                 ledger,
-                spool.path,
+                staging.path,
                 shapes=catalog.shapes,
-                extras=list(spool.extras),
+                extras=list(staging.extras),
             )
 
-        with Spool() as spool:
+        with Staging() as staging:
             with timed("plan", rows):
-                past = History(out)
-                take_in([manifest], catalog, selection, past, spool)
-                assess(spool, catalog, settings, past, output=out)
+                calibration = Calibration(out)
+                stage_manifests([manifest], catalog, selection, calibration, staging)
+                assess(staging, catalog, settings, calibration, output=out)
             ledger = Ledger(out / FILE_NAME)
             with timed("new to the ledger", rows):
-                admit(spool)
+                admit(staging)
         left = min(LEFT, rows)
         finish(ledger, range(rows - left))
-        with timed("go on", rows), Spool() as spool:
-            past = History(out)
-            take_in([manifest], catalog, selection, past, spool)
-            plan = assess(spool, catalog, settings, past, output=out)
-            admit(spool)
+        with timed("go on", rows), Staging() as staging:
+            calibration = Calibration(out)
+            stage_manifests([manifest], catalog, selection, calibration, staging)
+            plan = assess(staging, catalog, settings, calibration, output=out)
+            admit(staging)
         assert plan.requests == left
         ledger.close()
         with timed("status", rows):

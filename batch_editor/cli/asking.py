@@ -55,15 +55,15 @@ async def _answered(ask: Ask, lines: Sequence[str]) -> bool:
 async def send(batch: Batch, *, ask: Ask | None, canary: int = 0) -> Summary:
     """Carry a batch out. `canary`: so many requests first, and the rest if they cost what the plan says.
 
-    `ask` is shown some lines to decide by; None: nobody is there, and no more than the plan's doubts and a canary that
-    is much dearer than planned keep anything from being sent.
+    `ask` is shown some lines to decide by; None: nobody is there, and only the plan's questions and a canary that
+    costs much more than planned keep anything from being sent.
 
     Raises:
         UsageError: nobody is there to say that the run is what was meant; nothing was sent.
         Declined: somebody said no; nothing was sent.
     """
     if ask is None:
-        batch.expect_meant()
+        batch.expect_confirmed()
     else:
         await _confirm(batch, ask)
     if not canary:
@@ -76,9 +76,9 @@ async def send(batch: Batch, *, ask: Ask | None, canary: int = 0) -> Summary:
 
 
 async def _confirm(batch: Batch, ask: Ask) -> None:
-    doubts, plan = batch.doubts(), batch.plan
+    questions, plan = batch.to_confirm(), batch.plan
     much = plan.cost.expected_usd > batch.settings.budget.confirm_above_usd and not batch.options.sandbox
-    if (doubts or much) and not await _answered(ask, [*doubts, *plan.brief()]):
+    if (questions or much) and not await _answered(ask, [*questions, *plan.brief()]):
         raise Declined("nothing was sent")
 
 

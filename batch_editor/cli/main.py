@@ -31,8 +31,8 @@ EXIT_CODES = """\b
 Exit codes:
   0  every job has succeeded        4  stopped: budget, deadline, failures
   1  some jobs failed or unknown    5  another process is at work there
-  2  wrong command or manifest      6  disk or ledger in the way
-  3  the provider refused           130, 143  interrupted; run again to go on"""
+  2  wrong command or manifest      6  local I/O error (disk, ledger)
+  3  the provider refused           130, 143  interrupted; run again to resume"""
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             error.show()
         return 2
     except (click.Abort, KeyboardInterrupt) as error:
-        tell("Interrupted; nothing is lost, running again goes on.")
+        tell("Interrupted; nothing is lost, running again resumes.")
         # click makes one of the other.
         return 143 if isinstance(error, Terminated) or isinstance(error.__cause__, Terminated) else 130
     except BatchEditorError as error:

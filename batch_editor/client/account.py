@@ -122,7 +122,7 @@ class AccountHistory:
                 break
         raise HistoryError(
             f"the provider's history at {printable(self._api.history_at, limit=200)} can't be read ({message});"
-            " nothing was settled. Check api.history_url and the key"
+            " nothing was resolved. Check api.history_url and the key"
         )
 
 
@@ -147,15 +147,15 @@ def rows_in(body: bytes) -> list[HistoryRow]:
     try:
         document = parsed(body, most=MAX_VALUES)
     except orjson.JSONDecodeError as error:
-        raise HistoryError("the provider's history is no JSON; nothing was settled") from error
+        raise HistoryError("the provider's history is no JSON; nothing was resolved") from error
     except TooManyValues as error:
         raise HistoryError(
-            f"the provider's history has a page of more than {MAX_VALUES:,} values; nothing was settled"
+            f"the provider's history has a page of more than {MAX_VALUES:,} values; nothing was resolved"
         ) from error
     values = document.values() if isinstance(document, dict) else [document]
     listed = next((value for value in values if isinstance(value, list)), None)
     if listed is None:
-        raise HistoryError("the provider's history has no list of requests; nothing was settled")
+        raise HistoryError("the provider's history has no list of requests; nothing was resolved")
     return [_row(row) for row in listed if isinstance(row, dict) and isinstance(row.get("request_id"), str)]
 
 

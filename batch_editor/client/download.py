@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from batch_editor.client.guard import is_loopback_url, is_public, is_public_or_loopback, socket_factory
 from batch_editor.client.interface import Sink
 from batch_editor.client.packing import unpack
-from batch_editor.client.pictures import seal
+from batch_editor.client.pictures import commit
 from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.config import ApiSettings
@@ -112,7 +112,7 @@ class Results:
                     return f"answers {too_large.message}"
                 packed = await unpack(response, sink)
                 try:
-                    return await seal(sink)  # packed or not: what it says of itself may be wrong
+                    return await commit(sink)  # packed or not: what it says of itself may be wrong
                 except ValueError:
                     if packed is None or packed.transient:
                         raise
@@ -136,15 +136,7 @@ async def stream(response: aiohttp.ClientResponse, sink: Sink) -> Failure | None
     declared = response.content_length or 0
     if declared <= MAX_BODY_BYTES:
         async for block in response.content.iter_any():
-            # Or as much again would come meanwhile, and wait in memory. There is no connection once all has come.
-            transport = response.connection.transport if response.connection else None
-            if transport is not None and not transport.is_closing():
-                transport.pause_reading()
             await sink.write(block)
-            if transport is not None:
-                await sink.room()
-                if not transport.is_closing():
-                    transport.resume_reading()
             if sink.size_bytes > MAX_BODY_BYTES:
                 break
         else:

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from batch_editor.client.download import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
 from batch_editor.client.interface import Sink, UploadRefused
 from batch_editor.client.packing import readable, unpack
-from batch_editor.client.pictures import IMAGE_STARTS, Linked, image_in_json, seal
+from batch_editor.client.pictures import IMAGE_STARTS, Linked, commit, image_in_json
 from batch_editor.client.polling import Asked, Polling, PollLimiter
 from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.v2 import Submitted, submitted_in
@@ -240,7 +240,7 @@ class HttpClient:
                 return result
             await sink.write(found)
         try:
-            return await seal(sink)
+            return await commit(sink)
         except ValueError as error:
             # Only now: an image that is labelled as text is an image, and paid for.
             text = start[:1] == b"<" or (start and "text/" in said_to_be)

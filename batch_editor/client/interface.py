@@ -10,9 +10,9 @@ from batch_editor.records import Answer, Failure, SavedImage
 
 
 class Sink(Protocol):
-    """Where an answer's body goes; `output.Landing` is one.
+    """Where an answer's body goes; `output.StagedFile` is one.
 
-    `seal` raises `ValueError` if what was written is not a whole image. `head` are its first 64 bytes.
+    `commit` raises `ValueError` if what was written is not a whole image. `head` are its first 64 bytes.
     """
 
     size_bytes: int
@@ -21,16 +21,13 @@ class Sink(Protocol):
     async def write(self, data: bytes) -> None:
         """Append."""
 
-    async def room(self) -> None:
-        """Wait until more may be read. Only for what is not whole yet."""
-
     async def restart(self) -> None:
         """Forget what was written."""
 
     async def read(self) -> bytes:
         """Everything written so far."""
 
-    async def seal(self) -> SavedImage:
+    async def commit(self) -> SavedImage:
         """What was written, as a durable image."""
 
 

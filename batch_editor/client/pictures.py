@@ -104,18 +104,18 @@ def image_in_text(text: bytes) -> bytes | None:
         return None
 
 
-async def seal(sink: Sink) -> SavedImage:
+async def commit(sink: Sink) -> SavedImage:
     """What was written, as a durable image; decoded before, if it is one as text.
 
     Raises:
         ValueError: it is no whole image.
     """
     try:
-        return await sink.seal()
+        return await sink.commit()
     except ValueError:
         image = image_in_text(await sink.read())
         if image is None:
             raise
     await sink.restart()
     await sink.write(image)
-    return await sink.seal()
+    return await sink.commit()

@@ -14,7 +14,7 @@ import aiohttp
 from batch_editor.client.download import Lost, Results, said_by
 from batch_editor.client.interface import Sink
 from batch_editor.client.packing import readable
-from batch_editor.client.pictures import Linked, seal
+from batch_editor.client.pictures import Linked, commit
 from batch_editor.client.v2 import Completed, Missing, NotYet, PollRefused, Said, progress_of
 from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.config import ApiSettings, RetrySettings
@@ -184,7 +184,7 @@ class Polling:
         else:
             await sink.write(done.image)
             try:
-                outcome = await seal(sink)
+                outcome = await commit(sink)
             except ValueError as error:
                 outcome = unusable(f"completed with {error}")
         return Answer(outcome, http_status=200, cost_usd=done.cost_usd, remaining_credits=done.remaining_credits)

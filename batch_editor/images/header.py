@@ -10,8 +10,6 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from batch_editor.images.unwarned import unwarned
-
 # What Pillow raises on bytes that are no images, as met by fuzzing; its documentation promises OSError alone.
 _PILLOW = (
     *(EOFError, IndexError, KeyError, OSError, OverflowError, SyntaxError, TypeError, ValueError),
@@ -62,8 +60,7 @@ def read_beginning(data: bytes) -> Header:
 
 def _opened(file: BinaryIO, *, formats: tuple[str, ...] | None = None, verify: bool = False) -> Header:
     try:
-        # Not warned of 89 million pixels: the provider takes them.
-        with unwarned(), Image.open(file, formats=formats) as image:
+        with Image.open(file, formats=formats) as image:
             header = Header(image.format or "", *image.size, has_alpha=image.has_transparency_data)
             if verify:
                 image.verify()

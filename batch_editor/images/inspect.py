@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
 from batch_editor.images.ends import ImageFormat, has_end, sniff
-from batch_editor.images.unwarned import unwarned
 
 ENDINGS: dict[ImageFormat, str] = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif"}
 # Pillow's own limit for a warning; twice of it, its error. No endpoint makes a hundredth of that.
 MAX_PIXELS = 178_956_970
+
+# Pillow warns of large pictures (from 89 million pixels on) and of odd chunks. Users can't act on either. Here, for all
+# of this package: `catch_warnings` around each call changes what all threads see.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class BadImage(ValueError):
@@ -37,8 +41,7 @@ def inspect_image(file: BinaryIO) -> tuple[ImageFormat, int, int]:
         raise BadImage(f"a {format} that was cut short")
     file.seek(0)
     try:
-        # Of large pictures, of odd chunks: nothing that a user could act on.
-        with unwarned(), Image.open(file, formats=[format.upper()]) as image:
+        with Image.open(file, formats=[format.upper()]) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise BadImage(f"{width}×{height} pixels; at most {MAX_PIXELS:,} are taken")

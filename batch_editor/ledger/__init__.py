@@ -8,7 +8,6 @@ from batch_editor.ledger.entries import (
     Charge,
     Connection,
     Counts,
-    Doubt,
     Expected,
     Gone,
     Interrupted,
@@ -17,10 +16,11 @@ from batch_editor.ledger.entries import (
     PendingRequest,
     Placement,
     RunStart,
+    UnresolvedAttempt,
 )
-from batch_editor.ledger.intake import import_jobs
+from batch_editor.ledger.importing import import_jobs
 from batch_editor.ledger.readings import Compared
-from batch_editor.ledger.spool import Spool
+from batch_editor.ledger.staging import Staging
 from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "Compared",
     "Connection",
     "Counts",
-    "Doubt",
     "Expected",
     "Gone",
     "Interrupted",
@@ -43,6 +42,7 @@ __all__ = [
     "PendingRequest",
     "Placement",
     "RunStart",
-    "Spool",
+    "Staging",
+    "UnresolvedAttempt",
     "import_jobs",
 ]

@@ -64,7 +64,7 @@ def compare(
     former: Mapping[str, Shape] | None,
     redo: Collection[Redo],
 ) -> Changes:
-    """Mark what a ledger has of a spool's jobs: which are known, and which of them a run would not send.
+    """Mark what a ledger has of the staging's jobs: which are known, and which of them a run would not send.
 
     `shapes` are those of the manifest's endpoints, by name; `former` those of the endpoints that the ledger's requests
     went to, as far as they are known, or None where their images aren't kept.
@@ -87,7 +87,7 @@ def compare(
 def _make_all_again(db: sqlite3.Connection) -> int:
     """Let every selected job be sent again; return how many of them are done. Not what the provider still works on."""
     open_attempts = "SELECT fingerprint FROM ledger.attempts WHERE state IN ('sent', 'accepted', 'received')"
-    done = "SELECT position FROM spooled WHERE selected AND fault IS NULL AND fingerprint NOT IN"
+    done = "SELECT position FROM staged WHERE selected AND fault IS NULL AND fingerprint NOT IN"
     return db.execute(
         f"UPDATE past SET done = 0 WHERE done AND known = 'unchanged' AND position IN ({done} ({open_attempts}))"
     ).rowcount
@@ -119,7 +119,7 @@ def _hash_anew(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> bool:
     db.execute("COMMIT")
     db.execute("DROP TABLE temp.anew")
     found = db.execute(
-        "UPDATE spooled SET known_as = renamed.old FROM renamed WHERE renamed.new = spooled.fingerprint"
+        "UPDATE staged SET known_as = renamed.old FROM renamed WHERE renamed.new = staged.fingerprint"
         " AND renamed.new <> renamed.old"
     )
     return found.rowcount > 0
@@ -164,7 +164,7 @@ def _find_known(db: sqlite3.Connection, *, renamed: bool, redo: Collection[Redo]
     # up by their fingerprints, which lie in no order. A LEFT JOIN that finds nothing costs half a NOT EXISTS.
     known_as = "coalesce(s.known_as, s.fingerprint)" if renamed else "s.fingerprint"
     unchanged = db.execute(
-        "INSERT INTO past SELECT s.position, 'unchanged', 1, 0 FROM spooled s JOIN ledger.jobs j USING (job_id)"
+        "INSERT INTO past SELECT s.position, 'unchanged', 1, 0 FROM staged s JOIN ledger.jobs j USING (job_id)"
         f" LEFT JOIN unfinished u ON u.fingerprint = {known_as}"
         f" WHERE j.fingerprint = {known_as} AND u.fingerprint IS NULL AND j.active"
     ).rowcount
@@ -178,7 +178,7 @@ def _find_known(db: sqlite3.Connection, *, renamed: bool, redo: Collection[Redo]
         " OR (NOT ? AND r.state = 'unknown') OR (NOT ? AND r.state = 'failed' AND NOT r.passing)"
         " OR r.fingerprint IN (SELECT fingerprint FROM ledger.attempts"
         " WHERE state IN ('sent', 'accepted', 'received') AND state = 'accepted'), 0), coalesce(j.active, 0)"
-        " FROM spooled s LEFT JOIN past p USING (position) LEFT JOIN ledger.jobs j USING (job_id)"
+        " FROM staged s LEFT JOIN past p USING (position) LEFT JOIN ledger.jobs j USING (job_id)"
         f" LEFT JOIN ledger.requests r ON r.fingerprint = {known_as} WHERE p.position IS NULL",
         ("unknown" in redo or "all" in redo, "failed" in redo or "all" in redo),
     )
@@ -201,7 +201,7 @@ def _look_at_changed(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> Cha
     rows = db.execute(
         "SELECT s.position, s.selected AND s.sends, s.fingerprint, k.endpoint, s.params, s.variant, s.identity,"
         " r.fingerprint, r.endpoint, r.params, r.variant, r.identity"
-        " FROM past p JOIN spooled s USING (position) JOIN kinds k USING (kind) JOIN ledger.jobs j USING (job_id)"
+        " FROM past p JOIN staged s USING (position) JOIN kinds k USING (kind) JOIN ledger.jobs j USING (job_id)"
         " JOIN ledger.requests r ON r.fingerprint = j.fingerprint"
         " WHERE p.known = 'changed' AND NOT p.done AND r.state = 'succeeded'"
     ).fetchall()
@@ -274,6 +274,6 @@ def _let_one_move(db: sqlite3.Connection) -> None:
         return
     db.execute("CREATE INDEX renamed_by_old ON renamed (old)")
     db.execute(
-        "UPDATE renamed SET moves = 0 WHERE new <> old AND (old IN (SELECT fingerprint FROM spooled)"
+        "UPDATE renamed SET moves = 0 WHERE new <> old AND (old IN (SELECT fingerprint FROM staged)"
         " OR new <> (SELECT min(other.new) FROM renamed other WHERE other.old = renamed.old))"
     )

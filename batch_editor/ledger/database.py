@@ -13,11 +13,11 @@ from pathlib import Path
 from batch_editor.errors import LedgerError
 from batch_editor.files import expect_regular, open_regular
 from batch_editor.ledger.attempts import Attempts
-from batch_editor.ledger.doubts import Doubts
 from batch_editor.ledger.jobs import Jobs
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
 from batch_editor.ledger.requests import Requests
 from batch_editor.ledger.runs import Runs
+from batch_editor.ledger.unresolved import UnresolvedAttempts
 
 FILE_NAME = "ledger.sqlite3"
 
@@ -119,7 +119,7 @@ class Ledger:
 
     Synchronous; one connection, used by one thread at a time. `mounts` is where the system lists its mounts.
 
-    runs, jobs, requests, attempts, doubts: what is recorded of each, over this connection.
+    runs, jobs, requests, attempts, unresolved: what is recorded of each, over this connection.
 
     Raises:
         LedgerError: the file can't be opened, is damaged, or a newer version wrote it.
@@ -149,7 +149,7 @@ class Ledger:
         self.jobs = Jobs(self._db)
         self.requests = Requests(self._db)
         self.attempts = Attempts(self._db)
-        self.doubts = Doubts(self._db)
+        self.unresolved = UnresolvedAttempts(self._db)
 
     @property
     def connection(self) -> sqlite3.Connection:

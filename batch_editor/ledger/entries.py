@@ -44,7 +44,7 @@ class PendingRequest:
     files: Mapping[str, tuple[str, str]]
     job_id: str
     expected_usd: float
-    high_usd: float
+    max_usd: float
     attempts: int
     billed: int
     jobs: int
@@ -113,7 +113,7 @@ class AcceptedAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class UnresolvedAttempt:
     """An attempt that may have been billed without a result; `request_state` is that of its request by now."""
 
     attempt_id: int
@@ -199,9 +199,9 @@ class JobKind:
     quality: str | None
     size: str | None
     inputs: int
-    low_usd: float
+    min_usd: float
     expected_usd: float
-    high_usd: float
+    max_usd: float
     list_usd: float
     source: str
     charges: int

@@ -26,8 +26,8 @@ class ChargedAlike:
     prompt_length: int
     count: int
     total_usd: float
-    low_usd: float
-    high_usd: float
+    min_usd: float
+    max_usd: float
 
 
 def charges(
@@ -54,7 +54,7 @@ def charges_by_list(
 ) -> list[tuple[float, int, int, float, float]]:
     """List price, number of input images, count, lowest and highest charge of all of an endpoint's requests.
 
-    Of all: a budget must hold for the dearest, however long ago that was. `images` is as in `charges`.
+    Of all: a budget must hold for the highest, however long ago that was. `images` is as in `charges`.
     """
     # The limit, which is none, keeps SQLite from sorting the parameters themselves, and from counting inputs twice.
     return db.execute(

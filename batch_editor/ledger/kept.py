@@ -26,7 +26,7 @@ class Kept:
 
 
 def keep(db: sqlite3.Connection, shapes: Mapping[str, Shape], former: Mapping[str, Shape]) -> Kept:
-    """Let a spool's jobs ask for what another endpoint has done for them, where that is the same edit.
+    """Let the staging's jobs ask for what another endpoint has done for them, where that is the same edit.
 
     The same prompt, inputs, mask and variant. `past` is filled, and the ledger attached as `ledger`.
     """
@@ -35,7 +35,7 @@ def keep(db: sqlite3.Connection, shapes: Mapping[str, Shape], former: Mapping[st
     rows = db.execute(
         "SELECT s.position, k.endpoint, s.params, s.variant, s.identity,"
         " r.fingerprint, r.endpoint, r.params, r.variant, r.identity"
-        " FROM past p JOIN spooled s USING (position) JOIN kinds k USING (kind) JOIN ledger.jobs j USING (job_id)"
+        " FROM past p JOIN staged s USING (position) JOIN kinds k USING (kind) JOIN ledger.jobs j USING (job_id)"
         " LEFT JOIN ledger.requests a ON a.fingerprint = j.fingerprint JOIN ledger.requests r"
         " ON r.fingerprint = iif(a.state = 'succeeded', j.fingerprint, j.placed_fingerprint)"
         " WHERE (NOT p.done OR p.known IN ('failed', 'unknown')) AND r.state = 'succeeded' AND r.endpoint <> k.endpoint"
@@ -52,10 +52,10 @@ def keep(db: sqlite3.Connection, shapes: Mapping[str, Shape], former: Mapping[st
             for role in _OUTCOME
             if now.params.get(roles.get(role, "")) != was.params.get(former_roles.get(role, ""))
         )
-        db.execute("UPDATE spooled SET fingerprint = ? WHERE position = ?", (old, position))
+        db.execute("UPDATE staged SET fingerprint = ? WHERE position = ?", (old, position))
         db.execute("UPDATE past SET known = 'unchanged', done = 1 WHERE position = ?", (position,))
     if jobs:
-        db.execute("UPDATE spooled SET owns = 1, sends = 1")
+        db.execute("UPDATE staged SET owns = 1, sends = 1")
         share_requests(db)
     return Kept(dict(jobs), dict(differs))
 

@@ -72,7 +72,7 @@ CREATE TABLE requests (
 ) STRICT;
 CREATE INDEX requests_to_send ON requests (position) WHERE state = 'pending' AND position IS NOT NULL;
 
--- One row a request that left, or was about to. charged_usd counts against the budget: the dearest price while the
+-- One row a request that left, or was about to. charged_usd counts against the budget: the max price while the
 -- attempt is in flight or its fate unknown, what it cost once that is known, 0 when it surely cost nothing.
 -- accepted: the provider keeps its result under request_id, and runs ask for it until they have an answer.
 CREATE TABLE attempts (

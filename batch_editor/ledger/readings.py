@@ -263,7 +263,7 @@ def compared(db: sqlite3.Connection, expected_usd: Mapping[str, float]) -> Compa
 
 
 def spent_usd(db: sqlite3.Connection) -> float:
-    """What the budget that the next run goes on with has spent; 0 if the last run had finished."""
+    """What the budget that the next run resumes with has spent; 0 if the last run had finished."""
     run = db.execute("SELECT budget_id, exit_code FROM runs ORDER BY started_at DESC, rowid DESC LIMIT 1").fetchone()
     if run is None or run[1] in (0, 1):
         return 0.0

@@ -39,7 +39,7 @@ class Repeat:
 
 
 def repeats_of(db: sqlite3.Connection, what: Claim, column: str, where: str) -> Iterator[Repeat]:
-    """Rows of a spool that have in a column what an earlier one has, among those `where` a condition holds.
+    """Rows of the staging that have in a column what an earlier one has, among those `where` a condition holds.
 
     Of a job and a row that is left out the job counts as the earlier one.
     """
@@ -56,9 +56,9 @@ def _found(db: sqlite3.Connection, what: Claim, column: str, claim: str, where: 
         f"""
         SELECT j.{column}, j.position, j.job_id, j.place, j.fault IS NOT NULL, f.job_id, f.place
         FROM (SELECT {claim} AS claim, coalesce(min(iif(fault IS NULL, position, NULL)), min(position)) AS first
-              FROM spooled WHERE {where} AND {claim} IS NOT NULL GROUP BY {claim} HAVING count(*) > 1) r
-        JOIN spooled j ON j.{claim} = r.claim
-        JOIN spooled f ON f.position = r.first
+              FROM staged WHERE {where} AND {claim} IS NOT NULL GROUP BY {claim} HAVING count(*) > 1) r
+        JOIN staged j ON j.{claim} = r.claim
+        JOIN staged f ON f.position = r.first
         WHERE {differs}
         ORDER BY j.position
         """
@@ -69,12 +69,12 @@ def _found(db: sqlite3.Connection, what: Claim, column: str, claim: str, where: 
 
 def share_requests(db: sqlite3.Connection) -> None:
     """Let the first of the jobs with one request own it, and the first selected one send it."""
-    db.execute("CREATE TEMP TABLE shared AS SELECT fingerprint FROM spooled GROUP BY fingerprint HAVING count(*) > 1")
+    db.execute("CREATE TEMP TABLE shared AS SELECT fingerprint FROM staged GROUP BY fingerprint HAVING count(*) > 1")
     if db.execute("SELECT EXISTS (SELECT 1 FROM shared)").fetchone()[0]:
         db.execute(
-            "UPDATE spooled SET owns = turn = 1, sends = selected_turn = 1 FROM (SELECT position,"
+            "UPDATE staged SET owns = turn = 1, sends = selected_turn = 1 FROM (SELECT position,"
             " row_number() OVER (PARTITION BY fingerprint ORDER BY position) AS turn,"
             " row_number() OVER (PARTITION BY fingerprint, selected ORDER BY position) AS selected_turn"
-            " FROM spooled WHERE fingerprint IN shared) AS turns WHERE turns.position = spooled.position"
+            " FROM staged WHERE fingerprint IN shared) AS turns WHERE turns.position = staged.position"
         )
     db.execute("DROP TABLE temp.shared")

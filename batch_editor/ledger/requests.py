@@ -36,7 +36,7 @@ class Requests:
         return row[0], row[1]
 
     def cheapest_pending_usd(self) -> float | None:
-        """The dearest price of the cheapest request that is left to send."""
+        """The max price of the cheapest request that is left to send."""
         row = self._db.execute(
             "SELECT min(high_usd) FROM requests WHERE state = 'pending' AND position IS NOT NULL"
         ).fetchone()
@@ -47,7 +47,7 @@ class Requests:
         row = self._db.execute("SELECT attempts + 1 FROM requests WHERE fingerprint = ?", (fingerprint,)).fetchone()
         return int(row[0])
 
-    def settle_unsent(self, fingerprint: str, failure: Failure, *, now: float) -> None:
+    def fail_unsent(self, fingerprint: str, failure: Failure, *, now: float) -> None:
         """Record that a request failed before anything left, such as an input that can't be uploaded."""
         self._db.execute(
             "UPDATE requests SET state = ?, passing = ?, error_kind = ?, error = ?, http_status = ?, ended_at = ?"

@@ -13,7 +13,7 @@ import orjson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class RestoredRow:
     """One row of an output manifest, as values. `each_usd` is what an attempt counts for whose charge nobody knows.
 
     `owner` is the job whose request it is, `stands` whether the image is under its name with that content.
@@ -45,7 +45,7 @@ class Told:
 _SAME = ("http_status", "error_kind", "error", "request_id", "sha256", "format", "width", "height")
 
 
-def restore(db: sqlite3.Connection, rows: Sequence[Told], *, now: float) -> float:
+def restore(db: sqlite3.Connection, rows: Sequence[RestoredRow], *, now: float) -> float:
     """Fill an empty ledger; return the USD that attempts count for in the budget. Within a transaction.
 
     They count on if jobs are left, as after a run that died.
@@ -80,7 +80,7 @@ def restore(db: sqlite3.Connection, rows: Sequence[Told], *, now: float) -> floa
     return float(charged) if left else 0.0
 
 
-def _request(db: sqlite3.Connection, row: Told, run_id: str, *, owner: str) -> None:
+def _request(db: sqlite3.Connection, row: RestoredRow, run_id: str, *, owner: str) -> None:
     same = [row.columns.get(name) for name in _SAME]
     params = {name: value for name, value in row.params.items() if value is not None}
     added = db.execute(

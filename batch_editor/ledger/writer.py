@@ -17,7 +17,8 @@ class LedgerWriter:
     """Runs operations of a ledger on one thread, in the order they were asked for.
 
     What has queued up while the last commit went to disk shares the next one: a FULL commit costs 0.6 ms alone
-    and 0.02 ms in a group of fifty. An operation's result is handed out only when it is durable.
+    and 0.02 ms in a group of fifty. An operation's result is returned only when it is durable. If one fails, each of
+    its group is done again in a transaction of its own, so that it fails alone; so operations must bear a repetition.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -33,10 +34,6 @@ class LedgerWriter:
             LedgerError: the ledger could not be written.
         """
         return cast("T", await self._thread.do(partial(operation, *values)))
-
-    def wait(self, operation: Callable[..., T], *values: Any) -> T:
-        """As `do`, for a caller on another thread. Blocks."""
-        return cast("T", self._thread.wait(partial(operation, *values)))
 
     def close(self) -> None:
         """Do what is queued, then end the thread. Blocks."""

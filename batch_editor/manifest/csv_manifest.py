@@ -32,7 +32,7 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job | FaultyRow]:
         try:
             carrier = Carrier(manifest.carry, table.columns)
         except Refused as error:
-            manifest.faults.add(where, str(error.of("carry")))
+            manifest.faults.add(where, str(error.with_subject("carry")))
             return
         _warn_of_near_names(manifest, table)
         place = f"{manifest.path}:"
@@ -76,7 +76,7 @@ def _hints(manifest: Manifest, table: Table) -> dict[str, str]:
 
 
 def _warn_of_near_names(manifest: Manifest, table: Table) -> None:
-    """Say that a column `Quality` isn't the quality: the default may be the dearest."""
+    """Say that a column `Quality` isn't the quality: the default may be the most expensive."""
     required = {name for name, parameter in manifest.endpoint.parameters.items() if parameter.required}
     for column in table.columns:
         name = snake_case(column)

@@ -112,7 +112,7 @@ class Table:
                     raise _Broken(problem)
                 header_seen = True
                 yield start, self._checked_header(cells), None
-            elif cells and (cells[0].strip() or any(map(str.strip, cells))):
+            elif any(map(str.strip, cells)):
                 yield start, cells, problem
 
     def _checked_header(self, cells: list[str]) -> list[str]:
@@ -172,7 +172,7 @@ class _Lines:
                 raise _Broken(f"a row of more than {MAX_ROW >> 20} MiB")
             if "\0" in line:
                 raise _Broken("a NUL character; save the file as UTF-8 text")
-            if "SG_" in line and KEY_SHAPE.search(line):
+            if KEY_SHAPE.search(line):
                 self.has_key = True
             yield line
 

@@ -85,7 +85,7 @@ class Manifest:
                 try:
                     self.carry = carry_in(value)
                 except Refused as error:
-                    problems.append(Problem("--set", str(error.of("carry"))))
+                    problems.append(Problem("--set", str(error.with_subject("carry"))))
             else:
                 hint = did_you_mean(name, [*self.converters, "carry"])
                 problems.append(Problem("--set", f"{shown(name)} is no parameter of {endpoint.name}{hint}"))
@@ -135,7 +135,7 @@ class Manifest:
             return source
         except Refused as error:
             end = f"; {MEND_IT}" if isinstance(error, SpreadsheetError) else ""
-            problems.append(Problem(where, f"{error.of(name)}{end}", label, about=name))
+            problems.append(Problem(where, f"{error.with_subject(name)}{end}", label, about=name))
             return Fixed(None)  # so that it isn't missing as well
 
 

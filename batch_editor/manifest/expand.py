@@ -15,9 +15,8 @@ from batch_editor.manifest.odd_cells import (
     OddText,
     SpreadsheetError,
     check_is_no_error,
-    doubts_of,
-    may_be_odd,
     oddity_of,
+    placeholder_warnings,
     problems_of,
 )
 from batch_editor.manifest.rows import Row
@@ -62,7 +61,7 @@ class Expander:
         self._variants = range(1, entry.variants + 1)
         self._problems = list(entry.problems)
         self._found: list[Problem] = []
-        self._doubts: list[Problem] = []
+        self._row_warnings: list[Problem] = []
         self.input_names: frozenset[str] = frozenset()
         for name, parameter in self._endpoint.parameters.items():
             slot = self._slot(name, fallback_of(parameter))
@@ -87,8 +86,8 @@ class Expander:
     def jobs(self, row: Row) -> Sequence[Job | FaultyRow]:
         """The row's job, or its variants; if something is wrong with it none, but faults, or what stands for them."""
         problems = self._found = self._problems.copy()
-        if self._doubts:
-            self._doubts.clear()
+        if self._row_warnings:
+            self._row_warnings.clear()
         # A row without its cells can't be asked whether it is wanted.
         if self._when is not None and (row.problem is None or row.cells) and not self._is_wanted(row):
             return []
@@ -103,8 +102,8 @@ class Expander:
         identity = self._name(self._identity, row, label) if self._has_identity else None
         if params is None or problems or not self._is_sound:
             return self._refused(row, job_id if is_told else None)
-        if self._doubts:
-            self._manifest.faults.warn_of_row(self._doubts, row.key)
+        if self._row_warnings:
+            self._manifest.faults.warn_of_row(self._row_warnings, row.key)
         if "E+" in job_id:
             self._warn_of_shortened(job_id)
         request = EditRequest(self._endpoint.name, params)
@@ -179,7 +178,7 @@ class Expander:
     def _name(self, slot: Slot, row: Row, label: str) -> str | None:
         try:
             value = slot.read(row, {}) if slot.varies else None
-            if value is not None and may_be_odd(value):
+            if value is not None:
                 value = self._meant(row, slot, value)
         except Refused as error:
             self._note(row, slot.name, error, label)
@@ -198,7 +197,7 @@ class Expander:
         for slot, name, read, is_text in self._reading:
             try:
                 value = read(row, files)
-                if is_text and value is not None and may_be_odd(value):
+                if is_text and value is not None:
                     value = self._meant(row, slot, value)
                 if value is None and slot.end is None and self._endpoint.parameters[name].required:
                     raise Refused("is empty")
@@ -232,14 +231,16 @@ class Expander:
             assert isinstance(text, str)
             check_is_no_error(text)
             if oddity_of(text) == "placeholder":
-                self._doubts.append(Problem(row.where, f"{slot.name} is {shown(text.strip())}", advice=IS_IT_MEANT))
+                self._row_warnings.append(
+                    Problem(row.where, f"{slot.name} is {shown(text.strip())}", advice=IS_IT_MEANT)
+                )
             return text
         is_blank = not text.strip()
         if is_blank and slot.end is not None:
             return None
         if any(cell.oddity != "placeholder" for cell in text.cells):
             raise OddCellFault("has odd cells", text.cells)
-        self._doubts += doubts_of(text.cells, row.where)
+        self._row_warnings += placeholder_warnings(text.cells, row.where)
         return None if is_blank else str(text)
 
     def _note(self, row: Row, name: str, error: Refused, label: str) -> None:
@@ -248,9 +249,9 @@ class Expander:
         if found := problems_of(cells, row.where, name, is_table=self._manifest.is_table):
             self._found += found
         elif isinstance(error, SpreadsheetError):
-            self._found.append(Problem(row.where, str(error.of(name)), label, MEND_IT, about=name))
+            self._found.append(Problem(row.where, str(error.with_subject(name)), label, MEND_IT, about=name))
         else:
-            self._found.append(Problem(row.where, str(error.of(name)), label, about=name))
+            self._found.append(Problem(row.where, str(error.with_subject(name)), label, about=name))
 
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
         broken = self._broken

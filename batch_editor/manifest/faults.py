@@ -21,9 +21,9 @@ _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 class Refused(ValueError):
-    """A value can't be; the message goes on from the parameter's name: `is 'hgih'; expected low or high`."""
+    """A value can't be; the message continues the parameter's name: `is 'hgih'; expected low or high`."""
 
-    def of(self, name: str) -> Refused:
+    def with_subject(self, name: str) -> Refused:
         """The same with its subject."""
         return Refused(f"{name} {self}")
 
@@ -80,7 +80,7 @@ class Faults:
 
     @property
     def full(self) -> bool:
-        """Whether further ones are only counted: then a message that is dear to make need not be made."""
+        """Whether further ones are only counted: then a message that is expensive to make need not be made."""
         return self._refused.full
 
     def note(self, job_id: str, where: str) -> None:
@@ -107,9 +107,9 @@ class Faults:
         """A warning, unless the same was given before."""
         self._warned.add_once(_line(where, message))
 
-    def warn_of_row(self, doubts: Sequence[Problem], row: object) -> None:
+    def warn_of_row(self, warnings: Sequence[Problem], row: object) -> None:
         """Warnings that are counted by rows."""
-        self._warned.extend(doubts, row)
+        self._warned.extend(warnings, row)
 
     def substitute_id(self, stem: str, where: str) -> str:
         """What a faulty row is called whose own id can't be told: `<stem>-row-<line>`, once only."""

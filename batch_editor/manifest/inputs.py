@@ -29,8 +29,6 @@ _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _HOST = r"(?:\[[0-9a-f:.]+\]|[^\s\x00-\x1f\x7f-\x9f/?#@:\[\]\\]+)(?::[0-9]{1,5})?"
 _LINK = re.compile(rf"https?://{_HOST}(?:[/?#][^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]*)?", re.IGNORECASE)
-# What nearly every link is: one, whatever the rest of this module says, which it must agree with.
-_PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?:/[!-{}~]*)?(?<![,;])")
 _DATA = re.compile(r"data:image/(?:png|jpeg|webp);base64,")
 _FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     "PNG": "png",
@@ -38,15 +36,6 @@ _FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     "MPO": "jpeg",  # a phone's JPEG with a second picture behind the first
     "WEBP": "webp",
 }
-
-
-def is_one_link(text: str) -> bool:
-    """Whether the text is one http(s) link and nothing else."""
-    if "://" in text[8:] and _GLUE.search(text):
-        return False
-    if _PLAIN.fullmatch(text):
-        return True
-    return _LINK.fullmatch(text) is not None and "|" not in text and not text.endswith((",", ";"))
 
 
 def read_links(value: str | list[str], folder: Path) -> list[str | LocalFile]:

@@ -51,7 +51,7 @@ _PYTHON = (ArithmeticError, AttributeError, LookupError, MemoryError, NameError,
 
 
 class JinjaFault(Exception):
-    """A source can't be compiled or rendered; the message goes on from `template of prompt`.
+    """A source can't be compiled or rendered; the message continues `template of prompt`.
 
     `cells` are odd ones that something had been made of when rendering failed, which may be why.
     """
@@ -68,8 +68,6 @@ class UndefinedName(JinjaFault):
 class Source:
     """A compiled source. `names` has those that it uses, and the columns that it takes from `row`.
 
-    `form` and `cells` stand for the whole of it where it only puts cells between texts; see `_form`.
-
     Raises:
         JinjaFault: it isn't a template.
     """
@@ -78,7 +76,6 @@ class Source:
         try:
             tree = _ENVIRONMENT.parse(text)
             self.names = frozenset(_names(tree))
-            self.form, self.cells = _form(tree)
             self._template = _ENVIRONMENT.from_string(_bounded(tree))
         except TemplateSyntaxError as error:
             raise JinjaFault(f"is not a template: {error.message}") from error
@@ -286,27 +283,6 @@ class _Bounds(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
         return _call("concatenated", node.nodes, node)
-
-
-def _form(tree: nodes.Template) -> tuple[str | None, list[tuple[str, bool]]]:
-    """A template of names and texts alone, as a `%` form and the cells that go into it; None if it has more.
-
-    A cell is known by its name in templates, or (True) by its column's own as `row["Image Src"]`.
-    """
-    form, cells = "", []
-    for node in chain.from_iterable(each.nodes if isinstance(each, nodes.Output) else [each] for each in tree.body):
-        match node:
-            case nodes.TemplateData(data=str(text)):
-                form += text.replace("%", "%%")
-                continue
-            case nodes.Name(name=str(name)) if name not in ("row", "self"):  # which Jinja2 has a meaning for
-                cells.append((name, False))
-            case nodes.Getitem(node=nodes.Name(name="row"), arg=nodes.Const(value=str(name))):
-                cells.append((name, True))
-            case _:
-                return None, []
-        form += "%s"
-    return form, cells
 
 
 def _names(tree: nodes.Template) -> Iterator[str]:

@@ -8,7 +8,7 @@ one that comes out is seen (`{{ title|upper }}`, `{{ "Show " ~ title }}`), and o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple, SupportsIndex, TypeAlias
+from typing import Literal, NamedTuple, SupportsIndex, TypeAlias
 
 from batch_editor.manifest.faults import Problem, Refused, shown
 
@@ -39,12 +39,6 @@ MEND_IT = "a spreadsheet's error: mend it there"
 IS_IT_MEANT = "some programs write that for an empty cell: is it meant?"
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"  # no white space to Python, but nothing to see either
 
-# How odd cells begin, and hardly any other: of a million cells nearly all are told by that, without a call.
-SUSPICIOUS = frozenset(chr(code) for code in range(0x3001) if chr(code).isspace()) | frozenset(_INVISIBLE)
-SUSPICIOUS |= frozenset(word[0] for word in _ODDITIES if word) | frozenset(
-    word[0].lower() for word in _ODDITIES if word
-)
-
 
 def oddity_of(text: str) -> Oddity | None:
     """What is odd about a whole cell or value; for most of them nothing.
@@ -72,15 +66,6 @@ def check_is_no_error(text: str) -> None:
     """
     if oddity_of(text) == "error":
         raise SpreadsheetError(f"is {shown(text.strip())}")
-
-
-def may_be_odd(value: Any) -> bool:
-    """Whether a text that isn't empty needs a closer look: any but the plainest.
-
-    >>> may_be_odd("Mug"), may_be_odd("#N/A"), may_be_odd("Nutcracker")
-    (False, True, True)
-    """
-    return value.__class__ is not str or value[:1] in SUSPICIOUS
 
 
 class OddCell(NamedTuple):
@@ -115,7 +100,7 @@ def problems_of(cells: Cells, where: str, about: str, *, is_table: bool) -> list
     ]
 
 
-def doubts_of(cells: Cells, where: str) -> list[Problem]:
+def placeholder_warnings(cells: Cells, where: str) -> list[Problem]:
     """What may be wrong with a row whose prompt puts placeholders out."""
     return [Problem(where, cell.said, advice=IS_IT_MEANT) for cell in cells if cell.oddity == "placeholder"]
 
@@ -140,7 +125,7 @@ class OddText(str):
     cells: Cells
 
     @classmethod
-    def of(cls, text: str, cells: Cells) -> OddText:
+    def with_cells(cls, text: str, cells: Cells) -> OddText:
         """The text with its cells."""
         made = cls(text)
         made.cells = cells
@@ -150,10 +135,10 @@ class OddText(str):
         return oddity_of(str(self)) not in ("blank", "error")
 
     def __getitem__(self, key: SupportsIndex | slice) -> OddText:
-        return OddText.of(super().__getitem__(key), self.cells)
+        return OddText.with_cells(super().__getitem__(key), self.cells)
 
     def __iter__(self) -> Iterator[str]:
-        return (OddText.of(character, self.cells) for character in super().__iter__())
+        return (OddText.with_cells(character, self.cells) for character in super().__iter__())
 
 
 class OddInt(int):
@@ -198,7 +183,7 @@ def marked(value: object, cells: Cells) -> object:
         case OddText() | OddInt() | OddFloat() | OddList() | bool():
             return value
         case str():
-            return OddText.of(value, cells)
+            return OddText.with_cells(value, cells)
         case int():
             made = OddInt(value)
         case float():

@@ -16,8 +16,8 @@ from batch_editor.records import FaultyRow, Job
 def read_manifests(paths: Sequence[Path], expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
     """The jobs of the manifests in their order, lazily; what stands for a row that is left out as faulty is among them.
 
-    A faulty entry adds faults and gives no jobs; reading goes on, so that all faults are listed. Where faulty rows are
-    skipped and no sound one is left, they are faults at the end. That ids and outputs are unique is the caller's to
+    A faulty entry adds faults and gives no jobs; reading continues, so that all faults are listed. Where faulty rows
+    are skipped and no sound one is left, they are faults at the end. That ids and outputs are unique is the caller's to
     check.
     """
     has_jobs = False

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from batch_editor.errors import did_you_mean
 from batch_editor.manifest.faults import Problem, Refused, shown
-from batch_editor.manifest.odd_cells import SUSPICIOUS, OddCell, OddText, oddity_of
+from batch_editor.manifest.odd_cells import OddCell, OddText, oddity_of
 
 
 class Columns:
@@ -41,23 +41,17 @@ class Columns:
             raise Refused(f"has {shown(name)}, which is no column{hint}")
         return self.names[self._aliases[name]]
 
-    def places(self, cells: Sequence[tuple[str, bool]]) -> list[int] | None:
-        """Where cells stand that a template names, or (True) that it knows by their column; None if one is nowhere."""
-        known = dict(zip(self.names, range(len(self.names)), strict=True))
-        places = [known.get(name) if is_column else self._aliases.get(name) for name, is_column in cells]
-        return [place for place in places if place is not None] if None not in places else None
-
     def namespace(self, cells: Sequence[str]) -> dict[str, object]:
         """What a template may use: `image_src`, and `row["Image Src"]`."""
         names: dict[str, object] = {alias: cells[index] for alias, index in self._aliases.items()}
         row: dict[str, object] = dict(zip(self.names, cells, strict=True))
         for name, cell in zip(self.names, cells, strict=True):
-            if (cell and cell[0] not in SUSPICIOUS) or oddity_of(cell) is None or name in self._chosen:
+            if oddity_of(cell) is None or name in self._chosen:
                 continue
-            row[name] = OddText.of(cell, (OddCell(name, cell),))
+            row[name] = OddText.with_cells(cell, (OddCell(name, cell),))
             for alias, index in self._aliases.items():
                 if self.names[index] == name:
-                    names[alias] = OddText.of(cell, (OddCell(alias, cell),))
+                    names[alias] = OddText.with_cells(cell, (OddCell(alias, cell),))
         names["row"] = row
         return names
 

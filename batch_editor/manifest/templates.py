@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
-from operator import itemgetter
 
 from batch_editor.errors import did_you_mean
 from batch_editor.manifest.faults import Refused
-from batch_editor.manifest.jinja import MAX_OUTPUT, JinjaFault, Source, UndefinedName
-from batch_editor.manifest.odd_cells import SUSPICIOUS, Cells, OddText, oddity_of
-from batch_editor.manifest.rows import Columns, Row
+from batch_editor.manifest.jinja import JinjaFault, Source, UndefinedName
+from batch_editor.manifest.odd_cells import Cells, OddText
+from batch_editor.manifest.rows import Row
 
 
 class TemplateFault(Refused):
-    """A template can't be compiled or rendered; the message goes on from `template of prompt`."""
+    """A template can't be compiled or rendered; the message continues `template of prompt`."""
 
-    def of(self, name: str) -> Refused:
+    def with_subject(self, name: str) -> Refused:
         """The same with its subject."""
         return Refused(f"template of {name} {self}")
 
@@ -34,43 +33,29 @@ class Template:
     """A compiled template. `names` has those that it uses, and the columns that it takes from `row`."""
 
     def __init__(self, source: str) -> None:
-        self._columns: Columns | None = None
-        self._places: Sequence[int] = ()
-        self._pick: Callable[[Sequence[str]], object] | None = None
         try:
             self._source = Source(source)
         except JinjaFault as error:
             raise TemplateFault(str(error)) from error
         self.names = self._source.names
-        self._form = self._source.form
 
-    def of(self, row: Row) -> str:
-        """The text that the template makes of a row. Most only put cells between texts, which Python does at once.
+    def render_row(self, row: Row) -> str:
+        """The text that the template makes of a row.
 
         Raises:
             TemplateFault: see `render`.
         """
-        text = self._filled(row)
-        return self.render(row.names) if text is None else text
+        return self.render(row.names)
 
     def to_be_sent(self, row: Row) -> str:
-        """As `of`, for a prompt: an `OddText` where odd cells come out in it.
+        """As `render_row`, for a prompt: an `OddText` where odd cells come out in it.
 
         Raises:
             OddCellFault: the rendering failed over one.
             TemplateFault: see `render`.
         """
-        text = self._filled(row)
-        if text is not None:
-            cells = row.cells
-            for place in self._places:
-                cell = cells[place]
-                if (not cell or cell[0] in SUSPICIOUS) and oddity_of(cell) is not None:
-                    break
-            else:
-                return text
         text, odd = self._rendered(row.names)
-        return OddText.of(text, odd) if odd else text
+        return OddText.with_cells(text, odd) if odd else text
 
     def render(self, names: Mapping[str, object]) -> str:
         """The text that the template makes of the names.
@@ -79,17 +64,6 @@ class Template:
             TemplateFault: it uses an unknown name, goes beyond its bounds, or fails otherwise.
         """
         return self._rendered(names)[0]
-
-    def _filled(self, row: Row) -> str | None:
-        """The text of a template that only puts cells between texts; None of any other."""
-        if row.columns is not self._columns:
-            self._columns = row.columns
-            self._places = (None if self._form is None else row.columns.places(self._source.cells)) or ()
-            self._pick = itemgetter(*self._places) if self._places else None
-        if self._pick is None or self._form is None:
-            return None
-        text = self._form % self._pick(row.cells)
-        return text if len(text) <= MAX_OUTPUT else None
 
     def _rendered(self, names: Mapping[str, object]) -> tuple[str, Cells]:
         try:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from batch_editor.endpoints import Parameter
 from batch_editor.manifest.faults import Refused, check_text, shown
-from batch_editor.manifest.inputs import is_one_link, read_links
+from batch_editor.manifest.inputs import read_links
 from batch_editor.manifest.odd_cells import OddText
 from batch_editor.manifest.rows import Row
 from batch_editor.manifest.templates import compiled, is_template
@@ -94,35 +94,18 @@ class Slot:
 
 
 def _first_said(readers: Sequence[Reader], convert: Converter) -> Callable[[Row, Files], ParamValue]:
-    def of_cell(row: Row, files: Files) -> ParamValue:
-        cell = row.cells[index]
-        return convert(cell, files) if cell and not cell.isspace() else None
-
-    # What is blank because cells are isn't passed over in silence where nothing else is said: it says which.
-    def of_one(row: Row, files: Files) -> ParamValue:
-        text = reader(row)
-        if text is None:
-            return None
-        value = convert(text, files)
-        return text if value is None and isinstance(text, OddText) else value
-
-    def of_several(row: Row, files: Files) -> ParamValue:
+    def read(row: Row, files: Files) -> ParamValue:
         blank = None
         for reader in readers:
             text = reader(row)
             if text is not None and (value := convert(text, files)) is not None:
                 return value
+            # If nothing else is said, a text that is blank because of blank cells is returned: it names them.
             if blank is None and isinstance(text, OddText):
                 blank = text
         return blank
 
-    if len(readers) != 1:
-        return of_several
-    (reader,) = readers
-    if isinstance(reader, Cell):  # which is most of a table: without a call for the reader itself
-        index = reader.index
-        return of_cell
-    return of_one
+    return read
 
 
 def source_of(
@@ -148,10 +131,10 @@ def source_of(
 def _rendered(written: str | list[str], *, is_prompt: bool) -> Rendered:
     if isinstance(written, str):
         template = compiled(written)
-        return Rendered(template.to_be_sent if is_prompt else template.of, template.names)
+        return Rendered(template.to_be_sent if is_prompt else template.render_row, template.names)
     parts = [compiled(item) if is_template(item) else item for item in written]
     names = frozenset().union(*(part.names for part in parts if not isinstance(part, str)))
-    return Rendered(lambda row: [part if isinstance(part, str) else part.of(row) for part in parts], names)
+    return Rendered(lambda row: [part if isinstance(part, str) else part.render_row(row) for part in parts], names)
 
 
 def fallback_of(parameter: Parameter) -> Fixed | None:
@@ -258,9 +241,6 @@ def _links(parameter: Parameter, folder: Path) -> Converter:
     most = parameter.max_items if is_list else 1
 
     def convert(written: str | list[str], files: Files) -> ParamValue:
-        if isinstance(written, str) and is_one_link(written):  # as nearly every cell is
-            check_text(written)
-            return [written] if is_list else written
         links: dict[str, None] = {}  # a repetition would only be paid for; two paths of the same content are one
         for item in read_links(written, folder):
             if isinstance(item, LocalFile):

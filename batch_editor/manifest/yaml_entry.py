@@ -61,7 +61,7 @@ class EntryKeys:
                 try:
                     written = self._written(name, value)
                 except Refused as error:
-                    self._add(value, error.of(name), about=name)
+                    self._add(value, error.with_subject(name), about=name)
                     sources[name] = Fixed(None)  # so that it isn't missing as well
                 else:
                     where = self._where(value)
@@ -77,7 +77,7 @@ class EntryKeys:
             text = text_of(value, may_be_truth=True)
             return int(str(_VARIANTS.parse(text)))
         except Refused as error:
-            self._add(value, error.of("variants"))
+            self._add(value, error.with_subject("variants"))
         except ValueError as error:
             self._add(value, f"variants is {shown(text)}; {error}")
         return 1
@@ -110,7 +110,7 @@ class EntryKeys:
                 try:
                     check_is_whole(value)
                 except RefusedAt as error:
-                    problems.append(Problem(self._at(error.line), f"{key} {error.of(name)}", self.label))
+                    problems.append(Problem(self._at(error.line), f"{key} {error.with_subject(name)}", self.label))
         return problems
 
     def _carry(self) -> Carry:
@@ -118,7 +118,7 @@ class EntryKeys:
         try:
             return carry_of(value)
         except Refused as error:
-            self._add(value, error.of("carry"))
+            self._add(value, error.with_subject("carry"))
             return {}
 
     def _written(self, name: str, value: Value) -> Written:

@@ -83,7 +83,7 @@ def _endpoint(path: Path, document: Block, expansion: Expansion, faults: Faults)
     try:
         return expansion.load_endpoint(text_of(value), path.parent), None
     except Refused as error:
-        faults.add(where, str(error.of("endpoint")))
+        faults.add(where, str(error.with_subject("endpoint")))
     except EndpointError as error:
         for line in str(error).splitlines():
             faults.add(where, line)
@@ -165,7 +165,7 @@ class _Reader:
         try:
             return Carrier(rows.carry, columns)
         except Refused as error:
-            self._faults.add(entry.where, f"{entry.label}{error.of('carry')}")
+            self._faults.add(entry.where, f"{entry.label}{error.with_subject('carry')}")
             return None
 
     def _base_rows(self, rows: Rows, entry: Entry) -> Iterator[_BaseRow]:

@@ -9,7 +9,7 @@ from batch_editor.manifest.csv_table import TABLES
 from batch_editor.manifest.faults import Refused, check_text, shown
 from batch_editor.strict_yaml import Block, Text, Value
 
-# Of a matrix, for each row: a few lists of a hundred values would go on until the disk is full.
+# Of a matrix, for each row: a few lists of a hundred values would be expanded until the disk is full.
 MAX_COMBINATIONS = 100_000
 
 
@@ -20,7 +20,7 @@ class RefusedAt(Refused):
         super().__init__(message)
         self.line = line
 
-    def of(self, name: str) -> RefusedAt:
+    def with_subject(self, name: str) -> RefusedAt:
         """The same with its subject."""
         return RefusedAt(f"{name} {self}", self.line)
 
@@ -34,7 +34,7 @@ def table_of(value: Value) -> str:
     try:
         name = text_of(value)
     except Refused as error:
-        raise RefusedAt(str(error.of("rows")), line_of(value)) from error
+        raise RefusedAt(str(error.with_subject("rows")), line_of(value)) from error
     if not name.lower().endswith(TABLES):
         wanted = "expected a .csv, .tsv or .txt file, or a list of mappings"
         raise RefusedAt(f"rows is {shown(name)}; {wanted}", line_of(value))
@@ -91,7 +91,7 @@ def cell_of(name: str, value: Value) -> str:
     try:
         return "" if value is None else _scalar(value)
     except Refused as error:
-        raise error.of(f"rows {name}") from error
+        raise error.with_subject(f"rows {name}") from error
 
 
 def text_of(value: Value, *, may_be_truth: bool = False) -> str:

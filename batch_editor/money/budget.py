@@ -14,7 +14,7 @@ TOLERANCE_USD = 1e-9
 class Budget:
     """What may still be spent. `limit_usd` None is no limit.
 
-    Invariant: spent + reserved ≤ limit, where an attempt is reserved at its dearest price and stays counted at it
+    Invariant: spent + reserved ≤ limit, where an attempt is reserved at its max price and stays counted at it
     while its fate is unknown. So the provider's bill never passes the limit.
     """
 
@@ -57,11 +57,11 @@ class Budget:
         steady_usd: float | None = None,
         again: Callable[[], tuple[float, float | None]] | None = None,
     ) -> float | None:
-        """What was set aside for a request of that dearest price; None if there is no room for it.
+        """What was set aside for a request of that max price; None if there is no room for it.
 
         Waits while a settlement may yet make room. `steady_usd` is what every request of its kind was charged so
         far: when nothing else is in flight and only so much is left, the request takes all of it. So a budget is
-        used up, one request at a time at its end, and not left with the difference between dearest and real price.
+        used up, one request at a time at its end, and not left with the difference between max and real price.
         `again` gives both prices anew after each wait: the settlements that make room teach them.
         """
         while usd > self.left_usd + TOLERANCE_USD:

@@ -14,26 +14,26 @@ ENOUGH = 3
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD for one image: the cheapest it can be, what to expect, the dearest it can be."""
+    """USD for one image: the min price, what to expect, the max price."""
 
-    low_usd: float
+    min_usd: float
     expected_usd: float
-    high_usd: float
+    max_usd: float
 
 
 def price_of(prices: Prices, params: Mapping[str, ParamValue], *, inputs: int = 0, prompt_length: int = 0) -> Price:
     """The list price of a request with these parameters, `inputs` images and a prompt of so many characters.
 
     `(table[...by] + extras) × factor`. Where a parameter's value is not in the table (`auto`, or absent) the model
-    chooses: low and high are then the cheapest and the dearest choice, expected the one that the endpoint's file
-    names, or else the dearest. A size that the table lacks is priced by its pixels where the file says so. Low leaves
-    the extras out, for some requests are charged none.
+    chooses: min and max are then the cheapest and the most expensive choice, expected the one that the endpoint's file
+    names, or else the most expensive. A size that the table lacks is priced by its pixels where the file says so. The
+    min price leaves the extras out, for some requests are charged none.
 
     >>> prices = Prices(factor=2, by=("size",), table={"s": 1, "l": 3}, expected={"size": "s"})
     >>> price_of(prices, {"size": "l"})
-    Price(low_usd=6.0, expected_usd=6.0, high_usd=6.0)
+    Price(min_usd=6.0, expected_usd=6.0, max_usd=6.0)
     >>> price_of(prices, {"size": "auto"})
-    Price(low_usd=2.0, expected_usd=2.0, high_usd=6.0)
+    Price(min_usd=2.0, expected_usd=2.0, max_usd=6.0)
     """
     chosen = [params.get(name) for name in prices.by]
     size = _size_between(prices, params)
@@ -41,12 +41,12 @@ def price_of(prices: Prices, params: Mapping[str, ParamValue], *, inputs: int = 
         value if value in known or (size and name == prices.by_pixels) else prices.expected.get(name)
         for name, value, known in _levels(prices, chosen)
     ]
-    expected_extra, high_extra = prices.extras(inputs=inputs, prompt_length=prompt_length)
+    expected_extra, max_extra = prices.extras(inputs=inputs, prompt_length=prompt_length)
     return Price(
-        low_usd=min(price.low for price in _leaves(prices.table, chosen, size)) * prices.factor,
+        min_usd=min(price.low for price in _leaves(prices.table, chosen, size)) * prices.factor,
         expected_usd=(max(price.expected for price in _leaves(prices.table, usual, size)) + expected_extra)
         * prices.factor,
-        high_usd=(max(price.high for price in _leaves(prices.table, chosen, size)) + high_extra) * prices.factor,
+        max_usd=(max(price.high for price in _leaves(prices.table, chosen, size)) + max_extra) * prices.factor,
     )
 
 
@@ -100,16 +100,16 @@ class Charged:
     count: int = 0
     total_usd: float = 0.0
     list_usd: float = 0.0
-    low_usd: float = float("inf")
-    high_usd: float = 0.0
+    min_usd: float = float("inf")
+    max_usd: float = 0.0
 
     def add(self, other: Charged) -> None:
         """Take another's charges in."""
         self.count += other.count
         self.total_usd += other.total_usd
         self.list_usd += other.list_usd
-        self.low_usd = min(self.low_usd, other.low_usd)
-        self.high_usd = max(self.high_usd, other.high_usd)
+        self.min_usd = min(self.min_usd, other.min_usd)
+        self.max_usd = max(self.max_usd, other.max_usd)
 
     @property
     def mean_usd(self) -> float:
@@ -153,22 +153,22 @@ class Charges:
         """The price of a request of that kind, by the nearest charges there are enough of.
 
         The same kind; the same with any number of inputs; the endpoint's charges as a factor on the list; the list.
-        The dearest price never falls below the list's: a budget must hold for the charge that hasn't been seen yet.
+        The max price never falls below the list's: a budget must hold for the charge that hasn't been seen yet.
         """
         for charged, source in (
             (self.exact.get(kind), "charged for the same"),
             (self.any_inputs.get((kind.endpoint, kind.values)), "charged for the same with other inputs"),
         ):
             if charged is not None and charged.count >= ENOUGH:
-                high = max(by_list.high_usd, charged.high_usd)
-                return Quote(Price(charged.low_usd, charged.mean_usd, high), source, charged.count)
+                high = max(by_list.max_usd, charged.max_usd)
+                return Quote(Price(charged.min_usd, charged.mean_usd, high), source, charged.count)
         charged = self.whole.get(kind.endpoint)
         if charged is None or charged.count < ENOUGH or not charged.list_usd:
             return Quote(by_list, "price list", 0)
         factor = charged.total_usd / charged.list_usd
         price = Price(
-            min(by_list.low_usd, by_list.low_usd * factor),
+            min(by_list.min_usd, by_list.min_usd * factor),
             by_list.expected_usd * factor,
-            max(by_list.high_usd, by_list.high_usd * factor),
+            max(by_list.max_usd, by_list.max_usd * factor),
         )
         return Quote(price, f"price list × {factor:.2f}, as charged for others", charged.count)

@@ -68,25 +68,23 @@ class Reservations:
         self._prices = prices
         self._clock = clock
         self._settled = asyncio.Event()
-        # How many requests were turned away because no budget has room for their dearest price.
-        self.too_dear = 0
+        # How many requests were turned away because no budget has room for their max price.
+        self.turned_away = 0
 
     async def reserve(self, request: PendingRequest) -> Reserved | None:
         """Wait for room in the run's budget; None if there will be none."""
-        dearest_usd, steady_usd = self._prices.both_usd(request)
-        usd = await self._budget.reserve(
-            dearest_usd, steady_usd=steady_usd, again=lambda: self._prices.both_usd(request)
-        )
+        max_usd, steady_usd = self._prices.both_usd(request)
+        usd = await self._budget.reserve(max_usd, steady_usd=steady_usd, again=lambda: self._prices.both_usd(request))
         if usd is None:
-            self.too_dear += 1
+            self.turned_away += 1
             return None
         return Reserved(usd)
 
     async def shared_room(self, request: PendingRequest, reserved: Reserved) -> bool:
-        """Wait until the day and the month may have room; before the gate, for a permit is worth a second.
+        """Wait until the day and the month may have room; before the permit, which is worth a second.
 
-        False if the request is too dear for what is left, or if the run stops. What is in flight, here or in another
-        run, is waited for: it may cost less than was set aside for it.
+        False if the request is too expensive for what is left, or if the run stops. What is in flight, here or in
+        another run, is waited for: it may cost less than was set aside for it.
         """
         if self._shared is None:
             return True
@@ -98,7 +96,7 @@ class Reservations:
             if needed_usd <= left_usd + TOLERANCE_USD:
                 return True
             if not in_flight:
-                self.too_dear += 1
+                self.turned_away += 1
                 return False
             with suppress(TimeoutError):
                 async with asyncio.timeout(ROOM_AGAIN_S):

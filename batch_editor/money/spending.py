@@ -76,7 +76,7 @@ LOOK_AGAIN_S = 0.25
 
 
 class Spending:
-    """A shared file of spending; one row an attempt, at its dearest price until it is settled. Blocks.
+    """A shared file of spending; one row an attempt, at its max price until it is settled. Blocks.
 
     Days and months are those of UTC: a limit must not change its meaning twice a year. `owner` names the output
     directory; its lock is held by whoever writes its rows. What `limits` would pass is refused within the very

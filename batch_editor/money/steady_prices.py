@@ -49,16 +49,16 @@ class SteadyPrices:
         by_list = all(abs(low - listed) + abs(high - listed) < TOLERANCE_USD for _, low, high, listed in charges)
         return by_list and sum(count for count, *_ in charges) >= self.ENOUGH
 
-    def dearest_usd(self, request: PendingRequest) -> float:
+    def max_usd(self, request: PendingRequest) -> float:
         """What it may cost at most: never less than was charged for one of its kind, whatever the price list says."""
         _, _, high = self._known.get(self._kind(request), (0, 0.0, 0.0))
-        return max(request.high_usd, high)
+        return max(request.max_usd, high)
 
     def both_usd(self, request: PendingRequest) -> tuple[float, float | None]:
-        """The dearest and the steady price, as far as is known now."""
-        return self.dearest_usd(request), self.steady_usd(request)
+        """The max and the steady price, as far as is known now."""
+        return self.max_usd(request), self.steady_usd(request)
 
-    def lowest_usd(self) -> float:
+    def min_usd(self) -> float:
         """The lowest of all charges; infinity before the first."""
         return min((low for _, low, _ in self._known.values()), default=float("inf"))
 

@@ -1,8 +1,8 @@
-"""The output directory: bodies land in it, are judged and published, and no reader ever sees half of one."""
+"""The output directory: bodies are staged in it, checked and published, and no reader ever sees half of one."""
 
 from batch_editor.output.acceptance import UNCHECKED, Acceptance, Verdict
-from batch_editor.output.ballast import give_room_free, set_room_aside
-from batch_editor.output.landing import Landing
+from batch_editor.output.disk_reserve import free_disk_reserve, take_disk_reserve
+from batch_editor.output.disk_retry import DiskRetry
 from batch_editor.output.lock import locked
 from batch_editor.output.output_manifest import (
     COLUMNS,
@@ -14,6 +14,7 @@ from batch_editor.output.output_manifest import (
     write_manifest,
 )
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
+from batch_editor.output.staged_file import StagedFile
 from batch_editor.output.store import HISTORY, IMAGES, REJECTED, Store
 from batch_editor.output.workers import Unchecked, Workers
 
@@ -25,7 +26,8 @@ __all__ = [
     "REJECTED",
     "UNCHECKED",
     "Acceptance",
-    "Landing",
+    "DiskRetry",
+    "StagedFile",
     "Store",
     "Unchecked",
     "Unplaced",
@@ -33,7 +35,7 @@ __all__ = [
     "Workers",
     "check_place",
     "export_rows",
-    "give_room_free",
+    "free_disk_reserve",
     "is_output_manifest",
     "keep",
     "locked",
@@ -43,6 +45,6 @@ __all__ = [
     "put_one",
     "retire_gone",
     "set_aside",
-    "set_room_aside",
+    "take_disk_reserve",
     "write_manifest",
 ]

@@ -77,7 +77,7 @@ class Acceptance:
         Raises:
             MachineError: no process can be started to check it in.
         """
-        asked = _Asked.of(self._endpoints.get(endpoint), params)
+        asked = _Asked.from_params(self._endpoints.get(endpoint), params)
         other = "; ".join(asked.differences(image))
         if self._workers is None:
             return Verdict(warning=other or None)
@@ -121,7 +121,7 @@ class _Asked:
     local_inputs: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, endpoint: Endpoint | None, params: Mapping[str, ParamValue]) -> _Asked:
+    def from_params(cls, endpoint: Endpoint | None, params: Mapping[str, ParamValue]) -> _Asked:
         if endpoint is None:  # an endpoint of one's own that is no longer named, met by a recovery
             return cls()
 

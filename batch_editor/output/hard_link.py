@@ -12,7 +12,7 @@ def hard_link(source: Path | str, target: Path | str) -> bool:
     """Whether the target could be made; False if something stands there.
 
     Raises:
-        OSError: the disk is in the way.
+        OSError: the disk refuses to read or write.
     """
     try:
         os.link(source, target)

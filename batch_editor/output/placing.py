@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_editor.errors import StorageError
 from batch_editor.images import ENDINGS
 from batch_editor.ledger import Ledger, Placement
 from batch_editor.output.store import HISTORY, IMAGES, Store
@@ -28,44 +27,30 @@ class Unplaced:
     format: str
 
 
-def put(store: Store, images: Sequence[Unplaced]) -> list[str | StorageError]:
-    """Put jobs' images under their names, durably; return their paths, or what is in an image's way. Blocks.
+def put(store: Store, images: Sequence[Unplaced]) -> list[str]:
+    """Put jobs' images under their names, durably; return their paths. Blocks.
 
     What stood under a job's former name moves to the history, or goes if it is the same image; after the new name
     is durable, and unless another one of these images has just taken it.
 
     Raises:
-        StorageError: the disk is in the way of all of them.
+        StorageError: the disk refuses one of them.
     """
     folders: set[str] = set()
-    outcomes = [_placed(store, image, folders) for image in images]
+    paths = [store.place(each.source, each.placement.output, each.sha256, each.format, folders) for each in images]
     store.keep(folders)
-    taken = set(outcomes)
-    for image, path in zip(images, outcomes, strict=True):
+    for image in images:
         former = image.placement.former_path
-        if isinstance(path, str) and former is not None and former not in taken:
+        if former is not None and former not in paths:
             same = image.placement.former_fingerprint == image.placement.fingerprint
             store.clear(former, image.placement.former_sha256, keep=not same)
-    return outcomes
-
-
-def _placed(store: Store, image: Unplaced, folders: set[str]) -> str | StorageError:
-    try:
-        return store.place(image.source, image.placement.output, image.sha256, image.format, folders)
-    except StorageError as error:
-        return error
+    return paths
 
 
 def put_one(store: Store, image: Unplaced) -> str:
-    """As `put`, for one image alone; return its path.
-
-    Raises:
-        StorageError: the disk is in the way.
-    """
-    (outcome,) = put(store, [image])
-    if isinstance(outcome, StorageError):
-        raise outcome
-    return outcome
+    """As `put`, for one image alone; return its path."""
+    (path,) = put(store, [image])
+    return path
 
 
 def keep(store: Store, fingerprint: str, source: Path, image: SavedImage) -> str:
@@ -74,7 +59,7 @@ def keep(store: Store, fingerprint: str, source: Path, image: SavedImage) -> str
     It was paid for all the same.
 
     Raises:
-        StorageError: the disk is in the way.
+        StorageError: the disk refuses to read or write.
     """
     folders: set[str] = set()
     path = store.place(

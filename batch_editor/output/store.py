@@ -9,24 +9,23 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 from batch_editor.errors import StorageError
 from batch_editor.files import fsync_directory, make_folder
-from batch_editor.group_thread import GroupThread
 from batch_editor.images import ENDINGS, BadImage, inspect_image, sniff
-from batch_editor.output.ballast import give_room_free
-from batch_editor.output.gathered import Gathered
+from batch_editor.output.disk_reserve import free_disk_reserve
+from batch_editor.output.disk_retry import DiskRetry
 from batch_editor.output.hard_link import hard_link
-from batch_editor.output.landing import Landing, seal_all
-from batch_editor.output.patience import Patience
+from batch_editor.output.staged_file import ALL_BODIES_BYTES, BodyMemory, StagedFile
 from batch_editor.records import SavedImage
 
 IMAGES = "images"
 HISTORY = "images/.history"
 REJECTED = "images/.rejected"
-LANDING = "images/.landing"
+STAGED = "images/.landing"
 
-# What an attempt has received: a whole image, no image, or what may be one next time; see `Landing`.
+# What an attempt has received: a whole image, no image, or what may be one next time; see `StagedFile`.
 _RECEIVED = (".full", ".bad", ".cut")
 
 # They hash and check; more of them would only take Python's lock from one another.
@@ -34,20 +33,18 @@ THREADS = 4
 
 
 class Store:
-    """An output directory. Everything but `landing` blocks; on the loop, call it through a thread.
+    """An output directory. Everything but `staged_file` blocks; on the loop, call it through a thread.
 
-    Paths that go in and out are relative to the directory, with `/`. What was paid for waits `wait_s` for a disk
-    that is in the way.
+    Paths that go in and out are relative to the directory, with `/`. `memory_bytes`: how much all bodies together may
+    hold in memory until they are committed.
     """
 
-    def __init__(self, root: Path, *, wait_s: float = 600.0) -> None:
+    def __init__(self, root: Path, *, memory_bytes: int = ALL_BODIES_BYTES) -> None:
         self.root = root
-        self.patience = Patience(wait_s, make_room=self._make_room)
-        self._landing = str(root / LANDING)
-        self._within = f"{root}{os.sep}"
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
-        self._sealer: GroupThread[Landing, SavedImage] | None = None
-        self._gathered = Gathered()
+        self._memory = BodyMemory(memory_bytes)
+        # Between a look at what stands under a name and its removal no other thread may give the name to an image.
+        self._names = Lock()
 
     @property
     def executor(self) -> ThreadPoolExecutor:
@@ -62,7 +59,7 @@ class Store:
         """
         try:
             make_folder(self.root)
-            for folder in (IMAGES, HISTORY, LANDING):
+            for folder in (IMAGES, HISTORY, STAGED):
                 try:
                     (self.root / folder).mkdir(exist_ok=True)
                 except FileExistsError as error:
@@ -74,7 +71,7 @@ class Store:
             # Always, for who made them may have died before.
             fsync_directory(self.root)
             fsync_directory(self.root / IMAGES)
-            with tempfile.TemporaryFile(dir=self.root / LANDING) as probe:
+            with tempfile.TemporaryFile(dir=self.root / STAGED) as probe:
                 probe.write(b"probe")
                 os.fsync(probe.fileno())
         except OSError as error:
@@ -82,18 +79,10 @@ class Store:
                 f"{self.root}: can't be written ({error.strerror}); choose another directory with --output"
             ) from error
 
-    def landing(self, attempt_id: int) -> Landing:
-        """A place for that attempt's body."""
-        if self._sealer is None:  # here, for it belongs to a running loop
-            self._sealer = GroupThread(seal_all, name="sealer")
-        return Landing(
-            self._landing,
-            str(attempt_id),
-            executor=self._executor,
-            sealer=self._sealer,
-            gathered=self._gathered,
-            patience=self.patience,
-        )
+    def staged_file(self, attempt_id: int, disk_retry: DiskRetry) -> StagedFile:
+        """A file for that attempt's body."""
+        path = self.root / STAGED / str(attempt_id)
+        return StagedFile(path, executor=self._executor, memory=self._memory, disk_retry=disk_retry)
 
     def landed(self, attempt_id: int) -> SavedImage | None:
         """The whole image that an attempt of a run that died had received, if it had.
@@ -101,7 +90,7 @@ class Store:
         Raises:
             StorageError: there is a file, and the disk doesn't give it back.
         """
-        path = self.root / LANDING / f"{attempt_id}.full"
+        path = self.root / STAGED / f"{attempt_id}.full"
         try:
             if path.is_symlink() or not path.is_file():
                 return None
@@ -115,7 +104,7 @@ class Store:
 
     def holds_spoiled(self, attempt_id: int) -> bool:
         """Whether an attempt of a run that died had received a body that is no image."""
-        return (self.root / LANDING / f"{attempt_id}.bad").is_file()
+        return (self.root / STAGED / f"{attempt_id}.bad").is_file()
 
     def reject(self, attempt_id: int, output: str, number: int) -> str | None:
         """Keep what an attempt received and what is no result; return its path, None if nothing was received.
@@ -124,9 +113,9 @@ class Store:
         and done again after a crash it comes to the same.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
-        landed = (self.root / LANDING / f"{attempt_id}{ending}" for ending in _RECEIVED)
+        landed = (self.root / STAGED / f"{attempt_id}{ending}" for ending in _RECEIVED)
         source = next((path for path in landed if path.is_file()), None)
         if source is None:
             return None
@@ -144,14 +133,6 @@ class Store:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
         return target.relative_to(self.root).as_posix()
 
-    def keep_landed(self) -> None:
-        """Make the names of sealed images durable; one step for as many as have landed since the last time.
-
-        Raises:
-            StorageError: the disk is in the way.
-        """
-        self.keep([self._landing])
-
     def place(self, source: Path | str, output: str, sha256: str, format: str, folders: set[str]) -> str:
         """Give an image its name below the images folder; return its path.
 
@@ -161,21 +142,18 @@ class Store:
         being read under either name stays whole.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
-        # Text, for a `Path` costs more than the link itself.
         path = f"{IMAGES}/{output}{ENDINGS[format]}"  # type: ignore[index]
-        target = self._within + path
-        folder, _, _ = target.rpartition("/")
+        target = self.root / path
         try:
-            if folder not in folders:
-                self._enter(Path(folder), folders)
-            if not hard_link(source, target):
-                standing = Path(target)
-                if standing.is_file() and not standing.is_symlink() and _sha256(standing) == sha256:
-                    return path
-                self._retire(standing)
-                hard_link(source, target)
+            self._enter(target.parent, folders)
+            with self._names:
+                if not hard_link(source, target):
+                    if target.is_file() and not target.is_symlink() and _sha256(target) == sha256:
+                        return path
+                    self._retire(target)
+                    hard_link(source, target)
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
         return path
@@ -184,7 +162,7 @@ class Store:
         """Make the names in these folders durable.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
         for folder in folders:
             try:
@@ -199,16 +177,17 @@ class Store:
         With `keep` it moves to the history; without, it stands under another name already.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
         former = self.root / path
         try:
-            if former.is_symlink() or not former.is_file() or _sha256(former) != sha256:
-                return
-            if keep:
-                self._retire(former)
-            else:
-                former.unlink()
+            with self._names:
+                if former.is_symlink() or not former.is_file() or _sha256(former) != sha256:
+                    return
+                if keep:
+                    self._retire(former)
+                else:
+                    former.unlink()
         except OSError as error:
             raise StorageError(f"{former}: can't be moved ({error.strerror})") from error
 
@@ -229,44 +208,41 @@ class Store:
         return None
 
     def holds(self, path: str) -> bool:
-        """Whether there is a file of that path. A run asks it of each image; `Path` takes five times as long."""
-        return os.path.isfile(self._within + path)
+        """Whether there is a file of that path."""
+        return (self.root / path).is_file()
 
-    def forget(self, attempt_id: int, *, sealed: bool = False) -> None:
-        """Remove what an attempt received from the landing folder; what else it left goes with the next `sweep`.
-
-        `sealed`: it was a whole image, so there is nothing else to look for.
-        """
-        for ending in _RECEIVED[:1] if sealed else _RECEIVED:
+    def forget(self, attempt_id: int) -> None:
+        """Remove what an attempt received from the staging folder; what else it left goes with the next `sweep`."""
+        for ending in _RECEIVED:
             with suppress(OSError):
-                os.unlink(f"{self._landing}/{attempt_id}{ending}")
+                (self.root / STAGED / f"{attempt_id}{ending}").unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what is left in the landing folder once every attempt is settled.
+        """Remove what is left in the staging folder once every attempt is settled.
 
         Whole images as well: attempt numbers come again after a rehearsal, and its images must not pass for paid ones.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
-        landing = self.root / LANDING
+        staged = self.root / STAGED
         try:
-            for left in landing.iterdir():
+            for left in staged.iterdir():
                 left.unlink(missing_ok=True)
             # Also if there was nothing left: what was removed before could come back by a power cut.
-            fsync_directory(landing)
+            fsync_directory(staged)
         except OSError as error:
-            raise StorageError(f"{landing}: can't be emptied ({error.strerror})") from error
+            raise StorageError(f"{staged}: can't be emptied ({error.strerror})") from error
 
     def keep_unclaimed(self) -> int:
         """Move whole images that have landed to the history; return how many. For when nobody knows whose they are.
 
         Raises:
-            StorageError: the disk is in the way.
+            StorageError: the disk refuses to read or write.
         """
         kept: list[Path] = []
         try:
-            for left in (self.root / LANDING).glob("*.full"):
+            for left in (self.root / STAGED).glob("*.full"):
                 if not left.stem.isdecimal():
                     continue
                 if (image := self.landed(int(left.stem))) is not None:
@@ -277,20 +253,19 @@ class Store:
             for left in kept:
                 left.unlink()
         except OSError as error:
-            raise StorageError(f"{self.root / LANDING}: can't be emptied ({error.strerror})") from error
+            raise StorageError(f"{self.root / STAGED}: can't be emptied ({error.strerror})") from error
         return len(kept)
 
     def close(self) -> None:
         """Wait for the threads."""
-        if self._sealer is not None:
-            self._sealer.close()
         self._executor.shutdown()
 
-    def _make_room(self) -> None:
-        give_room_free(self.root)
+    def make_room(self) -> None:
+        """Free the disk reserve, and make folders again that somebody has removed."""
+        free_disk_reserve(self.root)
         with suppress(OSError):
-            # Somebody may have removed them. Not the directory itself: it may be a mount that is away.
-            for folder in (IMAGES, HISTORY, LANDING):
+            # Not the directory itself: it may be a mount that is away.
+            for folder in (IMAGES, HISTORY, STAGED):
                 (self.root / folder).mkdir(exist_ok=True)
 
     def _retire(self, path: Path) -> Path:

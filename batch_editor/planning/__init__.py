@@ -1,15 +1,15 @@
 """From manifests to a plan: which jobs there are, what they will cost, and how long they will take."""
 
+from batch_editor.planning.calibration import Calibration
+from batch_editor.planning.catalog import Catalog, Selection, named_endpoints, stage_manifests
 from batch_editor.planning.estimate import assess, make_plan
-from batch_editor.planning.history import History
-from batch_editor.planning.intake import Catalog, Selection, named_endpoints, take_in
 from batch_editor.planning.offer import Offer, offer_of_successor
 from batch_editor.planning.plan import IDENTIFIED, Plan
 
 __all__ = [
     "IDENTIFIED",
+    "Calibration",
     "Catalog",
-    "History",
     "Offer",
     "Plan",
     "Selection",
@@ -17,5 +17,5 @@ __all__ = [
     "make_plan",
     "named_endpoints",
     "offer_of_successor",
-    "take_in",
+    "stage_manifests",
 ]

@@ -12,11 +12,11 @@ from pathlib import Path
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
 from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.errors import EndpointError
-from batch_editor.ledger import Changes, Spool, readings, staged
+from batch_editor.ledger import Changes, Staging, readings, staging_readings
 from batch_editor.ledger.experience import Refusals
 from batch_editor.money import TOLERANCE_USD, Price
-from batch_editor.planning.history import History
-from batch_editor.planning.intake import Catalog, Selection, Taken, take_in
+from batch_editor.planning.calibration import Calibration
+from batch_editor.planning.catalog import Catalog, Selection, StagingReport, stage_manifests
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
 from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
 from batch_editor.records import Redo, Shape
@@ -60,38 +60,38 @@ def make_plan(
     paths = [Path(manifest) for manifest in manifests]
     root = output or settings.outputs.directory / paths[0].stem
     catalog = Catalog(settings)
-    past = History(root, history, rehearsal=rehearsal)
-    with Spool() as spool, spool.translated():
-        taken = take_in(paths, catalog, selection or Selection(), past, spool)
+    calibration = Calibration(root, history, rehearsal=rehearsal)
+    with Staging() as staging, staging.translated():
+        report = stage_manifests(paths, catalog, selection or Selection(), calibration, staging)
         plan = assess(
-            spool,
+            staging,
             catalog,
             settings,
-            past,
+            calibration,
             output=root,
             redo=redo,
             rehearsal=rehearsal,
-            taken=taken,
+            report=report,
         )
         if not check_inputs:
             return plan
         from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
 
-        return replace(plan, inputs=asyncio.run(look_at_inputs(spool, catalog.endpoints, settings, plan)))
+        return replace(plan, inputs=asyncio.run(look_at_inputs(staging, catalog.endpoints, settings, plan)))
 
 
 def assess(
-    spool: Spool,
+    staging: Staging,
     catalog: Catalog,
     settings: Settings,
-    past: History,
+    calibration: Calibration,
     *,
     output: Path,
     redo: Collection[Redo] = (),
     rehearsal: bool = False,
-    taken: Taken | None = None,
+    report: StagingReport | None = None,
 ) -> Plan:
-    """The plan of the jobs in a spool, given what the output directory has of them. Blocks.
+    """The plan of the staged jobs, given what the output directory has of them. Blocks.
 
     A rehearsal's results count for nothing, except for the next rehearsal.
 
@@ -104,7 +104,7 @@ def assess(
             run = readings.last_run(db)
             if run is not None and (rehearsal or not run.sandbox):
                 spent_usd = readings.spent_usd(db)
-                changes = spool.compare(
+                changes = staging.compare(
                     readings.file_of(db),
                     catalog.shapes,
                     former=None
@@ -112,7 +112,7 @@ def assess(
                     else _former(readings.other_endpoints(db, catalog.shapes), catalog),
                     redo=redo,
                 )
-    return plan_of(spool, catalog, settings, past, spent_usd=spent_usd, changes=changes, taken=taken)
+    return plan_of(staging, catalog, settings, calibration, spent_usd=spent_usd, changes=changes, report=report)
 
 
 def _former(others: Collection[str], catalog: Catalog) -> dict[str, Shape] | None:
@@ -127,20 +127,20 @@ def _former(others: Collection[str], catalog: Catalog) -> dict[str, Shape] | Non
 
 
 def plan_of(
-    spool: Spool,
+    staging: Staging,
     catalog: Catalog,
     settings: Settings,
-    past: History,
+    calibration: Calibration,
     *,
     spent_usd: float = 0.0,
     changes: Changes | None = None,
-    taken: Taken | None = None,
+    report: StagingReport | None = None,
 ) -> Plan:
-    """The plan of the jobs in a spool. `spent_usd` is what the budget has spent before, `changes` are since then."""
-    taken = taken or Taken()
-    found = staged.totals(spool)
-    used = [catalog.endpoints[name] for name in staged.endpoints(spool)]
-    work, made_of = _workload(spool, catalog, settings, past, found.requests)
+    """The plan of the staged jobs. `spent_usd`: what the budget has spent before; `changes`: those since then."""
+    report = report or StagingReport()
+    found = staging_readings.totals(staging)
+    used = [catalog.endpoints[name] for name in staging_readings.endpoints(staging)]
+    work, made_of = _workload(staging, catalog, settings, calibration, found.requests)
     courses = simulate_often(work)
     p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
     limited_by, advice = _limit(work, settings, p50)
@@ -151,21 +151,21 @@ def plan_of(
         done=found.done,
         uploads=found.uploads,
         known=found.known,
-        cost=Price(found.low_usd, found.expected_usd, found.high_usd),
+        cost=Price(found.min_usd, found.expected_usd, found.max_usd),
         duration_s=(p10.end_s, p50.end_s, p90.end_s),
         made_of=made_of,
         limited_by=limited_by,
         advice=advice,
-        groups=tuple(Group(*row) for row in staged.groups(spool)),
-        budget=_within_budget(spool, settings, spent_usd, found.requests),
+        groups=tuple(Group(*row) for row in staging_readings.groups(staging)),
+        budget=_within_budget(staging, settings, spent_usd, found.requests),
         deadline=_within_deadline(settings, p90),
         first_usd=found.first_usd,
         spent_usd=spent_usd,
         changes=changes or Changes(),
         retires=tuple(_lifetimes(used, catalog.today)),
-        notices=tuple(_notices(spool, catalog, used)),
-        warnings=(*filter(None, (retiring_line(endpoint, catalog.today) for endpoint in used)), *taken.warnings),
-        skipped=taken.skipped,
+        notices=tuple(_notices(staging, catalog, used)),
+        warnings=(*filter(None, (retiring_line(endpoint, catalog.today) for endpoint in used)), *report.warnings),
+        skipped=report.skipped,
         faulty=found.faulty,
     )
 
@@ -178,35 +178,37 @@ def _lifetimes(used: Sequence[Endpoint], on: date) -> Iterator[Lifetime]:
             yield Lifetime(endpoint.name, endpoint.retires, days_left, successor)
 
 
-def _notices(spool: Spool, catalog: Catalog, used: Sequence[Endpoint]) -> Iterator[str]:
+def _notices(staging: Staging, catalog: Catalog, used: Sequence[Endpoint]) -> Iterator[str]:
     """What is said before all else: which endpoint is retired, and what takes its place."""
     for move in catalog.moves.values():
         if catalog.default in used and (move is catalog.replaced or move.changes):
             yield from moved_lines(move, catalog.today)
     if catalog.ignores_pricing:
         yield f"  pricing.factor and pricing.table were made for {DEFAULT_ENDPOINT} and don't count"
-    sends = {name for name, _ in staged.requests_by_endpoint(spool)}
+    sends = {name for name, _ in staging_readings.requests_by_endpoint(staging)}
     for endpoint in used:
         if endpoint.name in sends:
             yield from retired_lines(endpoint, catalog.today)
 
 
-def _workload(spool: Spool, catalog: Catalog, settings: Settings, past: History, requests: int) -> tuple[Workload, str]:
+def _workload(
+    staging: Staging, catalog: Catalog, settings: Settings, calibration: Calibration, requests: int
+) -> tuple[Workload, str]:
     """What the simulation starts from, and that in words."""
     latencies: list[float] = []
     failures: list[Failed] = []
     attempts, means = 0, []
     refusals: list[Refusals] = []
-    for name, count in staged.requests_by_endpoint(spool):
-        seen = past.latencies_s.get(name, [])
+    for name, count in staging_readings.requests_by_endpoint(staging):
+        seen = calibration.latencies_s.get(name, [])
         typical = catalog.endpoints[name].latency_s
         drawn = smoothed(seen) if seen else spread_latencies(typical)
         # Each endpoint weighs as much as it has requests, and is drawn from as a whole.
         weight = max(1, round(1000 * count / requests))
         latencies += [drawn[n * len(drawn) // weight] for n in range(weight)]
-        failures += [Failed(*failed) for failed in past.failures.get(name, [])]
-        attempts += past.attempts.get(name, 0)
-        refusals += past.refusals.get(name, [])
+        failures += [Failed(*failed) for failed in calibration.failures.get(name, [])]
+        attempts += calibration.attempts.get(name, 0)
+        refusals += calibration.refusals.get(name, [])
         means.append(f"{name}'s published average of {typical:g} s" if not seen else f"{len(seen)} measured latencies")
     enough = attempts >= SEEN_ENOUGH
     refused = sum(each.count for each in refusals)
@@ -255,12 +257,12 @@ def _limit(work: Workload, settings: Settings, course: Course) -> tuple[str, str
     )
 
 
-def _within_budget(spool: Spool, settings: Settings, spent_usd: float, requests: int) -> Fit | None:
+def _within_budget(staging: Staging, settings: Settings, spent_usd: float, requests: int) -> Fit | None:
     limit = settings.budget.max_cost_usd
     if limit is None:
         return None
     left_usd = limit - spent_usd + TOLERANCE_USD
-    within = staged.within_budget(spool, left_usd=left_usd, limit_usd=limit, has_begun=spent_usd > 0)
+    within = staging_readings.within_budget(staging, left_usd=left_usd, limit_usd=limit, has_begun=spent_usd > 0)
     already = f" (${spent_usd:,.2f} of it spent)" if spent_usd else ""
     return Fit(f"${limit:,.2f}{already}", within == requests, within)
 

@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from batch_editor.client import LinkReport, look_at
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
-from batch_editor.ledger import Spool, staged
+from batch_editor.ledger import Staging, staging_readings
 from batch_editor.planning.plan import FaultyInput, InputCheck, Plan
 from batch_editor.text import printable
 
 
-async def look_at_inputs(spool: Spool, endpoints: Mapping[str, Endpoint], settings: Settings, plan: Plan) -> InputCheck:
+async def look_at_inputs(
+    staging: Staging, endpoints: Mapping[str, Endpoint], settings: Settings, plan: Plan
+) -> InputCheck:
     """Look at the links of the requests that a run would send.
 
     A signed link must live until its request's turn, which comes in proportion to its place in the manifest. In memory
@@ -24,22 +26,24 @@ async def look_at_inputs(spool: Spool, endpoints: Mapping[str, Endpoint], settin
     faulty: list[FaultyInput] = []
     for endpoint in endpoints.values():
         reports: dict[str, LinkReport] = {}
-        links = staged.input_links(spool, endpoint.name, images=endpoint.images, mask=endpoint.mask)
-        masked = staged.has_linked_masks(spool, endpoint.name, endpoint.mask)
+        links = staging_readings.input_links(staging, endpoint.name, images=endpoint.images, mask=endpoint.mask)
+        masked = staging_readings.has_linked_masks(staging, endpoint.name, endpoint.mask)
         async for report in look_at(links, allow_private=allow_private):
             looked_at += 1
             # Sound links are remembered only where they matter again: with a mask, or with an end.
             if report.fault or report.expires_at or masked:
                 reports[report.link] = report
-        faulty += _faulty(spool, endpoint, reports, duration_s)
+        faulty += _faulty(staging, endpoint, reports, duration_s)
     return InputCheck(looked_at, tuple(faulty))
 
 
 def _faulty(
-    spool: Spool, endpoint: Endpoint, reports: dict[str, LinkReport], duration_s: float
+    staging: Staging, endpoint: Endpoint, reports: dict[str, LinkReport], duration_s: float
 ) -> Iterator[FaultyInput]:
     now = datetime.now(UTC)
-    for request in staged.inputs_of_requests(spool, endpoint.name, images=endpoint.images, mask=endpoint.mask):
+    for request in staging_readings.inputs_of_requests(
+        staging, endpoint.name, images=endpoint.images, mask=endpoint.mask
+    ):
         turn = now + timedelta(seconds=duration_s * request.turn)
         named = [*request.images, request.mask]
         names = [reports[link] for link in named if link in reports]

@@ -9,8 +9,8 @@ from typing import Any
 
 from batch_editor.config import Settings
 from batch_editor.errors import BatchEditorError
+from batch_editor.planning.catalog import Selection
 from batch_editor.planning.estimate import make_plan
-from batch_editor.planning.intake import Selection
 from batch_editor.records import Redo
 
 

@@ -100,8 +100,8 @@ class InputCheck:
 class Plan:
     """What a run would do.
 
-    duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the dearest price of the
-    first request to send. spent_usd: what the budget that the run goes on with has spent. skipped: rows that the
+    duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the max price of the
+    first request to send. spent_usd: what the budget that the run resumes with has spent. skipped: rows that the
     manifest leaves out on purpose, by reason. faulty: rows that are left out for their faults. retires: endpoints of
     which the last day or the successor is known. notices: what is said first, of those that are retired.
     """
@@ -152,9 +152,9 @@ class Plan:
             "kept_differs": dict(self.changes.kept.differs),
             "gone": self.changes.gone,
             "cost_usd": {
-                "low": round(self.cost.low_usd, 6),
+                "low": round(self.cost.min_usd, 6),
                 "expected": round(self.cost.expected_usd, 6),
-                "high": round(self.cost.high_usd, 6),
+                "high": round(self.cost.max_usd, 6),
             },
             "duration_s": {"p10": round(p10, 1), "p50": round(p50, 1), "p90": round(p90, 1)},
             "limited_by": self.limited_by,
@@ -193,12 +193,12 @@ class Plan:
         if self.uploads:
             yield f"Uploads: {self.uploads:,} local files, once each"
         cost = self.cost
-        yield f"Cost: ${cost.expected_usd:,.2f} expected, ${cost.low_usd:,.2f} at least, ${cost.high_usd:,.2f} at most"
+        yield f"Cost: ${cost.expected_usd:,.2f} expected, ${cost.min_usd:,.2f} at least, ${cost.max_usd:,.2f} at most"
         yield from self._table()
-        if cost.low_usd < cost.high_usd:
+        if cost.min_usd < cost.max_usd:
             yield (
                 "  at least: auto is the cheapest, inputs and prompt are free;"
-                " at most: auto is the dearest, inputs and prompt cost the most they can"
+                " at most: auto is the most expensive, inputs and prompt cost the most they can"
             )
         if self.requests:
             p10, p50, p90 = self.duration_s
@@ -241,7 +241,7 @@ class Plan:
         if changes.gone:
             yield f"  gone from the manifest: {_many(changes.gone, 'job')}; a run moves the images to images/.history"
 
-    def doubts(self) -> Iterator[str]:
+    def to_confirm(self) -> Iterator[str]:
         """What a run asks about before it sends anything: that it may not be what was meant."""
         changes, done = self.changes, self.done + self.changes.remade
         if changes.forced:
@@ -260,7 +260,7 @@ class Plan:
     def brief(self) -> Iterator[str]:
         """The plan in three lines, for a question before a run."""
         cost = self.cost
-        yield f"{self.requests:,} requests, ${cost.expected_usd:,.2f} expected (up to ${cost.high_usd:,.2f})"
+        yield f"{self.requests:,} requests, ${cost.expected_usd:,.2f} expected (up to ${cost.max_usd:,.2f})"
         yield f"about {duration(self.duration_s[1])}; {self.advice}"
         yield f"price from: {', '.join(dict.fromkeys(group.source for group in self.groups)) or 'nothing to send'}"
 

@@ -20,7 +20,7 @@ from batch_editor.images import ENDINGS
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger
 from batch_editor.ledger.database import SIDE_FILES, is_lost
-from batch_editor.ledger.restore import Told, restore
+from batch_editor.ledger.restore import RestoredRow, restore
 from batch_editor.money import price_of
 from batch_editor.naming import safe_output
 from batch_editor.output import COLUMNS, COLUMNS_OF_0_1, IMAGES, Store, locked, plain
@@ -124,7 +124,7 @@ class _Reader:
         self._endpoints: dict[str, Endpoint | None] = {}
         self.newer = 0
 
-    def rows(self) -> Iterator[Told]:
+    def rows(self) -> Iterator[RestoredRow]:
         """Every row, in order.
 
         Raises:
@@ -140,11 +140,11 @@ class _Reader:
                     if len(row) > len(header):
                         raise ValueError(f"line {line} has more cells than the header")
                     cells = dict(zip_longest(header, row, fillvalue=""))
-                    yield self._told({name: plain(cell) for name, cell in cells.items()})
+                    yield self._from_row({name: plain(cell) for name, cell in cells.items()})
         except (OSError, ValueError) as error:
             raise LedgerError(f"{self._manifest}: can't be read as an output manifest ({error})") from error
 
-    def _told(self, row: Mapping[str, str]) -> Told:
+    def _from_row(self, row: Mapping[str, str]) -> RestoredRow:
         endpoint = self._endpoint(row["endpoint"])
         columns = [name for name in row if name not in COLUMNS and not name.startswith("row.")]
         names = {column.removeprefix("param."): column for column in columns}
@@ -154,7 +154,7 @@ class _Reader:
         kind, error = row["error_kind"], row["error"]
         if kind == "invalid_row" and path is not None:  # it keeps what was done before its row had a fault
             status, kind, error = "succeeded", "", ""
-        told = Told(
+        restored = RestoredRow(
             job_id=row["job_id"],
             owner=row["reused_from"] or row["job_id"],
             output=_output(path, row["job_id"]),
@@ -181,23 +181,23 @@ class _Reader:
                 **{name: int(row[name]) if row[name] else None for name in _WHOLE},
             },
         )
-        return self._with_newer_image(told) if status in ("pending", "failed") else told
+        return self._with_newer_image(restored) if status in ("pending", "failed") else restored
 
-    def _with_newer_image(self, told: Told) -> Told:
+    def _with_newer_image(self, restored: RestoredRow) -> RestoredRow:
         """What a run made that did not come to its end: an image under the job's name that the manifest knows not."""
         for ending in ENDINGS.values():
-            path = self._store.root / IMAGES / f"{told.output}{ending}"
+            path = self._store.root / IMAGES / f"{restored.output}{ending}"
             if path.is_file() and not path.is_symlink() and path.stat().st_mtime > self._written_at:
                 self.newer += 1
                 error = f"{path.name} is newer than the manifest; nothing says which request made it"
                 return replace(
-                    told,
+                    restored,
                     status="unknown",
-                    attempts=told.attempts + 1,
-                    possibly_billed=told.possibly_billed + 1,
-                    columns={**told.columns, "error_kind": "interrupted", "error": error},
+                    attempts=restored.attempts + 1,
+                    possibly_billed=restored.possibly_billed + 1,
+                    columns={**restored.columns, "error_kind": "interrupted", "error": error},
                 )
-        return told
+        return restored
 
     def _endpoint(self, name: str) -> Endpoint | None:
         if name not in self._endpoints:
@@ -271,7 +271,7 @@ def _prices(endpoint: Endpoint | None, params: Mapping[str, Any]) -> tuple[float
     prompt = str(params.get(endpoint.prompt or "") or "")
     known = {**endpoint.unsent_defaults, **params}
     price = price_of(endpoint.prices, known, inputs=endpoint.inputs_of(params), prompt_length=len(prompt))
-    return price.expected_usd, price.high_usd
+    return price.expected_usd, price.max_usd
 
 
 def _output(path: str | None, job_id: str) -> str:

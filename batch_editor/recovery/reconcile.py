@@ -1,4 +1,4 @@
-"""Settles what may have been billed without a result, by the provider's history of the account."""
+"""Resolves attempts that may have been billed without a result, by the provider's history of the account."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from batch_editor.client import AccountHistory, HistoryRow, Lost, Results
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
-from batch_editor.ledger import FILE_NAME, Charge, Doubt, Ledger, readings
+from batch_editor.ledger import FILE_NAME, Charge, Ledger, UnresolvedAttempt, readings
 from batch_editor.money import Spending, shared_spending
-from batch_editor.output import Acceptance, Store, check_place, locked, write_manifest
+from batch_editor.output import Acceptance, DiskRetry, Store, check_place, locked, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.recovery.matching import Bodies, Matches, Sent, match
@@ -25,7 +25,7 @@ from batch_editor.recovery.recover import finish, recover
 from batch_editor.text import duration, guarded
 
 # After an attempt's own time, a job may still be at work and its row on its way.
-SETTLES_AFTER_S = 900.0
+RESOLVES_AFTER_S = 900.0
 # The provider lists 31 days at once; an attempt may have its row on the day before or after.
 WINDOW = timedelta(days=31)
 MARGIN = timedelta(days=1)
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """What was settled and what remains. `open_usd` is an upper bound; `unknown` counts jobs of the manifest."""
+    """What was resolved and what remains. `open_usd` is an upper bound; `unknown` counts jobs of the manifest."""
 
     output: Path
     findings: tuple[Finding, ...]
@@ -89,11 +89,11 @@ class Reconciliation:
     def lines(self) -> Iterator[str]:
         """The same for people."""
         if not self.findings:
-            yield "Nothing to settle: no attempt may have been billed without a result."
+            yield "Nothing to resolve: no attempt may have been billed without a result."
         for finding in self.findings:
             yield f"  {finding.job_id}, attempt {finding.attempt}: {finding.message}"
         yield (
-            f"Settled: {self._count('image')} images found, {self._count('charged')} charged in vain,"
+            f"Resolved: {self._count('image')} images found, {self._count('charged')} charged in vain,"
             f" {self._count('not_billed')} not billed"
         )
         if count := self._count("open"):
@@ -114,14 +114,14 @@ async def reconcile(
     say: Callable[[str], None],
     clock: Callable[[], float] = time.time,
 ) -> Reconciliation:
-    """Compare an output directory's ledger with the provider's history, and settle what that shows.
+    """Compare an output directory's ledger with the provider's history, and resolve what that shows.
 
-    Sends nothing that costs. Not for a loop with other work: ledger and disk are used on it. A disk that is in the way
-    of an image is waited for for `outputs.wait_s`, which `say` is told.
+    Sends nothing that costs. Not for a loop with other work: ledger and disk are used on it. A disk that
+    refuses an image is retried for `outputs.wait_s`; `say` gets a line about it.
 
     Raises:
         UsageError: nothing has run there.
-        HistoryError: the history can't be read; nothing was settled.
+        HistoryError: the history can't be read; nothing was resolved.
         LockedError: another process is at work on the output directory.
         MachineError: the output directory or its ledger can't be used.
     """
@@ -129,8 +129,10 @@ async def reconcile(
         raise UsageError(f"{output}: no ledger here; expected the output directory of a run")
     with ExitStack() as stack:
         stack.enter_context(guarded(key.get_secret_value()))
-        store = Store(output, wait_s=settings.outputs.wait_s)
-        store.patience.hears = _WaitingForDisk(say, settings.outputs.wait_s).hears
+        store = Store(output)
+        wait_s = settings.outputs.wait_s
+        waiting = _WaitingForDisk(say, wait_s)
+        disk_retry = DiskRetry(wait_s, make_room=store.make_room, on_trouble=waiting.on_trouble)
         stack.callback(store.close)
         store.prepare()
         stack.enter_context(locked(store.root))
@@ -144,16 +146,16 @@ async def reconcile(
             # Whatever has landed is taken: rejecting it here would say no more of its money.
             recover(ledger, store, Acceptance("header", {}), now=clock(), hold=settings.retry.unknown == "hold")
             async with AccountHistory(settings.api, key) as history, Results(settings.api) as results:
-                settling = _Settling(ledger, store, spending, results, settings, clock)
+                resolver = _Resolver(ledger, store, disk_retry, spending, results, settings, clock)
                 findings: list[Finding] = []
-                for doubts in _windows(ledger.doubts.all()):
-                    rows = await history.rows(*_days(doubts))
-                    findings += [finding async for finding in settling.settle(doubts, rows)]
+                for attempts in _windows(ledger.unresolved.all()):
+                    rows = await history.rows(*_days(attempts))
+                    findings += [finding async for finding in resolver.resolve(attempts, rows)]
             write_manifest(ledger.connection, output / MANIFEST_NAME)
             return Reconciliation(
                 output,
                 tuple(findings),
-                sum(doubt.charged_usd for doubt in ledger.doubts.all()),
+                sum(attempt.charged_usd for attempt in ledger.unresolved.all()),
                 readings.standing(ledger.connection).jobs.unknown,
             )
 
@@ -166,7 +168,7 @@ class _WaitingForDisk:
         self._wait_s = wait_s
         self._said = False
 
-    def hears(self, error: MachineError) -> None:
+    def on_trouble(self, error: MachineError) -> None:
         if not self._said:
             self._said = True
             self._say(
@@ -174,31 +176,32 @@ class _WaitingForDisk:
             )
 
 
-def _windows(doubts: Sequence[Doubt]) -> Iterator[list[Doubt]]:
-    """Doubts that are near enough for one look at the history; quiet days between are not looked at."""
-    window: list[Doubt] = []
-    for doubt in doubts:
+def _windows(attempts: Sequence[UnresolvedAttempt]) -> Iterator[list[UnresolvedAttempt]]:
+    """Attempts that are near enough for one look at the history; quiet days between are not looked at."""
+    window: list[UnresolvedAttempt] = []
+    for attempt in attempts:
         if window:
             first, last = (datetime.fromtimestamp(window[place].sent_at, UTC) for place in (0, -1))
-            at = datetime.fromtimestamp(doubt.sent_at, UTC)
+            at = datetime.fromtimestamp(attempt.sent_at, UTC)
             if at - last > 3 * MARGIN or at - first > WINDOW - 4 * MARGIN:
                 yield window
                 window = []
-        window.append(doubt)
+        window.append(attempt)
     if window:
         yield window
 
 
-def _days(doubts: Sequence[Doubt]) -> tuple[date, date]:
-    first, last = (datetime.fromtimestamp(doubts[place].sent_at, UTC).date() for place in (0, -1))
+def _days(attempts: Sequence[UnresolvedAttempt]) -> tuple[date, date]:
+    first, last = (datetime.fromtimestamp(attempts[place].sent_at, UTC).date() for place in (0, -1))
     return first - MARGIN, last + MARGIN
 
 
-class _Settling:
+class _Resolver:
     def __init__(
         self,
         ledger: Ledger,
         store: Store,
+        disk_retry: DiskRetry,
         spending: Spending | None,
         results: Results,
         settings: Settings,
@@ -206,6 +209,7 @@ class _Settling:
     ) -> None:
         self._ledger = ledger
         self._store = store
+        self._disk_retry = disk_retry
         self._spending = spending
         self._results = results
         self._attempt_s = settings.api.timeout_s
@@ -214,93 +218,95 @@ class _Settling:
         self._bodies = Bodies(self._uploads)
         self._done: set[str] = set()
 
-    async def settle(self, doubts: list[Doubt], rows: Sequence[HistoryRow]) -> AsyncIterator[Finding]:
-        """Settle each doubt as far as the rows tell; yields a `Finding` each."""
-        matches = self._match(doubts, rows)
-        for doubt in doubts:
-            row = matches.rows.get(doubt.attempt_id)
+    async def resolve(self, attempts: list[UnresolvedAttempt], rows: Sequence[HistoryRow]) -> AsyncIterator[Finding]:
+        """Resolve each attempt as far as the rows tell; yields a `Finding` each."""
+        matches = self._match(attempts, rows)
+        for attempt in attempts:
+            row = matches.rows.get(attempt.attempt_id)
             if row is not None and row.made:
-                yield await self._charged(doubt, row)
-            elif (why := self._why_open(doubt, row, matches)) is not None:
-                yield _finding(doubt, "open", doubt.request_id, None, f"open: {why}")
+                yield await self._charged(attempt, row)
+            elif (why := self._why_open(attempt, row, matches)) is not None:
+                yield _finding(attempt, "open", attempt.request_id, None, f"open: {why}")
             else:
                 with self._ledger.transaction():
-                    self._ledger.doubts.not_billed(doubt.attempt_id)
-                self._settle_spending(doubt, 0.0)
-                yield _finding(doubt, "not_billed", doubt.request_id, 0.0, "not billed")
+                    self._ledger.unresolved.not_billed(attempt.attempt_id)
+                self._settle_spending(attempt, 0.0)
+                yield _finding(attempt, "not_billed", attempt.request_id, 0.0, "not billed")
 
-    def _match(self, doubts: list[Doubt], rows: Sequence[HistoryRow]) -> Matches:
-        first, last = _days(doubts)
+    def _match(self, attempts: list[UnresolvedAttempt], rows: Sequence[HistoryRow]) -> Matches:
+        first, last = _days(attempts)
         sure = [
             self._sent(each, sure=True)
-            for each in self._ledger.doubts.charges_like(doubts)
+            for each in self._ledger.unresolved.charges_like(attempts)
             if first <= datetime.fromtimestamp(each.sent_at, UTC).date() <= last
         ]
-        unsure = [self._sent(each, sure=False) for each in doubts]
-        taken = self._ledger.doubts.known_ids([row.request_id for row in rows])
+        unsure = [self._sent(each, sure=False) for each in attempts]
+        taken = self._ledger.unresolved.known_ids([row.request_id for row in rows])
         return match([*sure, *unsure], rows, self._bodies, taken=taken)
 
-    def _sent(self, each: Charge | Doubt, *, sure: bool) -> Sent:
+    def _sent(self, each: Charge | UnresolvedAttempt, *, sure: bool) -> Sent:
         until_at = each.sent_at + self._attempt_s
         return Sent(each.attempt_id, each.params, each.request_id, each.sent_at, until_at, sure)
 
-    def _why_open(self, doubt: Doubt, row: HistoryRow | None, matches: Matches) -> str | None:
+    def _why_open(self, attempt: UnresolvedAttempt, row: HistoryRow | None, matches: Matches) -> str | None:
         """Why an attempt without a charge in the history can't be called unbilled; None if it can."""
         if row is not None and row.state == "FAILED":
             return None
-        if row is not None or doubt.attempt_id in matches.under_way:
+        if row is not None or attempt.attempt_id in matches.under_way:
             return "the provider is still at work on it"
-        if doubt.attempt_id in matches.unread:
+        if attempt.attempt_id in matches.unread:
             return "the history has charges of about that time without saying what for"
-        if doubt.state == "accepted":
+        if attempt.state == "accepted":
             return "it was submitted; the next run fetches its result"
-        settles_at = doubt.sent_at + self._attempt_s + SETTLES_AFTER_S
-        if self._clock() < settles_at:
-            return f"too recent for its absence to mean anything; ask again after {readings.iso(settles_at)}"
-        if any(sha256 not in self._uploads for sha256 in doubt.files):
+        resolves_at = attempt.sent_at + self._attempt_s + RESOLVES_AFTER_S
+        if self._clock() < resolves_at:
+            return f"too recent for its absence to mean anything; ask again after {readings.iso(resolves_at)}"
+        if any(sha256 not in self._uploads for sha256 in attempt.files):
             return "sent with its files inline, which the history may not show as they were"
-        witness = self._ledger.doubts.charge_near(doubt.sent_at)
+        witness = self._ledger.unresolved.charge_near(attempt.sent_at)
         if witness is None or self._bodies.name(witness.params, witness.params) in matches.names:
             return None
         return "the history lacks a request of about that time that was charged, so absence proves nothing"
 
-    async def _charged(self, doubt: Doubt, row: HistoryRow) -> Finding:
-        usd = doubt.charged_usd if row.usd is None else row.usd
+    async def _charged(self, attempt: UnresolvedAttempt, row: HistoryRow) -> Finding:
+        usd = attempt.charged_usd if row.usd is None else row.usd
         said = f"billed ${usd:,.4f} as {row.request_id}"
-        if doubt.request_state == "succeeded" or doubt.fingerprint in self._done:
-            return self._in_vain(doubt, row, usd, f"{said}; the job has its image from another attempt")
-        landing = self._store.landing(doubt.attempt_id)
+        if attempt.request_state == "succeeded" or attempt.fingerprint in self._done:
+            return self._in_vain(attempt, row, usd, f"{said}; the job has its image from another attempt")
+        staged = self._store.staged_file(attempt.attempt_id, self._disk_retry)
         try:
             image = (
-                await self._results.download(row.link, landing) if row.link else Lost("it has no link", for_good=True)
+                await self._results.download(row.link, staged) if row.link else Lost("it has no link", for_good=True)
             )
         finally:
-            await landing.discard()
+            await staged.discard()
         if isinstance(image, Lost):
-            return self._in_vain(doubt, row, usd, f"{said}; its image can't be had: {image.message}")
-        return self._placed(doubt, row, image, usd, said)
+            return self._in_vain(attempt, row, usd, f"{said}; its image can't be had: {image.message}")
+        return self._placed(attempt, row, image, usd, said)
 
-    def _placed(self, doubt: Doubt, row: HistoryRow, image: SavedImage, usd: float, said: str) -> Finding:
+    def _placed(self, attempt: UnresolvedAttempt, row: HistoryRow, image: SavedImage, usd: float, said: str) -> Finding:
         answer = Answer(image, http_status=200, latency_s=row.latency_s, cost_usd=row.usd, request_id=row.request_id)
         with self._ledger.transaction():
-            self._ledger.attempts.received(doubt.attempt_id, image, answer, now=self._clock(), charged_usd=usd)
-            finish(self._ledger, self._store, doubt.attempt_id, doubt.fingerprint, image)
-        self._store.forget(doubt.attempt_id)
-        self._settle_spending(doubt, usd)
-        self._done.add(doubt.fingerprint)
-        return _finding(doubt, "image", row.request_id, usd, f"{said}; its image is there now")
+            self._ledger.attempts.received(attempt.attempt_id, image, answer, now=self._clock(), charged_usd=usd)
+            finish(self._ledger, self._store, attempt.attempt_id, attempt.fingerprint, image)
+        self._store.forget(attempt.attempt_id)
+        self._settle_spending(attempt, usd)
+        self._done.add(attempt.fingerprint)
+        return _finding(attempt, "image", row.request_id, usd, f"{said}; its image is there now")
 
-    def _in_vain(self, doubt: Doubt, row: HistoryRow, usd: float, message: str) -> Finding:
+    def _in_vain(self, attempt: UnresolvedAttempt, row: HistoryRow, usd: float, message: str) -> Finding:
         failure = Failure("result_lost", message, maybe_billed=True)
         with self._ledger.transaction():
-            self._ledger.doubts.charged_in_vain(doubt.attempt_id, usd, row.request_id, failure, now=self._clock())
-        self._settle_spending(doubt, usd)
-        return _finding(doubt, "charged", row.request_id, usd, message)
+            self._ledger.unresolved.charged_in_vain(attempt.attempt_id, usd, row.request_id, failure, now=self._clock())
+        self._settle_spending(attempt, usd)
+        return _finding(attempt, "charged", row.request_id, usd, message)
 
-    def _settle_spending(self, doubt: Doubt, usd: float) -> None:
+    def _settle_spending(self, attempt: UnresolvedAttempt, usd: float) -> None:
         if self._spending is not None:
-            self._spending.settle(f"{doubt.run_id}:{doubt.fingerprint}:{doubt.number}", usd)
+            self._spending.settle(f"{attempt.run_id}:{attempt.fingerprint}:{attempt.number}", usd)
 
 
-def _finding(doubt: Doubt, outcome: Outcome, request_id: str | None, usd: float | None, message: str) -> Finding:
-    return Finding(doubt.job_id, doubt.number, outcome, usd, request_id, message)
+def _finding(
+    attempt: UnresolvedAttempt, outcome: Outcome, request_id: str | None, usd: float | None, message: str
+) -> Finding:
+    return Finding(attempt.job_id, attempt.number, outcome, usd, request_id, message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,12 +12,14 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
 from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter
 from batch_editor.money import Intent, Reservations, Reserved, charged
-from batch_editor.output import Acceptance, Landing, Store, set_aside
+from batch_editor.output import Acceptance, DiskRetry, StagedFile, Store, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
-from batch_editor.runs.publishing import Arrival, Publisher
-from batch_editor.runs.tasks import Task, Watcher
+from batch_editor.runs.publish import Publisher
+from batch_editor.runs.tasks import Task
 from batch_editor.runs.uploads import FileChanged, Uploads
+from batch_editor.runs.watch import Watch
 from batch_editor.scheduling import GiveUp, LimiterClosed, Permit, Policy, RateLimiter, Requeue, Retry, Tally, decide
+from batch_editor.threads import finished
 
 T = TypeVar("T")
 
@@ -26,11 +27,11 @@ T = TypeVar("T")
 class Attempts:
     """Makes attempts; `work` is what the pool's workers do.
 
-    The order of the steps is what keeps paid results: slot (the pool's) → upload → budget → permit → intent, durable →
-    send → image whole, fsynced → received, durable → checked → under its name, durable → succeeded. What comes after
-    the image, but for the check, is `Publisher`'s. With v2 the request id is durable before the first poll. An image
-    that the check rejects, and a body that is no image, go among the rejected → failed. So a crash at any instant
-    leaves what was paid for where `recover` finds it. `recover` checks again what was received, and doesn't send it
+    The order holds the money: slot (the pool's) → upload → budget → permit → intent, durable → send → image whole,
+    durable → received, durable → checked → under its name, durable → succeeded; `Publisher` does all after the image
+    but the check. The request id of v2 is durable before it is polled. What the check rejects goes from there
+    among the rejected → failed. A body that is no image is fsynced → among the rejected → failed. So a crash at any
+    instant leaves what was paid for where `recover` finds it; it checks again what was received, and doesn't send it
     again.
     """
 
@@ -45,10 +46,11 @@ class Attempts:
         ledger: Ledger,
         writer: LedgerWriter,
         store: Store,
+        disk_retry: DiskRetry,
         publisher: Publisher,
         acceptance: Acceptance,
         policy: Policy,
-        watcher: Watcher,
+        watcher: Watch,
         rng: random.Random,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -59,11 +61,11 @@ class Attempts:
         self._ledger = ledger
         self._writer = writer
         self._store = store
+        self._disk_retry = disk_retry
         self._publisher = publisher
         self._acceptance = acceptance
         self._policy = policy
         self._watcher = watcher
-        store.patience.hears = watcher.broken
         self._rng = rng
         self._clock = clock
         self._uploads = uploads
@@ -71,9 +73,9 @@ class Attempts:
     async def work(self, task: Task) -> Requeue[Task] | None:
         """Make one attempt; return the task if it is to be made again.
 
-        What a machine gets in the way of once the request has left is done again for as long as the store is patient.
-        After that the attempt stays open in the ledger, with its image where it has landed, for `recover` to settle.
-        Raised from here, it would cancel the others in flight, which are paid for as well.
+        What this machine refuses once the request has left is repeated until the disk retry's time is up. After that
+        the attempt stays open in the ledger, with its image staged, for `recover` to settle. An error that is raised
+        from here would cancel the others in flight, which are paid for as well.
         """
         try:
             if task.submitted is not None:
@@ -81,7 +83,7 @@ class Attempts:
                 return None
             return await self._attempt(task)
         except MachineError as error:
-            await self._store.patience.trouble(error)
+            await self._disk_retry.trouble(error)
             return None
         finally:
             self._watcher.ended(task)
@@ -94,7 +96,7 @@ class Attempts:
         except UploadRefused as refused:
             return await self._not_sent(task, refused.failure)
         except FileChanged as changed:
-            await self._settle_unsent(task, changed.failure)
+            await self._fail_unsent(task, changed.failure)
             self._watcher.failed(task, changed.failure, None, "failed", 0.0)
             return None
         reserved = await self._reservations.reserve(request)
@@ -135,8 +137,8 @@ class Attempts:
         answer = await self._answer(
             task,
             intent,
-            lambda landing: self._client.edit(
-                *(endpoint, body, landing), submitted=lambda request_id: self._submitted(intent, request_id)
+            lambda staged: self._client.edit(
+                *(endpoint, body, staged), submitted=lambda request_id: self._submitted(intent, request_id)
             ),
         )
         self._reservations.learn(request, reserved, answer)
@@ -145,20 +147,20 @@ class Attempts:
             return await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
         return await self._failed(task, intent, answer, answer.outcome, reserved.charged_usd)
 
-    async def _answer(self, task: Task, intent: Intent, ask: Callable[[Landing], Awaitable[Answer]]) -> Answer:
-        """The provider's answer; its body, if it was paid for, is durable in the landing folder."""
-        landing = self._store.landing(intent.attempt_id)
+    async def _answer(self, task: Task, intent: Intent, ask: Callable[[StagedFile], Awaitable[Answer]]) -> Answer:
+        """The provider's answer; its body, if it was paid for, is durable in the staging folder."""
+        staged = self._store.staged_file(intent.attempt_id, self._disk_retry)
         try:
-            answer = await ask(landing)
+            answer = await ask(staged)
             failure = answer.outcome
-            received = answer.http_status == 200 and landing.size_bytes
+            received = answer.http_status == 200 and staged.size_bytes
             if received and isinstance(failure, Failure) and failure.maybe_billed:
-                await landing.keep(passing=failure.transient)
+                await staged.keep(transient=failure.transient)
         except MachineError as error:
             self._watcher.unsaved(task, error)
             raise
         finally:
-            await landing.discard()
+            await staged.discard()
         return answer
 
     async def _submitted(self, intent: Intent, request_id: str) -> None:
@@ -175,7 +177,7 @@ class Attempts:
         self._watcher.fetching(task, intent.attempt_id)
         try:
             answer = await self._answer(
-                task, intent, lambda landing: self._client.fetch_result(*asked, submitted.request_id, landing)
+                task, intent, lambda staged: self._client.fetch_result(*asked, submitted.request_id, staged)
             )
             charged_usd = charged(answer, submitted.charged_usd)
             if reserved is not None:
@@ -190,18 +192,16 @@ class Attempts:
     async def _publish(
         self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float
     ) -> Requeue[Task] | None:
-        request, patience = task.request, self._store.patience
+        request = task.request
 
         def record() -> None:
             self._ledger.attempts.received(intent.attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
 
-        arrival = Arrival(intent.attempt_id, request.fingerprint, image, record)
-        if self._acceptance.takes_time:
-            await patience.persist(lambda: self._publisher.receive(arrival))
+        unplaced = await self._publisher.receive(request.fingerprint, image, record)
         verdict = await self._acceptance.verdict(request.endpoint, request.params, request.files, image)
         if verdict.rejected is not None:
             return await self._failed(task, intent, answer, verdict.rejected, charged_usd)
-        jobs = await patience.persist(lambda: self._publisher.publish(arrival))
+        jobs = await self._publisher.publish(intent.attempt_id, request.fingerprint, image, unplaced)
         self._reservations.charge(intent, charged_usd)
         self._watcher.succeeded(task, answer, jobs, verdict.warning)
         return None
@@ -247,8 +247,7 @@ class Attempts:
         await self._on_disk(lambda: set_aside(self._store, placements, intent.attempt_id, fingerprint, intent.number))
 
     async def _on_disk(self, work: Callable[[], None]) -> None:
-        loop, store = asyncio.get_running_loop(), self._store
-        await store.patience.persist(lambda: loop.run_in_executor(store.executor, work))
+        await self._disk_retry.persist(lambda: finished(work, executor=self._store.executor))
 
     async def _not_sent(self, task: Task, failure: Failure) -> Requeue[Task] | None:
         if failure.transient:
@@ -259,12 +258,12 @@ class Attempts:
         if failure.scope == "run":
             self._watcher.stopped(failure)
         if not isinstance(verdict, Retry):
-            await self._settle_unsent(task, failure)
+            await self._fail_unsent(task, failure)
         return self._next(task, tally, verdict, failure, None)
 
-    async def _settle_unsent(self, task: Task, failure: Failure) -> None:
+    async def _fail_unsent(self, task: Task, failure: Failure) -> None:
         fingerprint = task.request.fingerprint
-        await self._writer.do(lambda: self._ledger.requests.settle_unsent(fingerprint, failure, now=self._clock()))
+        await self._writer.do(lambda: self._ledger.requests.fail_unsent(fingerprint, failure, now=self._clock()))
 
     def _tell_limiter(self, task: Task, permit: Permit, answer: Answer) -> None:
         before, failure = self._limiter.outage, None
@@ -301,4 +300,4 @@ class Attempts:
 
     async def _record(self, operation: Callable[[], T]) -> T:
         """What became of a request that has left, durable: worth waiting for."""
-        return await self._store.patience.persist(lambda: self._writer.do(operation))
+        return await self._disk_retry.persist(lambda: self._writer.do(operation))

@@ -14,13 +14,13 @@ from pydantic import SecretStr
 
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
-from batch_editor.ledger import Compared, Expected, Ledger, LedgerWriter, RunStart, Spool, readings
+from batch_editor.ledger import Compared, Expected, Ledger, LedgerWriter, RunStart, Staging, readings
 from batch_editor.money import SharedBudget, Spending
 from batch_editor.output import (
     Acceptance,
     Store,
-    give_room_free,
-    set_room_aside,
+    free_disk_reserve,
+    take_disk_reserve,
     write_manifest,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
@@ -29,8 +29,7 @@ from batch_editor.recovery.recover import recover
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import Dispatch
 from batch_editor.runs.options import BatchOptions
-from batch_editor.runs.preparing import check_inputs, open_output, plan_run, settle_the_past, take_over
-from batch_editor.runs.publishing import Publisher
+from batch_editor.runs.preparing import check_inputs, open_output, plan_run, resolve_the_past, take_over
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.summary import Stop, Summary, exit_code_of, summarize, what_stopped
 from batch_editor.text import guarded
@@ -53,7 +52,7 @@ async def run_batch(
         MachineError: the output directory or its ledger can't be used.
     """
     async with prepared(manifests, settings, key, options) as batch:
-        batch.expect_meant()
+        batch.expect_confirmed()
         return await batch.send()
 
 
@@ -79,9 +78,9 @@ async def prepared(
     async with closed_on_a_thread() as stack:
         if not options.sandbox:
             stack.enter_context(guarded(key.get_secret_value()))
-        catalog, spool = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Spool())))
-        planning = partial(plan_run, paths, settings, catalog, options, output, spool)
-        plan = await finished(planning, on_cancel=spool.cancel)
+        catalog, staging = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Staging())))
+        planning = partial(plan_run, paths, settings, catalog, options, output, staging)
+        plan = await finished(planning, on_cancel=staging.cancel)
         for notice in plan.notices:
             options.progress.say(notice)
         for warning in plan.warnings:
@@ -90,13 +89,13 @@ async def prepared(
             open_output, stack, output, settings, options, catalog, plan
         )
         with ledger.translated():
-            await to_the_end(settle_the_past, ledger, store, acceptance, spending, settings, options)
+            await to_the_end(resolve_the_past, ledger, store, acceptance, spending, settings, options)
         yield Batch(
             settings=settings,
             key=key,
             options=options,
             catalog=catalog,
-            spool=spool,
+            staging=staging,
             plan=plan,
             store=store,
             ledger=ledger,
@@ -114,7 +113,7 @@ class Batch:
     key: SecretStr
     options: BatchOptions
     catalog: Catalog
-    spool: Spool
+    staging: Staging
     plan: Plan
     store: Store
     ledger: Ledger
@@ -124,18 +123,18 @@ class Batch:
     sample: dict[str, float] = field(default_factory=dict)
     _runs: list[RunStart] = field(default_factory=list)
 
-    def doubts(self) -> list[str]:
+    def to_confirm(self) -> list[str]:
         """Why the run may not be what was meant; nothing with `options.yes`."""
-        return [] if self.options.yes else list(self.plan.doubts())
+        return [] if self.options.yes else list(self.plan.to_confirm())
 
-    def expect_meant(self) -> None:
-        """See that there is no such doubt, where nobody can be asked.
+    def expect_confirmed(self) -> None:
+        """See that there is nothing to confirm, where nobody can be asked.
 
         Raises:
             UsageError: there is.
         """
-        if doubts := self.doubts():
-            raise UsageError("\n".join([*doubts, "nothing was sent; if that is what is meant, pass --yes"]))
+        if questions := self.to_confirm():
+            raise UsageError("\n".join([*questions, "nothing was sent; if that is what is meant, pass --yes"]))
 
     async def send(self, *, first: int = 0) -> Summary:
         """Send what is pending; with `first` only so many requests, spread over the templates. Each call is a run.
@@ -149,9 +148,9 @@ class Batch:
                 await to_the_end(self._open_again)
             start = await to_the_end(self._begin)
             if options.check_inputs and len(self._runs) == 1:
-                await check_inputs(self.ledger, self.spool, self.catalog, settings, self.plan, options)
+                await check_inputs(self.ledger, self.staging, self.catalog, settings, self.plan, options)
             if first:
-                self.sample = await to_the_end(self.spool.spread, first)
+                self.sample = await to_the_end(self.staging.spread, first)
         dispatch = Dispatch(
             settings=settings,
             endpoints=self.catalog.endpoints,
@@ -179,9 +178,9 @@ class Batch:
 
     def _open_again(self) -> None:
         """What the end of the run before has closed. Blocks."""
-        self.store = Store(self.store.root, wait_s=self.settings.outputs.wait_s)
+        self.store = Store(self.store.root)
         self.began_at = time.monotonic()
-        set_room_aside(self.store.root, min(self.settings.concurrency, self.plan.requests))
+        take_disk_reserve(self.store.root, min(self.settings.concurrency, self.plan.requests))
 
     def _begin(self) -> RunStart:
         """Record the run; the first one takes the manifest over, and puts images where they belong. Blocks."""
@@ -195,7 +194,7 @@ class Batch:
             expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1])
             start = ledger.runs.begin(run_id, now=now, sandbox=options.sandbox, expected=expected)
         if not self._runs:
-            take_over(ledger, self.store, self.spool, self.catalog, plan, options, now=now)
+            take_over(ledger, self.store, self.staging, self.catalog, plan, options, now=now)
         self._runs.append(start)
         return start
 
@@ -203,15 +202,14 @@ class Batch:
         """Send what is pending, and end the run whatever happens."""
         stop: Stop | None = None
         writer = LedgerWriter(self.ledger)
-        publisher = Publisher(self.ledger, writer, self.store)
         try:
-            stop = await dispatch.send(self.key, writer, publisher)
+            stop = await dispatch.send(self.key, writer)
             if stop is None and dispatch.only is not None:
                 stop = Stop("canary", f"the {len(dispatch.only)} requests that go first are sent; the rest waits")
         except MachineError as error:
             stop = Stop("machine", str(error))
         finally:
-            await to_the_end(_close, publisher, writer)
+            await to_the_end(writer.close)
             try:
                 summary = await to_the_end(self._end, stop)
             finally:
@@ -221,8 +219,8 @@ class Batch:
 
     def _end(self, stop: Stop | None) -> Summary:
         """Write what is known where people look for it. Blocks."""
-        self.store.close()  # what a dropped attempt set off may still be landing
-        give_room_free(self.store.root)
+        self.store.close()  # waits for what a dropped attempt still writes
+        free_disk_reserve(self.store.root)
         with self.ledger.translated():
             try:
                 hold, collect = self.settings.retry.unknown == "hold", not self.options.sandbox
@@ -256,9 +254,3 @@ def _on_its_thread(stack: ExitStack, spending: Spending | None) -> SharedBudget 
     shared = SharedBudget(spending)
     stack.callback(shared.close)
     return shared
-
-
-def _close(publisher: Publisher, writer: LedgerWriter) -> None:
-    """End the threads, the one that still needs the other first. Blocks."""
-    publisher.close()
-    writer.close()

@@ -17,10 +17,10 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, experience, readings
 from batch_editor.money import Budget, PriceKind, Reservations, SharedBudget, SteadyPrices
-from batch_editor.output import Acceptance, Store
+from batch_editor.output import Acceptance, DiskRetry, Store
 from batch_editor.runs.attempts import Attempts
 from batch_editor.runs.progress import Progress
-from batch_editor.runs.publishing import Publisher
+from batch_editor.runs.publish import Publisher
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.summary import Stop
 from batch_editor.runs.tasks import Task
@@ -48,22 +48,20 @@ class Dispatch:
     signals: RunSignals | None
     only: Collection[str] | None
 
-    async def send(self, key: SecretStr, writer: LedgerWriter, publisher: Publisher) -> Stop | None:
+    async def send(self, key: SecretStr, writer: LedgerWriter) -> Stop | None:
         """Make every pending request's attempts; return why it stopped, None if all is done.
 
         Raises:
-            MachineError: the disk or a ledger is in the way.
+            MachineError: the disk or a ledger can't be used.
         """
         shared = await asyncio.to_thread(self._shared_rate, key)
         try:
-            return await self._send(key, writer, publisher, shared)
+            return await self._send(key, writer, shared)
         finally:
             if shared is not None:
                 shared.close()
 
-    async def _send(
-        self, key: SecretStr, writer: LedgerWriter, publisher: Publisher, shared: SharedRateLimit | None
-    ) -> Stop | None:
+    async def _send(self, key: SecretStr, writer: LedgerWriter, shared: SharedRateLimit | None) -> Stop | None:
         settings = self.settings
         limiter = await self._limiter(writer, shared)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
@@ -74,6 +72,7 @@ class Dispatch:
             progress=self.progress,
             counts=await writer.do(self._counts),
         )
+        disk_retry = DiskRetry(settings.outputs.wait_s, make_room=self.store.make_room, on_trouble=watch.broken)
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both limiters.
         polls = self._rate_limiter([], requests="polls")
@@ -103,7 +102,8 @@ class Dispatch:
                 ledger=self.ledger,
                 writer=writer,
                 store=self.store,
-                publisher=publisher,
+                disk_retry=disk_retry,
+                publisher=Publisher(self.ledger, writer, self.store, disk_retry),
                 acceptance=self.acceptance,
                 policy=settings.retry.policy,
                 watcher=watch,
@@ -119,7 +119,7 @@ class Dispatch:
                     )
             finally:
                 watch.close()
-        if reservations.too_dear:
+        if reservations.turned_away:
             await self._out_of_budget(watch, writer)
         return watch.stop
 
@@ -153,7 +153,7 @@ class Dispatch:
 
     async def _chosen(self, writer: LedgerWriter, fingerprints: Collection[str]) -> AsyncIterator[Task]:
         for request in await writer.do(self.ledger.requests.pending_among, list(fingerprints)):
-            yield Task.of(request)
+            yield Task.from_request(request)
 
     async def _pending(
         self, writer: LedgerWriter, budget: Budget, prices: SteadyPrices, watch: Watch
@@ -163,12 +163,12 @@ class Dispatch:
         position = -1
         while page := await writer.do(self.ledger.requests.pending_after, position, PAGE):
             assert cheapest is not None
-            exhausted = await self._shared_exhausted(min(cheapest, prices.lowest_usd()))
+            exhausted = await self._shared_exhausted(min(cheapest, prices.min_usd()))
             for request in page:
-                if exhausted or budget.exhausted(min(cheapest, prices.lowest_usd())):
+                if exhausted or budget.exhausted(min(cheapest, prices.min_usd())):
                     await self._out_of_budget(watch, writer)
                     return
-                yield Task.of(request)
+                yield Task.from_request(request)
             position = page[-1].position
 
     async def _shared_exhausted(self, usd: float) -> bool:

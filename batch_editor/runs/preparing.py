@@ -10,21 +10,21 @@ from pathlib import Path
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError, UsageError
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
-from batch_editor.ledger import Ledger, Spool, import_jobs
+from batch_editor.ledger import Ledger, Staging, import_jobs
 from batch_editor.money import Spending, settle_past, shared_spending
 from batch_editor.output import (
     Acceptance,
     Store,
     check_place,
-    give_room_free,
+    free_disk_reserve,
     is_output_manifest,
     locked,
     put_all,
     retire_gone,
-    set_room_aside,
+    take_disk_reserve,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import IDENTIFIED, Catalog, History, Plan, assess, take_in
+from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, stage_manifests
 from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
@@ -38,21 +38,21 @@ def plan_run(
     catalog: Catalog,
     options: BatchOptions,
     output: Path,
-    spool: Spool,
+    staging: Staging,
 ) -> Plan:
     """What the run will do, before anything is written. Blocks."""
-    with spool.translated():
-        past = History(output, options.history, rehearsal=options.sandbox)
-        taken = take_in(paths, catalog, options.selection, past, spool)
+    with staging.translated():
+        calibration = Calibration(output, options.history, rehearsal=options.sandbox)
+        report = stage_manifests(paths, catalog, options.selection, calibration, staging)
         plan = assess(
-            spool,
+            staging,
             catalog,
             settings,
-            past,
+            calibration,
             output=output,
             redo=options.redo,
             rehearsal=options.sandbox,
-            taken=taken,
+            report=report,
         )
     limit = settings.budget.max_cost_usd
     if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:
@@ -78,15 +78,15 @@ def open_output(
     stack: ExitStack, output: Path, settings: Settings, options: BatchOptions, catalog: Catalog, plan: Plan
 ) -> tuple[Store, Ledger, Acceptance, Spending | None]:
     """The output directory, locked, its ledgers, and who checks its images; `stack` closes them. Blocks."""
-    store = Store(output, wait_s=settings.outputs.wait_s)
+    store = Store(output)
     stack.callback(store.close)
     store.prepare()
     dead = stack.enter_context(locked(store.root))
     if dead is not None:
         options.progress.say(f"took over from {dead}, which ended without a word")
     check_place(store.root / MANIFEST_NAME)
-    set_room_aside(store.root, min(settings.concurrency, plan.requests))
-    stack.callback(give_room_free, store.root)
+    take_disk_reserve(store.root, min(settings.concurrency, plan.requests))
+    stack.callback(free_disk_reserve, store.root)
     ledger = _open_ledger(output)
     stack.callback(ledger.close)
     acceptance = Acceptance(settings.checks, catalog.endpoints)
@@ -98,7 +98,7 @@ def open_output(
     return store, ledger, acceptance, spending
 
 
-def settle_the_past(
+def resolve_the_past(
     ledger: Ledger,
     store: Store,
     acceptance: Acceptance,
@@ -125,15 +125,15 @@ def settle_the_past(
 
 
 def take_over(
-    ledger: Ledger, store: Store, spool: Spool, catalog: Catalog, plan: Plan, options: BatchOptions, *, now: float
+    ledger: Ledger, store: Store, staging: Staging, catalog: Catalog, plan: Plan, options: BatchOptions, *, now: float
 ) -> None:
     """Make the manifest the ledger's, and put images where they belong. Blocks."""
     import_jobs(
         ledger,
-        spool.path,
+        staging.path,
         redo=options.redo,
         shapes=catalog.shapes,
-        extras=list(spool.extras),
+        extras=list(staging.extras),
     )
     if plan.changes.identified:
         options.progress.say(f"{plan.changes.identified:,} {IDENTIFIED}")
@@ -151,10 +151,10 @@ def take_over(
 
 
 async def check_inputs(
-    ledger: Ledger, spool: Spool, catalog: Catalog, settings: Settings, plan: Plan, options: BatchOptions
+    ledger: Ledger, staging: Staging, catalog: Catalog, settings: Settings, plan: Plan, options: BatchOptions
 ) -> None:
     """Look at every input link; requests with a faulty one fail, unsent."""
-    check = await look_at_inputs(spool, catalog.endpoints, settings, plan)
+    check = await look_at_inputs(staging, catalog.endpoints, settings, plan)
     for line in check.lines():
         options.progress.say(line)
 
@@ -162,6 +162,6 @@ async def check_inputs(
         with ledger.transaction():
             for faulty in check.faulty:
                 failure = Failure("input_unreachable", faulty.fault, transient=True)
-                ledger.requests.settle_unsent(faulty.fingerprint, failure, now=time.time())
+                ledger.requests.fail_unsent(faulty.fingerprint, failure, now=time.time())
 
     await to_the_end(settle)

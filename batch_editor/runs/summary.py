@@ -167,7 +167,7 @@ class Summary:
     def _next_step(self, command: str) -> Iterator[str]:
         jobs = self.jobs
         if jobs.pending and command:
-            yield f"{jobs.pending} jobs are left; to go on: {command}"
+            yield f"{jobs.pending} jobs are left; to resume: {command}"
         elif (jobs.failed or jobs.unknown) and command:
             risk = ", which may pay unknown ones twice" if jobs.unknown else ""
             yield f"To try failed jobs again{risk}: {command} --retry-failed"
@@ -223,7 +223,7 @@ def _compare(db: Connection, run_id: str, elapsed_s: float) -> Comparison | None
 
 
 def _why(run: LastRun, cost: RunCost, elapsed_s: float) -> Iterator[str]:
-    """What made a run dearer, cheaper, slower or quicker than planned; only what makes two per cent or more."""
+    """What made a run more expensive, cheaper, slower or quicker than planned; only what makes two per cent or more."""
     if not run.plan_requests:
         return
     if cost.images < run.plan_requests:

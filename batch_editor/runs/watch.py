@@ -88,7 +88,7 @@ class Watch:
             " a second signal drops them"
         )
         code = 130 if number is signal.SIGINT else 143
-        self.halt(Stop("signal", f"by {number.name}; running the same command again goes on", code))
+        self.halt(Stop("signal", f"by {number.name}; running the same command again resumes", code))
 
     def drop(self) -> None:
         """A second signal came: what is in flight is dropped."""
@@ -100,11 +100,11 @@ class Watch:
         self._progress.say(f"dropped {len(self._in_flight)} requests in flight; they may have been billed{fetched}")
 
     def out_of_budget(self, requests: int, usd: float) -> None:
-        """Only requests that are too dear for what is left remain: how many, and what they are expected to cost."""
+        """Only requests that the budget has no room for remain: how many, and what they are expected to cost."""
         self.halt(
             Stop(
                 "budget",
-                f"the budget has no room for the dearest price of any request that is left; the {requests} that remain"
+                f"the budget has no room for the max price of any request that is left; the {requests} that remain"
                 f" would cost about ${usd:,.2f}. Raise --max-cost, or the limits per day and month",
             )
         )
@@ -196,7 +196,7 @@ class Watch:
     def outage(self, failure: Failure | None, next_s: float) -> None:
         """The provider is down, or, without a failure, answers again."""
         if failure is None:
-            self._progress.say("the provider answers again; going on")
+            self._progress.say("the provider answers again; resuming")
             log.warning("outage over")
         else:
             self._progress.say(
@@ -226,7 +226,7 @@ class Watch:
         )
 
     def broken(self, error: MachineError) -> None:
-        """The machine is in the way: let what is in flight finish, as far as it can."""
+        """A local I/O error: let what is in flight finish, as far as it can."""
         if self._in_flight and (self.stop is None or self.stop.kind != "machine"):
             self._progress.say(
                 f"{error}; {len(self._in_flight)} requests in flight are paid for and will be finished, and saved as"

@@ -329,7 +329,7 @@ async def test_the_exit_code_of_a_process_is_that_of_its_run(bench: Bench) -> No
         refused = await bench.command(*bench.run_arguments(manifest, provider, "--concurrency", "1"))
         assert (refused.code, provider.books.requests) == (3, 3)
     assert "Stopped: HTTP 401" in refused.out
-    assert "2 jobs are left; to go on: batch-editor run" in refused.out
+    assert "2 jobs are left; to resume: batch-editor run" in refused.out
     assert last_summary(bench.out).exit_code == 3
 
 

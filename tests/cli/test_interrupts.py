@@ -89,7 +89,7 @@ async def test_a_signal_while_a_manifest_is_read_ends_the_process_and_leaves_not
         _, err = await process.communicate()
     assert (process.returncode, err.decode().strip()) == (
         CODES[number],
-        "Interrupted; nothing is lost, running again goes on.",
+        "Interrupted; nothing is lost, running again resumes.",
     )
     assert list(temporary.iterdir()) == []
     assert not bench.out.exists()

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 # The clock of the wall, seen from within the process: real time and what has been set on top of it.
 CLOCK = """
 import os, sys, time
+from batch_editor.cli.main import main
 real = time.time
 time.time = lambda: real() + {jump}
 sys.exit(main(sys.argv[1:]))

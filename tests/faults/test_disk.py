@@ -9,13 +9,15 @@ import io
 import os
 import random
 import shutil
+import stat
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from PIL import Image
@@ -24,8 +26,7 @@ from pydantic import SecretStr
 from batch_editor import StorageError
 from batch_editor.errors import MachineError
 from batch_editor.images import BadImage
-from batch_editor.output import Store
-from batch_editor.output.patience import Patience
+from batch_editor.output import DiskRetry, StagedFile, Store
 from batch_editor.recovery.reconcile import reconcile
 from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox, sha256_of
 from tests.support.command import Process
@@ -261,30 +262,45 @@ def landed(store: Store) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (store.root / "images/.landing").iterdir()}
 
 
-@pytest.fixture
-def landing_place(tmp_path: Path) -> Iterator[Callable[[], Store]]:
-    stores: list[Store] = []
+class Staging:
+    """Staged files of a store, whose errors are heard. With `streams` nothing is held in memory."""
 
-    def make() -> Store:
-        stores.append(Store(tmp_path, wait_s=5))
-        stores[-1].prepare()
-        return stores[-1]
+    def __init__(self, folder: Path, *, streams: bool) -> None:
+        self.heard: list[MachineError] = []
+        self.store = Store(folder, memory_bytes=0) if streams else Store(folder)
+        self.store.prepare()
+
+    def file(self) -> StagedFile:
+        retry = DiskRetry(5, make_room=self.store.make_room, on_trouble=self.heard.append)
+        return self.store.staged_file(1, retry)
+
+
+class MakeStaging(Protocol):
+    def __call__(self, *, streams: bool) -> Staging: ...
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> Iterator[MakeStaging]:
+    made: list[Staging] = []
+
+    def make(*, streams: bool) -> Staging:
+        made.append(Staging(tmp_path, streams=streams))
+        return made[-1]
 
     yield make
-    for store in stores:
-        store.close()
+    for each in made:
+        each.store.close()
 
 
+@pytest.mark.parametrize("streams", [False, True], ids=["held", "streamed"])
 @pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT, errno.ENOSPC], ids=errno.errorcode.get)
 @pytest.mark.fault(68)
 async def test_an_fsync_that_failed_is_not_tried_again_on_the_same_file(
-    landing_place: Callable[[], Store], monkeypatch: pytest.MonkeyPatch, code: int
+    staging: MakeStaging, monkeypatch: pytest.MonkeyPatch, code: int, streams: bool
 ) -> None:
     """After a failed fsync the kernel may have dropped the pages, and a second one would succeed for nothing."""
-    store, real, failures = landing_place(), os.fsync, [code, code]
+    place, real, failures = staging(streams=streams), os.fsync, [code, code]
     failed: list[int] = []
-    heard: list[MachineError] = []
-    store.patience.hears = heard.append
 
     def fsync(file: int) -> None:
         if failures:
@@ -296,67 +312,98 @@ async def test_an_fsync_that_failed_is_not_tried_again_on_the_same_file(
         real(file)
 
     image = noise(1)
-    landing = store.landing(1)
+    staged = place.file()
     for start in range(0, len(image), 50_000):
-        await landing.write(image[start : start + 50_000])
+        await staged.write(image[start : start + 50_000])
+    assert (place.store.root / "images/.landing/1.part").exists() == streams
     monkeypatch.setattr(os, "fsync", fsync)
-    saved = await landing.seal()
-    await landing.discard()
-    assert (len(set(failed)), len(heard)) == (2, 2)
-    assert f"1.part: can't be written ({os.strerror(code)})" in str(heard[0])
-    assert landed(store) == {"1.full": image}
+    saved = await staged.commit()
+    await staged.discard()
+    assert (len(set(failed)), len(place.heard)) == (2, 2)
+    assert f"1.part: can't be written ({os.strerror(code)})" in str(place.heard[0])
+    assert landed(place.store) == {"1.full": image}
     assert (saved.sha256, saved.size_bytes) == (hashlib.sha256(image).hexdigest(), len(image))
 
 
 @pytest.mark.fault(68)
-async def test_pages_that_a_failed_fsync_dropped_are_no_image(
-    landing_place: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+async def test_a_name_that_could_not_be_made_durable_is_made_again_with_a_new_file(
+    staging: MakeStaging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = landing_place()
+    """After a failed fsync of a folder, the next one may succeed without having written the name."""
+    place, real = staging(streams=False), os.fsync
+    files: list[int] = []
+
+    def fsync(file: int) -> None:
+        status = os.fstat(file)
+        if stat.S_ISDIR(status.st_mode) and len(files) == 1:
+            files.append(0)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if stat.S_ISREG(status.st_mode):
+            files.append(status.st_ino)
+        real(file)
+
+    staged = place.file()
+    await staged.write(noise(1))
+    monkeypatch.setattr(os, "fsync", fsync)
+    await staged.commit()
+    await staged.discard()
+    assert len(set(files)) == 3
+    assert landed(place.store) == {"1.full": noise(1)}
+
+
+@pytest.mark.fault(68)
+async def test_pages_that_a_failed_fsync_dropped_are_no_image_of_a_body_that_streamed(
+    staging: MakeStaging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = staging(streams=True)
 
     def fsync(file: int) -> None:
         os.ftruncate(file, 4096)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    landing = store.landing(1)
-    await landing.write(noise(1))
+    staged = place.file()
+    await staged.write(noise(1))
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(BadImage, match="this machine's disk took and did not give back"):
-        await landing.seal()
-    await landing.discard()
-    assert landed(store) == {}
+        await staged.commit()
+    await staged.discard()
+    assert landed(place.store) == {}
 
 
+@pytest.mark.parametrize("streams", [False, True], ids=["held", "streamed"])
 @pytest.mark.fault(68)
 async def test_what_is_fetched_again_after_that_is_taken_for_what_it_is(
-    landing_place: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+    staging: MakeStaging, monkeypatch: pytest.MonkeyPatch, streams: bool
 ) -> None:
-    store = landing_place()
-    image, fsync = noise(1), os.fsync
+    place, image, fsync = staging(streams=streams), noise(1), os.fsync
 
     def failing_once(file: int) -> None:
         monkeypatch.setattr(os, "fsync", fsync)
         os.ftruncate(file, 4096)
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    landing = store.landing(1)
-    await landing.write(image)
+    staged = place.file()
+    await staged.write(image)
     monkeypatch.setattr(os, "fsync", failing_once)
-    with pytest.raises(BadImage):
-        await landing.seal()
-    await landing.restart()
-    await landing.write(image)
-    assert (await landing.seal()).sha256 == hashlib.sha256(image).hexdigest()
-    await landing.discard()
+    if streams:
+        with pytest.raises(BadImage):
+            await staged.commit()
+    else:
+        await staged.commit()
+    await staged.restart()
+    await staged.write(image)
+    assert (await staged.commit()).sha256 == hashlib.sha256(image).hexdigest()
+    await staged.discard()
+    assert landed(place.store) == {"1.full": image}
 
 
 @pytest.mark.fault(68)
-async def test_patience_ends_for_all_at_the_same_time() -> None:
+async def test_disk_retries_end_for_all_at_the_same_time() -> None:
     room_made: list[int] = []
-    patience = Patience(1.0, make_room=lambda: room_made.append(1))
+    retry = DiskRetry(1.0, make_room=lambda: room_made.append(1), on_trouble=lambda error: None)
     tries = Counter[str]()
 
-    def never(name: str) -> Callable[[], object]:
+    def never(name: str) -> Callable[[], Awaitable[None]]:
         async def work() -> None:
             tries[name] += 1
             raise StorageError(name)
@@ -365,14 +412,14 @@ async def test_patience_ends_for_all_at_the_same_time() -> None:
 
     for name in ("first", "second"):
         with pytest.raises(StorageError, match=name):
-            await patience.persist(never(name))  # type: ignore[arg-type]
+            await retry.persist(never(name))
     assert tries["second"] <= 2 < tries["first"]
     assert len(room_made) == tries.total()
 
 
 @pytest.mark.fault(67)
 async def test_those_who_try_again_do_not_take_the_room_from_one_another() -> None:
-    patience = Patience(2.0, make_room=lambda: None)
+    retry = DiskRetry(2.0, make_room=lambda: None, on_trouble=lambda error: None)
     writing = 0
 
     async def work() -> str:
@@ -387,7 +434,7 @@ async def test_those_who_try_again_do_not_take_the_room_from_one_another() -> No
         finally:
             writing -= 1
 
-    assert await asyncio.gather(*(patience.persist(work) for _ in range(4))) == ["saved"] * 4
+    assert await asyncio.gather(*(retry.persist(work) for _ in range(4))) == ["saved"] * 4
 
 
 @pytest.mark.parametrize("place", ["is-a-file", "is-a-file/below"])

@@ -165,7 +165,7 @@ async def test_whoever_waits_for_a_pipe_hears_ctrl_c(bench: Bench, name: str) ->
         process.send(signal.SIGINT)
         finished = await process.finished()
         os.close(writer)
-    said = {"config": "", "key": "Interrupted; nothing is lost, running again goes on."}  # by then there is work to end
+    said = {"config": "", "key": "Interrupted; nothing is lost, running again resumes."}  # by then there is work to end
     assert (finished.code, finished.err.strip()) == (130, said[name])
 
 

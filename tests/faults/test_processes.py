@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from batch_editor.output import Store
+from batch_editor.output import DiskRetry, Store
 from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox
 from tests.support.recorder import png
 
@@ -91,7 +91,7 @@ def test_too_few_files_for_the_concurrency_are_told_before_anything_is_sent(benc
 @pytest.mark.fault(87)
 async def test_files_that_run_out_while_saving_lose_nothing(bench: Bench) -> None:
     """Other programs, or a library's leak, may have them all by then."""
-    store = Store(bench.out, wait_s=10)
+    store = Store(bench.out)
     store.prepare()
     heard: list[str] = []
     taken: list[int] = []
@@ -101,13 +101,13 @@ async def test_files_that_run_out_while_saving_lose_nothing(bench: Bench) -> Non
         while taken:
             os.close(taken.pop())
 
-    store.patience.hears = give_back
-    landing = store.landing(1)
-    await landing.write(png())
+    disk_retry = DiskRetry(10, make_room=store.make_room, on_trouble=give_back)
+    staged = store.staged_file(1, disk_retry)
+    await staged.write(png())
     with suppress(OSError):
         while True:
             taken.append(os.open(os.devnull, os.O_RDONLY))
-    await landing.seal()
-    await landing.discard()
+    await staged.commit()
+    await staged.discard()
     store.close()
     assert heard == [f"{bench.out}/images/.landing/1.part: can't be written (Too many open files)"]

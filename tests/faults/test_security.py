@@ -30,6 +30,7 @@ LINK = "https://example.com/a.png"
 # Reads manifests one after the other in 1 GiB of addresses; tells each one's exit code, errors and time.
 READER = """
 import contextlib, io, json, resource, sys, time
+from batch_editor.cli.main import main
 resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
 for path in sys.argv[1:]:
     out, err, began = io.StringIO(), io.StringIO(), time.process_time()

@@ -73,7 +73,7 @@ def template(data: bytes) -> None:
     row = Row("m.csv:2", 1, Columns(["id", "Image Src", "n"]), ["a{{ n }}", "é%s", "12"])
     with contextlib.suppress(TemplateFault):
         made = compiled(data.decode(errors="replace"))
-        text = made.of(row)
+        text = made.render_row(row)
         assert isinstance(text, str)
         assert len(text) <= MAX_OUTPUT
         assert text == made.render(row.names)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_editor.manifest.faults import Refused, shown
-from batch_editor.manifest.inputs import is_one_link, read_links
 from batch_editor.manifest.rows import Columns
 from batch_editor.manifest.templates import compiled
 from tests.support.manifest_reading import LINK, Reading, read, write
@@ -117,20 +116,6 @@ def test_ids_and_requests_do_not_depend_on_the_order_of_rows(
     }
     assert before.ids == [row[0] for row in rows]
     assert before.values("prompt") == [row[1] for row in rows]
-
-
-LINK_PIECES = st.text(":/.,;|?#@aZ9_ ~{}\u00e9\x7f", max_size=4) | st.sampled_from(
-    [",http://a", ";https://b/", "|HTTP://c", "/https://d"]
-)
-
-
-@given(LINK_PIECES, LINK_PIECES)
-@example("", ",")
-@example("", ";")
-def test_a_link_that_is_told_at_once_is_one_by_the_longer_look_as_well(host: str, path: str) -> None:
-    link = f"https://e{host}/{path}"
-    if is_one_link(link):
-        assert read_links(link, Path("nowhere")) == [link]
 
 
 @given(st.text())

@@ -23,7 +23,7 @@ def rendered(source: str, names: dict[str, object] = NAMES) -> str:
 def refusal(source: str, names: dict[str, object] = NAMES) -> str:
     with pytest.raises(Refused) as caught:
         compiled(source).render(names)
-    return str(caught.value.of("prompt"))
+    return str(caught.value.with_subject("prompt"))
 
 
 @pytest.mark.parametrize(
@@ -59,28 +59,28 @@ def test_a_template_sees_columns_and_common_filters(source: str, text: str) -> N
     ],
 )
 def test_filling_in_and_rendering_give_the_same(source: str) -> None:
-    assert compiled(source).of(ROW) == rendered(source)
+    assert compiled(source).render_row(ROW) == rendered(source)
 
 
 @pytest.mark.parametrize("source", ["{{ titel }}", "{{ row['Imge Src'] }}", "{{ row }}", "{{ self }}", "{{ a_b }}"])
 def test_filling_in_refuses_what_rendering_refuses(source: str) -> None:
     with pytest.raises(Refused) as caught:
-        compiled(source).of(ROW)
-    assert str(caught.value.of("prompt")) == refusal(source)
+        compiled(source).render_row(ROW)
+    assert str(caught.value.with_subject("prompt")) == refusal(source)
 
 
 def test_a_template_serves_rows_of_other_columns() -> None:
     template = compiled("{{ title }} for {{ price }}")
     first, second = Columns(["title", "price"]), Columns(["price", "Title"])
-    assert template.of(Row("a.csv:2", 1, first, ["Mug", "5"])) == "Mug for 5"
-    assert template.of(Row("a.csv:3", 2, second, ["6", "Cup"])) == "Cup for 6"
-    assert template.of(Row("a.csv:4", 3, first, ["Pot", "7"])) == "Pot for 7"
+    assert template.render_row(Row("a.csv:2", 1, first, ["Mug", "5"])) == "Mug for 5"
+    assert template.render_row(Row("a.csv:3", 2, second, ["6", "Cup"])) == "Cup for 6"
+    assert template.render_row(Row("a.csv:4", 3, first, ["Pot", "7"])) == "Pot for 7"
 
 
 def test_a_long_cell_is_bounded_when_filled_in() -> None:
     row = Row("a.csv:2", 1, Columns(["title"]), ["x" * 60_000])
     with pytest.raises(Refused, match="gives more than 100,000 characters"):
-        compiled("{{ title }}{{ title }}").of(row)
+        compiled("{{ title }}{{ title }}").render_row(row)
 
 
 def test_a_name_that_two_columns_would_have_is_left_out() -> None:

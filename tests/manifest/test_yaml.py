@@ -96,7 +96,7 @@ def test_overrides_win_over_the_job_and_the_job_over_defaults(tmp_path: Path) ->
     assert (params["quality"], params["size"], params["moderation"]) == ("high", "auto", "low")
 
 
-def test_a_blank_template_falls_back_to_the_defaults_not_to_the_dearest(tmp_path: Path) -> None:
+def test_a_blank_template_falls_back_to_the_defaults_not_to_the_most_expensive(tmp_path: Path) -> None:
     head = 'defaults: {quality: "{{ q2 }}"}\n'
     rows = "rows: [{q: low, q2: auto}, {q: '', q2: medium}, {q: '', q2: ''}]"
     path = write(tmp_path / "m.yaml", jobs("{" + rows + ', quality: "{{ q }}", ' + REST + "}", head=head))

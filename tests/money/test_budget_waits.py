@@ -21,18 +21,18 @@ cents = st.integers(1, 200).map(lambda n: n / 100)
 def test_no_schedule_of_charges_passes_the_limit(
     limit: float, requests: list[tuple[float, float, float]], spent: float
 ) -> None:
-    """Each request is charged some share of its dearest price, in any order of settlements."""
+    """Each request is charged some share of its max price, in any order of settlements."""
 
     async def main() -> None:
         budget = Budget(limit, spent_usd=min(spent, limit))
 
-        async def request(dearest: float, share: float, lasts_s: float) -> None:
-            reserved = await budget.reserve(dearest)
+        async def request(max_usd: float, share: float, lasts_s: float) -> None:
+            reserved = await budget.reserve(max_usd)
             if reserved is None:
                 return
             assert budget.spent_usd + budget.reserved_usd <= limit + 30 * TOLERANCE_USD
             await asyncio.sleep(lasts_s)
-            budget.settle(reserved, dearest * share)
+            budget.settle(reserved, max_usd * share)
 
         async with asyncio.TaskGroup() as group:
             for each in requests:

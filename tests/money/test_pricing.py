@@ -13,7 +13,7 @@ SHIPPED = load_endpoint("gpt-image-1.5-edit").prices
 
 
 def figures(price: Price) -> tuple[float, float, float]:
-    return tuple(round(usd, 4) for usd in (price.low_usd, price.expected_usd, price.high_usd))  # type: ignore[return-value]
+    return tuple(round(usd, 4) for usd in (price.min_usd, price.expected_usd, price.max_usd))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_inputs_and_prompt_come_on_top_of_the_expected_and_the_dearest_price() -
 )
 def test_low_is_never_above_expected_nor_expected_above_high(quality: str, size: str, inputs: int, length: int) -> None:
     price = price_of(SHIPPED, {"quality": quality, "size": size}, inputs=inputs, prompt_length=length)
-    assert 0 < price.low_usd <= price.expected_usd <= price.high_usd
+    assert 0 < price.min_usd <= price.expected_usd <= price.max_usd
 
 
 NEWEST = ("gpt-image-2.5-sunburst", "gpt-image-2.5-flare")
@@ -143,7 +143,7 @@ def test_of_any_size_low_is_never_above_expected_nor_expected_above_high(
     params: dict[str, ParamValue] = {"quality": quality, "size": f"{16 * width}x{16 * height}"}
     prices = load_endpoint("gpt-image-2.5-sunburst").prices
     price = price_of(prices, params, inputs=inputs, prompt_length=length)
-    assert 0 < price.low_usd <= price.expected_usd <= price.high_usd
+    assert 0 < price.min_usd <= price.expected_usd <= price.max_usd
 
 
 LIST = Price(0.1, 0.2, 0.3)
@@ -173,7 +173,7 @@ def test_charges_for_the_same_are_the_price_and_the_dearest_never_falls_below_th
     charges.add(KIND, charged(0.15, 0.16, 0.17))
     quote = charges.quote(KIND, LIST)
     assert quote.source == "charged for the same"
-    assert (quote.price.low_usd, round(quote.price.expected_usd, 6), quote.price.high_usd) == (0.15, 0.16, 0.3)
+    assert (quote.price.min_usd, round(quote.price.expected_usd, 6), quote.price.max_usd) == (0.15, 0.16, 0.3)
 
 
 def test_then_charges_with_other_inputs_count_then_the_endpoint_s_as_a_factor() -> None:

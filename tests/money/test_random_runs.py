@@ -28,7 +28,7 @@ async def test_a_budget_is_used_up_where_the_price_of_a_kind_is_known(bench: Ben
 
 
 async def test_three_cheap_charges_of_what_the_model_chooses_promise_nothing(bench: Bench) -> None:
-    """Its fourth choice may be the dearest."""
+    """Its fourth choice may be the most expensive."""
     async with sandbox() as provider:
         for seed in range(8):
             out = bench.folder / str(seed)

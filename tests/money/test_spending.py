@@ -173,6 +173,7 @@ def test_any_order_of_two_connections_keeps_the_limit(
 # What four processes at once do to one file, each as fast as it can.
 WORKER = """
 import random, sys, time
+from batch_editor.money.spending import Spending
 from pathlib import Path
 owner, rng, now = sys.argv[2], random.Random(sys.argv[2]), float(sys.argv[3])
 spending = Spending(Path(sys.argv[1]), owner, per_day_usd=2.0, per_month_usd=3.0)
@@ -209,6 +210,7 @@ def test_processes_at_the_same_time_never_pass_a_limit_together(tmp_path: Path) 
 # Files that are all new, each opened by every process at the same instant.
 OPENER = """
 import sys, time
+from batch_editor.money.spending import Spending
 from pathlib import Path
 for number in range(30):
     while time.time() < float(sys.argv[3]) + 0.03 * number:
@@ -240,7 +242,7 @@ async def test_a_day_is_used_up_over_directories_and_no_further(bench: Bench) ->
     assert 0.95 * 0.3 <= provider.books.billed_usd <= 0.3
     assert second.stop is not None
     assert second.stop.message == (
-        f"the budget has no room for the dearest price of any request that is left; the {second.jobs.pending} that"
+        f"the budget has no room for the max price of any request that is left; the {second.jobs.pending} that"
         f" remain would cost about ${second.jobs.pending * LOW_USD:,.2f}. Raise --max-cost, or the limits per day and"
         " month"
     )
@@ -289,7 +291,7 @@ async def test_what_a_killed_run_had_set_aside_is_settled_by_the_run_that_goes_o
         await bench.run(manifest, provider, **shared(ledger, per_day_usd=2.0))
     settled = rows(ledger)
     assert {row["open"] for row in settled} == {0}
-    # The killed attempts stay counted at their dearest, the six good ones at what they cost.
+    # The killed attempts stay counted at their max price, the six good ones at what they cost.
     assert len(settled) == 6 + len(left_open)
     assert provider.books.billed_usd <= sum(row["usd"] for row in settled)
 

@@ -54,8 +54,8 @@ def test_what_the_model_chooses_has_no_steady_price() -> None:
 
 
 def test_the_dearest_price_is_never_less_than_what_was_charged() -> None:
-    assert charged(LOW_USD).dearest_usd(request_for()) == 1.0
-    assert charged(2.0).dearest_usd(request_for()) == 2.0
+    assert charged(LOW_USD).max_usd(request_for()) == 1.0
+    assert charged(2.0).max_usd(request_for()) == 2.0
 
 
 def test_what_the_provider_takes_where_nothing_is_sent_is_a_choice_of_ours() -> None:

@@ -12,7 +12,7 @@ from batch_editor.money.pricing import ENOUGH, Charged, Charges, Kind, Price
 from tests.support.bench import LOW_USD, MEDIUM_USD, Bench, jobs, priced, sandbox, with_options
 
 NAME = "gpt-image-1.5-edit"
-BY_LIST = Price(low_usd=1.0, expected_usd=2.0, high_usd=4.0)
+BY_LIST = Price(min_usd=1.0, expected_usd=2.0, max_usd=4.0)
 
 
 # The provider charges other prices than the list says: twice as much, and 1.7 times as much for medium.
@@ -32,7 +32,7 @@ async def test_after_a_run_the_next_plan_expects_what_is_charged(bench: Bench) -
     async with sandbox(endpoint=DEARER) as provider:
         naive = bench.plan(mixed)
         await bench.run(mixed, provider)
-        assert naive.cost.low_usd <= provider.books.billed_usd <= naive.cost.high_usd
+        assert naive.cost.min_usd <= provider.books.billed_usd <= naive.cost.max_usd
         plan = bench.plan(more)
         before_usd = provider.books.billed_usd
         await bench.run(more, provider)
@@ -52,7 +52,7 @@ async def test_what_the_model_chooses_is_expected_as_it_was_charged_on_average(b
         plan = bench.plan(jobs(60, name="b", **free))
         await bench.run(jobs(60, name="b", **free), provider)
     billed_usd = provider.books.billed_usd - before_usd
-    assert plan.cost.low_usd <= billed_usd <= plan.cost.high_usd
+    assert plan.cost.min_usd <= billed_usd <= plan.cost.max_usd
     # Sixty draws of three prices vary by a tenth of their mean; the list would have expected three times as much.
     assert plan.cost.expected_usd == pytest.approx(billed_usd, rel=0.25)
     assert bench.plan(jobs(60, name="b", **free), out=bench.folder / "none").cost.expected_usd > 2 * billed_usd
@@ -142,7 +142,7 @@ def test_too_few_charges_for_the_same_fall_back_to_those_with_other_inputs() -> 
     charges.add(kind(inputs=2), charged(4, 6.0))
     quote = charges.quote(kind(), BY_LIST)
     assert (quote.source, quote.charges) == ("charged for the same with other inputs", ENOUGH + 3)
-    assert (quote.price.low_usd, quote.price.high_usd) == (3.0, 6.0)
+    assert (quote.price.min_usd, quote.price.max_usd) == (3.0, 6.0)
     assert quote.price.expected_usd == pytest.approx((2 * 3.0 + 4 * 6.0) / 6)
 
 
@@ -154,7 +154,7 @@ def test_then_the_charges_of_the_endpoint_are_a_factor_on_the_list() -> None:
     assert (quote.source, quote.charges) == ("price list × 1.50, as charged for others", 10)
 
 
-def test_charges_below_the_list_lower_what_is_expected_but_never_the_dearest() -> None:
+def test_charges_below_the_list_lower_what_is_expected_but_never_the_max_price() -> None:
     charges = Charges()
     charges.add(kind(quality="high"), charged(10, 1.0))
     assert charges.quote(kind(), BY_LIST).price == Price(0.5, 1.0, 4.0)

@@ -90,9 +90,9 @@ def test_limit_and_only_choose_the_jobs_that_are_planned(bench: Bench) -> None:
 
 def test_fixed_values_have_the_price_of_the_list_and_at_most_the_extras_besides(bench: Bench) -> None:
     plan = bench.plan([job("a", "x" * 100, quality="medium", image_urls=[INPUT, f"{INPUT}?2"])])
-    assert plan.cost.low_usd == plan.cost.expected_usd == pytest.approx(MEDIUM_USD)
+    assert plan.cost.min_usd == plan.cost.expected_usd == pytest.approx(MEDIUM_USD)
     # Each input at most $0.0336, each character of the prompt at most $0.000005, both times the factor of 1.2.
-    assert plan.cost.high_usd == pytest.approx((0.034 + 2 * 0.0336 + 100 * 0.000005) * 1.2)
+    assert plan.cost.max_usd == pytest.approx((0.034 + 2 * 0.0336 + 100 * 0.000005) * 1.2)
 
 
 def test_auto_is_a_range_from_the_cheapest_to_the_dearest_choice(bench: Bench) -> None:
@@ -107,7 +107,7 @@ def test_auto_is_a_range_from_the_cheapest_to_the_dearest_choice(bench: Bench) -
 
 
 def amounts(price: Price) -> tuple[float, float, float]:
-    return price.low_usd, price.expected_usd, price.high_usd
+    return price.min_usd, price.expected_usd, price.max_usd
 
 
 def test_the_table_has_a_row_for_each_kind_the_dearest_first_and_its_shares_add_up(bench: Bench) -> None:
@@ -123,8 +123,8 @@ def test_the_table_has_a_row_for_each_kind_the_dearest_first_and_its_shares_add_
         "        1 × $0.0108 = $      0.01    8%  gpt-image-1.5-edit, low, 1024x1024, 2 inputs (price list)",
     ]
     assert list(plan.lines())[5] == (
-        "  at least: auto is the cheapest, inputs and prompt are free; at most: auto is the dearest, inputs and prompt"
-        " cost the most they can"
+        "  at least: auto is the cheapest, inputs and prompt are free; at most: auto is the most expensive, inputs and"
+        " prompt cost the most they can"
     )
 
 

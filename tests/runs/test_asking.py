@@ -75,7 +75,7 @@ async def test_a_ctrl_c_at_the_question_is_heard_at_once(bench: Bench) -> None:
     async with sandbox() as provider:
         code, shown = await on_terminal(bench, provider.base_url, [("Go on? [y/N]: ", "\x03")])
     assert (code, provider.books.requests) == (130, 0)
-    assert "Interrupted; nothing is lost, running again goes on." in shown
+    assert "Interrupted; nothing is lost, running again resumes." in shown
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ async def test_a_ctrl_c_at_the_question_after_a_canary_is_heard_at_once(bench: B
         steps = [("Go on? [y/N]: ", "y\n"), ("Latency: half within", ""), ("s\nGo on? [y/N]: ", "\x03")]
         code, shown = await on_terminal(bench, provider.base_url, steps, "--canary", "2")
     assert (code, provider.books.requests) == (130, 2)
-    assert "Interrupted; nothing is lost, running again goes on." in shown
+    assert "Interrupted; nothing is lost, running again resumes." in shown
 
 
 CAREFUL = {"BATCH_EDITOR_BUDGET__CONFIRM_ABOVE_USD": "0.02"}

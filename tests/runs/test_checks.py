@@ -136,7 +136,7 @@ async def test_an_answer_that_is_no_result_is_bought_again_only_where_that_is_al
     assert (row["attempts"], row["possibly_billed"]) == ("2", "1")
     assert len(rejected(bench)) == 2
     assert summary.cost.actual is not None
-    if fault != "json-error":  # which names no charge, and so counts at its dearest
+    if fault != "json-error":  # which names no charge, and so counts at its max price
         assert summary.cost.actual + summary.cost.possibly_billed == pytest.approx(2 * 0.0108)
     assert summary.cost.actual + summary.cost.possibly_billed >= 2 * 0.0108 - 1e-9
     assert provider.books.billed_usd == pytest.approx(3 * 0.0108)
@@ -159,8 +159,8 @@ async def test_a_rejected_image_counts_at_its_dearest_where_the_provider_names_n
 ) -> None:
     recorder.answer = http(b"\x89PNG\r\n\x1a\n of sorts")
     summary = await bench.run(jobs(3), recorder.base_url, concurrency=1, budget__max_cost_usd=0.25)
-    (dearest,) = {summary.cost.possibly_billed / summary.possibly_billed}
-    assert dearest > 0.0108
+    (max_usd,) = {summary.cost.possibly_billed / summary.possibly_billed}
+    assert max_usd > 0.0108
     assert len(recorder.requests) == summary.possibly_billed == len(rejected(bench)) > 0
     assert summary.cost.possibly_billed <= 0.25
 

@@ -7,6 +7,8 @@ import pytest
 
 PROVIDE = """
 import resource, sys
+from batch_editor.errors import UsageError
+from batch_editor.runs.descriptors import provide_descriptors
 concurrency, hard, rehearsal = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
 try:

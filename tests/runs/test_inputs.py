@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 from batch_editor import BatchOptions, ManifestError, load_settings, make_plan, run_batch
-from batch_editor.planning.intake import Selection
+from batch_editor.planning.catalog import Selection
 from batch_editor.runs.progress import Quiet, Snapshot
 from tests.support.bench import KEY, Bench, body_of, job, jobs, sandbox, sha256_of
 from tests.support.recorder import Recorder, http, png
@@ -257,7 +257,7 @@ async def test_an_endpoint_that_takes_one_link_has_one_input_in_every_price(benc
     options = BatchOptions(output=bench.out, selection=Selection(limit=5))
     summary = await run_batch([manifest], settings, SecretStr(KEY), options)
     charged = make_plan([manifest], settings, output=bench.out)
-    assert (by_list.cost.expected_usd, by_list.cost.high_usd) == pytest.approx((6 * 0.03, 6 * 0.05))
+    assert (by_list.cost.expected_usd, by_list.cost.max_usd) == pytest.approx((6 * 0.03, 6 * 0.05))
     assert [group.inputs for group in by_list.groups] == [1]
     assert summary.jobs.succeeded == 5
     assert charged.cost.expected_usd == pytest.approx(0.025)

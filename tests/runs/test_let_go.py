@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from batch_editor.client import HttpClient, UploadRefused
 from batch_editor.config import ApiSettings, RetrySettings
 from batch_editor.endpoints import load_endpoint
-from batch_editor.output import Store
+from batch_editor.errors import MachineError
+from batch_editor.output import DiskRetry, Store
 from batch_editor.records import Rate
 from batch_editor.scheduling.rate_limiter import RateLimiter
 from tests.support.bench import KEY
@@ -40,6 +41,10 @@ async def never(_: str) -> None:
     raise AssertionError
 
 
+def fail(error: MachineError) -> None:
+    raise error
+
+
 @pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("reached", [True, False])
 async def test_a_request_that_breaks_off_lets_its_body_go(recorder: Recorder, tmp_path: Path, reached: bool) -> None:
@@ -50,9 +55,9 @@ async def test_a_request_that_breaks_off_lets_its_body_go(recorder: Recorder, tm
 
     async def edit(client: HttpClient) -> tuple[str | None, weakref.ref[Watched]]:
         body = Watched(prompt="edit")
-        landing = store.landing(1)
-        answer = await client.edit(load_endpoint("gpt-image-1.5-edit"), body, landing, submitted=never)
-        await landing.discard()
+        staged = store.staged_file(1, DiskRetry(1, make_room=store.make_room, on_trouble=fail))
+        answer = await client.edit(load_endpoint("gpt-image-1.5-edit"), body, staged, submitted=never)
+        await staged.discard()
         return getattr(answer.outcome, "kind", None), weakref.ref(body)
 
     kind, body = await with_client(recorder.base_url if reached else "http://127.0.0.1:1/v1", edit)

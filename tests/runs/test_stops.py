@@ -24,7 +24,7 @@ async def test_the_budget_is_never_passed_by_what_the_provider_bills(bench: Benc
     assert summary.jobs.pending > 0
     assert summary.stop is not None
     assert summary.stop.kind == "budget"
-    # Attempts without an answer count at their dearest price, the others at what they cost.
+    # Attempts without an answer count at their max price, the others at what they cost.
     assert summary.cost.actual is not None
     assert 1.8 < summary.cost.actual + summary.cost.possibly_billed <= 2.0 + 1e-6
 

@@ -32,7 +32,7 @@ def request(fingerprint: str) -> PendingRequest:
         files={"mug": ("mug.png", "png")},
         job_id=fingerprint,
         expected_usd=0.0,
-        high_usd=0.0,
+        max_usd=0.0,
         attempts=0,
         billed=0,
         jobs=1,

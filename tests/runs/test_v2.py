@@ -279,7 +279,7 @@ async def test_a_job_that_is_no_longer_wanted_is_collected_into_the_history(benc
 
 @pytest.mark.slow
 async def test_the_budget_counts_what_is_not_collected_yet_and_then_what_it_cost(bench: Bench) -> None:
-    """A job here costs $0.0108, and $0.051 at the dearest: while one is open, no other fits into $0.065."""
+    """A job here costs $0.0108, and $0.051 at most: while one is open, no other fits into $0.065."""
     limit: dict[str, Any] = {"budget__max_cost_usd": 0.065}
     async with sandbox(latency="3") as provider:
         first = await run(bench, jobs(2), provider, api__timeout_s=0.3, **limit)

@@ -12,9 +12,9 @@ from pathlib import Path
 # tenfold costs less than ten times as much.
 from batch_editor import Selection
 from batch_editor.config import Settings
-from batch_editor.ledger import Spool
-from batch_editor.planning.history import History
-from batch_editor.planning.intake import Catalog, take_in
+from batch_editor.ledger import Staging
+from batch_editor.planning.calibration import Calibration
+from batch_editor.planning.catalog import Catalog, stage_manifests
 
 TENFOLD = 10.5
 
@@ -59,12 +59,12 @@ def table(folder: Path, count: int) -> Path:
     return path
 
 
-def spooled(manifest: Path, **overrides: str) -> Callable[[], object]:
+def staged(manifest: Path, **overrides: str) -> Callable[[], object]:
     """Taking a manifest in: read, expanded, checked, priced, and compared with itself. The work of each row."""
 
     def work() -> None:
-        with Spool() as spool:
-            history = History(manifest.parent / "none")
-            take_in([manifest], Catalog(Settings()), Selection(overrides=overrides), history, spool)
+        with Staging() as staging:
+            calibration = Calibration(manifest.parent / "none")
+            stage_manifests([manifest], Catalog(Settings()), Selection(overrides=overrides), calibration, staging)
 
     return work

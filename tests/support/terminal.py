@@ -20,6 +20,7 @@ PATIENCE_S = 20.0
 # And a shell lets who is in front hear it, though whoever runs the tests may ignore it.
 _PROGRAM = """
 import os, signal, sys
+from batch_editor.cli.main import main
 os.close(os.open(os.ttyname(0), os.O_RDWR))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(main())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from batch_editor.ledger.spool import Spool
+from batch_editor.ledger.staging import Staging
 
 # Requests to send, by their kinds.
 _BY_KIND = "(SELECT kind, jobs AS requests FROM tallies WHERE sends AND NOT done) JOIN kinds USING (kind)"
@@ -20,7 +20,7 @@ class Totals:
 
     jobs: those that have a request. faulty: rows that are left out. reused: jobs that share an earlier one's request.
     done: jobs that have their image. uploads: local files that requests name. known: jobs by what the ledger has of
-    them. first_usd: the dearest price of the first request, None where nothing is to be sent.
+    them. first_usd: the max price of the first request, None where nothing is to be sent.
     """
 
     jobs: int
@@ -29,80 +29,80 @@ class Totals:
     done: int
     uploads: int
     requests: int
-    low_usd: float
+    min_usd: float
     expected_usd: float
-    high_usd: float
+    max_usd: float
     first_usd: float | None
     known: dict[str, int]
 
 
-def totals(spool: Spool) -> Totals:
-    """What there is. Counts the jobs anew: after `Spool.compare`, before the other questions."""
-    spool.tally()
-    ((faulty,),) = spool.query("SELECT count(*) FROM spooled WHERE selected AND fault IS NOT NULL")
-    ((jobs, reused, done, has_files),) = spool.query(
+def totals(staging: Staging) -> Totals:
+    """What there is. Counts the jobs anew: after `Staging.compare`, before the other questions."""
+    staging.tally()
+    ((faulty,),) = staging.query("SELECT count(*) FROM staged WHERE selected AND fault IS NOT NULL")
+    ((jobs, reused, done, has_files),) = staging.query(
         "SELECT coalesce(sum(jobs), 0), coalesce(sum(jobs * (NOT sends)), 0),"
         " coalesce(sum(jobs * (sends AND done)), 0), coalesce(max(has_files), 0) FROM tallies"
     )
     uploads = 0
     if has_files:
-        ((uploads,),) = spool.query(
+        ((uploads,),) = staging.query(
             "SELECT count(DISTINCT file.key) FROM to_send, json_each(files) file WHERE files <> '{}'"
         )
-    ((requests, low, expected, high),) = spool.query(
-        "SELECT coalesce(sum(requests), 0), coalesce(sum(requests * low_usd), 0),"
-        f" coalesce(sum(requests * expected_usd), 0), coalesce(sum(requests * high_usd), 0) FROM {_BY_KIND}"
+    ((requests, low, expected, high),) = staging.query(
+        "SELECT coalesce(sum(requests), 0), coalesce(sum(requests * min_usd), 0),"
+        f" coalesce(sum(requests * expected_usd), 0), coalesce(sum(requests * max_usd), 0) FROM {_BY_KIND}"
     )
     known = dict.fromkeys(("new", "changed", "unchanged", "failed", "unknown"), 0)
-    known.update(spool.query("SELECT known, sum(jobs) FROM tallies GROUP BY known"))
-    first = spool.query(
-        "SELECT high_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
+    known.update(staging.query("SELECT known, sum(jobs) FROM tallies GROUP BY known"))
+    first = staging.query(
+        "SELECT max_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
     )
     first_usd = first[0][0] if first else None
     return Totals(jobs, faulty, reused, done, uploads, requests, low, expected, high, first_usd, known)
 
 
-def groups(spool: Spool) -> list[tuple[str, str | None, str | None, int, int, float, str, int]]:
-    """Requests that cost alike, the dearest group first.
+def groups(staging: Staging) -> list[tuple[str, str | None, str | None, int, int, float, str, int]]:
+    """Requests that cost alike, the most expensive group first.
 
     Endpoint, quality, size, number of input images, requests, one's expected USD, where that is from, of how many
     charges.
     """
-    rows = spool.query(
+    rows = staging.query(
         "SELECT endpoint, quality, size, inputs, sum(requests), sum(requests * expected_usd) / sum(requests),"
         f" source, max(charges) FROM {_BY_KIND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(requests * expected_usd) DESC"
     )
     return [(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]) for row in rows]
 
 
-def endpoints(spool: Spool) -> list[str]:
+def endpoints(staging: Staging) -> list[str]:
     """The endpoints that the staged jobs go to, by name."""
-    return [name for (name,) in spool.query("SELECT DISTINCT endpoint FROM kinds ORDER BY endpoint")]
+    return [name for (name,) in staging.query("SELECT DISTINCT endpoint FROM kinds ORDER BY endpoint")]
 
 
-def requests_by_endpoint(spool: Spool) -> list[tuple[str, int]]:
+def requests_by_endpoint(staging: Staging) -> list[tuple[str, int]]:
     """How many requests are to be sent to each endpoint."""
-    rows = spool.query(f"SELECT endpoint, sum(requests) FROM {_BY_KIND} GROUP BY 1")
+    rows = staging.query(f"SELECT endpoint, sum(requests) FROM {_BY_KIND} GROUP BY 1")
     return [(name, count) for name, count in rows]
 
 
-def within_budget(spool: Spool, *, left_usd: float, limit_usd: float, has_begun: bool) -> int:
+def within_budget(staging: Staging, *, left_usd: float, limit_usd: float, has_begun: bool) -> int:
     """How many requests a budget of `limit_usd` pays for, of which `left_usd` is left; `has_begun`: it was spent from.
 
-    A request is sent while what is expected of those before it leaves room for its dearest price; or, at the end of
+    A request is sent while what is expected of those before it leaves room for its max price; or, at the end of
     the budget and where the model has no choice, for the price that its kind is charged every time.
     """
-    ((within,),) = spool.query(
+    ((within,),) = staging.query(
         "SELECT count(*) FROM (SELECT sum(expected_usd) OVER (ORDER BY position)"
-        " + iif(expected_usd > low_usd + 1e-9, high_usd - expected_usd, 0) AS needed,"
-        " first_value(high_usd) OVER (ORDER BY position) AS first_usd FROM to_send)"
+        " + iif(expected_usd > min_usd + 1e-9, max_usd - expected_usd, 0) AS needed,"
+        " first_value(max_usd) OVER (ORDER BY position) AS first_usd FROM to_send)"
         " WHERE needed <= ? AND (first_usd <= ? OR ?)",
         *(left_usd, limit_usd, has_begun),
     )
     return int(within)
 
 
-def input_links(spool: Spool, endpoint: str, *, images: str | None, mask: str | None) -> Iterator[str]:
+def input_links(staging: Staging, endpoint: str, *, images: str | None, mask: str | None) -> Iterator[str]:
     """The distinct http links in an endpoint's parameters of those names, drawn as they are needed."""
     parts = []
     if images:
@@ -111,14 +111,14 @@ def input_links(spool: Spool, endpoint: str, *, images: str | None, mask: str | 
         parts.append(f"SELECT params ->> '$.{mask}' AS link FROM {_TO_SEND}")
     if parts:
         sql = f"SELECT DISTINCT link FROM ({' UNION ALL '.join(parts)}) WHERE link LIKE 'http%'"
-        for (link,) in spool.each(sql, *[endpoint] * len(parts)):
+        for (link,) in staging.each(sql, *[endpoint] * len(parts)):
             yield link
 
 
-def has_linked_masks(spool: Spool, endpoint: str, mask: str | None) -> bool:
+def has_linked_masks(staging: Staging, endpoint: str, mask: str | None) -> bool:
     """Whether a request to an endpoint has a link in its parameter `mask`."""
     sql = f"SELECT 1 FROM {_TO_SEND} WHERE params ->> '$.{mask}' LIKE 'http%' LIMIT 1"
-    return mask is not None and bool(spool.query(sql, endpoint))
+    return mask is not None and bool(staging.query(sql, endpoint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +132,11 @@ class RequestInputs:
     turn: float
 
 
-def inputs_of_requests(spool: Spool, endpoint: str, *, images: str | None, mask: str | None) -> Iterator[RequestInputs]:
+def inputs_of_requests(
+    staging: Staging, endpoint: str, *, images: str | None, mask: str | None
+) -> Iterator[RequestInputs]:
     """The inputs of each request to an endpoint, in manifest order."""
-    rows = spool.each(
+    rows = staging.each(
         f"SELECT job_id, fingerprint, params ->> '$.{images}', params ->> '$.{mask}',"
         f" 1.0 * row_number() OVER (ORDER BY position) / count(*) OVER () FROM {_TO_SEND} ORDER BY position",
         endpoint,

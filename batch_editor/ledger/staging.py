@@ -36,9 +36,9 @@ PRAGMA synchronous = OFF;
 PRAGMA cache_size = -16000;
 CREATE TABLE kinds (
     kind INTEGER PRIMARY KEY, template TEXT, endpoint TEXT, quality TEXT, size TEXT, inputs INTEGER,
-    low_usd REAL, expected_usd REAL, high_usd REAL, list_usd REAL, source TEXT, charges INTEGER
+    min_usd REAL, expected_usd REAL, max_usd REAL, list_usd REAL, source TEXT, charges INTEGER
 );
-CREATE TABLE spooled (
+CREATE TABLE staged (
     position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, kind INTEGER, named TEXT, output TEXT, output_key TEXT,
     fingerprint TEXT, params TEXT, files TEXT, extras TEXT, variant INTEGER, identity TEXT, links TEXT, fault TEXT,
     known_as TEXT, selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
@@ -46,23 +46,23 @@ CREATE TABLE spooled (
 CREATE TABLE past (position INTEGER PRIMARY KEY, known TEXT, done INTEGER, was_active INTEGER);
 CREATE INDEX past_that_changed ON past (was_active) WHERE was_active;
 CREATE VIEW jobs AS
-    SELECT spooled.*, kinds.*, coalesce(past.known, 'new') AS known, coalesce(past.done, 0) AS done
-    FROM spooled LEFT JOIN kinds USING (kind) LEFT JOIN past USING (position);
+    SELECT staged.*, kinds.*, coalesce(past.known, 'new') AS known, coalesce(past.done, 0) AS done
+    FROM staged LEFT JOIN kinds USING (kind) LEFT JOIN past USING (position);
 CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done AND fault IS NULL;
 """
     + RENAMED
 )
 
 
-_INTO_SPOOLED = (
-    "INTO spooled (position, job_id, place, kind, named, output, output_key, fingerprint, params, files, extras,"
+_INTO_STAGED = (
+    "INTO staged (position, job_id, place, kind, named, output, output_key, fingerprint, params, files, extras,"
     " variant, identity, links, fault) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 # Instructions of SQLite's virtual machine between two looks at whether it is to go on; some milliseconds.
 _LOOK_UP_EVERY = 10_000
 
 
-class Spool:
+class Staging:
     """Jobs in manifest order with their prices. A context manager; its file, `path`, is gone afterwards.
 
     `extras` has the names of the rows' other columns, in the order in which they were first seen.
@@ -74,7 +74,7 @@ class Spool:
     def __init__(self) -> None:
         try:
             self._folder = tempfile.TemporaryDirectory(prefix="batch-editor-")
-            self.path = Path(self._folder.name) / "spool.sqlite3"
+            self.path = Path(self._folder.name) / "staging.sqlite3"
             self._db = sqlite3.connect(self.path.as_uri(), uri=True, isolation_level=None, check_same_thread=False)
             self._db.executescript(_SCHEMA)
             self._cancelled = False
@@ -124,7 +124,7 @@ class Spool:
         """
         self._db.execute("BEGIN")
         self._db.executemany(
-            f"INSERT {_INTO_SPOOLED}",
+            f"INSERT {_INTO_STAGED}",
             self._rows(jobs),
         )
         self._db.execute("COMMIT")
@@ -183,7 +183,7 @@ class Spool:
         Once, when all jobs have been added. Of a job and a row that is left out the job counts as the earlier one.
         """
         self._db.execute(
-            "CREATE TEMP TABLE colliding AS SELECT output_key FROM spooled GROUP BY output_key HAVING count(*) > 1"
+            "CREATE TEMP TABLE colliding AS SELECT output_key FROM staged GROUP BY output_key HAVING count(*) > 1"
         )
         ((self._collides,),) = self.query("SELECT EXISTS (SELECT 1 FROM colliding)")
         # What stands twice as a name collides as a file, unless outputs are named apart from ids.
@@ -200,14 +200,14 @@ class Spool:
         while repeat.what == "id" and (number == 1 or self.where_of(name) is not None):
             name = f"{stem}-row-{repeat.where.rpartition(':')[2]}" + (f"-{number}" if number > 1 else "")
             number += 1
-        ((extras, fault),) = self.query("SELECT extras, fault FROM spooled WHERE position = ?", repeat.position)
+        ((extras, fault),) = self.query("SELECT extras, fault FROM staged WHERE position = ?", repeat.position)
         message = "; ".join(filter(None, (fault, repeat.message)))
         row = FaultyRow(name, repeat.where, message, orjson.loads(extras))
-        self._db.execute(f"REPLACE {_INTO_SPOOLED}", (repeat.position, *self._left_out(row)))
+        self._db.execute(f"REPLACE {_INTO_STAGED}", (repeat.position, *self._left_out(row)))
 
     def where_of(self, job_id: str) -> str | None:
         """The place of the job with that id."""
-        rows = self.query("SELECT place FROM spooled WHERE job_id = ? LIMIT 1", job_id)
+        rows = self.query("SELECT place FROM staged WHERE job_id = ? LIMIT 1", job_id)
         return rows[0][0] if rows else None
 
     def finish(self, *, only: Sequence[str] = (), limit: int | None = None) -> None:
@@ -219,20 +219,20 @@ class Spool:
         if self._collides:
             self._db.create_function("distinct_output", 2, distinct, deterministic=True)
             self._db.execute(
-                "UPDATE spooled SET output = distinct_output(output, coalesce('output ' || named, job_id))"
-                " WHERE output_key IN (SELECT output_key FROM spooled WHERE fault IS NULL GROUP BY output_key"
+                "UPDATE staged SET output = distinct_output(output, coalesce('output ' || named, job_id))"
+                " WHERE output_key IN (SELECT output_key FROM staged WHERE fault IS NULL GROUP BY output_key"
                 " HAVING count(*) > 1)"
             )
         if only:
             globs = [pattern.replace("[!", "[^") for pattern in only]  # SQLite's GLOB negates with ^
             self._db.execute(
-                f"UPDATE spooled SET selected = {' OR '.join(['job_id GLOB ?'] * len(globs))}",
+                f"UPDATE staged SET selected = {' OR '.join(['job_id GLOB ?'] * len(globs))}",
                 globs,
             )
         if limit is not None:
             self._db.execute(
-                "UPDATE spooled SET selected = 0 WHERE selected AND position NOT IN"
-                " (SELECT position FROM spooled WHERE selected ORDER BY position LIMIT ?)",
+                "UPDATE staged SET selected = 0 WHERE selected AND position NOT IN"
+                " (SELECT position FROM staged WHERE selected ORDER BY position LIMIT ?)",
                 (limit,),
             )
         share_requests(self._db)
@@ -260,7 +260,7 @@ class Spool:
             CREATE TEMP TABLE tallies AS
                 SELECT kind, coalesce(known, 'new') AS known, coalesce(done, 0) AS done, sends, count(*) AS jobs,
                     min(position) AS first, max(files <> '{}') AS has_files
-                FROM spooled LEFT JOIN past USING (position) WHERE selected AND fault IS NULL
+                FROM staged LEFT JOIN past USING (position) WHERE selected AND fault IS NULL
                 GROUP BY kind, past.known, past.done, sends;
             """
         )
@@ -285,7 +285,7 @@ class Spool:
 
     def has_selected(self) -> bool:
         """Whether any job is selected, be its row left out."""
-        return bool(self.query("SELECT EXISTS (SELECT 1 FROM spooled WHERE selected)")[0][0])
+        return bool(self.query("SELECT EXISTS (SELECT 1 FROM staged WHERE selected)")[0][0])
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of a SELECT on `jobs`, on those `to_send`, one a request, or on `kinds` and `tallies`; for `staged`."""

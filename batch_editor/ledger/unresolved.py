@@ -7,20 +7,20 @@ import sqlite3
 import orjson
 
 from batch_editor.ledger.attempts import count_billed
-from batch_editor.ledger.entries import Charge, Doubt
+from batch_editor.ledger.entries import Charge, UnresolvedAttempt
 from batch_editor.records import Failure
 
 # Nearer than this, a charge that is known tells whether the history covers an attempt.
 NEAR_S = 86_400.0
 
 
-class Doubts:
-    """Attempts with `possibly_billed`; those whose cost is known are settled."""
+class UnresolvedAttempts:
+    """Attempts with `possibly_billed`; those whose cost is known are resolved."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def all(self) -> list[Doubt]:
+    def all(self) -> list[UnresolvedAttempt]:
         """Attempts that may have been billed in vain, oldest first; those of rehearsals are none."""
         rows = self._db.execute(
             "SELECT a.attempt_id, a.run_id, a.number, a.state, a.sent_at, a.request_id, a.charged_usd, a.fingerprint,"
@@ -28,11 +28,11 @@ class Doubts:
             " JOIN requests r USING (fingerprint) WHERE a.possibly_billed AND a.cost_usd IS NULL AND NOT runs.sandbox"
             " ORDER BY a.sent_at, a.attempt_id"
         )
-        return [Doubt(*(*row[:-2], orjson.loads(row[-2]), orjson.loads(row[-1]))) for row in rows]
+        return [UnresolvedAttempt(*(*row[:-2], orjson.loads(row[-2]), orjson.loads(row[-1]))) for row in rows]
 
-    def charges_like(self, doubts: list[Doubt]) -> list[Charge]:
-        """Attempts that surely were charged for what the doubtful ones sent as well."""
-        wanted = orjson.dumps(sorted({doubt.fingerprint for doubt in doubts})).decode()
+    def charges_like(self, attempts: list[UnresolvedAttempt]) -> list[Charge]:
+        """Attempts that surely were charged for what the unresolved ones sent as well."""
+        wanted = orjson.dumps(sorted({attempt.fingerprint for attempt in attempts})).decode()
         return self._charges(
             "r.params IN (SELECT params FROM requests WHERE fingerprint IN (SELECT value FROM json_each(?)))", wanted
         )
@@ -45,7 +45,7 @@ class Doubts:
         return nearest[0] if nearest else None
 
     def known_ids(self, request_ids: list[str]) -> frozenset[str]:
-        """Those of the provider's ids that are of attempts which need no settling."""
+        """Those of the provider's ids that are of attempts which are resolved."""
         rows = self._db.execute(
             "SELECT request_id FROM attempts WHERE request_id IN (SELECT value FROM json_each(?))"
             " AND NOT (possibly_billed AND cost_usd IS NULL)",

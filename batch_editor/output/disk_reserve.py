@@ -1,4 +1,4 @@
-"""Room that is set aside on the disk for what is in flight, to be given free when the disk is full."""
+"""The disk reserve: space that a run takes at its start, and frees when the disk is full."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from batch_editor.errors import StorageError
 
 FILE_NAME = ".ballast"
 
-# For each request in flight: an image of the largest size is 3 MB as PNG. At most 64 MiB of it: more are hardly ever on
+# For each request in flight: an image of the largest size is 3 MB as PNG. At most 64 MiB: hardly more images are on
 # their way to the disk at once, and what finds no room is held in memory.
-EACH = 3 * 2**20
-MOST = 64 * 2**20
-# And for the ledger, which can't even say what was paid without a page to write it on.
-LEDGER = 4 * 2**20
+EACH_BYTES = 3 * 2**20
+MOST_BYTES = 64 * 2**20
+# And for the ledger, which can't record what was paid without a page to write it on.
+LEDGER_BYTES = 4 * 2**20
 
 
-def set_room_aside(root: Path, in_flight: int) -> None:
-    """Take the room that so many requests in flight may need, to be given free on a full disk.
+def take_disk_reserve(root: Path, in_flight: int) -> None:
+    """Reserve the space that so many requests in flight may need.
 
     Raises:
         StorageError: there is not so much, or the directory can't be written.
     """
-    size = min(in_flight * EACH, MOST) + LEDGER
+    size = min(in_flight * EACH_BYTES, MOST_BYTES) + LEDGER_BYTES
     path = root / FILE_NAME
     try:
         path.unlink(missing_ok=True)  # that of a run that died
@@ -34,7 +34,7 @@ def set_room_aside(root: Path, in_flight: int) -> None:
         with path.open("xb") as file:
             _allocate(file.fileno(), size)
     except OSError as error:
-        give_room_free(root)
+        free_disk_reserve(root)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError(f"{root}: can't be written ({error.strerror})") from error
         raise StorageError(
@@ -43,9 +43,9 @@ def set_room_aside(root: Path, in_flight: int) -> None:
         ) from error
 
 
-def give_room_free(root: Path) -> None:
-    """Leave the room that was set aside to whoever needs it."""
-    with suppress(OSError):  # nothing to be done about it on a disk that is gone
+def free_disk_reserve(root: Path) -> None:
+    """Free the reserved space. On a disk that is gone nothing happens."""
+    with suppress(OSError):
         (root / FILE_NAME).unlink(missing_ok=True)
 
 

@@ -13,7 +13,7 @@ from batch_editor.money import Charged, Charges, Kind, price_of
 RECENT = 2000
 
 
-class History:
+class Calibration:
     """The ledgers of a run's own output directory and of others. Rehearsals teach nothing, and are left out.
 
     `latencies_s` holds seconds by endpoint, `failures` those of transient failures and whether they were dropped by an
@@ -69,5 +69,5 @@ def _charged(endpoint: Endpoint, prices: Prices, alike: experience.ChargedAlike)
     named = zip(prices.by, alike.values, strict=True)
     params = {name: unsent.get(name) if value is None else value for name, value in named}
     listed = price_of(prices, params, inputs=alike.inputs, prompt_length=alike.prompt_length).expected_usd
-    charged = Charged(alike.count, alike.total_usd, alike.count * listed, alike.low_usd, alike.high_usd)
+    charged = Charged(alike.count, alike.total_usd, alike.count * listed, alike.min_usd, alike.max_usd)
     return Kind(endpoint.name, tuple(params.values()), alike.inputs), charged

@@ -1,4 +1,4 @@
-"""From manifests to a spool of priced jobs, with every fault listed before anything is sent."""
+"""From manifests to staged, priced jobs, with every fault listed before anything is sent."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint, today
 from batch_editor.errors import ConfigError, EndpointError, UsageError
-from batch_editor.ledger import Choice, JobKind, Spool
+from batch_editor.ledger import Choice, JobKind, Staging
 from batch_editor.manifest import Expansion, Faults, Move, Problem, read_manifests
 from batch_editor.money import Kind, price_of
-from batch_editor.planning.history import History
+from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.records import FaultyRow, Job, Shape
 from batch_editor.strict_yaml import Block, YamlFault, read_yaml
@@ -38,8 +38,8 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What reading the manifests has to say: warnings, and how many rows they leave out on purpose, by reason."""
+class StagingReport:
+    """What staging found: warnings, and how many rows the manifests leave out on purpose, by reason."""
 
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -139,8 +139,10 @@ def named_endpoints(manifests: Sequence[Path], settings: Settings) -> list[Endpo
     return list(endpoints.values())
 
 
-def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, history: History, spool: Spool) -> Taken:
-    """Expand, check and price every job into the spool. Blocks.
+def stage_manifests(
+    manifests: Sequence[Path], catalog: Catalog, selection: Selection, calibration: Calibration, staging: Staging
+) -> StagingReport:
+    """Expand, check and price every job into the staging. Blocks.
 
     Raises:
         ManifestError: with every fault of every manifest.
@@ -156,32 +158,32 @@ def take_in(manifests: Sequence[Path], catalog: Catalog, selection: Selection, h
         move=catalog.move_from(DEFAULT_ENDPOINT, None) if selection.endpoint is not None else catalog.replaced,
         move_from=catalog.move_from,
     )
-    spool.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, history, spool))
+    staging.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))
     choice = Choice(selection.only)
-    for repeat in spool.repeats():
+    for repeat in staging.repeats():
         is_chosen = choice.has_any([repeat.job_id])
         if is_chosen and not catalog.skips_faulty_rows:
             faults.add(repeat.where, repeat.message)
             continue
-        spool.leave_out(repeat, stem=Path(repeat.where.partition(":")[0]).stem)
+        staging.leave_out(repeat, stem=Path(repeat.where.partition(":")[0]).stem)
         if is_chosen and not repeat.is_left_out:
             faults.leave_out([Problem(repeat.where, repeat.message)], repeat.where)
     seen: dict[str, str] = {}
     for job_id, where in faults.faulty:
-        first_where = seen.setdefault(job_id, spool.where_of(job_id) or where)
+        first_where = seen.setdefault(job_id, staging.where_of(job_id) or where)
         if first_where != where:
             faults.add(where, f"duplicate id {job_id!r}, first used at {first_where}")
     faults.raise_if_any()
-    spool.finish(only=selection.only, limit=selection.limit)
-    if selection.only and not spool.has_selected():
+    staging.finish(only=selection.only, limit=selection.limit)
+    if selection.only and not staging.has_selected():
         raise UsageError(f"--only {' '.join(map(repr, selection.only))} matches no job's id")
-    return Taken(tuple(faults.warnings), dict(faults.skipped))
+    return StagingReport(tuple(faults.warnings), dict(faults.skipped))
 
 
 def _with_kinds(
-    jobs: Iterable[Job | FaultyRow], catalog: Catalog, history: History, spool: Spool
+    jobs: Iterable[Job | FaultyRow], catalog: Catalog, calibration: Calibration, staging: Staging
 ) -> Iterator[tuple[Job, int] | FaultyRow]:
-    """Jobs, each with the number of its kind in the spool: what its price depends on, and what plans show."""
+    """Jobs, each with the number of its kind in the staging: what its price depends on, and what plans show."""
     prices: dict[str, Prices] = {}
     telling: dict[str, tuple[str, ...]] = {}
 
@@ -189,12 +191,12 @@ def _with_kinds(
     def kind_of(template: str, name: str, values: tuple[str | None, ...], inputs: int, prompt_length: int) -> int:
         known = dict(zip(telling[name], values, strict=True))
         by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
-        quote = history.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
+        quote = calibration.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
         quality, size = map(known.get, _SHOWN)
         price = quote.price
-        return spool.add_kind(
+        return staging.add_kind(
             JobKind(
-                *(template, name, quality, size, inputs, price.low_usd, price.expected_usd, price.high_usd),
+                *(template, name, quality, size, inputs, price.min_usd, price.expected_usd, price.max_usd),
                 list_usd=by_list.expected_usd,
                 source=quote.source,
                 charges=quote.charges,
@@ -209,7 +211,7 @@ def _with_kinds(
         if name not in prices:
             prices[name] = catalog.prices(catalog.endpoints[name])
             telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
-            history.read(catalog.endpoints[name], prices[name])
+            calibration.read(catalog.endpoints[name], prices[name])
         endpoint = catalog.endpoints[name]
         if endpoint.unsent_defaults:
             params = {**endpoint.unsent_defaults, **params}

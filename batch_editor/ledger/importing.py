@@ -31,7 +31,7 @@ def much_memory(db: sqlite3.Connection) -> Iterator[None]:
 
 def import_jobs(
     ledger: Ledger,
-    spool: Path,
+    staging: Path,
     *,
     redo: Collection[Redo] = (),
     shapes: Mapping[str, Shape],
@@ -43,7 +43,7 @@ def import_jobs(
     order of the output manifest.
     """
     db = ledger.connection
-    db.execute("ATTACH ? AS spool", (str(spool),))
+    db.execute("ATTACH ? AS staging", (str(staging),))
     try:
         with much_memory(db), ledger.transaction():
             _take_over(db, redo=redo)
@@ -63,7 +63,7 @@ def import_jobs(
     except sqlite3.Error as error:
         raise ledger.error(error) from error
     finally:
-        db.execute("DETACH spool")
+        db.execute("DETACH staging")
 
 
 def _former_parameters(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> dict[str, Any]:
@@ -77,13 +77,13 @@ def _former_parameters(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> d
 
 
 def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
-    """Make the attached spool's jobs the manifest's, and mark which requests this run is to send.
+    """Make the attached staging's jobs the manifest's, and mark which requests this run is to send.
 
     Pending is whatever the ledger hasn't finished: new and changed requests, those never started, and those that
     failed for a passing reason. What was refused for good, whose fate is unknown, or what is done is taken up again
     where `redo` says so.
 
-    When a run goes on, nearly every job has its image and belongs to a request that is done. A look at each job and
+    When a run resumes, nearly every job has its image and belongs to a request that is done. A look at each job and
     each request, in the order in which they lie in the file, finds the others; only those are looked up by their
     fingerprints, which lie in no order, and only what differs is written.
     """
@@ -91,7 +91,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
     if "all" in redo:
         db.execute(
             "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed WHERE state = 'succeeded'"
-            " AND fingerprint IN (SELECT fingerprint FROM spool.spooled WHERE selected AND fault IS NULL)"
+            " AND fingerprint IN (SELECT fingerprint FROM staging.staged WHERE selected AND fault IS NULL)"
         )
     _take_over_jobs(db)
     _find_unsettled(db)
@@ -106,34 +106,34 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
 
 def _rename(db: sqlite3.Connection) -> None:
     """Give done requests the fingerprints under which the manifest asks for them, see `comparison`."""
-    ((found,),) = db.execute("SELECT EXISTS (SELECT 1 FROM spool.renamed)")
+    ((found,),) = db.execute("SELECT EXISTS (SELECT 1 FROM staging.renamed)")
     if not found:
         return
     # What stands under the new name already stays as it is.
-    db.execute("DELETE FROM spool.renamed WHERE new <> old AND new IN (SELECT fingerprint FROM main.requests)")
+    db.execute("DELETE FROM staging.renamed WHERE new <> old AND new IN (SELECT fingerprint FROM main.requests)")
     same = "endpoint, params, files, job_id, state, passing, http_status, latency_s, request_id, sent_at, ended_at"
     image = "image_path, sha256, size_bytes, format, width, height"
     db.execute(
         f"INSERT INTO main.requests (fingerprint, {same}, {image}, expected_usd, high_usd, cost_usd, variant, identity)"
         f" SELECT new, {same}, {image}, 0, 0, 0, n.variant, n.identity"
-        " FROM spool.renamed n JOIN main.requests r ON r.fingerprint = n.old WHERE NOT n.moves"
+        " FROM staging.renamed n JOIN main.requests r ON r.fingerprint = n.old WHERE NOT n.moves"
     )
     for table, column in (("jobs", "fingerprint"), ("jobs", "placed_fingerprint"), ("attempts", "fingerprint")):
         db.execute(
-            f"UPDATE main.{table} SET {column} = n.new FROM spool.renamed n"
+            f"UPDATE main.{table} SET {column} = n.new FROM staging.renamed n"
             f" WHERE n.moves AND n.new <> n.old AND n.old = {table}.{column}"
         )
     db.execute(
         "UPDATE main.requests SET fingerprint = n.new, variant = n.variant, identity = n.identity"
-        " FROM spool.renamed n WHERE n.moves AND n.old = requests.fingerprint"
+        " FROM staging.renamed n WHERE n.moves AND n.old = requests.fingerprint"
     )
 
 
 def _take_over_jobs(db: sqlite3.Connection) -> None:
-    """Make the spool's jobs the active ones. What is not rewritten need not be made durable again."""
+    """Make the staging's jobs the active ones. What is not rewritten need not be made durable again."""
     # First which: a statement that reads the table it writes would keep whole rows aside.
     db.execute(
-        "CREATE TEMP TABLE differing AS SELECT s.position FROM spool.spooled s LEFT JOIN main.jobs j USING (job_id)"
+        "CREATE TEMP TABLE differing AS SELECT s.position FROM staging.staged s LEFT JOIN main.jobs j USING (job_id)"
         " WHERE (j.active, j.selected, j.position, j.fingerprint, j.output, j.extras, j.fault)"
         " IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras, s.fault)"
     )
@@ -142,18 +142,18 @@ def _take_over_jobs(db: sqlite3.Connection) -> None:
     db.execute(
         "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras, fault)"
         " SELECT job_id, position, 1, selected, fingerprint, output, extras, fault"
-        " FROM temp.differing CROSS JOIN spool.spooled USING (position) WHERE 1"
+        " FROM temp.differing CROSS JOIN staging.staged USING (position) WHERE 1"
         " ON CONFLICT (job_id) DO UPDATE SET position = excluded.position, active = 1,"
         f" selected = excluded.selected, fault = excluded.fault, {kept}"
     )
     ((others,),) = db.execute(
-        "SELECT (SELECT count(*) FROM main.jobs WHERE active) > (SELECT count(*) FROM spool.spooled)"
+        "SELECT (SELECT count(*) FROM main.jobs WHERE active) > (SELECT count(*) FROM staging.staged)"
     )
     if others:
         # Who is in the manifest has its place there by now.
         db.execute(
             "UPDATE main.jobs SET active = 0, selected = 0 WHERE active AND NOT EXISTS"
-            " (SELECT 1 FROM spool.spooled s WHERE s.position = jobs.position AND s.job_id = jobs.job_id)"
+            " (SELECT 1 FROM staging.staged s WHERE s.position = jobs.position AND s.job_id = jobs.job_id)"
         )
 
 
@@ -172,7 +172,7 @@ def _find_unsettled(db: sqlite3.Connection) -> None:
     db.execute(
         "CREATE TEMP TABLE waiting AS SELECT position, s.job_id, s.fingerprint, owns, s.selected AND sends AS sends"
         " FROM main.jobs j LEFT JOIN unsettled u ON u.fingerprint = j.fingerprint"
-        " CROSS JOIN spool.spooled s USING (position)"
+        " CROSS JOIN staging.staged s USING (position)"
         " WHERE active AND j.fault IS NULL AND (placed_fingerprint IS NOT j.fingerprint OR u.request IS NOT NULL)"
     )
 
@@ -190,8 +190,8 @@ def _take_over_requests(db: sqlite3.Connection) -> None:
     db.execute(
         "INSERT INTO main.requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd,"
         " variant, identity) SELECT wanted.fingerprint, endpoint, params, files, wanted.job_id, 'pending', list_usd,"
-        " high_usd, variant, identity"
-        " FROM temp.waiting CROSS JOIN spool.jobs AS wanted USING (position) WHERE waiting.owns"
+        " max_usd, variant, identity"
+        " FROM temp.waiting CROSS JOIN staging.jobs AS wanted USING (position) WHERE waiting.owns"
         " ON CONFLICT (fingerprint) DO UPDATE SET params = excluded.params, files = excluded.files,"
         " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd,"
         " variant = excluded.variant, identity = excluded.identity WHERE state <> 'succeeded'"
@@ -203,13 +203,13 @@ def _take_over_faulty(db: sqlite3.Connection) -> None:
     db.execute(
         "INSERT INTO main.requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd,"
         " error_kind, error) SELECT s.fingerprint, '', '{}', '{}', s.job_id, 'failed', 0, 0, 'invalid_row', s.fault"
-        " FROM spool.spooled s JOIN main.jobs j USING (job_id) WHERE s.fault IS NOT NULL"
+        " FROM staging.staged s JOIN main.jobs j USING (job_id) WHERE s.fault IS NOT NULL"
         " AND j.fingerprint = s.fingerprint ON CONFLICT (fingerprint) DO UPDATE SET error = excluded.error"
     )
     # Another job may have been given the place of one of them; its image then moves to the history.
     db.execute(
         "UPDATE main.jobs SET placed_path = NULL, placed_output = NULL, placed_fingerprint = NULL"
-        " WHERE active AND fault IS NOT NULL AND output IN (SELECT output FROM spool.spooled WHERE fault IS NULL)"
+        " WHERE active AND fault IS NOT NULL AND output IN (SELECT output FROM staging.staged WHERE fault IS NULL)"
     )
 
 

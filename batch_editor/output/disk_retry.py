@@ -1,4 +1,4 @@
-"""What was paid for waits while this machine is in its way: a full disk is freed, a lost mount comes back."""
+"""Repeats what this machine refused: room is made on a full disk, a lost mount comes back."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ from batch_editor.errors import MachineError
 
 T = TypeVar("T")
 
-# The first try after the very first comes at once, for room has been made then.
+# The second try comes at once, for room has been made by then.
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
 
 
-class Patience:
-    """Does again what a machine was in the way of, at growing intervals, until its time is up.
+class DiskRetry:
+    """Repeats work that saves what was paid for, at growing intervals, until the time is up.
 
-    The time is one for all: it runs from the first trouble on, which `hears` is told of to stop the run. `make_room`
-    frees what was set aside for such a case; it blocks, and is called on a thread. One at a time tries again: where
-    there is room for two of four images, four together would each find too little.
+    The time is the same for all work: it runs from the first error on. `on_trouble` is called with every error, to stop
+    the run. `make_room` frees the disk reserve; it blocks, and is called on a thread. One piece of work is retried at a
+    time: where there is room for two of four images, four together would each find too little.
     """
 
-    def __init__(self, limit_s: float, *, make_room: Callable[[], None]) -> None:
+    def __init__(
+        self, limit_s: float, *, make_room: Callable[[], None], on_trouble: Callable[[MachineError], None]
+    ) -> None:
         self._limit_s = limit_s
         self._make_room = make_room
+        self._on_trouble = on_trouble
         self._ends_at: float | None = None
         self._turn = asyncio.Lock()
-        self.hears: Callable[[MachineError], None] = lambda error: None
 
     async def trouble(self, error: MachineError) -> None:
-        """Make room, and let the run hear of it."""
+        """Report an error, and make room."""
         if self._ends_at is None:
             self._ends_at = asyncio.get_running_loop().time() + self._limit_s
-        self.hears(error)
+        self._on_trouble(error)
         await asyncio.to_thread(self._make_room)
 
     async def persist(self, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` comes to, however often it must be done.
+        """The result of `work`, however often it must be repeated.
 
         Raises:
-            MachineError: it failed to the end, or in a way that will not pass.
+            MachineError: it failed until the time was up, or in a way that no retry mends.
         """
 
         async def alone() -> T:

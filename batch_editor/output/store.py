@@ -84,7 +84,7 @@ class Store:
         path = self.root / STAGED / str(attempt_id)
         return StagedFile(path, executor=self._executor, memory=self._memory, disk_retry=disk_retry)
 
-    def landed(self, attempt_id: int) -> SavedImage | None:
+    def staged_image(self, attempt_id: int) -> SavedImage | None:
         """The whole image that an attempt of a run that died had received, if it had.
 
         Raises:
@@ -115,8 +115,8 @@ class Store:
         Raises:
             StorageError: the disk refuses to read or write.
         """
-        landed = (self.root / STAGED / f"{attempt_id}{ending}" for ending in _RECEIVED)
-        source = next((path for path in landed if path.is_file()), None)
+        received = (self.root / STAGED / f"{attempt_id}{ending}" for ending in _RECEIVED)
+        source = next((path for path in received if path.is_file()), None)
         if source is None:
             return None
         target = self.root / REJECTED / output
@@ -235,7 +235,7 @@ class Store:
             raise StorageError(f"{staged}: can't be emptied ({error.strerror})") from error
 
     def keep_unclaimed(self) -> int:
-        """Move whole images that have landed to the history; return how many. For when nobody knows whose they are.
+        """Move whole staged images to the history; return how many. For when nobody knows whose they are.
 
         Raises:
             StorageError: the disk refuses to read or write.
@@ -245,7 +245,7 @@ class Store:
             for left in (self.root / STAGED).glob("*.full"):
                 if not left.stem.isdecimal():
                     continue
-                if (image := self.landed(int(left.stem))) is not None:
+                if (image := self.staged_image(int(left.stem))) is not None:
                     name = f"unclaimed-{image.sha256[:12]}{ENDINGS[image.format]}"
                     hard_link(left, self.root / HISTORY / name)
                     kept.append(left)

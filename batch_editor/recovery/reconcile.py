@@ -143,7 +143,7 @@ async def reconcile(
         if spending is not None:
             stack.callback(spending.close)
         with ledger.translated():
-            # Whatever has landed is taken: rejecting it here would say no more of its money.
+            # Every staged image is accepted: rejecting it here would say no more of its money.
             recover(ledger, store, Acceptance("header", {}), now=clock(), hold=settings.retry.unknown == "hold")
             async with AccountHistory(settings.api, key) as history, Results(settings.api) as results:
                 resolver = _Resolver(ledger, store, disk_retry, spending, results, settings, clock)

@@ -23,13 +23,13 @@ def recover(
     """
     lost = 0
     for attempt in ledger.attempts.left_open():
-        landed, answer = store.landed(attempt.attempt_id), attempt.answer
-        if landed is not None and answer is None:
-            answer = Answer(landed)
+        staged, answer = store.staged_image(attempt.attempt_id), attempt.answer
+        if staged is not None and answer is None:
+            answer = Answer(staged)
             with ledger.transaction():
-                ledger.attempts.received(attempt.attempt_id, landed, answer, now=now, charged_usd=None)
-        refused = _refused(ledger, store, acceptance, attempt, landed)
-        image = landed or (answer and answer.outcome)
+                ledger.attempts.received(attempt.attempt_id, staged, answer, now=now, charged_usd=None)
+        refused = _refused(ledger, store, acceptance, attempt, staged)
+        image = staged or (answer and answer.outcome)
         with ledger.transaction():
             if refused is not None:
                 ledger.attempts.failed(attempt.attempt_id, refused, answer, state="unknown", now=now, charged_usd=None)
@@ -58,15 +58,15 @@ def recover(
 
 
 def _refused(
-    ledger: Ledger, store: Store, acceptance: Acceptance, attempt: Interrupted, landed: SavedImage | None
+    ledger: Ledger, store: Store, acceptance: Acceptance, attempt: Interrupted, staged: SavedImage | None
 ) -> Failure | None:
     """Why what an attempt received is no result; it is among the rejected then. None if it is one, or nothing came."""
     placements = ledger.jobs.wanting(attempt.fingerprint)
     refused = None
     if store.holds_spoiled(attempt.attempt_id):
         refused = _SPOILED
-    elif landed is not None and not _stands(store, placements, landed):
-        refused = acceptance.judge(attempt.endpoint, attempt.params, attempt.files, landed).rejected
+    elif staged is not None and not _stands(store, placements, staged):
+        refused = acceptance.judge(attempt.endpoint, attempt.params, attempt.files, staged).rejected
     if refused is not None:
         set_aside(store, placements, attempt.attempt_id, attempt.fingerprint, attempt.number)
     return refused
@@ -102,15 +102,15 @@ _ACCEPTED = Failure(
 def finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, image: SavedImage) -> bool:
     """Whether the image of an attempt that had received it is under its names now."""
     placements = ledger.jobs.wanting(fingerprint)
-    landed = Path(image.path) if image.path else None
+    staged = Path(image.path) if image.path else None
     path = None
     for placement in placements:
-        source = landed or store.find(f"{IMAGES}/{placement.output}{ENDINGS[image.format]}", image.sha256)
+        source = staged or store.find(f"{IMAGES}/{placement.output}{ENDINGS[image.format]}", image.sha256)
         if source is not None:
             path = put_one(store, Unplaced(placement, source, image.sha256, image.format))
             ledger.jobs.placed(placement, path)
-    if path is None and landed is not None:
-        path = keep(store, fingerprint, landed, image)
+    if path is None and staged is not None:
+        path = keep(store, fingerprint, staged, image)
     if path is not None:
         ledger.attempts.succeeded(attempt_id, path)
     return path is not None

@@ -225,7 +225,7 @@ class Batch:
             try:
                 hold, collect = self.settings.retry.unknown == "hold", not self.options.sandbox
                 recover(self.ledger, self.store, self.acceptance, now=time.time(), hold=hold, collect=collect)
-            except MachineError as error:  # an image that can't be placed stays where it landed, for the next run
+            except MachineError as error:  # an image that can't be placed stays staged for the next run
                 machine = Stop("machine", str(error))
                 stop = machine if machine.outranks(stop) else stop
             return self._conclude(stop)

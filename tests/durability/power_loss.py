@@ -263,12 +263,12 @@ def without_syncs(*patterns: str) -> Callable[[Sequence[Call]], Iterator[Call]]:
 
 
 def without_clearing(calls: Sequence[Call]) -> Iterator[Call]:
-    """The calls without an fsync of the landing folder but where something has just landed."""
-    sealed = False
+    """The calls without an fsync of the staging folder but where something has just been committed."""
+    committed = False
     for call in calls:
         if "/.landing/" in (call.other or call.path) and call.kind in (RENAME, UNLINK):
-            sealed = call.kind == RENAME
-        if sealed or call.kind != SYNC or not call.path.endswith("/.landing"):
+            committed = call.kind == RENAME
+        if committed or call.kind != SYNC or not call.path.endswith("/.landing"):
             yield call
 
 

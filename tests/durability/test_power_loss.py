@@ -99,13 +99,13 @@ OTHERWISE = {
     "commits that are not durable": Otherwise("fresh", synchronous="NORMAL"),
     "a request sent before its commit": Otherwise("fresh", sent_first),
     "no fsync of the image": Otherwise("fresh", without_syncs(r"\.part$")),
-    "no fsync of the landing folder": Otherwise("fresh", without_syncs(r"/\.landing$")),
+    "no fsync of the staging folder": Otherwise("fresh", without_syncs(r"/\.landing$")),
     "no fsync of the images folder": Otherwise("fresh", without_syncs(r"/images$")),
     "no fsync of a folder of images": Otherwise("fresh", without_syncs(r"/images/shelf$")),
     "no fsync for an image at all": Otherwise("fresh", without_syncs(r"\.part$", r"/images(/[^/]*)?$")),
     "no fsync above the output directory": Otherwise("fresh", without_syncs(r"/disk$", r"/runs$")),
     "no fsync of the history": Otherwise("changed", without_syncs(r"/images/\.history")),
-    "no fsync of the cleared landing folder": Otherwise("rehearsed", without_clearing),
+    "no fsync of the cleared staging folder": Otherwise("rehearsed", without_clearing),
 }
 
 

@@ -148,7 +148,7 @@ async def test_a_cancelled_commit_ends_all_the_same(
     with pytest.raises(asyncio.CancelledError):
         await commit
     await staged.discard()
-    assert await asyncio.to_thread(store.landed, 1) is not None
+    assert await asyncio.to_thread(store.staged_image, 1) is not None
 
 
 async def test_a_cancelled_write_ends_before_its_file_is_closed(

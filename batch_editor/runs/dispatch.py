@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from batch_editor.client import HttpClient
 from batch_editor.config import Settings
-from batch_editor.endpoints import Endpoint
+from batch_editor.endpoints import Endpoint, shared_error_words
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, experience, readings
 from batch_editor.money import Budget, PriceKind, Reservations, SharedBudget, SteadyPrices
@@ -54,6 +54,8 @@ class Dispatch:
         Raises:
             MachineError: the disk or a ledger is in the way.
         """
+        # On a thread, and before the first error needs them: to read their file would hold the event loop for 40 ms.
+        await asyncio.to_thread(shared_error_words)
         shared = await asyncio.to_thread(self._shared_rate, key)
         try:
             return await self._send(key, writer, publisher, shared)

@@ -4,7 +4,6 @@ from batch_editor.ledger.choice import Choice
 from batch_editor.ledger.comparison import Changes
 from batch_editor.ledger.database import FILE_NAME, Ledger
 from batch_editor.ledger.entries import (
-    AcceptedAttempt,
     Charge,
     Connection,
     Counts,
@@ -17,6 +16,7 @@ from batch_editor.ledger.entries import (
     PendingRequest,
     Placement,
     RunStart,
+    SubmittedAttempt,
 )
 from batch_editor.ledger.intake import import_jobs
 from batch_editor.ledger.readings import Compared
@@ -25,7 +25,6 @@ from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
     "FILE_NAME",
-    "AcceptedAttempt",
     "Changes",
     "Charge",
     "Choice",
@@ -44,5 +43,6 @@ __all__ = [
     "Placement",
     "RunStart",
     "Spool",
+    "SubmittedAttempt",
     "import_jobs",
 ]

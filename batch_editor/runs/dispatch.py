@@ -147,7 +147,7 @@ class Dispatch:
 
     async def _submitted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
         """Requests whose results earlier runs didn't fetch. They come first: the provider keeps results for an hour."""
-        submitted = await writer.do(self.ledger.attempts.all_accepted, self.start.budget_id)
+        submitted = await writer.do(self.ledger.attempts.all_submitted, self.start.budget_id)
         if submitted:
             self.progress.say(f"fetching the results of {len(submitted)} requests that an earlier run submitted")
         for each in submitted:

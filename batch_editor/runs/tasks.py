@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from batch_editor.errors import MachineError
-from batch_editor.ledger import AcceptedAttempt, PendingRequest
+from batch_editor.ledger import PendingRequest, SubmittedAttempt
 from batch_editor.records import Answer, Failure
 from batch_editor.scheduling import Tally
 
@@ -20,7 +20,7 @@ class Task:
 
     request: PendingRequest
     tally: Tally
-    submitted: AcceptedAttempt | None = None
+    submitted: SubmittedAttempt | None = None
 
     @classmethod
     def of(cls, request: PendingRequest) -> Task:

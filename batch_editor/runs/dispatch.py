@@ -56,18 +56,18 @@ class Dispatch:
         """
         # On a thread, and before the first error needs them: to read their file would hold the event loop for 40 ms.
         await asyncio.to_thread(shared_error_words)
-        shared = await asyncio.to_thread(self._shared_rate, key)
+        shared_rate = await asyncio.to_thread(self._shared_rate, key)
         try:
-            return await self._send(key, writer, publisher, shared)
+            return await self._send(key, writer, publisher, shared_rate)
         finally:
-            if shared is not None:
-                shared.close()
+            if shared_rate is not None:
+                shared_rate.close()
 
     async def _send(
-        self, key: SecretStr, writer: LedgerWriter, publisher: Publisher, shared: SharedRateLimit | None
+        self, key: SecretStr, writer: LedgerWriter, publisher: Publisher, shared_rate: SharedRateLimit | None
     ) -> Stop | None:
         settings = self.settings
-        limiter = await self._limiter(writer, shared)
+        limiter = await self._limiter(writer, shared_rate)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
         watch = Watch(
             settings,
@@ -195,17 +195,17 @@ class Dispatch:
         rate = self.settings.rate
         return SharedRateLimit(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=self.progress.say)
 
-    async def _limiter(self, writer: LedgerWriter, shared: SharedRateLimit | None) -> RateLimiter:
+    async def _limiter(self, writer: LedgerWriter, shared_rate: SharedRateLimit | None) -> RateLimiter:
         """A limiter that knows what runs before this one sent within the last period."""
         rate = self.settings.rate
         now = time.time()
         # A little longer than a period: an intent is a little older than the departure that followed it.
         since = now - 1.05 * rate.period_s
         recent = [max(0.0, now - at) for at in await writer.do(self.ledger.attempts.sent_since, since)]
-        return self._rate_limiter(recent[-rate.count :], shared)
+        return self._rate_limiter(recent[-rate.count :], shared_rate)
 
     def _rate_limiter(
-        self, recent: Sequence[float], shared: SharedRateLimit | None = None, requests: str = "edits"
+        self, recent: Sequence[float], shared_rate: SharedRateLimit | None = None, requests: str = "edits"
     ) -> RateLimiter:
         retry = self.settings.retry
         return RateLimiter(
@@ -214,7 +214,7 @@ class Dispatch:
             backoff_s=retry.backoff_s,
             backoff_max_s=retry.backoff_max_s,
             retry_after_max_s=retry.retry_after_max_s,
-            shared=shared,
+            shared=shared_rate,
             requests=requests,
         )
 

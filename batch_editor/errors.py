@@ -75,14 +75,14 @@ class LockedError(BatchEditorError):
 class MachineError(BatchEditorError):
     """A local I/O error: the disk or a ledger can't be used. What was paid for is saved first.
 
-    `passing`: whether the same may work later, when room was made or a mount has come back.
+    `transient`: whether the same may work later, when room was made or a mount has come back.
     """
 
     exit_code = 6
 
-    def __init__(self, message: str, *, passing: bool = True) -> None:
+    def __init__(self, message: str, *, transient: bool = True) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.transient = transient
 
 
 class LedgerError(MachineError):

@@ -1,4 +1,4 @@
-"""The door to the provider: one request in, one `Answer` out."""
+"""The client of the provider's API: one request in, one `Answer` out."""
 
 from batch_editor.client.account import AccountHistory, HistoryRow
 from batch_editor.client.download import Lost, Results

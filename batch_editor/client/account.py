@@ -1,4 +1,4 @@
-"""The account's own list of what was sent and charged, read page by page.
+"""The account history: the provider's list of requests and charges, read page by page.
 
 Its parameters and fields are those of the provider's SDK: https://pypi.org/project/segmind/1.3.0/, generations.py.
 """
@@ -25,11 +25,11 @@ from batch_editor.errors import HistoryError
 from batch_editor.text import printable
 
 PER_PAGE = 100
-# The history of 31 days at 1,000 a minute; a server that never comes to an end is not read for ever.
+# 31 days at 1,000 requests a minute. It ends the reading of a server that always has another page.
 MAX_PAGES = 500_000
 TRIES = 5
 MAX_PAGE_BYTES = 512 * 2**20
-# A hundred requests, with the commas of a hundred prompts.
+# JSON values in a page: a hundred requests, whose prompts may have many commas.
 MAX_VALUES = 1_000_000
 
 
@@ -86,12 +86,12 @@ class AccountHistory:
         """
         found: dict[str, HistoryRow] = {}
         for page in range(1, MAX_PAGES):
-            # Not until a page is short: a server may give fewer a page than it is asked for.
+            # Not "until a page is short": a server may give fewer rows a page than it was asked for.
             new = [row for row in await self._page(page, first, last) if row.request_id not in found]
             if not new:
                 return list(found.values())
             for row in new:
-                # A request has a row an output, each with its whole charge. The first one's image is ours.
+                # A request has one row for each of its outputs, each with the whole charge. The first is ours.
                 found.setdefault(row.request_id, row)
         raise HistoryError(f"the provider's history has more than {MAX_PAGES:,} pages")
 
@@ -136,7 +136,7 @@ async def _all(response: aiohttp.ClientResponse) -> bytes:
 
 
 def rows_in(body: bytes) -> list[HistoryRow]:
-    """The rows of a page, under whatever name it has them; what has no id is no row.
+    """The rows of a page: its first list, under any name. Rows without an id are left out.
 
     >>> rows_in(b'{"data": [{"request_id": "a", "credits_deduction": 0.2}]}')[0].usd
     0.2

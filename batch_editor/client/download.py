@@ -1,4 +1,4 @@
-"""Links to results, fetched by a session that never had the key."""
+"""Downloads results from their links, by a session that never has the API key."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from batch_editor.config import ApiSettings
 from batch_editor.records import Failure, SavedImage
 from batch_editor.text import printable
 
-# aiohttp stops reading where twice as much waits. What a read brings, up to 256 KB, comes on top of that.
+# aiohttp stops reading when twice this much waits; one read, of up to 256 KB, comes on top.
 READ_BYTES = 16 * 2**10
-# aiohttp takes 8 KiB. A proxy's policies and cookies may be longer, and the image behind them is paid for.
+# aiohttp's default is 8 KiB. Headers of a proxy may be longer, and the image behind them is paid for.
 MAX_HEADER_BYTES = 64 * 2**10
 MAX_HOPS = 3
 DOWNLOAD_TRIES = 4
@@ -31,7 +31,7 @@ DOWNLOAD_TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Why a link gave no image; `for_good` where it never will."""
+    """Why a link gave no image. `for_good`: it never will."""
 
     message: str
     for_good: bool
@@ -45,7 +45,7 @@ class Results:
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        # With a base URL on this machine (a stand-in, a test), results may come from there too, and from no network.
+        # With a base URL on this machine (the sandbox, a test), results may come from this machine too.
         allowed = is_public_or_loopback if is_loopback_url(self._api.base_url) else is_public
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, socket_factory=socket_factory(allowed)),
@@ -65,10 +65,10 @@ class Results:
         await self._session.close()
 
     async def download(self, url: str, sink: Sink) -> SavedImage | Lost:
-        """Fetch a link at once, for such links expire. A GET costs nothing, so it is tried again."""
+        """Fetch a link at once, for such links expire. A GET costs nothing, so it is retried."""
         lost = Lost("could not be fetched in time", for_good=False)
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._api.timeout_s  # of all tries: a link that drips would hold its slot for hours
+        ends_at = loop.time() + self._api.timeout_s  # of all tries, or a slow link would hold its slot for hours
         for attempt in range(DOWNLOAD_TRIES):
             pause_s = 0.5 * 2**attempt if attempt else 0.0
             if loop.time() + pause_s >= ends_at:
@@ -86,7 +86,7 @@ class Results:
                 lost = Lost(f"could not be fetched: {said_by(error)}", for_good=refused)
                 if refused:
                     break  # the guard would say so again
-        # Whole, but for what may sign it: somebody may still get by hand what was paid for.
+        # The link without its query, which may hold a signature: somebody may still fetch by hand what was paid for.
         link = printable(url.partition("?")[0], limit=200)
         return replace(lost, message=f"paid, but its link {link} {lost.message}")
 
@@ -112,7 +112,7 @@ class Results:
                     return f"answers {too_large.message}"
                 packed = await unpack(response, sink)
                 try:
-                    return await commit(sink)  # packed or not: what it says of itself may be wrong
+                    return await commit(sink)  # even if unpacking failed: the Content-Encoding may be wrong
                 except ValueError:
                     if packed is None or packed.transient:
                         raise
@@ -132,7 +132,7 @@ def _link(url: str, *, base: str = "") -> str | None:
 
 
 async def stream(response: aiohttp.ClientResponse, sink: Sink) -> Failure | None:
-    """Body to sink, at most 64 MiB of it."""
+    """Write the body to the sink, at most 64 MiB of it; a failure if it is longer."""
     declared = response.content_length or 0
     if declared <= MAX_BODY_BYTES:
         async for block in response.content.iter_any():
@@ -145,9 +145,9 @@ async def stream(response: aiohttp.ClientResponse, sink: Sink) -> Failure | None
 
 
 def said_by(error: BaseException) -> str:
-    """An error of aiohttp in its own words."""
+    """What an error of aiohttp says."""
     # Never repr(): that of aiohttp's ClientResponseError holds the request's headers, and so the key. Its str() begins
-    # with a 400 which is the parser's and not the provider's.
+    # with 400, which is the parser's status and not the provider's.
     text = str(error)
     if isinstance(error.__cause__, HttpProcessingError):
         text = error.__cause__.message.rstrip(" ^\n")

@@ -1,4 +1,4 @@
-"""Keeps links that others chose away from this machine and its networks."""
+"""Guards against SSRF: links that others chose must not lead to this machine and its networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-# Tunnels: the address inside is the one that counts (RFC 6052, RFC 3056), and Python 3.11 calls some of them global.
+# Addresses that embed an IPv4 address (RFC 6052, RFC 3056); Python 3.11 calls some of them global.
 _TUNNELS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"), ipaddress.ip_network("::/96"))
 
 

@@ -39,7 +39,7 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.text import printable
 
-# The status has said what there is to do; while its text drips in, a 429 would hold nobody back, a 401 stop nothing.
+# Seconds to wait for an error's text. The status alone says what to do: a 429 must pause the run at once.
 ERROR_BODY_S = 5.0
 LARGE_BODY_BYTES = 256 * 2**10
 _UPLOADED = (200, 201)
@@ -73,9 +73,10 @@ class HttpClient:
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_mark_left)
         self._session = aiohttp.ClientSession(
-            # force_close: a kept connection that the server closes just then would make a paid request ambiguous;
-            # 234 of 600 were, against none. A handshake is nothing beside a minute. limit=0: the worker pool
-            # bounds; a pool of connections here would hold requests back behind the rate limiter.
+            # force_close: if the server closes a kept-alive connection just as a paid request is sent on it, nobody
+            # knows whether it was billed. That met 234 of 600 requests; without keep-alive none. A handshake is short
+            # beside a minute. limit=0: the worker pool bounds the connections; a second bound here would hold
+            # requests back after the rate limiter let them go.
             connector=aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=300),
             timeout=timeout,
             headers={
@@ -205,7 +206,7 @@ class HttpClient:
     async def _image(
         self, response: aiohttp.ClientResponse, sink: Sink, asked: Asked
     ) -> SavedImage | Failure | Submitted:
-        """The image of a 200, or the id to ask for it by, by what its bytes are.
+        """What a 200 holds, by its bytes: the image, or a request id.
 
         The provider's page promises an image, its code sample reads JSON, and v2 gives a request id.
         """
@@ -213,7 +214,7 @@ class HttpClient:
             await sink.restart()  # no image is so large: nothing to keep, and a disk to fill
             return too_large
         packed = await unpack(response, sink)
-        # Packed or not: what it says of itself may be wrong.
+        # Look for the image whether unpacking worked or not: the Content-Encoding header may be wrong.
         found = await self._found(sink, said_to_be=response.headers.get("content-type", ""))
         if not isinstance(found, Failure) or found.kind != "bad_response":
             return found
@@ -242,7 +243,7 @@ class HttpClient:
         try:
             return await commit(sink)
         except ValueError as error:
-            # Only now: an image that is labelled as text is an image, and paid for.
+            # After looking at the bytes: an image that is labelled as text is still an image, and paid for.
             text = start[:1] == b"<" or (start and "text/" in said_to_be)
             if text and not sink.head.startswith(IMAGE_STARTS):
                 said = printable((await sink.read())[:2000].decode(errors="replace"), limit=300)
@@ -259,7 +260,7 @@ class _Departure:
 
 
 async def _text_of(response: aiohttp.ClientResponse, *, whole: bool) -> bytes:
-    """A body's first 64 KiB; of what need not be whole, as much of them as comes soon."""
+    """A body's first 64 KiB. Unless it must be `whole`, reading ends after ERROR_BODY_S."""
     body = bytearray()
     try:
         async with asyncio.timeout(None if whole else ERROR_BODY_S):
@@ -298,12 +299,12 @@ def _broken(error: Exception, *, left: bool, status: int | None, limit_s: float)
 
 
 def _let_go(error: BaseException) -> None:
-    """Forget where an error came from: aiohttp keeps it, and it our frames, and they photographs of some MB."""
+    """Drop an error's traceback. aiohttp keeps the error, its traceback our frames, and those request bodies of MB."""
     error.__traceback__ = None
 
 
 def _json(document: Mapping[str, Any]) -> bytes | io.BytesIO:
-    """A body to send. A large one as a file, which aiohttp sends in pieces: a photograph in one would hold the loop."""
+    """A body to send. A large one is a file, which aiohttp sends in pieces; in one piece it would block the loop."""
     body = orjson.dumps(document)
     return body if len(body) < LARGE_BODY_BYTES else io.BytesIO(body)
 

@@ -1,4 +1,4 @@
-"""Looks at input links before money is spent on them: their first bytes, not their whole."""
+"""Checks input links by their first bytes, before money is spent on them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ACCEPTED = ("PNG", "JPEG", "MPO", "WEBP")  # MPO: a phone's JPEG with a second p
 
 @dataclass(frozen=True, slots=True)
 class LinkReport:
-    """What a link was found to be; `fault` says what is wrong with it, None if nothing is."""
+    """What was found at a link; `fault` says what is wrong with it, None if nothing is."""
 
     link: str
     fault: str | None = None

@@ -1,4 +1,4 @@
-"""Bodies that came packed though it wasn't asked for: unpacked where that can be, told by name where not.
+"""Bodies that came compressed though no compression was asked for: unpacked, or refused with the encoding's name.
 
 aiohttp would unpack them on the way, but raises at the header of an encoding that it doesn't know: the body behind it,
 which is paid for, would be lost.
@@ -17,14 +17,14 @@ from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.records import Failure
 from batch_editor.text import printable
 
-# One is all that servers use; each more is another 64 MiB for who wants to harm.
+# Servers compress once. Each layer more would let an attacker fill another 64 MiB of memory.
 MAX_LAYERS = 2
 _SAME = {"x-gzip": "gzip", "x-compress": "compress"}
 _PACKAGES = {"br": "Brotli", "zstd": "backports.zstd"}
 
 
 class StillPacked(ValueError):
-    """A body that can't be unpacked; `broken` if the encoding is known, and the same may come right the next time."""
+    """A body that can't be unpacked. `broken`: the encoding is known but the data isn't valid; a retry may help."""
 
     def __init__(self, message: str, *, broken: bool) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ def encodings_in(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def unpacked(body: bytes, encodings: tuple[str, ...], *, most: int = MAX_BODY_BYTES) -> bytes:
-    """The body as it was before it was packed; of one that was cut, as much as there is. Blocks.
+    """The body unpacked; if it was cut off, as much as there is. Blocks.
 
     Raises:
         StillPacked: it can't be had, or is longer than `most`.
@@ -56,7 +56,7 @@ def unpacked(body: bytes, encodings: tuple[str, ...], *, most: int = MAX_BODY_BY
             raise StillPacked(f"a body packed as {name}, which can't be unpacked here{install}", broken=False)
         try:
             body = machine.decompress_sync(body, max_length=most + 1)
-        except Exception as error:  # of four libraries, each with its own, not all of which are here
+        except Exception as error:  # each of four libraries has its own errors, and not all are installed
             raise StillPacked(f"a body that says it is packed as {encoding}, and isn't", broken=True) from error
         if len(body) > most:
             raise StillPacked(f"a body of more than {most >> 20} MiB", broken=False)
@@ -88,7 +88,7 @@ async def unpack(response: ClientResponse, sink: Sink) -> Failure | None:
 
 
 async def readable(response: ClientResponse, body: bytes) -> bytes:
-    """A body that was read, unpacked; as it came where that can't be done."""
+    """A body unpacked, or as it came if that can't be done."""
     if not (encodings := _encodings(response)):
         return body
     try:

@@ -1,4 +1,4 @@
-"""The image that an answer holds: in JSON, as base64 text, or as itself."""
+"""Finds the image in an answer: as bytes, in JSON, or as base64 text."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def image_in_text(text: bytes) -> bytes | None:
     if b"%" in text:
         text = unquote_to_bytes(text)
     text = text.translate(_URL_SAFE, b" \t\r\n\f\v").rstrip(b"=")
-    # One letter more than whole bytes is the cut.
+    # A single letter left over can't be decoded: the text was cut off there.
     text = text[: len(text) - (len(text) % 4 == 1)]
     try:
         return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)

@@ -21,32 +21,32 @@ from batch_editor.config import ApiSettings, RetrySettings
 from batch_editor.endpoints import Endpoint
 from batch_editor.records import Answer, Failure, SavedImage
 
-# A poll is a small matter; one that hangs longer is better made again.
+# A poll is answered in well under a second; one that takes longer than this is made again.
 POLL_TIMEOUT_S = 30.0
-# One 404 may be a replica that hasn't heard of the request yet.
-MISSING_TWICE = 2
-# Jobs that were polled to their end lately tell when the next one is worth a first look.
+# One 404 may come from a replica that doesn't know the request yet; so many in a row mean that it is gone.
+MISSING_IN_A_ROW = 2
+# The first poll of a request is timed by how long so many before it took.
 LATELY = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request was: its endpoint, and the prompt, which its answer may say over again."""
+    """What a request was: its endpoint, and its prompt, which error texts may repeat."""
 
     endpoint: Endpoint
     prompt: str
 
     @classmethod
     def of(cls, endpoint: Endpoint, body: Mapping[str, Any]) -> Asked:
-        """That of a request's body."""
+        """From the endpoint and body of a request."""
         return cls(endpoint, str(body.get(endpoint.prompt or "") or ""))
 
 
 class PollLimiter(Protocol):
-    """What lets polls go; `scheduling.rate_limiter.RateLimiter` is one."""
+    """The rate limiter of polls; `scheduling.RateLimiter` is one."""
 
     async def permit(self) -> Any:
-        """Wait for leave to send one."""
+        """Wait for leave to send one poll."""
 
     async def depart(self) -> None:
         """Wait out a pause that began meanwhile."""
@@ -82,8 +82,8 @@ class Polling:
     async def fetch_result(self, asked: Asked, request_id: str, sink: Sink, *, fresh: bool) -> Answer:
         """The result of a submitted request; `fresh` if it was submitted just now.
 
-        Given up after `api.timeout_s`, without what polls had to wait for their rate: then, and when the key is
-        refused, the answer is `fetchable`.
+        It is given up after `api.timeout_s`, not counting the time that polls wait for their rate limit. Then, and when
+        the key is refused, the answer is `fetchable`.
         """
         answer = await self._fetch_result(asked, request_id, sink, fresh=fresh)
         return replace(answer, request_id=request_id)
@@ -116,7 +116,7 @@ class Polling:
             if isinstance(found, Answer):
                 return found
             missing = missing + 1 if isinstance(found, Missing) else 0
-            if missing == MISSING_TWICE:
+            if missing == MISSING_IN_A_ROW:
                 return Answer(_expired(request_id), http_status=404)
             if isinstance(found, NotYet):
                 not_yet_s = clock() - began
@@ -125,11 +125,11 @@ class Polling:
             await asyncio.sleep(self._backoff_s(polls))
 
     def _first_s(self) -> float:
-        """Seconds until a first look: what nine in ten jobs took lately.
+        """Seconds until the first poll: what nine in ten requests took lately.
 
-        Polls have no more room than submissions, so at the full rate a job may have little more than one. Each took
-        something between the last poll that came too early and the one that didn't: the middle is taken, which finds
-        its way down as well.
+        Polls have a rate limit like that of submissions, so at the full rate there is little more than one poll a
+        request. How long a request took is known only between two polls, the last that came too early and the next;
+        the middle is taken, so that the estimate can fall as well as rise.
         """
         if not self._took_s:
             return self._backoff_s(1)
@@ -164,9 +164,9 @@ class Polling:
         return found
 
     async def _fetched(self, asked: Asked, done: Completed, url: str, permit: Any, sink: Sink) -> Answer | Said:
-        """What a completed request comes to."""
+        """The result of a completed request."""
         if done.image is None:
-            # The one request that each job needs besides: it needn't queue behind other jobs' polls.
+            # One more request, at most once a job: it doesn't take a permit of its own.
             record = await self._ask(asked, url, permit, result=True)
             if not isinstance(record, Completed):
                 return record

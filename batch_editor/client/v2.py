@@ -17,21 +17,21 @@ from batch_editor.endpoints import Endpoint, ErrorMeaning, ErrorWords
 from batch_editor.records import Failure
 from batch_editor.text import printable
 
-# It becomes part of a URL, and `..` would be another one.
+# The id becomes part of a URL; `..` would lead to another path.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
 _LINKS = ("poll_url", "status_url", "response_url")
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """An answer that says under which id the result can be asked for."""
+    """The request was submitted; its result can be fetched by this id."""
 
     request_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The job is done. `image` is there where the answer holds it or its link."""
+    """The request is done. `image` is the image or its link, if the answer holds one."""
 
     image: bytes | Linked | None
     cost_usd: float | None
@@ -40,12 +40,12 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The provider has no such request, or no longer."""
+    """The provider doesn't know the request, or no longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """To be asked again: the job is under way, or this answer was none. `message` says which."""
+    """Poll again: the request isn't done, or this poll failed. `message` says which; `refused` means 429."""
 
     message: str
     refused: bool = False
@@ -54,7 +54,7 @@ class NotYet:
 
 @dataclass(frozen=True, slots=True)
 class PollRefused:
-    """The provider refuses the key or the account, and says nothing of the job: its result may still be there."""
+    """The provider refused the poll for the key or the account. The request's result may still be there."""
 
     failure: Failure
 
@@ -81,7 +81,7 @@ def submitted_in(body: bytes) -> Submitted | None:
 
 
 def progress_of(status: int, headers: Mapping[str, str], body: bytes, *, endpoint: Endpoint, prompt: str = "") -> Said:
-    """What a poll's answer says. A failed job is final; that of the poll alone never is. `prompt` is what was sent."""
+    """What a poll's answer says. A failed request is final; a failed poll never is. `prompt` is what was sent."""
     document = _object(body)
     state = _state(document)
     if state == "COMPLETED":
@@ -97,7 +97,7 @@ def progress_of(status: int, headers: Mapping[str, str], body: bytes, *, endpoin
     words = error_words(body, prompt=prompt)
     if state == "FAILED" or status == 422:
         return _failed(text, endpoint.meaning_of(422, words))
-    if 200 <= status < 300 and state:  # whatever else it says meanwhile
+    if 200 <= status < 300 and state:  # queued, processing or a state of another name
         return NotYet(f"it is {printable(state, limit=40)}")
     if status in (404, 410):
         return Missing()
@@ -111,7 +111,7 @@ def progress_of(status: int, headers: Mapping[str, str], body: bytes, *, endpoin
 
 
 def _failed(text: str, meaning: ErrorMeaning | None) -> Failure:
-    """A job that the provider ran, or gave up before it did. It isn't charged."""
+    """A request that the provider couldn't do. It isn't charged."""
     # A failed job is a 422 with a body like any other, of both URLs: v2.py of
     # https://pypi.org/project/segmind/1.3.0/.
     if not isinstance(meaning, ErrorWords):  # the status alone says no more than that

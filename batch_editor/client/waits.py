@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-# The format of Segmind's reset header is not documented; an instant further off than this is taken for nonsense.
+# Segmind doesn't document the format of its reset header; an instant further away than this is ignored.
 RESET_WITHIN = timedelta(minutes=15)
 # Some gateways write the instant, where RFC 9110 has seconds: as an epoch, in seconds or milliseconds.
 EPOCH_WITHIN_S = 3600.0
@@ -50,7 +50,7 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
 
 
 def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds until the first of the limits is reset that isn't said to have something left."""
+    """Seconds until a limit is reset: the first in _RESETS that isn't said to have requests left."""
     for name in _RESETS:
         if _number(headers.get(name.replace("reset", "remaining"), "")):
             continue

@@ -23,10 +23,10 @@ MAX_BODY_BYTES = 64 * 2**20
 MAX_ERROR_BYTES = 64 * 2**10
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # JSON of two million keys, 25 MB of it, takes 415 MB as objects. An answer has a few dozen values; a prompt that it
-# says over again may have a few thousand commas.
+# repeats may have a few thousand commas.
 MAX_VALUES = 200_000
 
-# No image costs a hundredth of it; a figure beyond is a mistake that would end every budget.
+# No image costs a hundredth of this. A larger figure is a mistake, which would use up any budget.
 MAX_COST_USD = 1000.0
 
 # Linear in time: a script without an end goes on to the end, and a tag ends where the next one begins. With `[^>]*`,
@@ -34,7 +34,7 @@ MAX_COST_USD = 1000.0
 _TAGS = re.compile(rb"(?is)<(script|style)\b.*?(?:</\1>|\Z)|<[^<>]*>")
 
 _NO_JSON = object()
-# The fields that say what is wrong; others may repeat the request, as pydantic's `input` does.
+# The fields of an error that say what is wrong. Other fields may repeat the request, as pydantic's `input` does.
 _FIELDS = frozenset(
     [
         *("error", "errors", "error_description", "error_message", "error_code", "error_type", "errormessage"),
@@ -44,27 +44,27 @@ _FIELDS = frozenset(
 )
 _LINK = re.compile(r"https?://[^\s\"'<>)\]}]+")
 _TWO_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
-# Of an error's text, as much as words are looked for in; and as much of a prompt as tells that it is said over again.
+# Characters of an error's text that are searched for words; and of a prompt's beginning that show it is repeated.
 MAX_WORDS = 2000
 ECHO = 12
 
 # CDN statuses between the provider's edge and its origin: https://developers.cloudflare.com/support/
 # troubleshooting/http-status-codes/cloudflare-5xx-errors/. With 521 and 523 the origin was never reached.
 _EDGE = frozenset([*range(520, 530), 530])
-# They are tried again where the status is that stands for them.
+# These are retried where the status that they stand for is.
 _AS = {**dict.fromkeys(_EDGE, 502), 425: 408}
-# Successes that hold no image, or not all of it, though one was made: as good as an answer that was cut off.
+# Success, but without an image or with a part of it: treated like an answer that was cut off.
 _BODILESS = frozenset([204, 206])
 _EDGE_UNREACHED = frozenset([521, 523])
 
 
 class TooManyValues(Exception):
-    """JSON that would take up memory many times its length."""
+    """JSON of so many values that it would take many times its length in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Billing:
-    """What a 200's headers say of itself."""
+    """What the headers of a 200 say of its price."""
 
     cost_usd: float | None
     request_id: str | None
@@ -151,7 +151,7 @@ def _unlisted(status: int) -> ErrorMeaning:
     if 400 <= status < 500:
         return meaning("invalid_parameter", "Request refused", billed=False)
     if 500 <= status < 600:
-        # Only of these two it is sure that nothing was done; gateways make up others, such as 598 for a time-out.
+        # Only with these two nothing was done for sure; gateways invent others, such as 598 for a time-out.
         return meaning("server_error", "Server error", billed=status not in (501, 505))
     return meaning("bad_response", "Not a status of this API", billed=True)
 
@@ -195,8 +195,8 @@ def _loaded(body: bytes) -> Any:
 def error_words(body: bytes, *, prompt: str = "") -> str:
     """What an error's body says, to look for words in: every text of its usual fields, or a page without its tags.
 
-    Without what says nothing of the account: the rest of links, the prompt where it is said over again, and whatever
-    else of the request may stand under other names. InsufficientCredits comes as two words.
+    Left out is what may match by accident: the rest of links, a repeated prompt, and other fields, which may repeat
+    the request. InsufficientCredits becomes two words.
 
     >>> error_words(b'{"error": {"message": "No.", "code": "NoFunds", "input": "a cup"}}')
     'No. No Funds'
@@ -206,7 +206,7 @@ def error_words(body: bytes, *, prompt: str = "") -> str:
     text = printable(_LINK.sub("https://", text), limit=MAX_WORDS)
     echo = printable(prompt, limit=MAX_WORDS)
     start = text.find(echo[:ECHO])
-    if len(echo) >= ECHO and start >= 0:  # as much of it as is said over again
+    if len(echo) >= ECHO and start >= 0:  # remove as much of the prompt as is repeated
         text = text.replace(_common_beginning(text[start:], echo), " ")
     return _TWO_WORDS.sub(" ", text)
 

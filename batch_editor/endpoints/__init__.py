@@ -9,7 +9,7 @@ from batch_editor.endpoints.loader import load_endpoint, shipped_endpoints
 from batch_editor.endpoints.prices import Prices, PriceTable
 from batch_editor.endpoints.schema import Endpoint, Parameter, Rule
 from batch_editor.endpoints.sizes import PixelPrice, Size, price_by_pixels, size_of
-from batch_editor.endpoints.wording import ErrorMeaning, ErrorWords
+from batch_editor.endpoints.wording import ErrorMeaning, ErrorWords, shared_error_words
 
 __all__ = [
     "TODAY",
@@ -27,6 +27,7 @@ __all__ = [
     "Successor",
     "load_endpoint",
     "price_by_pixels",
+    "shared_error_words",
     "shipped_endpoints",
     "size_of",
     "today",

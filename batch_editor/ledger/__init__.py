@@ -4,7 +4,6 @@ from batch_editor.ledger.choice import Choice
 from batch_editor.ledger.comparison import Changes
 from batch_editor.ledger.database import FILE_NAME, Ledger
 from batch_editor.ledger.entries import (
-    AcceptedAttempt,
     Charge,
     Connection,
     Counts,
@@ -16,6 +15,7 @@ from batch_editor.ledger.entries import (
     PendingRequest,
     Placement,
     RunStart,
+    SubmittedAttempt,
     UnresolvedAttempt,
 )
 from batch_editor.ledger.importing import import_jobs
@@ -25,7 +25,6 @@ from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
     "FILE_NAME",
-    "AcceptedAttempt",
     "Changes",
     "Charge",
     "Choice",
@@ -43,6 +42,7 @@ __all__ = [
     "Placement",
     "RunStart",
     "Staging",
+    "SubmittedAttempt",
     "UnresolvedAttempt",
     "import_jobs",
 ]

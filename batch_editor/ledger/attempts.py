@@ -12,7 +12,7 @@ from typing import Literal
 
 import orjson
 
-from batch_editor.ledger.entries import AcceptedAttempt, Interrupted
+from batch_editor.ledger.entries import Interrupted, SubmittedAttempt
 from batch_editor.ledger.requests import requests_where
 from batch_editor.records import Answer, Failure, SavedImage
 
@@ -45,7 +45,7 @@ class Attempts:
         )
         self._db.execute("DELETE FROM attempts WHERE attempt_id = ?", (attempt_id,))
 
-    def accepted(self, attempt_id: int, request_id: str) -> None:
+    def submitted(self, attempt_id: int, request_id: str) -> None:
         """Record under which id the provider keeps an attempt's result."""
         self._db.execute(
             "UPDATE attempts SET state = 'accepted', request_id = ? WHERE attempt_id = ?", (request_id, attempt_id)
@@ -123,8 +123,8 @@ class Attempts:
             ),
         )
 
-    def uncollected(self, attempt_id: int, failure: Failure, *, now: float) -> None:
-        """Record that a run ends, or gave up, without the result of an accepted attempt; the next one collects it.
+    def not_fetched(self, attempt_id: int, failure: Failure, *, now: float) -> None:
+        """Record that a run ends, or gave up, without the result of a submitted attempt; the next one fetches it.
 
         Until then it counts as possibly billed, but not against retry.max_possibly_billed.
         """
@@ -153,13 +153,13 @@ class Attempts:
             Interrupted(
                 *(attempt_id, fingerprint, number, state, endpoint, orjson.loads(params), orjson.loads(files)),
                 answer=Answer(SavedImage("", *rest[4:]), *rest[:4]) if state == "received" else None,
-                uncollected=bool(possibly_billed),
+                not_fetched=bool(possibly_billed),
             )
             for attempt_id, fingerprint, number, state, endpoint, params, files, possibly_billed, *rest in rows
         ]
 
-    def all_accepted(self, budget_id: str) -> list[AcceptedAttempt]:
-        """What was accepted and not collected yet, oldest first; `budget_id` is the present run's."""
+    def all_submitted(self, budget_id: str) -> list[SubmittedAttempt]:
+        """Attempts whose results are not fetched yet, oldest first; `budget_id` is the present run's."""
         rows = self._db.execute(
             "SELECT attempt_id, run_id, a.number, a.request_id, charged_usd, iif(budget_id = ?, charged_usd, 0),"
             " fingerprint FROM attempts a JOIN runs USING (run_id)"
@@ -167,7 +167,7 @@ class Attempts:
             (budget_id,),
         ).fetchall()
         return [
-            AcceptedAttempt(
+            SubmittedAttempt(
                 attempt_id,
                 run_id,
                 number,

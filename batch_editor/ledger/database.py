@@ -53,7 +53,7 @@ def on_network(path: Path, mounts: Path) -> bool:
 def unusable(path: Path, cause: BaseException) -> LedgerError:
     """What to tell the user of an error that a ledger gave."""
     error = LedgerError(f"{path}: the ledger can't be used ({_words(path, cause)}{_next_step(path, cause)})")
-    error.passing = _code(cause) not in _DAMAGED
+    error.transient = _code(cause) not in _DAMAGED
     return error
 
 

@@ -82,7 +82,7 @@ class Gone:
 class Interrupted:
     """An attempt that a dead run left open; `answer` is what it had received, its image without a path.
 
-    `uncollected` if it is one that a run has told of already.
+    `not_fetched` if it is one that a run has told of already.
     """
 
     attempt_id: int
@@ -93,11 +93,11 @@ class Interrupted:
     params: Mapping[str, ParamValue]
     files: Mapping[str, tuple[str, str]]
     answer: Answer | None
-    uncollected: bool
+    not_fetched: bool
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptedAttempt:
+class SubmittedAttempt:
     """An attempt whose result the provider keeps under `request_id`.
 
     `counted_usd` is what the present run's budget has counted for it: 0 if it belongs to another budget.

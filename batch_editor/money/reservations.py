@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter, PendingRequest
+from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest, SubmittedAttempt
 from batch_editor.money.budget import TOLERANCE_USD, Budget, charged
 from batch_editor.money.shared_budget import SharedBudget
 from batch_editor.money.steady_prices import SteadyPrices
@@ -142,7 +142,7 @@ class Reservations:
             self._budget.settle(reserved.usd, reserved.charged_usd)
         self._settled.set()
 
-    def reopen(self, accepted: AcceptedAttempt) -> tuple[Intent, Reserved | None]:
+    def reopen(self, accepted: SubmittedAttempt) -> tuple[Intent, Reserved | None]:
         """Set aside again what an attempt of a run before counts for in this run's budget, if it does."""
         token = f"{accepted.run_id}:{accepted.request.fingerprint}:{accepted.number}"
         intent = Intent(accepted.attempt_id, accepted.number, token)

@@ -246,7 +246,7 @@ class Spending:
                 f"{self._path}: budget.ledger was removed or replaced while this run was on ({error.filename}:"
                 f" {error.strerror}), and what the day and the month have spent is no longer known. Put it back, or run"
                 " again to begin anew",
-                passing=False,
+                transient=False,
             ) from error
 
     @contextmanager

@@ -58,7 +58,7 @@ class DiskRetry:
             except MachineError as error:
                 await self.trouble(error)
                 assert self._ends_at is not None
-                if not error.passing or asyncio.get_running_loop().time() + pause_s > self._ends_at:
+                if not error.transient or asyncio.get_running_loop().time() + pause_s > self._ends_at:
                     raise
             await asyncio.sleep(pause_s)
             pause_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)

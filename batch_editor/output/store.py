@@ -169,7 +169,7 @@ class Store:
                 fsync_directory(folder)
             except OSError as error:
                 # After one that failed, the next may succeed without having written what the first one should.
-                raise StorageError(f"{folder}: can't be written ({error.strerror})", passing=False) from error
+                raise StorageError(f"{folder}: can't be written ({error.strerror})", transient=False) from error
 
     def clear(self, path: str, sha256: str | None, *, keep: bool) -> None:
         """Take an image's former name away, if the image is still the one with that content.
@@ -270,11 +270,11 @@ class Store:
 
     def _retire(self, path: Path) -> Path:
         if path.is_symlink() or not path.is_file():
-            raise StorageError(f"{path}: something other than a file stands where an image belongs", passing=False)
+            raise StorageError(f"{path}: something other than a file stands where an image belongs", transient=False)
         sha256 = _sha256(path)
         kept = self._history(path, sha256)
         if not kept.parent.resolve().is_relative_to((self.root / HISTORY).resolve()):
-            raise StorageError(f"{kept}: a link on the way leads out of the output directory", passing=False)
+            raise StorageError(f"{kept}: a link on the way leads out of the output directory", transient=False)
         kept.parent.mkdir(parents=True, exist_ok=True)
         # Not renamed: of two folders, a power cut may leave the one without the old name and the other without the new.
         if not kept.is_file() or _sha256(kept) != sha256:
@@ -303,7 +303,7 @@ class Store:
     def _enter(self, folder: Path, folders: set[str]) -> None:
         """Make a folder below the images folder, which no folder on the way leaves by a link."""
         if not folder.resolve().is_relative_to((self.root / IMAGES).resolve()):
-            raise StorageError(f"{folder}: a link on the way leads out of the output directory", passing=False)
+            raise StorageError(f"{folder}: a link on the way leads out of the output directory", transient=False)
         folder.mkdir(parents=True, exist_ok=True)
         folders.update(map(str, self._way_to(folder)))
 

@@ -34,8 +34,8 @@ def recover(
             if refused is not None:
                 ledger.attempts.failed(attempt.attempt_id, refused, answer, state="unknown", now=now, charged_usd=None)
             elif image is None and attempt.state == "accepted" and collect:
-                if not attempt.uncollected:
-                    ledger.attempts.uncollected(attempt.attempt_id, _ACCEPTED, now=now)
+                if not attempt.not_fetched:
+                    ledger.attempts.not_fetched(attempt.attempt_id, _SUBMITTED, now=now)
                 continue
             elif not isinstance(image, SavedImage) or not finish(
                 ledger, store, attempt.attempt_id, attempt.fingerprint, image
@@ -91,7 +91,7 @@ _INTERRUPTED = Failure(
 )
 
 
-_ACCEPTED = Failure(
+_SUBMITTED = Failure(
     "interrupted",
     "the run ended while this request was in flight; it was submitted, and the next run fetches its result",
     maybe_billed=True,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
-from batch_editor.ledger import AcceptedAttempt, Ledger, LedgerWriter
+from batch_editor.ledger import Ledger, LedgerWriter, SubmittedAttempt
 from batch_editor.money import Intent, Reservations, Reserved, charged
 from batch_editor.output import Acceptance, DiskRetry, StagedFile, Store, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
@@ -165,12 +165,12 @@ class Attempts:
 
     async def _submitted(self, intent: Intent, request_id: str) -> None:
         try:
-            await self._writer.do(self._ledger.attempts.accepted, intent.attempt_id, request_id)
+            await self._writer.do(self._ledger.attempts.submitted, intent.attempt_id, request_id)
         except MachineError as error:
             # Polled all the same: the image may still land, and is kept for `recover`; the id would be lost.
             self._watcher.broken(error)
 
-    async def _fetch_result(self, task: Task, submitted: AcceptedAttempt) -> None:
+    async def _fetch_result(self, task: Task, submitted: SubmittedAttempt) -> None:
         """Fetch the result of an attempt that an earlier run submitted. It has passed budget and limiter already."""
         intent, reserved = self._reservations.reopen(submitted)
         asked = self._endpoints[task.request.endpoint], task.request.params
@@ -238,7 +238,7 @@ class Attempts:
         """Leave a submitted attempt to the next run, at the price that was set aside for it."""
         if failure.scope == "run":
             self._watcher.stopped(failure)
-        await self._record(lambda: self._ledger.attempts.uncollected(intent.attempt_id, failure, now=self._clock()))
+        await self._record(lambda: self._ledger.attempts.not_fetched(intent.attempt_id, failure, now=self._clock()))
         self._watcher.failed(task, failure, answer, "pending", 0.0)
 
     async def _set_aside(self, fingerprint: str, intent: Intent) -> None:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from batch_editor.client import HttpClient
 from batch_editor.config import Settings
-from batch_editor.endpoints import Endpoint
+from batch_editor.endpoints import Endpoint, shared_error_words
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, experience, readings
 from batch_editor.money import Budget, PriceKind, Reservations, SharedBudget, SteadyPrices
@@ -54,16 +54,18 @@ class Dispatch:
         Raises:
             MachineError: the disk or a ledger can't be used.
         """
-        shared = await asyncio.to_thread(self._shared_rate, key)
+        # On a thread, and before the first error needs them: to read their file would hold the event loop for 40 ms.
+        await asyncio.to_thread(shared_error_words)
+        shared_rate = await asyncio.to_thread(self._shared_rate, key)
         try:
-            return await self._send(key, writer, shared)
+            return await self._send(key, writer, shared_rate)
         finally:
-            if shared is not None:
-                shared.close()
+            if shared_rate is not None:
+                shared_rate.close()
 
-    async def _send(self, key: SecretStr, writer: LedgerWriter, shared: SharedRateLimit | None) -> Stop | None:
+    async def _send(self, key: SecretStr, writer: LedgerWriter, shared_rate: SharedRateLimit | None) -> Stop | None:
         settings = self.settings
-        limiter = await self._limiter(writer, shared)
+        limiter = await self._limiter(writer, shared_rate)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
         watch = Watch(
             settings,
@@ -145,7 +147,7 @@ class Dispatch:
 
     async def _submitted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
         """Requests whose results earlier runs didn't fetch. They come first: the provider keeps results for an hour."""
-        submitted = await writer.do(self.ledger.attempts.all_accepted, self.start.budget_id)
+        submitted = await writer.do(self.ledger.attempts.all_submitted, self.start.budget_id)
         if submitted:
             self.progress.say(f"fetching the results of {len(submitted)} requests that an earlier run submitted")
         for each in submitted:
@@ -193,17 +195,17 @@ class Dispatch:
         rate = self.settings.rate
         return SharedRateLimit(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=self.progress.say)
 
-    async def _limiter(self, writer: LedgerWriter, shared: SharedRateLimit | None) -> RateLimiter:
+    async def _limiter(self, writer: LedgerWriter, shared_rate: SharedRateLimit | None) -> RateLimiter:
         """A limiter that knows what runs before this one sent within the last period."""
         rate = self.settings.rate
         now = time.time()
         # A little longer than a period: an intent is a little older than the departure that followed it.
         since = now - 1.05 * rate.period_s
         recent = [max(0.0, now - at) for at in await writer.do(self.ledger.attempts.sent_since, since)]
-        return self._rate_limiter(recent[-rate.count :], shared)
+        return self._rate_limiter(recent[-rate.count :], shared_rate)
 
     def _rate_limiter(
-        self, recent: Sequence[float], shared: SharedRateLimit | None = None, requests: str = "edits"
+        self, recent: Sequence[float], shared_rate: SharedRateLimit | None = None, requests: str = "edits"
     ) -> RateLimiter:
         retry = self.settings.retry
         return RateLimiter(
@@ -212,7 +214,7 @@ class Dispatch:
             backoff_s=retry.backoff_s,
             backoff_max_s=retry.backoff_max_s,
             retry_after_max_s=retry.retry_after_max_s,
-            shared=shared,
+            shared=shared_rate,
             requests=requests,
         )
 

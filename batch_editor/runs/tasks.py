@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batch_editor.ledger import AcceptedAttempt, PendingRequest
+from batch_editor.ledger import PendingRequest, SubmittedAttempt
 from batch_editor.scheduling import Tally
 
 
@@ -17,7 +17,7 @@ class Task:
 
     request: PendingRequest
     tally: Tally
-    submitted: AcceptedAttempt | None = None
+    submitted: SubmittedAttempt | None = None
 
     @classmethod
     def from_request(cls, request: PendingRequest) -> Task:

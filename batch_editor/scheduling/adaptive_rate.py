@@ -35,7 +35,7 @@ class AdaptiveRate:
     # every 2 minutes of a limit of 60/min, which costs 2–3 % of the time.
     STRAY_AFTER_COUNTS = 1.25
     # Of about the last REQUESTS requests, as a moving average. With 0.15, a provider that refuses one in twenty at
-    # random was sent 600/min at a fifth of that; with 0.25, at three quarters.
+    # random was sent 600/min at a fifth of that; with 0.25, at two thirds.
     FEW_SHARE = 0.25
     REQUESTS = 20
     # A window counted here differs from the provider's by what is on its way; a tenth is more than that.

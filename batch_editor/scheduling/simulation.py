@@ -1,4 +1,4 @@
-"""How long a run takes: its own scheduler on virtual time, over and over. Pure; no clock, no network."""
+"""How long a run takes: simulates its scheduler many times. Pure: no clock, no network."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from batch_editor.records import Failure, Rate
 from batch_editor.scheduling.retry import Policy, backoff
 from batch_editor.scheduling.send_policy import Permit, SendPolicy, spacing_s
 
-# Beyond this the run is steady, and what is left is extrapolated from its pace: a million take no longer to plan.
-# So many times as many as are in flight together, or there would be no steady middle to take the pace from.
+# Requests to simulate. After so many a run is steady, and the rest is extrapolated: a plan for a million takes no
+# longer. At least so many times as many as are in flight, or the sample would have no steady middle.
 SAMPLE = 3000
 SAMPLE_IN_FLIGHT = 8
-# Many requests say more in one simulated run than few, and take longer: so it is repeated less often.
+# Runs to simulate. Those of many requests differ less and take longer, so there are fewer of them.
 REPEATS = 21
 LEAST_REPEATS = 3
 SIMULATED = 40_000
-# Fewer latencies than this say too little of a shape.
+# With fewer latencies than this, the shape of their distribution isn't known, and they are not smoothed.
 SMOOTHED_FROM = 10
 
 _BROKEN = Failure("server_error", "simulated", transient=True, http_status=502)
@@ -40,10 +40,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What the scheduler has before it.
+    """What a run has to do, and how the provider behaves.
 
     latencies_s: latencies of successes to draw from, in any order; likewise `failures`.
-    failure_share: of attempts that fail transiently and are made again.
+    failure_share: of attempts that fail transiently and are retried.
     refused_share: of departures that meet a 429, after refused_s seconds, and then pause everyone for pause_s.
     """
 
@@ -78,9 +78,9 @@ class Workload:
 class Course:
     """One simulated run: when requests were done, in seconds from the start, ascending.
 
-    Of a long run they are a sample: its beginning, as much of its steady middle as is needed, and its end. The
-    requests that are missing belong in the middle, at its pace; put behind the end, whose last answers trickle in,
-    they would make a long run longer than it is.
+    Of a long run they are a sample: its beginning, a part of its steady middle, and its end. The missing requests
+    belong in the middle, at its rate. Added after the end, where the last answers trickle in, they would make the run
+    too long.
     """
 
     done_s: Sequence[float]
@@ -117,8 +117,8 @@ class Course:
 def simulate(work: Workload, rng: random.Random) -> Course:
     """One run: slots that free up, departures that are spaced, attempts that fail and wait and come back.
 
-    What the answers do to the run, its own `SendPolicy` says. Who has a slot queues for leave to send; who waits to
-    come back is drawn before what is fresh, as the pool does it.
+    `SendPolicy` is the run's own. As in the pool, requests with a slot queue for their permits, and those that come
+    back are drawn before fresh ones.
     """
     policy, sample = work.policy, work.sample
     sending = SendPolicy(

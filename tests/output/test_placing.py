@@ -47,7 +47,7 @@ def test_an_image_whose_name_a_folder_has_is_refused(store: Store) -> None:
     (store.root / "images" / "b.png").mkdir()
     with pytest.raises(StorageError, match="something other than a file stands where an image belongs") as refused:
         put(store, [landed(store, "b", b"b")])
-    assert not refused.value.passing
+    assert not refused.value.transient
     assert (store.root / "images" / ".landing" / f"{hash('b')}.full").read_bytes() == b"b"
 
 

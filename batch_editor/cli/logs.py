@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-import orjson
+from pythonjsonlogger.core import LogData
+from pythonjsonlogger.orjson import OrjsonFormatter
 
 from batch_editor.cli.output import tell
 from batch_editor.errors import StorageError
@@ -18,18 +19,20 @@ from batch_editor.text import redact
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
-class JsonLines(logging.Formatter):
+class JsonLines(OrjsonFormatter):
     """One JSON object a record: time, level, event, and whatever the event carries."""
+
+    def __init__(self) -> None:
+        renamed = {"levelname": "level", "message": "event"}
+        super().__init__(["levelname", "message"], timestamp="ts", rename_fields=renamed, json_default=str)
+
+    def process_log_record(self, log_data: LogData) -> LogData:
+        """The record's fields, when it was first; levels are written small."""
+        return {"ts": log_data["ts"], **log_data, "level": log_data["level"].lower()}
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""
-        event = {
-            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            **_carried(record),
-        }
-        return redact(orjson.dumps(event, default=str).decode())
+        return redact(super().format(record))
 
 
 class Lines(logging.Formatter):

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import platformdirs
+
 from batch_editor.files import open_regular
 
 # A run reserves one turn at a time, so the next turn is at most as many turns away as there are runs. An instant
@@ -30,11 +32,8 @@ def shared_rate_path(key: str, base_url: str) -> Path:
     Raises:
         RuntimeError: the user has no home, and XDG_STATE_HOME names no place either.
     """
-    state = Path(os.environ.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():  # which the XDG Base Directory Specification has ignored: runs start in many places
-        state = Path.home() / ".local" / "state"
     name = hashlib.sha256(f"{key}\n{urlsplit(base_url).netloc}".encode()).hexdigest()[:32]
-    return state / "batch_editor" / name
+    return platformdirs.user_state_path("batch_editor", appauthor=False) / name
 
 
 class SharedRateLimit:

@@ -16,11 +16,11 @@ class GroupThread(Generic[T, R]):
     """Calls `work` with all items that wait, oldest first, on a thread of its own; `do` returns each one's result.
 
     What queues up while one group is at work is the next group: groups grow with the load, and a lone item doesn't
-    wait. `work` returns one result an item, in order. It does all of a group or, if it raises, nothing: then it is
-    called again with each item alone, so that an item that fails, fails alone. Belongs to the running loop.
+    wait. `work` returns one result an item, in order. An exception among them is raised to that item's caller, one that
+    `work` raises to all callers of the group. Belongs to the running loop.
     """
 
-    def __init__(self, work: Callable[[Sequence[T]], Sequence[R]], *, name: str) -> None:
+    def __init__(self, work: Callable[[Sequence[T]], Sequence[R | BaseException]], *, name: str) -> None:
         self._work = work
         self._queue: SimpleQueue[tuple[T, asyncio.Future[R] | None] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
@@ -67,9 +67,7 @@ class GroupThread(Generic[T, R]):
         try:
             return self._work(items)
         except BaseException as error:  # noqa: BLE001  # whatever it is belongs to the callers, not to this thread
-            if len(items) == 1:
-                return [error]
-        return [outcome for item in items for outcome in self._outcomes([item])]
+            return [error] * len(items)
 
 
 def _hand_out(outcomes: Sequence[tuple[asyncio.Future[R], R | BaseException]]) -> None:

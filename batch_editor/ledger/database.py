@@ -200,6 +200,19 @@ class Ledger:
                 self._db.execute("ROLLBACK")
             raise
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """All of the block or nothing of it, within a transaction."""
+        self._db.execute("SAVEPOINT operation")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK TO operation")
+                self._db.execute("RELEASE operation")
+            raise
+        self._db.execute("RELEASE operation")
+
 
 def roll_back(path: Path) -> None:
     """Take back what a process that died had written within a transaction, as SQLite does for whoever may write.

@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from aiolimiter import AsyncLimiter
+
 from batch_editor.records import Failure, Rate
-from batch_editor.scheduling.send_policy import Permit, SendPolicy, jitter_s
+from batch_editor.scheduling.send_policy import Permit, SendPolicy, jitter_s, slack_s, spacing_s
 from batch_editor.scheduling.shared_rate import SharedRateLimit
 
 log = logging.getLogger("batch_editor")
@@ -159,19 +161,20 @@ class RateLimiter:
         for age in self._recent:
             self._departures.append(self._now() - age)
             self._policy.sent_before(self._now() - age)
+        bucket = await self._bucket()
         while True:
             while not self._waiters:
                 self._wanted.clear()
                 await self._wanted.wait()
-            if (at := self._policy.next_at(self._now())) > self._now():
+            if (at := self._policy.free_at(self._now())) > self._now():
                 self._changed.clear()
                 await _set_or_time(self._changed, at)
                 continue
+            await bucket.acquire()
             if self._shared is not None:
                 await self._shared.turn()
-                if self._policy.next_at(self._now()) > self._now():
-                    continue
-            self._tell_changes(self._admit)
+            if self._policy.free_at(self._now()) <= self._now():
+                self._tell_changes(self._admit)
 
     def _admit(self) -> None:
         while self._waiters:
@@ -179,6 +182,17 @@ class RateLimiter:
             if not waiter.done():
                 waiter.set_result(self._policy.sent(self._now()))
                 return
+
+    async def _bucket(self) -> AsyncLimiter:
+        """A leaky bucket for the configured rate, as full as the requests of earlier runs have left it.
+
+        It is never replaced: a fresh one would forget what the old one had let through.
+        """
+        leak = 1 / spacing_s(self._rate)
+        burst = 1 + leak * slack_s(self._rate)
+        bucket = AsyncLimiter(burst, burst / leak)
+        await bucket.acquire(min(self._policy.backlog(self._now()), burst))
+        return bucket
 
     def _tell_changes(self, work: Callable[[], None]) -> None:
         """Log what `work` changes: without it nobody could learn why a run is slow."""

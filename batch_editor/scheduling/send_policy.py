@@ -92,9 +92,18 @@ class SendPolicy:
 
     def next_at(self, now: float) -> float:
         """When the next request may leave: `now` or later, or infinity while that depends on one in flight."""
+        return max(self.free_at(now), self._due_at)
+
+    def free_at(self, now: float) -> float:
+        """The same but for the configured rate, which a run's `RateLimiter` keeps by a leaky bucket."""
         if not self.concurrency.has_room:
             return math.inf
-        return max(now, self._open_at, self._due_at, self.breaker.next_at(now))
+        due_at = self._due_at if self.adaptive.allowed < self._rate.count else now
+        return max(now, self._open_at, due_at, self.breaker.next_at(now))
+
+    def backlog(self, now: float) -> float:
+        """How full a leaky bucket is that has seen what was sent; in requests."""
+        return max(0.0, (self._due_at + slack_s(self._rate) - now) / spacing_s(self._rate))
 
     def only_refused_s(self, now: float) -> float:
         """For how many seconds the provider has answered nothing but 429s; 0 if anything else came last."""

@@ -175,12 +175,15 @@ def _code(text: str, language: str = "text") -> str:
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str, str]]:
-    for option in command.get_params(context):
+    for option in command.params:
         if isinstance(option, click.Option):
             flags = ", ".join(f"`{flag}`" for flag in option.opts)
             kind = "" if option.is_flag else f" `{option.make_metavar(context).strip('[]')}`".replace("|", "` / `")
             default = f"`{option.default}`" if option.show_default else ""
             yield flags + kind, escape(option.help or "", quote=False), default
+    # Not by get_params: of each command click keeps the help option with the names that were asked for first.
+    names = ", ".join(f"`{name}`" for name in cli.context_settings["help_option_names"])
+    yield names, "Show this message and exit.", ""
 
 
 def settings() -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from batch_editor.errors import Declined
 from batch_editor.runs.batch import Batch
-from batch_editor.runs.summary import Stop, Summary
+from batch_editor.runs.summary import StopReason, Summary
 
 # A canary that costs this much more than planned stops a run that nobody watches.
 CANARY_EXCESS = 1.5
@@ -82,7 +82,7 @@ async def _confirm(batch: Batch, ask: Ask) -> None:
         raise Declined("nothing was sent")
 
 
-async def _judged(batch: Batch, ask: Ask | None) -> Stop | None:
+async def _judged(batch: Batch, ask: Ask | None) -> StopReason | None:
     """Compare the canary with the plan: ask whether to go on, or decide if there is nobody to ask."""
     sent = await batch.compared()
     share = sent.charged_usd / sent.expected_usd if sent.expected_usd else 1.0
@@ -92,11 +92,13 @@ async def _judged(batch: Batch, ask: Ask | None) -> Stop | None:
         f"Latency: half within {sent.p50_s or 0:.1f} s",
     )
     if ask is not None:
-        return None if await _answered(ask, lines) else Stop("declined", "as you said after the canary")
+        return None if await _answered(ask, lines) else StopReason("declined", "as you said after the canary")
     for line in lines:
         batch.options.progress.say(line)
     if not sent.succeeded:
-        return Stop("failures", "none of the canary's jobs succeeded; see errors, then run again")
+        return StopReason("failures", "none of the canary's jobs succeeded; see errors, then run again")
     if share > CANARY_EXCESS:
-        return Stop("budget", f"the canary cost {share:.1f} × the plan; look at it, then run again without --canary")
+        return StopReason(
+            "budget", f"the canary cost {share:.1f} × the plan; look at it, then run again without --canary"
+        )
     return None

@@ -14,10 +14,10 @@ from batch_editor.ledger import Ledger, LedgerWriter, SubmittedAttempt
 from batch_editor.money import Intent, Reservations, Reserved, charged
 from batch_editor.output import Acceptance, DiskRetry, StagedFile, Store, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
+from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.publish import Publisher
 from batch_editor.runs.tasks import Task
 from batch_editor.runs.uploads import FileChanged, Uploads
-from batch_editor.runs.watch import Watch
 from batch_editor.scheduling import GiveUp, LimiterClosed, Permit, Policy, RateLimiter, Requeue, Retry, Tally, decide
 from batch_editor.threads import finished
 
@@ -50,7 +50,7 @@ class Attempts:
         publisher: Publisher,
         acceptance: Acceptance,
         policy: Policy,
-        watcher: Watch,
+        monitor: RunMonitor,
         rng: random.Random,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -65,7 +65,7 @@ class Attempts:
         self._publisher = publisher
         self._acceptance = acceptance
         self._policy = policy
-        self._watcher = watcher
+        self._monitor = monitor
         self._rng = rng
         self._clock = clock
         self._uploads = uploads
@@ -86,7 +86,7 @@ class Attempts:
             await self._disk_retry.trouble(error)
             return None
         finally:
-            self._watcher.ended(task)
+            self._monitor.ended(task)
 
     async def _attempt(self, task: Task) -> Requeue[Task] | None:
         request = task.request
@@ -97,7 +97,7 @@ class Attempts:
             return await self._not_sent(task, refused.failure)
         except FileChanged as changed:
             await self._fail_unsent(task, changed.failure)
-            self._watcher.failed(task, changed.failure, None, "failed", 0.0)
+            self._monitor.failed(task, changed.failure, None, "failed", 0.0)
             return None
         reserved = await self._reservations.reserve(request)
         if reserved is None:
@@ -119,7 +119,7 @@ class Attempts:
         self, task: Task, endpoint: Endpoint, body: Mapping[str, Any], permit: Permit, reserved: Reserved
     ) -> Requeue[Task] | None:
         request = task.request
-        if not self._watcher.may_start():
+        if not self._monitor.may_start():
             return None
         intent = await self._reservations.intend(request, reserved)
         if intent is None:
@@ -133,7 +133,7 @@ class Attempts:
             await self._reservations.withdraw(intent)
             raise
         reserved.charged_usd = reserved.usd
-        self._watcher.started(task, intent.attempt_id)
+        self._monitor.started(task, intent.attempt_id)
         answer = await self._answer(
             task,
             intent,
@@ -157,7 +157,7 @@ class Attempts:
             if received and isinstance(failure, Failure) and failure.maybe_billed:
                 await staged.keep(transient=failure.transient)
         except MachineError as error:
-            self._watcher.unsaved(task, error)
+            self._monitor.unsaved(task, error)
             raise
         finally:
             await staged.discard()
@@ -168,13 +168,13 @@ class Attempts:
             await self._writer.do(self._ledger.attempts.submitted, intent.attempt_id, request_id)
         except MachineError as error:
             # Polled all the same: the image may still land, and is kept for `recover`; the id would be lost.
-            self._watcher.broken(error)
+            self._monitor.broken(error)
 
     async def _fetch_result(self, task: Task, submitted: SubmittedAttempt) -> None:
         """Fetch the result of an attempt that an earlier run submitted. It has passed budget and limiter already."""
         intent, reserved = self._reservations.reopen(submitted)
         asked = self._endpoints[task.request.endpoint], task.request.params
-        self._watcher.fetching(task, intent.attempt_id)
+        self._monitor.fetching(task, intent.attempt_id)
         try:
             answer = await self._answer(
                 task, intent, lambda staged: self._client.fetch_result(*asked, submitted.request_id, staged)
@@ -203,7 +203,7 @@ class Attempts:
             return await self._failed(task, intent, answer, verdict.rejected, charged_usd)
         jobs = await self._publisher.publish(intent.attempt_id, request.fingerprint, image, unplaced)
         self._reservations.charge(intent, charged_usd)
-        self._watcher.succeeded(task, answer, jobs, verdict.warning)
+        self._monitor.succeeded(task, answer, jobs, verdict.warning)
         return None
 
     async def _failed(
@@ -225,7 +225,7 @@ class Attempts:
             )
 
         if failure.scope == "run":
-            self._watcher.stopped(failure)
+            self._monitor.stopped(failure)
         if answer.http_status == 200:
             await self._set_aside(task.request.fingerprint, intent)
         await self._record(failed)
@@ -237,9 +237,9 @@ class Attempts:
     async def _not_fetched(self, task: Task, intent: Intent, answer: Answer, failure: Failure) -> None:
         """Leave a submitted attempt to the next run, at the price that was set aside for it."""
         if failure.scope == "run":
-            self._watcher.stopped(failure)
+            self._monitor.stopped(failure)
         await self._record(lambda: self._ledger.attempts.not_fetched(intent.attempt_id, failure, now=self._clock()))
-        self._watcher.failed(task, failure, answer, "pending", 0.0)
+        self._monitor.failed(task, failure, answer, "pending", 0.0)
 
     async def _set_aside(self, fingerprint: str, intent: Intent) -> None:
         """Put what an attempt has received, if anything, among the rejected: it was paid for."""
@@ -256,7 +256,7 @@ class Attempts:
             self._tell_of_outage(before, failure)
         tally, verdict, _ = self._decide(task, failure)
         if failure.scope == "run":
-            self._watcher.stopped(failure)
+            self._monitor.stopped(failure)
         if not isinstance(verdict, Retry):
             await self._fail_unsent(task, failure)
         return self._next(task, tally, verdict, failure, None)
@@ -273,14 +273,14 @@ class Attempts:
             failure = answer.outcome
             self._limiter.failed(permit, task.request.fingerprint, failure)
             if self._limiter.only_refused_s() >= self._policy.give_up_s:
-                self._watcher.only_refused(failure, self._limiter.only_refused_s())
+                self._monitor.only_refused(failure, self._limiter.only_refused_s())
         self._tell_of_outage(before, failure)
 
     def _tell_of_outage(self, before: bool, failure: Failure | None) -> None:
         if failure is not None and self._limiter.hopeless():
-            self._watcher.gave_up(failure, self._limiter.outage_s())
+            self._monitor.gave_up(failure, self._limiter.outage_s())
         elif before != self._limiter.outage:
-            self._watcher.outage(failure if self._limiter.outage else None, self._limiter.held_s())
+            self._monitor.outage(failure if self._limiter.outage else None, self._limiter.held_s())
 
     def _decide(self, task: Task, failure: Failure) -> tuple[Tally, Retry | GiveUp, bool]:
         """The request's tally, what follows, and whether the failure counts: one that an outage explains doesn't."""
@@ -293,9 +293,9 @@ class Attempts:
         self, task: Task, tally: Tally, verdict: Retry | GiveUp, failure: Failure, answer: Answer | None
     ) -> Requeue[Task] | None:
         if isinstance(verdict, GiveUp):
-            self._watcher.failed(task, failure, answer, verdict.status, 0.0)
+            self._monitor.failed(task, failure, answer, verdict.status, 0.0)
             return None
-        self._watcher.failed(task, failure, answer, "pending", verdict.delay_s)
+        self._monitor.failed(task, failure, answer, "pending", verdict.delay_s)
         return Requeue(Task(task.request, tally), verdict.delay_s)
 
     async def _record(self, operation: Callable[[], T]) -> T:

@@ -31,7 +31,7 @@ from batch_editor.runs.dispatch import Dispatch
 from batch_editor.runs.options import BatchOptions
 from batch_editor.runs.preparing import check_inputs, open_output, plan_run, resolve_the_past, take_over
 from batch_editor.runs.signals import RunSignals
-from batch_editor.runs.summary import Stop, Summary, exit_code_of, summarize, what_stopped
+from batch_editor.runs.summary import StopReason, Summary, exit_code_of, summarize, what_stopped
 from batch_editor.text import guarded
 from batch_editor.threads import closed_on_a_thread, finished, to_the_end
 
@@ -171,7 +171,7 @@ class Batch:
         with self.ledger.translated():
             return await to_the_end(readings.compared, self.ledger.connection, self.sample)
 
-    async def leave(self, stop: Stop) -> Summary:
+    async def leave(self, stop: StopReason) -> Summary:
         """Leave the rest to a later run, for this reason; between two runs."""
         with self.ledger.translated():
             return await to_the_end(self._conclude, stop)
@@ -200,14 +200,14 @@ class Batch:
 
     async def _carry_out(self, dispatch: Dispatch) -> Summary:
         """Send what is pending, and end the run whatever happens."""
-        stop: Stop | None = None
+        stop: StopReason | None = None
         writer = LedgerWriter(self.ledger)
         try:
             stop = await dispatch.send(self.key, writer)
             if stop is None and dispatch.only is not None:
-                stop = Stop("canary", f"the {len(dispatch.only)} requests that go first are sent; the rest waits")
+                stop = StopReason("canary", f"the {len(dispatch.only)} requests that go first are sent; the rest waits")
         except MachineError as error:
-            stop = Stop("machine", str(error))
+            stop = StopReason("machine", str(error))
         finally:
             await to_the_end(writer.close)
             try:
@@ -217,7 +217,7 @@ class Batch:
                     dispatch.signals.release()
         return summary
 
-    def _end(self, stop: Stop | None) -> Summary:
+    def _end(self, stop: StopReason | None) -> Summary:
         """Write what is known where people look for it. Blocks."""
         self.store.close()  # waits for what a dropped attempt still writes
         free_disk_reserve(self.store.root)
@@ -226,11 +226,11 @@ class Batch:
                 hold, collect = self.settings.retry.unknown == "hold", not self.options.sandbox
                 recover(self.ledger, self.store, self.acceptance, now=time.time(), hold=hold, collect=collect)
             except MachineError as error:  # an image that can't be placed stays staged for the next run
-                machine = Stop("machine", str(error))
+                machine = StopReason("machine", str(error))
                 stop = machine if machine.outranks(stop) else stop
             return self._conclude(stop)
 
-    def _conclude(self, stop: Stop | None) -> Summary:
+    def _conclude(self, stop: StopReason | None) -> Summary:
         ledger, run_id = self.ledger, self._runs[-1].run_id
         standing = readings.standing(ledger.connection)
         stop = what_stopped(standing.wanted, stop)

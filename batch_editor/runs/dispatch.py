@@ -19,13 +19,13 @@ from batch_editor.ledger import Counts, Ledger, LedgerWriter, RunStart, experien
 from batch_editor.money import Budget, PriceKind, Reservations, SharedBudget, SteadyPrices
 from batch_editor.output import Acceptance, DiskRetry, Store
 from batch_editor.runs.attempts import Attempts
+from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.progress import Progress
 from batch_editor.runs.publish import Publisher
 from batch_editor.runs.signals import RunSignals
-from batch_editor.runs.summary import Stop
+from batch_editor.runs.summary import StopReason
 from batch_editor.runs.tasks import Task
 from batch_editor.runs.uploads import Uploads
-from batch_editor.runs.watch import Watch
 from batch_editor.scheduling import Pool, RateLimiter, SharedRateLimit, Tally, shared_rate_path, slack_s, spacing_s
 
 # Requests are fetched from the ledger this many at a time; one may hold a few MB of inline links.
@@ -48,7 +48,7 @@ class Dispatch:
     signals: RunSignals | None
     only: Collection[str] | None
 
-    async def send(self, key: SecretStr, writer: LedgerWriter) -> Stop | None:
+    async def send(self, key: SecretStr, writer: LedgerWriter) -> StopReason | None:
         """Make every pending request's attempts; return why it stopped, None if all is done.
 
         Raises:
@@ -63,18 +63,20 @@ class Dispatch:
             if shared_rate is not None:
                 shared_rate.close()
 
-    async def _send(self, key: SecretStr, writer: LedgerWriter, shared_rate: SharedRateLimit | None) -> Stop | None:
+    async def _send(
+        self, key: SecretStr, writer: LedgerWriter, shared_rate: SharedRateLimit | None
+    ) -> StopReason | None:
         settings = self.settings
         limiter = await self._limiter(writer, shared_rate)
         budget = Budget(settings.budget.max_cost_usd, spent_usd=self.start.spent_usd)
-        watch = Watch(
+        monitor = RunMonitor(
             settings,
             limiter=limiter,
             budget=budget,
             progress=self.progress,
             counts=await writer.do(self._counts),
         )
-        disk_retry = DiskRetry(settings.outputs.wait_s, make_room=self.store.make_room, on_trouble=watch.broken)
+        disk_retry = DiskRetry(settings.outputs.wait_s, make_room=self.store.make_room, on_trouble=monitor.broken)
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both limiters.
         polls = self._rate_limiter([], requests="polls")
@@ -108,28 +110,28 @@ class Dispatch:
                 publisher=Publisher(self.ledger, writer, self.store, disk_retry),
                 acceptance=self.acceptance,
                 policy=settings.retry.policy,
-                watcher=watch,
+                monitor=monitor,
                 rng=random.Random(),
             )
             try:
-                with self.signals.hearing(watch) if self.signals else nullcontext():
+                with self.signals.hearing(monitor) if self.signals else nullcontext():
                     await alongside(
-                        self._pools(attempts, prices, watch, budget, limiter, writer),
+                        self._pools(attempts, prices, monitor, budget, limiter, writer),
                         limiter.run(),
                         polls.run(),
-                        watch.run(),
+                        monitor.run(),
                     )
             finally:
-                watch.close()
+                monitor.close()
         if reservations.turned_away:
-            await self._out_of_budget(watch, writer)
-        return watch.stop
+            await self._out_of_budget(monitor, writer)
+        return monitor.stop
 
     async def _pools(
         self,
         attempts: Attempts,
         prices: SteadyPrices,
-        watch: Watch,
+        monitor: RunMonitor,
         budget: Budget,
         limiter: RateLimiter,
         writer: LedgerWriter,
@@ -137,12 +139,14 @@ class Dispatch:
         concurrency = self.settings.concurrency
 
         async def drain(source: AsyncIterator[Task]) -> None:
-            pool = Pool(_while_sound(source, watch), attempts.work, concurrency=concurrency)
-            watch.halts(pool.stop, limiter.close, budget.close)
+            pool = Pool(_while_sound(source, monitor), attempts.work, concurrency=concurrency)
+            monitor.on_stop(pool.stop, limiter.close, budget.close)
             await pool.run()
 
         submitted = self._submitted(writer)
-        pending = self._pending(writer, budget, prices, watch) if self.only is None else self._chosen(writer, self.only)
+        pending = (
+            self._pending(writer, budget, prices, monitor) if self.only is None else self._chosen(writer, self.only)
+        )
         await drain(_one_after_the_other(submitted, pending))
 
     async def _submitted(self, writer: LedgerWriter) -> AsyncIterator[Task]:
@@ -158,7 +162,7 @@ class Dispatch:
             yield Task.from_request(request)
 
     async def _pending(
-        self, writer: LedgerWriter, budget: Budget, prices: SteadyPrices, watch: Watch
+        self, writer: LedgerWriter, budget: Budget, prices: SteadyPrices, monitor: RunMonitor
     ) -> AsyncIterator[Task]:
         """What is to be sent, in manifest order, as long as the budget could pay for any of it."""
         cheapest = await writer.do(self.ledger.requests.cheapest_pending_usd)
@@ -168,7 +172,7 @@ class Dispatch:
             exhausted = await self._shared_exhausted(min(cheapest, prices.min_usd()))
             for request in page:
                 if exhausted or budget.exhausted(min(cheapest, prices.min_usd())):
-                    await self._out_of_budget(watch, writer)
+                    await self._out_of_budget(monitor, writer)
                     return
                 yield Task.from_request(request)
             position = page[-1].position
@@ -176,9 +180,9 @@ class Dispatch:
     async def _shared_exhausted(self, usd: float) -> bool:
         return self.shared is not None and await self.shared.exhausted(usd, time.time())
 
-    async def _out_of_budget(self, watch: Watch, writer: LedgerWriter) -> None:
+    async def _out_of_budget(self, monitor: RunMonitor, writer: LedgerWriter) -> None:
         requests, usd = await writer.do(self.ledger.requests.pending_cost)
-        watch.out_of_budget(requests, usd)
+        monitor.out_of_budget(requests, usd)
 
     def _shared_rate(self, key: SecretStr) -> SharedRateLimit | None:
         """The turns that all runs of this key share; a rehearsal's provider is its own."""
@@ -237,13 +241,13 @@ async def _one_after_the_other(*sources: AsyncIterator[Task]) -> AsyncIterator[T
             yield task
 
 
-async def _while_sound(source: AsyncIterator[Task], watch: Watch) -> AsyncIterator[Task]:
+async def _while_sound(source: AsyncIterator[Task], monitor: RunMonitor) -> AsyncIterator[Task]:
     """What the source gives, until the machine is in its way: raised, that would cancel what is in flight."""
     try:
         async for task in source:
             yield task
     except MachineError as error:
-        watch.broken(error)
+        monitor.broken(error)
 
 
 async def alongside(main: Awaitable[None], *companions: Coroutine[None, None, None]) -> None:

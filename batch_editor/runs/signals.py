@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from batch_editor.runs.watch import Watch
+from batch_editor.runs.monitor import RunMonitor
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,7 +24,7 @@ class RunSignals:
         self._before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
 
     @contextmanager
-    def hearing(self, watch: Watch) -> Iterator[None]:
+    def hearing(self, monitor: RunMonitor) -> Iterator[None]:
         """Within the block, the first signal stops the run gently and the second drops what is in flight.
 
         Signals are heard, and come to nothing, until `release`: one that comes while the output manifest is written
@@ -39,11 +39,11 @@ class RunSignals:
             nonlocal dropped
             if over:  # it was on its way when the block ended
                 return
-            if not watch.interrupted:
-                watch.interrupt(number)
+            if not monitor.interrupted:
+                monitor.interrupt(number)
             elif not dropped:  # once: a third signal must not hit what the second one set off
                 dropped = True
-                watch.drop()
+                monitor.drop()
                 main.cancel()
 
         for number in self._before:

@@ -19,7 +19,7 @@ StopKind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopReason:
     """Why a run ended before its work did.
 
     `exit_code` matters for signals only, which have two; `error_kind` is the refusal's, where the provider refused.
@@ -30,20 +30,20 @@ class Stop:
     exit_code: int = 0
     error_kind: str = ""
 
-    def outranks(self, other: Stop | None) -> bool:
+    def outranks(self, other: StopReason | None) -> bool:
         """Whether this reason is told rather than the other."""
         order = get_args(StopKind)
         return other is None or order.index(self.kind) < order.index(other.kind)
 
 
-def what_stopped(wanted: Counts, stop: Stop | None) -> Stop | None:
+def what_stopped(wanted: Counts, stop: StopReason | None) -> StopReason | None:
     """The reason that a run stopped, if it did. A limit that was met when no job was left has stopped nothing."""
     if stop is None or wanted.pending or stop.kind in ("signal", "machine", "refused"):
         return stop
     return None
 
 
-def exit_code_of(wanted: Counts, stop: Stop | None) -> int:
+def exit_code_of(wanted: Counts, stop: StopReason | None) -> int:
     """How the process ends: by the reason that it stopped, else by the jobs that the run wanted.
 
     Jobs that are left come before those that failed: they may be paid for, and the next run may fetch their results.
@@ -97,7 +97,7 @@ class Summary:
     elapsed_s: float
     errors: tuple[Example, ...]
     comparison: Comparison | None = None
-    stop: Stop | None = None
+    stop: StopReason | None = None
     sandbox: bool = False
 
     @property
@@ -179,7 +179,7 @@ def summarize(
     standing: Standing,
     *,
     output: Path,
-    stop: Stop | None,
+    stop: StopReason | None,
     exit_code: int,
     elapsed_s: float,
     sandbox: bool,
@@ -254,7 +254,7 @@ def last_summary(output: Path) -> Summary:
             run.run_id if run else "",
             standing,
             output=output,
-            stop=Stop(cast("StopKind", run.stop_kind), run.stop_message or "") if run and run.stop_kind else None,
+            stop=StopReason(cast("StopKind", run.stop_kind), run.stop_message or "") if run and run.stop_kind else None,
             exit_code=run.exit_code if run and run.exit_code is not None else exit_code_of(standing.wanted, None),
             elapsed_s=(run.ended_at - run.started_at) if run and run.ended_at is not None else 0.0,
             sandbox=bool(run and run.sandbox),

@@ -10,12 +10,12 @@ from typing import cast
 
 import pytest
 
+from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.signals import ENDING, RunSignals
-from batch_editor.runs.watch import Watch
 
 
 class Told:
-    """What a watch hears of signals."""
+    """What a monitor hears of signals."""
 
     def __init__(self) -> None:
         self.interrupted = False
@@ -42,7 +42,7 @@ def of_a_host() -> Iterator[None]:
 async def test_whoever_heard_signals_before_a_run_hears_them_after_it() -> None:
     before = {number: signal.getsignal(number) for number in ENDING}
     signals, told = RunSignals(), Told()
-    with signals.hearing(cast("Watch", told)):
+    with signals.hearing(cast("RunMonitor", told)):
         os.kill(os.getpid(), signal.SIGHUP)
         await asyncio.sleep(0.01)
         assert not told.interrupted
@@ -56,7 +56,7 @@ async def test_whoever_heard_signals_before_a_run_hears_them_after_it() -> None:
 @pytest.mark.parametrize("turns", range(5))
 async def test_a_second_signal_on_its_way_when_the_run_ends_does_not_hit_what_comes_after(turns: int) -> None:
     signals = RunSignals()
-    with signals.hearing(cast("Watch", Told())):
+    with signals.hearing(cast("RunMonitor", Told())):
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
         for _ in range(turns):

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from batch_editor.ledger import Counts
-from batch_editor.runs.summary import Stop, StopKind, exit_code_of, what_stopped
+from batch_editor.runs.summary import StopKind, StopReason, exit_code_of, what_stopped
 
 LIMITS = ("budget", "deadline", "failures", "outage", "declined")
 
@@ -24,7 +24,7 @@ LEFT_AND_WRONG = (counts(failed=1, pending=1), counts(unknown=1, pending=1))
 @pytest.mark.parametrize("wanted", [DONE, LEFT, *WRONG, *LEFT_AND_WRONG])
 @pytest.mark.parametrize(("kind", "code"), [("signal", 130), ("signal", 143), ("machine", 6), ("refused", 3)])
 def test_a_signal_the_machine_and_a_refusal_come_first(kind: StopKind, code: int, wanted: Counts) -> None:
-    stop = Stop(kind, "why", code if kind == "signal" else 0)
+    stop = StopReason(kind, "why", code if kind == "signal" else 0)
     assert what_stopped(wanted, stop) is stop
     assert exit_code_of(wanted, stop) == code
 
@@ -32,7 +32,7 @@ def test_a_signal_the_machine_and_a_refusal_come_first(kind: StopKind, code: int
 @pytest.mark.parametrize("kind", [*LIMITS, None])
 @pytest.mark.parametrize("wanted", [LEFT, *LEFT_AND_WRONG])
 def test_jobs_that_are_left_come_before_those_that_failed(kind: StopKind | None, wanted: Counts) -> None:
-    stop = kind and Stop(kind, "why")
+    stop = kind and StopReason(kind, "why")
     assert what_stopped(wanted, stop) is stop
     assert exit_code_of(wanted, stop) == 4
 
@@ -42,7 +42,7 @@ def test_jobs_that_are_left_come_before_those_that_failed(kind: StopKind | None,
 def test_a_limit_that_is_met_when_nothing_is_left_has_stopped_nothing(
     kind: StopKind | None, wanted: Counts, code: int
 ) -> None:
-    stop = what_stopped(wanted, kind and Stop(kind, "why"))
+    stop = what_stopped(wanted, kind and StopReason(kind, "why"))
     assert stop is None
     assert exit_code_of(wanted, stop) == code
 
@@ -50,5 +50,5 @@ def test_a_limit_that_is_met_when_nothing_is_left_has_stopped_nothing(
 def test_of_two_reasons_to_stop_the_first_of_the_list_is_told() -> None:
     assert get_args(StopKind)[:3] == ("signal", "machine", "refused")
     for first, second in zip(get_args(StopKind), get_args(StopKind)[1:], strict=False):
-        assert Stop(first, "").outranks(Stop(second, ""))
-        assert not Stop(second, "").outranks(Stop(first, ""))
+        assert StopReason(first, "").outranks(StopReason(second, ""))
+        assert not StopReason(second, "").outranks(StopReason(first, ""))

@@ -15,7 +15,7 @@ from batch_editor.ledger import Counts
 from batch_editor.money import Budget
 from batch_editor.records import Answer, Failure
 from batch_editor.runs.progress import Progress, Snapshot
-from batch_editor.runs.summary import Stop
+from batch_editor.runs.summary import StopReason
 from batch_editor.runs.tasks import Task
 from batch_editor.scheduling import RateLimiter
 from batch_editor.text import duration
@@ -34,7 +34,7 @@ SHOW_EVERY_S = 0.1
 JUMP_S = 60.0
 
 
-class Watch:
+class RunMonitor:
     """Hears of every attempt, and halts the run when it must not go on.
 
     Two jobs that share a request count as two.
@@ -68,13 +68,13 @@ class Watch:
         self._other_example = ""
         self._kinds: dict[str, tuple[int, str]] = {}
         self._shows_at = 0.0
-        self._halts: tuple[Callable[[], object], ...] = ()
+        self._stop_callbacks: tuple[Callable[[], object], ...] = ()
         self._deadline = settings.ends_at.timestamp() if settings.ends_at else None
-        self.stop: Stop | None = None
+        self.stop: StopReason | None = None
 
-    def halts(self, *callbacks: Callable[[], object]) -> None:
+    def on_stop(self, *callbacks: Callable[[], object]) -> None:
         """What to call when the run must draw nothing more."""
-        self._halts = callbacks
+        self._stop_callbacks = callbacks
 
     @property
     def interrupted(self) -> bool:
@@ -88,7 +88,7 @@ class Watch:
             " a second signal drops them"
         )
         code = 130 if number is signal.SIGINT else 143
-        self.halt(Stop("signal", f"by {number.name}; running the same command again resumes", code))
+        self.halt(StopReason("signal", f"by {number.name}; running the same command again resumes", code))
 
     def drop(self) -> None:
         """A second signal came: what is in flight is dropped."""
@@ -102,7 +102,7 @@ class Watch:
     def out_of_budget(self, requests: int, usd: float) -> None:
         """Only requests that the budget has no room for remain: how many, and what they are expected to cost."""
         self.halt(
-            Stop(
+            StopReason(
                 "budget",
                 f"the budget has no room for the max price of any request that is left; the {requests} that remain"
                 f" would cost about ${usd:,.2f}. Raise --max-cost, or the limits per day and month",
@@ -113,7 +113,7 @@ class Watch:
         """Whether a request that leaves now will probably be back before the deadline."""
         if self._deadline is None or self._clock() + (self._p95_s() or 0.0) <= self._deadline:
             return True
-        self.halt(Stop("deadline", "no further request would be back before the deadline"))
+        self.halt(StopReason("deadline", "no further request would be back before the deadline"))
         return False
 
     def started(self, task: Task, attempt_id: int) -> None:
@@ -191,7 +191,7 @@ class Watch:
     def stopped(self, failure: Failure) -> None:
         """The provider refused the account or the model: nothing more would succeed."""
         next_step = _NEXT_STEPS.get(failure.kind, _NEXT_STEP)
-        self.halt(Stop("refused", f"{failure.message}. {next_step}", error_kind=failure.kind))
+        self.halt(StopReason("refused", f"{failure.message}. {next_step}", error_kind=failure.kind))
 
     def outage(self, failure: Failure | None, next_s: float) -> None:
         """The provider is down, or, without a failure, answers again."""
@@ -208,7 +208,7 @@ class Watch:
     def gave_up(self, failure: Failure, lasted_s: float) -> None:
         """The provider is down for too long: leave the rest to the next run."""
         self.halt(
-            Stop(
+            StopReason(
                 "outage",
                 f"the provider has been down for {duration(lasted_s)} ({failure.message});"
                 " run the same command again when it answers",
@@ -218,7 +218,7 @@ class Watch:
     def only_refused(self, failure: Failure, lasted_s: float) -> None:
         """The provider only refuses: leave the rest to the next run."""
         self.halt(
-            Stop(
+            StopReason(
                 "rate_limited",
                 f"the provider has answered nothing but 429 for {duration(lasted_s)} ({failure.message}); see whether"
                 " something else uses this key, or lower rate_limit, then run the same command again",
@@ -232,7 +232,7 @@ class Watch:
                 f"{error}; {len(self._in_flight)} requests in flight are paid for and will be finished, and saved as"
                 f" soon as this machine lets them, within {duration(self._settings.outputs.wait_s)}"
             )
-        self.halt(Stop("machine", str(error)))
+        self.halt(StopReason("machine", str(error)))
 
     def unsaved(self, task: Task, error: MachineError) -> None:
         """A paid answer is lost: nothing could keep it."""
@@ -270,12 +270,12 @@ class Watch:
                 " `checks: full` would reject them"
             )
 
-    def halt(self, stop: Stop) -> None:
+    def halt(self, stop: StopReason) -> None:
         """Draw nothing more, for this reason."""
         if stop.outranks(self.stop):
             self.stop = stop
             log.warning("stopping", extra={"kind": stop.kind, "reason": stop.message})
-        for callback in self._halts:
+        for callback in self._stop_callbacks:
             callback()
 
     def _check_failures(self) -> None:
@@ -289,7 +289,7 @@ class Watch:
         if wrong:
             kind, (count, example) = max(self._kinds.items(), key=lambda item: item[1][0])
             self.halt(
-                Stop(
+                StopReason(
                     "failures",
                     f"{self._went_wrong} of {self._ended} jobs failed, which max_failures {limit} does not allow;"
                     f" {count} of them with {kind}, for example {example}",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -100,7 +100,7 @@ class _Rules:
 
 
 def _data() -> bytes:
-    return resources.files(__package__ or "").joinpath("signed_links.yaml").read_bytes()
+    return Path(__file__).with_name("signed_links.yaml").read_bytes()
 
 
 @lru_cache(maxsize=1)

@@ -129,7 +129,7 @@ class Bench:
 
     def _start(self, command: Sequence[str], folder: Path) -> Running:
         self._server.books()
-        return Running(command, folder=folder, environment={**who.KEY, "XDG_STATE_HOME": str(self._folder)})
+        return Running(command, folder=folder, environment={**who.KEY, "XDG_STATE_HOME": str(self._folder / "state")})
 
     def _fresh(self) -> Path:
         self._runs += 1

@@ -392,3 +392,9 @@ async def test_a_port_that_is_taken_is_said(bench: Bench) -> None:
     assert ended.code == 2
     assert f"--port {port}: can't be listened on (" in ended.err
     assert "address already in use" in ended.err
+
+
+async def test_a_folder_of_the_program_s_name_where_it_is_started_is_in_nobody_s_way(bench: Bench) -> None:
+    (bench.folder / "batch_editor").mkdir()
+    planned = await bench.command("plan", bench.write(jobs(1)))
+    assert planned.code == 0, planned.err

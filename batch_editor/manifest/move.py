@@ -26,8 +26,8 @@ class Move:
 
     @property
     def spellings(self) -> dict[str, str | None]:
-        """The old names that the new endpoint doesn't have, with what it calls them."""
-        return {name: there for name, there in self.names.items() if name not in self.new.parameters}
+        """The old names that have no place at the new endpoint, or that it doesn't have, with what it calls them."""
+        return {name: there for name, there in self.names.items() if there is None or name not in self.new.parameters}
 
     @property
     def changes(self) -> bool:

@@ -50,7 +50,10 @@ def _values(old: Endpoint, new: Endpoint, name: str, mapped: Mapped) -> dict[str
     if mapped.tiers == "price":
         there = mapped.name or name
         known = {each: _usual_usd(new, there, each) for each in new.parameters[there].choices if each != "auto"}
-        for value in old.parameters[name].choices:
+        kept = set(new.parameters[there].choices) - known.keys()  # auto stays auto
+        for value in old.parameters[name].choices if known else ():
+            if value in kept:
+                continue
             usd = _usual_usd(old, name, value)
             values[value] = min(known, key=lambda each: abs(math.log(known[each] / usd)))
     return values | mapped.values

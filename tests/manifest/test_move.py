@@ -154,3 +154,24 @@ def test_a_map_of_names_that_there_are_not_is_a_fault(folder: Path, map_: str, e
     with pytest.raises(UsageError) as caught:
         plan(yaml(folder, {"id": "a", "text": "hi", "image_urls": [LINK]}), endpoint)
     assert message in str(caught.value)
+
+
+def test_auto_stays_auto_where_tiers_go_by_price(folder: Path) -> None:
+    text = FORMER.replace("choices: [good, best]", "choices: [good, best, auto]")
+    (folder / "former.yaml").write_text(text, encoding="utf-8")
+    made = plan(yaml(folder, {"id": "a", "text": "hi", "image_urls": [LINK], "tier": "auto"}))
+    assert kinds(made) == {("auto", "auto"): 1}
+
+
+def test_tiers_go_by_name_where_the_successor_has_no_choices_to_price(folder: Path) -> None:
+    later = LATER.replace("choices: [low, mid, high, auto], default: low", "default: low")
+    (folder / "later.yaml").write_text(later, encoding="utf-8")
+    made = plan(yaml(folder, {"id": "a", "text": "hi", "image_urls": [LINK], "tier": "good"}))
+    assert kinds(made) == {("good", "auto"): 1}
+
+
+def test_what_the_map_gives_no_place_is_left_out_though_the_successor_has_the_name(folder: Path) -> None:
+    later = LATER.replace("prices:", "  gloss: {type: integer, minimum: 0, maximum: 9, default: 5}\nprices:")
+    (folder / "later.yaml").write_text(later, encoding="utf-8")
+    manifest = yaml(folder, {"id": "a", "text": "hi", "image_urls": [LINK], "gloss": "3"})
+    assert plan(manifest).warnings == (f"{manifest}: gloss of former has no place in later and is left out",)

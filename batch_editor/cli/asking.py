@@ -28,7 +28,8 @@ async def _answered(ask: Ask, lines: Sequence[str]) -> bool:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bool] = loop.create_future()
 
-    def settle(value: bool, error: BaseException | None) -> None:
+    def hand_over(value: bool, error: BaseException | None) -> None:
+        """Give the answer, or the error, to whoever still waits."""
         if answer.done():
             return
         if error is None:
@@ -43,7 +44,7 @@ async def _answered(ask: Ask, lines: Sequence[str]) -> bool:
         except BaseException as raised:  # noqa: BLE001  # it belongs to who asked, not to this thread
             error = raised
         with suppress(RuntimeError):  # the run is over, and its loop closed
-            loop.call_soon_threadsafe(settle, value, error)
+            loop.call_soon_threadsafe(hand_over, value, error)
 
     threading.Thread(target=work, name="question", daemon=True).start()
     while not answer.done():
@@ -83,7 +84,7 @@ async def _confirm(batch: Batch, ask: Ask) -> None:
 
 
 async def _judged(batch: Batch, ask: Ask | None) -> StopReason | None:
-    """Compare the canary with the plan: ask whether to go on, or decide if there is nobody to ask."""
+    """Compare the canary with the plan: ask whether to continue, or decide if there is nobody to ask."""
     sent = await batch.compared()
     share = sent.charged_usd / sent.expected_usd if sent.expected_usd else 1.0
     cost = f"${sent.charged_usd:,.4f}; the plan expected ${sent.expected_usd:,.4f} ({share:.0%})"

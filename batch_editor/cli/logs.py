@@ -54,7 +54,7 @@ class _Console(logging.StreamHandler[TextIO]):
 
 
 class _File(logging.FileHandler):
-    """A file, which says once if its disk is in the way."""
+    """A file that says once if it can't be written."""
 
     _is_told = False
 

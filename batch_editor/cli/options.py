@@ -56,7 +56,7 @@ _SHARED = [
     click.option("--max-failures", metavar="N|SHARE", help="Stop after so many failed jobs: 50, or 20%."),
     click.option("--limit", metavar="N", type=click.IntRange(min=1), help="The first N jobs only."),
     click.option("--only", metavar="GLOB", multiple=True, help="Jobs whose id matches only; repeatable."),
-    click.option("--skip-faulty", is_flag=True, help="Fail rows with a fault of their own, and go on with the others."),
+    click.option("--skip-faulty", is_flag=True, help="Fail rows with a fault of their own, and do the others."),
     click.option(
         "--redo",
         multiple=True,

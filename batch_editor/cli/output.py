@@ -63,7 +63,7 @@ def written() -> Iterator[None]:
     """For what writes to standard output. That nobody reads it any more is left to `main`.
 
     Raises:
-        StorageError: its disk is full, or otherwise in the way.
+        StorageError: its disk is full, or can't be written otherwise.
     """
     try:
         yield

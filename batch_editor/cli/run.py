@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     "--canary",
     metavar="N",
     type=click.IntRange(min=1),
-    help="Send N jobs first; go on if they cost what the plan says.",
+    help="Send N jobs first; send the rest if they cost what the plan says.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
 @click.option("--dry-run", is_flag=True, help="The same as plan.")
@@ -194,7 +194,7 @@ def _offer(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions)
 
 
 class _Told:
-    """A run's summary, with the command that goes on, or that moves to the successor of a retired endpoint."""
+    """A run's summary, with the command that resumes, or that moves to the successor of a retired endpoint."""
 
     def __init__(self, summary: Summary, offer: Offer | None) -> None:
         self._summary = summary
@@ -204,10 +204,12 @@ class _Told:
         self._moving = "" if offer is None else f"{self._command} --endpoint {shlex.quote(offer.successor)}"
 
     def as_json(self) -> dict[str, Any]:
+        """The summary's `--json` object, with `move` where the endpoint is retired."""
         move = {} if self._offer is None else {"move": self._offer.as_json(self._moving)}
         return {**self._summary.as_json(), **move}
 
     def lines(self) -> Iterator[str]:
+        """The summary for people."""
         if self._offer is None:
             yield from self._summary.lines(command=self._command)
         else:

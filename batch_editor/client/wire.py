@@ -29,7 +29,7 @@ MAX_VALUES = 200_000
 # No image costs a hundredth of this. A larger figure is a mistake, which would use up any budget.
 MAX_COST_USD = 1000.0
 
-# Linear in time: a script without an end goes on to the end, and a tag ends where the next one begins. With `[^>]*`,
+# Linear in time: a script without an end runs to the end, and a tag ends where the next one begins. With `[^>]*`,
 # 64 KB of `<` took three seconds.
 _TAGS = re.compile(rb"(?is)<(script|style)\b.*?(?:</\1>|\Z)|<[^<>]*>")
 

@@ -117,8 +117,9 @@ def price_by_pixels(table: Mapping[str, float], size: Size) -> PixelPrice:
     pixels. Below the smallest size expected is the price of the one nearest in shape; beyond the largest it grows with
     the pixels.
 
-    High is the price of the next size with at least as many pixels, but only of those that are dearer than every
-    smaller one: that holds if the dearest shape is in the table, and a larger picture of one shape costs no less.
+    High is the price of the next size with at least as many pixels, but only of those that cost more than every
+    smaller one: that holds if the most expensive shape is in the table, and a larger picture of one shape costs no
+    less.
     Beyond the last of these it grows with the pixels; real prices grow more slowly.
 
     >>> price_by_pixels({"1024x1024": 1.0, "1536x1024": 0.8, "2048x2048": 4.0}, (1536, 1536))
@@ -146,16 +147,16 @@ def price_by_pixels(table: Mapping[str, float], size: Size) -> PixelPrice:
             expected = from_usd + share * (to_usd - from_usd)
     fewest, cheapest = min(pixels for _, pixels, _ in points), min(usd for *_, usd in points)
     low = cheapest * min(1.0, wanted / fewest)
-    return PixelPrice(min(low, expected), expected, max(_dearest(points, wanted), expected))
+    return PixelPrice(min(low, expected), expected, max(_max_usd(points, wanted), expected))
 
 
-def _dearest(points: list[tuple[Size, int, float]], wanted: int) -> float:
-    dearest = 0.0
+def _max_usd(points: list[tuple[Size, int, float]], wanted: int) -> float:
+    max_usd = 0.0
     pixels = 1
     for _, pixels_here, usd in sorted(points, key=lambda point: (point[1], -point[2])):
-        if usd <= dearest:
+        if usd <= max_usd:
             continue
-        dearest, pixels = usd, pixels_here
+        max_usd, pixels = usd, pixels_here
         if pixels >= wanted:
-            return dearest
-    return dearest * wanted / pixels
+            return max_usd
+    return max_usd * wanted / pixels

@@ -89,7 +89,7 @@ def is_lost(path: Path) -> bool:
 
 
 class OpenFiles:
-    """Files that SQLite has just opened. It goes on writing to those that somebody removes or replaces, for nobody."""
+    """Files that SQLite has just opened. It keeps writing to them after somebody has removed or replaced them."""
 
     def __init__(self, *files: Path) -> None:
         self._ids = {file.absolute(): _id(file) for file in files}

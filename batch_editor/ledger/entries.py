@@ -82,7 +82,7 @@ class Gone:
 class Interrupted:
     """An attempt that a dead run left open; `answer` is what it had received, its image without a path.
 
-    `not_fetched` if it is one that a run has told of already.
+    `not_fetched` if a run has reported it already.
     """
 
     attempt_id: int

@@ -76,7 +76,7 @@ def _inputs(images: str | None) -> str:
 
 
 def speeds(db: sqlite3.Connection, endpoint: str, *, limit: int) -> tuple[list[float], list[tuple[float, bool]], int]:
-    """Latencies in seconds of an endpoint's newest successes and passing failures, and how many attempts there were.
+    """Latencies in seconds of an endpoint's newest successes and transient failures, and how many attempts there were.
 
     With each failure goes whether an overloaded provider dropped it: 503, 504 or no answer in time. 429s are left
     out: they are the pace's affair, and interruptions our own.

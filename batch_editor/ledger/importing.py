@@ -80,7 +80,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
     """Make the attached staging's jobs the manifest's, and mark which requests this run is to send.
 
     Pending is whatever the ledger hasn't finished: new and changed requests, those never started, and those that
-    failed for a passing reason. What was refused for good, whose fate is unknown, or what is done is taken up again
+    failed for a transient reason. What was refused for good, whose fate is unknown, or what is done is taken up again
     where `redo` says so.
 
     When a run resumes, nearly every job has its image and belongs to a request that is done. A look at each job and
@@ -239,7 +239,7 @@ def _give_turns(db: sqlite3.Connection) -> None:
 
 
 def _take_up_again(db: sqlite3.Connection, states: Sequence[str]) -> None:
-    """Make pending what failed in passing, and what is in one of these states."""
+    """Make pending what failed for a transient reason, and what is in one of these states."""
     db.execute(
         "UPDATE main.requests SET state = 'pending'"
         f" WHERE position IS NOT NULL AND state = 'failed' AND passing AND {_UNSETTLED}"

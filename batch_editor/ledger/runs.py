@@ -20,7 +20,7 @@ class Runs:
         return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE NOT sandbox)").fetchone()[0])
 
     def forget_rehearsals(self) -> None:
-        """Before the first run that is none: what the sandbox answered counts for nothing.
+        """Before the first real run there is none: what the sandbox answered does not count.
 
         Its images stay where they are until real ones take their places.
         """

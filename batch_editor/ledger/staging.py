@@ -58,7 +58,7 @@ _INTO_STAGED = (
     "INTO staged (position, job_id, place, kind, named, output, output_key, fingerprint, params, files, extras,"
     " variant, identity, links, fault) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
-# Instructions of SQLite's virtual machine between two looks at whether it is to go on; some milliseconds.
+# SQLite asks whether to continue after this many instructions of its virtual machine: every few milliseconds.
 _LOOK_UP_EVERY = 10_000
 
 

@@ -218,7 +218,7 @@ class Store:
                 (self.root / STAGED / f"{attempt_id}{ending}").unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what is left in the staging folder once every attempt is settled.
+        """Remove what is left in the staging folder once the fate of every attempt is known.
 
         Whole images as well: attempt numbers come again after a rehearsal, and its images must not pass for paid ones.
 
@@ -235,7 +235,7 @@ class Store:
             raise StorageError(f"{staged}: can't be emptied ({error.strerror})") from error
 
     def keep_unclaimed(self) -> int:
-        """Move whole staged images to the history; return how many. For when nobody knows whose they are.
+        """Move whole staged images to the history; return how many. For images whose attempt is not known.
 
         Raises:
             StorageError: the disk refuses to read or write.

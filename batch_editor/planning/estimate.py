@@ -93,7 +93,7 @@ def assess(
 ) -> Plan:
     """The plan of the staged jobs, given what the output directory has of them. Blocks.
 
-    A rehearsal's results count for nothing, except for the next rehearsal.
+    A rehearsal's results count for the next rehearsal only.
 
     Raises:
         LedgerError: the output directory's ledger can't be read.

@@ -32,7 +32,7 @@ _PASSING = frozenset(["connection", "timeout", "rate_limited", "server_error", "
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What came of it. `missing` are images that are not on the disk, `unclaimed` those that nobody tells of."""
+    """What came of it. `missing` are images that are not on the disk, `unclaimed` those that no row names."""
 
     jobs: int
     images: int

@@ -169,6 +169,7 @@ class _WaitingForDisk:
         self._said = False
 
     def on_trouble(self, error: MachineError) -> None:
+        """Say so, the first time."""
         if not self._said:
             self._said = True
             self._say(

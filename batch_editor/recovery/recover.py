@@ -1,4 +1,4 @@
-"""What a run that died left open is settled: images that were whole are kept, the rest may have been billed."""
+"""Decide the attempts that a run which died left open: whole images are kept, the rest may have been billed."""
 
 from __future__ import annotations
 

@@ -47,6 +47,7 @@ class _Placed:
 
     @property
     def runs_job(self) -> bool:
+        """Whether the job is done, and billed, whatever the client gets to see of it."""
         return self.fault is None or self.fault.runs_job
 
 
@@ -121,7 +122,7 @@ class Api:
             entry.status = refusal.status
             raise
         except ConnectionError:
-            # The client left in the midst of its body or of its answer: nobody is there to be told.
+            # The client closed the connection midway: there is nobody to answer.
             return web.Response()
         finally:
             if not queued:
@@ -157,7 +158,7 @@ class Api:
         return await spoil(fault, answer, request, placed.sent)
 
     async def _accepted(self, request: web.Request, placed: _Placed) -> web.StreamResponse:
-        """v2: the answer is an id, and comes at once; the job goes on."""
+        """v2: answer an id at once; the job continues in the background."""
         entry, fault = placed.entry, placed.fault
         if placed.runs_job:
             record = self._records.add(placed.endpoint, placed.body, entry, fault)

@@ -15,7 +15,7 @@ class AdaptiveRate:
     It starts at the configured count and never exceeds it. A 429 lowers it by a tenth. Where many are refused, it
     falls to what the provider took in the last period, but by half at most. While nothing lowers it, it is raised by a
     twentieth of the configured count at a time. The wait before a raise doubles with each decrease, up to
-    MAX_WAIT_PERIODS, and halves with each raise that holds. So a run whose limit is set too high settles near the true
+    MAX_WAIT_PERIODS, and halves with each raise that holds. So a run whose limit is set too high stays near the true
     one, and takes more when it can.
 
     Some 429s don't come from the rate, and leave it as it is:

@@ -43,8 +43,9 @@ class SharedRateLimit:
     and nobody sets. Taking a turn moves the instant on, under a lock that the kernel frees however a process ends. The
     file outlives its runs, so runs that crash and start again in a loop keep the limit too.
 
-    If the file can't be used, `say` is told once, and turns are not waited for: the run still keeps the limit alone.
-    If somebody removes the file, the runs that had it open make it anew, and `say` is told once.
+    If the file can't be used, `say` is called once and turns are not waited for: the run still keeps the limit by
+    itself.
+    If somebody removes the file, the runs that had it open make it anew, and `say` is called once.
     """
 
     def __init__(

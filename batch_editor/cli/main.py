@@ -20,6 +20,7 @@ from batch_editor.cli.plan import plan
 from batch_editor.cli.reconcile import reconcile
 from batch_editor.cli.run import run
 from batch_editor.cli.sandbox import sandbox
+from batch_editor.cli.schema import schema
 from batch_editor.cli.status import status
 from batch_editor.errors import BatchEditorError
 from batch_editor.posix import require_posix
@@ -47,7 +48,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, status, export, reconcile, sandbox):
+for command in (run, plan, status, export, reconcile, schema, sandbox):
     cli.add_command(command)
 
 

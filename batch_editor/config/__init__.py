@@ -2,6 +2,7 @@
 
 from batch_editor.config.key import api_key
 from batch_editor.config.loading import load_settings
+from batch_editor.config.schema import config_schema
 from batch_editor.config.settings import (
     DEFAULT_ENDPOINT,
     ENV_PREFIX,
@@ -26,6 +27,7 @@ __all__ = [
     "RetrySettings",
     "Settings",
     "api_key",
+    "config_schema",
     "load_settings",
     "setting_names",
 ]

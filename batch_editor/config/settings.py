@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 from pydantic_settings import (
     BaseSettings,
     SettingsConfigDict,
@@ -85,6 +85,12 @@ def _max_failures(text: str) -> str:
 Url = Annotated[str, AfterValidator(_url)]
 Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+RateLimit = Annotated[str, AfterValidator(_rate), WithJsonSchema({"type": "string", "pattern": "^[0-9]+/(s|min|h)$"})]
+CountOrShare = Annotated[
+    str,
+    AfterValidator(_max_failures),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+%?$"}]}),
+]
 
 
 class _Part(BaseModel):
@@ -226,12 +232,12 @@ class Settings(BaseSettings):
     endpoint: str = Field(default_factory=default_endpoint)
     rows: RowSettings = RowSettings()
     concurrency: int = Field(default=64, ge=1, le=20_000)
-    rate_limit: Annotated[str, AfterValidator(_rate)] = "60/min"
+    rate_limit: RateLimit = "60/min"
     redo: RedoSettings = RedoSettings()
     retry: RetrySettings = RetrySettings()
     budget: BudgetSettings = BudgetSettings()
     deadline: Annotated[str, AfterValidator(_deadline)] | None = None
-    max_failures: Annotated[str, AfterValidator(_max_failures)] | None = None
+    max_failures: CountOrShare | None = None
     checks: Literal["header", "full"] = "header"
     outputs: OutputSettings = OutputSettings()
     pricing: PricingSettings = PricingSettings()

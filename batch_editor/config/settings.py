@@ -18,7 +18,7 @@ from pydantic_settings import (
 from batch_editor.config.deadline import deadline_at
 from batch_editor.endpoints import PriceTable, load_endpoint, today
 from batch_editor.records import Rate
-from batch_editor.scheduling import Policy
+from batch_editor.scheduling import RetryPolicy
 
 T = TypeVar("T")
 
@@ -161,9 +161,9 @@ class RetrySettings(_Part):
     bad_response: bool = False
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> RetryPolicy:
         """What decides whether a failed attempt is made again."""
-        return Policy(
+        return RetryPolicy(
             max_attempts=self.max_attempts,
             max_possibly_billed=self.max_possibly_billed,
             backoff_s=self.backoff_s,

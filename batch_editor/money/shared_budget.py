@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Charge:
+    """What an attempt was charged, still to be written."""
+
     attempt: str
     usd: float
 

@@ -69,7 +69,7 @@ COMMIT;
 DAY_S = 86400
 
 # Another process holds the file for one commit at a time, a few milliseconds; this long means it hangs.
-PATIENCE_S = 30.0
+LOCK_WAIT_S = 30.0
 # Who ends waits no longer than this.
 HURRY_S = 1.0
 # SQLite waits so long at a time, and sleeps up to 0.1 s in between.
@@ -126,7 +126,7 @@ class Spending:
         self._owner = owner
         self._attempt_s = attempt_s
         self._limits = [("day", per_day_usd), ("month", per_month_usd)]
-        self._patience_s = PATIENCE_S
+        self._lock_wait_s = LOCK_WAIT_S
         try:
             make_folder(path.parent)
             with suppress(FileNotFoundError):
@@ -136,15 +136,15 @@ class Spending:
             # A new file is switched once, for it keeps the mode. Of processes that switch at the same time one
             # succeeds; the others hear at once that the file is locked, whatever the time-out (2 of 100 were, with
             # four starting together).
-            self._patiently(self._db.execute, "PRAGMA journal_mode = WAL")
+            self._once_unlocked(self._db.execute, "PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._patiently(self._db.executescript, _SCHEMA)
+            self._once_unlocked(self._db.executescript, _SCHEMA)
             real = path.resolve()  # of a link SQLite puts the WAL beside what it leads to
             self._files = OpenFiles(path, real.with_name(f"{real.name}-wal"))
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from error
 
-    def _patiently(self, execute: Callable[[str], object], statement: str) -> None:
+    def _once_unlocked(self, execute: Callable[[str], object], statement: str) -> None:
         """Begin to write, once no other process does."""
         began_at = time.monotonic()
         while True:
@@ -152,13 +152,13 @@ class Spending:
                 execute(statement)
                 return
             except sqlite3.OperationalError as error:
-                if not _is_locked(error) or time.monotonic() > began_at + self._patience_s:
+                if not _is_locked(error) or time.monotonic() > began_at + self._lock_wait_s:
                     raise
                 time.sleep(0.01)
 
     def hurry(self) -> None:
         """From now on, wait for another process no longer than a second; also where a thread waits already."""
-        self._patience_s = HURRY_S
+        self._lock_wait_s = HURRY_S
 
     def close(self) -> None:
         """Close the file."""
@@ -175,7 +175,7 @@ class Spending:
             yield
             return
         with self._errors():
-            self._patiently(self._db.execute, "BEGIN IMMEDIATE")
+            self._once_unlocked(self._db.execute, "BEGIN IMMEDIATE")
             try:
                 yield
                 self._db.execute("COMMIT")
@@ -285,7 +285,7 @@ class Spending:
     def _unusable(self, error: BaseException) -> LedgerError:
         words = error.strerror if isinstance(error, OSError) else error
         if _is_locked(error):
-            words = f"another process has kept it locked for {self._patience_s:.0f} s; end that process, and run again"
+            words = f"another process has kept it locked for {self._lock_wait_s:.0f} s; end that process, and run again"
         return LedgerError(f"{self._path}: budget.ledger can't be used ({words})")
 
 

@@ -20,14 +20,12 @@ class AttemptLog(AttemptListener):
         self._in_flight: set[str] = set()  # by fingerprint: a request has one attempt at a time
 
     def started(self, task: Task, attempt_id: int) -> None:
-        """Log `sent`, with how many are in flight."""
+        """Log `sent`, with how many are in flight; or `fetching result`."""
         self._in_flight.add(task.request.fingerprint)
-        log.debug("sent", extra={**_job(task), "attempt_id": attempt_id, "in_flight": len(self._in_flight)})
-
-    def fetching(self, task: Task, attempt_id: int) -> None:
-        """Log `fetching result`."""
-        self._in_flight.add(task.request.fingerprint)
-        log.debug("fetching result", extra={**_job(task), "attempt_id": attempt_id})
+        if task.submitted is None:
+            log.debug("sent", extra={**_job(task), "attempt_id": attempt_id, "in_flight": len(self._in_flight)})
+        else:
+            log.debug("fetching result", extra={**_job(task), "attempt_id": attempt_id})
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
         """Log `succeeded`, and `other than asked` before it where that holds."""

@@ -45,6 +45,7 @@ class Attempts:
         may_start: Callable[[], bool],
     ) -> None:
         self._run = run
+        self._rows = run.ledger.attempts
         self._client = client
         self._limiter = limiter
         self._reservations = reservations
@@ -148,7 +149,7 @@ class Attempts:
 
     async def _submitted(self, intent: Intent, request_id: str) -> None:
         try:
-            await self._run.writer.do(self._run.ledger.attempts.submitted, intent.attempt_id, request_id)
+            await self._run.writer.do(self._rows.submitted, intent.attempt_id, request_id)
         except MachineError as error:
             # Polled all the same: the image may still land, and is kept for `recover`; the id would be lost.
             self._listener.local_error(error)
@@ -157,7 +158,7 @@ class Attempts:
         """Fetch the result of an attempt that an earlier run submitted. It has passed budget and limiter already."""
         intent, reserved = self._reservations.reopen(submitted)
         asked = self._run.endpoints[task.request.endpoint], task.request.params
-        self._listener.fetching(task, intent.attempt_id)
+        self._listener.started(task, intent.attempt_id)
         try:
             answer = await self._answer(
                 task, intent, lambda staged: self._client.fetch_result(*asked, submitted.request_id, staged)
@@ -181,10 +182,11 @@ class Attempts:
     async def _publish(
         self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float
     ) -> Requeue[Task] | None:
-        request, attempts, now = task.request, self._run.ledger.attempts, self._run.clock
+        request, now = task.request, self._run.clock
 
         def received() -> None:
-            attempts.received(intent.attempt_id, image, answer, now=now(), charged_usd=charged_usd)
+            """Write the row, on the ledger's thread."""
+            self._rows.received(intent.attempt_id, image, answer, now=now(), charged_usd=charged_usd)
 
         unplaced = await self._publisher.receive(request.fingerprint, image, received)
         verdict = await self._run.acceptance.verdict(request.endpoint, request.params, request.files, image)
@@ -199,13 +201,13 @@ class Attempts:
         self, task: Task, intent: Intent, answer: Answer, failure: Failure, charged_usd: float
     ) -> Requeue[Task] | None:
         tally, then, counts = self._decide(task, failure)
-        attempts, now = self._run.ledger.attempts, self._run.clock
 
         def failed() -> None:
-            attempts.failed(
+            """Write the row, on the ledger's thread."""
+            self._rows.failed(
                 *(intent.attempt_id, failure, answer),
                 state="pending" if isinstance(then, Retry) else then.status,
-                now=now(),
+                now=self._run.clock(),
                 charged_usd=charged_usd,
                 counts=counts,
             )
@@ -221,8 +223,8 @@ class Attempts:
 
     async def _not_fetched(self, task: Task, intent: Intent, failure: Failure) -> None:
         """Leave a submitted attempt to the next run, at the price that was set aside for it."""
-        attempts, now = self._run.ledger.attempts, self._run.clock
-        await self._publisher.record(lambda: attempts.not_fetched(intent.attempt_id, failure, now=now()))
+        now = self._run.clock
+        await self._publisher.record(lambda: self._rows.not_fetched(intent.attempt_id, failure, now=now()))
         self._listener.failed(task, failure, GiveUp("pending"))
 
     async def _upload_refused(self, task: Task, failure: Failure) -> Requeue[Task] | None:

@@ -129,12 +129,8 @@ class RunMonitor(AttemptListener):
     def started(self, task: Task, attempt_id: int) -> None:
         """Count a request that left."""
         self._in_flight.add(task.request.fingerprint)
-        self._retried += task.request.attempts + task.tally.attempts + task.tally.refusals > 0
-        self._show()
-
-    def fetching(self, task: Task, attempt_id: int) -> None:
-        """Count a request of a run before that is asked after."""
-        self._in_flight.add(task.request.fingerprint)
+        if task.submitted is None:
+            self._retried += task.request.attempts + task.tally.attempts + task.tally.refusals > 0
         self._show()
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:

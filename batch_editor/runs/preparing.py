@@ -174,6 +174,7 @@ async def check_inputs(ledger: Ledger, planned: Planned) -> None:
         planned.options.progress.say(line)
 
     def fail_faulty() -> None:
+        """Record them, all or none."""
         with ledger.transaction():
             for faulty in check.faulty:
                 failure = Failure("input_unreachable", faulty.fault, transient=True)

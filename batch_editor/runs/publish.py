@@ -44,6 +44,7 @@ class Publisher:
         """
 
         def received() -> list[Unplaced]:
+            """Write the row, and read who wants the image, in one transaction."""
             record()
             wanting = self._ledger.jobs.wanting(fingerprint)
             return [Unplaced(placement, image.path, image.sha256, image.format) for placement in wanting]

@@ -50,9 +50,6 @@ class Heard(AttemptListener):
     def started(self, task: Task, attempt_id: int) -> None:
         self.events.append("started")
 
-    def fetching(self, task: Task, attempt_id: int) -> None:
-        self.events.append("fetching")
-
     def answered(self, task: Task, answer: Answer, permit: Permit | None) -> None:
         self.events.append("answered")
 

@@ -14,7 +14,7 @@ import random
 from dataclasses import replace
 
 from batch_editor.records import Rate
-from batch_editor.scheduling.retry import Policy
+from batch_editor.scheduling.retry import RetryPolicy
 from batch_editor.scheduling.simulation import Failed, Workload, at_share, simulate, simulate_often, spread_latencies
 
 RATES = ("60/min", "600/min", "6000/min", "200/s")
@@ -47,7 +47,7 @@ def main() -> None:
             latencies_s=latencies_s,
             failure_share=FAILURE_SHARE,
             failures=[Failed(latency_s) for latency_s in latencies_s],
-            policy=Policy(max_attempts=5, max_possibly_billed=2, backoff_s=1.0, backoff_max_s=60.0),
+            policy=RetryPolicy(max_attempts=5, max_possibly_billed=2, backoff_s=1.0, backoff_max_s=60.0),
         )
         end_s = at_share(simulate_often(work, repeats=5), 0.5).end_s
         flying = min(work.in_flight, CONCURRENCY)

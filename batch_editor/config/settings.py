@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -18,7 +19,7 @@ from pydantic_settings import (
 from batch_editor.config.deadline import deadline_at
 from batch_editor.endpoints import PriceTable, load_endpoint, today
 from batch_editor.records import Rate
-from batch_editor.scheduling import Policy
+from batch_editor.scheduling import RetryPolicy
 
 T = TypeVar("T")
 
@@ -167,17 +168,9 @@ class RetrySettings(_Part):
     bad_response: bool = False
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> RetryPolicy:
         """What decides whether a failed attempt is made again."""
-        return Policy(
-            max_attempts=self.max_attempts,
-            max_possibly_billed=self.max_possibly_billed,
-            backoff_s=self.backoff_s,
-            backoff_max_s=self.backoff_max_s,
-            retry_after_max_s=self.retry_after_max_s,
-            give_up_s=self.give_up_s,
-            bad_response=self.bad_response,
-        )
+        return RetryPolicy(**{each.name: getattr(self, each.name) for each in fields(RetryPolicy)})
 
 
 class BudgetSettings(_Part):

@@ -22,7 +22,7 @@ class LedgerWriter:
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._thread: GroupThread[Callable[[], Any], Any] = GroupThread(self._commit, name="ledger")
 
     async def do(self, operation: Callable[..., T], *values: Any) -> T:
@@ -41,17 +41,17 @@ class LedgerWriter:
 
     def _commit(self, operations: Sequence[Callable[[], Any]]) -> list[Any]:
         try:
-            with self._ledger.transaction():
+            with self.ledger.transaction():
                 return [self._outcome(operation) for operation in operations]
         except sqlite3.Error as error:
-            raise self._ledger.error(error) from error
+            raise self.ledger.error(error) from error
 
     def _outcome(self, operation: Callable[[], Any]) -> Any:
         """What the operation returns, or raises."""
         try:
-            with self._ledger.savepoint():
+            with self.ledger.savepoint():
                 return operation()
         except BaseException as error:  # whatever it is belongs to its caller, not to the others
-            if not self._ledger.connection.in_transaction:
+            if not self.ledger.connection.in_transaction:
                 raise  # SQLite has given up the whole transaction, as on a full disk
-            return self._ledger.error(error) if isinstance(error, sqlite3.Error) else error
+            return self.ledger.error(error) if isinstance(error, sqlite3.Error) else error

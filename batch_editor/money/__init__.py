@@ -3,12 +3,13 @@
 from batch_editor.money.budget import TOLERANCE_USD, Budget, charged
 from batch_editor.money.pricing import Charged, Charges, Kind, Price, price_of
 from batch_editor.money.reservations import Intent, Reservations, Reserved
-from batch_editor.money.shared_budget import SharedBudget, settle_past
-from batch_editor.money.spending import Spending, shared_spending
+from batch_editor.money.shared_budget import SharedBudget, charge_left_open
+from batch_editor.money.spending import AttemptToken, Spending, shared_spending
 from batch_editor.money.steady_prices import PriceKind, SteadyPrices
 
 __all__ = [
     "TOLERANCE_USD",
+    "AttemptToken",
     "Budget",
     "Charged",
     "Charges",
@@ -21,8 +22,8 @@ __all__ = [
     "SharedBudget",
     "Spending",
     "SteadyPrices",
+    "charge_left_open",
     "charged",
     "price_of",
-    "settle_past",
     "shared_spending",
 ]

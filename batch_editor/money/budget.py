@@ -1,4 +1,4 @@
-"""A hard limit on money: reserved before anything is sent, settled when the price is known."""
+"""A hard limit on money: reserved before anything is sent, released when the price is known."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Budget:
         self._spent = spent_usd
         self._reserved = 0.0
         self._holders = 0
-        self._settled = asyncio.Event()
+        self._released = asyncio.Event()
         self._closed = False
 
     @property
@@ -59,10 +59,10 @@ class Budget:
     ) -> float | None:
         """What was set aside for a request of that max price; None if there is no room for it.
 
-        Waits while a settlement may yet make room. `steady_usd` is what every request of its kind was charged so
+        Waits while a release may yet make room. `steady_usd` is what every request of its kind was charged so
         far: when nothing else is in flight and only so much is left, the request takes all of it. So a budget is
         used up, one request at a time at its end, and not left with the difference between max and real price.
-        `again` gives both prices anew after each wait: the settlements that make room teach them.
+        `again` gives both prices anew after each wait: the answers that make room teach them.
         """
         while usd > self.left_usd + TOLERANCE_USD:
             if self._closed:
@@ -72,20 +72,20 @@ class Budget:
                     return None
                 usd = self.left_usd
                 break
-            self._settled.clear()
-            await self._settled.wait()
+            self._released.clear()
+            await self._released.wait()
             if again is not None:
                 usd, steady_usd = again()
         self._reserved += usd
         self._holders += 1
         return usd
 
-    def settle(self, reserved_usd: float, charged_usd: float) -> None:
-        """Turn a reservation into what was charged."""
+    def release(self, reserved_usd: float, charged_usd: float) -> None:
+        """Give a reservation back, but for what was charged."""
         self._reserved -= reserved_usd
         self._holders -= 1
         self._spent += charged_usd
-        self._settled.set()
+        self._released.set()
 
     def reopen(self, counted_usd: float) -> None:
         """Turn what a run before had counted as spent into a reservation again: its price is about to be known."""
@@ -96,7 +96,7 @@ class Budget:
     def close(self) -> None:
         """Let nobody wait any longer."""
         self._closed = True
-        self._settled.set()
+        self._released.set()
 
 
 def charged(answer: Answer, reserved_usd: float) -> float:

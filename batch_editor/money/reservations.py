@@ -1,4 +1,4 @@
-"""What an attempt may cost is set aside before it leaves, and settled by what it did cost."""
+"""What an attempt may cost is set aside before it leaves, and released once it is known what it did cost."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest, SubmittedAttempt
+from batch_editor.ledger import LedgerWriter, PendingRequest, SubmittedAttempt
 from batch_editor.money.budget import TOLERANCE_USD, Budget, charged
 from batch_editor.money.shared_budget import SharedBudget
+from batch_editor.money.spending import AttemptToken
 from batch_editor.money.steady_prices import SteadyPrices
 from batch_editor.records import Answer
 
@@ -20,16 +21,27 @@ ROOM_AGAIN_S = 0.5
 
 @dataclass(slots=True)
 class Reserved:
-    """What is set aside in the budget for an attempt, and how much of it counts as charged so far."""
+    """What is set aside for an attempt, and how much of it counts as charged so far.
+
+    `in_budget`: whether it is set aside in this run's budget. What an earlier run submitted may belong to another one.
+    """
 
     usd: float
     charged_usd: float = 0.0
+    in_budget: bool = True
+
+    def sent(self) -> None:
+        """Count all of it as charged, until an answer says otherwise: the request leaves."""
+        self.charged_usd = self.usd
+
+    def answered(self, answer: Answer) -> None:
+        """Count what the answer says was charged."""
+        self.charged_usd = charged(answer, self.usd)
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A request's attempt of that number, known to the ledger; `token` is its name in the ledger that runs share, if
-    there is one."""
+    """A request's attempt of that number, known to the ledger. `token`: its `AttemptToken`, where runs share a file."""
 
     attempt_id: int
     number: int
@@ -39,7 +51,7 @@ class Intent:
 class Reservations:
     """Sets money aside for attempts: in the run's budget, in the one of days and months, and in the ledger.
 
-    The shared budget goes first where money is set aside, and last where it is settled. So a crash in between leaves a
+    The shared budget goes first where money is set aside, and last where it is charged. So a crash in between leaves a
     reservation without an attempt, or one that is higher than the charge, which the next run takes back; and never an
     attempt without a reservation. It has a thread and transactions of its own: a process elsewhere that hangs while it
     holds that file must not keep this one from recording what it has paid for.
@@ -55,7 +67,6 @@ class Reservations:
         *,
         budget: Budget,
         shared: SharedBudget | None,
-        ledger: Ledger,
         writer: LedgerWriter,
         prices: SteadyPrices,
         clock: Callable[[], float] = time.time,
@@ -63,11 +74,11 @@ class Reservations:
         self._run_id = run_id
         self._budget = budget
         self._shared = shared
-        self._ledger = ledger
+        self._ledger = writer.ledger
         self._writer = writer
         self._prices = prices
         self._clock = clock
-        self._settled = asyncio.Event()
+        self._released = asyncio.Event()
         # How many requests were turned away because no budget has room for their max price.
         self.turned_away = 0
 
@@ -89,7 +100,7 @@ class Reservations:
         if self._shared is None:
             return True
         while not self._budget.closed:
-            self._settled.clear()
+            self._released.clear()
             left_usd, in_flight = await self._shared.room(self._clock())
             steady_usd = self._prices.steady_usd(request)
             needed_usd = reserved.usd if in_flight or steady_usd is None else min(reserved.usd, steady_usd)
@@ -100,17 +111,15 @@ class Reservations:
                 return False
             with suppress(TimeoutError):
                 async with asyncio.timeout(ROOM_AGAIN_S):
-                    await self._settled.wait()
+                    await self._released.wait()
         return False
 
     async def intend(self, request: PendingRequest, reserved: Reserved) -> Intent | None:
         """Make the attempt known, durably, at the price set aside; None if the day or the month has no room by now."""
         token = ""
         if self._shared is not None:
-            # With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays
-            # spent.
             number = await self._writer.do(self._ledger.requests.number_of, request.fingerprint)
-            token = f"{self._run_id}:{request.fingerprint}:{number}"
+            token = str(AttemptToken(self._run_id, request.fingerprint, number))
             steady_usd = self._prices.steady_usd(request)
             if not await self._shared.reserve(token, reserved.usd, self._clock(), steady_usd=steady_usd):
                 return None
@@ -127,26 +136,25 @@ class Reservations:
         self.charge(intent, 0.0)
 
     def charge(self, intent: Intent, usd: float) -> None:
-        """Settle what an attempt cost with the day and the month, once its row says so. Not waited for."""
+        """Charge what an attempt cost to the day and the month, once its row says so. Not waited for."""
         if self._shared is not None:
-            self._shared.settle(intent.token, usd)
+            self._shared.charge(intent.token, usd)
 
-    def learn(self, request: PendingRequest, reserved: Reserved, answer: Answer) -> None:
-        """Take in what an answer says of its price."""
-        reserved.charged_usd = charged(answer, reserved.usd)
+    def learn(self, request: PendingRequest, answer: Answer) -> None:
+        """Take in what an answer says of the price of its kind."""
         self._prices.learn(request, answer)
 
-    def settle(self, reserved: Reserved | None) -> None:
-        """Give back what an attempt was not charged; None for one that the run's budget has no part in."""
-        if reserved is not None:
-            self._budget.settle(reserved.usd, reserved.charged_usd)
-        self._settled.set()
+    def release(self, reserved: Reserved) -> None:
+        """Give back what an attempt was not charged."""
+        if reserved.in_budget:
+            self._budget.release(reserved.usd, reserved.charged_usd)
+        self._released.set()
 
-    def reopen(self, accepted: SubmittedAttempt) -> tuple[Intent, Reserved | None]:
-        """Set aside again what an attempt of a run before counts for in this run's budget, if it does."""
-        token = f"{accepted.run_id}:{accepted.request.fingerprint}:{accepted.number}"
-        intent = Intent(accepted.attempt_id, accepted.number, token)
-        if not accepted.counted_usd:
-            return intent, None
-        self._budget.reopen(accepted.counted_usd)
-        return intent, Reserved(accepted.counted_usd, charged_usd=accepted.counted_usd)
+    def reopen(self, submitted: SubmittedAttempt) -> tuple[Intent, Reserved]:
+        """Set aside again what an attempt of an earlier run counts for, in this run's budget if it counts there."""
+        token = AttemptToken(submitted.run_id, submitted.request.fingerprint, submitted.number)
+        intent = Intent(submitted.attempt_id, submitted.number, str(token))
+        if submitted.counted_usd:
+            self._budget.reopen(submitted.counted_usd)
+        usd = submitted.charged_usd
+        return intent, Reserved(usd, charged_usd=usd, in_budget=bool(submitted.counted_usd))

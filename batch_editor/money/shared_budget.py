@@ -9,13 +9,15 @@ from typing import Any, TypeVar, cast
 
 from batch_editor.group_thread import GroupThread
 from batch_editor.ledger import Ledger
-from batch_editor.money.spending import Spending
+from batch_editor.money.spending import AttemptToken, Spending
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Settlement:
+class _Charge:
+    """What an attempt was charged, still to be written."""
+
     attempt: str
     usd: float
 
@@ -23,15 +25,15 @@ class _Settlement:
 class SharedBudget:
     """A run's share in the file of spending. Belongs to the running loop; methods are those of `Spending`.
 
-    What queues up while the file is locked shares one transaction. A settlement is not waited for, and made again with
+    What queues up while the file is locked shares one transaction. A charge is not waited for, and made again with
     the next transaction where the file could not be written; what is never made leaves the attempt counted at what was
-    reserved for it, until the next run of the output directory settles it.
+    reserved for it, until the next run of the output directory charges it.
     """
 
     def __init__(self, spending: Spending) -> None:
         self._spending = spending
-        self._unsettled: dict[str, float] = {}
-        self._thread: GroupThread[Callable[[], Any] | _Settlement, Any] = GroupThread(self._commit, name="budget")
+        self._uncharged: dict[str, float] = {}
+        self._thread: GroupThread[Callable[[], Any] | _Charge, Any] = GroupThread(self._commit, name="budget")
 
     async def exhausted(self, usd: float, now: float) -> bool:
         """See `Spending.exhausted`."""
@@ -45,37 +47,37 @@ class SharedBudget:
         """See `Spending.reserve`: durable when it returns."""
         return await self._do(partial(self._spending.reserve, attempt, usd, now, steady_usd=steady_usd))
 
-    def settle(self, attempt: str, usd: float) -> None:
-        """See `Spending.settle`; made before whatever is asked for later."""
-        self._thread.leave(_Settlement(attempt, usd))
+    def charge(self, attempt: str, usd: float) -> None:
+        """See `Spending.charge`; made before whatever is asked for later."""
+        self._thread.leave(_Charge(attempt, usd))
 
     def close(self) -> None:
         """Do what is queued, if nobody holds the file, then end the thread. Blocks."""
         self._spending.hurry()
-        self._thread.leave(lambda: None)  # with which what could not be settled before is settled
+        self._thread.leave(lambda: None)  # with which what could not be charged before is charged
         self._thread.close()
 
     async def _do(self, operation: Callable[..., T], *values: Any) -> T:
         return cast("T", await self._thread.do(partial(operation, *values)))
 
-    def _commit(self, items: Sequence[Callable[[], Any] | _Settlement]) -> list[Any]:
-        self._unsettled.update((item.attempt, item.usd) for item in items if isinstance(item, _Settlement))
+    def _commit(self, items: Sequence[Callable[[], Any] | _Charge]) -> list[Any]:
+        self._uncharged.update((item.attempt, item.usd) for item in items if isinstance(item, _Charge))
         with self._spending.transaction():
-            for attempt, usd in self._unsettled.items():
-                self._spending.settle(attempt, usd)
-            results = [None if isinstance(item, _Settlement) else item() for item in items]
-        self._unsettled.clear()
+            for attempt, usd in self._uncharged.items():
+                self._spending.charge(attempt, usd)
+            results = [None if isinstance(item, _Charge) else item() for item in items]
+        self._uncharged.clear()
         return results
 
 
-def settle_past(spending: Spending, ledger: Ledger) -> None:
+def charge_left_open(spending: Spending, ledger: Ledger) -> None:
     """Turn reservations of a run that died into what the ledger knows of them. Blocks.
 
     It knows of every attempt that left. So one that it knows not was not made, unless the ledger is another one.
     """
     for attempt in spending.open_attempts():
-        run_id, fingerprint, number = attempt.split(":")
-        if ledger.runs.knows(run_id):
-            spending.settle(attempt, ledger.attempts.charged_of(fingerprint, int(number)) or 0.0)
+        token = AttemptToken.parse(attempt)
+        if ledger.runs.knows(token.run_id):
+            spending.charge(attempt, ledger.attempts.charged_of(token.fingerprint, token.number) or 0.0)
         else:
             spending.keep(attempt)

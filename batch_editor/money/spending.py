@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError
@@ -43,7 +44,7 @@ CREATE TABLE IF NOT EXISTS spending (
     PRIMARY KEY (owner, attempt)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS spending_by_time ON spending (at, usd);
--- day: of UTC, since 1970. usd: of all its attempts; open_usd: of those that are not settled.
+-- day: of UTC, since 1970. usd: of all its attempts; open_usd: of those whose charge is not known.
 CREATE TABLE IF NOT EXISTS days (
     day      INTEGER PRIMARY KEY,
     usd      REAL NOT NULL,
@@ -68,15 +69,40 @@ COMMIT;
 DAY_S = 86400
 
 # Another process holds the file for one commit at a time, a few milliseconds; this long means it hangs.
-PATIENCE_S = 30.0
+LOCK_WAIT_S = 30.0
 # Who ends waits no longer than this.
 HURRY_S = 1.0
 # SQLite waits so long at a time, and sleeps up to 0.1 s in between.
 LOOK_AGAIN_S = 0.25
 
 
+class AttemptToken(NamedTuple):
+    """What an attempt is called in the file that runs share.
+
+    With the run's name: when somebody deletes a ledger, its numbers begin again, and what was spent stays spent.
+
+    >>> str(AttemptToken("20261127T051112-a1b2c3", "f00d", 2))
+    '20261127T051112-a1b2c3:f00d:2'
+    >>> AttemptToken.parse("20261127T051112-a1b2c3:f00d:2").number
+    2
+    """
+
+    run_id: str
+    fingerprint: str
+    number: int
+
+    def __str__(self) -> str:
+        return ":".join(map(str, self))
+
+    @classmethod
+    def parse(cls, text: str) -> AttemptToken:
+        """The token that was written so."""
+        run_id, fingerprint, number = text.split(":")
+        return cls(run_id, fingerprint, int(number))
+
+
 class Spending:
-    """A shared file of spending; one row an attempt, at its max price until it is settled. Blocks.
+    """A shared file of spending; one row an attempt, at its max price until its charge is known. Blocks.
 
     Days and months are those of UTC: a limit must not change its meaning twice a year. `owner` names the output
     directory; its lock is held by whoever writes its rows. What `limits` would pass is refused within the very
@@ -100,7 +126,7 @@ class Spending:
         self._owner = owner
         self._attempt_s = attempt_s
         self._limits = [("day", per_day_usd), ("month", per_month_usd)]
-        self._patience_s = PATIENCE_S
+        self._lock_wait_s = LOCK_WAIT_S
         try:
             make_folder(path.parent)
             with suppress(FileNotFoundError):
@@ -108,17 +134,17 @@ class Spending:
             # Opened by the run, used on a thread of its own: never both at once.
             self._db = sqlite3.connect(path, isolation_level=None, timeout=LOOK_AGAIN_S, check_same_thread=False)
             # A new file is switched once, for it keeps the mode. Of processes that switch at the same time one
-            # succeeds; the others are told at once that the file is locked, whatever the time-out (2 of 100 were, with
+            # succeeds; the others hear at once that the file is locked, whatever the time-out (2 of 100 were, with
             # four starting together).
-            self._patiently(self._db.execute, "PRAGMA journal_mode = WAL")
+            self._once_unlocked(self._db.execute, "PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            self._patiently(self._db.executescript, _SCHEMA)
+            self._once_unlocked(self._db.executescript, _SCHEMA)
             real = path.resolve()  # of a link SQLite puts the WAL beside what it leads to
             self._files = OpenFiles(path, real.with_name(f"{real.name}-wal"))
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from error
 
-    def _patiently(self, execute: Callable[[str], object], statement: str) -> None:
+    def _once_unlocked(self, execute: Callable[[str], object], statement: str) -> None:
         """Begin to write, once no other process does."""
         began_at = time.monotonic()
         while True:
@@ -126,13 +152,13 @@ class Spending:
                 execute(statement)
                 return
             except sqlite3.OperationalError as error:
-                if not _is_locked(error) or time.monotonic() > began_at + self._patience_s:
+                if not _is_locked(error) or time.monotonic() > began_at + self._lock_wait_s:
                     raise
                 time.sleep(0.01)
 
     def hurry(self) -> None:
-        """From now on, wait for another process no longer than a second. Also for a wait that goes on, on a thread."""
-        self._patience_s = HURRY_S
+        """From now on, wait for another process no longer than a second; also where a thread waits already."""
+        self._lock_wait_s = HURRY_S
 
     def close(self) -> None:
         """Close the file."""
@@ -149,7 +175,7 @@ class Spending:
             yield
             return
         with self._errors():
-            self._patiently(self._db.execute, "BEGIN IMMEDIATE")
+            self._once_unlocked(self._db.execute, "BEGIN IMMEDIATE")
             try:
                 yield
                 self._db.execute("COMMIT")
@@ -173,7 +199,7 @@ class Spending:
     def room(self, now: float) -> tuple[float, bool]:
         """What may still be reserved, and whether attempts are in flight, of whichever run, that may yet make room."""
         self._expect_in_place()
-        # At one instant: what is settled between two looks would be seen neither in flight nor as room.
+        # At one instant: what is charged between two looks would be seen neither in flight nor as room.
         with self.transaction():
             return self._left(now), self._in_flight(now)
 
@@ -195,7 +221,7 @@ class Spending:
             self._db.execute("INSERT INTO spending VALUES (?, ?, ?, ?, 1)", (self._owner, attempt, now, usd))
             return True
 
-    def settle(self, attempt: str, usd: float) -> None:
+    def charge(self, attempt: str, usd: float) -> None:
         """Turn a reservation into what was charged; nothing is left of one that cost nothing."""
         with self.transaction():
             if usd:
@@ -238,7 +264,7 @@ class Spending:
         return left
 
     def _expect_in_place(self) -> None:
-        """For what sends money: not with a file that others no longer see. What was charged is settled even there."""
+        """For what sends money: not with a file that others no longer see. What was charged is recorded even there."""
         try:
             self._files.expect_in_place()
         except OSError as error:
@@ -259,7 +285,7 @@ class Spending:
     def _unusable(self, error: BaseException) -> LedgerError:
         words = error.strerror if isinstance(error, OSError) else error
         if _is_locked(error):
-            words = f"another process has kept it locked for {self._patience_s:.0f} s; end that process, and run again"
+            words = f"another process has kept it locked for {self._lock_wait_s:.0f} s; end that process, and run again"
         return LedgerError(f"{self._path}: budget.ledger can't be used ({words})")
 
 

@@ -16,7 +16,7 @@ from batch_editor.client import AccountHistory, HistoryRow, Lost, Results
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import FILE_NAME, Charge, Ledger, UnresolvedAttempt, readings
-from batch_editor.money import Spending, shared_spending
+from batch_editor.money import AttemptToken, Spending, shared_spending
 from batch_editor.output import Acceptance, DiskRetry, Store, check_place, locked, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.records import Answer, Failure, SavedImage
@@ -146,11 +146,11 @@ async def reconcile(
             # Every staged image is accepted: rejecting it here would say no more of its money.
             recover(ledger, store, Acceptance("header", {}), now=clock(), hold=settings.retry.unknown == "hold")
             async with AccountHistory(settings.api, key) as history, Results(settings.api) as results:
-                resolver = _Resolver(ledger, store, disk_retry, spending, results, settings, clock)
+                resolver = _Resolver(ledger, store, disk_retry, spending, settings, clock)
                 findings: list[Finding] = []
                 for attempts in _windows(ledger.unresolved.all()):
                     rows = await history.rows(*_days(attempts))
-                    findings += [finding async for finding in resolver.resolve(attempts, rows)]
+                    findings += [finding async for finding in resolver.resolve(attempts, rows, results)]
             write_manifest(ledger.connection, output / MANIFEST_NAME)
             return Reconciliation(
                 output,
@@ -204,7 +204,6 @@ class _Resolver:
         store: Store,
         disk_retry: DiskRetry,
         spending: Spending | None,
-        results: Results,
         settings: Settings,
         clock: Callable[[], float],
     ) -> None:
@@ -212,26 +211,27 @@ class _Resolver:
         self._store = store
         self._disk_retry = disk_retry
         self._spending = spending
-        self._results = results
         self._attempt_s = settings.api.timeout_s
         self._clock = clock
         self._uploads = readings.uploads(ledger.connection)
         self._bodies = Bodies(self._uploads)
         self._done: set[str] = set()
 
-    async def resolve(self, attempts: list[UnresolvedAttempt], rows: Sequence[HistoryRow]) -> AsyncIterator[Finding]:
+    async def resolve(
+        self, attempts: list[UnresolvedAttempt], rows: Sequence[HistoryRow], results: Results
+    ) -> AsyncIterator[Finding]:
         """Resolve each attempt as far as the rows tell; yields a `Finding` each."""
         matches = self._match(attempts, rows)
         for attempt in attempts:
             row = matches.rows.get(attempt.attempt_id)
             if row is not None and row.made:
-                yield await self._charged(attempt, row)
+                yield await self._charged(attempt, row, results)
             elif (why := self._why_open(attempt, row, matches)) is not None:
                 yield _finding(attempt, "open", attempt.request_id, None, f"open: {why}")
             else:
                 with self._ledger.transaction():
                     self._ledger.unresolved.not_billed(attempt.attempt_id)
-                self._settle_spending(attempt, 0.0)
+                self._charge_shared(attempt, 0.0)
                 yield _finding(attempt, "not_billed", attempt.request_id, 0.0, "not billed")
 
     def _match(self, attempts: list[UnresolvedAttempt], rows: Sequence[HistoryRow]) -> Matches:
@@ -269,16 +269,14 @@ class _Resolver:
             return None
         return "the history lacks a request of about that time that was charged, so absence proves nothing"
 
-    async def _charged(self, attempt: UnresolvedAttempt, row: HistoryRow) -> Finding:
+    async def _charged(self, attempt: UnresolvedAttempt, row: HistoryRow, results: Results) -> Finding:
         usd = attempt.charged_usd if row.usd is None else row.usd
         said = f"billed ${usd:,.4f} as {row.request_id}"
         if attempt.request_state == "succeeded" or attempt.fingerprint in self._done:
             return self._in_vain(attempt, row, usd, f"{said}; the job has its image from another attempt")
         staged = self._store.staged_file(attempt.attempt_id, self._disk_retry)
         try:
-            image = (
-                await self._results.download(row.link, staged) if row.link else Lost("it has no link", for_good=True)
-            )
+            image = await results.download(row.link, staged) if row.link else Lost("it has no link", for_good=True)
         finally:
             await staged.discard()
         if isinstance(image, Lost):
@@ -291,7 +289,7 @@ class _Resolver:
             self._ledger.attempts.received(attempt.attempt_id, image, answer, now=self._clock(), charged_usd=usd)
             finish(self._ledger, self._store, attempt.attempt_id, attempt.fingerprint, image)
         self._store.forget(attempt.attempt_id)
-        self._settle_spending(attempt, usd)
+        self._charge_shared(attempt, usd)
         self._done.add(attempt.fingerprint)
         return _finding(attempt, "image", row.request_id, usd, f"{said}; its image is there now")
 
@@ -299,12 +297,12 @@ class _Resolver:
         failure = Failure("result_lost", message, maybe_billed=True)
         with self._ledger.transaction():
             self._ledger.unresolved.charged_in_vain(attempt.attempt_id, usd, row.request_id, failure, now=self._clock())
-        self._settle_spending(attempt, usd)
+        self._charge_shared(attempt, usd)
         return _finding(attempt, "charged", row.request_id, usd, message)
 
-    def _settle_spending(self, attempt: UnresolvedAttempt, usd: float) -> None:
+    def _charge_shared(self, attempt: UnresolvedAttempt, usd: float) -> None:
         if self._spending is not None:
-            self._spending.settle(f"{attempt.run_id}:{attempt.fingerprint}:{attempt.number}", usd)
+            self._spending.charge(str(AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number)), usd)
 
 
 def _finding(

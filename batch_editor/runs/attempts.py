@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
-from batch_editor.ledger import Ledger, LedgerWriter, SubmittedAttempt
-from batch_editor.money import Intent, Reservations, Reserved, charged
-from batch_editor.output import Acceptance, DiskRetry, StagedFile, Store, set_aside
+from batch_editor.ledger import SubmittedAttempt
+from batch_editor.money import Intent, Reservations, Reserved
+from batch_editor.output import DiskRetry, StagedFile
 from batch_editor.records import Answer, Failure, SavedImage
-from batch_editor.runs.monitor import RunMonitor
+from batch_editor.runs.listener import AttemptListener
 from batch_editor.runs.publish import Publisher
+from batch_editor.runs.run import Run
 from batch_editor.runs.tasks import Task
 from batch_editor.runs.uploads import FileChanged, Uploads
-from batch_editor.scheduling import GiveUp, LimiterClosed, Permit, Policy, RateLimiter, Requeue, Retry, Tally, decide
-from batch_editor.threads import finished
-
-T = TypeVar("T")
+from batch_editor.scheduling import GiveUp, LimiterClosed, Permit, RateLimiter, Requeue, Retry, Tally, decide
 
 
 class Attempts:
-    """Makes attempts; `work` is what the pool's workers do.
+    """Makes a run's attempts; `work` is what the pool's workers do.
 
     The order holds the money: slot (the pool's) → upload → budget → permit → intent, durable → send → image whole,
     durable → received, durable → checked → under its name, durable → succeeded; `Publisher` does all after the image
@@ -33,48 +29,39 @@ class Attempts:
     among the rejected → failed. A body that is no image is fsynced → among the rejected → failed. So a crash at any
     instant leaves what was paid for where `recover` finds it; it checks again what was received, and doesn't send it
     again.
+
+    Parameters:
+        may_start: whether a request that leaves now will probably be back in time; if not, the run stops.
     """
 
     def __init__(
         self,
+        run: Run,
         *,
-        endpoints: Mapping[str, Endpoint],
         client: Client,
-        uploads: Uploads,
         limiter: RateLimiter,
         reservations: Reservations,
-        ledger: Ledger,
-        writer: LedgerWriter,
-        store: Store,
-        disk_retry: DiskRetry,
-        publisher: Publisher,
-        acceptance: Acceptance,
-        policy: Policy,
-        monitor: RunMonitor,
-        rng: random.Random,
-        clock: Callable[[], float] = time.time,
+        listener: AttemptListener,
+        may_start: Callable[[], bool],
     ) -> None:
-        self._endpoints = endpoints
+        self._run = run
+        self._rows = run.ledger.attempts
         self._client = client
         self._limiter = limiter
         self._reservations = reservations
-        self._ledger = ledger
-        self._writer = writer
-        self._store = store
-        self._disk_retry = disk_retry
-        self._publisher = publisher
-        self._acceptance = acceptance
-        self._policy = policy
-        self._monitor = monitor
-        self._rng = rng
-        self._clock = clock
-        self._uploads = uploads
+        self._listener = listener
+        self._may_start = may_start
+        self._disk_retry = DiskRetry(
+            run.settings.outputs.wait_s, make_room=run.store.make_room, on_trouble=listener.local_error
+        )
+        self._publisher = Publisher(run, self._disk_retry)
+        self._uploads = Uploads(run, client)
 
     async def work(self, task: Task) -> Requeue[Task] | None:
         """Make one attempt; return the task if it is to be made again.
 
         What this machine refuses once the request has left is repeated until the disk retry's time is up. After that
-        the attempt stays open in the ledger, with its image staged, for `recover` to settle. An error that is raised
+        the attempt stays open in the ledger, with its image staged, for `recover` to resolve. An error that is raised
         from here would cancel the others in flight, which are paid for as well.
         """
         try:
@@ -86,18 +73,18 @@ class Attempts:
             await self._disk_retry.trouble(error)
             return None
         finally:
-            self._monitor.ended(task)
+            self._listener.ended(task)
 
     async def _attempt(self, task: Task) -> Requeue[Task] | None:
         request = task.request
-        endpoint = self._endpoints[request.endpoint]
+        endpoint = self._run.endpoints[request.endpoint]
         try:
             body = await self._uploads.body(request, endpoint)
         except UploadRefused as refused:
-            return await self._not_sent(task, refused.failure)
+            return await self._upload_refused(task, refused.failure)
         except FileChanged as changed:
             await self._fail_unsent(task, changed.failure)
-            self._monitor.failed(task, changed.failure, None, "failed", 0.0)
+            self._listener.failed(task, changed.failure, GiveUp("failed"))
             return None
         reserved = await self._reservations.reserve(request)
         if reserved is None:
@@ -113,13 +100,13 @@ class Attempts:
         except LimiterClosed:
             return None
         finally:
-            self._reservations.settle(reserved)
+            self._reservations.release(reserved)
 
     async def _send(
         self, task: Task, endpoint: Endpoint, body: Mapping[str, Any], permit: Permit, reserved: Reserved
     ) -> Requeue[Task] | None:
         request = task.request
-        if not self._monitor.may_start():
+        if not self._may_start():
             return None
         intent = await self._reservations.intend(request, reserved)
         if intent is None:
@@ -132,8 +119,8 @@ class Attempts:
         except LimiterClosed:
             await self._reservations.withdraw(intent)
             raise
-        reserved.charged_usd = reserved.usd
-        self._monitor.started(task, intent.attempt_id)
+        reserved.sent()
+        self._listener.started(task, intent.attempt_id)
         answer = await self._answer(
             task,
             intent,
@@ -141,15 +128,12 @@ class Attempts:
                 *(endpoint, body, staged), submitted=lambda request_id: self._submitted(intent, request_id)
             ),
         )
-        self._reservations.learn(request, reserved, answer)
-        self._tell_limiter(task, permit, answer)
-        if isinstance(answer.outcome, SavedImage):
-            return await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
-        return await self._failed(task, intent, answer, answer.outcome, reserved.charged_usd)
+        self._reservations.learn(request, answer)
+        return await self._answered(task, intent, answer, reserved, permit)
 
     async def _answer(self, task: Task, intent: Intent, ask: Callable[[StagedFile], Awaitable[Answer]]) -> Answer:
         """The provider's answer; its body, if it was paid for, is durable in the staging folder."""
-        staged = self._store.staged_file(intent.attempt_id, self._disk_retry)
+        staged = self._run.store.staged_file(intent.attempt_id, self._disk_retry)
         try:
             answer = await ask(staged)
             failure = answer.outcome
@@ -157,7 +141,7 @@ class Attempts:
             if received and isinstance(failure, Failure) and failure.maybe_billed:
                 await staged.keep(transient=failure.transient)
         except MachineError as error:
-            self._monitor.unsaved(task, error)
+            self._listener.unsaved(task, error)
             raise
         finally:
             await staged.discard()
@@ -165,139 +149,102 @@ class Attempts:
 
     async def _submitted(self, intent: Intent, request_id: str) -> None:
         try:
-            await self._writer.do(self._ledger.attempts.submitted, intent.attempt_id, request_id)
+            await self._run.writer.do(self._rows.submitted, intent.attempt_id, request_id)
         except MachineError as error:
             # Polled all the same: the image may still land, and is kept for `recover`; the id would be lost.
-            self._monitor.broken(error)
+            self._listener.local_error(error)
 
     async def _fetch_result(self, task: Task, submitted: SubmittedAttempt) -> None:
         """Fetch the result of an attempt that an earlier run submitted. It has passed budget and limiter already."""
         intent, reserved = self._reservations.reopen(submitted)
-        asked = self._endpoints[task.request.endpoint], task.request.params
-        self._monitor.fetching(task, intent.attempt_id)
+        asked = self._run.endpoints[task.request.endpoint], task.request.params
+        self._listener.started(task, intent.attempt_id)
         try:
             answer = await self._answer(
                 task, intent, lambda staged: self._client.fetch_result(*asked, submitted.request_id, staged)
             )
-            charged_usd = charged(answer, submitted.charged_usd)
-            if reserved is not None:
-                reserved.charged_usd = charged_usd
-            if isinstance(answer.outcome, SavedImage):
-                await self._publish(task, intent, answer, answer.outcome, charged_usd)
-            else:
-                await self._failed(task, intent, answer, answer.outcome, charged_usd)
+            await self._answered(task, intent, answer, reserved, None)
         finally:
-            self._reservations.settle(reserved)
+            self._reservations.release(reserved)
+
+    async def _answered(
+        self, task: Task, intent: Intent, answer: Answer, reserved: Reserved, permit: Permit | None
+    ) -> Requeue[Task] | None:
+        reserved.answered(answer)
+        self._listener.answered(task, answer, permit)
+        if isinstance(answer.outcome, SavedImage):
+            return await self._publish(task, intent, answer, answer.outcome, reserved.charged_usd)
+        if answer.fetchable:
+            await self._not_fetched(task, intent, answer.outcome)
+            return None
+        return await self._failed(task, intent, answer, answer.outcome, reserved.charged_usd)
 
     async def _publish(
         self, task: Task, intent: Intent, answer: Answer, image: SavedImage, charged_usd: float
     ) -> Requeue[Task] | None:
-        request = task.request
+        request, now = task.request, self._run.clock
 
-        def record() -> None:
-            self._ledger.attempts.received(intent.attempt_id, image, answer, now=self._clock(), charged_usd=charged_usd)
+        def received() -> None:
+            """Write the row, on the ledger's thread."""
+            self._rows.received(intent.attempt_id, image, answer, now=now(), charged_usd=charged_usd)
 
-        unplaced = await self._publisher.receive(request.fingerprint, image, record)
-        verdict = await self._acceptance.verdict(request.endpoint, request.params, request.files, image)
+        unplaced = await self._publisher.receive(request.fingerprint, image, received)
+        verdict = await self._run.acceptance.verdict(request.endpoint, request.params, request.files, image)
         if verdict.rejected is not None:
             return await self._failed(task, intent, answer, verdict.rejected, charged_usd)
         jobs = await self._publisher.publish(intent.attempt_id, request.fingerprint, image, unplaced)
         self._reservations.charge(intent, charged_usd)
-        self._monitor.succeeded(task, answer, jobs, verdict.warning)
+        self._listener.succeeded(task, answer, jobs, verdict.warning)
         return None
 
     async def _failed(
         self, task: Task, intent: Intent, answer: Answer, failure: Failure, charged_usd: float
     ) -> Requeue[Task] | None:
-        if answer.fetchable:
-            await self._not_fetched(task, intent, answer, failure)
-            return None
-        tally, verdict, counts = self._decide(task, failure)
-        state = "pending" if isinstance(verdict, Retry) else verdict.status
+        tally, then, counts = self._decide(task, failure)
 
         def failed() -> None:
-            self._ledger.attempts.failed(
+            """Write the row, on the ledger's thread."""
+            self._rows.failed(
                 *(intent.attempt_id, failure, answer),
-                state=state,
-                now=self._clock(),
+                state="pending" if isinstance(then, Retry) else then.status,
+                now=self._run.clock(),
                 charged_usd=charged_usd,
                 counts=counts,
             )
 
-        if failure.scope == "run":
-            self._monitor.stopped(failure)
-        if answer.http_status == 200:
-            await self._set_aside(task.request.fingerprint, intent)
-        await self._record(failed)
+        paid = answer.http_status == 200
+        if paid:
+            await self._publisher.reject(intent.attempt_id, intent.number, task.request.fingerprint)
+        await self._publisher.record(failed)
         self._reservations.charge(intent, charged_usd)
-        if answer.http_status == 200:
-            await self._on_disk(lambda: self._store.forget(intent.attempt_id))
-        return self._next(task, tally, verdict, failure, answer)
+        if paid:
+            await self._publisher.forget(intent.attempt_id)
+        return self._next(task, tally, failure, then)
 
-    async def _not_fetched(self, task: Task, intent: Intent, answer: Answer, failure: Failure) -> None:
+    async def _not_fetched(self, task: Task, intent: Intent, failure: Failure) -> None:
         """Leave a submitted attempt to the next run, at the price that was set aside for it."""
-        if failure.scope == "run":
-            self._monitor.stopped(failure)
-        await self._record(lambda: self._ledger.attempts.not_fetched(intent.attempt_id, failure, now=self._clock()))
-        self._monitor.failed(task, failure, answer, "pending", 0.0)
+        now = self._run.clock
+        await self._publisher.record(lambda: self._rows.not_fetched(intent.attempt_id, failure, now=now()))
+        self._listener.failed(task, failure, GiveUp("pending"))
 
-    async def _set_aside(self, fingerprint: str, intent: Intent) -> None:
-        """Put what an attempt has received, if anything, among the rejected: it was paid for."""
-        placements = await self._record(lambda: self._ledger.jobs.wanting(fingerprint))
-        await self._on_disk(lambda: set_aside(self._store, placements, intent.attempt_id, fingerprint, intent.number))
-
-    async def _on_disk(self, work: Callable[[], None]) -> None:
-        await self._disk_retry.persist(lambda: finished(work, executor=self._store.executor))
-
-    async def _not_sent(self, task: Task, failure: Failure) -> Requeue[Task] | None:
-        if failure.transient:
-            before = self._limiter.outage
-            self._limiter.unreached(task.request.fingerprint)
-            self._tell_of_outage(before, failure)
-        tally, verdict, _ = self._decide(task, failure)
-        if failure.scope == "run":
-            self._monitor.stopped(failure)
-        if not isinstance(verdict, Retry):
+    async def _upload_refused(self, task: Task, failure: Failure) -> Requeue[Task] | None:
+        self._listener.upload_refused(task, failure)
+        tally, then, _ = self._decide(task, failure)
+        if isinstance(then, GiveUp):
             await self._fail_unsent(task, failure)
-        return self._next(task, tally, verdict, failure, None)
+        return self._next(task, tally, failure, then)
 
     async def _fail_unsent(self, task: Task, failure: Failure) -> None:
-        fingerprint = task.request.fingerprint
-        await self._writer.do(lambda: self._ledger.requests.fail_unsent(fingerprint, failure, now=self._clock()))
-
-    def _tell_limiter(self, task: Task, permit: Permit, answer: Answer) -> None:
-        before, failure = self._limiter.outage, None
-        if isinstance(answer.outcome, SavedImage):
-            self._limiter.succeeded(permit, answer.latency_s or 0.0)
-        else:
-            failure = answer.outcome
-            self._limiter.failed(permit, task.request.fingerprint, failure)
-            if self._limiter.only_refused_s() >= self._policy.give_up_s:
-                self._monitor.only_refused(failure, self._limiter.only_refused_s())
-        self._tell_of_outage(before, failure)
-
-    def _tell_of_outage(self, before: bool, failure: Failure | None) -> None:
-        if failure is not None and self._limiter.hopeless():
-            self._monitor.gave_up(failure, self._limiter.outage_s())
-        elif before != self._limiter.outage:
-            self._monitor.outage(failure if self._limiter.outage else None, self._limiter.held_s())
+        requests, now = self._run.ledger.requests, self._run.clock
+        await self._run.writer.do(lambda: requests.fail_unsent(task.request.fingerprint, failure, now=now()))
 
     def _decide(self, task: Task, failure: Failure) -> tuple[Tally, Retry | GiveUp, bool]:
         """The request's tally, what follows, and whether the failure counts: one that an outage explains doesn't."""
         if failure.transient and failure.scope == "request" and self._limiter.outage:
             return task.tally, Retry(self._limiter.held_s()), False
         tally = task.tally.after(failure)
-        return tally, decide(failure, tally, self._policy, self._rng), True
+        return tally, decide(failure, tally, self._run.settings.retry.policy, self._run.rng), True
 
-    def _next(
-        self, task: Task, tally: Tally, verdict: Retry | GiveUp, failure: Failure, answer: Answer | None
-    ) -> Requeue[Task] | None:
-        if isinstance(verdict, GiveUp):
-            self._monitor.failed(task, failure, answer, verdict.status, 0.0)
-            return None
-        self._monitor.failed(task, failure, answer, "pending", verdict.delay_s)
-        return Requeue(Task(task.request, tally), verdict.delay_s)
-
-    async def _record(self, operation: Callable[[], T]) -> T:
-        """What became of a request that has left, durable: worth waiting for."""
-        return await self._disk_retry.persist(lambda: self._writer.do(operation))
+    def _next(self, task: Task, tally: Tally, failure: Failure, then: Retry | GiveUp) -> Requeue[Task] | None:
+        self._listener.failed(task, failure, then)
+        return Requeue(Task(task.request, tally), then.delay_s) if isinstance(then, Retry) else None

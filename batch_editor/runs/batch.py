@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,22 +14,25 @@ from pydantic import SecretStr
 
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
-from batch_editor.ledger import Compared, Expected, Ledger, LedgerWriter, RunStart, Staging, readings
+from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, readings
 from batch_editor.money import SharedBudget, Spending
-from batch_editor.output import (
-    Acceptance,
-    Store,
-    free_disk_reserve,
-    take_disk_reserve,
-    write_manifest,
-)
+from batch_editor.output import Store, free_disk_reserve, take_disk_reserve, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import Catalog, Plan
+from batch_editor.planning import Catalog
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.descriptors import provide_descriptors
-from batch_editor.runs.dispatch import Dispatch
+from batch_editor.runs.dispatch import send_pending
 from batch_editor.runs.options import BatchOptions
-from batch_editor.runs.preparing import check_inputs, open_output, plan_run, resolve_the_past, take_over
+from batch_editor.runs.preparing import (
+    OpenOutput,
+    Planned,
+    check_inputs,
+    open_output,
+    plan_run,
+    resolve_the_past,
+    take_over,
+)
+from batch_editor.runs.run import Run
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.summary import StopReason, Summary, exit_code_of, summarize, what_stopped
 from batch_editor.text import guarded
@@ -80,48 +83,37 @@ async def prepared(
             stack.enter_context(guarded(key.get_secret_value()))
         catalog, staging = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Staging())))
         planning = partial(plan_run, paths, settings, catalog, options, output, staging)
-        plan = await finished(planning, on_cancel=staging.cancel)
-        for notice in plan.notices:
+        planned = await finished(planning, on_cancel=staging.cancel)
+        for notice in planned.plan.notices:
             options.progress.say(notice)
-        for warning in plan.warnings:
+        for warning in planned.plan.warnings:
             options.progress.say(f"warning: {warning}")
-        store, ledger, acceptance, spending = await to_the_end(
-            open_output, stack, output, settings, options, catalog, plan
-        )
-        with ledger.translated():
-            await to_the_end(resolve_the_past, ledger, store, acceptance, spending, settings, options)
-        yield Batch(
-            settings=settings,
-            key=key,
-            options=options,
-            catalog=catalog,
-            staging=staging,
-            plan=plan,
-            store=store,
-            ledger=ledger,
-            acceptance=acceptance,
-            shared=_on_its_thread(stack, spending),
-            began_at=began_at,
-        )
+        opened = await to_the_end(open_output, stack, output, planned)
+        with opened.ledger.translated():
+            await to_the_end(resolve_the_past, opened, settings, options)
+        yield Batch(planned, opened, _on_its_thread(stack, opened.spending), key, began_at)
 
 
-@dataclass(slots=True, kw_only=True)
 class Batch:
-    """A plan, and what is open to carry it out, see `prepared`. `sample` has the requests that went first."""
+    """A plan, and what is open to carry it out, see `prepared`.
 
-    settings: Settings
-    key: SecretStr
-    options: BatchOptions
-    catalog: Catalog
-    staging: Staging
-    plan: Plan
-    store: Store
-    ledger: Ledger
-    acceptance: Acceptance
-    shared: SharedBudget | None
-    began_at: float
-    sample: dict[str, float] = field(default_factory=dict)
-    _runs: list[RunStart] = field(default_factory=list)
+    sample: the requests that went first, by fingerprint, with their expected prices in USD.
+    """
+
+    def __init__(
+        self, planned: Planned, opened: OpenOutput, shared: SharedBudget | None, key: SecretStr, began_at: float
+    ) -> None:
+        self.settings = planned.settings
+        self.options = planned.options
+        self.plan = planned.plan
+        self.sample: dict[str, float] = {}
+        self._planned = planned
+        self._opened = opened
+        self._ledger = opened.ledger
+        self._shared = shared
+        self._key = key
+        self._began_at = began_at
+        self._runs: list[RunStart] = []
 
     def to_confirm(self) -> list[str]:
         """Why the run may not be what was meant; nothing with `options.yes`."""
@@ -142,49 +134,46 @@ class Batch:
         Raises:
             MachineError: the output directory or its ledger can't be used.
         """
-        options, settings = self.options, self.settings
-        with self.ledger.translated():
+        with self._ledger.translated():
             if self._runs:
                 await to_the_end(self._open_again)
             start = await to_the_end(self._begin)
-            if options.check_inputs and len(self._runs) == 1:
-                await check_inputs(self.ledger, self.staging, self.catalog, settings, self.plan, options)
+            if self.options.check_inputs and len(self._runs) == 1:
+                await check_inputs(self._ledger, self._planned)
             if first:
-                self.sample = await to_the_end(self.staging.spread, first)
-        dispatch = Dispatch(
-            settings=settings,
-            endpoints=self.catalog.endpoints,
-            store=self.store,
-            acceptance=self.acceptance,
-            ledger=self.ledger,
-            shared=self.shared,
+                self.sample = await to_the_end(self._planned.staging.spread, first)
+        run = Run(
             start=start,
-            sandbox=options.sandbox,
-            progress=options.progress,
-            signals=RunSignals() if options.signals else None,
-            only=list(self.sample) if first else None,
+            settings=self.settings,
+            options=self.options,
+            endpoints=self._planned.catalog.endpoints,
+            writer=LedgerWriter(self._ledger),
+            store=self._opened.store,
+            acceptance=self._opened.acceptance,
+            shared=self._shared,
         )
-        return await self._carry_out(dispatch)
+        return await self._carry_out(run, list(self.sample) if first else None)
 
     async def compared(self) -> Compared:
         """What became of `sample`, beside what was expected."""
-        with self.ledger.translated():
-            return await to_the_end(readings.compared, self.ledger.connection, self.sample)
+        with self._ledger.translated():
+            return await to_the_end(readings.compared, self._ledger.connection, self.sample)
 
     async def leave(self, stop: StopReason) -> Summary:
         """Leave the rest to a later run, for this reason; between two runs."""
-        with self.ledger.translated():
+        with self._ledger.translated():
             return await to_the_end(self._conclude, stop)
 
     def _open_again(self) -> None:
         """What the end of the run before has closed. Blocks."""
-        self.store = Store(self.store.root)
-        self.began_at = time.monotonic()
-        take_disk_reserve(self.store.root, min(self.settings.concurrency, self.plan.requests))
+        root = self._opened.store.root
+        self._opened = replace(self._opened, store=Store(root))
+        self._began_at = time.monotonic()
+        take_disk_reserve(root, min(self.settings.concurrency, self.plan.requests))
 
     def _begin(self) -> RunStart:
         """Record the run; the first one takes the manifest over, and puts images where they belong. Blocks."""
-        now, ledger, plan, options = time.time(), self.ledger, self.plan, self.options
+        now, ledger, plan, options = time.time(), self._ledger, self.plan, self.options
         before = len(self.sample)
         expected_usd = plan.cost.expected_usd - sum(self.sample.values())
         with ledger.transaction():
@@ -194,56 +183,57 @@ class Batch:
             expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1])
             start = ledger.runs.begin(run_id, now=now, sandbox=options.sandbox, expected=expected)
         if not self._runs:
-            take_over(ledger, self.store, self.staging, self.catalog, plan, options, now=now)
+            take_over(self._opened, self._planned, now=now)
         self._runs.append(start)
         return start
 
-    async def _carry_out(self, dispatch: Dispatch) -> Summary:
+    async def _carry_out(self, run: Run, only: Sequence[str] | None) -> Summary:
         """Send what is pending, and end the run whatever happens."""
         stop: StopReason | None = None
-        writer = LedgerWriter(self.ledger)
+        signals = RunSignals() if self.options.signals else None
         try:
-            stop = await dispatch.send(self.key, writer)
-            if stop is None and dispatch.only is not None:
-                stop = StopReason("canary", f"the {len(dispatch.only)} requests that go first are sent; the rest waits")
+            stop = await send_pending(run, self._key, only=only, signals=signals)
+            if stop is None and only is not None:
+                stop = StopReason("canary", f"the {len(only)} requests that go first are sent; the rest waits")
         except MachineError as error:
             stop = StopReason("machine", str(error))
         finally:
-            await to_the_end(writer.close)
+            await to_the_end(run.writer.close)
             try:
                 summary = await to_the_end(self._end, stop)
             finally:
-                if dispatch.signals:
-                    dispatch.signals.release()
+                if signals:
+                    signals.release()
         return summary
 
     def _end(self, stop: StopReason | None) -> Summary:
         """Write what is known where people look for it. Blocks."""
-        self.store.close()  # waits for what a dropped attempt still writes
-        free_disk_reserve(self.store.root)
-        with self.ledger.translated():
+        store = self._opened.store
+        store.close()  # waits for what a dropped attempt still writes
+        free_disk_reserve(store.root)
+        with self._ledger.translated():
             try:
                 hold, collect = self.settings.retry.unknown == "hold", not self.options.sandbox
-                recover(self.ledger, self.store, self.acceptance, now=time.time(), hold=hold, collect=collect)
+                recover(self._ledger, store, self._opened.acceptance, now=time.time(), hold=hold, collect=collect)
             except MachineError as error:  # an image that can't be placed stays staged for the next run
                 machine = StopReason("machine", str(error))
                 stop = machine if machine.outranks(stop) else stop
             return self._conclude(stop)
 
     def _conclude(self, stop: StopReason | None) -> Summary:
-        ledger, run_id = self.ledger, self._runs[-1].run_id
+        ledger, root, run_id = self._ledger, self._opened.store.root, self._runs[-1].run_id
         standing = readings.standing(ledger.connection)
         stop = what_stopped(standing.wanted, stop)
         code = exit_code_of(standing.wanted, stop)
         with ledger.transaction():
             ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
-        write_manifest(ledger.connection, self.store.root / MANIFEST_NAME)
+        write_manifest(ledger.connection, root / MANIFEST_NAME)
         return summarize(
             *(ledger.connection, run_id, standing),
-            output=self.store.root,
+            output=root,
             stop=stop,
             exit_code=code,
-            elapsed_s=time.monotonic() - self.began_at,
+            elapsed_s=time.monotonic() - self._began_at,
             sandbox=self.options.sandbox,
         )
 

@@ -1,4 +1,4 @@
-"""Watches a run: counts, progress, the log, and the reasons to stop it."""
+"""Watches a run: counts, progress, and the reasons to stop it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts
 from batch_editor.money import Budget
 from batch_editor.records import Answer, Failure
+from batch_editor.runs.listener import AttemptListener
 from batch_editor.runs.progress import Progress, Snapshot
 from batch_editor.runs.summary import StopReason
 from batch_editor.runs.tasks import Task
-from batch_editor.scheduling import RateLimiter
+from batch_editor.scheduling import GiveUp, Permit, RateLimiter, Retry
 from batch_editor.text import duration
 
 log = logging.getLogger("batch_editor")
@@ -34,8 +35,8 @@ SHOW_EVERY_S = 0.1
 JUMP_S = 60.0
 
 
-class RunMonitor:
-    """Hears of every attempt, and halts the run when it must not go on.
+class RunMonitor(AttemptListener):
+    """Counts and shows what happens to attempts, and halts the run when it must not continue.
 
     Two jobs that share a request count as two.
     """
@@ -116,21 +117,20 @@ class RunMonitor:
         self.halt(StopReason("deadline", "no further request would be back before the deadline"))
         return False
 
+    def upload_refused(self, task: Task, failure: Failure) -> None:
+        """Stop the run if the provider refuses the account."""
+        self._stop_if_refused(failure)
+
+    def answered(self, task: Task, answer: Answer, permit: Permit | None) -> None:
+        """Stop the run if the provider refuses the account or the model."""
+        if isinstance(answer.outcome, Failure):
+            self._stop_if_refused(answer.outcome)
+
     def started(self, task: Task, attempt_id: int) -> None:
         """Count a request that left."""
         self._in_flight.add(task.request.fingerprint)
-        self._retried += task.request.attempts + task.tally.attempts + task.tally.refusals > 0
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug(
-                "sent",
-                extra={"job_id": task.request.job_id, "attempt_id": attempt_id, "in_flight": len(self._in_flight)},
-            )
-        self._show()
-
-    def fetching(self, task: Task, attempt_id: int) -> None:
-        """Count a request of a run before that is asked after."""
-        self._in_flight.add(task.request.fingerprint)
-        log.debug("fetching result", extra={"job_id": task.request.job_id, "attempt_id": attempt_id})
+        if task.submitted is None:
+            self._retried += task.request.attempts + task.tally.attempts + task.tally.refusals > 0
         self._show()
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
@@ -145,36 +145,12 @@ class RunMonitor:
         if warning is not None:
             self._other += jobs
             self._other_example = self._other_example or f"{task.request.job_id}: {warning}"
-            log.warning("other than asked", extra={"job_id": task.request.job_id, "difference": warning})
-        log.info(
-            "succeeded",
-            extra={
-                "job_id": task.request.job_id,
-                "latency_s": answer.latency_s,
-                "cost_usd": answer.cost_usd,
-                "request_id": answer.request_id,
-            },
-        )
         self._show()
 
-    def failed(self, task: Task, failure: Failure, answer: Answer | None, status: str, delay_s: float) -> None:
+    def failed(self, task: Task, failure: Failure, then: Retry | GiveUp) -> None:
         """Count an attempt that gave nothing, and the jobs it ends."""
-        if answer is not None:
-            self._in_flight.discard(task.request.fingerprint)
-        log.log(
-            logging.INFO if status == "pending" else logging.WARNING,
-            "failed",
-            extra={
-                "job_id": task.request.job_id,
-                "status": status,
-                "error_kind": failure.kind,
-                "http_status": failure.http_status,
-                "error": failure.message,
-                "possibly_billed": failure.maybe_billed,
-                "again_in_s": round(delay_s, 3) if status == "pending" else None,
-            },
-        )
-        if status in ("failed", "unknown"):
+        self._in_flight.discard(task.request.fingerprint)
+        if isinstance(then, GiveUp) and then.status != "pending":
             jobs = task.request.jobs
             count, _ = self._kinds.get(failure.kind, (0, ""))
             self._kinds[failure.kind] = (count + jobs, f"{task.request.job_id}: {failure.message}")
@@ -185,13 +161,8 @@ class RunMonitor:
         self._show()
 
     def ended(self, task: Task) -> None:
-        """Whatever became of an attempt, it is no longer in flight: a disk may have been in its way."""
+        """Count one less in flight, also where a local I/O error has ended it."""
         self._in_flight.discard(task.request.fingerprint)
-
-    def stopped(self, failure: Failure) -> None:
-        """The provider refused the account or the model: nothing more would succeed."""
-        next_step = _NEXT_STEPS.get(failure.kind, _NEXT_STEP)
-        self.halt(StopReason("refused", f"{failure.message}. {next_step}", error_kind=failure.kind))
 
     def outage(self, failure: Failure | None, next_s: float) -> None:
         """The provider is down, or, without a failure, answers again."""
@@ -225,8 +196,8 @@ class RunMonitor:
             )
         )
 
-    def broken(self, error: MachineError) -> None:
-        """A local I/O error: let what is in flight finish, as far as it can."""
+    def local_error(self, error: MachineError) -> None:
+        """Let what is in flight finish, as far as it can."""
         if self._in_flight and (self.stop is None or self.stop.kind != "machine"):
             self._progress.say(
                 f"{error}; {len(self._in_flight)} requests in flight are paid for and will be finished, and saved as"
@@ -235,9 +206,8 @@ class RunMonitor:
         self.halt(StopReason("machine", str(error)))
 
     def unsaved(self, task: Task, error: MachineError) -> None:
-        """A paid answer is lost: nothing could keep it."""
+        """Say that a paid answer is lost."""
         self._progress.say(f"{task.request.job_id}: its answer could not be saved and may have been billed: {error}")
-        log.error("unsaved", extra={"job_id": task.request.job_id, "error": str(error)})
 
     async def run(self) -> None:
         """Show progress once a second, and stop the run at its deadline, until cancelled."""
@@ -277,6 +247,12 @@ class RunMonitor:
             log.warning("stopping", extra={"kind": stop.kind, "reason": stop.message})
         for callback in self._stop_callbacks:
             callback()
+
+    def _stop_if_refused(self, failure: Failure) -> None:
+        """Where a refusal is the whole run's, nothing more would succeed."""
+        if failure.scope == "run":
+            next_step = _NEXT_STEPS.get(failure.kind, _NEXT_STEP)
+            self.halt(StopReason("refused", f"{failure.message}. {next_step}", error_kind=failure.kind))
 
     def _check_failures(self) -> None:
         limit = self._settings.max_failures

@@ -1,4 +1,4 @@
-"""What one run is told besides the settings."""
+"""How one run is to be made, besides its settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batch_editor.runs.progress import Progress, Quiet
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """What one run is told besides the settings.
+    """How one run is to be made, besides its settings.
 
     selection: which jobs of the manifests, and what is set for all of them.
     output: the output directory; default `<outputs.directory>/<stem of the first manifest>`.
@@ -21,7 +21,7 @@ class BatchOptions:
     redo: what is sent again, see `Redo`.
     sandbox: a rehearsal: nothing is paid, and its results make room for real ones.
     check_inputs: look at every input link first; requests with a faulty one fail unsent.
-    yes: go on without asking where many done jobs would be made again, or the manifest looks like another one.
+    yes: continue without asking where many done jobs would be made again, or the manifest looks like another one.
     progress: who is shown where the run is; lines alone, on standard error, by default.
     signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
     """

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError, UsageError
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger, Staging, import_jobs
-from batch_editor.money import Spending, settle_past, shared_spending
+from batch_editor.money import Spending, charge_left_open, shared_spending
 from batch_editor.output import (
     Acceptance,
     Store,
@@ -32,14 +33,33 @@ from batch_editor.runs.options import BatchOptions
 from batch_editor.threads import to_the_end
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is to be done: the manifests as they are staged, and the plan for them."""
+
+    settings: Settings
+    options: BatchOptions
+    catalog: Catalog
+    staging: Staging
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOutput:
+    """An output directory that is locked and in order, and who checks its images; see `open_output`.
+
+    `spending`: the file of the day's and the month's budget; None if nothing limits them.
+    """
+
+    store: Store
+    ledger: Ledger
+    acceptance: Acceptance
+    spending: Spending | None
+
+
 def plan_run(
-    paths: Sequence[Path],
-    settings: Settings,
-    catalog: Catalog,
-    options: BatchOptions,
-    output: Path,
-    staging: Staging,
-) -> Plan:
+    paths: Sequence[Path], settings: Settings, catalog: Catalog, options: BatchOptions, output: Path, staging: Staging
+) -> Planned:
     """What the run will do, before anything is written. Blocks."""
     with staging.translated():
         calibration = Calibration(output, options.history, rehearsal=options.sandbox)
@@ -60,7 +80,7 @@ def plan_run(
             f"the budget of ${limit:,.4g} is below the price of the first job, which may cost up to"
             f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
-    return plan
+    return Planned(settings, options, catalog, staging, plan)
 
 
 def _open_ledger(output: Path) -> Ledger:
@@ -74,10 +94,9 @@ def _open_ledger(output: Path) -> Ledger:
     return Ledger(path)
 
 
-def open_output(
-    stack: ExitStack, output: Path, settings: Settings, options: BatchOptions, catalog: Catalog, plan: Plan
-) -> tuple[Store, Ledger, Acceptance, Spending | None]:
+def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     """The output directory, locked, its ledgers, and who checks its images; `stack` closes them. Blocks."""
+    settings, options = planned.settings, planned.options
     store = Store(output)
     stack.callback(store.close)
     store.prepare()
@@ -85,28 +104,27 @@ def open_output(
     if dead is not None:
         options.progress.say(f"took over from {dead}, which ended without a word")
     check_place(store.root / MANIFEST_NAME)
-    take_disk_reserve(store.root, min(settings.concurrency, plan.requests))
+    take_disk_reserve(store.root, min(settings.concurrency, planned.plan.requests))
     stack.callback(free_disk_reserve, store.root)
     ledger = _open_ledger(output)
     stack.callback(ledger.close)
-    acceptance = Acceptance(settings.checks, catalog.endpoints)
+    acceptance = Acceptance(settings.checks, planned.catalog.endpoints)
     stack.callback(acceptance.close)
     acceptance.start()
     spending = None if options.sandbox else shared_spending(settings, output)
     if spending is not None:
         stack.callback(spending.close)
-    return store, ledger, acceptance, spending
+    return OpenOutput(store, ledger, acceptance, spending)
 
 
-def resolve_the_past(
-    ledger: Ledger,
-    store: Store,
-    acceptance: Acceptance,
-    spending: Spending | None,
-    settings: Settings,
-    options: BatchOptions,
-) -> None:
-    """Put in order what a run that died left behind. Blocks."""
+def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptions) -> None:
+    """Put in order what a run that died left behind. Blocks.
+
+    Raises:
+        UsageError: it is a rehearsal, and results of the real provider are there.
+        MachineError: the output directory or its ledger can't be used.
+    """
+    ledger, store = opened.ledger, opened.store
     if options.sandbox and ledger.runs.holds_paid_results():
         raise UsageError(
             f"{store.root}: holds results of the real provider, which a rehearsal would mix up;"
@@ -114,29 +132,28 @@ def resolve_the_past(
         )
     hold = settings.retry.unknown == "hold" and not {"unknown", "all"} & set(options.redo)
     # A rehearsal's provider is gone with its run.
-    lost = recover(ledger, store, acceptance, now=time.time(), hold=hold, collect=not options.sandbox)
+    lost = recover(ledger, store, opened.acceptance, now=time.time(), hold=hold, collect=not options.sandbox)
     if lost:
         fate = "wait for --resend-unknown" if hold else "are sent again"
         options.progress.say(
             f"the run before ended with {lost} requests in flight; they may have been billed and {fate}"
         )
-    if spending is not None:
-        settle_past(spending, ledger)
+    if opened.spending is not None:
+        charge_left_open(opened.spending, ledger)
 
 
-def take_over(
-    ledger: Ledger, store: Store, staging: Staging, catalog: Catalog, plan: Plan, options: BatchOptions, *, now: float
-) -> None:
+def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
     """Make the manifest the ledger's, and put images where they belong. Blocks."""
+    ledger, store, staging, options = opened.ledger, opened.store, planned.staging, planned.options
     import_jobs(
         ledger,
         staging.path,
         redo=options.redo,
-        shapes=catalog.shapes,
+        shapes=planned.catalog.shapes,
         extras=list(staging.extras),
     )
-    if plan.changes.identified:
-        options.progress.say(f"{plan.changes.identified:,} {IDENTIFIED}")
+    if identified := planned.plan.changes.identified:
+        options.progress.say(f"{identified:,} {IDENTIFIED}")
     lost = put_all(ledger, store, now=now)
     if lost:
         options.progress.say(
@@ -150,18 +167,17 @@ def take_over(
         options.progress.say(f"{left} in images/.history")
 
 
-async def check_inputs(
-    ledger: Ledger, staging: Staging, catalog: Catalog, settings: Settings, plan: Plan, options: BatchOptions
-) -> None:
+async def check_inputs(ledger: Ledger, planned: Planned) -> None:
     """Look at every input link; requests with a faulty one fail, unsent."""
-    check = await look_at_inputs(staging, catalog.endpoints, settings, plan)
+    check = await look_at_inputs(planned.staging, planned.catalog.endpoints, planned.settings, planned.plan)
     for line in check.lines():
-        options.progress.say(line)
+        planned.options.progress.say(line)
 
-    def settle() -> None:
+    def fail_faulty() -> None:
+        """Record them, all or none."""
         with ledger.transaction():
             for faulty in check.faulty:
                 failure = Failure("input_unreachable", faulty.fault, transient=True)
                 ledger.requests.fail_unsent(faulty.fingerprint, failure, now=time.time())
 
-    await to_the_end(settle)
+    await to_the_end(fail_faulty)

@@ -124,13 +124,13 @@ class Bar:
 
 def progress_for(style: Style, stream: TextIO | None = None) -> Progress:
     """The progress that a style names; `auto` is a bar on a terminal, plain lines elsewhere."""
-    stream = cast("TextIO", _Unheard(stream if stream is not None else sys.stderr))
+    stream = cast("TextIO", _UnreadStream(stream if stream is not None else sys.stderr))
     if style == "bar" or (style == "auto" and stream.isatty()):
         return Bar(stream)
     return Quiet(stream) if style == "none" else Plain(stream)
 
 
-class _Unheard:
+class _UnreadStream:
     """A stream that perhaps nobody reads any more: a closed terminal is no reason to end a run that is paid for."""
 
     def __init__(self, stream: TextIO) -> None:

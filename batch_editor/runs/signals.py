@@ -14,7 +14,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class RunSignals:
     """The signals that end a run, but those that its process ignores: `nohup` and a shell's `&` let it start so, in
-    order that it goes on when the terminal is closed or its Ctrl-C is meant for others.
+    order that it continues when the terminal is closed or its Ctrl-C is meant for others.
 
     On the running loop. `hearing` is for while requests are in flight, `release` for when the run is over.
     """
@@ -36,6 +36,7 @@ class RunSignals:
         dropped = over = False
 
         def on_signal(number: signal.Signals) -> None:
+            """The first time gently, the second time at once."""
             nonlocal dropped
             if over:  # it was on its way when the block ended
                 return

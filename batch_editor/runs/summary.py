@@ -31,7 +31,7 @@ class StopReason:
     error_kind: str = ""
 
     def outranks(self, other: StopReason | None) -> bool:
-        """Whether this reason is told rather than the other."""
+        """Whether this reason is given rather than the other."""
         order = get_args(StopKind)
         return other is None or order.index(self.kind) < order.index(other.kind)
 
@@ -135,7 +135,7 @@ class Summary:
         }
 
     def lines(self, *, command: str = "") -> Iterator[str]:
-        """The summary for people. `command` is the one that goes on, told where that is the next step."""
+        """The summary for people. `command` is the one that resumes, named where that is the next step."""
         jobs = self.jobs
         if self.stop is not None:
             yield f"Stopped: {self.stop.message}"

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import time
-from collections.abc import Callable
 
 from batch_editor.client import Client
 from batch_editor.endpoints import Endpoint
 from batch_editor.files import open_regular
-from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest
+from batch_editor.ledger import PendingRequest
 from batch_editor.manifest.inputs import MAX_BYTES
-from batch_editor.output import Store
 from batch_editor.records import LOCAL, Failure, ParamValue
+from batch_editor.runs.run import Run
 
 # Uploads are small beside edits and not what the rate limit counts; a few at a time fill any line.
 UPLOADS_AT_ONCE = 4
@@ -32,24 +30,9 @@ class FileChanged(Exception):
 class Uploads:
     """Turns a request's parameters into what is sent; remembers links over runs in the ledger."""
 
-    def __init__(
-        self,
-        *,
-        inline: bool,
-        sandbox: bool,
-        client: Client,
-        ledger: Ledger,
-        writer: LedgerWriter,
-        store: Store,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._inline = inline
-        self._sandbox = sandbox
+    def __init__(self, run: Run, client: Client) -> None:
+        self._run = run
         self._client = client
-        self._ledger = ledger
-        self._writer = writer
-        self._store = store
-        self._clock = clock
         self._links: dict[str, asyncio.Future[str]] = {}
         self._slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
@@ -73,7 +56,7 @@ class Uploads:
     async def _link(self, value: str, request: PendingRequest, endpoint: Endpoint) -> str:
         sha256 = value.removeprefix(LOCAL)
         path, format = request.files[sha256]
-        if self._inline:
+        if self._run.settings.inputs.local_files == "inline":
             return await self._data_link(sha256, path, format)
         if sha256 not in self._links:
             self._links[sha256] = asyncio.get_running_loop().create_future()
@@ -93,18 +76,17 @@ class Uploads:
 
     async def _upload(self, sha256: str, path: str, format: str, endpoint: Endpoint) -> str:
         async with self._slots:
-            known = await self._writer.do(lambda: self._ledger.requests.upload_of(sha256, sandbox=self._sandbox))
+            run, requests, sandbox = self._run, self._run.ledger.requests, self._run.options.sandbox
+            known = await run.writer.do(lambda: requests.upload_of(sha256, sandbox=sandbox))
             if known is not None:
                 return known
             link = await self._client.upload(endpoint, await self._data_link(sha256, path, format))
-            await self._writer.do(
-                lambda: self._ledger.requests.uploaded(sha256, link, now=self._clock(), sandbox=self._sandbox)
-            )
+            await run.writer.do(lambda: requests.uploaded(sha256, link, now=run.clock(), sandbox=sandbox))
             return link
 
     async def _data_link(self, sha256: str, path: str, format: str) -> str:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._store.executor, _data_link, sha256, path, format)
+        return await loop.run_in_executor(self._run.store.executor, _data_link, sha256, path, format)
 
 
 def _data_link(sha256: str, path: str, format: str) -> str:

@@ -2,7 +2,7 @@
 
 from batch_editor.scheduling.pool import Pool, Requeue
 from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
-from batch_editor.scheduling.retry import GiveUp, Policy, Retry, Tally, decide
+from batch_editor.scheduling.retry import GiveUp, Retry, RetryPolicy, Tally, decide
 from batch_editor.scheduling.send_policy import Permit, slack_s, spacing_s
 from batch_editor.scheduling.shared_rate import SharedRateLimit, shared_rate_path
 from batch_editor.scheduling.simulation import (
@@ -23,11 +23,11 @@ __all__ = [
     "GiveUp",
     "LimiterClosed",
     "Permit",
-    "Policy",
     "Pool",
     "RateLimiter",
     "Requeue",
     "Retry",
+    "RetryPolicy",
     "SharedRateLimit",
     "Tally",
     "Workload",

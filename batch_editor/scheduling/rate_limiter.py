@@ -12,6 +12,7 @@ from contextlib import suppress
 from aiolimiter import AsyncLimiter
 
 from batch_editor.records import Failure, Rate
+from batch_editor.scheduling.retry import RetryPolicy
 from batch_editor.scheduling.send_policy import Permit, SendPolicy, jitter_s, slack_s, spacing_s
 from batch_editor.scheduling.shared_rate import SharedRateLimit
 
@@ -35,7 +36,7 @@ class RateLimiter:
     Parameters:
         rate: what the provider allows.
         recent: ages in seconds of the requests that earlier runs sent within the last period, oldest first.
-        backoff_s, backoff_max_s, retry_after_max_s: see `SendPolicy`.
+        retry: how long a 429 pauses it, see `SendPolicy`; None: the defaults.
         shared: the rate limit that all runs of the same key share; None: this run is alone.
         requests: what it limits, as the log calls it.
     """
@@ -45,9 +46,7 @@ class RateLimiter:
         rate: Rate,
         *,
         recent: Sequence[float] = (),
-        backoff_s: float = 1.0,
-        backoff_max_s: float = 60.0,
-        retry_after_max_s: float = 600.0,
+        retry: RetryPolicy | None = None,
         shared: SharedRateLimit | None = None,
         requests: str = "edits",
     ) -> None:
@@ -55,9 +54,7 @@ class RateLimiter:
         self._recent = recent
         self._shared = shared
         self._requests = requests
-        self._policy = SendPolicy(
-            rate, backoff_s=backoff_s, backoff_max_s=backoff_max_s, retry_after_max_s=retry_after_max_s
-        )
+        self._policy = SendPolicy(rate, retry)
         self._departures: deque[float] = deque(maxlen=rate.count)
         self._waiters: deque[asyncio.Future[Permit]] = deque()
         self._wanted = asyncio.Event()

@@ -13,7 +13,7 @@ MAX_REFUSALS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RetryPolicy:
     """How often an attempt is repeated, and how long is waited between; see `retry` in config.example.yaml."""
 
     max_attempts: int = 5
@@ -58,7 +58,7 @@ class GiveUp:
     status: Literal["failed", "unknown", "pending"]
 
 
-def decide(failure: Failure, tally: Tally, policy: Policy, rng: random.Random) -> Retry | GiveUp:
+def decide(failure: Failure, tally: Tally, policy: RetryPolicy, rng: random.Random) -> Retry | GiveUp:
     """What follows a failed attempt; `tally` includes it.
 
     - Scope `run`: the request stays pending, for the next run.
@@ -88,7 +88,7 @@ def _is_no_result(failure: Failure) -> bool:
     return failure.kind == "bad_response" and failure.http_status == 200
 
 
-def backoff(attempts: int, policy: Policy, rng: random.Random) -> float:
+def backoff(attempts: int, policy: RetryPolicy, rng: random.Random) -> float:
     """Seconds before the next attempt: exponential with full jitter, uniform in [0, min(max, base × 2ⁿ⁻¹)].
 
     Full jitter spreads retries best for a given load: https://aws.amazon.com/blogs/architecture/

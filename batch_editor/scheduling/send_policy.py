@@ -20,6 +20,7 @@ from batch_editor.records import Failure, Rate
 from batch_editor.scheduling.adaptive_rate import AdaptiveRate
 from batch_editor.scheduling.circuit_breaker import CircuitBreaker
 from batch_editor.scheduling.concurrency_limit import ConcurrencyLimit
+from batch_editor.scheduling.retry import RetryPolicy
 
 # How much the way to the provider may vary: handshakes and our own fsync before sending. 0.35 s keeps 99 % of a
 # limit per minute; 4.5 % of a second keeps 95 % of a limit per second, where 5 ms were seen to be too little.
@@ -62,17 +63,13 @@ class SendPolicy:
 
     Parameters:
         rate: what the provider allows.
-        backoff_s, backoff_max_s: first pause after a 429 that names none, and the longest; see `CircuitBreaker`.
-        retry_after_max_s: the longest pause that the provider may ask for.
+        retry: the first pause after a 429 that names none, the longest, and the longest that the provider may ask for;
+            see also `CircuitBreaker`.
     """
 
-    def __init__(
-        self, rate: Rate, *, backoff_s: float = 1.0, backoff_max_s: float = 60.0, retry_after_max_s: float = 600.0
-    ) -> None:
+    def __init__(self, rate: Rate, retry: RetryPolicy | None = None) -> None:
         self._rate = rate
-        self._backoff_s = backoff_s
-        self._backoff_max_s = backoff_max_s
-        self._retry_after_max_s = retry_after_max_s
+        self._retry = retry or RetryPolicy()
         self._out: set[int] = set()
         self._number = 0
         self._due_at = -math.inf
@@ -83,7 +80,7 @@ class SendPolicy:
         self._only_refused_since: float | None = None
         self.adaptive = AdaptiveRate(rate)
         self.concurrency = ConcurrencyLimit(rate.count / rate.period_s)
-        self.breaker = CircuitBreaker(backoff_s, backoff_max_s)
+        self.breaker = CircuitBreaker(self._retry.backoff_s, self._retry.backoff_max_s)
 
     @property
     def open_at(self) -> float:
@@ -153,7 +150,7 @@ class SendPolicy:
         else:
             self.concurrency.gone()
         if failure.transient and not _is_an_answer(failure):
-            asked_s = min(failure.retry_after_s or 0.0, self._retry_after_max_s)
+            asked_s = min(failure.retry_after_s or 0.0, self._retry.retry_after_max_s)
             self.breaker.failed(request, permit.number, now, asked_s=asked_s)
         else:
             self._answered(permit)
@@ -190,9 +187,9 @@ class SendPolicy:
             self._paused_at = now
             self._pauses_in_a_row = self._pauses_in_a_row + 1 if permit.number == self._first_after_pause else 1
             self._first_after_pause = self._number + 1
-        pause_s = min(self._backoff_s * 2.0 ** min(self._pauses_in_a_row - 1, 30), self._backoff_max_s)
+        pause_s = min(self._retry.backoff_s * 2.0 ** min(self._pauses_in_a_row - 1, 30), self._retry.backoff_max_s)
         if retry_after_s:
-            pause_s = min(retry_after_s, self._retry_after_max_s)
+            pause_s = min(retry_after_s, self._retry.retry_after_max_s)
         if is_new:
             self.adaptive.pause(now, pause_s, in_a_row=self._pauses_in_a_row)
         if is_new or retry_after_s:

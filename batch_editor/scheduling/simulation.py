@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch_editor.records import Failure, Rate
-from batch_editor.scheduling.retry import Policy, backoff
+from batch_editor.scheduling.retry import RetryPolicy, backoff
 from batch_editor.scheduling.send_policy import Permit, SendPolicy, spacing_s
 
 # Requests to simulate. After so many a run is steady, and the rest is extrapolated: a plan for a million takes no
@@ -53,7 +53,7 @@ class Workload:
     latencies_s: Sequence[float]
     failure_share: float
     failures: Sequence[Failed]
-    policy: Policy
+    policy: RetryPolicy
     refused_share: float = 0.0
     refused_s: float = 0.0
     pause_s: float = 0.0
@@ -121,12 +121,7 @@ def simulate(work: Workload, rng: random.Random) -> Course:
     back are drawn before fresh ones.
     """
     policy, sample = work.policy, work.sample
-    sending = SendPolicy(
-        work.rate,
-        backoff_s=policy.backoff_s,
-        backoff_max_s=policy.backoff_max_s,
-        retry_after_max_s=policy.retry_after_max_s,
-    )
+    sending = SendPolicy(work.rate, policy)
     refused = Failure("rate_limited", "simulated", scope="rate", transient=True, retry_after_s=work.pause_s)
     fresh = iter(range(sample))
     queue: deque[tuple[int, int]] = deque()

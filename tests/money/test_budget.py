@@ -15,7 +15,7 @@ prices = st.floats(0.001, 2.0)
 
 
 class BudgetMachine(RuleBasedStateMachine):
-    """Reservations and settlements in any order; what a reservation is charged never exceeds it."""
+    """Reservations and releases in any order; what a reservation is charged never exceeds it."""
 
     @initialize(limit=st.floats(0.01, 5.0), spent=st.floats(0.0, 2.0))
     def open(self, limit: float, spent: float) -> None:
@@ -63,9 +63,9 @@ class BudgetMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), share=st.floats(0.0, 1.0))
-    def settle(self, data: st.DataObject, share: float) -> None:
+    def release(self, data: st.DataObject, share: float) -> None:
         reserved = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
-        self.budget.settle(reserved, reserved * share)
+        self.budget.release(reserved, reserved * share)
         self.spent += reserved * share
 
     @invariant()
@@ -95,7 +95,7 @@ def test_many_at_once_never_pass_the_limit_and_nobody_waits_for_ever(
         if reserved is None:
             return False
         await asyncio.sleep(0)
-        budget.settle(reserved, reserved * share)
+        budget.release(reserved, reserved * share)
         return True
 
     async def worker(budget: Budget, left: list[tuple[float, float]]) -> int:
@@ -120,11 +120,11 @@ async def waiting(budget: Budget, usd: float, steady_usd: float | None = None) -
     return task
 
 
-async def test_one_that_does_not_fit_waits_and_is_woken_by_the_settlement_that_makes_room() -> None:
+async def test_one_that_does_not_fit_waits_and_is_woken_by_the_release_that_makes_room() -> None:
     budget = Budget(1.0)
     assert await budget.reserve(0.6) == 0.6
     second = await waiting(budget, 0.6)
-    budget.settle(0.6, 0.1)
+    budget.release(0.6, 0.1)
     assert await second == 0.6
     assert (budget.spent_usd, budget.reserved_usd) == (0.1, 0.6)
 
@@ -133,7 +133,7 @@ async def test_one_that_will_never_fit_is_turned_away_once_nothing_is_in_flight(
     budget = Budget(1.0)
     await budget.reserve(0.6)
     second = await waiting(budget, 0.6)
-    budget.settle(0.6, 0.6)
+    budget.release(0.6, 0.6)
     assert await second is None
     assert budget.exhausted(0.6)
     assert not budget.exhausted(0.4)
@@ -151,7 +151,7 @@ async def test_a_steady_price_lets_the_rest_be_used_up_one_request_at_a_time() -
     budget = Budget(1.0)
     sent = 0
     while (reserved := await budget.reserve(0.5, steady_usd=0.1)) is not None:
-        budget.settle(reserved, 0.1)
+        budget.release(reserved, 0.1)
         sent += 1
     assert sent == 10
     assert budget.spent_usd == pytest.approx(1.0)
@@ -161,18 +161,18 @@ async def test_a_steady_price_waits_while_others_are_in_flight() -> None:
     budget = Budget(1.0)
     await budget.reserve(0.8)
     second = await waiting(budget, 0.5, steady_usd=0.1)
-    budget.settle(0.8, 0.8)
+    budget.release(0.8, 0.8)
     assert await second == pytest.approx(0.2)
 
 
-async def test_one_that_waits_asks_for_its_price_again_for_settlements_teach_it() -> None:
+async def test_one_that_waits_asks_for_its_price_again_for_answers_teach_it() -> None:
     budget = Budget(1.0)
     await budget.reserve(0.9)
     known: list[tuple[float, float | None]] = [(0.5, None)]
     task = asyncio.create_task(budget.reserve(0.5, again=lambda: known[-1]))
     await asyncio.sleep(0)
     known.append((0.5, 0.2))
-    budget.settle(0.9, 0.7)
+    budget.release(0.9, 0.7)
     assert await task == pytest.approx(0.3)
 
 
@@ -180,7 +180,7 @@ async def test_a_limit_of_120_cents_takes_five_of_24() -> None:
     budget = Budget(1.2)
     for _ in range(5):
         assert await budget.reserve(0.24) == 0.24
-        budget.settle(0.24, 0.24)
+        budget.release(0.24, 0.24)
     assert await budget.reserve(0.24) is None
 
 

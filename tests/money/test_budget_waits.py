@@ -21,7 +21,7 @@ cents = st.integers(1, 200).map(lambda n: n / 100)
 def test_no_schedule_of_charges_passes_the_limit(
     limit: float, requests: list[tuple[float, float, float]], spent: float
 ) -> None:
-    """Each request is charged some share of its max price, in any order of settlements."""
+    """Each request is charged some share of its max price, in any order of releases."""
 
     async def main() -> None:
         budget = Budget(limit, spent_usd=min(spent, limit))
@@ -32,7 +32,7 @@ def test_no_schedule_of_charges_passes_the_limit(
                 return
             assert budget.spent_usd + budget.reserved_usd <= limit + 30 * TOLERANCE_USD
             await asyncio.sleep(lasts_s)
-            budget.settle(reserved, max_usd * share)
+            budget.release(reserved, max_usd * share)
 
         async with asyncio.TaskGroup() as group:
             for each in requests:
@@ -47,7 +47,7 @@ async def test_a_limit_of_five_prices_takes_five_requests() -> None:
     budget = Budget(1.20)
     assert [await budget.reserve(0.24) for _ in range(5)] == [0.24] * 5
     for _ in range(5):
-        budget.settle(0.24, 0.24)
+        budget.release(0.24, 0.24)
     assert await budget.reserve(0.24) is None
 
 
@@ -61,22 +61,22 @@ async def test_what_was_spent_before_counts() -> None:
     assert await Budget(1.0, spent_usd=0.9).reserve(0.2) is None
 
 
-async def test_what_does_not_fit_now_waits_for_a_settlement_that_may_make_room() -> None:
+async def test_what_does_not_fit_now_waits_for_a_release_that_may_make_room() -> None:
     budget = Budget(1.0)
     await budget.reserve(0.8)
     waiting = asyncio.create_task(budget.reserve(0.5))
     await asyncio.sleep(0)
     assert not waiting.done()
-    budget.settle(0.8, 0.1)
+    budget.release(0.8, 0.1)
     assert await waiting == 0.5
 
 
-async def test_a_settlement_that_makes_no_room_lets_the_waiting_go() -> None:
+async def test_a_release_that_makes_no_room_lets_the_waiting_go() -> None:
     budget = Budget(1.0)
     await budget.reserve(0.8)
     waiting = asyncio.create_task(budget.reserve(0.5))
     await asyncio.sleep(0)
-    budget.settle(0.8, 0.8)
+    budget.release(0.8, 0.8)
     assert await waiting is None
 
 
@@ -104,11 +104,11 @@ async def test_at_the_end_a_steady_price_may_use_up_what_is_left_one_at_a_time()
     waiting = asyncio.create_task(budget.reserve(0.24, steady_usd=0.1))
     await asyncio.sleep(0)
     assert not waiting.done()
-    budget.settle(0.15, 0.1)
+    budget.release(0.15, 0.1)
     assert await waiting is None
 
 
-def test_someone_who_waits_for_a_settlement_that_never_comes_is_a_deadlock_here_and_not_a_hang() -> None:
+def test_someone_who_waits_for_a_release_that_never_comes_is_a_deadlock_here_and_not_a_hang() -> None:
     async def main() -> None:
         budget = Budget(1.0)
         await budget.reserve(1.0)
@@ -123,7 +123,7 @@ async def test_whoever_waited_asks_for_the_prices_anew() -> None:
     await budget.reserve(0.8)
     waiting = asyncio.create_task(budget.reserve(0.5, again=lambda: (0.3, None)))
     await asyncio.sleep(0)
-    budget.settle(0.8, 0.7)
+    budget.release(0.8, 0.7)
     assert await waiting == 0.3
     assert budget.left_usd == pytest.approx(0.0)
 

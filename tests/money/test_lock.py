@@ -85,26 +85,26 @@ async def test_who_waits_for_the_file_for_too_long_is_told_what_is_in_the_way(tm
 
 
 @pytest.mark.slow
-async def test_what_could_not_be_settled_is_settled_later_and_before_what_is_reserved_anew(tmp_path: Path) -> None:
+async def test_what_could_not_be_charged_is_charged_later_and_before_what_is_reserved_anew(tmp_path: Path) -> None:
     with opened(tmp_path / "s") as spending, at_work(spending) as shared:
         for attempt in "abc":
             assert await shared.reserve(attempt, 0.3, NOON, steady_usd=None)
         spending.hurry()
         with held(tmp_path / "s"):
-            shared.settle("a", 0.1)
-            shared.settle("b", 0.0)
+            shared.charge("a", 0.1)
+            shared.charge("b", 0.0)
             with pytest.raises(LedgerError):
                 await shared.reserve("d", 0.3, NOON, steady_usd=None)
         # As after an attempt that was withdrawn: its number comes again.
         assert await shared.reserve("b", 0.5, NOON, steady_usd=None)
         assert (await shared.room(NOON))[0] == pytest.approx(0.1)
-        shared.settle("c", 0.2)
+        shared.charge("c", 0.2)
         assert (await shared.room(NOON))[0] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("freed", [True, False])
 @pytest.mark.slow
-async def test_what_is_left_to_be_settled_at_the_end_is_or_counts_as_it_was_reserved(
+async def test_what_is_left_to_be_charged_at_the_end_is_or_counts_as_it_was_reserved(
     tmp_path: Path, freed: bool
 ) -> None:
     with opened(tmp_path / "s") as spending:
@@ -112,7 +112,7 @@ async def test_what_is_left_to_be_settled_at_the_end_is_or_counts_as_it_was_rese
             assert await shared.reserve("a", 0.3, NOON, steady_usd=None)
             spending.hurry()
             with held(tmp_path / "s"):
-                shared.settle("a", 0.1)
+                shared.charge("a", 0.1)
                 await asyncio.sleep(1.5)
                 if not freed:
                     shared.close()

@@ -51,7 +51,7 @@ def test_two_that_share_a_file_share_its_limits(tmp_path: Path) -> None:
         assert one.reserve("a", 0.6, NOON)
         assert not two.reserve("a", 0.6, NOON)
         assert two.left_usd(NOON) == pytest.approx(0.4)
-        one.settle("a", 0.1)
+        one.charge("a", 0.1)
         assert two.reserve("a", 0.6, NOON)
         assert one.left_usd(NOON) == pytest.approx(0.3)
 
@@ -79,14 +79,14 @@ def test_days_and_months_begin_at_midnight_of_utc(
 ) -> None:
     with opened(tmp_path / "s", day=day, month=month) as spending:
         assert spending.reserve("a", 0.8, at(before))
-        spending.settle("a", 0.8)
+        spending.charge("a", 0.8)
         assert spending.reserve("b", 0.8, at(after)) is room
 
 
 def test_what_cost_nothing_leaves_nothing_behind(tmp_path: Path) -> None:
     with opened(tmp_path / "s", day=1.0) as spending:
         spending.reserve("a", 0.8, NOON)
-        spending.settle("a", 0.0)
+        spending.charge("a", 0.0)
         assert spending.left_usd(NOON) == 1.0
         assert spending.open_attempts() == []
 
@@ -98,7 +98,7 @@ def test_what_is_reserved_again_counts_once_and_by_its_own_day(tmp_path: Path) -
         assert spending.left_usd(NOON) == pytest.approx(0.5)
         spending.reserve("a", 0.3, NOON + 86_400)
         assert [spending.left_usd(NOON + 86_400 * day) for day in (0, 1)] == pytest.approx([1.0, 0.7])
-        spending.settle("a", 0.1)
+        spending.charge("a", 0.1)
         assert [spending.left_usd(NOON + 86_400 * day) for day in (0, 1)] == pytest.approx([1.0, 0.9])
 
 
@@ -117,7 +117,7 @@ def test_a_steady_price_takes_the_rest_when_nothing_is_in_flight_anywhere(tmp_pa
         two.reserve("b", 0.7, NOON)
         assert not one.reserve("a", 0.5, NOON, steady_usd=0.1)
         assert room(one.room(NOON)) == (0.3, True)
-        two.settle("b", 0.7)
+        two.charge("b", 0.7)
         assert room(one.room(NOON)) == (0.3, False)
         assert one.reserve("a", 0.5, NOON, steady_usd=0.1)
         assert one.left_usd(NOON) == pytest.approx(0.0)
@@ -135,7 +135,7 @@ def test_a_price_is_out_of_reach_only_if_nothing_in_flight_could_make_room(tmp_p
     with opened(tmp_path / "s", day=1.0) as spending:
         spending.reserve("a", 0.7, NOON)
         assert not spending.exhausted(0.5, NOON)
-        spending.settle("a", 0.7)
+        spending.charge("a", 0.7)
         assert spending.exhausted(0.5, NOON)
 
 
@@ -157,14 +157,14 @@ def test_any_order_of_two_connections_keeps_the_limit(
     file = tmp_path_factory.mktemp("spending") / "s"
     with opened(file, "a", day=1.0) as first, opened(file, "b", day=1.0) as second:
         owners, held, spent = {"a": first, "b": second}, dict[tuple[str, str], float](), 0.0
-        for number, (owner, usd, share, settled) in enumerate(steps):
+        for number, (owner, usd, share, charged) in enumerate(steps):
             fits = usd <= 1.0 - spent - sum(held.values()) + 1e-9
             assert owners[owner].reserve(str(number), usd, NOON) is fits
             if fits:
                 held[owner, str(number)] = usd
-            if settled and held:
+            if charged and held:
                 (who, name), reserved = held.popitem()
-                owners[who].settle(name, reserved * share)
+                owners[who].charge(name, reserved * share)
                 spent += reserved * share
             assert first.left_usd(NOON) == pytest.approx(second.left_usd(NOON))
             assert first.left_usd(NOON) >= -1e-6
@@ -183,7 +183,7 @@ for number in range(100):
     if spending.reserve(str(number), usd, now):
         charged = usd * rng.choice([0.0, 0.3, 1.0])
         billed += charged
-        spending.settle(str(number), charged)
+        spending.charge(str(number), charged)
 print(billed)
 spending.close()
 """
@@ -274,7 +274,7 @@ async def test_two_processes_at_once_keep_a_day_between_them(bench: Bench) -> No
 
 
 @pytest.mark.slow
-async def test_what_a_killed_run_had_set_aside_is_settled_by_the_run_that_goes_on(bench: Bench) -> None:
+async def test_what_a_killed_run_had_set_aside_is_charged_by_the_run_that_resumes(bench: Bench) -> None:
     ledger = bench.folder / "spending"
     config = bench.folder / "config.yaml"
     config.write_text(json.dumps({"budget": {"per_day_usd": 2, "ledger": str(ledger)}}), encoding="utf-8")
@@ -289,11 +289,11 @@ async def test_what_a_killed_run_had_set_aside_is_settled_by_the_run_that_goes_o
         assert {row["open"] for row in left_open} == {1}
         assert sum(row["usd"] for row in left_open) >= provider.books.billed_usd
         await bench.run(manifest, provider, **shared(ledger, per_day_usd=2.0))
-    settled = rows(ledger)
-    assert {row["open"] for row in settled} == {0}
+    charged = rows(ledger)
+    assert {row["open"] for row in charged} == {0}
     # The killed attempts stay counted at their max price, the six good ones at what they cost.
-    assert len(settled) == 6 + len(left_open)
-    assert provider.books.billed_usd <= sum(row["usd"] for row in settled)
+    assert len(charged) == 6 + len(left_open)
+    assert provider.books.billed_usd <= sum(row["usd"] for row in charged)
 
 
 def replace(path: Path) -> None:

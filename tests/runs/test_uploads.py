@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
-from batch_editor.client import Client
 from batch_editor.endpoints import load_endpoint
 from batch_editor.errors import LedgerError
-from batch_editor.ledger import Ledger, LedgerWriter, PendingRequest
-from batch_editor.output import Store
+from batch_editor.ledger import LedgerWriter, PendingRequest
 from batch_editor.records import LOCAL
 from batch_editor.runs.uploads import Uploads
+from tests.support.attempts_desk import desk
+from tests.support.bench import Bench
+from tests.support.scripted_client import ScriptedClient
 
 
-class FullDisk:
+class FullDisk(LedgerWriter):
     """A writer that has no room, and takes its time to say so."""
 
-    async def do(self, operation: Callable[[], Any]) -> Any:
+    async def do(self, operation: Callable[..., Any], *values: Any) -> Any:
         await asyncio.sleep(0)
         raise LedgerError("no room")
 
@@ -39,18 +41,13 @@ def request(fingerprint: str) -> PendingRequest:
     )
 
 
-async def test_who_waits_for_another_s_upload_hears_why_there_is_none() -> None:
+async def test_who_waits_for_another_s_upload_hears_why_there_is_none(bench: Bench) -> None:
     """Not a cancellation: that would end a worker without a word."""
-    nothing = cast("Any", None)
-    uploads = Uploads(
-        inline=False,
-        sandbox=False,
-        client=cast("Client", nothing),
-        ledger=cast("Ledger", nothing),
-        writer=cast("LedgerWriter", FullDisk()),
-        store=cast("Store", nothing),
-    )
-    endpoint = load_endpoint("gpt-image-1.5-edit")
-    both = (uploads.body(request(name), endpoint) for name in ("a", "b"))
-    outcomes = await asyncio.gather(*both, return_exceptions=True)
-    assert [str(outcome) for outcome in outcomes] == ["no room", "no room"]
+    async with desk(bench, ScriptedClient()) as at:
+        full = FullDisk(at.run.ledger)
+        uploads = Uploads(replace(at.run, writer=full), at.client)
+        endpoint = load_endpoint("gpt-image-1.5-edit")
+        both = (uploads.body(request(name), endpoint) for name in ("a", "b"))
+        outcomes = await asyncio.gather(*both, return_exceptions=True)
+        assert [str(outcome) for outcome in outcomes] == ["no room", "no room"]
+        full.close()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from batch_editor.records import Failure, Rate
 from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
+from batch_editor.scheduling.retry import RetryPolicy
 from batch_editor.scheduling.send_policy import JITTER_S, JITTER_SHARE
 from tests.support.simulated_provider import (
     FixedWindow,
@@ -289,7 +290,7 @@ def test_after_a_stray_429_the_whole_rate_is_used_again_at_once(
     refused_at = refused_after * limit.period_s
     log = run(
         busy_run(
-            RateLimiter(limit, backoff_s=pause_s),
+            RateLimiter(limit, retry=RetryPolicy(backoff_s=pause_s)),
             At(refused_at, wait_s=pause_s),
             for_s=refused_at + pause_s + (periods + 1) * limit.period_s,
             workers=300,
@@ -338,7 +339,7 @@ def test_after_the_second_429_within_a_period_speed_comes_back_step_by_step() ->
 
 def test_a_retry_after_is_capped() -> None:
     async def main() -> float:
-        limiter = RateLimiter(FAST, retry_after_max_s=30.0)
+        limiter = RateLimiter(FAST, retry=RetryPolicy(retry_after_max_s=30.0))
         async with running(limiter):
             return await Answering(limiter).gap_after_429(1e21)
 
@@ -348,7 +349,7 @@ def test_a_retry_after_is_capped() -> None:
 def test_pauses_double_while_the_first_request_after_each_is_refused_again_and_names_no_time() -> None:
     async def main() -> list[float]:
         pauses: list[float] = []
-        limiter = RateLimiter(FAST, backoff_s=1.0, backoff_max_s=10.0)
+        limiter = RateLimiter(FAST, retry=RetryPolicy(backoff_s=1.0, backoff_max_s=10.0))
         async with running(limiter):
             for _ in range(6):
                 permit = await limiter.permit()
@@ -362,7 +363,7 @@ def test_pauses_double_while_the_first_request_after_each_is_refused_again_and_n
 
 def test_a_retry_after_of_zero_is_no_leave_to_hammer() -> None:
     async def main() -> float:
-        limiter = RateLimiter(FAST, backoff_s=3.0)
+        limiter = RateLimiter(FAST, retry=RetryPolicy(backoff_s=3.0))
         async with running(limiter):
             return await Answering(limiter).gap_after_429(0.0)
 

@@ -13,13 +13,13 @@ import pytest
 from batch_editor.records import Failure, Rate
 from batch_editor.scheduling.pool import Pool, Requeue
 from batch_editor.scheduling.rate_limiter import RateLimiter
-from batch_editor.scheduling.retry import Policy, backoff
+from batch_editor.scheduling.retry import RetryPolicy, backoff
 from batch_editor.scheduling.simulation import Failed, Workload, simulate_often, smoothed, spread_latencies
 from tests.support.virtual_time import run
 
 pytestmark = pytest.mark.slow
 
-POLICY = Policy(max_attempts=5, backoff_s=1.0, backoff_max_s=60.0)
+POLICY = RetryPolicy(max_attempts=5, backoff_s=1.0, backoff_max_s=60.0)
 STEADY = spread_latencies(57.0)
 LONG_TAILED = spread_latencies(57.0, sigma=0.9)
 
@@ -56,7 +56,7 @@ def real_s(work: Workload, seed: int) -> float:
     rng = random.Random(seed)
 
     async def main() -> float:
-        limiter = RateLimiter(work.rate, backoff_s=POLICY.backoff_s, backoff_max_s=POLICY.backoff_max_s)
+        limiter = RateLimiter(work.rate, retry=POLICY)
 
         async def source() -> AsyncIterator[tuple[int, int]]:
             for number in range(work.requests):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_editor.records import Rate
-from batch_editor.scheduling.retry import Policy
+from batch_editor.scheduling.retry import RetryPolicy
 from batch_editor.scheduling.send_policy import slack_s
 from batch_editor.scheduling.simulation import (
     SAMPLE,
@@ -22,7 +22,7 @@ from batch_editor.scheduling.simulation import (
     spread_latencies,
 )
 
-PATIENT = Policy(max_attempts=5, backoff_s=0.5, backoff_max_s=5.0)
+PATIENT = RetryPolicy(max_attempts=5, backoff_s=0.5, backoff_max_s=5.0)
 
 latencies = st.lists(st.floats(0.01, 100.0), min_size=1, max_size=20)
 

@@ -1,0 +1,44 @@
+"""What one run is made of."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from batch_editor.config import Settings
+from batch_editor.endpoints import Endpoint
+from batch_editor.ledger import Ledger, LedgerWriter, RunStart
+from batch_editor.money import SharedBudget
+from batch_editor.output import Acceptance, Store
+from batch_editor.runs.options import BatchOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one run is made of; whoever opened a part of it closes it.
+
+    start: the run's id, and what its budget has already spent.
+    settings, options, endpoints: what is wanted, and of which models.
+    writer: the ledger's thread; every statement of a run goes by it.
+    store, acceptance: where images get their names, and who checks them.
+    shared: the budget of days and months, which other runs share; None if nothing limits them.
+    clock, rng: seconds since 1970, and what spreads retries.
+    """
+
+    start: RunStart
+    settings: Settings
+    options: BatchOptions
+    endpoints: Mapping[str, Endpoint]
+    writer: LedgerWriter
+    store: Store
+    acceptance: Acceptance
+    shared: SharedBudget | None = None
+    clock: Callable[[], float] = time.time
+    rng: random.Random = field(default_factory=random.Random)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger that `writer` writes."""
+        return self.writer.ledger

@@ -68,6 +68,6 @@ def __getattr__(name: str) -> object:
     for module, names in _HOMES.items():
         if name in names:
             # Here, not above: the command line imports nothing before a Ctrl-C can end it without a traceback.
-            import_module(f"{__name__}.posix").require_posix()
+            import_module(f"{__name__}.files").require_posix()
             return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Files and folders: opened only if they are regular files, made durable under their names.
+"""Files and folders as POSIX has them: opened only if they are regular files, made durable under their names.
 
 A FIFO in the place of a file would be waited for without end, on a thread that hears no signal.
 """
@@ -9,7 +9,13 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+
+from batch_editor.errors import UsageError
+
+# Locks on files, and the limit of open files; Python has neither on Windows.
+_NEEDED = ("fcntl", "resource")
 
 _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
@@ -17,6 +23,22 @@ _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISSOCK, "a socket"),
 )
+
+
+def require_posix() -> None:
+    """Return if this Python has the modules that only POSIX systems have, before an import deep inside fails.
+
+    Raises:
+        UsageError: it lacks one, as on Windows.
+    """
+    for name in _NEEDED:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise UsageError(
+                f"batch-editor needs Linux, macOS or another POSIX system: this Python has no module {name}. "
+                "On Windows, run it inside WSL (https://learn.microsoft.com/windows/wsl/install)"
+            ) from error
 
 
 class NotAFile(OSError):

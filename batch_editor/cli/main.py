@@ -23,7 +23,7 @@ from batch_editor.cli.sandbox import sandbox
 from batch_editor.cli.schema import schema
 from batch_editor.cli.status import status
 from batch_editor.errors import BatchEditorError
-from batch_editor.posix import require_posix
+from batch_editor.files import require_posix
 
 # EX_SOFTWARE of sysexits.h: a bug of ours, which no code of the documented list describes.
 BUG = 70

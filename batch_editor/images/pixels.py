@@ -1,8 +1,4 @@
-"""What an image's pixels say of it. A program of its own, for a process that may crash or hang: see `workers`.
-
-Reads a JSON object a line from standard input (`path`, `format`, `transparent`, `inputs`), answers each with
-`{"fault": …}`. It imports Pillow and nothing of the package. What goes wrong with the image is a fault; whatever else
-goes wrong ends the process, and says nothing of the image.
+"""What an image's pixels say of it. To be called in a process of its own, for decoders crash and hang: see `processes`.
 
 A JPEG whose data end early but properly passes: libjpeg fills the rest with grey, and tells only by a warning that
 Pillow drops. To call grey a fault would reject studio backgrounds.
@@ -11,14 +7,9 @@ Pillow drops. To call grey a fault would reject studio backgrounds.
 from __future__ import annotations
 
 import io
-import json
-import os
-import signal
 import struct
-import sys
-import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +32,11 @@ _PILLOW = (
     *(EOFError, IndexError, KeyError, OSError, OverflowError, SyntaxError, TypeError, ValueError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
+
+
+def load_decoders() -> None:
+    """Have Pillow load its decoders, which shows that this Python has them."""
+    Image.preinit()
 
 
 def fault_of(path: Path, *, format: str, transparent: bool, inputs: Sequence[Path]) -> str | None:
@@ -119,34 +115,3 @@ def _alike(one: Image.Image, other: Image.Image) -> bool:
     differences = [ImageChops.difference(*pair) for pair in bands]
     most = max(int(difference.getextrema()[1]) for difference in differences)  # type: ignore[arg-type]
     return most <= MOST and max(ImageStat.Stat(difference).mean[0] for difference in differences) <= MEAN
-
-
-def _answer(order: Mapping[str, Any]) -> str | None:
-    return fault_of(
-        Path(order["path"]),
-        format=order["format"],
-        transparent=order["transparent"],
-        inputs=[Path(each) for each in order["inputs"]],
-    )
-
-
-def main(limit_s: int) -> None:
-    """Serve until standard input ends. A picture that takes longer than `limit_s` ends the process."""
-    # Ctrl-C goes to every process of a terminal: what was paid for is still to be checked then.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    warnings.simplefilter("ignore")
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # nothing but answers may get among them
-    print(json.dumps({"ready": True}), file=answers, flush=True)
-    for line in sys.stdin:
-        # By the kernel, for who started this process may have died of a kill, and a decoder may hear no Python.
-        signal.alarm(limit_s)
-        fault = _answer(json.loads(line))
-        signal.alarm(0)
-        print(json.dumps({"fault": fault}), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

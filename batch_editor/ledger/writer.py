@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from batch_editor.group_thread import GroupThread
 from batch_editor.ledger.database import Ledger
+from batch_editor.threads import GroupThread
 
 T = TypeVar("T")
 

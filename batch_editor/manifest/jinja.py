@@ -1,34 +1,26 @@
-"""Jinja2, confined: sandboxed, strict about names, bounded in time and size.
+"""Jinja2, confined: sandboxed, strict about names, bounded in what it makes.
 
-Jinja2's sandbox keeps templates from Python's inside but not from filling the memory: `'a' * 10**9` and
-`center(10**8)` pass it. So every operation that makes text bigger draws on an allowance of the rendering, filters
-and text methods are those listed here, and macros, imports and the like are refused.
+Jinja2's sandbox keeps templates from Python's inside but not from filling the memory or taking for ever: `'a' * 10**9`
+and `center(10**8)` pass it. So filters and text methods are those listed here, what makes much of nothing (`range`,
+`**`, a text times a number) and macros, imports and the like are refused, and the rest is bounded, see `limits`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from itertools import chain
 from typing import Any, cast
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
-from jinja2.exceptions import SecurityError
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from batch_editor.manifest import limits
 from batch_editor.manifest.odd_cells import Cells, OddCell, OddList, OddText, cells_among, cells_of, marked
-
-MAX_OUTPUT = 100_000
-# Characters that one rendering may produce and look through on the way; a turn of a loop costs a hundred.
-# 10,000 turns take 10 ms.
-_ALLOWANCE = 1_000_000
-_TURN = 100
-_MAX_RANGE = 1000
-_MAX_NUMBER = 10**9
 
 _FILTERS = (
     "abs capitalize center count first float int last length list lower max min reverse round sort string striptags"
@@ -46,8 +38,11 @@ _REFUSED_NODES = (
 # `%1000000000d`, `%*d`, and `%(name)d`, whose key could hide a width.
 _WIDE = re.compile(r"%[^%a-zA-Z(]*(?:\*|\d{3})|%\(")
 # What rendering raises on top of Jinja2's own errors: whatever Python's operators and conversions do.
-# NameError is for 1e309, which Jinja2 writes into its code as `inf`.
-_PYTHON = (ArithmeticError, AttributeError, LookupError, MemoryError, NameError, RuntimeError, TypeError, ValueError)
+# NameError is for 1e309, which Jinja2 writes into its code as `inf`, AssertionError for its `truncate(1)`.
+_PYTHON = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError, RuntimeError),
+    *(TypeError, ValueError),
+)
 
 
 class JinjaFault(Exception):
@@ -76,13 +71,13 @@ class Source:
         try:
             tree = _ENVIRONMENT.parse(text)
             self.names = frozenset(_names(tree))
-            self._template = _ENVIRONMENT.from_string(_bounded(tree))
+            self._render = _ENVIRONMENT.from_string(_bounded(tree)).root_render_func
         except TemplateSyntaxError as error:
             raise JinjaFault(f"is not a template: {error.message}") from error
         except (TemplateError, SyntaxError, *_PYTHON) as error:
             raise JinjaFault(f"is not a template: {_reason(error)}") from error
 
-    def render(self, names: Mapping[str, object]) -> tuple[str, Cells]:
+    def render(self, names: dict[str, object]) -> tuple[str, Cells]:
         """The text that it makes of the names, and the odd cells that come out in it.
 
         Raises:
@@ -92,11 +87,12 @@ class Source:
         _ENVIRONMENT.begin()
         parts, size = [], 0
         try:
-            for part in self._template.generate(names):
+            # Not `generate`, which copies all names and all globals first, of which there are none.
+            for part in self._render(Context(_ENVIRONMENT, names, None, {})):
                 parts.append(part)
                 size += len(part)
-                if size > MAX_OUTPUT:
-                    raise JinjaFault(f"gives more than {MAX_OUTPUT:,} characters")
+                if size > limits.MAX_OUTPUT:
+                    raise JinjaFault(f"gives more than {limits.MAX_OUTPUT:,} characters")
         except UndefinedError as error:
             raise UndefinedName(str(error), tuple(_ENVIRONMENT.used)) from error
         except (TemplateError, *_PYTHON) as error:
@@ -105,41 +101,52 @@ class Source:
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja2's sandbox with an allowance.
+    """Jinja2's sandbox with bounds.
 
-    `left`, `shown` (odd cells that came out) and `used` (those that something was made of) belong to the rendering that
-    goes on: manifests are rendered one at a time.
+    `shown` (odd cells that came out) and `used` (those that something was made of) belong to the rendering that goes
+    on: manifests are rendered one at a time.
     """
 
-    intercepted_binops = frozenset(["+", "-", "*", "/", "//", "**", "%"])
+    intercepted_binops = frozenset(["+", "-", "*", "/", "//", "%"])
     intercepted_unops = frozenset(["+", "-"])
 
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=self.put_out)
         self.begin()
         self._methods = frozenset(_METHODS.split())
-        self.globals = {"range": _range}
-        self.filters = {name: self._metered(FILTERS[name], is_sum=name == "sum") for name in _FILTERS.split()}
+        self.globals = {}
+        self.filters = {name: self._bounded(name, FILTERS[name]) for name in _FILTERS.split()}
         self.filters |= {"default": FILTERS["default"], "d": FILTERS["default"]}
         self.filters |= {"replace": self.replaced, "join": self.joined, "format": self.formatted}
 
     def begin(self) -> None:
         """Begin a rendering."""
-        self.left = _ALLOWANCE
         self.shown: dict[OddCell, None] = {}
         self.used: dict[OddCell, None] = {}
 
     def put_out(self, value: object) -> object:
         """What `{{ … }}` puts into the text."""
+        if type(value) is str:  # most are
+            return value
         if cells := cells_of(value):
             self.shown.update(dict.fromkeys(cells))
         return _scalar(value)
 
-    def looped(self, value: object) -> object:
+    def looped(self, value: Any) -> Any:
         """What a loop goes over; compiled into each without an `else`. Over nothing it puts a blank cell out."""
         if isinstance(value, (OddText, OddList)) and not len(value):
             self.shown.update(dict.fromkeys(value.cells))
+        return self.short(value)
+
+    def short(self, value: Any) -> Any:
+        """What a loop with an `else` goes over."""
+        limits.check_turns(value)
         return value
+
+    def listed(self, items: Any) -> Any:
+        """A list, tuple or mapping that is written in a template; compiled around each."""
+        limits.check_depth(items)
+        return items
 
     def asked(self, value: object) -> object:
         """The left side of `and`, compiled into its place: it comes out only where it is false, and says nothing."""
@@ -153,41 +160,31 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.used.update(dict.fromkeys(cells))
         return marked(made, cells)
 
-    def spend(self, amount: int) -> None:
-        """Draw on the allowance."""
-        self.left -= amount
-        if self.left < 0:
-            raise SecurityError("it takes too long or makes too much text")
-
-    def turn(self) -> None:
-        """A turn of a loop; compiled into each."""
-        self.spend(_TURN)
-
     def concatenated(self, *values: object) -> str:
         """The operator `~`; compiled into its place."""
         return self.joined(values)
 
     def joined(self, values: object, separator: object = "") -> str:
-        """The filter `join`, which counts before it makes the text."""
-        items = [str(_scalar(value)) for value in _flat(values)]
-        self.spend(sum(map(len, items)) + len(str(_scalar(separator))) * len(items))
-        made: str = self.made_of(str(separator).join(items), [*_flat(values), separator])
+        """The filter `join`, which measures before it makes the text."""
+        items, between = [str(_scalar(value)) for value in _flat(values)], str(_scalar(separator))
+        limits.check_length(sum(map(len, items)) + len(between) * len(items))
+        made: str = self.made_of(between.join(items), [*_flat(values), separator])
         return made
 
     def replaced(self, value: object, old: object, new: object, count: int = -1) -> str:
         """The filter and method `replace`, likewise."""
         text, sought, given = str(_scalar(value)), str(_scalar(old)), str(_scalar(new))
         found = text.count(sought)
-        self.spend(len(text) + (found * len(given)))
+        limits.check_length(len(text) + found * max(0, len(given) - len(sought)))
         made: str = self.made_of(text.replace(sought, given, count), [value, new] if found else [value])
         return made
 
     def formatted(self, form: str, *values: object) -> str:
         """The filter `format` and `%` of a text, without widths beyond 99."""
         if _WIDE.search(form):
-            raise SecurityError("a width in a text format")
+            raise limits.BeyondLimit("a width beyond 99 in a text format")
         made: str = self.made_of(form % tuple(map(_scalar, values)), [form, *values])
-        self.spend(len(made))
+        limits.check_length(len(made))
         return made
 
     def wrap_str_format(self, value: object) -> None:
@@ -200,28 +197,32 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().is_safe_attribute(obj, attr, value)
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """A call; methods of a text are metered."""
+        """A call; methods of a text are bounded."""
+        for name in ("_loop_vars", "_block_vars"):  # for functions that are given the context: there are none
+            kwargs.pop(name, None)
         owner = getattr(obj, "__self__", None)
         if not isinstance(owner, str):
-            made = super().call(context, obj, *args, **kwargs)
-            return self.made_of(made, args) if isinstance(made, range) else made
+            return super().call(context, obj, *args, **kwargs)
         if obj.__name__ == "replace":
             return self.replaced(owner, *args, **kwargs)
-        self.spend(len(owner))
-        return self.made_of(self._metered(obj, method=True)(*args, **kwargs), [owner])
+        limits.check_widths(obj.__name__, args, kwargs)
+        made = obj(*args, **kwargs)
+        if isinstance(made, str):
+            limits.check_length(len(made))
+        return self.made_of(made, [owner, *args, *kwargs.values()])
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Two operands; refused where the result would be big."""
         if operator == "%" and isinstance(left, str):
             return self.formatted(left, *(right if isinstance(right, tuple) else (right,)))
-        if operator == "*" and isinstance(left, str) and isinstance(right, int):
-            self.spend(len(left) * max(right, 0))
-        elif operator in ("*", "**"):
-            if not (_is_moderate(left) and _is_moderate(right, 16 if operator == "**" else _MAX_NUMBER)):
-                raise SecurityError(f"{operator} of something else than numbers, or of too big ones")
-        elif isinstance(left, (str, list, tuple)):
-            self.spend(len(left) + (len(right) if isinstance(right, (str, list, tuple)) else 0))
-        return self.made_of(super().call_binop(context, operator, left, right), [left, right])
+        if operator == "*":
+            limits.check_factors(left, right)
+        elif isinstance(left, (list, tuple)):
+            raise limits.BeyondLimit(f"{operator} of lists")
+        made = super().call_binop(context, operator, left, right)
+        if isinstance(made, str):
+            limits.check_length(len(made))
+        return self.made_of(made, [left, right])
 
     def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
         """A sign."""
@@ -233,47 +234,61 @@ class _Environment(ImmutableSandboxedEnvironment):
             self.used.update(dict.fromkeys(cells))
         return super().getitem(obj, argument)
 
-    def _metered(
-        self, function: Callable[..., Any], *, method: bool = False, is_sum: bool = False
-    ) -> Callable[..., Any]:
-        """The filter or method at the cost of what goes in and comes out, for arguments of moderate size.
+    def _bounded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The filter with a bound of what comes out, and widths.
 
         It makes something of its arguments, of a list only if it's a sum: else it picks items, or puts them in order.
         """
         first = 1 if hasattr(function, "jinja_pass_arg") else 0
-        options = 0 if method else first + 1  # before them stands what is filtered, which may be any number
 
         @wraps(function)
-        def metered(*args: object, **kwargs: object) -> object:
-            for value in chain.from_iterable(map(_flat, args[first:])):
-                self.spend(len(str(_scalar(value))))
-            for value in (*args[options:], *kwargs.values()):
-                if isinstance(value, int) and abs(value) > MAX_OUTPUT:
-                    raise SecurityError(f"a number beyond {MAX_OUTPUT:,}")
+        def bounded(*args: object, **kwargs: object) -> object:
+            for value in args[first:]:
+                if not isinstance(value, str):
+                    _check_items(value)
+            limits.check_widths(name, args[first + 1 :], kwargs)  # before them stands what is filtered: any number
             made = function(*args, **kwargs)
             if isinstance(made, str):
-                self.spend(len(made))
-            operands = chain.from_iterable(map(_flat, args[first:])) if is_sum else args[first:]
+                limits.check_length(len(made))
+            operands = chain.from_iterable(map(_flat, args[first:])) if name == "sum" else args[first:]
             return self.made_of(list(made) if isinstance(made, Iterator) else made, [*operands, *kwargs.values()])
 
-        return metered
+        return bounded
 
 
 class _Bounds(NodeTransformer):
-    """Puts the meters, and the watch on odd cells, where Jinja2 has no hook: into loops, `~` and `and`."""
+    """Refuses what a template may not have, and puts bounds and the watch on odd cells where Jinja2 has no hook."""
+
+    _loops = 0
 
     def generic_visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> nodes.Node:
         if isinstance(node, _REFUSED_NODES) or (isinstance(node, nodes.For) and (node.test or node.recursive)):
-            raise SecurityError("it may use if, for and set, without conditions on a loop")
+            raise limits.BeyondLimit("it may use if, for and set, without conditions on a loop")
         visited: nodes.Node = super().generic_visit(node, *args, **kwargs)
         return visited
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802  # the visitor's naming
+        self._loops += 1
+        if self._loops > limits.MAX_LOOPS:
+            raise limits.BeyondLimit(f"it has a loop in a loop in a loop; at most {limits.MAX_LOOPS} deep is taken")
         self.generic_visit(node)
-        if not node.else_:
-            node.iter = _call("looped", [cast("nodes.Expr", node.iter)], node)
-        node.body.insert(0, nodes.ExprStmt(_call("turn", [], node), lineno=node.lineno))
+        self._loops -= 1
+        node.iter = _call("short" if node.else_ else "looped", [cast("nodes.Expr", node.iter)], node)
         return node
+
+    def visit_Pow(self, node: nodes.Pow) -> nodes.Node:  # noqa: N802
+        raise limits.BeyondLimit("it may not use **: write the number out")
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
+        if isinstance(node.node, nodes.Name) and node.node.name == "range":
+            raise limits.BeyondLimit("it may not use range(): loop over a list, or over what split() makes of a cell")
+        return self.generic_visit(node)
+
+    def visit_Tuple(self, node: nodes.Literal) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _call("listed", [node], node) if getattr(node, "ctx", "load") == "load" else node
+
+    visit_List = visit_Dict = visit_Tuple  # noqa: N815
 
     def visit_And(self, node: nodes.And) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
@@ -310,20 +325,12 @@ def _scalar(value: object) -> object:
 
 
 def _flat(value: object) -> list[object]:
-    if isinstance(value, (list, tuple, range)):
-        return list(value)
-    return [value]
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _is_moderate(value: object, limit: int = _MAX_NUMBER) -> bool:
-    return isinstance(value, (int, float)) and abs(value) <= limit
-
-
-def _range(*args: int) -> range:
-    numbers = range(*args)
-    if len(numbers) > _MAX_RANGE:
-        raise SecurityError(f"a range of more than {_MAX_RANGE:,}")
-    return numbers
+def _check_items(value: object) -> None:
+    for item in _flat(value):
+        _scalar(item)
 
 
 def _reason(error: BaseException) -> str:

@@ -188,7 +188,7 @@ def marked(value: object, cells: Cells) -> object:
             made = OddInt(value)
         case float():
             made = OddFloat(value)
-        case list() | tuple() | range():
+        case list() | tuple():
             made = OddList(marked(item, cells) for item in value)
         case _:
             return value

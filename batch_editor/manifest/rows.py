@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 from batch_editor.errors import did_you_mean
@@ -78,7 +78,7 @@ class Row:
         return self.where, self.number if self.base is None else self.base
 
     @cached_property
-    def names(self) -> Mapping[str, object]:
+    def names(self) -> dict[str, object]:
         """The namespace of templates; made only for rows that are rendered."""
         return self.columns.namespace(self.cells)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from batch_editor.group_thread import GroupThread
 from batch_editor.ledger import Ledger
 from batch_editor.money.spending import AttemptToken, Spending
+from batch_editor.threads import GroupThread
 
 T = TypeVar("T")
 

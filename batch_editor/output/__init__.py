@@ -16,7 +16,6 @@ from batch_editor.output.output_manifest import (
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
 from batch_editor.output.store import HISTORY, IMAGES, REJECTED, Store
-from batch_editor.output.workers import Unchecked, Workers
 
 __all__ = [
     "COLUMNS",
@@ -29,10 +28,8 @@ __all__ = [
     "DiskRetry",
     "StagedFile",
     "Store",
-    "Unchecked",
     "Unplaced",
     "Verdict",
-    "Workers",
     "check_place",
     "export_rows",
     "free_disk_reserve",

@@ -7,10 +7,14 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from batch_editor.endpoints import Endpoint
-from batch_editor.output.workers import Unchecked, Workers
+from batch_editor.errors import MachineError
+from batch_editor.images import pixels
+from batch_editor.processes import CallFailed, Processes
 from batch_editor.records import LOCAL, Failure, ParamValue, SavedImage
 from batch_editor.text import printable
 
@@ -38,18 +42,18 @@ class Acceptance:
     """
 
     def __init__(
-        self, checks: Literal["header", "full"], endpoints: Mapping[str, Endpoint], workers: Workers | None = None
+        self, checks: Literal["header", "full"], endpoints: Mapping[str, Endpoint], processes: Processes | None = None
     ) -> None:
         self._endpoints = endpoints
-        self._workers = (workers or Workers()) if checks == "full" else None
+        self._processes = (processes or Processes()) if checks == "full" else None
         # As many threads as processes: each only waits for one.
-        threads = self._workers.count if self._workers else 1
+        threads = self._processes.count if self._processes else 1
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="acceptance")
 
     @property
     def takes_time(self) -> bool:
         """Whether images are looked at beyond their headers, and may be rejected."""
-        return self._workers is not None
+        return self._processes is not None
 
     def start(self) -> None:
         """See that images can be checked here. Blocks.
@@ -57,14 +61,18 @@ class Acceptance:
         Raises:
             MachineError: they can't.
         """
-        if self._workers is not None:
-            self._workers.start()
+        if self._processes is None:
+            return
+        try:
+            self._processes.start(pixels.load_decoders)
+        except MachineError as error:
+            raise MachineError(f"images can't be checked here: {error}. checks: header does without") from error
 
     async def verdict(
         self, endpoint: str, params: Mapping[str, ParamValue], files: Mapping[str, tuple[str, str]], image: SavedImage
     ) -> Verdict:
         """`judge`, without blocking the loop."""
-        if self._workers is None:
+        if self._processes is None:
             return self.judge(endpoint, params, files, image)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self.judge, endpoint, params, files, image)
@@ -79,36 +87,33 @@ class Acceptance:
         """
         asked = _Asked.from_params(self._endpoints.get(endpoint), params)
         other = "; ".join(asked.differences(image))
-        if self._workers is None:
+        if self._processes is None:
             return Verdict(warning=other or None)
         if other:
             return _rejected(other)
-        order = {
-            "path": image.path,
-            "format": image.format,
-            "transparent": asked.transparent,
-            "inputs": [files[sha256][0] for sha256 in asked.local_inputs if sha256 in files],
-        }
+        look = partial(
+            pixels.fault_of,
+            Path(image.path),
+            format=image.format,
+            transparent=asked.transparent,
+            inputs=[Path(files[sha256][0]) for sha256 in asked.local_inputs if sha256 in files],
+        )
         try:
-            fault = self._asked_twice(self._workers, order)
-        except Unchecked as error:
-            return _rejected(f"paid, but it could not be checked: {error}", kind=UNCHECKED)
+            try:
+                fault = self._processes.call(look)
+            except CallFailed:
+                # Once more: its process may have been ended from outside, by a machine out of memory.
+                fault = self._processes.call(look)
+        except CallFailed as failed:
+            return _rejected(f"paid, but it could not be checked: {failed}", kind=UNCHECKED)
         return _rejected(fault) if fault else Verdict()
 
     def close(self) -> None:
         """End threads and processes; a verdict that nobody waits for any more is given up."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._workers is not None:
-            self._workers.close()
+        if self._processes is not None:
+            self._processes.close()
         self._threads.shutdown()
-
-    @staticmethod
-    def _asked_twice(workers: Workers, order: Mapping[str, object]) -> str | None:
-        # Once more in a fresh process: the first may have been ended from outside, by a machine out of memory.
-        try:
-            return workers.ask(order)
-        except Unchecked:
-            return workers.ask(order)
 
 
 @dataclass(frozen=True, slots=True)

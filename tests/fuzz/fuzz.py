@@ -30,7 +30,7 @@ with atheris.instrument_imports(include=["batch_editor", "jinja2", "PIL", "yaml"
     from batch_editor.endpoints import load_endpoint
     from batch_editor.images.inspect import MAX_PIXELS, BadImage, inspect_image
     from batch_editor.manifest import Expansion, Faults, read_manifests
-    from batch_editor.manifest.jinja import MAX_OUTPUT
+    from batch_editor.manifest.limits import MAX_OUTPUT
     from batch_editor.manifest.rows import Columns, Row
     from batch_editor.manifest.templates import TemplateFault, compiled
     from batch_editor.manifest.values import MAX_ID
@@ -172,7 +172,7 @@ TARGETS: dict[Callable[[bytes], None], list[bytes]] = {
     ],
     template: [
         b'{{ image_src|replace("a", "b")|upper }} {{ row["Image Src"] }} {{ id ~ n }}',
-        b'{% for i in range(3) %}{% if i > 1 %}{{ "%05d" % i }}{% else %}{{ n.center(20) }}{% endif %}{% endfor %}',
+        b'{% for i in [1, 2] %}{% if i > 1 %}{{ "%05d" % i }}{% else %}{{ n.center(20) }}{% endif %}{% endfor %}',
         b'{% set x = n|int ** 3 %}{{ x|string|length }}{{ id|default("c")|join("-") }}',
     ],
     name: [b"a/../con.txt", "Café/é\u202e".encode(), b"nul.", b"x" * 130 + b"/" + b"y" * 130, b"a.png/b"],

@@ -91,7 +91,8 @@ SOURCES = st.lists(
 @given(SOURCES, st.sampled_from(["", "nan", "None"]))
 def test_a_cell_that_remembers_being_odd_gives_what_any_other_text_gives(source: str, cell: str) -> None:
     columns = Columns(["a", "b"])
-    marked, plain = columns.namespace([cell, "x"]), {"a": cell, "b": "x", "row": {"a": cell, "b": "x"}}
+    marked = columns.namespace([cell, "x"])
+    plain: dict[str, object] = {"a": cell, "b": "x", "row": {"a": cell, "b": "x"}}
     for text in (source, "{{" + source + "}}"):
         try:
             expected: str | None = compiled(text).render(plain)

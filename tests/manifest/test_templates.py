@@ -10,8 +10,8 @@ from batch_editor.manifest.faults import Refused
 from batch_editor.manifest.rows import Columns, Row
 from batch_editor.manifest.templates import compiled
 
-COLUMNS = Columns(["Title", "Image Src", "sku", "SKU", "Größe", "2nd", "a b", "a-b", "row"])
-CELLS = ["Mug", "src", "low", "UP", "groß", "second", "one", "two", "mine"]
+COLUMNS = Columns(["Title", "Image Src", "sku", "SKU", "Größe", "2nd", "a b", "a-b", "row", "range"])
+CELLS = ["Mug", "src", "low", "UP", "groß", "second", "one", "two", "mine", "column"]
 NAMES = COLUMNS.namespace(CELLS)
 ROW = Row("catalog.csv:2", 1, COLUMNS, CELLS)
 
@@ -40,8 +40,12 @@ def refusal(source: str, names: dict[str, object] = NAMES) -> str:
         ("{{ missing|default('none') }}", "none"),
         ("{% for part in 'a,b'.split(',') %}{{ loop.index }}{{ part }}{% endfor %}", "1a2b"),
         ("{% set x = title %}{% if x == 'Mug' %}yes{% endif %}\n", "yes\n"),
-        ("{{ ['a', 'b']|join('/') }} {{ range(3)|join }} {{ '-' * 3 }}", "a/b 012 ---"),
-        ("{{ '<b>' }}{{ 2 ** 10 }}{{ 7 % 4 }}{{ '3'|int + 1 }}", "<b>102434"),
+        ("{{ ['a', 'b']|join('/') }} {{ [1, 2]|sum * 3 }}", "a/b 9"),
+        ("{% for a, b in [('x', 1), ('y', 2)] %}{{ a }}{{ b }}{% endfor %}{{ {'Mug': 'Tasse'}[title] }}", "x1y2Tasse"),
+        ("{% for a in 'ab' %}{% for b in [1, 2] %}{{ a }}{{ b }}{% else %}-{% endfor %}{% endfor %}", "a1a2b1b2"),
+        ("{% for a in 'a b'.split() %}{{ a.upper() }}{{ a.replace('a', 'c') }}{% endfor %}", "AcBb"),
+        ("{% if title in ('Mug', 'Cup') %}{{ '%-5s|' % title }}{{ title.center(99)|trim }}{% endif %}", "Mug  |Mug"),
+        ("{{ '<b>' }}{{ 7 % 4 }}{{ '3'|int + 1 }}{{ range }}", "<b>34column"),
     ],
 )
 def test_a_template_sees_columns_and_common_filters(source: str, text: str) -> None:
@@ -100,6 +104,27 @@ def test_a_name_that_two_columns_would_have_is_left_out() -> None:
         ("{{ title ~ 1e309 }}", "fails: name 'inf' is not defined"),
         ("{{ title + 1 }}", 'fails: can only concatenate str (not "int") to str'),
         ("{{ title.nothing }}", "fails: 'str object' has no attribute 'nothing'"),
+        ("{{ title|truncate(1) }}", "fails: expected length >= 3, got 1"),
+        (
+            "{{ range(3)|join }}",
+            "is not a template: it may not use range(): loop over a list, or over what split() makes of a cell",
+        ),
+        ("{{ 2 ** 3 }}", "is not a template: it may not use **: write the number out"),
+        ("{{ '-' * 3 }}", "fails: * of a text; it takes two numbers"),
+        ("{{ 3 * title }}", "fails: * of a text; it takes two numbers"),
+        ("{{ [1] * 3 }}", "fails: * of what is no number; it takes two numbers"),
+        ("{{ 2000000000 * 2 }}", "fails: * of a number beyond 1,000,000,000"),
+        ("{{ [1] + [2] }}", "fails: + of lists"),
+        ("{{ title|center(100) }}", "fails: center(100); at most 99 is taken"),
+        ("{{ title.ljust(100) }}", "fails: ljust(100); at most 99 is taken"),
+        ("{{ title.zfill(100) }}", "fails: zfill(100); at most 99 is taken"),
+        ("{{ 5|round(-100) }}", "fails: round(-100); at most 99 is taken"),
+        ("{{ '%100d' % 1 }}", "fails: a width beyond 99 in a text format"),
+        ("{{ [[[1]]] }}", "fails: lists in lists in lists; at most 2 deep is taken"),
+        (
+            "{% for a in 'ab' %}{% for b in 'ab' %}{% for c in 'ab' %}{% endfor %}{% endfor %}{% endfor %}",
+            "is not a template: it has a loop in a loop in a loop; at most 2 deep is taken",
+        ),
     ],
 )
 def test_a_template_that_fails_gives_its_reason(source: str, message: str) -> None:
@@ -150,6 +175,15 @@ BOMBS = [
     "{{ big.join(big) }}",
     "{{ big ~ big ~ big }}",
     "{% for a in range(1000) %}" * 3 + "{% endfor %}" * 3,
+    "{% for a in title.split() %}" * 3 + "{% endfor %}" * 3,
+    "{% for a in big %}{% for b in big %}{% endfor %}{% endfor %}",
+    "{% for a in big %}{% else %}{% endfor %}",
+    "{{ 10|round(-1000000000) }}",
+    "{% set a = 9 %}" + "{% set a = a * a %}" * 40 + "{{ a }}",
+    "{% set a = (1,) %}{% set b = (1,) %}" + "{% set a = (a, a) %}{% set b = (b, b) %}" * 40 + "{{ a == b }}",
+    "{% set a = 1 %}{% set b = 1 %}" + "{% set a = {1: a, 2: a} %}{% set b = {1: b, 2: b} %}" * 40 + "{{ a == b }}",
+    "{% set a = [1] %}" + "{% set a = a + a %}" * 40 + "{{ a|length }}",
+    "{{ (big ~ big)|upper ~ big }}",
     "{% for a in big %}{% for b in big %}{{ a }}{% endfor %}{% endfor %}",
     "{% for a in big recursive %}{{ loop(big) }}{% endfor %}",
     "{% for a in big if a == 'y' %}{% endfor %}",
@@ -174,6 +208,25 @@ def test_no_template_takes_long_or_fills_the_memory(source: str) -> None:
     tracemalloc.stop()
     assert elapsed_s < 2
     assert peak < 32 * 2**20
+
+
+def test_a_text_that_is_made_on_the_way_is_bounded() -> None:
+    said = "template of prompt fails: it makes a text of more than 100,000 characters"
+    for made in ("big ~ big ~ 1", "big + big + 1|string", "[big, big]|join('-')", "big|replace('x', 'xxx')"):
+        assert refusal(f"{{{{ ({made})|length }}}}", {"big": BIG}) == said
+
+
+def test_the_most_turns_that_a_template_can_take_are_quick() -> None:
+    names: dict[str, object] = {"words": " ".join(["a"] * 1000)}
+    loops = (
+        "{% for a in words.split() %}{% for b in words.split() %}{% if a != b %}x{% endif %}{% endfor %}{% endfor %}"
+    )
+    began = time.process_time()
+    assert rendered(loops, names) == ""
+    assert time.process_time() - began < 5
+    assert refusal("{% for a in words %}{% endfor %}", names) == (
+        "template of prompt fails: a loop over 1,999 items; at most 1,000 are taken"
+    )
 
 
 def test_what_a_template_gives_is_bounded() -> None:

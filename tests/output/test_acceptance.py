@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import pytest
 from PIL import Image
 
+from batch_editor import MachineError
 from batch_editor.endpoints import load_endpoint
 from batch_editor.output import Acceptance, Verdict
 from batch_editor.records import Failure, ParamValue, SavedImage
@@ -93,3 +95,20 @@ def test_by_the_header_a_difference_is_a_warning_and_no_process_is_needed(tmp_pa
     verdict = acceptance.judge("gpt-image-1.5-edit", params, {}, image(tmp_path))
     assert verdict == Verdict(warning="asked for 1024x1024, got 64x48")
     acceptance.close()
+
+
+@pytest.mark.slow
+def test_a_machine_on_which_images_cannot_be_checked_is_told_before_money_is_spent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    acceptance = Acceptance("full", {})
+    try:
+        with pytest.raises(MachineError) as told:
+            acceptance.start()
+        assert str(told.value) == (
+            "images can't be checked here: no process can be started to work in: /bin/false ends at once."
+            " checks: header does without"
+        )
+    finally:
+        acceptance.close()

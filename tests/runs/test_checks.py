@@ -14,7 +14,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from PIL import Image
 
-from batch_editor.output import workers
+from batch_editor.processes import PROCESSES
 from batch_editor.sandbox import Sandbox, SandboxOptions, read_stamp
 from tests.support.bench import KEY, RETRY_FAILED, Bench, Job, arrived, job, jobs, requests_of, sandbox, sha256_of
 from tests.support.decoders import children, hanging
@@ -244,7 +244,7 @@ async def test_an_image_over_which_the_check_dies_twice_is_kept_and_never_bought
     assert provider.books.requests == len(wanted)
     row = bench.row("mug")
     assert (row["status"], row["error_kind"], row["possibly_billed"]) == ("unknown", "unchecked", "1")
-    assert row["error"].startswith("paid, but it could not be checked: the process that decoded it ended")
+    assert row["error"].startswith("paid, but it could not be checked: its process ended")
     (kept,) = rejected(bench)
     with Image.open(bench.images / kept) as image:
         image.load()
@@ -271,7 +271,7 @@ async def test_a_check_that_hangs_holds_up_neither_the_loop_nor_the_other_images
                 while requests_of(provider.books, wanted[-1]) == 0:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             # Processes are bounded, whatever there is to check.
-            assert 1 <= len(children()) <= workers.PROCESSES
+            assert 1 <= len(children()) <= PROCESSES
         summary = await run
     assert (summary.jobs.succeeded, summary.exit_code) == (14, 0)
     assert bench.stamp("last") == sha256_of(wanted[-1])

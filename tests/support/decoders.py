@@ -20,7 +20,7 @@ def children() -> list[int]:
 
 
 def _is_decoder(process: Path) -> bool:
-    return b"pixels.py" in (process / "cmdline").read_bytes()
+    return b"--multiprocessing-fork" in (process / "cmdline").read_bytes()
 
 
 class Hanging:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from batch_editor.group_thread import GroupThread
+from batch_editor.threads import GroupThread
 
 
 class Slow:

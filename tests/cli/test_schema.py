@@ -28,7 +28,7 @@ MANIFESTS = {name: text for name, text in IN_DOCS if re.search(r"^jobs:", text, 
 def checked(what: str, tmp_path: Path, *files: Path) -> subprocess.CompletedProcess[str]:
     schema = tmp_path / f"{what}.schema.json"
     schema.write_text(json.dumps(manifest_schema() if what == "manifest" else config_schema()), encoding="utf-8")
-    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", schema, *files]
+    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(schema), *map(str, files)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -38,7 +38,7 @@ def test_the_command_prints_a_schema_of_draft_07(what: str, tmp_path: Path) -> N
         [sys.executable, "-m", "batch_editor", "schema", what], capture_output=True, text=True, check=True
     ).stdout
     (tmp_path / "schema.json").write_text(printed, encoding="utf-8")
-    command = [sys.executable, "-m", "check_jsonschema", "--check-metaschema", tmp_path / "schema.json"]
+    command = [sys.executable, "-m", "check_jsonschema", "--check-metaschema", str(tmp_path / "schema.json")]
     assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 0
     assert json.loads(printed)["$schema"] == "http://json-schema.org/draft-07/schema#"
 

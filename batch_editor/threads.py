@@ -107,7 +107,7 @@ class GroupThread(Generic[T, R]):
     def _outcomes(self, items: Sequence[T]) -> Sequence[R | BaseException]:
         try:
             return self._work(items)
-        except BaseException as error:  # noqa: BLE001  # whatever it is belongs to the callers, not to this thread
+        except BaseException as error:  # noqa: BLE001  # whatever it is: it is raised to the callers, see `_hand_out`
             return [error] * len(items)
 
 

@@ -7,7 +7,9 @@ which is paid for, would be lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from importlib import import_module
 
 from aiohttp import ClientResponse
 from aiohttp.compression_utils import HAS_BROTLI, HAS_ZSTD, BrotliDecompressor, ZLibDecompressor, ZSTDDecompressor
@@ -21,6 +23,8 @@ from batch_editor.text import printable
 MAX_LAYERS = 2
 _SAME = {"x-gzip": "gzip", "x-compress": "compress"}
 _PACKAGES = {"br": "Brotli", "zstd": "backports.zstd"}
+# Of the libraries that aiohttp unpacks with, those that are installed.
+_ERRORS = ("zlib.error", "brotlicffi.error", "brotli.error", "compression.zstd.ZstdError", "backports.zstd.ZstdError")
 
 
 class StillPacked(ValueError):
@@ -29,6 +33,15 @@ class StillPacked(ValueError):
     def __init__(self, message: str, *, broken: bool) -> None:
         super().__init__(message)
         self.broken = broken
+
+
+def _errors() -> Iterator[type[Exception]]:
+    for module, _, name in (each.rpartition(".") for each in _ERRORS):
+        with suppress(ImportError):
+            yield getattr(import_module(module), name)
+
+
+_UNPACKING: tuple[type[Exception], ...] = (EOFError, ValueError, *_errors())
 
 
 def encodings_in(values: Iterable[str]) -> tuple[str, ...]:
@@ -56,7 +69,7 @@ def unpacked(body: bytes, encodings: tuple[str, ...], *, most: int = MAX_BODY_BY
             raise StillPacked(f"a body packed as {name}, which can't be unpacked here{install}", broken=False)
         try:
             body = machine.decompress_sync(body, max_length=most + 1)
-        except Exception as error:  # each of four libraries has its own errors, and not all are installed
+        except _UNPACKING as error:
             raise StillPacked(f"a body that says it is packed as {encoding}, and isn't", broken=True) from error
         if len(body) > most:
             raise StillPacked(f"a body of more than {most >> 20} MiB", broken=False)

@@ -194,24 +194,24 @@ class Ledger:
         try:
             yield
             self._db.execute("COMMIT")
-        except BaseException:
-            # SQLite may have ended the transaction itself (disk full): a second ROLLBACK would hide why.
+        finally:
+            # Not committed, nor ended by SQLite itself (disk full): a second ROLLBACK would hide why.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """All of the block or nothing of it, within a transaction."""
         self._db.execute("SAVEPOINT operation")
+        is_whole = False
         try:
             yield
-        except BaseException:
-            if self._db.in_transaction:
+            is_whole = True
+        finally:
+            if not is_whole and self._db.in_transaction:
                 self._db.execute("ROLLBACK TO operation")
+            if is_whole or self._db.in_transaction:
                 self._db.execute("RELEASE operation")
-            raise
-        self._db.execute("RELEASE operation")
 
 
 def roll_back(path: Path) -> None:

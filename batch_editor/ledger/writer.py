@@ -51,7 +51,7 @@ class LedgerWriter:
         try:
             with self.ledger.savepoint():
                 return operation()
-        except BaseException as error:  # whatever it is belongs to its caller, not to the others
+        except BaseException as error:  # whatever it is: it is raised to its caller, and not to the others
             if not self.ledger.connection.in_transaction:
                 raise  # SQLite has given up the whole transaction, as on a full disk
             return self.ledger.error(error) if isinstance(error, sqlite3.Error) else error

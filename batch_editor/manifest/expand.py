@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from batch_editor.endpoints import Endpoint
 from batch_editor.manifest.entry import Entry, Manifest
 from batch_editor.manifest.faults import Problem, Refused, shown
 from batch_editor.manifest.odd_cells import (
@@ -20,15 +18,15 @@ from batch_editor.manifest.odd_cells import (
     problems_of,
 )
 from batch_editor.manifest.rows import Row
+from batch_editor.manifest.rules import as_text, broken_rules, listed, mask_faults, matches
 from batch_editor.manifest.templates import OddCellFault
 from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_wanted
-from batch_editor.records import LOCAL, EditRequest, FaultyRow, Job, LocalFile, ParamValue
+from batch_editor.records import EditRequest, FaultyRow, Job, ParamValue
 from batch_editor.text import printable
 
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
 _SHORTENED = re.compile(r"\d\.\d+E\+\d\d")
 _LONGEST = 1000  # characters of what is wrong with a row
-_NULL = "null"  # as an endpoint's file writes it
 
 
 class Expander:
@@ -81,7 +79,7 @@ class Expander:
         ruling = dict.fromkeys(name for rule in self._endpoint.rules for name in (*rule.when, *rule.need))
         self._ruling = tuple(ruling) if varying & ruling.keys() else ()
         known = {**self._unsent, **self._params}
-        self._broken = _broken_rules(self._endpoint, {name: _as_text(known.get(name)) for name in ruling})
+        self._broken = broken_rules(self._endpoint, {name: as_text(known.get(name)) for name in ruling})
 
     def jobs(self, row: Row) -> Sequence[Job | FaultyRow]:
         """The row's job, or its variants; if something is wrong with it none, but faults, or what stands for them."""
@@ -257,9 +255,9 @@ class Expander:
         broken = self._broken
         if self._ruling:
             known = {**self._unsent, **params}
-            broken = _broken_rules(self._endpoint, {name: _as_text(known.get(name)) for name in self._ruling})
+            broken = broken_rules(self._endpoint, {name: as_text(known.get(name)) for name in self._ruling})
         if files:
-            broken = [*broken, *_mask_faults(self._endpoint, params, files)]
+            broken = [*broken, *mask_faults(self._endpoint, params, files)]
         self._found += [Problem(row.where, message, label) for message in broken]
         return not broken
 
@@ -295,8 +293,8 @@ class Expander:
         """Warn of what the manifest says in vain; `silent` are slots of which the row says nothing."""
         default = {slot.name for slot in silent if slot.end is None or not slot.end_is_given}
         for unused in self._unused:
-            if unused.parameter not in default and _matches(unused.when, {**self._unsent, **params}):
-                message = f"{unused.parameter} has no effect with {_listed(unused.when, ' ')} ({unused.why})"
+            if unused.parameter not in default and matches(unused.when, {**self._unsent, **params}):
+                message = f"{unused.parameter} has no effect with {listed(unused.when, ' ')} ({unused.why})"
                 self._manifest.faults.warn(str(self._manifest.path), message)
 
     def _warn_of_shortened(self, job_id: str) -> None:
@@ -304,50 +302,3 @@ class Expander:
             self._has_warned = True
             message = f"id {shown(job_id)} looks shortened by a spreadsheet; format the column as text"
             self._manifest.faults.warn(str(self._manifest.path), message)
-
-
-def _broken_rules(endpoint: Endpoint, texts: Mapping[str, str]) -> list[str]:
-    """Combinations that the provider refuses; what isn't known, for it is faulty itself, breaks no rule."""
-    broken = []
-    for rule in endpoint.rules:
-        if not all(texts[name] == value for name, value in rule.when.items()):
-            continue
-        for name, allowed in rule.need.items():
-            if texts[name] not in (_NULL, *allowed):
-                needed = f"{name} {' or '.join(allowed)}"
-                broken.append(f"{_listed(rule.when, ' is ')}, which needs {needed} ({rule.why}); got {texts[name]}")
-    return broken
-
-
-def _mask_faults(endpoint: Endpoint, params: Mapping[str, ParamValue], files: Files) -> Iterator[str]:
-    """What is wrong with a local mask; one behind a link is the provider's to look at."""
-    name = endpoint.mask
-    mask = _local(params.get(name or ""), files)
-    if mask is None:
-        return
-    if not mask.has_alpha:
-        yield f"{name} is {shown(Path(mask.path).name)}, which has no alpha; expected transparency where to edit"
-    images = params.get(endpoint.images or "")
-    first = _local(images[0], files) if isinstance(images, list) else None
-    if first and (mask.width, mask.height) != (first.width, first.height):
-        wanted = f"expected the size of the first image, {first.width}x{first.height}"
-        yield f"{name} is {mask.width}x{mask.height}; {wanted}"
-
-
-def _local(link: ParamValue, files: Files) -> LocalFile | None:
-    return files.get(link.removeprefix(LOCAL)) if isinstance(link, str) else None
-
-
-def _matches(when: Mapping[str, str], params: Mapping[str, ParamValue]) -> bool:
-    return all(_as_text(params.get(name)) == value for name, value in when.items())
-
-
-def _as_text(value: ParamValue) -> str:
-    """A value as an endpoint's file writes it."""
-    if value is None:
-        return _NULL
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _listed(when: Mapping[str, str], between: str) -> str:
-    return " and ".join(f"{name}{between}{value}" for name, value in when.items())

@@ -201,6 +201,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         for name in ("_loop_vars", "_block_vars"):  # for functions that are given the context: there are none
             kwargs.pop(name, None)
         owner = getattr(obj, "__self__", None)
+        if owner is self:  # compiled into its place by `_Bounds`
+            return obj(*args)
         if not isinstance(owner, str):
             return super().call(context, obj, *args, **kwargs)
         if obj.__name__ == "replace":

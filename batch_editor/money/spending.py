@@ -179,10 +179,9 @@ class Spending:
             try:
                 yield
                 self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
+            finally:
+                if self._db.in_transaction:  # not committed
                     self._db.execute("ROLLBACK")
-                raise
 
     def left_usd(self, now: float) -> float:
         """What may still be reserved today and this month."""

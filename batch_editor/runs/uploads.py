@@ -62,14 +62,14 @@ class Uploads:
             self._links[sha256] = asyncio.get_running_loop().create_future()
             try:
                 link = await self._upload(sha256, path, format, endpoint)
-            except BaseException as error:
-                # The next request that needs the file tries again; those who wait now share this outcome.
+            # The next request that needs the file tries again; those who wait now share this outcome.
+            except asyncio.CancelledError:
+                self._links.pop(sha256).cancel()
+                raise
+            except Exception as error:  # whatever it is: it is theirs, too
                 waiting = self._links.pop(sha256)
-                if isinstance(error, Exception):
-                    waiting.set_exception(error)
-                    waiting.exception()
-                else:
-                    waiting.cancel()
+                waiting.set_exception(error)
+                waiting.exception()
                 raise
             self._links[sha256].set_result(link)
         return await asyncio.shield(self._links[sha256])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import json
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,9 @@ from batch_editor.sandbox.books import Books, Entry
 from batch_editor.sandbox.checks import Body, Refusal, check_body
 from batch_editor.sandbox.faults import Fault, Sent, first_fault, parse_fault
 from batch_editor.sandbox.files import File, uploaded_files
-from batch_editor.sandbox.gate import KEY_HEADER, Gate, check_content_type
+from batch_editor.sandbox.gate import Gate, check_content_type
 from batch_editor.sandbox.options import SandboxOptions, parse_latency
+from batch_editor.sandbox.public_files import PublicFiles
 from batch_editor.sandbox.queue import result_of, status_of, submitted
 from batch_editor.sandbox.records import Record, Records
 from batch_editor.sandbox.studio import Picture, Studio
@@ -29,8 +29,6 @@ from batch_editor.sandbox.studio import Picture, Studio
 FAULT_HEADER = "x-sandbox-fault"
 # Sixteen pictures of a few megabytes each, inline as base64.
 _MAX_BODY_BYTES = 256 * 1024**2
-# Result links expire. A client that fetches them at once never meets this.
-_KEPT_RESULTS = 500
 # How much of a job's latency it waits for its turn.
 _QUEUED_SHARE = 0.1
 
@@ -64,8 +62,7 @@ class Api:
         self._attempts: Counter[str] = Counter()
         self._records = Records(kept_s=options.record_s, rows=options.history_rows)
         self._jobs: set[asyncio.Task[None]] = set()
-        self._uploads: dict[str, File] = {}
-        self._results: OrderedDict[str, File] = OrderedDict()
+        self._public = PublicFiles(books, self._made_again)
 
     def application(self) -> web.Application:
         """The routes, to be served once."""
@@ -82,9 +79,7 @@ class Api:
                 web.route("*", "/v2/{slug:.+}", self._model),
                 web.route("*", "/v1/{slug:.+}", self._model),
                 web.post("/upload-asset", self._upload),
-                web.get("/uploads/{name}", self._uploaded),
-                web.get("/_sandbox/results/{name}", self._result),
-                web.route("*", "/_sandbox/elsewhere", self._elsewhere),
+                *self._public.routes(),
                 web.get("/_sandbox/books", self._show_books),
                 web.get("/_sandbox/requests", self._show_log),
                 web.post("/_sandbox/reset", self._reset),
@@ -181,7 +176,7 @@ class Api:
             picture = await self._work(record, placed)
             corrupt = placed.fault is not None and placed.fault.kind == "corrupt"
             data = bit_flipped(picture.data) if corrupt else picture.data
-            self._keep_result(record.file_name, File(data, picture.content_type))
+            self._public.keep_result(record.file_name, File(data, picture.content_type))
         except Refusal:  # the record says so
             pass
         finally:
@@ -277,14 +272,16 @@ class Api:
                 shape: dict[str, Any] = {"image": base64.b64encode(picture.data).decode()}
             case "url":
                 name = record.file_name
-                self._keep_result(name, File(picture.data, picture.content_type))
+                self._public.keep_result(name, File(picture.data, picture.content_type))
                 shape = {"images": [{"url": f"{request.url.origin()}/_sandbox/results/{name}"}]}
         return Answer(json.dumps(shape).encode(), "application/json", headers)
 
-    def _keep_result(self, name: str, file: File) -> None:
-        self._results[name] = file
-        if len(self._results) > _KEPT_RESULTS:
-            self._results.popitem(last=False)
+    async def _made_again(self, name: str) -> File | None:
+        """The result of that name, if there was one."""
+        if (record := self._records.made(name)) is None:
+            return None
+        picture = await self._studio.make(record.order)
+        return File(picture.data, picture.content_type)
 
     # Around the models.
 
@@ -302,41 +299,8 @@ class Api:
             files = uploaded_files(Body(await request.read()).parameters())
         except Refusal as refusal:
             return error(refusal.status, str(refusal))
-        links = []
-        for file in files:
-            extension = file.content_type.removeprefix("image/").partition("+")[0]
-            name = f"{hashlib.sha256(file.data).hexdigest()}.{extension}"
-            self._uploads[name] = file
-            links.append(f"{request.url.origin()}/uploads/{name}")
-        self._books.uploads += len(files)
+        links = [self._public.keep_upload(file, origin=str(request.url.origin())) for file in files]
         return web.json_response({self._options.upload_shape: links})
-
-    async def _uploaded(self, request: web.Request) -> web.Response:
-        return self._public(request, self._uploads.get(request.match_info["name"]))
-
-    async def _result(self, request: web.Request) -> web.Response:
-        """A picture; one that isn't kept is made again, the same to the last bit."""
-        if KEY_HEADER in request.headers:
-            self._books.key_leaks += 1
-            return error(400, f"{KEY_HEADER} has no place here: this is a public link")
-        name = request.match_info["name"]
-        if (file := self._results.get(name)) is not None:
-            return web.Response(body=file.data, content_type=file.content_type)
-        if (record := self._records.made(name)) is None:
-            return page(404, "404 Not Found")
-        picture = await self._studio.make(record.order)
-        return web.Response(body=picture.data, content_type=picture.content_type)
-
-    async def _elsewhere(self, request: web.Request) -> web.Response:
-        return self._public(request, None)
-
-    def _public(self, request: web.Request, file: File | None) -> web.Response:
-        """A file of the public web, where no API key belongs."""
-        if KEY_HEADER in request.headers:
-            self._books.key_leaks += 1
-        if file is None:
-            return page(404, "404 Not Found")
-        return web.Response(body=file.data, content_type=file.content_type)
 
     # The sandbox's own.
 

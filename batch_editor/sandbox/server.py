@@ -52,7 +52,7 @@ class Sandbox:
         try:
             site = web.TCPSite(self._runner, self._options.host, self._options.port, backlog=_BACKLOG)
             await site.start()
-        except BaseException:
+        except (OSError, OverflowError, asyncio.CancelledError):  # a port that is taken, or is none
             await self._runner.cleanup()
             raise
         host, port = self._runner.addresses[0][:2]

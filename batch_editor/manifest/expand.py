@@ -57,7 +57,7 @@ class Expander:
         self._unsent = self._endpoint.unsent_defaults  # what the provider takes for those: rules go by it
         self._varying: list[Slot] = []
         self._has_warned = False
-        self._stem = manifest.path.stem
+        self._stem = manifest.stem
         self._variants = range(1, entry.variants + 1)
         self._problems = list(entry.problems)
         self._found: list[Problem] = []

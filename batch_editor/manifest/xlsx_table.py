@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from xml.etree.ElementTree import ParseError
 from xml.parsers import expat
 
@@ -50,39 +50,34 @@ class XlsxReader:
                 raise TableFault(f"is text, not {XLSX}; if it is CSV, name it .csv")
             if foreign[0] != XLSX:
                 raise TableFault(f"is {foreign[0]}, not {XLSX}; {foreign[1]}")
-            load = _library()
             try:
                 _check_size(raw)
-                book = load(raw, read_only=True, data_only=True, keep_links=False)
-                try:
-                    yield from self._rows(book, self._chosen(book))
-                finally:
-                    book.close()
+                book = _Book(raw)
+                yield from self._rows(book, self._chosen(book))
             except _BROKEN as error:
                 raise TableFault(f"is a broken workbook, or one that openpyxl can't read ({error})") from error
 
-    def _chosen(self, book: Any) -> Any:
-        sheets = book.worksheets
-        names = [sheet.title for sheet in sheets]
+    def _chosen(self, book: _Book) -> str:
+        """Where the sheet lies in the archive."""
+        sheets = {sheet.name: sheet for sheet in book.sheets}
         if self._sheet is not None:
-            if self._sheet not in names:
-                listed = ", ".join(map(shown, names[:20]))
+            if self._sheet not in sheets:
+                listed = ", ".join(map(shown, list(sheets)[:20]))
                 raise TableFault(f"has no sheet {shown(self._sheet)}; its sheets are {listed}")
-            return sheets[names.index(self._sheet)]
-        visible = [sheet for sheet in sheets if sheet.sheet_state == "visible"]
+            return sheets[self._sheet].path
+        visible = [sheet for sheet in book.sheets if not sheet.is_hidden]
         if not visible:
             raise TableFault("has no sheet of cells that isn't hidden")
-        if visible[0] is not sheets[0]:
-            self.warnings.append(
-                f"sheet {shown(names[0])} is hidden; {shown(visible[0].title)} is read (FILE.xlsx#SHEET names another)"
-            )
-        return visible[0]
+        if visible[0] is not book.sheets[0]:
+            hidden, read = shown(book.sheets[0].name), shown(visible[0].name)
+            self.warnings.append(f"sheet {hidden} is hidden; {read} is read (FILE.xlsx#SHEET names another)")
+        return visible[0].path
 
-    def _rows(self, book: Any, sheet: Any) -> Iterator[Record]:
-        cells = _Cells(book, sheet._shared_strings)
+    def _rows(self, book: _Book, sheet: str) -> Iterator[Record]:
+        cells = _Cells(book)
         rows = _SheetRows(cells)
         hidden, first_hidden, blank, is_scanned = 0, 0, 0, False
-        with book._archive.open(sheet._worksheet_path) as source:
+        with book.archive.open(sheet) as source:
             while chunk := source.read(_CHUNK_BYTES):
                 rows.feed(chunk)
                 for line, texts, is_hidden in rows.take():
@@ -112,12 +107,48 @@ class XlsxReader:
             )
 
 
-def _library() -> Any:
-    try:
-        import openpyxl  # an extra, and a third of a second
-    except ImportError as error:
-        raise TableFault("XLSX is read by openpyxl: pip install 'batch_editor[xlsx]', or save it as CSV") from error
-    return openpyxl.load_workbook
+class _Sheet(NamedTuple):
+    name: str
+    path: str
+    is_hidden: bool
+
+
+class _Book:
+    """A workbook without its sheets' cells: its texts, its formats, and where the sheets are.
+
+    Not by `openpyxl.load_workbook`, which reads a sheet that doesn't say its size through to the end, twice.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        try:
+            from openpyxl.reader.excel import ExcelReader  # an extra, and a third of a second
+            from openpyxl.styles.stylesheet import apply_stylesheet
+        except ImportError as error:
+            raise TableFault("XLSX is read by openpyxl: pip install 'batch_editor[xlsx]', or save it as CSV") from error
+        reader: Any = ExcelReader(raw, read_only=True, data_only=True, keep_links=False)
+        reader.read_manifest()
+        reader.read_strings()
+        reader.read_workbook()
+        apply_stylesheet(reader.archive, reader.wb)
+        self.archive: zipfile.ZipFile = reader.archive
+        self.strings: list[str] = reader.shared_strings
+        self.epoch: datetime = reader.wb.epoch
+        self.sheets = [
+            _Sheet(sheet.name, relation.target, sheet.state != "visible")
+            for sheet, relation in reader.parser.find_sheets()
+            if relation.Type.endswith("/worksheet")
+        ]
+        self._styles = reader.wb._cell_styles
+        self._formats = reader.wb._number_formats
+
+    def format(self, style: int) -> str:
+        """The number format of a cell's style."""
+        from openpyxl.styles.numbers import BUILTIN_FORMATS, BUILTIN_FORMATS_MAX_SIZE
+
+        number = self._styles[style].numFmtId
+        if number < BUILTIN_FORMATS_MAX_SIZE:
+            return str(BUILTIN_FORMATS.get(number, "General"))
+        return str(self._formats[number - BUILTIN_FORMATS_MAX_SIZE])
 
 
 def _check_size(raw: BinaryIO) -> None:
@@ -136,9 +167,9 @@ def _check_size(raw: BinaryIO) -> None:
         )
 
 
-def _has_value(book: Any, sheet: Any, offset: int) -> bool:
+def _has_value(book: _Book, sheet: str, offset: int) -> bool:
     """Whether a cell behind this offset of the sheet's XML has a value; a hundred times as fast as parsing it."""
-    with book._archive.open(sheet._worksheet_path) as source:
+    with book.archive.open(sheet) as source:
         source.seek(offset)
         tail = b""
         while chunk := source.read(16 * _CHUNK_BYTES):
@@ -155,10 +186,8 @@ def _is_key(text: str) -> bool:
 class _Cells:
     """Makes texts of cells. `cut` is a number that has lost digits, if there was one."""
 
-    def __init__(self, book: Any, strings: Any) -> None:
+    def __init__(self, book: _Book) -> None:
         self._book = book
-        self._strings = strings
-        self._epoch: datetime = book.epoch
         self._numbers: dict[int, Show] = {}
         self._texts: dict[int, Show | None] = {}
         self.cut = ""
@@ -174,29 +203,23 @@ class _Cells:
         if kind == "d":
             return value.strip().replace("T00:00:00", "").replace("T", " ")
         if kind == "s":
-            value = str(self._strings[int(value)])
+            value = self._book.strings[int(value)]
         if "_x" in value:
             value = _unescaped(value)
         if style not in self._texts:
-            self._texts[style] = text_shower_of(self._format(style))
+            self._texts[style] = text_shower_of(self._book.format(style))
         show = self._texts[style]
         return value if show is None or not value else show(value)
 
     def _number(self, style: int, value: str) -> str:
         show = self._numbers.get(style)
         if show is None:
-            code = self._format(style)
-            show = self._numbers[style] = show_number if code == "General" else shower_of(code, self._epoch)
+            code = self._book.format(style)
+            show = self._numbers[style] = show_number if code == "General" else shower_of(code, self._book.epoch)
         text = show(value)
         if len(text) > 15 and text.isdigit() and text.endswith("0") and not self.cut:
             self.cut = text
         return text
-
-    def _format(self, style: int) -> str:
-        from openpyxl.cell.read_only import ReadOnlyCell
-
-        sheet = self._book.worksheets[0]
-        return str(ReadOnlyCell(sheet, 1, 1, None, style_id=style).number_format or "General")
 
 
 def _unescaped(text: str) -> str:

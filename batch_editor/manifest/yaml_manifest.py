@@ -53,7 +53,8 @@ def _document(path: Path, faults: Faults) -> Block | None:
         expect_regular(path)
         document = read_yaml(path)
     except YamlFault as fault:
-        faults.add(f"{path}:{fault.line}", str(fault))
+        for each in (fault, *fault.more):
+            faults.add(f"{path}:{each.place}", str(each))
         return None
     except OSError as error:
         faults.add(str(path), f"can't be read: {error.strerror or error}")

@@ -241,7 +241,7 @@ def test_a_truth_value_where_text_belongs_wants_quotes(tmp_path: Path, word: str
         ("jobs: [{id: a, id: b}]", "m.yaml:1: key 'id' stands twice in one mapping"),
         ("jobs: !!set {x}", "m.yaml:1: a tag (tag:yaml.org,2002:set); values are plain text here"),
         ("jobs: " + "[" * 5000, "m.yaml:1: nested deeper than 32"),
-        ("jobs: [", "m.yaml:2: not YAML: did not find expected node content"),
+        ("jobs: [", "m.yaml:1:7: a [ that is never closed, or a comma is missing behind it"),
         ("a: &a [x]\njobs: *b", "m.yaml:2: alias *b has no anchor before it"),
         ("", "m.yaml: has no jobs"),
         ("jobs:", "m.yaml: has no jobs"),

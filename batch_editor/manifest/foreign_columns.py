@@ -45,7 +45,9 @@ def foreign_columns(
 def _can_differ(manifest: Manifest, name: str) -> bool:
     """Whether it is a parameter that not any text can be, and that may be left out."""
     parameter = manifest.parameter(name)
-    return parameter is not None and not parameter.required and not manifest.is_text(name)
+    if parameter is None or manifest.is_text(name):
+        return False
+    return not parameter.required or parameter.nullable or parameter.default is not None
 
 
 class _Count:

@@ -312,11 +312,68 @@ def test_numbers_stay_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(99)
-def test_an_id_that_a_spreadsheet_shortened_is_one_warning(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.csv", HEADER + f"1.23E+11,x,{LINK}\n1.24E+11,x,{LINK}\n")
+@pytest.mark.parametrize("shortened", ["1.23E+11", "1,00E+12", "1E+12", "sku-1.23457E+12-a"])
+def test_an_id_that_a_spreadsheet_shortened_is_one_warning(tmp_path: Path, shortened: str) -> None:
+    path = write(tmp_path / "m.tsv", f"id\tprompt\timage_urls\n{shortened}\tx\t{LINK}\n1.24E+11\tx\t{LINK}\n")
     reading = read(path)
-    assert reading.ids == ["1.23E+11", "1.24E+11"]
-    assert reading.warnings == ["m.csv: id '1.23E+11' looks shortened by a spreadsheet; format the column as text"]
+    assert reading.ids == [shortened, "1.24E+11"]
+    assert reading.warnings == [
+        (
+            f"m.tsv: id '{shortened}' looks shortened by a spreadsheet;"
+            " format the column as a number without decimals and export it again"
+        )
+    ]
+
+
+@pytest.mark.parametrize("meant", ["MODEL1E+10", "1E+1", "E+12"])
+def test_an_id_that_only_has_such_letters_is_none(tmp_path: Path, meant: str) -> None:
+    assert read(write(tmp_path / "m.csv", f"{HEADER}{meant},x,{LINK}\n")).warnings == []
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.txt", "m.tsv"])
+@pytest.mark.parametrize("first", ["sep=|", '"sep=|"', "SEP=|", "sep=||||"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_first_line_may_say_what_stands_between_the_cells(
+    tmp_path: Path, name: str, first: str, encoding: str
+) -> None:
+    table = f"{first}\r\nid|a,b;c|prompt|image_urls\r\nmug|1|x, y; z|{LINK}\r\n"
+    reading = read(write(tmp_path / name, table.encode(encoding)))
+    assert reading.job.where.endswith(f"{name}:3")
+    assert (reading.job.request.params["prompt"], reading.job.extras) == ("x, y; z", {"a,b;c": "1"})
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", "^"])
+def test_any_separator_can_be_said(tmp_path: Path, separator: str) -> None:
+    row = separator.join(["mug", "x", LINK])
+    header = separator.join(["id", "prompt", "image_urls"])
+    assert read(write(tmp_path / "m.csv", f"sep={separator}\n{header}\n{row}\n")).ids == ["mug"]
+
+
+def test_pipes_in_cells_do_not_make_a_pipe_table(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", f"id,prompt,image_urls\na,x|y|z|w,{LINK}|{LINK}?2\n")
+    assert read(path).values("image_urls") == [[LINK, f"{LINK}?2"]]
+    path = write(tmp_path / "m.txt", f'id|prompt|image_urls\na|x, y|"{LINK}|{LINK}?2"\n')
+    assert read(path).values("image_urls") == [[LINK, f"{LINK}?2"]]
+
+
+@pytest.mark.parametrize(
+    "above",
+    ["Product list 2026\n", "Product list 2026,,,,\n", "Acme Ltd\n\nProducts of spring\n", '"Products, all"\n'],
+)
+def test_a_title_above_the_header_is_one_fault_that_shows_both(tmp_path: Path, above: str) -> None:
+    table = f"{above}sku,prompt,image_urls,price\n" + f"a,x,{LINK},5\n" * 3
+    path = write(tmp_path / "m.csv", table)
+    line = above.count("\n") + 1
+    title = above.splitlines()[0].strip(",").strip('"')
+    assert read(path).fault == (
+        f"m.csv:1: the only column is {title!r}, which looks like a title; line {line} looks like the header"
+        " (sku, prompt, image_urls, price): delete what stands above it"
+    )
+
+
+def test_a_row_of_texts_beside_a_column_without_a_name_is_no_header(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", "prompt,image_urls,\nOn white,mug.jpg,checked\n")
+    assert "looks like" not in read(path).fault
 
 
 @pytest.mark.fault(103)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
+from batch_editor.yaml_words import explain, forbidden_character, lines_of
+
 # libyaml's parser is three times as fast as the pure one; wheels of PyYAML carry it.
 _Loader: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -22,10 +24,16 @@ MAX_DEPTH = 32
 # A 324-byte document of nested aliases expands to 10⁸ leaves; honest reuse repeats a block a few times a job.
 MAX_ALIASED = 100_000
 
+# Faults that are mended one after the other, so that all are told: the document is parsed once for each.
+_FAULTS_MOST = 20
+_MENDED_MOST = 2**20
+# Sound YAML that was hardly meant: `{{ sku }}`, `!new mug`, `-id: mug`.
+_MAY_BE_TEXT = re.compile(r"a key that is not plain text|a tag \(!\w|a space is missing")
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH}"
 # `#ff0000 and shiny` behind a plain scalar: YAML drops it. Behind `# ` it is meant as a comment.
 _LOST = re.compile(r"[ \t]+(#[^\W_][^\r\n\x85\u2028\u2029]*)")
 _LOST_BELOW = re.compile(r"[ \t]*(?:\r\n|[\r\n])( +)(#[^\W_][^\r\n\x85\u2028\u2029]*)")
+_DASHED = re.compile(r"-[A-Za-z_]")
 _NULLS = frozenset(["", "~", "null", "Null", "NULL"])
 _BOOLS = frozenset(
     word for low in ("yes", "no", "true", "false", "on", "off") for word in (low, low.capitalize(), low.upper())
@@ -33,11 +41,21 @@ _BOOLS = frozenset(
 
 
 class YamlFault(Exception):
-    """A document that is not strict YAML; `line` counts from 1."""
+    """A document that is not strict YAML. `line` and `column` count from 1; a column of 0 isn't known.
 
-    def __init__(self, message: str, line: int) -> None:
+    `more` are further faults of the document, as far as they are seen once this one is mended.
+    """
+
+    def __init__(self, message: str, line: int, column: int = 0) -> None:
         super().__init__(message)
         self.line = line
+        self.column = column
+        self.more: tuple[YamlFault, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Line and column as messages have them."""
+        return f"{self.line}:{self.column}" if self.column else str(self.line)
 
 
 class Lost(NamedTuple):
@@ -104,24 +122,69 @@ def parse_yaml(data: bytes) -> Value:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise YamlFault(f"not {encoding[:6].rstrip('-').upper()} at byte {error.start}", line) from error
+        name = encoding[:6].rstrip("-").upper()
+        byte = f"byte 0x{error.object[error.start]:02X} at offset {error.start}"
+        raise YamlFault(f"not {name}: {byte}; save the file as UTF-8 in your editor", line) from error
     try:
         return _Composer(text).document()
-    except yaml.YAMLError as error:
-        raise _translated(error) from error
+    except (yaml.YAMLError, YamlFault) as error:
+        fault, mended = _explained(error, text)
+        fault.more = _faults_beside(mended) if mended else ()
+        raise fault from error
 
 
-def _translated(error: yaml.YAMLError) -> YamlFault:
-    mark = getattr(error, "problem_mark", None)
-    line = mark.line + 1 if mark else 1
-    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-    if "nesting depth" in problem:  # libyaml's own limit, since PyYAML 6.0.4; met while it reads ahead
-        return YamlFault(_TOO_DEEP, line)
-    return YamlFault(f"not YAML: {problem}", line)
+def _explained(error: yaml.YAMLError | YamlFault, text: str) -> tuple[YamlFault, str]:
+    """The fault in words, and the document with the line mended; empty where that isn't known."""
+    if isinstance(error, YamlFault):
+        if not _MAY_BE_TEXT.match(str(error)):
+            return error, ""
+        problem, at, began = str(error), (error.line, 1), None
+    else:
+        mark, context = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        began = (context.line + 1, context.column + 1) if context else None
+        if "nesting depth" in problem:  # libyaml's own limit, since PyYAML 6.0.4; met while it reads ahead
+            return YamlFault(_TOO_DEEP, at[0]), ""
+        if mark is None and (found := forbidden_character(text)):
+            return YamlFault(found.message, found.line, found.column), ""
+    lines = lines_of(text)
+    said = explain(lines, problem, at, began)
+    if isinstance(error, YamlFault) and said.mended is None:
+        return error, ""
+    if said.mended is None:
+        return YamlFault(said.message, said.line, said.column), ""
+    lines[said.line - 1] = said.mended
+    return YamlFault(said.message, said.line, said.column), "\n".join(lines)
+
+
+def _faults_beside(text: str) -> tuple[YamlFault, ...]:
+    """Faults of a document in which one line after the other is mended."""
+    found: list[YamlFault] = []
+    while text and len(text) <= _MENDED_MOST and len(found) < _FAULTS_MOST:
+        try:
+            _Composer(text).document()
+        except (yaml.YAMLError, YamlFault) as error:
+            fault, text = _explained(error, text)
+            if text:  # of the others it isn't sure that they aren't made by the mending
+                found.append(fault)
+        else:
+            break
+    return tuple(found)
 
 
 def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 1
+
+
+def _key(event: Any, block: Block, line: int) -> str:
+    if not isinstance(event, yaml.ScalarEvent):
+        raise YamlFault("a key that is not plain text", line)
+    if event.implicit[0] and _DASHED.match(event.value):
+        raise YamlFault(f"a space is missing behind the - of {event.value}", line)
+    if event.value in block:
+        raise YamlFault(f"key {event.value!r} stands twice in one mapping", line)
+    return str(event.value)
 
 
 class _Composer:
@@ -193,21 +256,33 @@ class _Composer:
     def _mapping(self, start: yaml.MappingStartEvent, depth: int) -> Block:
         block = Block()
         block.line = _line(start)
+        merged: list[list[Block]] = []
+        event: Any
         for event in self._events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
             at = _line(event)
-            if not isinstance(event, yaml.ScalarEvent):
-                raise YamlFault("a key that is not plain text", at)
-            if event.value == "<<" and event.implicit[0]:
-                raise YamlFault("a merge key (<<); use defaults instead", at)
-            if event.value in block:
-                raise YamlFault(f"key {event.value!r} stands twice in one mapping", at)
+            key = _key(event, block, at)
+            if key == "<<" and event.implicit[0]:
+                merged.append(self._merged(depth, at))
+                continue
             written = next(self._events)
-            value = block[event.value] = self._value(written, depth + 1)
+            value = block[key] = self._value(written, depth + 1)
             if self._has_hash and isinstance(value, Text) and value.plain and not start.flow_style:
                 value.lost = value.lost or self._lost_below(written, event)
+        for blocks in merged:
+            for each in blocks:
+                for key, value in each.items():
+                    block.setdefault(key, value)
         return block
+
+    def _merged(self, depth: int, line: int) -> list[Block]:
+        """What a merge key brings in: `<<: *base`, or a list of such; the mapping's own keys, and earlier ones, win."""
+        value = self._value(next(self._events), depth + 1)
+        blocks = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, Block) for each in blocks):
+            raise YamlFault("<< takes the keys of mappings; expected an alias of one, such as <<: *base", line)
+        return [each for each in blocks if isinstance(each, Block)]
 
     def _lost(self, event: Any) -> Lost | None:
         """What stands behind a plain scalar on its last line."""

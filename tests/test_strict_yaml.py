@@ -63,6 +63,21 @@ def test_an_alias_repeats_what_it_names() -> None:
     assert parse_yaml(b"a: &x [1, 2]\nb: *x") == {"a": ["1", "2"], "b": ["1", "2"]}
 
 
+@pytest.mark.parametrize(
+    ("document", "merged"),
+    [
+        ("a: &a {x: 1, y: 1}\nb: {<<: *a, y: 2}", {"y": "2", "x": "1"}),
+        ("a: &a {x: 1}\nb:\n  y: 2\n  <<: *a", {"y": "2", "x": "1"}),
+        ("a: &a {x: 1}\nc: &c {x: 2, z: 3}\nb:\n  <<: [*a, *c]", {"x": "1", "z": "3"}),
+        ("b: {'<<': x}", {"<<": "x"}),
+    ],
+)
+def test_a_merge_key_brings_in_what_the_mapping_does_not_say(document: str, merged: dict[str, str]) -> None:
+    value = parse_yaml(document.encode())
+    assert isinstance(value, Block)
+    assert value["b"] == merged
+
+
 EXPLODING = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
     f"{name}: &{name} [{','.join(['*' + before] * 10)}]\n".encode()
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -78,12 +93,14 @@ EXPLODING = b"a: &a [x,x,x,x,x,x,x,x,x,x]\n" + b"".join(
         (b"a: !!python/object/apply:os.system [ls]", None, 1),
         (b"a: 1\n---\nb: 2", "a second document; one file holds one", 2),
         (b"a: *x", None, 1),
-        (b"base: &b {a: 1}\nc:\n  <<: *b", "a merge key (<<); use defaults instead", 3),
+        (b"base: &b 1\nc:\n  <<: *b", "<< takes the keys of mappings; expected an alias of one, such as <<: *base", 3),
+        (b"a: &a {x: 1}\nc:\n  x: 1\n  x: 2\n  <<: *a", "key 'x' stands twice in one mapping", 4),
+        (b"-id: a", "a space is missing behind -; write - id: a", 1),
         (b"? [a]\n: 1", "a key that is not plain text", 1),
         *((b"[" * depth + b"]" * depth, "nested deeper than 32", 1) for depth in (34, 100, 1100, 5000)),
         (b"a: 1\nb: " + b"{c: " * 5000, "nested deeper than 32", 2),
         (EXPLODING, "aliases that expand to more than 100,000 values", None),
-        (b"a: 1\nb: \xff", "not UTF-8 at byte 8", 2),
+        (b"a: 1\nb: \xff", "not UTF-8: byte 0xFF at offset 8; save the file as UTF-8 in your editor", 2),
         (b"a: 'open", None, None),
         (b"a:\n\t- b", None, 2),
         (b"a: &x [*x]", None, 1),

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from batch_editor.cli.interrupts import raise_interrupts
+from batch_editor.cli.output import tell
+
 if TYPE_CHECKING:
     from batch_editor.config import Settings
     from batch_editor.planning import Selection
     from batch_editor.records import Redo
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,6 +81,14 @@ _SHARED = [
         help="A parameter, id, output, when, carry or identity of every job; a template; repeatable.",
     ),
     click.option(
+        "--format",
+        "table_format",
+        type=click.Choice(["auto", "csv", "jsonl"]),
+        default="auto",
+        show_default=True,
+        help="How to read standard input, where MANIFEST is -.",
+    ),
+    click.option(
         "--history",
         metavar="OUT",
         multiple=True,
@@ -124,10 +139,12 @@ def redo_from(options: dict[str, Any]) -> set[Redo]:
 
 
 def selection_from(options: dict[str, Any]) -> Selection:
-    """Which jobs, and what is set for all of them.
+    """Which jobs, and what is set for all of them. Standard input is read to its end where it is a manifest.
 
     Raises:
-        click.UsageError: a `--set` without `=`.
+        click.UsageError: a `--set` without `=`, or standard input without `--output`.
+        UsageError: standard input can't be read.
+        StorageError: there is no room for it.
     """
     from batch_editor.planning import Selection
 
@@ -137,4 +154,35 @@ def selection_from(options: dict[str, Any]) -> Selection:
         if not equals or not name.strip():
             raise click.UsageError(f"--set {text!r}: expected NAME=VALUE, such as --set quality=low")
         overrides[name.strip()] = value
-    return Selection(endpoint=options["endpoint"], only=options["only"], limit=options["limit"], overrides=overrides)
+    _gather_standard_input(options)
+    return Selection(
+        endpoint=options["endpoint"],
+        only=options["only"],
+        limit=options["limit"],
+        overrides=overrides,
+        format=options["table_format"],
+    )
+
+
+def _gather_standard_input(options: dict[str, Any]) -> None:
+    """Read it here, on the main thread, where Ctrl-C ends the waiting for it."""
+    from batch_editor.errors import StorageError, UsageError
+    from batch_editor.manifest import STANDARD_INPUT, gather_standard_input
+
+    if STANDARD_INPUT not in options["manifests"]:
+        if options["table_format"] != "auto":
+            message = (
+                f"--format {options['table_format']} says how standard input (-) is read; files tell by their name"
+            )
+            raise click.UsageError(message)
+        return
+    if options["output"] is None:
+        raise click.UsageError("standard input (-) has no name for an output directory; say where results go: -o OUT")
+    if sys.stdin.isatty():
+        tell("Reading the manifest from standard input; Ctrl-D ends it.")
+    raise_interrupts()
+    try:
+        gather_standard_input()
+    except OSError as error:
+        message = f"standard input can't be read: {error.strerror or error}"
+        raise (StorageError if error.errno in _NO_ROOM else UsageError)(message) from error

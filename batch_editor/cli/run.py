@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,8 @@ def run(**options: Any) -> int:
         signals=True,
     )
     key = None if batch.sandbox else _key(options["manifests"], settings, batch)
-    ask = _ask if _attended() and not batch.yes else None
+    terminal = None if batch.yes else _terminal(options["manifests"])
+    ask = None if terminal is None else partial(_ask, terminal)
     gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary = runner.run(
@@ -159,18 +161,31 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-def _attended() -> bool:
-    """Whether somebody is there to answer a question."""
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+def _terminal(manifests: Sequence[Path]) -> int | None:
+    """Where somebody can be asked: standard input, or the terminal behind it where that is a manifest; None: nobody."""
+    from batch_editor.manifest import STANDARD_INPUT
+
+    if STANDARD_INPUT in manifests:
+        with suppress(OSError):
+            return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        return None
+    is_attended = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    return sys.stdin.fileno() if is_attended else None
 
 
-def _ask(lines: Sequence[str]) -> bool:
+def _ask(terminal: int, lines: Sequence[str]) -> bool:
+    def say(text: str) -> None:
+        if terminal == sys.stdin.fileno():
+            tell(text, end="")
+        else:
+            os.write(terminal, text.encode())
+
     for line in lines:
-        tell(line)
+        say(f"{line}\n")
     while True:
-        tell("Go on? [y/N]: ", end="")
+        say("Go on? [y/N]: ")
         # Not input(): whoever holds sys.stdin's lock on another thread when Ctrl-C ends the program aborts it.
-        answer = os.read(sys.stdin.fileno(), 1024).decode(errors="replace").strip().lower()
+        answer = os.read(terminal, 1024).decode(errors="replace").strip().lower()
         if answer in ("", "n", "no", "y", "yes"):
             return answer.startswith("y")
 

@@ -78,7 +78,7 @@ def _read(file: Path) -> Block:
     try:
         value = read_yaml(file)
     except YamlFault as fault:
-        raise ConfigError(f"{file}:{fault.line}: {fault}") from fault
+        raise ConfigError("\n".join(f"{file}:{each.place}: {each}" for each in (fault, *fault.more))) from fault
     except OSError as error:
         raise ConfigError(f"{file}: can't be read ({error.strerror})") from error
     if value is None:

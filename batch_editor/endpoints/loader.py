@@ -46,7 +46,7 @@ def _parsed(data: bytes, where: str) -> Endpoint:
     try:
         value = parse_yaml(data)
     except YamlFault as fault:
-        raise EndpointError(f"{where}:{fault.line}: {fault}") from fault
+        raise EndpointError("\n".join(f"{where}:{each.place}: {each}" for each in (fault, *fault.more))) from fault
     if not isinstance(value, Mapping):
         raise EndpointError(f"{where}: not an endpoint file; expected keys such as name, path and parameters")
     try:

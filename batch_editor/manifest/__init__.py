@@ -7,5 +7,18 @@ from batch_editor.manifest.faults import Faults, Problem
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.reader import read_manifests
 from batch_editor.manifest.schema import manifest_schema
+from batch_editor.manifest.standard_input import STANDARD_INPUT, gather_standard_input
+from batch_editor.manifest.table_files import TableFormat, default_output_name
 
-__all__ = ["Expansion", "Faults", "Move", "Problem", "manifest_schema", "read_manifests"]
+__all__ = [
+    "STANDARD_INPUT",
+    "Expansion",
+    "Faults",
+    "Move",
+    "Problem",
+    "TableFormat",
+    "default_output_name",
+    "gather_standard_input",
+    "manifest_schema",
+    "read_manifests",
+]

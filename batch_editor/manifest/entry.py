@@ -10,10 +10,11 @@ from batch_editor.endpoints import Endpoint, Parameter
 from batch_editor.errors import did_you_mean
 from batch_editor.ledger import Choice
 from batch_editor.manifest.carry import Carry, carry_in
-from batch_editor.manifest.csv_table import TABLES
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError, check_is_no_error
+from batch_editor.manifest.standard_input import NAME
+from batch_editor.manifest.table_files import YAML, TableFormat, is_of_pictures, is_standard_input, stem_of
 from batch_editor.manifest.values import (
     Fixed,
     Source,
@@ -39,6 +40,7 @@ class Expansion:
     only: patterns of job ids, any if empty; a faulty row whose job none of them matches comes as `FaultyRow` as well.
     move: what becomes of the parameters of manifests that name no endpoint, where `endpoint` stands for a retired one.
     move_from: the same for manifests that name the given endpoint, by name and folder.
+    format: how standard input is read.
     """
 
     endpoint: Endpoint
@@ -49,28 +51,34 @@ class Expansion:
     is_given: bool = False
     move: Move | None = None
     move_from: Callable[[str, Path], Move | None] = lambda name, folder: None
+    format: TableFormat = "auto"
 
 
 class Manifest:
-    """A manifest that is being read: what all its entries share."""
+    """A manifest that is being read: what all its entries share. Paths in it are relative to `folder`."""
 
     def __init__(
         self, path: Path, endpoint: Endpoint, expansion: Expansion, faults: Faults, move: Move | None = None
     ) -> None:
-        self.path = path
-        self.is_table = path.suffix.lower() in TABLES
+        written = str(path)
+        self.path = Path(NAME) if is_standard_input(written) else path
+        self.stem = self.path.stem if is_standard_input(written) else stem_of(path)
+        self.is_table = path.suffix.lower() not in YAML
+        self.has_pictures = self.is_table and is_of_pictures(written, Path())
+        # What stands for pictures is written from the working directory, and so are their paths.
+        self.folder = Path() if self.has_pictures else self.path.parent
         self.endpoint = endpoint
         self.faults = faults
         self.choice = Choice(expansion.only)
         self.skip_faulty = expansion.skip_faulty
         parameters = endpoint.parameters.items()
-        self.converters = {name: converter_of(parameter, path.parent) for name, parameter in parameters}
+        self.converters = {name: converter_of(parameter, self.folder) for name, parameter in parameters}
         self._move = move
         # Names that the endpoint doesn't have itself, with what it calls them; None: they have no place.
         self.spellings: dict[str, str | None] = {}
         if move is not None:
             self.spellings = move.spellings
-            self.converters |= move.converters(path.parent, lambda message: faults.warn(str(path), message))
+            self.converters |= move.converters(self.folder, lambda message: faults.warn(str(path), message))
         self.converters |= {"id": convert_id, "output": convert_output}
         # A column of one of these names is the value itself; any other is carried along.
         self.own_columns = frozenset(self.converters) | self.spellings.keys()
@@ -80,7 +88,9 @@ class Manifest:
         problems: list[Problem] = []
         for name, value in expansion.overrides.items():
             if name in self.converters or name in self.spellings:
-                self.overrides[name] = self.source("--set", name, value, problems)
+                parameter = self.parameter(name)
+                is_null = value == "null" and parameter is not None and parameter.nullable
+                self.overrides[name] = self.source("--set", name, None if is_null else value, problems)
             elif name == "carry":
                 try:
                     self.carry = carry_in(value)

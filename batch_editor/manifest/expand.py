@@ -25,7 +25,7 @@ from batch_editor.records import EditRequest, FaultyRow, Job, ParamValue
 from batch_editor.text import printable
 
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
-_SHORTENED = re.compile(r"\d\.\d+E\+\d\d")
+_SHORTENED = re.compile(r"(?<![\w.,])\d(?:[.,]\d+)?E\+\d\d(?!\w)")
 _LONGEST = 1000  # characters of what is wrong with a row
 
 
@@ -55,7 +55,7 @@ class Expander:
         self._unsent = self._endpoint.unsent_defaults  # what the provider takes for those: rules go by it
         self._varying: list[Slot] = []
         self._has_warned = False
-        self._stem = manifest.path.stem
+        self._stem = manifest.stem
         self._variants = range(1, entry.variants + 1)
         self._problems = list(entry.problems)
         self._found: list[Problem] = []
@@ -300,5 +300,6 @@ class Expander:
     def _warn_of_shortened(self, job_id: str) -> None:
         if not self._has_warned and _SHORTENED.search(job_id):
             self._has_warned = True
-            message = f"id {shown(job_id)} looks shortened by a spreadsheet; format the column as text"
+            way_out = "format the column as a number without decimals and export it again"
+            message = f"id {shown(job_id)} looks shortened by a spreadsheet; {way_out}"
             self._manifest.faults.warn(str(self._manifest.path), message)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from batch_editor.manifest.csv_manifest import read_csv_manifest
-from batch_editor.manifest.csv_table import TABLES
-from batch_editor.manifest.entry import Expansion, Manifest
+from batch_editor.manifest.entry import Expansion
 from batch_editor.manifest.faults import Faults
+from batch_editor.manifest.standard_input import NAME, STANDARD_INPUT
+from batch_editor.manifest.table_files import WANTED, YAML, NoTable, check_is_table
+from batch_editor.manifest.table_manifest import read_table_manifest
 from batch_editor.manifest.yaml_manifest import read_yaml_manifest
 from batch_editor.records import FaultyRow, Job
 
@@ -31,15 +32,18 @@ def read_manifests(paths: Sequence[Path], expansion: Expansion, faults: Faults) 
         if is_empty and faults.total == before:
             skipped = faults.skipped["when"] - skipped
             all_of = f"all {skipped:,} rows" if skipped > 1 else "its only row"
-            faults.add(str(path), f"has no jobs: when skips {all_of}" if skipped else "has no jobs")
+            where = NAME if path == STANDARD_INPUT else str(path)
+            faults.add(where, f"has no jobs: when skips {all_of}" if skipped else "has no jobs")
     if not has_jobs:
         faults.refuse_skipped()
 
 
 def _read(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if path.suffix.lower() in YAML:
         return read_yaml_manifest(path, expansion, faults)
-    if path.suffix.lower() in TABLES:
-        return read_csv_manifest(Manifest(path, expansion.endpoint, expansion, faults, expansion.move))
-    faults.add(str(path), "expected a manifest that ends in .yaml, .yml, .csv, .tsv or .txt")
-    return iter(())
+    try:
+        check_is_table(str(path), Path())
+    except NoTable as fault:
+        faults.add(str(path), f"{f'{fault}' or 'is no manifest'}; expected a .yaml, {WANTED}, or - for standard input")
+        return iter(())
+    return read_table_manifest(path, expansion, faults)

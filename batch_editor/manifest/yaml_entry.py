@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from batch_editor.endpoints import Parameter
 from batch_editor.errors import did_you_mean
@@ -30,9 +29,9 @@ _VARIANTS = Parameter(type="integer", minimum=1, maximum=100)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What an entry is expanded by: a table beside the manifest or mappings in it, what is carried, and a matrix."""
+    """What an entry is expanded by: a table, by its name, or mappings in the manifest; what is carried; a matrix."""
 
-    table: Path | None = None
+    table: str | None = None
     inline: Sequence[Block] | None = None
     carry: Carry = field(default_factory=dict)
     matrix: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -87,7 +86,7 @@ class EntryKeys:
         rows = self._block.get("rows")
         try:
             inline = mappings_of(rows) if isinstance(rows, list) else None
-            table = self._manifest.path.parent / table_of(rows) if rows is not None and inline is None else None
+            table = table_of(rows, self._manifest.folder) if rows is not None and inline is None else None
             matrix = matrix_of(self._block.get("matrix"))
         except Refused as error:
             self._add(self._block, error)

@@ -11,12 +11,13 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.files import expect_regular
 from batch_editor.manifest.carry import Carrier
-from batch_editor.manifest.csv_table import Table
 from batch_editor.manifest.entry import Entry, Expansion, Manifest
 from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.rows import Columns, Row
+from batch_editor.manifest.table import Table
+from batch_editor.manifest.table_files import open_table
 from batch_editor.manifest.values import Source
 from batch_editor.manifest.yaml_entry import EntryKeys, Rows, label_of
 from batch_editor.manifest.yaml_values import cell_of, kind_of, line_of, text_of
@@ -52,7 +53,8 @@ def _document(path: Path, faults: Faults) -> Block | None:
         expect_regular(path)
         document = read_yaml(path)
     except YamlFault as fault:
-        faults.add(f"{path}:{fault.line}", str(fault))
+        for each in (fault, *fault.more):
+            faults.add(f"{path}:{each.place}", str(each))
         return None
     except OSError as error:
         faults.add(str(path), f"can't be read: {error.strerror or error}")
@@ -170,9 +172,9 @@ class _Reader:
 
     def _base_rows(self, rows: Rows, entry: Entry) -> Iterator[_BaseRow]:
         if rows.table is not None:
-            with Table(rows.table, self._faults) as table:
+            with open_table(rows.table, self._manifest.folder, self._faults) as table:
                 if table.is_usable and (carrier := self._carrier(rows, table.columns, entry)) is not None:
-                    yield from self._of_table(rows.table, table, carrier, entry)
+                    yield from self._of_table(table, carrier, entry)
         elif rows.inline is not None:
             names = tuple(dict.fromkeys(chain.from_iterable(rows.inline)))
             if (carrier := self._carrier(rows, names, entry)) is not None:
@@ -180,11 +182,11 @@ class _Reader:
         else:
             yield entry.where, (), (), None
 
-    def _of_table(self, path: Path, table: Table, carrier: Carrier, entry: Entry) -> Iterator[_BaseRow]:
+    def _of_table(self, table: Table, carrier: Carrier, entry: Entry) -> Iterator[_BaseRow]:
         for line, cells, problem in table:
             if cells:
                 carrier.fill(table.columns, cells)
-            place = f"{path}:{line}"
+            place = f"{table.name}:{line}"
             found = None if problem is None else Problem(place, problem)
             yield f"{entry.where}, {place}", table.columns, cells, found
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from pathlib import Path
 
-from batch_editor.manifest.csv_table import TABLES
 from batch_editor.manifest.faults import Refused, check_text, shown
+from batch_editor.manifest.table_files import WANTED, NoTable, check_is_table
 from batch_editor.strict_yaml import Block, Text, Value
 
 # Of a matrix, for each row: a few lists of a hundred values would be expanded until the disk is full.
@@ -25,19 +26,23 @@ class RefusedAt(Refused):
         return RefusedAt(f"{name} {self}", self.line)
 
 
-def table_of(value: Value) -> str:
-    """The name of a table's file.
+def table_of(value: Value, folder: Path) -> str:
+    """The name of a table, as it stands.
 
     Raises:
-        RefusedAt: it is no text, or has another ending than a table's.
+        RefusedAt: it is no text, or none that names a table beside the manifest.
     """
     try:
         name = text_of(value)
     except Refused as error:
         raise RefusedAt(str(error.with_subject("rows")), line_of(value)) from error
-    if not name.lower().endswith(TABLES):
-        wanted = "expected a .csv, .tsv or .txt file, or a list of mappings"
-        raise RefusedAt(f"rows is {shown(name)}; {wanted}", line_of(value))
+    try:
+        check_is_table(name, folder)
+    except NoTable as fault:
+        found = f", which {fault}" if str(fault) else ""
+        raise RefusedAt(
+            f"rows is {shown(name)}{found}; expected a {WANTED}, or a list of mappings", line_of(value)
+        ) from fault
     return name
 
 

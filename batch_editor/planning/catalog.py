@@ -12,7 +12,7 @@ from batch_editor.config import DEFAULT_ENDPOINT, Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint, today
 from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.ledger import Choice, JobKind, Staging
-from batch_editor.manifest import Expansion, Faults, Move, Problem, read_manifests
+from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, read_manifests
 from batch_editor.money import Kind, price_of
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.moving import move_between, successor_of
@@ -29,12 +29,14 @@ class Selection:
     """Which jobs of the manifest a run is about, and what is set for all of them.
 
     `endpoint`: where it is named, the settings' endpoint takes the place of those that the manifests name.
+    `format`: how standard input is read, where it is a manifest.
     """
 
     only: Sequence[str] = ()
     limit: int | None = None
     endpoint: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
+    format: TableFormat = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ def stage_manifests(
         is_given=selection.endpoint is not None,
         move=catalog.move_from(DEFAULT_ENDPOINT, None) if selection.endpoint is not None else catalog.replaced,
         move_from=catalog.move_from,
+        format=selection.format,
     )
     staging.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))
     choice = Choice(selection.only)

@@ -14,6 +14,7 @@ from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.errors import EndpointError
 from batch_editor.ledger import Changes, Staging, readings, staging_readings
 from batch_editor.ledger.experience import Refusals
+from batch_editor.manifest import default_output_name
 from batch_editor.money import TOLERANCE_USD, Price
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, Selection, StagingReport, stage_manifests
@@ -58,7 +59,7 @@ def make_plan(
         MachineError: a ledger can't be read, or there is no room for the expanded manifest.
     """
     paths = [Path(manifest) for manifest in manifests]
-    root = output or settings.outputs.directory / paths[0].stem
+    root = output or settings.outputs.directory / default_output_name(paths[0])
     catalog = Catalog(settings)
     calibration = Calibration(root, history, rehearsal=rehearsal)
     with Staging() as staging, staging.translated():

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, readings
+from batch_editor.manifest import default_output_name
 from batch_editor.money import SharedBudget, Spending
 from batch_editor.output import Store, free_disk_reserve, take_disk_reserve, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
@@ -76,7 +77,7 @@ async def prepared(
     options = options or BatchOptions()
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
-    output = options.output or settings.outputs.directory / paths[0].stem
+    output = options.output or settings.outputs.directory / default_output_name(paths[0])
     provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
     async with closed_on_a_thread() as stack:
         if not options.sandbox:

@@ -227,7 +227,7 @@ def test_all_faults_of_all_manifests_are_listed_at_once(bench: Bench, capsys: py
 def test_faulty_rows_are_skipped_where_that_is_asked_for(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    rows = f"a,x,{INPUT},low\nb,x,{INPUT},hgih\nc\n"
+    rows = f"a,x,{INPUT},low\nb,x,{INPUT},hgih\nc,,,,?\n"
     (bench.folder / "jobs.csv").write_text(f"id,prompt,image_urls,quality\n{rows}", encoding="utf-8")
     assert main(["plan", "jobs.csv"]) == 2
     assert "jobs.csv:3: has" not in capsys.readouterr().err
@@ -239,7 +239,7 @@ def test_faulty_rows_are_skipped_where_that_is_asked_for(
     assert capsys.readouterr().err.splitlines() == [
         "warning: 2 faulty rows are skipped:",
         "warning: jobs.csv:3: job b: quality is 'hgih'; expected low, medium, high or auto (did you mean high?)",
-        "warning: jobs.csv:4: has 1 cell where the header has 4",
+        "warning: jobs.csv:4: has 5 cells where the header has 4; '?' is one too many",
     ]
 
 

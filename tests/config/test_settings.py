@@ -170,7 +170,7 @@ def test_settings_can_not_be_changed() -> None:
             "c.yaml:1: pricing.table: expected USD, nested by the endpoint's priced parameters",
         ),
         ("a: 1\na: 2", "c.yaml:2: key 'a' stands twice in one mapping"),
-        ("a: [", "c.yaml:2: not YAML: did not find expected node content"),
+        ("a: [", "c.yaml:1:4: a [ that is never closed, or a comma is missing behind it"),
     ],
 )
 def test_a_fault_of_the_file_says_where_what_it_got_and_what_it_wanted(text: str, message: str) -> None:

@@ -10,6 +10,8 @@ import pytest
 from batch_editor.errors import ManifestError
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.manifest import csv_table as csv_table_module
+from batch_editor.manifest.file_types import AS_UTF8
+from batch_editor.manifest.table_files import WANTED
 from batch_editor.records import Job
 from tests.support.manifest_reading import ENDPOINT, LINK, load_beside, read, write
 
@@ -105,7 +107,7 @@ def test_overrides_are_templates_of_the_row_and_win_over_its_columns(tmp_path: P
     assert [job.output for job in reading.jobs] == ["mug/1", "mug/2"]
     assert reading.values("prompt") == ["Show Mug {{ 1/0 }} (1) on white", "Show Mug (2) on white"]
     assert reading.values("quality") == ["medium", "medium"]
-    assert list(reading.jobs[0].extras) == ["Handle", "Title", "Image Src", "Image Position"]
+    assert list(reading.jobs[0].extras) == ["Handle", "Title", "Image Src", "Image Position", "quality"]
 
 
 def test_an_override_that_is_blank_in_a_row_leaves_the_rows_own_cell(tmp_path: Path) -> None:
@@ -171,13 +173,13 @@ def test_utf16_big_endian_is_understood(tmp_path: Path) -> None:
 def test_other_bytes_are_refused_with_their_offset(tmp_path: Path) -> None:
     good = (HEADER + f"ä,x,{LINK}\n" * 10_000).encode()
     reading = read(write(tmp_path / "m.csv", good + "caf\xe9".encode("latin-1")))
-    assert reading.faults[-1] == f"m.csv:10002: not UTF-8 at byte {len(good) + 3}; save the file as UTF-8"
+    assert reading.faults[-1] == f"m.csv:10002: not UTF-8: byte 0xE9 at offset {len(good) + 3}; {AS_UTF8}"
 
 
 @pytest.mark.fault(94)
 def test_a_character_cut_at_the_end_is_refused_with_its_offset(tmp_path: Path) -> None:
-    assert read(write(tmp_path / "m.csv", b"id\na\n\xe2\x82")).faults[-1] == (
-        "m.csv:3: not UTF-8 at byte 5; save the file as UTF-8"
+    assert read(write(tmp_path / "m.csv", b"id\na\n\xe2\x82")).faults[0] == (
+        f"m.csv:3: not UTF-8: byte 0xE2 at offset 5; {AS_UTF8}"
     )
 
 
@@ -185,7 +187,7 @@ def test_a_character_cut_at_the_end_is_refused_with_its_offset(tmp_path: Path) -
 def test_broken_utf16_is_refused_with_its_offset(tmp_path: Path) -> None:
     content = b"\xff\xfe" + f"{HEADER}a,x,{LINK}\n".encode("utf-16-le") + b"\x00\xdc"
     assert read(write(tmp_path / "m.csv", content)).fault == (
-        f"m.csv:3: not UTF-16-LE at byte {len(content) - 2}; save the file as UTF-8"
+        f"m.csv:3: not UTF-16-LE: byte 0x00 at offset {len(content) - 2}; {AS_UTF8}"
     )
 
 
@@ -207,14 +209,25 @@ def test_a_tsv_file_has_tabs_whatever_its_header_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(96)
-def test_ragged_row_names_its_line(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.csv", f'{HEADER}a,"x\ny",{LINK}\nb,x\nc,x,{LINK},more\nd,x,{LINK}\n')
+def test_a_row_of_too_many_cells_names_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", f'{HEADER}a,"x\ny",{LINK}\nb,x,y,{LINK}\nc,x,{LINK},more\nd,x,{LINK}\n')
     reading = read(path)
     assert reading.faults == [
-        "m.csv:4: has 2 cells where the header has 3",
-        "m.csv:5: has 4 cells where the header has 3",
+        f"m.csv:4: has 4 cells where the header has 3; {LINK!r} is one too many",
+        "m.csv:5: has 4 cells where the header has 3; 'more' is one too many",
     ]
     assert reading.ids == ["a", "d"]
+
+
+@pytest.mark.fault(96)
+def test_a_row_may_lack_its_last_cells_or_have_blank_ones_too_many(tmp_path: Path) -> None:
+    rows = f"x,{LINK}\ny,{LINK},low,Acme,, ,\nz\n"
+    reading = read(write(tmp_path / "m.csv", f"prompt,image_urls,quality,Vendor\n{rows}"))
+    assert [(job.request.params["quality"], job.extras) for job in reading.jobs] == [
+        ("high", {"Vendor": ""}),
+        ("low", {"Vendor": "Acme"}),
+    ]
+    assert reading.fault == "m.csv:4: job m-3: image_urls is empty"
 
 
 @pytest.mark.fault(97)
@@ -299,11 +312,68 @@ def test_numbers_stay_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(99)
-def test_an_id_that_a_spreadsheet_shortened_is_one_warning(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.csv", HEADER + f"1.23E+11,x,{LINK}\n1.24E+11,x,{LINK}\n")
+@pytest.mark.parametrize("shortened", ["1.23E+11", "1,00E+12", "1E+12", "sku-1.23457E+12-a"])
+def test_an_id_that_a_spreadsheet_shortened_is_one_warning(tmp_path: Path, shortened: str) -> None:
+    path = write(tmp_path / "m.tsv", f"id\tprompt\timage_urls\n{shortened}\tx\t{LINK}\n1.24E+11\tx\t{LINK}\n")
     reading = read(path)
-    assert reading.ids == ["1.23E+11", "1.24E+11"]
-    assert reading.warnings == ["m.csv: id '1.23E+11' looks shortened by a spreadsheet; format the column as text"]
+    assert reading.ids == [shortened, "1.24E+11"]
+    assert reading.warnings == [
+        (
+            f"m.tsv: id '{shortened}' looks shortened by a spreadsheet;"
+            " format the column as a number without decimals and export it again"
+        )
+    ]
+
+
+@pytest.mark.parametrize("meant", ["MODEL1E+10", "1E+1", "E+12"])
+def test_an_id_that_only_has_such_letters_is_none(tmp_path: Path, meant: str) -> None:
+    assert read(write(tmp_path / "m.csv", f"{HEADER}{meant},x,{LINK}\n")).warnings == []
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.txt", "m.tsv"])
+@pytest.mark.parametrize("first", ["sep=|", '"sep=|"', "SEP=|", "sep=||||"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_first_line_may_say_what_stands_between_the_cells(
+    tmp_path: Path, name: str, first: str, encoding: str
+) -> None:
+    table = f"{first}\r\nid|a,b;c|prompt|image_urls\r\nmug|1|x, y; z|{LINK}\r\n"
+    reading = read(write(tmp_path / name, table.encode(encoding)))
+    assert reading.job.where.endswith(f"{name}:3")
+    assert (reading.job.request.params["prompt"], reading.job.extras) == ("x, y; z", {"a,b;c": "1"})
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", "^"])
+def test_any_separator_can_be_said(tmp_path: Path, separator: str) -> None:
+    row = separator.join(["mug", "x", LINK])
+    header = separator.join(["id", "prompt", "image_urls"])
+    assert read(write(tmp_path / "m.csv", f"sep={separator}\n{header}\n{row}\n")).ids == ["mug"]
+
+
+def test_pipes_in_cells_do_not_make_a_pipe_table(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", f"id,prompt,image_urls\na,x|y|z|w,{LINK}|{LINK}?2\n")
+    assert read(path).values("image_urls") == [[LINK, f"{LINK}?2"]]
+    path = write(tmp_path / "m.txt", f'id|prompt|image_urls\na|x, y|"{LINK}|{LINK}?2"\n')
+    assert read(path).values("image_urls") == [[LINK, f"{LINK}?2"]]
+
+
+@pytest.mark.parametrize(
+    "above",
+    ["Product list 2026\n", "Product list 2026,,,,\n", "Acme Ltd\n\nProducts of spring\n", '"Products, all"\n'],
+)
+def test_a_title_above_the_header_is_one_fault_that_shows_both(tmp_path: Path, above: str) -> None:
+    table = f"{above}sku,prompt,image_urls,price\n" + f"a,x,{LINK},5\n" * 3
+    path = write(tmp_path / "m.csv", table)
+    line = above.count("\n") + 1
+    title = above.splitlines()[0].strip(",").strip('"')
+    assert read(path).fault == (
+        f"m.csv:1: the only column is {title!r}, which looks like a title; line {line} looks like the header"
+        " (sku, prompt, image_urls, price): delete what stands above it"
+    )
+
+
+def test_a_row_of_texts_beside_a_column_without_a_name_is_no_header(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", "prompt,image_urls,\nOn white,mug.jpg,checked\n")
+    assert "looks like" not in read(path).fault
 
 
 @pytest.mark.fault(103)
@@ -332,7 +402,7 @@ def test_blank_lines_empty_rows_and_nameless_columns_are_left_out(tmp_path: Path
         (HEADER, "m.csv: has no jobs"),
         (",,\na,b,c\n", "m.csv:1: a header without any name"),
         ("id,prompt,image_urls, id\n", "m.csv:1: column 'id' stands twice in the header"),
-        ("id,prompt,image_urls\na,b\0,c\n", "m.csv:2: a NUL character; save the file as UTF-8 text"),
+        ("id,prompt,image_urls\na,b\0,c\n", f"m.csv:2: a NUL character; {AS_UTF8}"),
     ],
 )
 def test_a_file_that_holds_no_table_says_why(tmp_path: Path, content: str, fault: str) -> None:
@@ -341,12 +411,13 @@ def test_a_file_that_holds_no_table_says_why(tmp_path: Path, content: str, fault
 
 def test_a_manifest_that_is_not_there_or_of_another_kind_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
-    paths = [tmp_path / name for name in ("gone.csv", "folder.csv", "gone.yaml", "jobs.xlsx")]
+    paths = [tmp_path / name for name in ("gone.csv", "folder.csv", "gone.yaml", "jobs.xlsx", "jobs.ods")]
     assert read(*paths).faults == [
         "gone.csv: can't be read: No such file or directory",
         "folder.csv: can't be read: a folder; expected a file",
         "gone.yaml: can't be read: No such file or directory",
-        "jobs.xlsx: expected a manifest that ends in .yaml, .yml, .csv, .tsv or .txt",
+        "jobs.xlsx: can't be read: No such file or directory",
+        f"jobs.ods: isn't there; expected a .yaml, {WANTED}, or - for standard input",
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from batch_editor.records import FaultyRow
 from tests.support.manifest_reading import LINK, read, write
 
+FOR_ALL = "a value for all comes from --set 'prompt=…'"
 HEADER = "id,prompt,image_urls,quality,Vendor\n"
 GOOD = f"good,x,{LINK},low,Acme\n"
 HGIH = "quality is 'hgih'; expected low, medium, high or auto (did you mean high?)"
@@ -32,8 +33,7 @@ HAS_KEY = "a cell looks like an API key; keys come from the environment, never f
             {"Vendor": "Acme"},
         ),
         (f"{'i' * 201},x,{LINK},,", "m-row-2", "id has 201 characters; expected at most 200", {"Vendor": ""}),
-        ("bad,x", "m-row-2", "has 2 cells where the header has 5", {}),
-        (f"bad,x,{LINK},low,Acme,more", "m-row-2", "has 6 cells where the header has 5", {}),
+        (f"bad,x,{LINK},low,Acme,more", "m-row-2", "has 6 cells where the header has 5; 'more' is one too many", {}),
         (
             f'bad,"12" mug,{LINK},low,Acme',
             "m-row-2",
@@ -64,7 +64,7 @@ def test_the_warning_shows_the_first_faults_of_rows_that_are_skipped(tmp_path: P
 
 
 def test_sound_rows_keep_their_numbers_beside_faulty_ones(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.csv", f"{HEADER},x,{LINK},,\n,x\n,x,{LINK},,\n")
+    path = write(tmp_path / "m.csv", f"{HEADER},x,{LINK},,\n,x,,,,,?\n,x,{LINK},,\n")
     reading = read(path, skip_faulty=True)
     assert reading.ids == ["m-1", "m-3"]
     assert [row.id for row in reading.faulty] == ["m-row-3"]
@@ -80,7 +80,10 @@ def test_sound_rows_keep_their_numbers_beside_faulty_ones(tmp_path: Path) -> Non
             f"{HEADER}{GOOD}b,{'x' * 131_073},{LINK},low,\n",
             "m.csv:3: a cell of more than 131,072 characters, or a quote that is never closed",
         ),
-        (f"id,image_urls\ngood,{LINK}\n", "m.csv:1: prompt is missing"),
+        (
+            f"id,image_urls\ngood,{LINK}\n",
+            f"m.csv:1: prompt is missing; the columns are 'id', 'image_urls'; {FOR_ALL}",
+        ),
     ],
 )
 def test_what_is_wrong_with_the_file_is_a_fault_though_faulty_rows_are_skipped(
@@ -91,20 +94,23 @@ def test_what_is_wrong_with_the_file_is_a_fault_though_faulty_rows_are_skipped(
 
 def test_bytes_of_another_encoding_are_a_fault_though_faulty_rows_are_skipped(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", (HEADER + GOOD).encode() + b"b,\xe9,x,low,\n")
-    assert read(path, skip_faulty=True).fault.startswith("m.csv:3: not UTF-8 at byte ")
+    assert read(path, skip_faulty=True).fault.startswith("m.csv:3: not UTF-8: byte 0xE9 at offset ")
 
 
 def test_where_no_row_is_sound_their_faults_are_those_of_the_manifest(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.csv", f"{HEADER}a,x,{LINK},hgih,\nb\n")
+    path = write(tmp_path / "m.csv", f"{HEADER}a,x,{LINK},hgih,\nb,,,,,?\n")
     reading = read(path, skip_faulty=True)
-    assert reading.faults == [f"m.csv:2: job a: {HGIH}", "m.csv:3: has 1 cell where the header has 5"]
+    assert reading.faults == [
+        f"m.csv:2: job a: {HGIH}",
+        "m.csv:3: has 6 cells where the header has 5; '?' is one too many",
+    ]
     assert (reading.total, reading.left_out, reading.warnings) == (2, 0, [])
     good = write(tmp_path / "good.csv", HEADER + GOOD)
     assert read(path, good, skip_faulty=True).faults == []
 
 
 def test_a_row_of_a_template_comes_once_for_each_combination_and_variant(tmp_path: Path) -> None:
-    write(tmp_path / "p.csv", "sku,q\nmug,low\ncup,hgih\n\x07,low\npot\n")
+    write(tmp_path / "p.csv", "sku,q\nmug,low\ncup,hgih\n\x07,low\npot,low,?\n")
     path = write(
         tmp_path / "m.yaml",
         "jobs:\n"
@@ -184,6 +190,6 @@ def test_one_variant_that_is_chosen_makes_its_row_count(tmp_path: Path) -> None:
 
 
 def test_a_row_whose_id_cannot_be_told_is_chosen_by_what_it_is_called_instead(tmp_path: Path) -> None:
-    path = write(tmp_path / "m.csv", f"{HEADER}mug,x\n{GOOD}")
+    path = write(tmp_path / "m.csv", f"{HEADER}mug,x,,,,?\n{GOOD}")
     assert read(path, only=["mug", "good"]).faults == []
-    assert read(path, only=["*"]).faults == ["m.csv:2: has 2 cells where the header has 5"]
+    assert read(path, only=["*"]).faults == ["m.csv:2: has 6 cells where the header has 5; '?' is one too many"]

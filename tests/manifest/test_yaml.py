@@ -137,7 +137,11 @@ def test_parameters_are_those_of_the_endpoint_that_the_manifest_names(tmp_path: 
         ("{id: mug, variants: 0, %s}", "variants is '0'; expected a whole number from 1 to 100"),
         ("{id: mug, variants: 101, %s}", "variants is '101'; expected a whole number from 1 to 100"),
         ("{id: mug, variants: [2], %s}", "variants is a list; expected text"),
-        ("{id: mug, rows: p.xlsx, %s}", "rows is 'p.xlsx'; expected a .csv, .tsv or .txt file, or a list of mappings"),
+        (
+                "{id: mug, rows: p.ods, %s}",
+                ("rows is 'p.ods', which isn't there; expected a .csv, .tsv, .txt, .xlsx or .jsonl file,"
+                " a folder or glob of pictures, or a list of mappings"),
+            ),
         ("{id: mug, rows: no, %s}", "rows is no, which YAML reads as a truth value; put it in quotes"),
         ("{id: mug, rows: [a], %s}", "rows has 'a'; expected mappings of columns and cells"),
         ("{id: mug, rows: [], %s}", "rows has no rows"),
@@ -237,7 +241,7 @@ def test_a_truth_value_where_text_belongs_wants_quotes(tmp_path: Path, word: str
         ("jobs: [{id: a, id: b}]", "m.yaml:1: key 'id' stands twice in one mapping"),
         ("jobs: !!set {x}", "m.yaml:1: a tag (tag:yaml.org,2002:set); values are plain text here"),
         ("jobs: " + "[" * 5000, "m.yaml:1: nested deeper than 32"),
-        ("jobs: [", "m.yaml:2: not YAML: did not find expected node content"),
+        ("jobs: [", "m.yaml:1:7: a [ that is never closed, or a comma is missing behind it"),
         ("a: &a [x]\njobs: *b", "m.yaml:2: alias *b has no anchor before it"),
         ("", "m.yaml: has no jobs"),
         ("jobs:", "m.yaml: has no jobs"),
@@ -296,13 +300,13 @@ def test_null_means_absent_where_it_is_no_value(tmp_path: Path) -> None:
 
 
 def test_faults_of_a_table_name_the_table(tmp_path: Path) -> None:
-    write(tmp_path / "p.csv", "a,b\nx\ny,1\n")
+    write(tmp_path / "p.csv", "a,b\nx,1,2\ny,1\n")
     path = write(
         tmp_path / "m.yaml",
         jobs('{id: "{{ a }}", rows: p.csv, quality: "{{ b }}", ' + REST + "}", "{rows: gone.csv, " + REST + "}"),
     )
     assert read(path).faults == [
-        "p.csv:2: has 1 cell where the header has 2",
+        "p.csv:2: has 3 cells where the header has 2; '2' is one too many",
         "m.yaml:2, p.csv:3: job y: quality is '1'; expected low, medium, high or auto",
         "gone.csv: can't be read: No such file or directory",
     ]

@@ -1,41 +1,52 @@
-"""A CSV manifest: one row, one job; columns are parameters or are carried along."""
+"""A table as a manifest: one row, one job; columns are parameters or are carried along."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from difflib import get_close_matches
+from pathlib import Path
 
 from batch_editor.manifest.carry import Carrier
-from batch_editor.manifest.csv_table import Table
-from batch_editor.manifest.entry import Entry, Manifest
+from batch_editor.manifest.entry import Entry, Expansion, Manifest
 from batch_editor.manifest.expand import Expander
-from batch_editor.manifest.faults import Problem, Refused, shown
+from batch_editor.manifest.faults import Faults, Problem, Refused, shown
+from batch_editor.manifest.foreign_columns import foreign_columns
+from batch_editor.manifest.picture_rows import base_of
 from batch_editor.manifest.rows import Columns, Row, snake_case
+from batch_editor.manifest.table import Table, columns_said
+from batch_editor.manifest.table_files import open_table
 from batch_editor.manifest.templates import is_template
-from batch_editor.manifest.values import Cell, Reader, Source, is_free_text
+from batch_editor.manifest.values import Cell, Fixed, Reader, Source, is_free_text
 from batch_editor.records import FaultyRow, Job
 
 
-def read_csv_manifest(manifest: Manifest) -> Iterator[Job | FaultyRow]:
-    """The jobs of a CSV file in the order of its rows, lazily."""
-    with Table(manifest.path, manifest.faults) as table:
+def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
+    """The jobs of a table in the order of its rows, lazily."""
+    manifest = Manifest(path, expansion.endpoint, expansion, faults, expansion.move)
+
+    def opened(faults: Faults) -> Table:
+        return open_table(str(path), Path(), faults, format=expansion.format)
+
+    with opened(faults) as table:
         if not table.is_usable:
             return
-        columns = Columns(table.columns, own=manifest.own_columns)
-        own: dict[str, Source | None] = {
-            name: _cell(manifest, name, index)
-            for index, name in enumerate(table.columns)
-            if name in manifest.own_columns and manifest.has_place(name)
-        }
-        where = f"{manifest.path}:{table.header_line}"
+        own = _own_columns(manifest, table)
+        if manifest.has_pictures:
+            own = _of_pictures(manifest, str(path)) | own
+        where = f"{table.name}:{table.header_line}"
+        for name, message in foreign_columns(manifest, table, own, lambda: opened(Faults())):
+            faults.add(where, message)
+            del own[name]
+        columns = Columns(table.columns, own=own)
         expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, table)))
         try:
             carrier = Carrier(manifest.carry, table.columns)
         except Refused as error:
-            manifest.faults.add(where, str(error.with_subject("carry")))
+            faults.add(where, str(error.with_subject("carry")))
             return
         _warn_of_near_names(manifest, table)
-        place = f"{manifest.path}:"
+        place = f"{table.name}:"
         is_carried = bool(carrier.columns)
         for number, (line, cells, problem) in enumerate(table, 1):
             if is_carried and cells:
@@ -44,6 +55,32 @@ def read_csv_manifest(manifest: Manifest) -> Iterator[Job | FaultyRow]:
             if problem is not None:
                 row.problem = Problem(row.where, problem)
             yield from expander.jobs(row)
+
+
+def _own_columns(manifest: Manifest, table: Table) -> dict[str, Source | None]:
+    """The columns that are parameters, `id` or `output`; not one whose parameter is set to a value for all rows."""
+    return {
+        name: _cell(manifest, name, index)
+        for index, name in enumerate(table.columns)
+        if name in manifest.own_columns and manifest.has_place(name) and not _is_set(manifest, name)
+    }
+
+
+def _is_set(manifest: Manifest, name: str) -> bool:
+    return manifest.parameter(name) is not None and isinstance(manifest.overrides.get(name), Fixed)
+
+
+def _of_pictures(manifest: Manifest, written: str) -> dict[str, Source | None]:
+    """What pictures are taken for: the input of a job each, which is called by its path without the ending."""
+    base = base_of(written)
+
+    def name(row: Row) -> str:
+        return os.path.splitext(os.path.relpath(row.cells[0], base))[0]  # noqa: PTH122
+
+    own: dict[str, Source | None] = {"id": name, "output": name}
+    if manifest.endpoint.images is not None:
+        own[manifest.endpoint.images] = Cell(0)
+    return own
 
 
 def _cell(manifest: Manifest, name: str, index: int) -> Reader:
@@ -64,10 +101,13 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
 
 
 def _hints(manifest: Manifest, table: Table) -> dict[str, str]:
-    """For each parameter that has no column, the column that looks like it."""
+    """For each parameter that has no column, the column that looks like it, or else what the columns are."""
     others = {snake_case(name): name for name in table.columns if name not in manifest.own_columns}
     hints = {}
     for name in manifest.endpoint.parameters:
+        if name in table.columns:
+            continue
+        hints[name] = f"; {columns_said(table.columns)}; a value for all comes from --set '{name}=…'"
         for near in get_close_matches(name, others, n=1, cutoff=0.7):
             hints[name] = (
                 f"; column {shown(others[near])} is named almost so: rename it, or pass --set '{name}={{{{ {near} }}}}'"

@@ -1,0 +1,150 @@
+"""JSON Lines as records: one object a line, every value as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from batch_editor.manifest.csv_table import MAX_ROW
+from batch_editor.manifest.faults import shown
+from batch_editor.manifest.file_types import foreign_type
+from batch_editor.manifest.table import HAS_KEY, Record, TableFault
+from batch_editor.text import KEY_SHAPE
+
+MAX_COLUMNS = 16_384  # as a spreadsheet's; more are ids that were taken for names
+_SHOWN = 40
+
+
+class _Fault(ValueError):
+    """A line is no object of text and numbers."""
+
+
+class JsonLinesReader:
+    """Reads JSON Lines, twice: objects may have different keys, and the columns are those of all of them."""
+
+    def __init__(self, open_file: Callable[[], BinaryIO]) -> None:
+        self._open = open_file
+        self.warnings: list[str] = []
+
+    def records(self) -> Iterator[Record]:
+        """The header, then the rows; see `TableReader`."""
+        columns: dict[str, int] = {}
+        for line, text in self._lines():
+            try:
+                names = _cells(text)
+            except _Fault:
+                continue
+            for name in names:
+                columns.setdefault(name, len(columns))
+            if len(columns) > MAX_COLUMNS:
+                raise TableFault(f"more than {MAX_COLUMNS:,} different keys up to this line", line)
+        if not columns:
+            for line, text in self._lines():
+                raise TableFault(_problem(text), line)
+            return
+        yield 1, list(columns), None
+        for line, text in self._lines():
+            try:
+                found = _cells(text)
+            except _Fault as fault:
+                yield line, [], str(fault)
+            else:
+                yield line, [found.get(name, "") for name in columns], None if found else "an object without keys"
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """Lines that aren't blank, with their numbers."""
+        with self._open() as raw:
+            foreign = foreign_type(raw)
+            if foreign is not None and foreign[0] != "JSON":
+                raise TableFault(f"is {foreign[0]}, not JSON Lines; {foreign[1] or 'name it .xlsx'}")
+            number = 0
+            while line := raw.readline(MAX_ROW + 1):
+                number += 1
+                if len(line) > MAX_ROW:
+                    raise TableFault(f"a line of more than {MAX_ROW >> 20} MiB", number)
+                try:
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                except UnicodeDecodeError as error:
+                    byte = error.object[error.start]
+                    message = f"not UTF-8: byte 0x{byte:02X} in column {error.start + 1}; JSON Lines are UTF-8"
+                    raise TableFault(message, number) from error
+                if text:
+                    yield number, text
+
+
+def _problem(text: str) -> str:
+    try:
+        return "an object without keys" if not _cells(text) else ""
+    except _Fault as fault:
+        return str(fault)
+
+
+def _cells(text: str) -> dict[str, str]:
+    """The cells of a line by their columns.
+
+    >>> _cells('{"sku": 1e12, "price": {"amount": 12.50}, "images": ["a.jpg", "b.jpg"], "new": true, "note": null}')
+    {'sku': '1e12', 'price.amount': '12.50', 'images': 'a.jpg|b.jpg', 'new': 'true', 'note': ''}
+    """
+    if "SG_" in text and KEY_SHAPE.search(text):
+        raise _Fault(HAS_KEY)
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise _Fault(f"not JSON: {error.msg} at character {error.colno}; expected one object a line") from error
+    except RecursionError as error:
+        raise _Fault("nested too deep; expected one object a line") from error
+    if not isinstance(value, dict):
+        raise _Fault(f'is {shown(text)}; expected one object a line, such as {{"sku": "A1"}}')
+    cells: dict[str, str] = {}
+    _flatten(value, "", cells)
+    if "\\u" in text:
+        for name, cell in cells.items():
+            if any("\ud800" <= character <= "\udfff" or character == "\0" for character in name + cell):
+                raise _Fault(f"{name.encode(errors='replace').decode()} has half a character (\\ud800) or a NUL")
+    return cells
+
+
+def _flatten(value: dict[str, Any], prefix: str, cells: dict[str, str]) -> None:
+    for key, item in value.items():
+        name = f"{prefix}{key.strip()}"
+        if isinstance(item, dict) and item:
+            _flatten(item, f"{name}.", cells)
+            continue
+        if name in cells:
+            raise _Fault(f"key {shown(name)} stands twice in one object")
+        cells[name] = _text(item)
+
+
+def _text(item: Any) -> str:
+    """A value as a cell. Numbers have come as the text they were written with."""
+    if isinstance(item, str):
+        return item
+    if item is None:
+        return ""
+    if isinstance(item, bool):
+        return "true" if item else "false"
+    if isinstance(item, list) and all(isinstance(each, str) and _is_one_link(each) for each in item):
+        return "|".join(item)
+    return json.dumps(item, ensure_ascii=False)
+
+
+def _is_one_link(text: str) -> bool:
+    """Whether it comes out whole where a cell is read as several links."""
+    return bool(text) and "|" not in text and not any(map(str.isspace, text))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _Fault(f"key {shown(twice)} stands twice in one object")
+    return found
+
+
+def _refused(word: str) -> Any:
+    raise _Fault(f"{word} is no JSON; expected a number, a text or null")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=str, parse_int=str, parse_constant=_refused)

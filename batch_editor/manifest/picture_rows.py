@@ -1,0 +1,103 @@
+"""A folder or glob of pictures as a table: one row a picture."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from batch_editor.manifest.faults import shown
+from batch_editor.manifest.table import Record, TableFault
+
+COLUMNS = ("path", "name", "stem", "folder")
+# What a person calls a picture. Those that the provider doesn't take are rows as well: whoever looks at their link
+# says so, where leaving them out would lose a product without a word.
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".jfif")
+_GLOB = re.compile(r"[*?[]")
+
+
+class PictureReader:
+    """Lists pictures in the order of their paths, which are relative to `base`, as what was written is.
+
+    Hidden files, and files that are no pictures, are left out; a warning counts them. Folders in the folder are a
+    glob's matter (`photos/**/*.jpg`).
+    """
+
+    def __init__(self, written: str, base: Path) -> None:
+        self._written = written
+        self._base = base
+        self.warnings: list[str] = []
+
+    def records(self) -> Iterator[Record]:
+        """The header, then the rows; see `TableReader`."""
+        files, folders = self._found()
+        pictures = [file for file in files if file.lower().endswith(_ENDINGS) and not _is_hidden(file)]
+        hidden = sum(map(_is_hidden, files))
+        others = [file for file in files if not _is_hidden(file) and not file.lower().endswith(_ENDINGS)]
+        if not pictures:
+            left = f"; {len(others):,} other file{'s' * (len(others) != 1)}" if others else ""
+            inside = "; in folders below there may be some: try **/*.jpg" if folders else ""
+            raise TableFault(f"no pictures there (.jpg, .png or .webp){left}{inside}")
+        if others:
+            example = shown(Path(others[0]).name)
+            is_one = len(others) == 1
+            self.warnings.append(
+                f"{example} is no picture and is left out"
+                if is_one
+                else f"{len(others):,} files are no pictures and are left out, such as {example}"
+            )
+        if hidden:
+            self.warnings.append(f"{hidden:,} hidden file{' is' if hidden == 1 else 's are'} left out")
+        if folders:
+            self.warnings.append(
+                f"{folders:,} folder{' in it is' if folders == 1 else 's in it are'} left out;"
+                f" {self._written.rstrip('/')}/**/*.jpg takes the pictures in them as well"
+            )
+        yield 1, list(COLUMNS), None
+        for number, path in enumerate(sorted(pictures), 1):
+            folder, name = os.path.split(path)
+            yield number, [path, name, Path(name).stem, folder], None
+
+    def _found(self) -> tuple[list[str], int]:
+        """All files, by their paths, and how many folders a folder has."""
+        place = self._base / self._written
+        if place.is_dir():
+            with os.scandir(place) as entries:
+                listed = [(entry.name, entry.is_dir()) for entry in entries]
+            files = [os.path.normpath(f"{self._written}/{name}") for name, is_folder in listed if not is_folder]
+            return files, sum(is_folder and not name.startswith(".") for name, is_folder in listed)
+        if place.is_file():
+            return [os.path.normpath(self._written)], 0
+        if not is_glob(self._written):
+            raise TableFault("can't be read: there is no such folder")
+        matches = glob.glob(self._written, root_dir=self._base, recursive=True, include_hidden=True)  # noqa: PTH207  # Path.glob goes through links in 3.13, and not before
+        return [match for match in dict.fromkeys(matches) if (self._base / match).is_file()], 0
+
+
+def is_glob(written: str) -> bool:
+    """Whether a name stands for several paths."""
+    return bool(_GLOB.search(written))
+
+
+def base_of(written: str) -> str:
+    """The folder that all pictures of a name are in or below.
+
+    >>> base_of("shop/photos/**/*.jpg"), base_of("mug.jpg")
+    ('shop/photos', '.')
+    """
+    if Path(written).is_dir():
+        return written
+    parts = Path(written).parent.parts
+    plain = next((at for at, part in enumerate(parts) if is_glob(part)), len(parts))
+    return str(Path(*parts[:plain]))
+
+
+def is_picture(name: str) -> bool:
+    """Whether a name is a picture's, by its ending."""
+    return name.lower().endswith(_ENDINGS)
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in Path(path).parts)

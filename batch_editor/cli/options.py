@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from batch_editor.errors import UsageError
+from batch_editor.lookup import MANIFESTS, NotThere, find_file
+from batch_editor.text import escape_bytes
+
 if TYPE_CHECKING:
     from batch_editor.config import Settings
     from batch_editor.planning import Selection
@@ -28,8 +32,37 @@ def verbose(help: str = "Say where, if this meets a bug of the program.", *, exp
     )
 
 
+def _found(_: click.Context, __: click.Parameter, manifests: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The manifests that the names are meant for; those that aren't there stay as they are, to be told of as such.
+
+    Raises:
+        UsageError: names that may be meant for another file.
+    """
+    paths, faults = [], []
+    for manifest in manifests:
+        try:
+            paths.append(find_file(str(manifest), Path(), endings=MANIFESTS))
+            continue
+        except NotThere as error:
+            if error.candidates:
+                faults.append(f"{manifest}: there is no such file{error.hint}")
+        except OSError:  # told by who opens it
+            pass
+        paths.append(manifest)
+    if faults:
+        raise UsageError("\n".join(faults))
+    return tuple(paths)
+
+
 _SHARED = [
-    click.argument("manifests", metavar="MANIFEST…", nargs=-1, required=True, type=click.Path(path_type=Path)),
+    click.argument(
+        "manifests",
+        metavar="MANIFEST…",
+        nargs=-1,
+        required=True,
+        type=click.Path(path_type=Path),
+        callback=_found,
+    ),
     click.option(
         "-c",
         "--config",
@@ -137,4 +170,5 @@ def selection_from(options: dict[str, Any]) -> Selection:
         if not equals or not name.strip():
             raise click.UsageError(f"--set {text!r}: expected NAME=VALUE, such as --set quality=low")
         overrides[name.strip()] = value
-    return Selection(endpoint=options["endpoint"], only=options["only"], limit=options["limit"], overrides=overrides)
+    only = [escape_bytes(pattern) for pattern in options["only"]]  # as ids are
+    return Selection(endpoint=options["endpoint"], only=only, limit=options["limit"], overrides=overrides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ def import_jobs(
     order of the output manifest.
     """
     db = ledger.connection
-    db.execute("ATTACH ? AS staging", (str(staging),))
+    db.execute("ATTACH ? AS staging", (os.fsencode(staging),))  # as text it may be no UTF-8
     try:
         with much_memory(db), ledger.transaction():
             _take_over(db, redo=redo)

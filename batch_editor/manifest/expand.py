@@ -23,7 +23,7 @@ from batch_editor.manifest.rows import Row
 from batch_editor.manifest.templates import OddCellFault
 from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_wanted
 from batch_editor.records import LOCAL, EditRequest, FaultyRow, Job, LocalFile, ParamValue
-from batch_editor.text import printable
+from batch_editor.text import escape_bytes, printable
 
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
 _SHORTENED = re.compile(r"\d\.\d+E\+\d\d")
@@ -57,7 +57,7 @@ class Expander:
         self._unsent = self._endpoint.unsent_defaults  # what the provider takes for those: rules go by it
         self._varying: list[Slot] = []
         self._has_warned = False
-        self._stem = manifest.path.stem
+        self._stem = escape_bytes(manifest.path.stem)
         self._variants = range(1, entry.variants + 1)
         self._problems = list(entry.problems)
         self._found: list[Problem] = []

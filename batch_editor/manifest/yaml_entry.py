@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batch_editor.endpoints import Parameter
 from batch_editor.errors import did_you_mean
+from batch_editor.lookup import TABLES, NotThere, find_file
 from batch_editor.manifest.carry import Carry, carry_of
 from batch_editor.manifest.entry import Manifest
 from batch_editor.manifest.faults import KEPT, Problem, Refused, shown
@@ -87,7 +88,7 @@ class EntryKeys:
         rows = self._block.get("rows")
         try:
             inline = mappings_of(rows) if isinstance(rows, list) else None
-            table = self._manifest.path.parent / table_of(rows) if rows is not None and inline is None else None
+            table = self._table(table_of(rows), line_of(rows)) if rows is not None and inline is None else None
             matrix = matrix_of(self._block.get("matrix"))
         except Refused as error:
             self._add(self._block, error)
@@ -96,6 +97,17 @@ class EntryKeys:
         if carry and rows is None:
             self._add(self._block.get("carry"), "carry needs rows, whose blank cells it fills")
         return Rows(table, inline, self._manifest.carry or carry, matrix)
+
+    def _table(self, name: str, line: int) -> Path:
+        folder = self._manifest.path.parent
+        try:
+            return find_file(name, folder, endings=TABLES)
+        except NotThere as error:
+            if error.candidates:
+                raise RefusedAt(f"rows is {shown(name)}; there is no such file{error.hint}", line) from error
+        except OSError:  # told by who opens it
+            pass
+        return folder / name
 
     def lost_ends(self, rows: Rows, names: frozenset[str]) -> list[Problem]:
         """Cells and matrix values that lose their end to a comment, of those that go into templates by these names."""

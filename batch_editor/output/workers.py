@@ -6,6 +6,7 @@ hangs, and starts the caller's `__main__` anew, which a script without a guard d
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -124,7 +125,7 @@ class _Worker:
         """The process's answer."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it was ended from outside; then there is no answer either
-            self._process.stdin.write(orjson.dumps(order) + b"\n")
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")  # orjson refuses names that aren't UTF-8
             self._process.stdin.flush()
         # A little later than the process ends itself, if it can.
         answer = self._line(self._limit_s + 5)

@@ -11,6 +11,7 @@ import stat
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from batch_editor.errors import UsageError
 
@@ -88,6 +89,24 @@ def make_folder(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for each in missing:
         fsync_directory(each.parent)
+
+
+def path_to_text(path: str) -> str:
+    r"""An absolute path as text that can be stored: a `file:` link where its name isn't UTF-8.
+
+    >>> path_to_text("/photos/caf\udce9.jpg"), path_to_text("/photos/café.jpg")
+    ('file:///photos/caf%E9.jpg', '/photos/café.jpg')
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return Path(path).as_uri()
+    return path
+
+
+def path_from_text(text: str) -> str:
+    """The path that `path_to_text` made that text of."""
+    return os.fsdecode(unquote_to_bytes(text.removeprefix("file://"))) if text.startswith("file:///") else text
 
 
 def let_go(descriptor: int) -> None:

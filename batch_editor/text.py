@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 # The shape of the provider's keys; the key of the run itself is redacted exactly, whatever its shape.
 KEY_SHAPE = re.compile(r"SG_[0-9a-fA-F]{16}")
@@ -13,6 +14,9 @@ REDACTED = "[key]"
 
 # What is shorter is no key, but a word such as "test" that stands in other words too.
 SHORTEST = 8
+
+# How Python holds the bytes of a file's name that aren't UTF-8. No UTF-8 can carry them: not SQLite's, nor JSON's.
+_SURROGATES = re.compile(r"[\ud800-\udfff]+")
 
 _guarded: list[str] = []
 
@@ -55,9 +59,36 @@ def printable(text: str, *, limit: int = 500) -> str:
     'bad [31m news'
     """
     text = redact(text)[: 4 * limit]  # in this order: half a key has no shape to be known by
-    clean = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
+    text = escape_bytes(text)
+    clean = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in text)
     clean = " ".join(clean.split())
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def escape_bytes(text: str) -> str:
+    r"""The text with the bytes of a file's name that aren't UTF-8 as `\xe9`, so that it can be printed and stored.
+
+    >>> print(escape_bytes("caf\udce9.jpg"))
+    caf\xe9.jpg
+    """
+    return text if text.isascii() else _SURROGATES.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    try:
+        # Where Python takes names for ASCII, they are UTF-8 all the same.
+        return found[0].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # of no name: half a character out of JSON or YAML
+        return found[0].encode("ascii", "backslashreplace").decode()
+
+
+def escape_all(value: Any) -> Any:
+    """A JSON document with the bytes in all its texts escaped, see `escape_bytes`."""
+    if isinstance(value, str):
+        return escape_bytes(value)
+    if isinstance(value, dict):
+        return {escape_all(name): escape_all(each) for name, each in value.items()}
+    return [escape_all(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def duration(seconds: float) -> str:

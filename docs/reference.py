@@ -121,6 +121,7 @@ PLAN_WORDS = {
     "kept": "done jobs that keep their image of another endpoint, by that endpoint",
     "kept_differs": "in how many of those `size`, `quality` or `format` is another now",
     "gone": "jobs of the output directory that the manifest no longer has",
+    "asks": "what a run would ask before it sends anything; without anybody to ask it ends with exit code 2",
     "cost_usd": "`low`, `expected`, `high`",
     "duration_s": "`p10`, `p50`, `p90`, in seconds",
     "limited_by": "`rate limit`, `concurrency`, `latency` or `nothing`",

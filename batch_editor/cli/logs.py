@@ -14,7 +14,7 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 
 from batch_editor.cli.output import tell
 from batch_editor.errors import StorageError
-from batch_editor.text import redact
+from batch_editor.text import escape_all, escape_bytes, redact
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
@@ -24,11 +24,16 @@ class JsonLines(OrjsonFormatter):
 
     def __init__(self) -> None:
         renamed = {"levelname": "level", "message": "event"}
-        super().__init__(["levelname", "message"], timestamp="ts", rename_fields=renamed, json_default=str)
+        super().__init__(
+            ["levelname", "message"],
+            timestamp="ts",
+            rename_fields=renamed,
+            json_default=lambda value: escape_bytes(str(value)),
+        )
 
     def process_log_record(self, log_data: LogData) -> LogData:
         """The record's fields, when it was first; levels are written small."""
-        return {"ts": log_data["ts"], **log_data, "level": log_data["level"].lower()}
+        return escape_all({"ts": log_data["ts"], **log_data, "level": log_data["level"].lower()})  # type: ignore[no-any-return]
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""

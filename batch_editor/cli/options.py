@@ -12,6 +12,8 @@ import click
 
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.output import tell
+from batch_editor.errors import UsageError
+from batch_editor.text import escape_bytes
 
 if TYPE_CHECKING:
     from batch_editor.config import Settings
@@ -35,8 +37,35 @@ def verbose(help: str = "Say where, if this meets a bug of the program.", *, exp
     )
 
 
+def _found(_: click.Context, __: click.Parameter, manifests: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The manifests that the names are meant for; those that aren't there stay as they are, to be told of as such.
+
+    Raises:
+        UsageError: names that may be meant for another file.
+    """
+    from batch_editor.lookup import MANIFESTS, NotThere
+    from batch_editor.manifest.table_files import find_table
+
+    paths, faults = [], []
+    for manifest in manifests:
+        try:
+            paths.append(Path(find_table(str(manifest), Path(), endings=MANIFESTS)))
+        except NotThere as error:
+            faults.append(f"{manifest}: there is no such file{error.hint}")
+    if faults:
+        raise UsageError("\n".join(faults))
+    return tuple(paths)
+
+
 _SHARED = [
-    click.argument("manifests", metavar="MANIFEST…", nargs=-1, required=True, type=click.Path(path_type=Path)),
+    click.argument(
+        "manifests",
+        metavar="MANIFEST…",
+        nargs=-1,
+        required=True,
+        type=click.Path(path_type=Path),
+        callback=_found,
+    ),
     click.option(
         "-c",
         "--config",
@@ -157,7 +186,7 @@ def selection_from(options: dict[str, Any]) -> Selection:
     _gather_standard_input(options)
     return Selection(
         endpoint=options["endpoint"],
-        only=options["only"],
+        only=[escape_bytes(pattern) for pattern in options["only"]],  # as ids are
         limit=options["limit"],
         overrides=overrides,
         format=options["table_format"],
@@ -166,7 +195,7 @@ def selection_from(options: dict[str, Any]) -> Selection:
 
 def _gather_standard_input(options: dict[str, Any]) -> None:
     """Read it here, on the main thread, where Ctrl-C ends the waiting for it."""
-    from batch_editor.errors import StorageError, UsageError
+    from batch_editor.errors import StorageError
     from batch_editor.manifest import STANDARD_INPUT, gather_standard_input
 
     if STANDARD_INPUT not in options["manifests"]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any, Protocol
 import click
 
 from batch_editor.errors import StorageError
+from batch_editor.text import escape_all, escape_bytes
 
 
 class Shown(Protocol):
@@ -33,20 +36,20 @@ def show(found: Shown, *, as_json: bool) -> None:
         if as_json:
             import orjson  # not for --help
 
-            click.echo(orjson.dumps(found.as_json()))
+            click.echo(orjson.dumps(escape_all(found.as_json())))
         else:
             for line in found.lines():
-                click.echo(line)
+                click.echo(escape_bytes(line))
 
 
 def tell(text: str, *, end: str = "\n") -> None:
     """Say it on standard error, if that can be written: how a command ends doesn't depend on who hears of it."""
     with suppress(OSError):
-        click.echo(text + end, err=True, nl=False)
+        click.echo(escape_bytes(text) + end, err=True, nl=False)
 
 
 def provide_streams() -> None:
-    """Put the null device in the place of standard streams that are closed.
+    """Put the null device in the place of standard streams that are closed, and let the others carry any text.
 
     The next files to be opened would get their numbers, and whatever is printed.
     """
@@ -56,6 +59,18 @@ def provide_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    codecs.register_error("escape_bytes", _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Python would write a name's bytes as they are where LANG is C, and fail on them elsewhere.
+            stream.reconfigure(errors="escape_bytes")
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """What is printed of text that the terminal's encoding doesn't have."""
+    assert isinstance(error, UnicodeEncodeError), "of streams that are written"
+    text = escape_bytes(error.object[error.start : error.end])
+    return text.encode("ascii", "backslashreplace").decode(), error.end
 
 
 @contextmanager

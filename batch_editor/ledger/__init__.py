@@ -17,6 +17,7 @@ from batch_editor.ledger.entries import (
     RunStart,
     SubmittedAttempt,
     UnresolvedAttempt,
+    files_from,
 )
 from batch_editor.ledger.importing import import_jobs
 from batch_editor.ledger.readings import Compared
@@ -44,5 +45,6 @@ __all__ = [
     "Staging",
     "SubmittedAttempt",
     "UnresolvedAttempt",
+    "files_from",
     "import_jobs",
 ]

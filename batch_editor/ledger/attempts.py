@@ -12,7 +12,7 @@ from typing import Literal
 
 import orjson
 
-from batch_editor.ledger.entries import Interrupted, SubmittedAttempt
+from batch_editor.ledger.entries import Interrupted, SubmittedAttempt, files_from
 from batch_editor.ledger.requests import requests_where
 from batch_editor.records import Answer, Failure, SavedImage
 
@@ -151,7 +151,7 @@ class Attempts:
         ).fetchall()
         return [
             Interrupted(
-                *(attempt_id, fingerprint, number, state, endpoint, orjson.loads(params), orjson.loads(files)),
+                *(attempt_id, fingerprint, number, state, endpoint, orjson.loads(params), files_from(files)),
                 answer=Answer(SavedImage("", *rest[4:]), *rest[:4]) if state == "received" else None,
                 not_fetched=bool(possibly_billed),
             )

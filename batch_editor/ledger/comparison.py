@@ -40,7 +40,8 @@ class Changes:
     remade: requests of jobs that had their image and would be sent again. differs: in how many of these a parameter, or
     the endpoint, is another. links_alone: how many differ in nothing but their input links.
     identified: done jobs that keep their image though the manifest knows their links by an `identity` now.
-    known, gone: jobs that the last run's manifest named, and those of them that this one doesn't. kept: done jobs that
+    known, gone: jobs that the last run's manifest named, and those of them that this one doesn't. renamed: those of the
+    gone whose requests this one has under other ids; counted where more than half are gone. kept: done jobs that
     keep another endpoint's image. forced: done jobs that are made again for that was asked for. meant: those of the
     remade that another endpoint makes, as asked for.
     """
@@ -51,6 +52,7 @@ class Changes:
     identified: int = 0
     known: int = 0
     gone: int = 0
+    renamed: int = 0
     kept: Kept = field(default_factory=Kept)
     forced: int = 0
     meant: int = 0
@@ -79,9 +81,11 @@ def compare(
             changes = replace(changes, meant=changes.differs.get("endpoint", 0))
         forced = _make_all_again(db) if "all" in redo else 0
         known, gone = _known_and_gone(db, unchanged)
+        # Two indexes over a million jobs take seconds.
+        other_ids = _under_other_ids(db) if known < 2 * gone else 0
     finally:
         db.execute("DETACH ledger")
-    return replace(changes, known=known, gone=gone, kept=kept, forced=forced)
+    return replace(changes, known=known, gone=gone, renamed=other_ids, kept=kept, forced=forced)
 
 
 def _make_all_again(db: sqlite3.Connection) -> int:
@@ -192,6 +196,15 @@ def _known_and_gone(db: sqlite3.Connection, unchanged: int) -> tuple[int, int]:
         "SELECT (SELECT count(*) FROM past WHERE was_active), (SELECT count(*) FROM ledger.jobs WHERE active)"
     )
     return active, active - unchanged - others
+
+
+def _under_other_ids(db: sqlite3.Connection) -> int:
+    """How many jobs are gone by their ids, while the manifest asks for what they asked for."""
+    ((count,),) = db.execute(
+        "SELECT count(*) FROM ledger.jobs WHERE active AND job_id NOT IN (SELECT job_id FROM staged)"
+        " AND fingerprint IN (SELECT coalesce(known_as, fingerprint) FROM staged)"
+    )
+    return int(count)
 
 
 def _look_at_changed(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> Changes:

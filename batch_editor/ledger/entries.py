@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
+import orjson
+
+from batch_editor.files import path_from_text
 from batch_editor.records import Answer, ParamValue
 
 # For readings, which others hand on: they need not know of SQLite for that.
 Connection: TypeAlias = sqlite3.Connection
+
+
+def files_from(text: str) -> dict[str, tuple[str, str]]:
+    """Local files of a request, path and format by content, as the ledger holds them."""
+    found: dict[str, Sequence[str]] = orjson.loads(text)
+    return {sha256: (path_from_text(path), format) for sha256, (path, format) in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

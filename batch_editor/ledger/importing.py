@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,17 +37,18 @@ def import_jobs(
     redo: Collection[Redo] = (),
     shapes: Mapping[str, Shape],
     extras: list[str],
-) -> None:
-    """Take over the manifest that was staged in that file. Not within a transaction: it makes its own.
+) -> int:
+    """Take over the manifest that was staged in that file; return how many jobs it no longer has. Not within a
+    transaction: it makes its own.
 
     `shapes` are those of the manifest's endpoints, by name; `extras` the names of the rows' other columns, in the
     order of the output manifest.
     """
     db = ledger.connection
-    db.execute("ATTACH ? AS staging", (str(staging),))
+    db.execute("ATTACH ? AS staging", (os.fsencode(staging),))  # as text it may be no UTF-8
     try:
         with much_memory(db), ledger.transaction():
-            _take_over(db, redo=redo)
+            gone = _take_over(db, redo=redo)
             digests = {name: shape.digest for name, shape in shapes.items()}
             columns = {
                 "parameters": {
@@ -64,6 +66,7 @@ def import_jobs(
         raise ledger.error(error) from error
     finally:
         db.execute("DETACH staging")
+    return gone
 
 
 def _former_parameters(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> dict[str, Any]:
@@ -76,8 +79,9 @@ def _former_parameters(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> d
     return others
 
 
-def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
-    """Make the attached staging's jobs the manifest's, and mark which requests this run is to send.
+def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
+    """Make the attached staging's jobs the manifest's, and mark which requests this run is to send; return how many
+    jobs are gone.
 
     Pending is whatever the ledger hasn't finished: new and changed requests, those never started, and those that
     failed for a transient reason. What was refused for good, whose fate is unknown, or what is done is taken up again
@@ -93,7 +97,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
             "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed WHERE state = 'succeeded'"
             " AND fingerprint IN (SELECT fingerprint FROM staging.staged WHERE selected AND fault IS NULL)"
         )
-    _take_over_jobs(db)
+    gone = _take_over_jobs(db)
     _find_unsettled(db)
     _take_over_requests(db)
     _take_over_faulty(db)
@@ -102,6 +106,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> None:
     _take_up_again(db, [state for state in ("failed", "unknown") if state in redo or "all" in redo])
     for table in ("differing", "unsettled", "waiting"):
         db.execute(f"DROP TABLE temp.{table}")
+    return gone
 
 
 def _rename(db: sqlite3.Connection) -> None:
@@ -129,8 +134,10 @@ def _rename(db: sqlite3.Connection) -> None:
     )
 
 
-def _take_over_jobs(db: sqlite3.Connection) -> None:
-    """Make the staging's jobs the active ones. What is not rewritten need not be made durable again."""
+def _take_over_jobs(db: sqlite3.Connection) -> int:
+    """Make the staging's jobs the active ones; return how many no longer are. What is not rewritten need not be made
+    durable again.
+    """
     # First which: a statement that reads the table it writes would keep whole rows aside.
     db.execute(
         "CREATE TEMP TABLE differing AS SELECT s.position FROM staging.staged s LEFT JOIN main.jobs j USING (job_id)"
@@ -149,12 +156,13 @@ def _take_over_jobs(db: sqlite3.Connection) -> None:
     ((others,),) = db.execute(
         "SELECT (SELECT count(*) FROM main.jobs WHERE active) > (SELECT count(*) FROM staging.staged)"
     )
-    if others:
-        # Who is in the manifest has its place there by now.
-        db.execute(
-            "UPDATE main.jobs SET active = 0, selected = 0 WHERE active AND NOT EXISTS"
-            " (SELECT 1 FROM staging.staged s WHERE s.position = jobs.position AND s.job_id = jobs.job_id)"
-        )
+    if not others:
+        return 0
+    # Who is in the manifest has its place there by now.
+    return db.execute(
+        "UPDATE main.jobs SET active = 0, selected = 0 WHERE active AND NOT EXISTS"
+        " (SELECT 1 FROM staging.staged s WHERE s.position = jobs.position AND s.job_id = jobs.job_id)"
+    ).rowcount
 
 
 def _find_unsettled(db: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
 from array import array
@@ -104,7 +105,11 @@ def reading(output: Path) -> Iterator[sqlite3.Connection]:
 
 def file_of(db: sqlite3.Connection) -> Path:
     """The file that a connection of `reading` reads."""
-    return Path(next(file for _, name, file in db.execute("PRAGMA database_list") if name == "main"))
+    db.text_factory = os.fsdecode  # a path may be no UTF-8
+    try:
+        return Path(next(file for _, name, file in db.execute("PRAGMA database_list") if name == "main"))
+    finally:
+        db.text_factory = str
 
 
 def begun(output: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from batch_editor.ledger.entries import PendingRequest
+from batch_editor.ledger.entries import PendingRequest, files_from
 from batch_editor.records import Failure
 
 
@@ -80,6 +80,6 @@ def requests_where(db: sqlite3.Connection, where: str, *values: Any) -> list[Pen
         values,
     )
     return [
-        PendingRequest(fp, at, endpoint, orjson.loads(params), orjson.loads(files), *rest)
+        PendingRequest(fp, at, endpoint, orjson.loads(params), files_from(files), *rest)
         for fp, at, endpoint, params, files, *rest in rows
     ]

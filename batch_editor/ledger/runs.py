@@ -7,6 +7,7 @@ import socket
 import sqlite3
 
 from batch_editor.ledger.entries import Expected, RunStart
+from batch_editor.text import escape_bytes
 
 
 class Runs:
@@ -56,7 +57,7 @@ class Runs:
         kind, message = stop or (None, None)
         self._db.execute(
             "UPDATE runs SET ended_at = ?, exit_code = ?, stop_kind = ?, stop_message = ? WHERE run_id = ?",
-            (now, exit_code, kind, message, run_id),
+            (now, exit_code, kind, None if message is None else escape_bytes(message), run_id),
         )
         if kind in ("budget", "deadline"):
             self._db.execute(

@@ -9,7 +9,7 @@ import sqlite3
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,11 +17,13 @@ from typing import Any, Self
 import orjson
 
 from batch_editor.errors import StorageError
+from batch_editor.files import path_to_text
 from batch_editor.ledger.comparison import RENAMED, Changes, compare
 from batch_editor.ledger.entries import JobKind
 from batch_editor.ledger.repeats import Repeat, mixed_identities, repeats_of, share_requests
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, Redo, Shape, known_by
+from batch_editor.text import escape_all, escape_bytes
 
 # What many jobs have in common stands once, as their kind. What is already known of a job stands apart, for a wide
 # row that changes is written anew. owns: the first job of the manifest with its request; sends: the first selected.
@@ -113,6 +115,7 @@ class Staging:
 
     def add_kind(self, kind: JobKind) -> int:
         """Note what many jobs have in common; return its number, for `add`."""
+        kind = replace(kind, template=escape_bytes(kind.template))
         cursor = self._db.execute("INSERT INTO kinds VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(kind))
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -149,7 +152,7 @@ class Staging:
             yield (
                 position,
                 job.id,
-                job.where,
+                escape_bytes(job.where),
                 kind,
                 job.output,
                 output,
@@ -157,7 +160,7 @@ class Staging:
                 request.fingerprint,
                 orjson.dumps(request.params).decode(),
                 _files(files) if files else "{}",
-                orjson.dumps(extras).decode(),
+                _json(extras),
                 request.variant,
                 request.identity,
                 self._links(request) if request.identity is not None else None,
@@ -168,8 +171,19 @@ class Staging:
         output = safe_output(row.id, folders=False)
         # Something that no request is called: the job's former one, if it had any, stays what it is.
         fingerprint = f"row:{hashlib.sha256(row.id.encode()).hexdigest()[:28]}"
-        extras = orjson.dumps(row.extras).decode()
-        named = (row.id, row.where, None, None, output, collision_key(output), fingerprint, "{}", "{}", extras)
+        extras = _json(row.extras)
+        named = (
+            row.id,
+            escape_bytes(row.where),
+            None,
+            None,
+            output,
+            collision_key(output),
+            fingerprint,
+            "{}",
+            "{}",
+            extras,
+        )
         return *named, None, None, None, row.message
 
     def _links(self, request: EditRequest) -> str:
@@ -304,4 +318,12 @@ def _no_room(error: Exception) -> StorageError:
 
 
 def _files(files: Mapping[str, LocalFile]) -> str:
-    return orjson.dumps({sha256: [file.path, file.format] for sha256, file in files.items()}).decode()
+    """As `files_from` reads it."""
+    return orjson.dumps({sha256: [path_to_text(file.path), file.format] for sha256, file in files.items()}).decode()
+
+
+def _json(extras: Mapping[str, str]) -> str:
+    try:
+        return orjson.dumps(extras).decode()
+    except TypeError:  # a cell has the name of a file that isn't UTF-8
+        return orjson.dumps(escape_all(dict(extras))).decode()

@@ -22,7 +22,7 @@ from batch_editor.manifest.rules import as_text, broken_rules, listed, mask_faul
 from batch_editor.manifest.templates import OddCellFault
 from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_wanted
 from batch_editor.records import EditRequest, FaultyRow, Job, ParamValue
-from batch_editor.text import printable
+from batch_editor.text import escape_bytes, printable
 
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
 _SHORTENED = re.compile(r"(?<![\w.,])\d(?:[.,]\d+)?E\+\d\d(?!\w)")
@@ -55,7 +55,7 @@ class Expander:
         self._unsent = self._endpoint.unsent_defaults  # what the provider takes for those: rules go by it
         self._varying: list[Slot] = []
         self._has_warned = False
-        self._stem = manifest.stem
+        self._stem = escape_bytes(manifest.stem)
         self._variants = range(1, entry.variants + 1)
         self._problems = list(entry.problems)
         self._found: list[Problem] = []

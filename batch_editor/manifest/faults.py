@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from batch_editor.errors import ManifestError
-from batch_editor.text import KEY_SHAPE, printable, redact
+from batch_editor.text import KEY_SHAPE, escape_bytes, printable, redact
 
 # A wrong column is wrong in every row: twenty lines show the pattern, the count tells the extent.
 KEPT = 20
@@ -17,6 +17,8 @@ NOTED = 1000
 # Of the faults of rows that are skipped: enough to see what it is about.
 _SHOWN_OF_SKIPPED = 3
 _SHOWN = 60
+# A byte of a name that isn't UTF-8, as `repr` has it.
+_BYTES = re.compile(r"(?<!\\)\\udc([89a-f][0-9a-f])")
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
@@ -86,7 +88,7 @@ class Faults:
     def note(self, job_id: str, where: str) -> None:
         """An id that a faulty job claims: it may be another job's as well. The first thousand are kept."""
         if len(self.faulty) < NOTED:
-            self.faulty.append((job_id, where))
+            self.faulty.append((job_id, escape_bytes(where)))
 
     def add(self, where: str, message: str) -> None:
         """A fault, as `where: message`."""
@@ -212,7 +214,8 @@ def shown(text: str) -> str:
     """
     # A cell may have a mebibyte; what is far beyond the shown part needs no redaction.
     text = _USERINFO.sub("…@", redact(text[: 100 * _SHOWN]))
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+    quoted = repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+    return _BYTES.sub(r"\\x\1", quoted)  # as `escape_bytes` has them
 
 
 def check_text(text: str) -> None:

@@ -1,25 +1,19 @@
-"""Input images: cells and lists become links, and local files become what is known of them."""
+"""Input images: what cells and lists say becomes links and local files."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
-import os
 import re
-import stat
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
-from batch_editor.images import NotAnImage, TooManyPixels, has_end, read_header, sniff
+from batch_editor.lookup import is_local_link
 from batch_editor.manifest.faults import Refused, check_text, shown
+from batch_editor.manifest.local_images import MAX_BYTES, find_local_image, is_local_image
 from batch_editor.manifest.odd_cells import check_is_no_error
 from batch_editor.records import LocalFile
-
-MAX_BYTES = 50_000_000  # the provider's limit is "under 50 MB each"
 
 # Of glued links: Google's feeds write a.jpg,https://b.jpg. Inside of a link a comma stays: …/w_400,h_400/cup.jpg.
 _GLUE = re.compile(r"[,;|]+(?=https?://)", re.IGNORECASE)
@@ -29,13 +23,9 @@ _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _HOST = r"(?:\[[0-9a-f:.]+\]|[^\s\x00-\x1f\x7f-\x9f/?#@:\[\]\\]+)(?::[0-9]{1,5})?"
 _LINK = re.compile(rf"https?://{_HOST}(?:[/?#][^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]*)?", re.IGNORECASE)
+# Of a file whose name isn't UTF-8, as Python holds them.
+_NAME_BYTES = re.compile(r"[\udc80-\udcff]")
 _DATA = re.compile(r"data:image/(?:png|jpeg|webp);base64,")
-_FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
-    "PNG": "png",
-    "JPEG": "jpeg",
-    "MPO": "jpeg",  # a phone's JPEG with a second picture behind the first
-    "WEBP": "webp",
-}
 
 
 def read_links(value: str | list[str], folder: Path) -> list[str | LocalFile]:
@@ -55,7 +45,7 @@ def _pieces_of_cell(cell: str, folder: Path) -> list[str]:
     if cell.startswith("["):
         return _json_array(cell)
     pieces = _split(cell)
-    if len(pieces) > 1 and not _HTTP.match(cell) and os.path.isfile(folder / cell):  # noqa: PTH113  # never raises
+    if len(pieces) > 1 and not _HTTP.match(cell) and is_local_image(cell, folder):
         return [cell]
     return pieces
 
@@ -85,7 +75,8 @@ def _json_array(cell: str) -> list[str]:
 
 
 def _link(text: str, folder: Path) -> str | LocalFile:
-    check_text(text)
+    is_link = _SCHEME.match(text) is not None and not is_local_link(text)
+    check_text(text if is_link else _NAME_BYTES.sub("", text))
     if _HTTP.match(text):
         _check_http(text)
         return text
@@ -93,9 +84,9 @@ def _link(text: str, folder: Path) -> str | LocalFile:
         _check_data(text)
         return text
     check_is_no_error(text)
-    if _SCHEME.match(text):
+    if is_link:
         raise Refused(f"is {shown(text)}; expected an http(s) link or a local path")
-    return _local_file(text, folder)
+    return find_local_image(text, folder)
 
 
 def _check_http(link: str) -> None:
@@ -119,44 +110,3 @@ def _check_data(link: str) -> None:
         raise Refused(f"is {shown(link)}, which is not base64: {error}") from error
     if not 0 < len(content) < MAX_BYTES:
         raise Refused(f"is a data link of {len(content):,} bytes; expected 1 to {MAX_BYTES - 1:,}")
-
-
-def _local_file(text: str, folder: Path) -> LocalFile:
-    path = folder / text
-    try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise Refused(f"is {shown(text)}, which is no file; expected an image")
-        if not 0 < found.st_size < MAX_BYTES:
-            raise Refused(f"is {shown(text)}, which has {found.st_size:,} bytes; expected 1 to {MAX_BYTES - 1:,}")
-        # rsync and cp -p give another file the same time of change; nothing sets the time at which they did so.
-        version = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
-        return _inspected(str(path.absolute()), version, found.st_size, text)
-    except FileNotFoundError as error:
-        raise Refused(f"is {shown(text)}; there is no such file (paths are relative to the manifest)") from error
-    except OSError as error:
-        raise Refused(f"is {shown(text)}, which can't be read: {error.strerror or error}") from error
-
-
-# A catalog names the same logo or mask in each row; 4,096 records take about 2 MB.
-@lru_cache(maxsize=4096)
-def _inspected(path: str, version: tuple[int, ...], size_bytes: int, text: str) -> LocalFile:
-    """What is known of a local image; looked at again only once it has changed."""
-    with open(path, "rb") as file:  # noqa: PTH123
-        promised = sniff(file.read(12))
-        if promised is not None and not has_end(file, promised):
-            raise Refused(f"is {shown(text)}, a {promised.upper()} that was cut short; copy or download it again")
-        file.seek(0)
-        try:
-            header = read_header(file, formats=("PNG", "JPEG", "WEBP"))
-        except TooManyPixels as error:
-            raise Refused(f"is {shown(text)}, which has more than 178 million pixels") from error
-        except NotAnImage as error:
-            raise Refused(f"is {shown(text)}, which is no PNG, JPEG or WEBP image") from error
-        file.seek(0)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return LocalFile(
-        *(path, digest, _FORMATS[header.format], header.width, header.height),
-        has_alpha=header.has_alpha,
-        size_bytes=size_bytes,
-    )

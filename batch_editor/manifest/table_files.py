@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 from batch_editor.errors import UsageError
 from batch_editor.files import open_regular
+from batch_editor.lookup import TABLES, NotThere, find_file
 from batch_editor.manifest.csv_table import CsvReader
 from batch_editor.manifest.faults import Faults
 from batch_editor.manifest.file_types import XLSX, foreign_type
@@ -62,6 +64,27 @@ def is_of_pictures(written: str, base: Path) -> bool:
     if place.is_dir():
         return not written.lower().endswith((*_CSV, *_WORKBOOKS, *_JSON_LINES, *YAML))
     return written.endswith("/") or is_picture(written) or (is_glob(written) and not place.exists())
+
+
+def find_table(written: str, base: Path, *, endings: Sequence[str] = TABLES) -> str:
+    """The name of the table that a text is meant for, see `find_file`; the text itself where there is none.
+
+    Raises:
+        NotThere: there is none, and it may be meant for another one.
+    """
+    if is_standard_input(written) or is_glob(written):
+        return written
+    path, sheet = _split_sheet(written, base)
+    try:
+        found = find_file(path.rstrip("/") or path, base, endings=endings)
+    except NotThere as error:
+        if error.candidates:
+            raise
+        return written
+    except OSError:  # said by who opens it
+        return written
+    name = found if found.is_absolute() and not base.is_absolute() else found.relative_to(base)
+    return f"{name}{'/' if path.endswith('/') else ''}{'' if sheet is None else f'#{sheet}'}"
 
 
 def default_output_name(manifest: Path) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from batch_editor.endpoints import Parameter
 from batch_editor.errors import did_you_mean
+from batch_editor.lookup import NotThere
 from batch_editor.manifest.carry import Carry, carry_of
 from batch_editor.manifest.entry import Manifest
 from batch_editor.manifest.faults import KEPT, Problem, Refused, shown
 from batch_editor.manifest.rows import snake_case
+from batch_editor.manifest.table_files import find_table
 from batch_editor.manifest.templates import is_template
 from batch_editor.manifest.values import Fixed, Source, Written
 from batch_editor.manifest.yaml_values import (
@@ -86,7 +88,7 @@ class EntryKeys:
         rows = self._block.get("rows")
         try:
             inline = mappings_of(rows) if isinstance(rows, list) else None
-            table = table_of(rows, self._manifest.folder) if rows is not None and inline is None else None
+            table = self._table(rows) if rows is not None and inline is None else None
             matrix = matrix_of(self._block.get("matrix"))
         except Refused as error:
             self._add(self._block, error)
@@ -95,6 +97,14 @@ class EntryKeys:
         if carry and rows is None:
             self._add(self._block.get("carry"), "carry needs rows, whose blank cells it fills")
         return Rows(table, inline, self._manifest.carry or carry, matrix)
+
+    def _table(self, rows: Value) -> str:
+        folder = self._manifest.folder
+        name = table_of(rows, folder)
+        try:
+            return find_table(name, folder)
+        except NotThere as error:
+            raise RefusedAt(f"rows is {shown(name)}; there is no such file{error.hint}", line_of(rows)) from error
 
     def lost_ends(self, rows: Rows, names: frozenset[str]) -> list[Problem]:
         """Cells and matrix values that lose their end to a comment, of those that go into templates by these names."""

@@ -17,8 +17,9 @@ import orjson
 
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.files import expect_regular, fsync_directory, open_regular
-from batch_editor.ledger import Connection, JobRow, readings
+from batch_editor.ledger import Connection, JobRow, files_from, readings
 from batch_editor.records import LOCAL
+from batch_editor.text import escape_bytes
 
 FILE_NAME = "manifest.csv"
 Format = Literal["csv", "jsonl", "parquet"]
@@ -153,7 +154,7 @@ def _cells(row: JobRow, links: Mapping[str, str], parameters: Sequence[str], ext
     params, others = orjson.loads(row.params), orjson.loads(row.extras)
     values = map(params.get, parameters)
     if row.files != "{}" or '"data:' in row.params:
-        files = orjson.loads(row.files)
+        files = files_from(row.files)
         values = map(partial(_shown, files=files, links=links), values)
     return [
         *(row.job_id, row.status, row.output_path, row.http_status),
@@ -185,7 +186,7 @@ def _shown(value: Any, files: Mapping[str, Sequence[str]], links: Mapping[str, s
         return [_shown(item, files, links) for item in value]
     if isinstance(value, str) and value.startswith(LOCAL):
         sha256 = value.removeprefix(LOCAL)
-        return links.get(sha256) or files[sha256][0]
+        return links.get(sha256) or escape_bytes(files[sha256][0])
     if isinstance(value, str) and value.startswith("data:") and len(value) > 100:
         return f"{value[:60]}…"
     return value

@@ -91,7 +91,7 @@ def put_all(ledger: Ledger, store: Store, *, now: float) -> int:
 
 
 def retire_gone(ledger: Ledger, store: Store) -> int:
-    """Move the images of jobs that left the manifest to the history; return how many jobs these are. Blocks.
+    """Move the images of jobs that left the manifest to the history; return how many jobs' these are. Blocks.
 
     A job that comes back finds its image there.
     """
@@ -103,7 +103,7 @@ def retire_gone(ledger: Ledger, store: Store) -> int:
         with ledger.transaction():
             for gone in page:
                 ledger.jobs.forget_placed(gone.job_id)
-        count += len(page)
+        count += sum(gone.path is not None for gone in page)
         rowid = page[-1].rowid
     return count
 

@@ -151,6 +151,7 @@ class Plan:
             "kept": dict(self.changes.kept.jobs),
             "kept_differs": dict(self.changes.kept.differs),
             "gone": self.changes.gone,
+            "asks": list(self.to_confirm()),
             "cost_usd": {
                 "low": round(self.cost.min_usd, 6),
                 "expected": round(self.cost.expected_usd, 6),
@@ -214,6 +215,8 @@ class Plan:
                 left = "" if fit.fits else f": {fit.requests:,} of {self.requests:,} requests do"
                 yield f"{name}: {fit.limit} {'fits' if fit.fits else 'does not fit'}{left}"
 
+        for question in self.to_confirm():
+            yield f"Asks before it sends: {question}"
         if self.inputs is not None:
             yield from self.inputs.lines()
 
@@ -239,7 +242,9 @@ class Plan:
         if changes.identified:
             yield f"  {changes.identified:,} {IDENTIFIED}"
         if changes.gone:
-            yield f"  gone from the manifest: {_many(changes.gone, 'job')}; a run moves the images to images/.history"
+            renamed = f" ({changes.renamed:,} under another id now)" if changes.renamed else ""
+            moves = "a run moves the images to images/.history"
+            yield f"  gone from the manifest: {_many(changes.gone, 'job')}{renamed}; {moves}"
 
     def to_confirm(self) -> Iterator[str]:
         """What a run asks about before it sends anything: that it may not be what was meant."""
@@ -251,10 +256,13 @@ class Plan:
                 f"{changes.remade - changes.meant:,} of {done:,} done jobs would be made, and paid, again:"
                 f" they differ in {_counted(changes.differs)}"
             )
-        if changes.known - changes.gone < changes.known / 2:
+        # A job under another id asks for the same, and keeps its image: elsewhere it would be paid for again.
+        if changes.known - changes.gone + changes.renamed < changes.known / 2:
+            others = f", and {changes.renamed:,} more under other ids" if changes.renamed else ""
             yield (
                 f"the manifest names {changes.known - changes.gone:,} of the {changes.known:,} jobs of this output"
-                " directory; the others' images would move to images/.history. Another manifest wants another --output"
+                f" directory{others}; the others' images would move to images/.history. Another manifest wants another"
+                " --output"
             )
 
     def brief(self) -> Iterator[str]:

@@ -145,7 +145,7 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
 def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
     """Make the manifest the ledger's, and put images where they belong. Blocks."""
     ledger, store, staging, options = opened.ledger, opened.store, planned.staging, planned.options
-    import_jobs(
+    gone = import_jobs(
         ledger,
         staging.path,
         redo=options.redo,
@@ -160,11 +160,18 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
             f"warning: {lost} images that were paid for are no longer on disk;"
             " --retry-failed makes them, and pays them, again"
         )
-    if gone := retire_gone(ledger, store):
-        left = (
-            "1 job left the manifest; its image is" if gone == 1 else f"{gone} jobs left the manifest; their images are"
-        )
-        options.progress.say(f"{left} in images/.history")
+    images = retire_gone(ledger, store)
+    if gone or images:  # of a run that died in between the images alone are left
+        options.progress.say(_gone(max(gone, images), images))
+
+
+def _gone(jobs: int, images: int) -> str:
+    left = f"{jobs:,} job{'s' * (jobs != 1)} left the manifest"
+    if not images:
+        return f"{left} without an image of {'its' if jobs == 1 else 'their'} own"
+    if images == jobs:
+        return f"{left}; {'its image is' if jobs == 1 else 'their images are'} in images/.history"
+    return f"{left}; the image{'s' * (images != 1)} of {images:,} {'is' if images == 1 else 'are'} in images/.history"
 
 
 async def check_inputs(ledger: Ledger, planned: Planned) -> None:

@@ -10,9 +10,10 @@ from batch_editor.client import Client
 from batch_editor.endpoints import Endpoint
 from batch_editor.files import open_regular
 from batch_editor.ledger import PendingRequest
-from batch_editor.manifest.inputs import MAX_BYTES
+from batch_editor.manifest.local_images import MAX_BYTES
 from batch_editor.records import LOCAL, Failure, ParamValue
 from batch_editor.runs.run import Run
+from batch_editor.text import escape_bytes
 
 # Uploads are small beside edits and not what the rate limit counts; a few at a time fill any line.
 UPLOADS_AT_ONCE = 4
@@ -24,7 +25,7 @@ class FileChanged(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         # The next run reads the file anew.
-        self.failure = Failure("input_unreachable", message, transient=True)
+        self.failure = Failure("input_unreachable", escape_bytes(message), transient=True)
 
 
 class Uploads:

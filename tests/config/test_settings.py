@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from batch_editor.config import ApiSettings, Settings, api_key, load_settings, setting_names
+from batch_editor.config import ApiSettings, Settings, load_settings, setting_names
 from batch_editor.config.settings import DEFAULT_HISTORY_URL
 from batch_editor.errors import ConfigError
 from batch_editor.records import Rate
@@ -267,86 +267,6 @@ def test_uploads_go_to_the_host_of_the_api_so_that_no_other_one_gets_the_key(api
 
 def test_a_slash_at_the_end_of_a_url_is_dropped() -> None:
     assert ApiSettings(base_url="https://api.example/v1/").base_url == "https://api.example/v1"
-
-
-# The key ------------------------------------------------------------------------------------------------------------
-
-KEY = "SG_0123456789abcdef"
-
-
-def key_file(content: str, *, mode: int = 0o600) -> ApiSettings:
-    path = Path("key")
-    path.write_text(content, encoding="utf-8")
-    path.chmod(mode)
-    return ApiSettings(key_file=path)
-
-
-def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGMIND_API_KEY", f" {KEY}\n")
-    monkeypatch.setenv("OTHER", "other-key")
-    assert api_key(ApiSettings()).get_secret_value() == KEY
-    assert api_key(ApiSettings(key_env="OTHER")).get_secret_value() == "other-key"
-
-
-def test_a_key_file_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGMIND_API_KEY", "another")
-    assert api_key(key_file(f"{KEY}\n")).get_secret_value() == KEY
-
-
-def test_the_key_does_not_show_when_it_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGMIND_API_KEY", KEY)
-    assert KEY not in f"{api_key(ApiSettings())} {api_key(ApiSettings())!r}"
-
-
-def test_without_a_key_the_message_says_how_to_give_one_and_how_to_do_without() -> None:
-    with pytest.raises(ConfigError) as caught:
-        api_key(ApiSettings())
-    assert str(caught.value) == (
-        "no API key: set SEGMIND_API_KEY in the environment, or api.key_file in the config to a file that holds it; "
-        "to try without one, add --sandbox"
-    )
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o620])
-@pytest.mark.fault(103)
-def test_a_key_file_that_others_can_reach_is_refused(mode: int) -> None:
-    with pytest.raises(ConfigError, match=r"^api\.key_file key: others can read it; run: chmod 600 key$"):
-        api_key(key_file(KEY, mode=mode))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "api.key_file key: is empty; expected the API key"),
-        (" \n", "api.key_file key: is empty; expected the API key"),
-        (
-            "two words",
-            "api.key_file key: holds something other than an API key (white space or control characters)",
-        ),
-        ("ключ", "api.key_file key: holds something other than an API key (white space or control characters)"),
-        ("a\nb", "api.key_file key: holds something other than an API key (white space or control characters)"),
-    ],
-)
-def test_a_file_that_holds_no_key_is_refused(content: str, message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        api_key(key_file(content))
-    assert str(caught.value) == message
-
-
-def test_a_key_file_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^api\.key_file nowhere: can't be read "):
-        api_key(ApiSettings(key_file=Path("nowhere")))
-
-
-def test_a_key_of_the_environment_that_can_be_no_header_is_refused_without_showing_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("SEGMIND_API_KEY", "secret\r\nx-evil: 1")
-    with pytest.raises(ConfigError) as caught:
-        api_key(ApiSettings())
-    assert str(caught.value) == (
-        "the environment's SEGMIND_API_KEY: holds something other than an API key (white space or control characters)"
-    )
 
 
 def test_settings_have_no_place_for_a_key() -> None:

@@ -116,7 +116,7 @@ def test_a_null_among_links_is_a_fault_and_not_one_link_less(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("file:///etc/passwd", "is 'file:///etc/passwd'; expected an http(s) link or a local path"),
+        ("file:///etc/passwd", "is 'file:///etc/passwd', which is no PNG, JPEG or WEBP image"),
         ("gs://bucket/a.png", "is 'gs://bucket/a.png'; expected an http(s) link or a local path"),
         ("https://a:b@c.example", "is 'https://…@c.example'; expected a link without a user name or password in it"),
         ("https:///x.png", "is 'https:///x.png'; expected a link such as https://example.com/mug.jpg"),
@@ -204,7 +204,7 @@ def test_a_file_that_is_no_image_says_so(tmp_path: Path) -> None:
     assert read(write(tmp_path / "m.csv", "prompt,image_urls\n" + rows)).faults == [
         "m.csv:2: job m-1: image_urls is 'empty.png', which has 0 bytes; expected 1 to 49,999,999",
         "m.csv:3: job m-2: image_urls is 'text.png', which is no PNG, JPEG or WEBP image",
-        "m.csv:4: job m-3: image_urls is 'a.gif', which is no PNG, JPEG or WEBP image",
+        "m.csv:4: job m-3: image_urls is 'a.gif', which is a GIF image; save it as JPEG, PNG or WebP",
         "m.csv:5: job m-4: image_urls is 'cut.png', a PNG that was cut short; copy or download it again",
         "m.csv:6: job m-5: image_urls is 'pipe.png', which is no file; expected an image",
         "m.csv:7: job m-6: image_urls is 'big.png', which has 50,000,000 bytes; expected 1 to 49,999,999",
@@ -275,3 +275,21 @@ def test_jobs_name_the_files_they_use_and_no_others(tmp_path: Path) -> None:
     assert reading.faults == []
     names = [sorted(Path(file.path).name for file in job.files.values()) for job in reading.jobs]
     assert names == [["a.png"], ["a.png", "b.png"], ["c.png"]]
+
+
+NOT_TAKEN = {
+    "photo.jpg": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC photo; save it as JPEG, PNG or WebP"),
+    "photo.png": (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "an AVIF image; save it as JPEG, PNG or WebP"),
+    "scan.jpg": (b"II*\0\x08\0\0\0", "a TIFF image; save it as JPEG, PNG or WebP"),
+    "logo.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing; save it as JPEG, PNG or WebP"),
+    "sheet.jpg": (b"%PDF-1.7", "a PDF document; save it as JPEG, PNG or WebP"),
+    "login.jpg": (b"<!doctype html>", "a web page (HTML); expected a JPEG, PNG or WEBP image"),
+    "film.jpg": (b"\0\0\0\x18ftypisom\0\0\0\0mp42", "a video; expected a JPEG, PNG or WEBP image"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_TAKEN)
+def test_a_file_of_another_kind_is_named_as_what_it_is(tmp_path: Path, name: str) -> None:
+    data, message = NOT_TAKEN[name]
+    write(tmp_path / name, data)
+    assert read_cell(tmp_path, name).fault == f"m.csv:2: job a: image_urls is {name!r}, which is {message}"

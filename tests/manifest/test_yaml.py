@@ -345,7 +345,7 @@ def test_text_that_cannot_be_sent_is_refused(tmp_path: Path) -> None:
     )
     path = write(tmp_path / "ok.yaml", jobs("{" + REST + "}"))
     assert read(path, prompt="caf\udce9").fault == (
-        r"--set: prompt is 'caf\udce9'; expected text that UTF-8 can carry, without lone surrogates"
+        r"--set: prompt is 'caf\xe9'; expected text that UTF-8 can carry, without lone surrogates"
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from batch_editor.client import Network
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import Compared, Expected, Ledger, LedgerWriter, RunStart, Staging, readings
@@ -81,8 +82,12 @@ async def prepared(
         catalog, staging = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Staging())))
         planning = partial(plan_run, paths, settings, catalog, options, output, staging)
         plan = await finished(planning, on_cancel=staging.cancel)
+        network = await to_the_end(Network.from_environment)
         for notice in plan.notices:
             options.progress.say(notice)
+        uploads = [settings.api.uploads_to] if plan.uploads else []
+        if through := network.notice(settings.api.edits_at, *uploads):
+            options.progress.say(through)
         for warning in plan.warnings:
             options.progress.say(f"warning: {warning}")
         store, ledger, acceptance, spending = await to_the_end(

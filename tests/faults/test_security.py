@@ -89,7 +89,7 @@ TEXTS: dict[str, tuple[str | bytes | Callable[[], bytes], str]] = {
     "array.csv": (f"id,prompt,image_urls\na,p,{'[' * 10**5}\n", "expected a JSON array of links"),
     "schemes.csv": (
         "id,prompt,image_urls\na,p,file:///etc/passwd\nb,p,ftp://e.com/x.png\nc,p,/dev/zero\nd,p,/etc/passwd\n",
-        "image_urls is 'file:///etc/passwd'; expected an http(s) link or a local path",
+        "image_urls is 'file:///etc/passwd'; file:// is for this machine alone. Write the path itself, without file://",
     ),
 }
 

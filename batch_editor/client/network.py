@@ -69,10 +69,12 @@ class Network:
         proxy = self.proxy_for(url)
         return {} if proxy is None else {"proxy": proxy.url}
 
-    def notice(self, *urls: str) -> str | None:
-        """What is said once of the proxies that these URLs are asked through; nothing if there are none."""
-        used = dict.fromkeys(f"{each.shown} ({each.variable})" for url in urls if (each := self.proxy_for(url)))
-        return f"requests go through the proxy {' and '.join(used)}" if used else None
+    def named_for(self, *urls: str) -> str | None:
+        """The proxies that these URLs are asked through, and where they are named; None if there are none."""
+        used: dict[str, dict[str, None]] = {}
+        for proxy in filter(None, map(self.proxy_for, urls)):
+            used.setdefault(proxy.shown, {})[proxy.variable] = None
+        return " and ".join(f"{shown} ({', '.join(variables)})" for shown, variables in used.items()) or None
 
 
 def with_key(key: SecretStr) -> aiohttp.ClientMiddlewareType:

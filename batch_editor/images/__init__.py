@@ -3,6 +3,7 @@
 from batch_editor.images.ends import ImageFormat, has_end, sniff
 from batch_editor.images.header import Header, NotAnImage, TooManyPixels, read_beginning, read_header
 from batch_editor.images.inspect import ENDINGS, BadImage, inspect_image
+from batch_editor.images.kinds import kind_of
 
 __all__ = [
     "ENDINGS",
@@ -13,6 +14,7 @@ __all__ = [
     "TooManyPixels",
     "has_end",
     "inspect_image",
+    "kind_of",
     "read_beginning",
     "read_header",
     "sniff",

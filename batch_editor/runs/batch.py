@@ -86,8 +86,8 @@ async def prepared(
         for notice in plan.notices:
             options.progress.say(notice)
         uploads = [settings.api.uploads_to] if plan.uploads else []
-        if through := network.notice(settings.api.edits_at, *uploads):
-            options.progress.say(through)
+        if proxy := network.named_for(settings.api.edits_at, *uploads):
+            options.progress.say(f"requests go through the proxy {proxy}")
         for warning in plan.warnings:
             options.progress.say(f"warning: {warning}")
         store, ledger, acceptance, spending = await to_the_end(

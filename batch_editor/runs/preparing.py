@@ -154,7 +154,7 @@ async def check_inputs(
     ledger: Ledger, staging: Staging, catalog: Catalog, settings: Settings, plan: Plan, options: BatchOptions
 ) -> None:
     """Look at every input link; requests with a faulty one fail, unsent."""
-    check = await look_at_inputs(staging, catalog.endpoints, settings, plan)
+    check = await look_at_inputs(staging, catalog.endpoints, settings, plan, say=options.progress.say)
     for line in check.lines():
         options.progress.say(line)
 

@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
+from batch_editor.encoded_links import VERSION as ENCODING
+from batch_editor.encoded_links import as_encoded, may_change
 from batch_editor.signed_links import digest as signed_links_digest
 from batch_editor.signed_links import may_be_signed, unsigned, unsigned_0_1
 
@@ -115,7 +117,9 @@ class Shape:
     @property
     def digest(self) -> str:
         """Changes with whatever may give a request that was stored another fingerprint."""
-        return hashlib.sha256(orjson.dumps([signed_links_digest(), self.defaults, self.inputs])).hexdigest()[:16]
+        return hashlib.sha256(orjson.dumps([signed_links_digest(), ENCODING, self.defaults, self.inputs])).hexdigest()[
+            :16
+        ]
 
 
 class Job(NamedTuple):
@@ -151,8 +155,20 @@ def fingerprint_of(request: EditRequest) -> str:
     """32 hex digits, the first half of the SHA-256 of the request's canonical JSON.
 
     Signatures and access tokens of links are left out: a nightly feed signs the same picture anew each time, and
-    would otherwise pay for the whole catalog again.
+    would otherwise pay for the whole catalog again. Links are hashed encoded, as they are sent since they are.
     """
+    return _fingerprint(request, known_by, may_differ=lambda json: may_be_signed(json) or may_change(json))
+
+
+def former_fingerprints_of(request: EditRequest) -> tuple[str, str]:
+    """What versions called the request that sent links as they were written; the second is version 0.1."""
+    as_written = _fingerprint(request, lambda value: _identity(value, unsigned), may_differ=may_be_signed)
+    return as_written, fingerprint_of_0_1(request)
+
+
+def _fingerprint(
+    request: EditRequest, known_by: Callable[[ParamValue], ParamValue], *, may_differ: Callable[[bytes], bool]
+) -> str:
     params = request.params
     payload: dict[str, object] = {"endpoint": request.endpoint, "params": params}
     if request.identity is not None:
@@ -161,7 +177,7 @@ def fingerprint_of(request: EditRequest) -> str:
     if request.variant > 1:
         payload["variant"] = request.variant
     canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
-    if may_be_signed(canonical):
+    if may_differ(canonical):
         payload["params"] = {name: known_by(value) for name, value in params.items()}
         canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()[:32]
@@ -180,8 +196,8 @@ def fingerprint_of_0_1(request: EditRequest) -> str:
 
 
 def known_by(value: ParamValue) -> ParamValue:
-    """What a parameter's value counts for in the fingerprint: links are without signatures and tokens."""
-    return _identity(value, unsigned)
+    """What a parameter's value counts for in the fingerprint: links are encoded, without signatures and tokens."""
+    return _identity(value, lambda link: unsigned(as_encoded(link)))
 
 
 def _identity(value: ParamValue, unsigned: Callable[[str], str]) -> ParamValue:

@@ -41,6 +41,7 @@ def show_plan(options: dict[str, Any]) -> int:
         history=options["history"],
         redo=redo_from(options),
         check_inputs=options["check_inputs"],
+        say=tell,
     )
     for warning in made.warnings:
         tell(f"warning: {warning}")

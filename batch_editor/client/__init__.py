@@ -5,6 +5,7 @@ from batch_editor.client.download import Lost, Results
 from batch_editor.client.http import HttpClient
 from batch_editor.client.interface import Client, Sink, UploadRefused
 from batch_editor.client.links import LinkReport, look_at
+from batch_editor.client.network import Network
 
 __all__ = [
     "AccountHistory",
@@ -13,6 +14,7 @@ __all__ = [
     "HttpClient",
     "LinkReport",
     "Lost",
+    "Network",
     "Results",
     "Sink",
     "UploadRefused",

@@ -18,6 +18,7 @@ import orjson
 from pydantic import SecretStr
 
 from batch_editor.client.download import READ_BYTES, said_by
+from batch_editor.client.network import Network, with_key
 from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.wire import MAX_COST_USD, TooManyValues, amount, error_text, parsed
 from batch_editor.config import ApiSettings
@@ -58,16 +59,16 @@ class AccountHistory:
         self._api = api
         self._key = key
         self._rng = random.Random()
+        self._network: Network
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
+        self._network = await asyncio.to_thread(Network.from_environment)
         self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._network.trusted),
             timeout=aiohttp.ClientTimeout(total=60.0, sock_connect=self._api.connect_timeout_s),
-            headers={
-                "x-api-key": self._key.get_secret_value(),
-                "Accept-Encoding": "identity",
-                "User-Agent": USER_AGENT,
-            },
+            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+            middlewares=(with_key(self._key),),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=READ_BYTES,
         )
@@ -109,7 +110,12 @@ class AccountHistory:
             if attempt:
                 await asyncio.sleep(self._rng.uniform(0.0, 2.0**attempt))
             try:
-                async with self._session.get(self._api.history_at, params=query, allow_redirects=False) as response:
+                async with self._session.get(
+                    self._api.history_at,
+                    params=query,
+                    allow_redirects=False,
+                    **self._network.options_for(self._api.history_at),
+                ) as response:
                     body = await _all(response)
                     status = response.status
             except (aiohttp.ClientError, TimeoutError, OSError) as error:

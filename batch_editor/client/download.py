@@ -11,8 +11,15 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from batch_editor.client.guard import is_loopback_url, is_public, is_public_or_loopback, socket_factory
+from batch_editor.client.guard import (
+    check_named_address,
+    is_loopback_url,
+    is_public,
+    is_public_or_loopback,
+    socket_factory,
+)
 from batch_editor.client.interface import Sink
+from batch_editor.client.network import Network
 from batch_editor.client.packing import unpack
 from batch_editor.client.pictures import commit
 from batch_editor.client.user_agent import USER_AGENT
@@ -38,17 +45,31 @@ class Lost:
 
 
 class Results:
-    """Fetches results. An async context manager: it owns its session."""
+    """Fetches results. An async context manager: it owns its sessions.
+
+    `network` is known within the block.
+    """
 
     def __init__(self, api: ApiSettings) -> None:
         self._api = api
+        # With a base URL on this machine (the sandbox, a test), results may come from this machine too.
+        self._allowed = is_public_or_loopback if is_loopback_url(api.base_url) else is_public
+        self.network: Network
         self._session: aiohttp.ClientSession
+        self._proxied: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        # With a base URL on this machine (the sandbox, a test), results may come from this machine too.
-        allowed = is_public_or_loopback if is_loopback_url(self._api.base_url) else is_public
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, socket_factory=socket_factory(allowed)),
+        self.network = await asyncio.to_thread(Network.from_environment)
+        self._session = self._made(guarded=True)
+        # A proxy's own address is one of this network; which one it connects to is its affair.
+        self._proxied = self._made(guarded=False)
+        return self
+
+    def _made(self, *, guarded: bool) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, ssl=self.network.trusted, socket_factory=socket_factory(self._allowed) if guarded else None
+            ),
             timeout=aiohttp.ClientTimeout(total=self._api.timeout_s, sock_connect=self._api.connect_timeout_s),
             headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -57,12 +78,12 @@ class Results:
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
+        await self._proxied.close()
 
     async def download(self, url: str, sink: Sink) -> SavedImage | Lost:
         """Fetch a link at once, for such links expire. A GET costs nothing, so it is retried."""
@@ -82,7 +103,7 @@ class Results:
                 lost = Lost(found, for_good=True)
                 break
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-                refused = isinstance(getattr(error, "os_error", None), PermissionError)
+                refused = isinstance(getattr(error, "os_error", error), PermissionError)
                 lost = Lost(f"could not be fetched: {said_by(error)}", for_good=refused)
                 if refused:
                     break  # the guard would say so again
@@ -100,7 +121,11 @@ class Results:
             timeout = aiohttp.ClientTimeout(
                 total=max(ends_at - loop.time(), 0.001), sock_connect=self._api.connect_timeout_s
             )
-            async with self._session.get(target, allow_redirects=False, timeout=timeout) as response:
+            proxy = self.network.options_for(target)
+            if proxy:
+                check_named_address(target, self._allowed)
+            session = self._proxied if proxy else self._session
+            async with session.get(target, allow_redirects=False, timeout=timeout, **proxy) as response:
                 if response.status in (301, 302, 303, 307, 308):
                     target = _link(response.headers.get("location", ""), base=target)
                     continue
@@ -153,6 +178,8 @@ def said_by(error: BaseException) -> str:
         text = error.__cause__.message.rstrip(" ^\n")
     elif isinstance(error, aiohttp.ServerDisconnectedError):
         text = "the server closed it"
+    elif isinstance(error, aiohttp.ClientHttpProxyError):
+        text = f"the proxy answered HTTP {error.status}"
     elif isinstance(error, TimeoutError):
         text = text or "no end of it in time"
     return printable(text or type(error).__name__, limit=200)

@@ -29,6 +29,23 @@ def socket_factory(allowed: Callable[[str], bool]) -> Callable[[Any], socket.soc
     return guarded
 
 
+def check_named_address(url: str, allowed: Callable[[str], bool]) -> None:
+    """Let pass a URL whose host is a name, or an address that `allowed` takes, however it is written (127.1).
+
+    For URLs that a proxy is asked for: it resolves the names.
+
+    Raises:
+        PermissionError: it is another address.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        address = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return
+    if not allowed(address):
+        raise PermissionError(errno.EACCES, f"{address} is not a public address")
+
+
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the public internet.
 

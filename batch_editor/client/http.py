@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from batch_editor.client.download import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
 from batch_editor.client.interface import Sink, UploadRefused
+from batch_editor.client.network import CONNECTIONS, Network, proxy_failure, refused_by_proxy, with_key
 from batch_editor.client.packing import readable, unpack
 from batch_editor.client.pictures import IMAGE_STARTS, Linked, commit, image_in_json
 from batch_editor.client.polling import Asked, Polling, PollLimiter
@@ -65,11 +66,19 @@ class HttpClient:
         self._retry = retry
         self._polls = polls
         self._results = Results(api)
+        self._network: Network
         self._session: aiohttp.ClientSession
         self._polling: Polling
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=self._api.timeout_s, sock_connect=self._api.connect_timeout_s)
+        await self._results.__aenter__()
+        self._network = self._results.network
+        timeout = aiohttp.ClientTimeout(
+            total=self._api.timeout_s,
+            # Of all until a connection stands: a proxy that is silent would else be waited for as for an answer.
+            connect=CONNECTIONS * self._api.connect_timeout_s if self._network.proxy_for(self._api.edits_at) else None,
+            sock_connect=self._api.connect_timeout_s,
+        )
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_mark_left)
         self._session = aiohttp.ClientSession(
@@ -77,13 +86,10 @@ class HttpClient:
             # knows whether it was billed. That met 234 of 600 requests; without keep-alive none. A handshake is short
             # beside a minute. limit=0: the worker pool bounds the connections; a second bound here would hold
             # requests back after the rate limiter let them go.
-            connector=aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=300),
+            connector=aiohttp.TCPConnector(limit=0, force_close=True, ttl_dns_cache=300, ssl=self._network.trusted),
             timeout=timeout,
-            headers={
-                "x-api-key": self._key.get_secret_value(),
-                "Accept-Encoding": "identity",
-                "User-Agent": USER_AGENT,
-            },
+            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+            middlewares=(with_key(self._key),),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
             auto_decompress=False,  # see `packing`
@@ -91,7 +97,6 @@ class HttpClient:
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        await self._results.__aenter__()
         self._polling = Polling(
             self._api,
             self._retry,
@@ -115,19 +120,24 @@ class HttpClient:
         loop = asyncio.get_running_loop()
         began = loop.time()
         departure, asked = _Departure(), Asked.of(endpoint, body)
+        url = f"{self._api.edits_at}/{endpoint.path}"
+        proxy = self._network.proxy_for(url)
         status: int | None = None
         headers: Mapping[str, str] = {}
         try:
             async with self._session.post(
-                f"{self._api.edits_at}/{endpoint.path}",
+                url,
                 data=_json(body),
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
                 trace_request_ctx=departure,
+                **self._network.options_for(url),
             ) as response:
                 status, headers = response.status, response.headers
                 if status == 200:
                     outcome: SavedImage | Failure | Submitted = await self._image(response, sink, asked)
+                elif status == 407 and proxy is not None:  # of a plain http URL, which proxies don't tunnel
+                    outcome = refused_by_proxy(status, url, proxy)
                 else:
                     text = await _text_of(response, whole=status in _SUBMITTED)
                     outcome = (submitted_in(text) if status in _SUBMITTED else None) or failure_of(
@@ -140,7 +150,9 @@ class HttpClient:
                         prompt=asked.prompt,
                     )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            outcome = _broken(error, left=departure.left, status=status, limit_s=self._api.timeout_s)
+            outcome = (None if departure.left else proxy_failure(error, url, proxy)) or _broken(
+                error, left=departure.left, status=status, limit_s=self._api.timeout_s
+            )
             _let_go(error)
         if isinstance(outcome, Submitted):
             await submitted(outcome.request_id)
@@ -162,20 +174,25 @@ class HttpClient:
 
     async def upload(self, endpoint: Endpoint, data_link: str) -> str:
         """A public link for a local file, given as a `data:` link."""
+        url = self._api.uploads_to
+        proxy = self._network.proxy_for(url)
         try:
             async with self._session.post(
-                self._api.uploads_to,
+                url,
                 data=_json({"data_urls": [data_link]}),
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
+                **self._network.options_for(url),
             ) as response:
                 status, headers = response.status, response.headers
                 text = await _text_of(response, whole=status in _UPLOADED)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             _let_go(error)
-            raise UploadRefused(
-                Failure("connection", f"upload: {said_by(error)}", transient=True, maybe_billed=False)
-            ) from error
+            failure = proxy_failure(error, url, proxy) or Failure("connection", said_by(error), transient=True)
+            raise UploadRefused(replace(failure, message=f"upload: {failure.message}")) from error
+        if status == 407 and proxy is not None:
+            failure = refused_by_proxy(status, url, proxy)
+            raise UploadRefused(replace(failure, message=f"upload: {failure.message}"))
         if status not in _UPLOADED:
             raise UploadRefused(self._upload_failure(endpoint, status, headers, text))
         try:

@@ -1,29 +1,45 @@
-"""Checks input links by their first bytes, before money is spent on them."""
+"""Checks input links by their first bytes, before money is spent on them: many hosts at once, each politely."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import aiohttp
+from yarl import URL
 
-from batch_editor.client.guard import is_public, socket_factory
+from batch_editor.client.guard import check_named_address, is_public, socket_factory
+from batch_editor.client.host_pace import HostPace
+from batch_editor.client.link_answers import is_enough, read_picture, words_of_status
+from batch_editor.client.network import Network, proxy_failure
 from batch_editor.client.user_agent import USER_AGENT
-from batch_editor.images import NotAnImage, TooManyPixels, read_beginning
+from batch_editor.client.waits import retry_after
+from batch_editor.encoded_links import as_encoded
 from batch_editor.text import printable
 
-# Headers of PNG, JPEG and WebP tell their dimensions; a JPEG's thumbnail and profile may take tens of KB before.
+# Headers of PNG, JPEG and WebP tell their dimensions; most are within these. Behind a large colour profile, thumbnail
+# or depth map of a phone they begin later: profiles of printers have up to 2 MB.
 FIRST_BYTES = 128 * 2**10
+MOST_BYTES = 4 * 2**20
 MAX_BYTES = 50_000_000  # what the provider takes
-MIN_SIDE = 64  # a smaller picture is an icon or a tracking pixel that got into a feed
-AT_ONCE = 16
+# 32 × 4 MiB is the most that is held of pictures; four at a time is what a browser asks one host for.
+AT_ONCE, PER_HOST = 32, 4
+READ_AHEAD = 10_000  # links, of which each host has its own queue; about 2 MB
 TIMEOUT_S = 20.0
 MAX_HOPS = 5
-ACCEPTED = ("PNG", "JPEG", "MPO", "WEBP")  # MPO: a phone's JPEG with a second picture behind the first
+TRIES = 3
+RATE_TRIES = 8  # of a link that is refused for the number of requests, each after the whole host has paused
+FIRST_BACKOFF_S = 0.5
+_REDIRECTS = (301, 302, 303, 307, 308)
+# What hosts answer to a Range that they don't take, though the link is sound.
+_RANGE_REFUSED = (400, 403, 405, 406, 412, 416, 501)
+_RATE_REFUSED = (429, 503)
+_TRANSIENT = (408, 425, 500, 502, 504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +54,236 @@ class LinkReport:
     expires_at: datetime | None = None
 
 
-async def look_at(links: Iterable[str], *, allow_private: bool) -> AsyncIterator[LinkReport]:
-    """A report for each link, in any order, a few at a time; the links are drawn as they are needed.
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """Why a link says nothing yet. status: of a refusal for the number of requests, 0 of any other reason."""
+
+    fault: str
+    status: int = 0
+    retry_after_s: float | None = None
+    is_silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """Another GET is needed, of so many bytes; None: without a Range."""
+
+    most: int | None
+
+
+async def look_at(
+    links: Iterable[str], *, allow_private: bool, network: Network, timeout_s: float = TIMEOUT_S
+) -> AsyncIterator[LinkReport]:
+    """A report for each link, in any order; the links are drawn as they are needed.
 
     A ranged GET rather than a HEAD: it works on signed links, which are often signed for GET alone, and tells the
     type by the bytes themselves.
     """
-    connector = aiohttp.TCPConnector(limit=AT_ONCE, socket_factory=None if allow_private else socket_factory(is_public))
-    async with aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
-    ) as session:
-        iterator = iter(links)
-        running: set[asyncio.Task[LinkReport]] = set()
+    async with _Looking(network, timeout_s, allow_private=allow_private) as looking:
+        queues = _Queues(iter(links))
+        running: dict[asyncio.Task[LinkReport], str] = {}
         try:
             while True:
-                while len(running) < AT_ONCE and (link := next(iterator, None)) is not None:
-                    running.add(asyncio.create_task(_look(session, link)))
+                for host, link in queues.next(AT_ONCE - len(running), Counter(running.values())):
+                    running[asyncio.create_task(looking.look(host, link))] = host
                 if not running:
                     return
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
+                    del running[task]
                     yield task.result()
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+
+class _Queues:
+    """Links to look at, by host, so that a slow one doesn't hold back the others."""
+
+    def __init__(self, links: Iterator[str]) -> None:
+        self._links = links
+        self._waiting: dict[str, deque[str]] = {}
+        self._size = 0
+
+    def next(self, most: int, running: Counter[str]) -> list[tuple[str, str]]:
+        """The links to begin with now, one of each host in turn, no host with more than PER_HOST."""
+        while self._size < READ_AHEAD and (link := next(self._links, None)) is not None:
+            self._waiting.setdefault(urlsplit(link).netloc.lower(), deque()).append(link)
+            self._size += 1
+        chosen: list[tuple[str, str]] = []
+        while len(chosen) < most:
+            host = next((host for host in self._waiting if running[host] < PER_HOST), None)
+            if host is None:
+                break
+            queue = self._waiting.pop(host)
+            chosen.append((host, queue.popleft()))
+            running[host] += 1
+            self._size -= 1
+            if queue:
+                self._waiting[host] = queue  # behind the others
+        return chosen
+
+
+class _Looking:
+    """Looks at links. An async context manager: it owns its sessions."""
+
+    def __init__(self, network: Network, timeout_s: float, *, allow_private: bool) -> None:
+        self._network = network
+        self._timeout_s = timeout_s
+        self._allowed: Callable[[str], bool] = (lambda _: True) if allow_private else is_public
+        self._paces: dict[str, HostPace] = {}
+
+    async def __aenter__(self) -> _Looking:
+        self._session = self._made(guarded=True)
+        self._proxied = self._made(guarded=False)  # the proxy's own address is one of this network
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+        await self._proxied.close()
+
+    def _made(self, *, guarded: bool) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=AT_ONCE,
+                ssl=self._network.trusted,
+                socket_factory=socket_factory(self._allowed) if guarded else None,
+            ),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
+        )
+
+    async def look(self, host: str, link: str) -> LinkReport:
+        """Look at one link, again where a later answer may be another one."""
+        pace = self._paces.setdefault(host, HostPace(printable(host, limit=100)))
+        tries = refusals = 0
+        while pace.given_up is None:
+            sent_at = await pace.turn()
+            if pace.given_up is not None:
+                break
+            found = await self._try(link, pace)
+            if isinstance(found, LinkReport):
+                pace.answered()
+                return found
+            if found.status:
+                refusals += 1
+                pace.refused(found.status, asked_s=found.retry_after_s, sent_at=sent_at)
+            else:
+                tries += 1
+                if found.is_silent:
+                    pace.silent()
+                else:
+                    pace.answered()
+            if tries == TRIES or refusals == RATE_TRIES:
+                return LinkReport(link, found.fault)
+            if not found.status:
+                await asyncio.sleep(FIRST_BACKOFF_S * 2.0 ** (tries - 1))
+        return LinkReport(link, pace.given_up)
+
+    async def _try(self, link: str, pace: HostPace) -> LinkReport | _Later:
+        try:
+            return await self._fetch(link, pace)
+        except aiohttp.ClientConnectorCertificateError as error:
+            return LinkReport(link, f"has a certificate that is not valid: {printable(str(error), limit=150)}")
+        except TimeoutError:
+            return _Later(f"no answer within {self._timeout_s:g} s", is_silent=True)
+        except PermissionError as error:
+            return LinkReport(link, f"refused: {error.strerror}; inputs.allow_private_links allows it")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(cause := getattr(error, "os_error", None), PermissionError):
+                return LinkReport(link, f"refused: {cause.strerror}; inputs.allow_private_links allows it")
+            if isinstance(error, aiohttp.ClientPayloadError):
+                return _Later("breaks off in the middle")
+            proxy = self._network.proxy_for(link)
+            if (failure := proxy_failure(error, link, proxy)) is not None:
+                said = f"not reachable: {failure.message}"
+                return _Later(said, is_silent=True) if failure.transient else LinkReport(link, said)
+            said = f"not reachable: {printable(str(error) or type(error).__name__, limit=150)}"
+            is_lasting = isinstance(error, (aiohttp.InvalidURL, ValueError))
+            return LinkReport(link, said) if is_lasting else _Later(said, is_silent=True)
+
+    async def _fetch(self, link: str, pace: HostPace) -> LinkReport | _Later:
+        """What a link's first bytes are, and as many more as its header needs."""
+        most: int | None = FIRST_BYTES if pace.takes_ranges else None
+        while True:
+            found = await self._follow(link, most)
+            if not isinstance(found, _Again):
+                if most is None and isinstance(found, LinkReport) and found.fault is None:
+                    pace.takes_ranges = False
+                return found
+            most = found.most
+            await pace.turn()
+
+    async def _follow(self, link: str, most: int | None) -> LinkReport | _Later | _Again:
+        """The report of one GET and its redirects; or how to ask again."""
+        url = link
+        for _ in range(MAX_HOPS + 1):
+            options = self._network.options_for(url)
+            if options:
+                check_named_address(url, self._allowed)
+            session = self._proxied if options else self._session
+            headers = {} if most is None else {"Range": f"bytes=0-{most - 1}"}
+            # As it is sent to the provider: yarl would write some characters of a signed link otherwise.
+            async with session.get(
+                URL(as_encoded(url), encoded=True), headers=headers, allow_redirects=False, **options
+            ) as response:
+                if response.status in _REDIRECTS:
+                    if not (where := response.headers.get("location", "")):
+                        return LinkReport(link, f"answers HTTP {response.status}, a redirect that doesn't say where to")
+                    url = urljoin(url, where)
+                    if urlsplit(url).scheme not in ("http", "https"):
+                        return LinkReport(link, "redirects to something that is no http(s) link")
+                    continue
+                return await self._read(link, url, response, most)
+        return LinkReport(link, f"redirects more than {MAX_HOPS} times")
+
+    async def _read(
+        self, link: str, url: str, response: aiohttp.ClientResponse, most: int | None
+    ) -> LinkReport | _Later | _Again:
+        status, headers = response.status, response.headers
+        is_packed = headers.get("content-encoding", "identity").lower() != "identity"
+        if most is not None and (status in _RANGE_REFUSED or (status == 206 and is_packed)):
+            return _Again(None)  # of what is packed, a part can't be unpacked
+        if status in _RATE_REFUSED:
+            return _Later(words_of_status(status), status, retry_after(headers, now=datetime.now(UTC)))
+        if status in _TRANSIENT:
+            return _Later(words_of_status(status))
+        if status not in (200, 204, 206):
+            return LinkReport(link, words_of_status(status))
+        size = _size(response)
+        if size is not None and size > MAX_BYTES and not is_packed:
+            return LinkReport(link, f"has {size / 1e6:.0f} MB; the provider takes less than 50")
+        data, is_end = await _first_bytes(response)
+        is_whole = is_end and (status != 206 or (size is not None and len(data) >= size))
+        if most is not None and not is_whole and len(data) < MOST_BYTES and not is_enough(data):
+            return _Again(MOST_BYTES if most < MOST_BYTES else None)
+        content_type = headers.get("content-type", "").partition(";")[0].strip()
+        found = read_picture(data, whole=is_whole, content_type=content_type, url=url)
+        if isinstance(found, str):
+            return LinkReport(link, found)
+        return LinkReport(link, None, found.width, found.height, found.has_alpha, expiry_of(link))
+
+
+async def _first_bytes(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+    """A body as far as its header needs it, and whether that is all of it."""
+    data = bytearray()
+    wanted = FIRST_BYTES
+    async for block in response.content.iter_any():
+        data += block
+        if len(data) >= wanted:
+            if len(data) >= MOST_BYTES or is_enough(bytes(data)):
+                return bytes(data[:MOST_BYTES]), response.content.at_eof()
+            wanted *= 2
+    return bytes(data), True
+
+
+def _size(response: aiohttp.ClientResponse) -> int | None:
+    total = response.headers.get("content-range", "").rpartition("/")[2]
+    if response.status == 206 and total.isascii() and total.isdigit():
+        return int(total)
+    return response.content_length if response.status == 200 else None
 
 
 def expiry_of(link: str) -> datetime | None:
@@ -90,64 +308,3 @@ def expiry_of(link: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return None
-
-
-async def _look(session: aiohttp.ClientSession, link: str) -> LinkReport:
-    try:
-        return await _fetch(session, link)
-    except TimeoutError:
-        return LinkReport(link, f"no answer within {TIMEOUT_S:g} s")
-    except aiohttp.ClientConnectorError as error:
-        if not isinstance(error.os_error, PermissionError):
-            return LinkReport(link, f"not reachable: {printable(str(error), limit=150)}")
-        return LinkReport(link, f"refused: {error.os_error.strerror}; inputs.allow_private_links allows it")
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        return LinkReport(link, f"not reachable: {printable(str(error) or type(error).__name__, limit=150)}")
-
-
-async def _fetch(session: aiohttp.ClientSession, link: str) -> LinkReport:
-    url = link
-    for _ in range(MAX_HOPS + 1):
-        async with session.get(url, headers={"Range": f"bytes=0-{FIRST_BYTES - 1}"}, allow_redirects=False) as response:
-            if response.status in (301, 302, 303, 307, 308):
-                url = urljoin(url, response.headers.get("location", ""))
-                if urlsplit(url).scheme not in ("http", "https"):
-                    return LinkReport(link, "redirects to something that is no http(s) link")
-                continue
-            if response.status not in (200, 206):
-                return LinkReport(link, f"answers HTTP {response.status}")
-            if (size := _size(response)) is not None and size > MAX_BYTES:
-                return LinkReport(link, f"has {size / 1e6:.0f} MB; the provider takes less than 50")
-            return _report(link, await _first_bytes(response))
-    return LinkReport(link, f"redirects more than {MAX_HOPS} times")
-
-
-async def _first_bytes(response: aiohttp.ClientResponse) -> bytes:
-    data = b""
-    async for block in response.content.iter_any():
-        data += block
-        if len(data) >= FIRST_BYTES:
-            break
-    return data[:FIRST_BYTES]
-
-
-def _size(response: aiohttp.ClientResponse) -> int | None:
-    total = response.headers.get("content-range", "").rpartition("/")[2]
-    if response.status == 206 and total.isascii() and total.isdigit():
-        return int(total)
-    return response.content_length if response.status == 200 else None
-
-
-def _report(link: str, data: bytes) -> LinkReport:
-    try:
-        header = read_beginning(data)
-    except TooManyPixels:
-        return LinkReport(link, "has more than 178 million pixels")
-    except NotAnImage:
-        return LinkReport(link, f"is no image: it begins with {data[:12]!r}" if data else "is empty")
-    if header.format not in ACCEPTED:
-        return LinkReport(link, f"is a {header.format}; the provider takes png, jpeg and webp")
-    width, height = header.width, header.height
-    if min(width, height) < MIN_SIDE:
-        return LinkReport(link, f"has {width}×{height} pixels; a picture has at least {MIN_SIDE} a side")
-    return LinkReport(link, None, width, height, header.has_alpha, expiry_of(link))

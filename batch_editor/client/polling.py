@@ -142,7 +142,10 @@ class Polling:
     async def _ask(self, asked: Asked, url: str, permit: Any, *, result: bool = False) -> Said:
         try:
             async with self._session.get(
-                url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=POLL_TIMEOUT_S)
+                url,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=POLL_TIMEOUT_S),
+                **self._results.network.options_for(url),
             ) as response:
                 body = bytearray()
                 async for block in response.content.iter_any():

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from batch_editor.ledger.kept import Kept, keep
-from batch_editor.records import EditRequest, Redo, Shape, fingerprint_of, fingerprint_of_0_1, known_by
+from batch_editor.records import EditRequest, Redo, Shape, fingerprint_of, former_fingerprints_of, known_by
 
 MAX_VARIANTS = 100
 # What a ledger's column table has of the shapes by which its requests were hashed.
@@ -152,7 +152,7 @@ def _anew(rows: Iterator[tuple[Any, ...]], shapes: Mapping[str, Shape]) -> Itera
 def _with_variant(request: EditRequest, fingerprint: str) -> EditRequest:
     """The request with the variant that this or an earlier version gives that fingerprint; as it was if none."""
     candidates = (request._replace(variant=variant) for variant in range(1, MAX_VARIANTS + 1))
-    found = (each for each in candidates if fingerprint in (fingerprint_of_0_1(each), fingerprint_of(each)))
+    found = (each for each in candidates if fingerprint in (fingerprint_of(each), *former_fingerprints_of(each)))
     return next(found, request)
 
 
@@ -252,7 +252,7 @@ def _is_what_was_sent(now: EditRequest, was: EditRequest, fingerprint: str, shap
     for kept in product((False, True), repeat=len(at_default)):
         left_out = {name for name, is_kept in zip(at_default, kept, strict=True) if not is_kept}
         sent = now._replace(params={name: value for name, value in now.params.items() if name not in left_out})
-        if fingerprint in (fingerprint_of(sent), fingerprint_of_0_1(sent)):
+        if fingerprint in (fingerprint_of(sent), *former_fingerprints_of(sent)):
             return True
     return False
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from batch_editor.ledger.repeats import share_requests
-from batch_editor.records import EditRequest, ParamValue, Shape, fingerprint_of, fingerprint_of_0_1, known_by
+from batch_editor.records import EditRequest, ParamValue, Shape, fingerprint_of, former_fingerprints_of, known_by
 
 # What may well be another one at another endpoint, and is worth a word.
 _OUTCOME = ("size", "quality", "format")
@@ -85,7 +85,9 @@ def _is_one_edit(
     if (asked.images, asked.mask) == (done.images, done.mask):
         return True
     # A rebuilt ledger knows a local file by the link that it was uploaded to.
-    return any(fingerprint in (fingerprint_of(each), fingerprint_of_0_1(each)) for each in _as_sent(asked, was, roles))
+    return any(
+        fingerprint in (fingerprint_of(each), *former_fingerprints_of(each)) for each in _as_sent(asked, was, roles)
+    )
 
 
 def _as_sent(asked: _Edit, was: EditRequest, roles: Mapping[str, str]) -> Iterator[EditRequest]:

@@ -104,15 +104,31 @@ def within_budget(staging: Staging, *, left_usd: float, limit_usd: float, has_be
 
 def input_links(staging: Staging, endpoint: str, *, images: str | None, mask: str | None) -> Iterator[str]:
     """The distinct http links in an endpoint's parameters of those names, drawn as they are needed."""
+    if parts := _of_links(images, mask):
+        sql = f"SELECT DISTINCT link {' UNION ALL '.join(parts).join(_LINKS)}"
+        for (link,) in staging.each(sql, *[endpoint] * len(parts)):
+            yield link
+
+
+def input_links_count(staging: Staging, endpoint: str, *, images: str | None, mask: str | None) -> int:
+    """How many `input_links` are."""
+    if not (parts := _of_links(images, mask)):
+        return 0
+    sql = f"SELECT count(DISTINCT link) {' UNION ALL '.join(parts).join(_LINKS)}"
+    ((count,),) = staging.query(sql, *[endpoint] * len(parts))
+    return int(count)
+
+
+_LINKS = ("FROM (", ") WHERE link LIKE 'http%'")
+
+
+def _of_links(images: str | None, mask: str | None) -> list[str]:
     parts = []
     if images:
         parts.append(f"SELECT each.value AS link FROM {_TO_SEND}, json_each(params, '$.{images}') each")
     if mask:
         parts.append(f"SELECT params ->> '$.{mask}' AS link FROM {_TO_SEND}")
-    if parts:
-        sql = f"SELECT DISTINCT link FROM ({' UNION ALL '.join(parts)}) WHERE link LIKE 'http%'"
-        for (link,) in staging.each(sql, *[endpoint] * len(parts)):
-            yield link
+    return parts
 
 
 def has_linked_masks(staging: Staging, endpoint: str, mask: str | None) -> bool:

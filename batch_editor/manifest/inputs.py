@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
-from itertools import chain
 from pathlib import Path
 
+from batch_editor.encoded_links import encoded
 from batch_editor.lookup import is_local_link
 from batch_editor.manifest.faults import Refused, check_text, shown
+from batch_editor.manifest.link_cells import STARTS_LINK, IsFile, pieces_of_cell, pieces_of_list, with_scheme
 from batch_editor.manifest.local_images import MAX_BYTES, find_local_image, is_local_image
 from batch_editor.manifest.odd_cells import check_is_no_error
+from batch_editor.manifest.share_pages import refuse_share_page
 from batch_editor.records import LocalFile
 
-# Of glued links: Google's feeds write a.jpg,https://b.jpg. Inside of a link a comma stays: …/w_400,h_400/cup.jpg.
-_GLUE = re.compile(r"[,;|]+(?=https?://)", re.IGNORECASE)
-_SEPARATORS = re.compile(rf"[\s|]+|{_GLUE.pattern}", re.IGNORECASE)
-_TRAILING = ",;"
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)(?:://|(?<=blob):)", re.IGNORECASE)
+_WHY_NOT = {
+    "file": "file:// is for this machine alone. Write the path itself, without file://",
+    "blob": "a blob: link is known to one browser's window alone. Save the picture, and name the file",
+}
+_WANTED = "expected an http(s) link or a local path"
 _HOST = r"(?:\[[0-9a-f:.]+\]|[^\s\x00-\x1f\x7f-\x9f/?#@:\[\]\\]+)(?::[0-9]{1,5})?"
 _LINK = re.compile(rf"https?://{_HOST}(?:[/?#][^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]*)?", re.IGNORECASE)
 # Of a file whose name isn't UTF-8, as Python holds them.
 _NAME_BYTES = re.compile(r"[\udc80-\udcff]")
+_EXAMPLE = "a link such as https://example.com/mug.jpg"
+_AROUND_LINKS = " \t\r\n\u00a0\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\"'“”‘’«»"
+_PICTURE = re.compile(r"\.(?:jpe?g|png|webp)$", re.IGNORECASE)
 _DATA = re.compile(r"data:image/(?:png|jpeg|webp);base64,")
 
 
@@ -36,68 +41,53 @@ def read_links(value: str | list[str], folder: Path) -> list[str | LocalFile]:
     Raises:
         Refused: an entry is neither a link nor a local image that can be sent.
     """
-    pieces = _pieces_of_cell(value, folder) if isinstance(value, str) else _pieces_of_list(value)
-    return [_link(piece, folder) for piece in pieces]
+
+    def is_file(text: str) -> bool:
+        """Whether a text is meant for a local file."""
+        return is_local_image(text, folder)
+
+    pieces = pieces_of_cell(value, is_file) if isinstance(value, str) else pieces_of_list(value, is_file)
+    return [_link(piece, folder, is_file) for piece in pieces]
 
 
-def _pieces_of_cell(cell: str, folder: Path) -> list[str]:
-    cell = cell.strip()
-    if cell.startswith("["):
-        return _json_array(cell)
-    pieces = _split(cell)
-    if len(pieces) > 1 and not _HTTP.match(cell) and is_local_image(cell, folder):
-        return [cell]
-    return pieces
-
-
-def _pieces_of_list(items: list[str]) -> list[str]:
-    """Items whole, but for one that is a cell of several links, come through a template."""
-    pieces: list[str] = []
-    for item in chain.from_iterable(map(_GLUE.split, items)):
-        parts = _split(item)
-        pieces += parts if all(map(_HTTP.match, parts)) else [item.strip()]
-    return pieces
-
-
-def _split(cell: str) -> list[str]:
-    parts = (part.rstrip(_TRAILING) for part in _SEPARATORS.split(cell))
-    return [part for part in parts if part]
-
-
-def _json_array(cell: str) -> list[str]:
-    try:
-        items = json.loads(cell)
-    except (ValueError, RecursionError):
-        items = None
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise Refused(f"is {shown(cell)}; expected a JSON array of links, as it starts with [")
-    return _pieces_of_list(items)
-
-
-def _link(text: str, folder: Path) -> str | LocalFile:
-    is_link = _SCHEME.match(text) is not None and not is_local_link(text)
-    check_text(text if is_link else _NAME_BYTES.sub("", text))
+def _link(text: str, folder: Path, is_file: IsFile) -> str | LocalFile:
+    text = with_scheme(_unquoted(text), is_file)
+    scheme = None if is_local_link(text) else _SCHEME.match(text)
+    check_text(text if scheme else _NAME_BYTES.sub("", text))
     if _HTTP.match(text):
-        _check_http(text)
-        return text
+        return _checked(text)
     if text[:5].lower() == "data:":
         _check_data(text)
         return text
     check_is_no_error(text)
-    if is_link:
-        raise Refused(f"is {shown(text)}; expected an http(s) link or a local path")
+    if scheme:
+        raise Refused(f"is {shown(text)}; {_WHY_NOT.get(scheme[1].lower(), _WANTED)}")
     return find_local_image(text, folder)
 
 
-def _check_http(link: str) -> None:
-    if _LINK.fullmatch(link):
-        return
-    host = re.split(r"[/?#]", link.partition("://")[2], maxsplit=1)[0]
-    if "@" in host:
-        raise Refused(f"is {shown(link)}; expected a link without a user name or password in it")
-    if re.search(r"[\s\x00-\x1f\x7f-\x9f]", link):
-        raise Refused(f"is {shown(link)}; expected a link without white space or control characters")
-    raise Refused(f"is {shown(link)}; expected a link such as https://example.com/mug.jpg")
+def _unquoted(text: str) -> str:
+    """A link without quotes around it, and without what nobody sees there."""
+    bare = text.strip(_AROUND_LINKS)
+    return bare if STARTS_LINK.match(bare) else text
+
+
+def _checked(text: str) -> str:
+    """A link as it is sent."""
+    try:
+        link = encoded(text)
+    except ValueError as error:
+        raise Refused(f"is {shown(text)}, which {error}") from error
+    if not _LINK.fullmatch(link):
+        host = re.split(r"[/?#]", link.partition("://")[2], maxsplit=1)[0]
+        wanted = "a link without a user name or password in it" if "@" in host else _EXAMPLE
+        raise Refused(f"is {shown(text)}; expected {wanted}")
+    before, _, fragment = link.partition("#")
+    if _PICTURE.search(fragment) and not _PICTURE.search(before):
+        raise Refused(
+            f"is {shown(text)}; what stands behind # is never sent. Write the # as %23 if it belongs to the file's name"
+        )
+    refuse_share_page(link)
+    return link
 
 
 def _check_data(link: str) -> None:

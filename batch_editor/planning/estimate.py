@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
@@ -48,11 +48,13 @@ def make_plan(
     redo: Collection[Redo] = (),
     check_inputs: bool = False,
     rehearsal: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Plan:
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
 
     `history` are output directories whose real charges and latencies count, besides that of `output`. Only with
-    `check_inputs` is the network used, to look at every distinct input link; then no event loop may be running.
+    `check_inputs` is the network used, to look at every distinct input link; then no event loop may be running,
+    and `say` gets a line now and then.
 
     Raises:
         UsageError: the settings or a manifest are wrong.
@@ -78,7 +80,7 @@ def make_plan(
             return plan
         from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
 
-        return replace(plan, inputs=asyncio.run(look_at_inputs(staging, catalog.endpoints, settings, plan)))
+        return replace(plan, inputs=asyncio.run(look_at_inputs(staging, catalog.endpoints, settings, plan, say=say)))
 
 
 def assess(

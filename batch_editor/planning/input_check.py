@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from batch_editor.client import LinkReport, look_at
+from batch_editor.client import LinkReport, Network, look_at
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Staging, staging_readings
 from batch_editor.planning.plan import FaultyInput, InputCheck, Plan
 from batch_editor.text import printable
 
+# A check of ten thousand links takes minutes; a line now and then shows that it lives.
+SAY_EVERY_S = 10.0
+_ANY_LINKS = ("https://example.com/cup.jpg", "http://example.com/cup.jpg")
+
 
 async def look_at_inputs(
-    staging: Staging, endpoints: Mapping[str, Endpoint], settings: Settings, plan: Plan
+    staging: Staging,
+    endpoints: Mapping[str, Endpoint],
+    settings: Settings,
+    plan: Plan,
+    *,
+    say: Callable[[str], None] = lambda _: None,
 ) -> InputCheck:
-    """Look at the links of the requests that a run would send.
+    """Look at the links of the requests that a run would send; `say` gets a line now and then.
 
     A signed link must live until its request's turn, which comes in proportion to its place in the manifest. In memory
     are only the reports of links that have a fault, an end, or a mask to fit.
+
+    Raises:
+        ConfigError: the environment's proxies or certificates are none.
     """
     allow_private, duration_s = settings.inputs.allow_private_links, plan.duration_s[2]
+    network = await asyncio.to_thread(Network.from_environment)
+    if proxy := network.named_for(*_ANY_LINKS):
+        guard = "" if allow_private else "; of private addresses only those that a link names outright are refused"
+        say(f"links are looked at through the proxy {proxy}, which resolves their names{guard}")
     looked_at = 0
+    says_at = time.monotonic() + SAY_EVERY_S
     faulty: list[FaultyInput] = []
+    named = {name: {"images": endpoint.images, "mask": endpoint.mask} for name, endpoint in endpoints.items()}
+    total = sum(staging_readings.input_links_count(staging, name, **named[name]) for name in endpoints)
     for endpoint in endpoints.values():
         reports: dict[str, LinkReport] = {}
-        links = staging_readings.input_links(staging, endpoint.name, images=endpoint.images, mask=endpoint.mask)
+        links = staging_readings.input_links(staging, endpoint.name, **named[endpoint.name])
         masked = staging_readings.has_linked_masks(staging, endpoint.name, endpoint.mask)
-        async for report in look_at(links, allow_private=allow_private):
+        async for report in look_at(links, allow_private=allow_private, network=network):
             looked_at += 1
+            if time.monotonic() >= says_at:
+                says_at = time.monotonic() + SAY_EVERY_S
+                say(f"inputs: {looked_at:,} of {total:,} links looked at")
             # Sound links are remembered only where they matter again: with a mask, or with an end.
             if report.fault or report.expires_at or masked:
                 reports[report.link] = report

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from batch_editor.client import HistoryRow
+from batch_editor.encoded_links import as_encoded
 from batch_editor.records import LOCAL
 from batch_editor.signed_links import unsigned
 
@@ -37,12 +38,12 @@ class Sent:
 class Bodies:
     """Names bodies, ours and the provider's, so that the same request has the same name.
 
-    Signatures of links don't count, nor parameters that we didn't send, nor null. A local file is its content,
-    whether it was uploaded (`uploads` has its link by content) or went inline.
+    Signatures of links don't count, nor how links are encoded, nor parameters that we didn't send, nor null. A local
+    file is its content, whether it was uploaded (`uploads` has its link by content) or went inline.
     """
 
     def __init__(self, uploads: Mapping[str, str]) -> None:
-        self._contents = {unsigned(link): LOCAL + sha256 for sha256, link in uploads.items()}
+        self._contents = {_known_by(link): LOCAL + sha256 for sha256, link in uploads.items()}
 
     def name(self, body: Mapping[str, Any], parameters: Iterable[str]) -> str:
         """The name of a body as far as it has these parameters; nothing of one that can't be ours."""
@@ -65,7 +66,7 @@ class Bodies:
             except ValueError:  # binascii's own, or of what is not ASCII
                 return value
             return LOCAL + hashlib.sha256(content).hexdigest()
-        return self._contents.get(unsigned(value), unsigned(value))
+        return self._contents.get(_known_by(value), _known_by(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,10 @@ def _by_parameters(sent: Iterable[Sent]) -> Mapping[tuple[str, ...], list[Sent]]
     for each in sent:
         groups[tuple(sorted(each.params))].append(each)
     return groups
+
+
+def _known_by(link: str) -> str:
+    return unsigned(as_encoded(link))
 
 
 def _near(row: HistoryRow, sent: Sent) -> bool:

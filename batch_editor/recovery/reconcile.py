@@ -146,6 +146,8 @@ async def reconcile(
             # Every staged image is accepted: rejecting it here would say no more of its money.
             recover(ledger, store, Acceptance("header", {}), now=clock(), hold=settings.retry.unknown == "hold")
             async with AccountHistory(settings.api, key) as history, Results(settings.api) as results:
+                if proxy := results.network.named_for(settings.api.history_at):
+                    say(f"requests go through the proxy {proxy}")
                 resolver = _Resolver(ledger, store, disk_retry, spending, settings, clock)
                 findings: list[Finding] = []
                 for attempts in _windows(ledger.unresolved.all()):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from batch_editor.client import Network
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, readings
@@ -85,8 +86,12 @@ async def prepared(
         catalog, staging = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Staging())))
         planning = partial(plan_run, paths, settings, catalog, options, output, staging)
         planned = await finished(planning, on_cancel=staging.cancel)
+        network = await to_the_end(Network.from_environment)
         for notice in planned.plan.notices:
             options.progress.say(notice)
+        uploads = [settings.api.uploads_to] if planned.plan.uploads else []
+        if proxy := network.named_for(settings.api.edits_at, *uploads):
+            options.progress.say(f"requests go through the proxy {proxy}")
         for warning in planned.plan.warnings:
             options.progress.say(f"warning: {warning}")
         opened = await to_the_end(open_output, stack, output, planned)

@@ -176,7 +176,9 @@ def _gone(jobs: int, images: int) -> str:
 
 async def check_inputs(ledger: Ledger, planned: Planned) -> None:
     """Look at every input link; requests with a faulty one fail, unsent."""
-    check = await look_at_inputs(planned.staging, planned.catalog.endpoints, planned.settings, planned.plan)
+    check = await look_at_inputs(
+        planned.staging, planned.catalog.endpoints, planned.settings, planned.plan, say=planned.options.progress.say
+    )
     for line in check.lines():
         planned.options.progress.say(line)
 

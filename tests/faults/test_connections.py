@@ -204,7 +204,9 @@ async def test_headers_that_are_only_long_or_odd_lose_no_image(bench: Bench, rec
 
 @pytest.mark.fault(65)
 @pytest.mark.slow
-async def test_a_proxy_of_the_environment_never_sees_the_key(bench: Bench, recorder: Recorder) -> None:
+async def test_a_proxy_of_the_environment_never_sees_the_key_of_what_is_on_this_machine(
+    bench: Bench, recorder: Recorder
+) -> None:
     manifest = bench.write(jobs(1))
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), recorder.url)
     async with sandbox() as provider:

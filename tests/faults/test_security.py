@@ -20,6 +20,7 @@ from PIL import Image
 
 from batch_editor import Summary
 from batch_editor.client.links import look_at
+from batch_editor.client.network import Network
 from batch_editor.errors import MachineError
 from batch_editor.images import BadImage, inspect_image
 from tests.support.bench import INPUT, KEY, Bench, job, jobs, sandbox
@@ -89,7 +90,7 @@ TEXTS: dict[str, tuple[str | bytes | Callable[[], bytes], str]] = {
     "array.csv": (f"id,prompt,image_urls\na,p,{'[' * 10**5}\n", "expected a JSON array of links"),
     "schemes.csv": (
         "id,prompt,image_urls\na,p,file:///etc/passwd\nb,p,ftp://e.com/x.png\nc,p,/dev/zero\nd,p,/etc/passwd\n",
-        "image_urls is 'file:///etc/passwd'; expected an http(s) link or a local path",
+        "image_urls is 'file:///etc/passwd'; file:// is for this machine alone. Write the path itself, without file://",
     ),
 }
 
@@ -230,7 +231,7 @@ async def test_no_link_reaches_this_machine_or_its_networks_however_it_is_writte
     port = server.sockets[0].getsockname()[1]
     links = [f"{host}:{port}/x" for host in HOSTS]
     links = [f"http://{link}" for link in links] + ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://127.0.0.1/x"]
-    reports = [report async for report in look_at(links, allow_private=False)]
+    reports = [report async for report in look_at(links, allow_private=False, network=Network({}))]
     server.close()
     await server.wait_closed()
     assert len(reports) == len(links)

@@ -193,7 +193,11 @@ class Bench:
     def environment(self, *, key: str | None = KEY, **more: str) -> dict[str, str]:
         """The variables of a process of the command line: none of the developer's, and no coverage is measured."""
         ours = ("BATCH_EDITOR_", "SEGMIND_", "COV_")
-        kept = {name: value for name, value in os.environ.items() if name == TODAY or not name.startswith(ours)}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name == TODAY or not (name.startswith(ours) or name.upper() in _OF_THE_NETWORK)
+        }
         return {**kept, **({"SEGMIND_API_KEY": key} if key else {}), **more}
 
     def run_arguments(
@@ -235,6 +239,7 @@ def requests_of(books: Books, job: Job) -> int:
 
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
+_OF_THE_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _QUICK: dict[str, Any] = {
     "rate_limit": "100000/s",
     "retry__backoff_s": 0.01,

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 import batch_editor
 from batch_editor import BatchOptions, Plan, Settings, make_plan, run_batch
-from batch_editor.records import EditRequest, fingerprint_of_0_1
+from batch_editor.records import EditRequest, fingerprint_of_0_1, former_fingerprints_of
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox, SandboxOptions
 from tests.support.bench import KEY, Bench
@@ -209,6 +209,60 @@ async def test_of_a_picture_that_was_bought_under_two_links_the_newest_counts(ca
     assert await run(catalog, "catalog") == 0
     assert_done(plan(catalog, "catalog"))
     assert not list((out / "images" / ".history").glob("firebase*"))
+
+
+# Links as they were sent before they were encoded, and how they are sent now.
+AS_WRITTEN = {
+    "https://shop.example.com/größe–1.jpg": "https://shop.example.com/gr%C3%B6%C3%9Fe%E2%80%931.jpg",
+    "https://müller.example/cup.jpg?a=ü": "https://xn--mller-kva.example/cup.jpg?a=%C3%BC",
+    "HTTPS://shop.example.com/cup.jpg": "https://shop.example.com/cup.jpg",
+    "https://shop.example.com/cup?a=1&amp;b=2": "https://shop.example.com/cup?a=1&b=2",
+    'https://shop.example.com/{a}[1]^"b.jpg': "https://shop.example.com/%7Ba%7D%5B1%5D%5E%22b.jpg",
+    "https://shop.example.com/a\\b.jpg": "https://shop.example.com/a/b.jpg",
+    "https://shop.example.com/100%.jpg": "https://shop.example.com/100%25.jpg",
+    "https://shop.example.com/cup.jpg'": "https://shop.example.com/cup.jpg",
+    "https://cdn.discordapp.com/attachments/1/2/täss.jpg?ex=6740&is=673f&hm=aa11&": (
+        "https://cdn.discordapp.com/attachments/1/2/t%C3%A4ss.jpg?ex=6740&is=673f&hm=aa11&"
+    ),
+    "https://b.s3.amazonaws.com/tässe.jpg?v=ü&X-Amz-Signature=ab12": (
+        "https://b.s3.amazonaws.com/t%C3%A4sse.jpg?v=%C3%BC&X-Amz-Signature=ab12"
+    ),
+}
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+@pytest.mark.parametrize("written", AS_WRITTEN)
+async def test_a_link_that_is_encoded_since_is_the_same_picture(catalog: Path, written: str, rebuilt: bool) -> None:
+    name, out = "catalog", catalog / "outputs" / "catalog"
+    manifest = catalog / "catalog.yaml"
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace("'https://shop.example.com/mug.jpg'", json.dumps(written)), encoding="utf-8")
+    with closing(sqlite3.connect(out / "ledger.sqlite3")) as db:
+        was, params = db.execute("SELECT fingerprint, params FROM requests WHERE job_id = 'plain'").fetchone()
+        request = EditRequest("gpt-image-1.5-edit", {**json.loads(params), "image_urls": [written]})
+        known = former_fingerprints_of(request)[0]
+        db.execute(
+            "UPDATE requests SET fingerprint = ?, params = ? WHERE fingerprint = ?",
+            (known, json.dumps(dict(request.params), ensure_ascii=False), was),
+        )
+        for table, column in (("jobs", "fingerprint"), ("jobs", "placed_fingerprint"), ("attempts", "fingerprint")):
+            db.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (known, was))
+        db.commit()
+    if rebuilt:
+        rows = (out / "manifest.csv").read_text(encoding="utf-8")
+        cell = '"' + written.replace('"', '""') + '"'
+        rows = rows.replace(was, known).replace(",https://shop.example.com/mug.jpg,", f",{cell},")
+        (out / "manifest.csv").write_text(rows, encoding="utf-8")
+        lose_the_ledger(catalog, name)
+    assert_done(plan(catalog, name))
+    assert await run(catalog, name) == 0
+    assert_done(plan(catalog, name))
+    with (out / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["job_id"] == "plain")
+    assert row["status"] == "succeeded"
+    sent = json.dumps(AS_WRITTEN[written])
+    manifest.write_text(text.replace("'https://shop.example.com/mug.jpg'", sent), encoding="utf-8")
+    assert_done(plan(catalog, name))
 
 
 async def test_a_parameter_named_as_a_column_has_a_column_of_its_own_also_for_a_rebuilt_ledger(catalog: Path) -> None:

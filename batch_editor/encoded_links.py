@@ -1,0 +1,86 @@
+"""Links as RFC 3986 and IDNA 2008 want them, made of links as people, shops and spreadsheets write them."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+# Part of what a ledger's requests are hashed by: change it with whatever `encoded` makes of a link.
+VERSION = 1
+
+# What a link may hold as it stands; `&amp;` and `&#38;` are HTML for an `&`.
+_SOUND = r"(?:[A-Za-z0-9._~!$'()*+,;=:@/?-]|&(?!amp;|#)|%[0-9A-Fa-f]{2})*+"
+_SOUND_LINK = rf"https?://(?:\[[0-9A-Fa-f:.]+\])?{_SOUND}(?:#{_SOUND})?(?<![',;])"
+_IS_SOUND = re.compile(_SOUND_LINK)
+_MAY_CHANGE = re.compile(rf'"(?=(?i:https?)://)(?!{_SOUND_LINK}")'.encode())
+_LINK = re.compile(r"(https?)://([^/?#\\]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
+_AMPERSAND = re.compile(r"&(?:amp;|#0*38;|#x0*26;)+", re.IGNORECASE)
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# Zero-width spaces, soft hyphens and byte order marks come with copied text, and are seen by nobody. Joiners and marks
+# of direction are meant within words of some scripts, and never at a link's ends.
+_UNSEEN = re.compile("[\u00ad\u200b\u2060\ufeff]")
+_UNSEEN_AT_ENDS = "\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_BEHIND = "\"'“”’»,; \t\r\n" + _UNSEEN_AT_ENDS
+_PATH, _QUERY = "%/:@!$&'()*+,;=~", "%/?:@!$&'()*+,;=~"
+
+
+def encoded(link: str) -> str:
+    """The http(s) link, encoded: non-ASCII text and what has no place in a link as percent signs, the host by IDNA.
+
+    What is encoded already stays, byte by byte, for a signature may be over it. An encoded link is its own encoding.
+
+    >>> encoded("HTTPS://müller.example/My Cup – 50%.jpg?a=1&amp;b=ü")
+    'https://xn--mller-kva.example/My%20Cup%20%E2%80%93%2050%25.jpg?a=1&b=%C3%BC'
+    >>> encoded("https://example.com/a%20b.jpg?Signature=x%2Fy~z")
+    'https://example.com/a%20b.jpg?Signature=x%2Fy~z'
+
+    Raises:
+        ValueError: the host can be no name, or white space that isn't a space is inside; the message says which.
+    """
+    if _IS_SOUND.fullmatch(link):
+        return link
+    found = _LINK.fullmatch(_AMPERSAND.sub("&", _UNSEEN.sub("", link)).rstrip(_BEHIND))
+    if found is None:
+        return link
+    scheme, authority, path, query, fragment = found.groups(default="")
+    rest = path + query + fragment
+    if "\u00a0" in rest or "\u202f" in rest:
+        raise ValueError("has a non-breaking space in it; write %20, or %C2%A0 if the file's name really has one")
+    if unprintable := re.search(r"[^\S ]|[\x00-\x1f\x7f-\x9f]", authority + rest):
+        raise ValueError(f"has white space or a control character in it ({unprintable[0]!a}); write it as %XX")
+    path = quote(_LONE_PERCENT.sub("%25", path.replace("\\", "/")), safe=_PATH)
+    query = quote(_LONE_PERCENT.sub("%25", query[1:]), safe=_QUERY).join((query[:1], ""))
+    fragment = quote(_LONE_PERCENT.sub("%25", fragment[1:]), safe=_QUERY).join((fragment[:1], ""))
+    return f"{scheme.lower()}://{_ascii_host(authority)}{path}{query}{fragment}"
+
+
+def as_encoded(text: str) -> str:
+    """A link as `encoded` has it; any other text, and a link that can't be encoded, as it is.
+
+    >>> as_encoded("https://example.com/ü.jpg"), as_encoded("https://example.com/ü.jpg is blue")
+    ('https://example.com/%C3%BC.jpg', 'https://example.com/ü.jpg is blue')
+    """
+    # A prompt may begin with a link; a link has no white space in it.
+    if text[:4].lower() != "http" or not re.fullmatch(r"(?i:https?)://\S+", text):
+        return text
+    try:
+        return encoded(text)
+    except ValueError:
+        return text
+
+
+def may_change(text: bytes) -> bool:
+    """Whether JSON has a link that `as_encoded` changes: a quick look that never misses one."""
+    return _MAY_CHANGE.search(text) is not None
+
+
+def _ascii_host(authority: str) -> str:
+    if authority.isascii():
+        return authority
+    import idna  # its tables take a while to load, and few hosts need them
+
+    host, colon, port = authority.partition(":")
+    try:
+        return idna.encode(host, uts46=True).decode() + colon + port
+    except idna.IDNAError as error:
+        raise ValueError(f"has the host {host!r}, which can be no internet name ({error})") from error

@@ -1,0 +1,159 @@
+"""Cells and items of lists, taken apart into links and local paths, out of what tables and pages wrap links in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import TypeAlias
+
+from batch_editor.manifest.faults import Refused, shown
+
+IsFile: TypeAlias = Callable[[str], bool]  # of a local path
+
+# What separates links. Glued: Google's feeds write a.jpg,https://b.jpg. Inside of a link a comma stays:
+# …/w_400,h_400/cup.jpg.
+_GLUE = re.compile(r"[,;|]+(?=https?://)", re.IGNORECASE)
+_SEPARATOR = re.compile(rf"([\s|]+|{_GLUE.pattern})", re.IGNORECASE)
+_SEPARATOR_BUT_PIPES = re.compile(rf"(\s+|{_GLUE.pattern})", re.IGNORECASE)
+_TRAILING = ",;"
+_AROUND = " \t\r\n\u00a0\u200b\u2060\ufeff"
+_QUOTES = "\"'“”‘’«»"
+STARTS_LINK = re.compile(r"https?:[/\\]|https?//|//[^/\s]+\.|www\.", re.IGNORECASE)
+_TYPO = re.compile(r"(https?)(?::/(?=[^/])|//|:\\\\)", re.IGNORECASE)
+_HOST = r"(?:[^\s/?#@:.\\]+\.)+[^\s/?#@:.\\]{2,}(?::\d{1,5})?(?:[/?#\\]|$)"
+_WITHOUT_SCHEME = re.compile(rf"(//)?(?:(?<=//)|(?=www\.)){_HOST}", re.IGNORECASE)
+# A space belongs to a link until the ending of a picture has come.
+_ENDING = re.compile(
+    r"\.(?:jpe?g|jfif|png|webp|gif|avif|hei[cf]|bmp|tiff?|svg|psd|pdf)(?:[?#].*)?$", re.IGNORECASE | re.DOTALL
+)
+
+_URL = r"https?://"
+_QUOTED = r"""(?:"([^"]+)"|'([^']+)'|“([^”]+)”)"""
+# What one link may be wrapped in; a cell may hold several.
+_WRAPPINGS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"!?\[[^\]]*\]\(<?({_URL}[^\s<>]+?)>?(?:\s+{_QUOTED})?\)(?=[\s,;|]|!?\[|$)",  # Markdown
+        rf"<({_URL}[^<>]+)>",  # a mail, or Markdown
+        rf"<(?:img|a)\b[^<>]*?\b(?:src|href)\s*=\s*{_QUOTED}[^<>]*>(?:[^<>]*</a>)?",  # HTML
+        rf"=\s*@?(?:_xlfn\.)?(?:IMAGE|HYPERLINK)\(\s*{_QUOTED}\s*(?:[,;][^\n|]*?)?\)(?=[\s,;|]|$)",  # a spreadsheet
+        rf"(?!{_URL})(?:(?!{_URL}).)+?\s?\(({_URL}[^\s|]+?)\)(?=\s*(?:[,;|\n]|$))",  # Airtable: cup.jpg (https://…)
+    )
+]
+_BETWEEN = re.compile(r"[\s,;|]*")
+_FORMULA = re.compile(r"=\s*@?(?:_xlfn\.)?(?:IMAGE|HYPERLINK)\s*\(", re.IGNORECASE)
+
+
+def pieces_of_cell(cell: str, is_file: IsFile) -> list[str]:
+    """The links and paths of a cell, in order; spaces inside of a link stay there.
+
+    Raises:
+        Refused: it begins as JSON and is none, or it has text that is neither link nor path.
+    """
+    cell = cell.strip(_AROUND)
+    if (wrapped := _unwrapped(cell)) is not None:
+        return wrapped
+    if cell.startswith("["):
+        return _json_array(cell, is_file)
+    pieces = _split(cell, is_file)
+    return [cell] if len(pieces) > 1 and not STARTS_LINK.match(cell) and is_file(cell) else pieces
+
+
+def pieces_of_list(items: list[str], is_file: IsFile) -> list[str]:
+    """Items whole, but for one that is a cell of several links, come through a template.
+
+    Raises:
+        Refused: an item has text that is neither link nor path.
+    """
+    pieces: list[str] = []
+    for item in items:
+        wrapped = _unwrapped(item.strip(_AROUND))
+        parts = chain.from_iterable(map(_GLUE.split, wrapped or [item]))
+        for part in (each.strip(_AROUND) for each in parts):
+            if not STARTS_LINK.match(part):
+                pieces += [part] if part else []
+                continue
+            # A pipe that doesn't separate links is one's own.
+            separates = all(STARTS_LINK.match(each.lstrip(_AROUND)) for each in part.split("|") if each.strip(_AROUND))
+            pieces += _split(part, is_file, by=_SEPARATOR if separates else _SEPARATOR_BUT_PIPES)
+    return pieces
+
+
+def with_scheme(text: str, is_file: IsFile) -> str:
+    """A link whose scheme is mistyped or left out, with it; any other text, and a local file's path, as it is.
+
+    >>> with_scheme("//cdn.example/c.jpg", lambda _: False), with_scheme("https//h.example/c.jpg", lambda _: False)
+    ('https://cdn.example/c.jpg', 'https://h.example/c.jpg')
+    """
+    if typo := _TYPO.match(text):
+        return text if is_file(text) else f"{typo[1]}://{text[typo.end() :]}"
+    if _WITHOUT_SCHEME.match(text):
+        return text if is_file(text) else f"https://{text.removeprefix('//')}"
+    return text
+
+
+def _unwrapped(cell: str) -> list[str] | None:
+    """The links of a cell that consists of wrapped ones; None of any other.
+
+    Raises:
+        Refused: it is a formula that doesn't name its link.
+    """
+    if not ("(" in cell or "<" in cell) or STARTS_LINK.match(cell):  # most cells
+        return None
+    for wrapping in _WRAPPINGS:
+        links, at = [], 0
+        while at < len(cell) and (found := wrapping.match(cell, at)):
+            links.append(next(group for group in found.groups() if group).strip())
+            between = _BETWEEN.match(cell, found.end())
+            at = between.end() if between else found.end()
+        if links and at == len(cell):
+            return links
+    if _FORMULA.match(cell):
+        raise Refused(
+            f"is {shown(cell)}, a formula that doesn't hold the link itself;"
+            " write the link, or save the table with the links as text"
+        )
+    return None
+
+
+def _json_array(cell: str, is_file: IsFile) -> list[str]:
+    try:
+        items = json.loads(cell)
+    except (ValueError, RecursionError):
+        items = None
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise Refused(f"is {shown(cell)}; expected a JSON array of links, as it starts with [")
+    return pieces_of_list(items, is_file)
+
+
+def _split(cell: str, is_file: IsFile, *, by: re.Pattern[str] = _SEPARATOR) -> list[str]:
+    """Pieces between white space and separators; words that can't stand alone belong to the link before them."""
+    pieces: list[str] = []
+    is_open = False  # whether a next word may belong to the last piece
+    for separator, raw in _words(cell, by):
+        word = raw.rstrip(_TRAILING)
+        if not word.strip(_QUOTES):
+            continue
+        starts = STARTS_LINK.match(word.lstrip(_QUOTES)) is not None
+        is_link = pieces and STARTS_LINK.match(pieces[-1].lstrip(_QUOTES))
+        if starts or not is_link or is_file(word):
+            pieces.append(word)
+        elif is_open and not separator.strip(" \u00a0\u202f"):
+            pieces[-1] += separator + word
+        elif _ENDING.search(word):
+            pieces.append(word)  # a path; whether there is such a file is seen to later
+        else:
+            raise Refused(
+                f"is {shown(cell)}, where {shown(word)} follows a link and is none;"
+                " white space inside of a link is written %20, what isn't part of it goes into another column"
+            )
+        is_open = raw == word and not _ENDING.search(pieces[-1])
+    return pieces
+
+
+def _words(cell: str, by: re.Pattern[str]) -> Iterator[tuple[str, str]]:
+    """Each word with what separates it from the one before."""
+    parts = ["", *by.split(cell)]
+    yield from zip(parts[::2], parts[1::2], strict=True)

@@ -307,7 +307,7 @@ class Api:
             name = f"{hashlib.sha256(file.data).hexdigest()}.{extension}"
             self._uploads[name] = file
             links.append(f"{request.url.origin()}/uploads/{name}")
-        self._books.uploads += len(files)
+        self._books.upload(len(files))
         return web.json_response({self._options.upload_shape: links})
 
     async def _uploaded(self, request: web.Request) -> web.Response:
@@ -316,7 +316,7 @@ class Api:
     async def _result(self, request: web.Request) -> web.Response:
         """A picture; one that isn't kept is made again, the same to the last bit."""
         if KEY_HEADER in request.headers:
-            self._books.key_leaks += 1
+            self._books.leak_key()
             return error(400, f"{KEY_HEADER} has no place here: this is a public link")
         name = request.match_info["name"]
         if (file := self._results.get(name)) is not None:
@@ -332,7 +332,7 @@ class Api:
     def _public(self, request: web.Request, file: File | None) -> web.Response:
         """A file of the public web, where no API key belongs."""
         if KEY_HEADER in request.headers:
-            self._books.key_leaks += 1
+            self._books.leak_key()
         if file is None:
             return page(404, "404 Not Found")
         return web.Response(body=file.data, content_type=file.content_type)

@@ -82,3 +82,44 @@ def test_a_room_says_in_a_line_what_it_is_for(room: str) -> None:
 def test_a_room_s_door_holds_no_code(room: str) -> None:
     body = ast.parse((PACKAGE / room / "__init__.py").read_text()).body[1:]
     assert all(isinstance(each, ast.ImportFrom | ast.Assign) for each in body)
+
+
+TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def test_no_constructor_takes_more_than_six_arguments() -> None:
+    """More are a missing noun, as `Run` was. Records and settings are dataclasses, whose fields are no arguments."""
+    found = [
+        f"{module}: {each.name}"
+        for module, tree in TREES.items()
+        for each in ast.walk(tree)
+        if isinstance(each, ast.ClassDef)
+        for method in each.body
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__"
+        if len(method.args.args) - 1 + len(method.args.kwonlyargs) > 6
+    ]
+    assert found == []
+
+
+def test_functions_are_shorter_than_sixty_lines() -> None:
+    found = [
+        f"{module}: {each.name}"
+        for module, tree in TREES.items()
+        for each in ast.walk(tree)
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and (each.end_lineno or 0) - each.lineno + 1 >= 60
+    ]
+    assert found == []
+
+
+def test_no_object_sets_an_attribute_of_another_one_that_it_has() -> None:
+    """`self._books.uploads += 1` is the books' own affair: a method of theirs."""
+    found = [
+        f"{module}:{each.lineno}: {ast.unparse(target)}"
+        for module, tree in TREES.items()
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Assign | ast.AugAssign | ast.AnnAssign)
+        for target in (each.targets if isinstance(each, ast.Assign) else [each.target])
+        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Attribute)
+    ]
+    # A setting of the library, which has no method for it.
+    assert [each for each in found if not each.endswith("Image.MAX_IMAGE_PIXELS")] == []

@@ -1,6 +1,6 @@
 """What requests cost, and the limits that no run exceeds: prices, budgets and reservations."""
 
-from batch_editor.money.budget import TOLERANCE_USD, Budget, charged
+from batch_editor.money.budget import TOLERANCE_USD, Budget
 from batch_editor.money.pricing import Charged, Charges, Kind, Price, price_of
 from batch_editor.money.reservations import Intent, Reservations, Reserved
 from batch_editor.money.shared_budget import SharedBudget, charge_left_open
@@ -23,7 +23,6 @@ __all__ = [
     "Spending",
     "SteadyPrices",
     "charge_left_open",
-    "charged",
     "price_of",
     "shared_spending",
 ]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from batch_editor.records import Answer, Failure
-
 # Sums of binary fractions: a limit of 1.20 takes five of 0.24.
 TOLERANCE_USD = 1e-9
 
@@ -97,16 +95,3 @@ class Budget:
         """Let nobody wait any longer."""
         self._closed = True
         self._released.set()
-
-
-def charged(answer: Answer, reserved_usd: float) -> float:
-    """What an attempt counts for in the budget: what was set aside for it, unless the provider says what it charged.
-
-    An estimate would do for a report, but not for a limit: a provider that charges more without a word would pass it.
-    """
-    outcome = answer.outcome
-    if answer.cost_usd is not None:
-        return answer.cost_usd
-    if isinstance(outcome, Failure) and not outcome.maybe_billed:
-        return 0.0
-    return reserved_usd

@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from batch_editor.ledger import LedgerWriter, PendingRequest, SubmittedAttempt
-from batch_editor.money.budget import TOLERANCE_USD, Budget, charged
+from batch_editor.money.budget import TOLERANCE_USD, Budget
 from batch_editor.money.shared_budget import SharedBudget
 from batch_editor.money.spending import AttemptToken
 from batch_editor.money.steady_prices import SteadyPrices
-from batch_editor.records import Answer
+from batch_editor.records import Answer, Failure
 
 # Other processes make room in the day's and the month's budget without a word, so it is looked at this often.
 ROOM_AGAIN_S = 0.5
@@ -35,8 +35,17 @@ class Reserved:
         self.charged_usd = self.usd
 
     def answered(self, answer: Answer) -> None:
-        """Count what the answer says was charged."""
-        self.charged_usd = charged(answer, self.usd)
+        """Count what the answer says was charged; all of it where it doesn't say, unless surely nothing was.
+
+        An estimate would do for a report, but not for a limit: a provider that charges more without a word would pass
+        it.
+        """
+        if answer.cost_usd is not None:
+            self.charged_usd = answer.cost_usd
+        elif isinstance(answer.outcome, Failure) and not answer.outcome.maybe_billed:
+            self.charged_usd = 0.0
+        else:
+            self.charged_usd = self.usd
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,10 @@ class BodyMemory:
     limit_bytes: int = ALL_BODIES_BYTES
     used_bytes: int = 0
 
+    def hold(self, more_bytes: int) -> None:
+        """Count so many more; with a minus, so many less."""
+        self.used_bytes += more_bytes
+
 
 class StagedFile:
     """The body of one attempt. Methods that touch the disk do so on a thread; a cancellation waits for that thread.
@@ -121,7 +125,7 @@ class StagedFile:
 
     def _hold(self, more_bytes: int) -> None:
         self._held_bytes += more_bytes
-        self._memory.used_bytes += more_bytes
+        self._memory.hold(more_bytes)
 
     def _forget(self) -> None:
         self._hold(-self._held_bytes)

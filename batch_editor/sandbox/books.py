@@ -53,6 +53,14 @@ class Books:
         self.billed_usd = 0.0
         self._opened_at = self._clock()
 
+    def upload(self) -> None:
+        """Count a file that was uploaded."""
+        self.uploads += 1
+
+    def leak_key(self) -> None:
+        """Count a request that had the key with it where none belongs."""
+        self.key_leaks += 1
+
     def arrive(self) -> Entry:
         """Log a request that has just arrived; `leave` ends it."""
         entry = Entry(number=len(self.log) + 1, at=self._clock() - self._opened_at)

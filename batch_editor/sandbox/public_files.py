@@ -39,7 +39,7 @@ class PublicFiles:
         extension = file.content_type.removeprefix("image/").partition("+")[0]
         name = f"{hashlib.sha256(file.data).hexdigest()}.{extension}"
         self._uploads[name] = file
-        self._books.uploads += 1
+        self._books.upload()
         return f"{origin}/uploads/{name}"
 
     def keep_result(self, name: str, file: File) -> None:
@@ -54,7 +54,7 @@ class PublicFiles:
     async def _result(self, request: web.Request) -> web.Response:
         """A picture; one that isn't kept is made again, the same to the last bit."""
         if KEY_HEADER in request.headers:
-            self._books.key_leaks += 1
+            self._books.leak_key()
             return error(400, f"{KEY_HEADER} has no place here: this is a public link")
         name = request.match_info["name"]
         return _served(self._results.get(name) or await self._remake(name))
@@ -64,7 +64,7 @@ class PublicFiles:
 
     def _public(self, request: web.Request, file: File | None) -> web.Response:
         if KEY_HEADER in request.headers:
-            self._books.key_leaks += 1
+            self._books.leak_key()
         return _served(file)
 
 

@@ -59,6 +59,20 @@ def test_a_plan_needs_neither_the_network_s_library_nor_pandas(tmp_path: Path) -
 PACKAGE = Path(batch_editor.__file__).parent
 
 
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_an_import_within_a_function_says_why(path: Path) -> None:
+    text = path.read_text()
+    module, lines = ast.parse(text), text.splitlines()
+    if "imported when it runs" in (ast.get_docstring(module) or ""):
+        return
+    functions = [each for each in ast.walk(module) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    inner = {
+        node.lineno for each in functions for node in ast.walk(each) if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    unexplained = [number for number in inner if "#" not in lines[number - 1]]
+    assert unexplained == []
+
+
 # Those of sqlite3, Pillow, aiohttp, tqdm and pandas are import-linter's affair.
 @pytest.mark.parametrize("library", ["jinja2", "yaml"])
 def test_each_library_has_one_home(library: str) -> None:

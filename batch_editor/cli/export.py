@@ -1,4 +1,4 @@
-"""`batch-editor export`."""
+"""`batch-editor export`. What it needs is imported when it runs, see `main`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import written
+from batch_editor.errors import StorageError
 
 
 @click.command()
@@ -32,7 +33,6 @@ def export(output: Path, form: Literal["csv", "jsonl", "parquet"], target: str) 
     Example:
       batch-editor export outputs/products --format jsonl --to products.jsonl
     """
-    from batch_editor.errors import StorageError
     from batch_editor.ledger import readings
     from batch_editor.output import export_rows
 

@@ -1,6 +1,6 @@
 """The commands together, and what becomes of their errors: a message and an exit code.
 
-Only click is imported here and in the commands' modules; each command imports what it needs when it runs, for
+Little but click is imported here and in the commands' modules; each command imports what it needs when it runs, for
 `--help` and `--version` must not wait half a second for aiohttp and pydantic.
 """
 
@@ -24,6 +24,7 @@ from batch_editor.cli.schema import schema
 from batch_editor.cli.status import status
 from batch_editor.errors import BatchEditorError
 from batch_editor.files import require_posix
+from batch_editor.text import redact
 
 # EX_SOFTWARE of sysexits.h: a bug of ours, which no code of the documented list describes.
 BUG = 70
@@ -89,6 +90,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _redacted(text: str) -> str:
-    from batch_editor.text import redact  # only when something is printed
-
     return redact(text)

@@ -1,4 +1,4 @@
-"""Options that `run` and `plan` share, and what becomes of them."""
+"""Options that `run` and `plan` share, and what becomes of them. The rest is imported when it runs, see `main`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`batch-editor plan`."""
+"""`batch-editor plan`. What it needs is imported when it runs, see `main`."""
 
 from __future__ import annotations
 

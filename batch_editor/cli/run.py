@@ -1,4 +1,4 @@
-"""`batch-editor run`."""
+"""`batch-editor run`. What it needs is imported when it runs, see `main`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import quieten, show, tell
 from batch_editor.cli.plan import show_plan
-from batch_editor.errors import StorageError
+from batch_editor.errors import ConfigError, StorageError
 from batch_editor.text import escape_bytes
 
 if TYPE_CHECKING:
@@ -109,7 +109,6 @@ def run(**options: Any) -> int:
 def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -> SecretStr:
     """The API key. Not on the event loop: its file may be a pipe, and Ctrl-C ends the waiting for it."""
     from batch_editor.config import api_key
-    from batch_editor.errors import ConfigError
     from batch_editor.planning import make_plan
     from batch_editor.text import guard
 

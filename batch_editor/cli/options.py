@@ -10,7 +10,7 @@ import click
 
 from batch_editor.errors import UsageError
 from batch_editor.lookup import MANIFESTS, NotThere, find_file
-from batch_editor.text import escape_bytes
+from batch_editor.text import escape_bytes, quoted
 
 if TYPE_CHECKING:
     from batch_editor.config import Settings
@@ -168,7 +168,7 @@ def selection_from(options: dict[str, Any]) -> Selection:
     for text in options["overrides"]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise click.UsageError(f"--set {text!r}: expected NAME=VALUE, such as --set quality=low")
+            raise click.UsageError(f"--set {quoted(text)}: expected NAME=VALUE, such as --set quality=low")
         overrides[name.strip()] = value
     only = [escape_bytes(pattern) for pattern in options["only"]]  # as ids are
     return Selection(endpoint=options["endpoint"], only=only, limit=options["limit"], overrides=overrides)

@@ -143,8 +143,8 @@ MESSAGES = {
         ["plan", MANIFEST, "--endpoint", named(b"\xe9.yaml")],
         2,
         (
-            "endpoint '\\xe9.yaml' is unknown; expected gpt-image-1.5-edit, gpt-image-2.5-flare, gpt-image-2.5-sunburst or"
-            " nano-banana, or the path of a YAML file"
+            "endpoint '\\xe9.yaml' is unknown; expected gpt-image-1.5-edit, gpt-image-2.5-flare,"
+            " gpt-image-2.5-sunburst or nano-banana, or the path of a YAML file"
         ),
     ),
     "no rate": (

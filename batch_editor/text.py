@@ -18,6 +18,9 @@ SHORTEST = 8
 # How Python holds the bytes of a file's name that aren't UTF-8. No UTF-8 can carry them: not SQLite's, nor JSON's.
 _SURROGATES = re.compile(r"[\ud800-\udfff]+")
 
+# The same of a name's bytes, as `repr` has them.
+_BYTES = re.compile(r"(?<!\\)\\udc([89a-f][0-9a-f])")
+
 _guarded: list[str] = []
 
 
@@ -80,6 +83,15 @@ def _escaped(found: re.Match[str]) -> str:
         return found[0].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # of no name: half a character out of JSON or YAML
         return found[0].encode("ascii", "backslashreplace").decode()
+
+
+def quoted(text: str) -> str:
+    r"""As `repr`, with such bytes as `escape_bytes` has them.
+
+    >>> print(quoted("caf\udce9.jpg"))
+    'caf\xe9.jpg'
+    """
+    return _BYTES.sub(r"\\x\1", repr(text))
 
 
 def escape_all(value: Any) -> Any:

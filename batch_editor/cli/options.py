@@ -13,7 +13,7 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.output import tell
 from batch_editor.errors import UsageError
-from batch_editor.text import escape_bytes
+from batch_editor.text import escape_bytes, quoted
 
 if TYPE_CHECKING:
     from batch_editor.config import Settings
@@ -181,7 +181,7 @@ def selection_from(options: dict[str, Any]) -> Selection:
     for text in options["overrides"]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise click.UsageError(f"--set {text!r}: expected NAME=VALUE, such as --set quality=low")
+            raise click.UsageError(f"--set {quoted(text)}: expected NAME=VALUE, such as --set quality=low")
         overrides[name.strip()] = value
     _gather_standard_input(options)
     return Selection(

@@ -20,6 +20,7 @@ from batch_editor.config.settings import ENV_PREFIX, Settings, setting_names
 from batch_editor.endpoints import TODAY
 from batch_editor.errors import ConfigError, did_you_mean
 from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
+from batch_editor.text import quoted
 
 DEFAULT_FILE = Path("config.yaml")
 
@@ -116,7 +117,7 @@ def _fault(loc: tuple[int | str, ...], message: str, file: Path | None, values: 
         where = f"{file}:{line}" if line else str(file or "config")
     if message == "Extra inputs are not permitted":
         return f"{where}: {name} is no setting{did_you_mean(path[-1], _names_beside(path))}"
-    shown = f" is {str(given)[:60]!r};" if isinstance(given, (str, int, float)) else ":"
+    shown = f" is {quoted(str(given)[:60])};" if isinstance(given, (str, int, float)) else ":"
     return f"{where}: {name}{shown} {message[:1].lower()}{message[1:]}"
 
 
@@ -137,6 +138,7 @@ _WANTED = {
     "model_type": "expected settings of its own",
     "int_from_float": "expected a whole number",
     "float_parsing": "expected a number",
+    "string_unicode": "expected text in UTF-8",
     "bool_parsing": "expected true or false",
     "finite_number": "expected a finite number",
     "greater_than": "expected more than {gt:g}",

@@ -12,6 +12,7 @@ from batch_editor.endpoints.schema import Endpoint, either
 from batch_editor.endpoints.wording import SHARED
 from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.strict_yaml import YamlFault, parse_yaml
+from batch_editor.text import quoted
 
 
 def shipped_endpoints() -> list[str]:
@@ -38,7 +39,8 @@ def load_endpoint(name: str, *, beside: Path | None = None) -> Endpoint:
             return _parsed(path.read_bytes(), str(path))
     known = shipped_endpoints()
     raise EndpointError(
-        f"endpoint {name!r} is unknown{did_you_mean(name, known)}; expected {either(known)}, or the path of a YAML file"
+        f"endpoint {quoted(name)} is unknown{did_you_mean(name, known)};"
+        f" expected {either(known)}, or the path of a YAML file"
     )
 
 

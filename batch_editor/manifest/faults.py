@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from batch_editor.errors import ManifestError
-from batch_editor.text import KEY_SHAPE, escape_bytes, printable, redact
+from batch_editor.text import KEY_SHAPE, escape_bytes, printable, quoted, redact
 
 # A wrong column is wrong in every row: twenty lines show the pattern, the count tells the extent.
 KEPT = 20
@@ -17,8 +17,6 @@ NOTED = 1000
 # Of the faults of rows that are skipped: enough to see what it is about.
 _SHOWN_OF_SKIPPED = 3
 _SHOWN = 60
-# A byte of a name that isn't UTF-8, as `repr` has it.
-_BYTES = re.compile(r"(?<!\\)\\udc([89a-f][0-9a-f])")
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
@@ -214,8 +212,7 @@ def shown(text: str) -> str:
     """
     # A cell may have a mebibyte; what is far beyond the shown part needs no redaction.
     text = _USERINFO.sub("…@", redact(text[: 100 * _SHOWN]))
-    quoted = repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
-    return _BYTES.sub(r"\\x\1", quoted)  # as `escape_bytes` has them
+    return quoted(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
 
 
 def check_text(text: str) -> None:

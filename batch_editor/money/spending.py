@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError
-from batch_editor.files import expect_regular, make_folder
+from batch_editor.files import expect_regular, make_folder, path_to_text
 from batch_editor.ledger.database import OpenFiles
 from batch_editor.money.budget import TOLERANCE_USD
 
@@ -24,7 +24,7 @@ def shared_spending(settings: Settings, output: Path) -> Spending | None:
         return None
     return Spending(
         budget.ledger,
-        str(output.resolve()),
+        path_to_text(str(output.resolve())),
         per_day_usd=budget.per_day_usd,
         per_month_usd=budget.per_month_usd,
         attempt_s=settings.api.timeout_s,

@@ -90,7 +90,7 @@ TEXTS: dict[str, tuple[str | bytes | Callable[[], bytes], str]] = {
     "array.csv": (f"id,prompt,image_urls\na,p,{'[' * 10**5}\n", "expected a JSON array of links"),
     "schemes.csv": (
         "id,prompt,image_urls\na,p,file:///etc/passwd\nb,p,ftp://e.com/x.png\nc,p,/dev/zero\nd,p,/etc/passwd\n",
-        "image_urls is 'file:///etc/passwd'; file:// is for this machine alone. Write the path itself, without file://",
+        "image_urls is 'ftp://e.com/x.png'; expected an http(s) link or a local path",
     ),
 }
 
@@ -295,7 +295,11 @@ def test_a_picture_is_known_by_its_header_and_never_decoded(tmp_path: Path, form
         [sys.executable, "-c", program, "m.csv"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     _, code, err, _ = json.loads(finished.stdout)
-    wanted = "which is no PNG, JPEG or WEBP image" if form == "GIF" else "which has more than 178 million pixels"
+    wanted = (
+        "which is a GIF image; save it as JPEG, PNG or WebP"
+        if form == "GIF"
+        else "which has more than 178 million pixels"
+    )
     assert (code, wanted in err) == (2, True), err
 
 

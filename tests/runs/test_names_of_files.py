@@ -139,12 +139,60 @@ MESSAGES = {
         "--log-file n\\xf6/log: can't be written (No such file or directory)",
     ),
     "no such job": (["plan", MANIFEST, "--only", named(b"\xe9*")], 2, "--only '\\\\xe9*' matches no job's id"),
+    "no endpoint": (
+        ["plan", MANIFEST, "--endpoint", named(b"\xe9.yaml")],
+        2,
+        (
+            "endpoint '\\xe9.yaml' is unknown; expected gpt-image-1.5-edit, gpt-image-2.5-flare,"
+            " gpt-image-2.5-sunburst or nano-banana, or the path of a YAML file"
+        ),
+    ),
+    "no rate": (
+        ["plan", MANIFEST, "--rate", named(b"\xe9")],
+        2,
+        "command line: rate_limit is '\\xe9'; expected a count and a period, such as 60/min, 10/s or 500/h",
+    ),
+    "no money": (
+        ["plan", MANIFEST, "--max-cost", named(b"\xe9")],
+        2,
+        "command line: budget.max_cost_usd is '\\xe9'; expected text in UTF-8",
+    ),
+    "no history": (
+        ["plan", MANIFEST, "--history", named(b"h\xf6")],
+        2,
+        "h\\xf6: no ledger here; expected the output directory of a run",
+    ),
     "a prompt": (
         ["plan", MANIFEST, "--set", named(b"prompt=\xe9")],
         2,
         "--set: prompt is '\\xe9'; expected text that UTF-8 can carry, without lone surrogates",
     ),
 }
+
+
+@pytest.mark.slow
+async def test_a_run_that_was_killed_resumes_where_every_name_is_odd(odd: Bench) -> None:
+    """Its folder of results, the budget's file, the state folder and the log; nothing is paid twice."""
+    out = odd.folder / named(b"f\xfcr")
+    odd.write([job(name, image_urls=["tass\\xe9.png"]) for name in "abcd"], name=MANIFEST)
+    environment = {
+        "BATCH_EDITOR_BUDGET__LEDGER": named(b"k\xf6sten.sqlite3"),
+        "BATCH_EDITOR_BUDGET__PER_DAY_USD": "5",
+        "XDG_STATE_HOME": str(odd.folder / named(b"st\xe4te")),
+        "LANG": "C",
+    }
+    async with sandbox(latency="0.3") as provider:
+        arguments = odd.run_arguments(Path(MANIFEST), provider, "--concurrency", "1", out=out)
+        async with odd.started(*arguments, environment=environment) as run:
+            await arrived(provider.books, 3)
+            run.kill()
+            await run.ended()
+        done = await odd.command(*arguments, "--history", out, environment=environment)
+        assert (done.code, {row["status"] for row in odd.rows(out)}) == (0, {"succeeded"}), done.err
+        assert provider.books.uploads == 1
+        # The one in flight when it was killed may be paid for twice; what was done is not.
+        assert provider.books.requests <= 5
+    assert "a bug" not in done.err
 
 
 @pytest.mark.parametrize("name", MESSAGES)

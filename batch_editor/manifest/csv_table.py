@@ -20,6 +20,7 @@ MAX_ROW = 16 * 2**20
 _CHUNK_BYTES = 2**16
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Excel's own first line, which says what stands between the cells.
+_RULE = re.compile(r"[-+: ]*")
 _SEPARATOR = re.compile(r"\"?sep=(.)\"?[,;\t|]*[\r\n]*", re.IGNORECASE)
 
 
@@ -51,7 +52,9 @@ class CsvReader:
                     raise TableFault(str(error), lines.row_starts) from error
 
     def _records_of(self, lines: _Lines) -> Iterator[Record]:
-        reader = csv.reader(lines, delimiter=self._delimiter_of(lines), strict=True)
+        delimiter = self._delimiter_of(lines)
+        is_piped = delimiter == "|"
+        reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=is_piped)
         header_seen = False
         while True:
             start = lines.begin_row()
@@ -73,6 +76,10 @@ class CsvReader:
             if problem and not header_seen:
                 raise _Broken(problem)
             header_seen = True
+            if is_piped:  # as databases and Markdown draw them, with blanks around cells and a line below the header
+                cells = [cell.strip() for cell in cells]
+                if all(map(_RULE.fullmatch, cells)):
+                    continue
             yield start, cells, problem
 
     def _delimiter_of(self, lines: _Lines) -> str:

@@ -38,6 +38,7 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _XML = re.compile(r"\s*<(\?xml|!doctype|!--|[a-z][\w:.-]*[\s>/])", re.IGNORECASE)
 _JSON_ARRAY = re.compile(r"\s*\[\s*[{\[\"]")
 _JSON_OBJECT = re.compile(r"\s*\{\s*(\"|\}|$)")
+_YAML = re.compile(r"(?:#.*\n|\s*\n|---\n)*(?:jobs|endpoint|defaults):(?:[ \n\r]|$)")
 _EXCEL_XML = "urn:schemas-microsoft-com:office:spreadsheet"
 
 
@@ -101,6 +102,8 @@ def _text(head: bytes) -> tuple[str, str] | None:
                 "open it in a spreadsheet and save it as XLSX or CSV, or download the table again",
             )
         return "XML", "export the table as CSV; a spreadsheet may open it, then save it as XLSX or CSV"
+    if _YAML.match(text):
+        return "a YAML manifest", "name it .yaml"
     if _JSON_ARRAY.match(text):
         return (
             "a JSON array",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 from batch_editor.manifest.entry import Manifest
-from batch_editor.manifest.faults import Refused
+from batch_editor.manifest.faults import Refused, shown
 from batch_editor.manifest.table import Table
 from batch_editor.manifest.values import Converter, Source
 
@@ -35,9 +35,9 @@ def foreign_columns(
         assert parameter is not None
         default = "null" if parameter.default is None else str(parameter.default)
         message = (
-            f"column {name} {count.reason} in {count.wrong:,} of {count.rows:,} rows, first at line {count.line}; if"
-            f" that is no {name} for {manifest.endpoint.name} but the products' own, pass --set {name}={default}: this"
-            " is sent, and the column is carried along"
+            f"column {name} is no {name} for {manifest.endpoint.name} in {count.wrong:,} of {count.rows:,} rows, such"
+            f" as {count.example} at line {count.line} ({count.reason}); if it is the products' own, pass --set"
+            f" {name}={default}: that is sent, and the column is carried along"
         )
         yield name, message
 
@@ -57,6 +57,7 @@ class _Count:
         self.rows = 0
         self.wrong = 0
         self.line = 0
+        self.example = ""
         self.reason = ""
 
     @property
@@ -85,5 +86,6 @@ def _counted(
                         continue
                     count.wrong += 1
                     if not count.line:
-                        count.line, count.reason = line, str(error).replace("is ", "has ", 1)
+                        count.line, count.example = line, shown(cell.strip())
+                        count.reason = str(error).partition("; ")[2] or str(error)
     return counts

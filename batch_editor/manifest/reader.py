@@ -44,6 +44,7 @@ def _read(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | Fa
     try:
         check_is_table(str(path), Path())
     except NoTable as fault:
-        faults.add(str(path), f"{f'{fault}' or 'is no manifest'}; expected a .yaml, {WANTED}, or - for standard input")
+        wanted = f"is no manifest; expected a .yaml, {WANTED}, or - for standard input"
+        faults.add(str(path), str(fault) or wanted)
         return iter(())
     return read_table_manifest(path, expansion, faults)

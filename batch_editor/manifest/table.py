@@ -105,6 +105,8 @@ class Table:
     def _title(self) -> str | None:
         """What is wrong where a title stands above the header: one of the next rows has at least twice its names."""
         found = len(self.columns)
+        if found == 1 and sum(map(self.columns[0].count, ",;\t|")) > 1:
+            return f"{columns_said(self.columns)}: whole lines are in quotes; remove those, or export the table again"
         for line, cells, problem in self._first if found else ():
             names = [cell.strip() for cell in cells if cell.strip()]
             if problem is None and len(names) >= max(2, 2 * found) and _looks_like_a_header(names):

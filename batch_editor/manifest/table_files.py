@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
@@ -23,6 +24,7 @@ TableFormat: TypeAlias = Literal["auto", "csv", "jsonl"]
 YAML = (".yaml", ".yml")
 _CSV = (".csv", ".tsv", ".txt")
 _WORKBOOKS = (".xlsx", ".xlsm")
+_LINK = re.compile(r"https?:/", re.IGNORECASE)  # a Path has one of the slashes
 _JSON_LINES = (".jsonl", ".ndjson")
 WANTED = ".csv, .tsv, .txt, .xlsx or .jsonl file, a folder or glob of pictures"
 
@@ -47,6 +49,8 @@ def check_is_table(written: str, base: Path) -> None:
     Raises:
         NoTable: it has another ending than a table's.
     """
+    if _LINK.match(written):
+        raise NoTable("is a link; download the table as CSV or XLSX first")
     if not (is_standard_input(written) or is_of_pictures(written, base)):
         place = base / _split_sheet(written, base)[0]
         if place.suffix.lower() not in (*_CSV, *_WORKBOOKS, *_JSON_LINES):

@@ -46,6 +46,8 @@ class XlsxReader:
         """The header, then the rows; see `TableReader`."""
         with self._open() as raw:
             foreign = foreign_type(raw)
+            if foreign is None and not raw.read(1):
+                raise TableFault("is empty")
             if foreign is None:
                 raise TableFault(f"is text, not {XLSX}; if it is CSV, name it .csv")
             if foreign[0] != XLSX:

@@ -11,7 +11,6 @@ from batch_editor.errors import ManifestError
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.manifest import csv_table as csv_table_module
 from batch_editor.manifest.file_types import AS_UTF8
-from batch_editor.manifest.table_files import WANTED
 from batch_editor.records import Job
 from tests.support.manifest_reading import ENDPOINT, LINK, load_beside, read, write
 
@@ -342,6 +341,27 @@ def test_a_first_line_may_say_what_stands_between_the_cells(
     assert (reading.job.request.params["prompt"], reading.job.extras) == ("x, y; z", {"a,b;c": "1"})
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        f"| id | prompt | image_urls |\n|:---|---:|-----|\n| a  | x y    | {LINK} |\n",
+        f" id | prompt | image_urls\n----+--------+-----\n a  | x y    | {LINK}\n",
+        f'id|prompt|image_urls\na|"x y"|{LINK}\n',
+    ],
+)
+def test_tables_of_pipes_are_read_as_markdown_and_databases_draw_them(tmp_path: Path, table: str) -> None:
+    reading = read(write(tmp_path / "m.txt", table))
+    assert (reading.job.id, reading.job.request.params["prompt"]) == ("a", "x y")
+
+
+def test_lines_that_are_quoted_whole_are_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", f'"id,prompt,image_urls"\n"a,x,{LINK}"\n')
+    assert read(path).fault == (
+        "m.csv:1: the only column is 'id,prompt,image_urls': whole lines are in quotes; remove those, or export the"
+        " table again"
+    )
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|", "^"])
 def test_any_separator_can_be_said(tmp_path: Path, separator: str) -> None:
     row = separator.join(["mug", "x", LINK])
@@ -417,7 +437,7 @@ def test_a_manifest_that_is_not_there_or_of_another_kind_is_a_fault(tmp_path: Pa
         "folder.csv: can't be read: a folder; expected a file",
         "gone.yaml: can't be read: No such file or directory",
         "jobs.xlsx: can't be read: No such file or directory",
-        f"jobs.ods: isn't there; expected a .yaml, {WANTED}, or - for standard input",
+        "jobs.ods: isn't there",
     ]
 
 

@@ -58,6 +58,7 @@ FOREIGN = [
     ('<?xml version="1.0"?><rss>'.encode("utf-16"), "XML, not CSV; export the table as CSV"),
     (b'[{"sku": 1}, {"sku": 2}]', "a JSON array, not CSV; JSON Lines are read, one object a line: `jq -c '.[]' FILE"),
     (b'{"sku": 1}\n{"sku": 2}\n', "JSON, not CSV; if it has one object a line, name it .jsonl"),
+    (b"# spring\njobs:\n  - id: a\n", "a YAML manifest, not CSV; name it .yaml"),
     (b"\xff\xd8\xff\xe0", "a picture (JPEG), not CSV; for a folder of pictures give the folder"),
     (workbook(), "an Excel workbook (XLSX), not CSV; name it .xlsx"),
 ]
@@ -73,6 +74,17 @@ def test_a_file_that_is_no_csv_is_named_as_what_it_is(tmp_path: Path, name: str,
 def test_a_file_that_is_no_workbook_is_named_as_what_it_is(tmp_path: Path, content: bytes, message: str) -> None:
     expected = message.replace(", not CSV;", ", not an Excel workbook (XLSX);")
     assert read(write(tmp_path / "m.xlsx", content)).fault.startswith(f"m.xlsx: is {expected}")
+
+
+def test_a_link_is_no_table(tmp_path: Path) -> None:
+    link = "https://docs.google.com/spreadsheets/d/abc"
+    assert read(Path(link)).fault.endswith("abc: is a link; download the table as CSV or XLSX first")
+    rows = write(tmp_path / "m.yaml", f"jobs:\n  - {{rows: '{link}', prompt: x, image_urls: [{LINK}]}}\n")
+    assert read(rows).fault.startswith(f"m.yaml:2: rows is '{link}', which is a link; download the table")
+
+
+def test_an_empty_workbook_says_so(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "m.xlsx", "")).fault == "m.xlsx: is empty"
 
 
 def test_a_csv_file_that_is_named_as_a_workbook_says_so(tmp_path: Path) -> None:

@@ -14,10 +14,22 @@ def table(tmp_path: Path, column: str, cells: list[str]) -> Path:
 
 
 FOREIGN = [
-    ("size", ["M", "100ml", "", "XL"], "'M'; expected 1024x1024, 1536x1024, 1024x1536 or auto", "auto", "auto"),
-    ("quality", ["A", "B", "A", "low"], "'A'; expected low, medium, high or auto", "high", "high"),
-    ("background", ["wood", "steel", "oak"], "'wood'; expected transparent or opaque", "opaque", "opaque"),
-    ("mask", ["yes", "no", "yes"], "'yes'; there is no such file (paths are relative to the manifest)", "null", None),
+    (
+        "size",
+        ["M", "100ml", "", "XL"],
+        "'M' at line 2 (expected 1024x1024, 1536x1024, 1024x1536 or auto)",
+        "auto",
+        "auto",
+    ),
+    ("quality", ["A", "B", "A", "low"], "'A' at line 2 (expected low, medium, high or auto)", "high", "high"),
+    ("background", ["wood", "steel", "oak"], "'wood' at line 2 (expected transparent or opaque)", "opaque", "opaque"),
+    (
+        "mask",
+        ["yes", "no", "yes"],
+        "'yes' at line 2 (there is no such file (paths are relative to the manifest))",
+        "null",
+        None,
+    ),
 ]
 
 
@@ -29,8 +41,8 @@ def test_a_column_of_the_products_own_is_one_fault_with_its_way_out(
     rows = 100 * sum(map(bool, cells))
     for skip_faulty in (False, True):
         assert read(path, skip_faulty=skip_faulty).fault == (
-            f"feed.csv:1: column {column} has {reason} in 300 of {rows} rows, first at line 2; if that is no"
-            f" {column} for gpt-image-1.5-edit but the products' own, pass --set {column}={default}: this is sent, and"
+            f"feed.csv:1: column {column} is no {column} for gpt-image-1.5-edit in 300 of {rows} rows, such as"
+            f" {reason}; if it is the products' own, pass --set {column}={default}: that is sent, and"
             " the column is carried along"
         )
     overrides: dict[str, Any] = {column: default}
@@ -52,7 +64,7 @@ def test_slips_stay_faults_of_their_rows(tmp_path: Path, cells: list[str]) -> No
 def test_all_such_columns_and_other_faults_are_told_at_once(tmp_path: Path) -> None:
     rows = f"x,{LINK},M,wood,\n" * 3 + f",{LINK},M,wood,\n"
     faults = read(write(tmp_path / "feed.csv", f"prompt,image_urls,size,background,q\n{rows}")).faults
-    assert [fault.partition(" has ")[0] for fault in faults] == [
+    assert [fault.partition(" is no ")[0] for fault in faults] == [
         "feed.csv:1: column size",
         "feed.csv:1: column background",
         "feed.csv:5: job feed-4: prompt is empty",

@@ -168,14 +168,18 @@ class Bench:
 
     @asynccontextmanager
     async def started(
-        self, *arguments: str | Path, key: str | None = KEY, environment: Mapping[str, str] | None = None
+        self,
+        *arguments: str | Path,
+        key: str | None = KEY,
+        environment: Mapping[str, str] | None = None,
+        stdin: int = asyncio.subprocess.DEVNULL,
     ) -> AsyncIterator[Process]:
         """A process of the command line in the bench's folder; it is gone when the block ends."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "batch_editor", *map(str, arguments)),
             cwd=self.folder,
             env=self.environment(key=key, **(environment or {})),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -21,7 +21,7 @@ PATIENCE_S = 20.0
 _PROGRAM = """
 import os, signal, sys
 from batch_editor.cli.main import main
-os.close(os.open(os.ttyname(0), os.O_RDWR))
+os.close(os.open(os.ttyname(2), os.O_RDWR))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(main())
 """
@@ -68,19 +68,23 @@ class Terminal:
 
 
 @contextmanager
-def on_terminal(arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str]) -> Iterator[Terminal]:
-    """The command line with those arguments; it is gone when the block ends."""
+def on_terminal(
+    arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], given: Path | None = None
+) -> Iterator[Terminal]:
+    """The command line with those arguments; it is gone when the block ends. `given`: what standard input is."""
     master, slave = pty.openpty()
+    stdin = slave if given is None else os.open(given, os.O_RDONLY)
     process = subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, *arguments],
         cwd=cwd,
         env=dict(environment),
-        stdin=slave,
+        stdin=stdin,
         stdout=slave,
         stderr=slave,
         start_new_session=True,
     )
-    os.close(slave)
+    for descriptor in {slave, stdin}:
+        os.close(descriptor)
     try:
         yield Terminal(process, master)
     finally:
@@ -90,12 +94,17 @@ def on_terminal(arguments: Sequence[str], *, cwd: Path, environment: Mapping[str
 
 
 async def conversation(
-    arguments: Sequence[str], steps: Sequence[tuple[str, str]], *, cwd: Path, environment: Mapping[str, str]
+    arguments: Sequence[str],
+    steps: Sequence[tuple[str, str]],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    given: Path | None = None,
 ) -> tuple[int, str]:
     """Exit code and everything shown, when each question is answered in turn."""
 
     def talk() -> tuple[int, str]:
-        with on_terminal(arguments, cwd=cwd, environment=environment) as terminal:
+        with on_terminal(arguments, cwd=cwd, environment=environment, given=given) as terminal:
             for question, answer in steps:
                 terminal.until(question)
                 terminal.type(answer)

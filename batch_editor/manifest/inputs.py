@@ -61,7 +61,8 @@ def read_links(value: str | list[str], folder: Path) -> list[str | LocalFile]:
 
 def _link(text: str, folder: Path, is_file: IsFile) -> str | LocalFile:
     check_text(text)
-    text = with_scheme(_unquoted(text), is_file)
+    if not _HTTP.match(text):
+        text = with_scheme(_unquoted(text), is_file)
     if _HTTP.match(text):
         return _checked(text)
     if text[:5].lower() == "data:":

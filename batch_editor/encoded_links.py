@@ -37,7 +37,7 @@ def encoded(link: str) -> str:
     Raises:
         ValueError: the host can be no name, or white space that isn't a space is inside; the message says which.
     """
-    if _IS_SOUND.fullmatch(link):
+    if is_encoded(link):
         return link
     found = _LINK.fullmatch(_AMPERSAND.sub("&", _UNSEEN.sub("", link)).rstrip(_BEHIND))
     if found is None:
@@ -52,6 +52,11 @@ def encoded(link: str) -> str:
     query = quote(_LONE_PERCENT.sub("%25", query[1:]), safe=_QUERY).join((query[:1], ""))
     fragment = quote(_LONE_PERCENT.sub("%25", fragment[1:]), safe=_QUERY).join((fragment[:1], ""))
     return f"{scheme.lower()}://{_ascii_host(authority)}{path}{query}{fragment}"
+
+
+def is_encoded(text: str) -> bool:
+    """Whether a text is one http(s) link that `encoded` doesn't change."""
+    return _IS_SOUND.fullmatch(text) is not None
 
 
 def as_encoded(text: str) -> str:

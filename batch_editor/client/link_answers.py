@@ -6,7 +6,17 @@ import io
 import re
 from http import HTTPStatus
 
-from batch_editor.images import Header, NotAnImage, TooManyPixels, has_end, kind_of, read_beginning, sniff
+from batch_editor.images import (
+    MARKUP,
+    WEB_PAGE,
+    Header,
+    NotAnImage,
+    TooManyPixels,
+    has_end,
+    kind_of,
+    read_beginning,
+    sniff,
+)
 from batch_editor.text import printable
 
 MIN_SIDE = 64  # a smaller picture is an icon or a tracking pixel that got into a feed
@@ -64,10 +74,9 @@ def read_picture(data: bytes, *, whole: bool, content_type: str, url: str) -> He
     if not data:
         return "is empty"
     promised = sniff(data[:12])
-    kind = kind_of(data[:4096])
-    if kind is not None:
-        return f"is {kind}; the provider takes png, jpeg and webp"
-    if promised is None:
+    if promised is None or promised == "gif":
+        if (kind := kind_of(data[:4096])) not in (None, WEB_PAGE, MARKUP):
+            return f"is {kind}; the provider takes png, jpeg and webp"
         return f"answered {_what(data, url)} ({printable(content_type, limit=60) or 'of no type'}), not a picture"
     try:
         header = read_beginning(data)

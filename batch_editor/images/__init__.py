@@ -3,10 +3,12 @@
 from batch_editor.images.ends import ImageFormat, has_end, sniff
 from batch_editor.images.header import Header, NotAnImage, TooManyPixels, read_beginning, read_header
 from batch_editor.images.inspect import ENDINGS, BadImage, inspect_image
-from batch_editor.images.kinds import kind_of
+from batch_editor.images.kinds import MARKUP, WEB_PAGE, kind_of
 
 __all__ = [
     "ENDINGS",
+    "MARKUP",
+    "WEB_PAGE",
     "BadImage",
     "Header",
     "ImageFormat",

@@ -31,6 +31,8 @@ _BEGINNINGS = (
     (b"\x1aE\xdf\xa3", "a video"),
     (b"PK\3\4", "a ZIP archive, or an office document"),
 )
+WEB_PAGE = "a web page (HTML)"
+MARKUP = "an XML or HTML document"
 _TIFF = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 # Comments, declarations and white space may stand before the first element.
 _MARKUP = re.compile(rb"(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*<(?:\w+:)?(\w+)", re.DOTALL)
@@ -85,10 +87,8 @@ def _is_raw(data: bytes) -> bool:
 
 def _of_markup(data: bytes) -> str | None:
     if _DOCTYPE_HTML.match(data):
-        return "a web page (HTML)"
+        return WEB_PAGE
     found = _MARKUP.match(data[:4096])
     if found is None:
         return None
-    return {b"svg": "an SVG drawing", b"html": "a web page (HTML)", b"head": "a web page (HTML)"}.get(
-        found[1].lower(), "an XML or HTML document"
-    )
+    return {b"svg": "an SVG drawing", b"html": WEB_PAGE, b"head": WEB_PAGE}.get(found[1].lower(), MARKUP)

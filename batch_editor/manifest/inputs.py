@@ -51,6 +51,9 @@ def read_links(value: str | list[str], folder: Path) -> list[str | LocalFile]:
 
 
 def _link(text: str, folder: Path, is_file: IsFile) -> str | LocalFile:
+    if _HTTP.match(text):
+        check_text(text)
+        return _checked(text)
     text = with_scheme(_unquoted(text), is_file)
     scheme = None if is_local_link(text) else _SCHEME.match(text)
     check_text(text if scheme else _NAME_BYTES.sub("", text))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
+from batch_editor.encoded_links import is_encoded
 from batch_editor.manifest.faults import Refused, shown
 
 IsFile: TypeAlias = Callable[[str], bool]  # of a local path
@@ -53,6 +54,8 @@ def pieces_of_cell(cell: str, is_file: IsFile) -> list[str]:
         Refused: it begins as JSON and is none, or it has text that is neither link nor path.
     """
     cell = cell.strip(_AROUND)
+    if is_encoded(cell) and not _GLUE.search(cell):  # most cells
+        return [cell]
     if (wrapped := _unwrapped(cell)) is not None:
         return wrapped
     if cell.startswith("["):
@@ -100,7 +103,7 @@ def _unwrapped(cell: str) -> list[str] | None:
     Raises:
         Refused: it is a formula that doesn't name its link.
     """
-    if not ("(" in cell or "<" in cell) or STARTS_LINK.match(cell):  # most cells
+    if not ("(" in cell or "<" in cell) or STARTS_LINK.match(cell):
         return None
     for wrapping in _WRAPPINGS:
         links, at = [], 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from batch_editor.manifest.faults import shown
 from batch_editor.manifest.table import Record, TableFault
+from batch_editor.text import escape_bytes
 
 COLUMNS = ("path", "name", "stem", "folder")
 # What a person calls a picture. Those that the provider doesn't take are rows as well: whoever looks at their link
@@ -56,7 +57,8 @@ class PictureReader:
                 f" {self._written.rstrip('/')}/**/*.jpg takes the pictures in them as well"
             )
         yield 1, list(COLUMNS), None
-        for number, path in enumerate(sorted(pictures), 1):
+        # A name's bytes may be no text.
+        for number, path in enumerate(map(escape_bytes, sorted(pictures)), 1):
             folder, name = os.path.split(path)
             yield number, [path, name, Path(name).stem, folder], None
 

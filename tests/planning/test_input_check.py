@@ -58,8 +58,8 @@ async def test_pictures_that_the_provider_takes_are_sound(bench: Bench, server: 
     [
         (b"", "is empty"),
         (b"<html>Not found", "answered a web page (application/octet-stream), not a picture"),
-        (picture(mode="P", form="GIF"), "is a GIF; the provider takes png, jpeg and webp"),
-        (picture(form="TIFF"), "is a TIFF; the provider takes png, jpeg and webp"),
+        (picture(mode="P", form="GIF"), "is a GIF image; the provider takes png, jpeg and webp"),
+        (picture(form="TIFF"), "is a TIFF image; the provider takes png, jpeg and webp"),
         (picture((63, 500)), "has 63×500 pixels; a picture has at least 64 a side"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "begins as a PNG, but is none that can be read"),
         (b"RIFF\x00\x00\x00\x00WEBPnone" + b"\0" * 40, "begins as a WEBP, but is none that can be read"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from batch_editor.shops.columns import Layout
 from batch_editor.shops.links import links_in
 from batch_editor.shops.picture import Found, Row, Tally, Without, cell, first_of
+from batch_editor.shops.seen import Seen
 from batch_editor.shops.text_of_html import text_of_html
 
 
@@ -15,23 +16,17 @@ def google_pictures(layout: Layout, rows: Iterator[Row], tally: Tally) -> Iterat
 
     A position is the picture's place among its item's own, whether the ones before it are taken or not.
     """
-    groups: set[int] = set()
-    seen: set[int] = set()  # of the groups alone: hashes of a group and a link
+    groups, seen = Seen(), Seen()  # of the groups alone: a group and a link
     for line, cells in rows:
         group = cell(cells, layout.group)
-        if not group or hash(group) not in groups:
-            tally.products += 1
-        if group:
-            groups.add(hash(group))
+        tally.products += not group or groups.add(group)
         given = [link for index in layout.images for link in links_in(cells[index].strip())]
         if not given:
             tally.without[Without.NO_LINK] += 1
             continue
         links = list(dict.fromkeys(given))
         tally.repeated += len(given) - len(links)
-        taken = [
-            (position, link) for position, link in enumerate(links, 1) if not group or hash((group, link)) not in seen
-        ]
+        taken = [(position, link) for position, link in enumerate(links, 1) if not group or seen.add((group, link))]
         tally.repeated += len(links) - len(taken)
         if not taken:
             tally.without[Without.REPEATED] += 1
@@ -40,6 +35,4 @@ def google_pictures(layout: Layout, rows: Iterator[Row], tally: Tally) -> Iterat
         title = cell(cells, layout.title)
         body = text_of_html(first_of(cells, layout.bodies))
         for position, link in taken:
-            if group:
-                seen.add(hash((group, link)))
             yield Found(line, sku or f"line-{line}", "", sku, title, link, position, "", body, cells)

@@ -11,6 +11,7 @@ from itertools import count
 from batch_editor.shops.columns import Layout, ShopError
 from batch_editor.shops.links import links_in
 from batch_editor.shops.picture import Found, Row, Tally, Without, cell, first_of
+from batch_editor.shops.seen import Seen
 from batch_editor.shops.text_of_html import text_of_html
 
 # A product is remembered for rows of it that stand apart, as in a table that somebody sorted. Shopify's own exports
@@ -172,7 +173,7 @@ class _Remembered:
     def __init__(self) -> None:
         self._products: OrderedDict[str, _Product] = OrderedDict()
         self._characters = 0
-        self._forgotten: set[int] = set()
+        self._forgotten = Seen()
 
     def product(self, handle: str, *, line: int) -> _Product | None:
         """The product whose rows these are, if there were rows of it; None: it is new.
@@ -183,7 +184,7 @@ class _Remembered:
         product = self._products.pop(handle, None)
         if product is not None:
             self._characters -= product.size
-        elif handle and hash(handle) in self._forgotten:
+        elif handle and handle in self._forgotten:
             raise ShopError(
                 f"the product {handle!r} has rows far above, with thousands of other products between:"
                 " sort the table by the column of its handles",
@@ -198,4 +199,4 @@ class _Remembered:
         while len(self._products) > _PRODUCTS or self._characters > _CHARACTERS:
             oldest, forgotten = self._products.popitem(last=False)
             self._characters -= forgotten.size
-            self._forgotten.add(hash(oldest))
+            self._forgotten.add(oldest)

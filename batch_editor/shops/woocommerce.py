@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from batch_editor.shops.columns import Layout
 from batch_editor.shops.links import links_in
 from batch_editor.shops.picture import Found, Row, Tally, Without, cell, first_of
+from batch_editor.shops.seen import Seen
 from batch_editor.shops.text_of_html import text_of_html
 
 # Variable products whose texts are kept for the variations behind them, which an export puts at most a batch later.
@@ -25,7 +26,7 @@ def woocommerce_pictures(layout: Layout, rows: Iterator[Row], tally: Tally) -> I
     A variation's blank cells take what its product has, if that stands before it. A position is the picture's place
     among its row's own, whether the ones before it are taken or not.
     """
-    seen: set[int] = set()  # of products with variations: hashes of a product's name and a link
+    seen = Seen()  # of products with variations: a product's name and a link
     products = _Products(layout)
     for line, cells in rows:
         kinds = [kind.strip() for kind in cell(cells, layout.type).casefold().split(",")]
@@ -53,9 +54,11 @@ def woocommerce_pictures(layout: Layout, rows: Iterator[Row], tally: Tally) -> I
             taken = [
                 (position, link)
                 for position, link in taken
-                if not any(hash((name, link)) in seen for name in names)
+                if not any((name, link) in seen for name in names)
             ]  # fmt: skip
-            seen.update(hash((name, link)) for _, link in taken for name in names)
+            for _, link in taken:
+                for name in names:
+                    seen.add((name, link))
         tally.repeated += len(links) - len(taken)
         if not taken:
             tally.without[Without.REPEATED] += 1
@@ -72,14 +75,13 @@ class _Products:
 
     def __init__(self, layout: Layout) -> None:
         self._carried = layout.carried
-        self._known: set[int] = set()
+        self._known = Seen()
         self._texts: OrderedDict[str, list[str]] = OrderedDict()
 
     def is_new(self, names: list[str]) -> bool:
         """Whether no variation has stood for this product yet. It has from now on."""
-        new = not any(hash(name) in self._known for name in names)
-        self._known.update(map(hash, names))
-        return new
+        new = [self._known.add(name) for name in names]
+        return all(new)
 
     def is_orphan(self, parent: str) -> bool:
         """Whether this is the first row of a product whose own row hasn't come."""

@@ -1,0 +1,26 @@
+"""Shops' exports: which shop a table comes from, and its rows as one row a picture.
+
+Knows nothing of files, manifests or jobs: columns and rows come in as plain values. XML feeds are read from a stream.
+"""
+
+from batch_editor.shops.columns import ADDED, Format, Recognition, ShopError, check, recognize
+from batch_editor.shops.export import Export
+from batch_editor.shops.feed import feed_columns, feed_rows
+from batch_editor.shops.picture import Picture, Tally, Without
+from batch_editor.shops.text_of_html import text_of_html
+
+__all__ = [
+    "ADDED",
+    "Export",
+    "Format",
+    "Picture",
+    "Recognition",
+    "ShopError",
+    "Tally",
+    "Without",
+    "check",
+    "feed_columns",
+    "feed_rows",
+    "recognize",
+    "text_of_html",
+]

@@ -96,7 +96,7 @@ def said(tmp_path: Path, cell: str) -> str:
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("file:///home/me/c.jpg", "is 'file:///home/me/c.jpg'; file:// is for this machine alone. Write the path itself, without file://"),
+        ("file://server/share/c.jpg", "is 'file://server/share/c.jpg'; file:// is for this machine alone. Write the path itself, without file://"),
         ("blob:https://h.example/8f", "is 'blob:https://h.example/8f'; a blob: link is known to one browser's window alone. Save the picture, and name the file"),
         ("ftp://h.example/c.jpg", "is 'ftp://h.example/c.jpg'; expected an http(s) link or a local path"),
         ("https://a:b@h.example/c.jpg", "is 'https://…@h.example/c.jpg'; expected a link without a user name or password in it"),

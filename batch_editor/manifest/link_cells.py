@@ -72,6 +72,9 @@ def pieces_of_list(items: list[str], is_file: IsFile) -> list[str]:
     """
     pieces: list[str] = []
     for item in items:
+        if is_encoded(item) and not _GLUE.search(item):  # most are
+            pieces.append(item)
+            continue
         wrapped = _unwrapped(item.strip(_AROUND))
         parts = chain.from_iterable(map(_GLUE.split, wrapped or [item]))
         for part in (each.strip(_AROUND) for each in parts):

@@ -1,4 +1,4 @@
-"""Job manifests: YAML and CSV files that say what to edit, read into jobs."""
+"""Job manifests: YAML files and tables (CSV, XLSX, JSON Lines, pictures) that say what to edit, read into jobs."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from batch_editor.manifest.odd_cells import (
 )
 from batch_editor.manifest.rows import Row
 from batch_editor.manifest.rules import as_text, broken_rules, listed, mask_faults, matches
-from batch_editor.manifest.templates import OddCellFault
+from batch_editor.manifest.table import columns_said
+from batch_editor.manifest.templates import OddCellFault, UnknownColumn
 from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_wanted
 from batch_editor.records import EditRequest, FaultyRow, Job, ParamValue
 from batch_editor.text import escape_bytes, printable
@@ -246,10 +247,11 @@ class Expander:
         cells = error.cells if isinstance(error, OddCellFault) else ()
         if found := problems_of(cells, row.where, name, is_table=self._manifest.is_table):
             self._found += found
-        elif isinstance(error, SpreadsheetError):
-            self._found.append(Problem(row.where, str(error.with_subject(name)), label, MEND_IT, about=name))
-        else:
-            self._found.append(Problem(row.where, str(error.with_subject(name)), label, about=name))
+            return
+        advice = MEND_IT if isinstance(error, SpreadsheetError) else ""
+        if isinstance(error, UnknownColumn) and self._entry.has_rows and row.columns.names:
+            advice = columns_said(row.columns.names)
+        self._found.append(Problem(row.where, str(error.with_subject(name)), label, advice, about=name))
 
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
         broken = self._broken

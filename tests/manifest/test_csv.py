@@ -397,6 +397,25 @@ def test_a_row_of_texts_beside_a_column_without_a_name_is_no_header(tmp_path: Pa
 
 
 @pytest.mark.fault(103)
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("# exported by the shop\nsku;title\n1;Cup\n2;Mug\n", "the only column is '# exported by the shop'"),
+        ("article^name\n1^Cup\n2^Mug\n3^Pot\n", "the only column is 'article^name'"),
+        ("1,Cup\n2,Mug\n3,Pot\n4,Pan\n", "the columns are '1', 'Cup'"),
+    ],
+    ids=["comment above the header", "other separator", "no header"],
+)
+def test_a_template_of_a_column_that_is_none_is_one_fault_with_the_columns(
+    tmp_path: Path, content: str, columns: str
+) -> None:
+    rows = content.count("\n") - 1
+    path = write(tmp_path / "m.csv", content)
+    assert read(path, prompt="Show {{ title }}", image_urls=LINK).fault == (
+        f"m.csv: template of prompt uses 'title', which is no column in {rows} rows, first at line 2; {columns}"
+    )
+
+
 def test_a_cell_like_an_api_key_is_refused_and_not_shown(tmp_path: Path) -> None:
     key = "SG_0123456789abcdef"
     path = write(tmp_path / "m.csv", f"id,prompt,image_urls,Note\na,x,{LINK},{key}\nb,y,{LINK},\n")

@@ -35,6 +35,8 @@ def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Ite
         if manifest.has_pictures:
             own = _of_pictures(manifest, str(path)) | own
         where = f"{table.name}:{table.header_line}"
+        for name in manifest.own_columns.intersection(table.repeated):
+            faults.add(where, f"column {shown(name)} stands twice in the header; rename the one that isn't meant")
         for name, message in foreign_columns(manifest, table, own, lambda: opened(Faults())):
             faults.add(where, message)
             del own[name]

@@ -439,13 +439,60 @@ def test_blank_lines_empty_rows_and_nameless_columns_are_left_out(tmp_path: Path
     [
         ("", "m.csv: has no jobs"),
         (HEADER, "m.csv: has no jobs"),
-        (",,\na,b,c\n", "m.csv:1: a header without any name"),
-        ("id,prompt,image_urls, id\n", "m.csv:1: column 'id' stands twice in the header"),
+        (",,\n", "m.csv: has no jobs"),
         ("id,prompt,image_urls\na,b\0,c\n", f"m.csv:2: a NUL character; {AS_UTF8}"),
     ],
 )
 def test_a_file_that_holds_no_table_says_why(tmp_path: Path, content: str, fault: str) -> None:
     assert read(write(tmp_path / "m.csv", content)).fault == fault
+
+
+@pytest.mark.parametrize("above", [",,\n", "\n , ,\n\n"])
+def test_blank_rows_above_the_header_are_left_out(tmp_path: Path, above: str) -> None:
+    assert read(write(tmp_path / "m.csv", f"{above}{HEADER}a,x,{LINK}\n")).ids == ["a"]
+
+
+def test_columns_of_one_name_are_carried_along_and_told_apart(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", f"id,note,image_urls,note \na,first,{LINK},second\n")
+    assert read(path, prompt="x").job.extras == {"note (1)": "first", "note (2)": "second"}
+    assert read(path, prompt="{{ note }}").fault == (
+        "m.csv: template of prompt uses 'note', which is no column (did you mean note_2?) in 1 row, first at line 2;"
+        " the columns are 'id', 'note (1)', 'image_urls', 'note (2)'"
+    )
+
+
+def test_two_columns_that_would_be_one_parameter_are_a_fault(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", f"id,prompt,image_urls,size,size\na,x,{LINK},auto,1024x1024\n")
+    assert read(path).faults[0] == (
+        "m.csv:1: column 'size' stands twice in the header; rename the one that isn't meant"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "meant"),
+    [
+        ('="00123"', "00123"),
+        ('"=""00123"""', "00123"),
+        ('"=""5"""" pot"""', '5" pot'),
+        ('=""', ""),
+        ('"=""00123""&A2"', '="00123"&A2'),
+        ("'00123", "'00123"),
+    ],
+)
+def test_a_formula_of_one_text_is_the_text(tmp_path: Path, cell: str, meant: str) -> None:
+    path = write(tmp_path / "m.csv", f"sku,prompt,image_urls\n{cell},x,{LINK}\n")
+    assert read(path).job.extras == {"sku": meant}
+
+
+def test_a_file_ends_where_programs_of_dos_end_it(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "m.csv", f"{HEADER}a,x,{LINK}\r\n\x1a")).ids == ["a"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.fault(94)
+def test_utf16_without_a_byte_order_mark_is_understood(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path / "m.csv", f"{HEADER}é-1,Tasse weiß,{LINK}\n".encode(encoding))
+    assert read(path).ids == ["é-1"]
 
 
 def test_a_manifest_that_is_not_there_or_of_another_kind_is_a_fault(tmp_path: Path) -> None:

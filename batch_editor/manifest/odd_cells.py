@@ -29,7 +29,10 @@ _ERROR_WORDS = """
 _ERRORS = _ERROR_WORDS.split()
 _ERRORS += [f"ERR:{number}" for number in range(500, 600)]  # LibreOffice's
 _ERRORS += ["#" * width for width in range(3, 25)]  # a column too narrow for its number
-_PLACEHOLDERS = ("NAN", "NULL", "NONE", "NIL", "UNDEFINED", "N/A", "<NA>", "NAT", "[OBJECT OBJECT]", "(NULL)")
+_PLACEHOLDERS = (
+    *("NAN", "NULL", "NONE", "NIL", "UNDEFINED", "N/A", "<NA>", "NAT", "[OBJECT OBJECT]", "(NULL)"),
+    *("N.A.", "TBD", "TBC", "TODO"),  # people's own
+)
 _ODDITIES: dict[str, Oddity] = {"": "blank"}
 _ODDITIES |= dict.fromkeys(_ERRORS, "error")
 _ODDITIES |= dict.fromkeys(_PLACEHOLDERS, "placeholder")

@@ -16,6 +16,7 @@ from batch_editor.manifest.odd_cells import (
     oddity_of,
     placeholder_warnings,
     problems_of,
+    way_to_skip,
 )
 from batch_editor.manifest.rows import Row
 from batch_editor.manifest.rules import as_text, broken_rules, listed, mask_faults, matches
@@ -28,6 +29,10 @@ from batch_editor.text import escape_bytes, printable
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
 _SHORTENED = re.compile(r"(?<![\w.,])\d(?:[.,]\d+)?E\+\d\d(?!\w)")
 _LONGEST = 1000  # characters of what is wrong with a row
+
+
+class _Empty(Refused):
+    """A row says nothing of what every request needs."""
 
 
 class Expander:
@@ -199,9 +204,10 @@ class Expander:
                 if is_text and value is not None:
                     value = self._meant(row, slot, value)
                 if value is None and slot.end is None and self._endpoint.parameters[name].required:
-                    raise Refused("is empty")
+                    raise _Empty("is empty")
             except Refused as error:
-                self._note(row, name, error, label)
+                advice = self._way_to_skip(row, slot) if isinstance(error, _Empty) else ""
+                self._note(row, name, error, label, advice)
                 params[name] = None
                 is_sound = False
                 continue
@@ -242,13 +248,21 @@ class Expander:
         self._row_warnings += placeholder_warnings(text.cells, row.where)
         return None if is_blank else str(text)
 
-    def _note(self, row: Row, name: str, error: Refused, label: str) -> None:
+    def _way_to_skip(self, row: Row, slot: Slot) -> str:
+        """How rows are skipped whose cell is blank that a value is made of; nothing where it isn't one blank cell."""
+        names = (slot.names or {slot.name}) - {"row"}
+        if not self._entry.has_rows or self._manifest.is_text(slot.name) or len(names) != 1:
+            return ""
+        return way_to_skip(row.names, *names, is_table=self._manifest.is_table)
+
+    def _note(self, row: Row, name: str, error: Refused, label: str, advice: str = "") -> None:
         """A problem of the row: with a cell, if it lies there, else with the value of that name."""
         cells = error.cells if isinstance(error, OddCellFault) else ()
         if found := problems_of(cells, row.where, name, is_table=self._manifest.is_table):
             self._found += found
             return
-        advice = MEND_IT if isinstance(error, SpreadsheetError) else ""
+        if isinstance(error, SpreadsheetError):
+            advice = MEND_IT
         if isinstance(error, UnknownColumn) and self._entry.has_rows and row.columns.names:
             advice = columns_said(row.columns.names)
         self._found.append(Problem(row.where, str(error.with_subject(name)), label, advice, about=name))

@@ -226,7 +226,9 @@ def test_a_row_may_lack_its_last_cells_or_have_blank_ones_too_many(tmp_path: Pat
         ("high", {"Vendor": ""}),
         ("low", {"Vendor": "Acme"}),
     ]
-    assert reading.fault == "m.csv:4: job m-3: image_urls is empty"
+    assert reading.fault == (
+        "m.csv: image_urls is empty in 1 row, first at line 4; --set 'when={{ image_urls }}' skips such rows"
+    )
 
 
 @pytest.mark.fault(97)

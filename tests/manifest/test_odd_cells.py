@@ -295,3 +295,22 @@ def test_an_error_that_comes_through_a_template_or_stands_in_the_manifest_is_a_f
 )
 def test_words_that_are_meant_are_not_odd(text: str) -> None:
     assert oddity_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("links", "way"),
+    [
+        ("{{ image_src }}", "--set 'when={{ image_src }}' skips such rows"),
+        ('{{ row["Image Src"] }}', "--set 'when={{ row[\"Image Src\"] }}' skips such rows"),
+    ],
+)
+def test_rows_without_a_picture_are_one_fault_with_the_way_to_skip_them(tmp_path: Path, links: str, way: str) -> None:
+    path = write(tmp_path / "m.csv", f"Title,Image Src\nCup,{LINK}\nMug,\nPot, \n")
+    fault = f"m.csv: image_urls is empty in 2 rows, first at line 3; {way}"
+    assert read(path, prompt="x", image_urls=links).fault == fault
+    assert read(path, prompt="x", image_urls=links, when=way[12:].partition("'")[0]).skipped == {"when": 2}
+
+
+def test_a_picture_made_of_two_cells_that_are_blank_is_a_fault_of_its_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", "id,a,b\nx,,\n")
+    assert read(path, prompt="x", image_urls="{{ a }}{{ b }}").fault == "m.csv:2: job x: image_urls is empty"

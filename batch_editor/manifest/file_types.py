@@ -39,6 +39,8 @@ _XML = re.compile(r"\s*<(\?xml|!doctype|!--|[a-z][\w:.-]*[\s>/])", re.IGNORECASE
 _JSON_ARRAY = re.compile(r"\s*\[\s*[{\[\"]")
 _JSON_OBJECT = re.compile(r"\s*\{\s*(\"|\}|$)")
 _YAML = re.compile(r"(?:#.*\n|\s*\n|---\n)*(?:jobs|endpoint|defaults):(?:[ \n\r]|$)")
+_JSON_MANIFEST = re.compile(r'\s*\{\s*"(?:jobs|endpoint|defaults)"\s*:')
+_GOOGLE_SHEET = re.compile(r'\{[^{}]*"(?:url|doc_id)"[^{}]*\}\s*$')
 _EXCEL_XML = "urn:schemas-microsoft-com:office:spreadsheet"
 
 
@@ -102,8 +104,10 @@ def _text(head: bytes) -> tuple[str, str] | None:
                 "open it in a spreadsheet and save it as XLSX or CSV, or download the table again",
             )
         return "XML", "export the table as CSV; a spreadsheet may open it, then save it as XLSX or CSV"
-    if _YAML.match(text):
+    if _YAML.match(text) or _JSON_MANIFEST.match(text):
         return "a YAML manifest", "name it .yaml"
+    if _GOOGLE_SHEET.match(text) and ("docs.google.com" in text or '"doc_id"' in text):
+        return "a shortcut to a Google Sheet", "in Google Sheets: File, Download, as CSV or XLSX"
     if _JSON_ARRAY.match(text):
         return (
             "a JSON array",

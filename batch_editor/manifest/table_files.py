@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
@@ -84,11 +86,22 @@ def find_table(written: str, base: Path, *, endings: Sequence[str] = TABLES) -> 
     except NotThere as error:
         if error.candidates:
             raise
+        if near := _near_names(base / path, endings):
+            raise NotThere([str(Path(path).with_name(name)) for name in near]) from error
         return written
     except OSError:  # said by who opens it
         return written
     name = found if found.is_absolute() and not base.is_absolute() else found.relative_to(base)
     return f"{name}{'/' if path.endswith('/') else ''}{'' if sheet is None else f'#{sheet}'}"
+
+
+def _near_names(place: Path, endings: Sequence[str]) -> list[str]:
+    """Tables beside it that are named almost so."""
+    try:
+        beside = [name for name in os.listdir(place.parent) if name.lower().endswith(tuple(endings))]  # noqa: PTH208
+    except OSError:
+        return []
+    return get_close_matches(place.name, sorted(beside), n=3, cutoff=0.8)
 
 
 def default_output_name(manifest: Path) -> str:

@@ -44,8 +44,10 @@ def test_a_folder_is_a_row_for_each_picture_in_it(shop: Path, rows: str) -> None
 @pytest.mark.parametrize(
     ("pattern", "paths"),
     [
-        ("photos/*.jpg", ["photos/b.jpg"]),
-        ("photos/**/*.jpg", ["photos/b.jpg", "photos/mugs/1.jpg"]),
+        ("photos/*.jpg", ["photos/b.jpg", "photos/c.JPG"]),
+        ("photos/**/*.jpg", ["photos/b.jpg", "photos/c.JPG", "photos/mugs/1.jpg"]),
+        ("photos/c.jpg*", ["photos/c.JPG"]),
+        ("photos/*.JPG", ["photos/b.jpg", "photos/c.JPG"]),
         ("photos/[bc].*", ["photos/b.jpg", "photos/c.JPG"]),
         ("photos/b.jpg", ["photos/b.jpg"]),
     ],
@@ -60,7 +62,7 @@ def test_a_glob_is_a_row_for_each_picture_that_it_matches(shop: Path, pattern: s
     ("manifest", "ids"),
     [
         ("photos", ["A cup", "b", "c"]),
-        ("photos/**/*.jpg", ["b", "mugs/1"]),
+        ("photos/**/*.jpg", ["b", "c", "mugs/1"]),
         ("photos/mugs/1.jpg", ["1"]),
     ],
 )

@@ -62,6 +62,8 @@ def _meant_otherwise(text: str) -> str:
     """What a path that leads to nothing was hardly meant for, as the tail of a message, or nothing."""
     if _OF_WINDOWS.match(text):
         return " on this machine; put the picture beside the manifest, and name it from there"
+    if text.startswith("/"):
+        return f"; if it belongs to a web page, write {shown(f'https://shop.example{text}')} with the page's own host"
     if _OF_A_HOST.match(text):
         return f"; if it is a link, write {shown(f'https://{text}')}"
     return ""

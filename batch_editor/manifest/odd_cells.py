@@ -31,7 +31,7 @@ _ERRORS += [f"ERR:{number}" for number in range(500, 600)]  # LibreOffice's
 _ERRORS += ["#" * width for width in range(3, 25)]  # a column too narrow for its number
 _PLACEHOLDERS = (
     *("NAN", "NULL", "NONE", "NIL", "UNDEFINED", "N/A", "<NA>", "NAT", "[OBJECT OBJECT]", "(NULL)"),
-    *("N.A.", "TBD", "TBC", "TODO"),  # people's own
+    *("N.A.", "TBD", "TBC", "TODO", r"\N"),  # people's own, and MySQL's
 )
 _ODDITIES: dict[str, Oddity] = {"": "blank"}
 _ODDITIES |= dict.fromkeys(_ERRORS, "error")

@@ -113,6 +113,7 @@ def said(tmp_path: Path, cell: str) -> str:
         ("h.example/c.jpg", "is 'h.example/c.jpg'; there is no such file; if it is a link, write 'https://h.example/c.jpg'"),
         (r"C:\photos\c.jpg", r"is 'C:\\photos\\c.jpg'; there is no such file on this machine; put the picture beside the manifest, and name it from there"),
         (r"\\nas\photos\c.jpg", r"is '\\\\nas\\photos\\c.jpg'; there is no such file on this machine; put the picture beside the manifest, and name it from there"),
+        ("/image/c.jpg", "is '/image/c.jpg'; there is no such file; if it belongs to a web page, write 'https://shop.example/image/c.jpg' with the page's own host"),
         ("Click here", "is 'Click here'; there is no such file (paths are relative to the manifest)"),
         ("N/A", "is 'N/A', which is no link; leave the cell empty, or skip such rows by when"),
         ("-", "is '-', which is no link; leave the cell empty, or skip such rows by when"),

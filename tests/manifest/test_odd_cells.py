@@ -234,7 +234,9 @@ def test_skipped_rows_carry_their_own_message_and_the_count_becomes_a_warning(tm
     assert read(path, prompt="{{ title }}", image_urls="{{ image_src }}", only=["shop-2"]).faults == []
 
 
-@pytest.mark.parametrize("word", ["nan", "NaN", "NULL", "null", "None", "undefined", "N/A", "<NA>", "[object Object]"])
+@pytest.mark.parametrize(
+    "word", ["nan", "NaN", "NULL", "TBD", r"\N", "null", "None", "undefined", "N/A", "<NA>", "[object Object]"]
+)
 def test_what_programs_write_for_nothing_is_a_warning_with_a_count(tmp_path: Path, word: str) -> None:
     reading = shop(tmp_path, "Show {{ title|trim }}", "Mug", word, f" {word} ", "Nanna")
     assert reading.warnings == [f"shop.csv: title is '{word}' in 2 rows, first at line 3; {MEANT}"]

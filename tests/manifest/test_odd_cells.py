@@ -239,7 +239,7 @@ def test_skipped_rows_carry_their_own_message_and_the_count_becomes_a_warning(tm
 )
 def test_what_programs_write_for_nothing_is_a_warning_with_a_count(tmp_path: Path, word: str) -> None:
     reading = shop(tmp_path, "Show {{ title|trim }}", "Mug", word, f" {word} ", "Nanna")
-    assert reading.warnings == [f"shop.csv: title is '{word}' in 2 rows, first at line 3; {MEANT}"]
+    assert reading.warnings == [f"shop.csv: title is {word!r} in 2 rows, first at line 3; {MEANT}"]
     assert len(reading.values("prompt")) == 4
     rows = f"id,prompt,image_urls\na,x,{LINK}\n{word},{word},{LINK}\nb,{word},{LINK}\n"
     assert read(write(tmp_path / "m.csv", rows)).warnings == [

@@ -57,6 +57,12 @@ def test_an_empty_cell_means_the_default_and_blank_around_a_choice_is_nothing(tm
     assert read(path).values("quality") == ["high", "low"]
 
 
+@pytest.mark.parametrize(("column", "cell", "meant"), [("quality", "Low", "low"), ("size", "AUTO", "auto")])
+def test_a_choice_may_be_written_in_other_capitals(tmp_path: Path, column: str, cell: str, meant: str) -> None:
+    path = write(tmp_path / "m.csv", f"prompt,image_urls,{column}\nx,{LINK},{cell}\n")
+    assert read(path).values(column) == [meant]
+
+
 def test_a_wrong_cell_names_what_it_got_and_what_was_wanted(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", f"id,prompt,image_urls,quality\nmug,a,{LINK},hgih\n")
     assert read(path).faults == [

@@ -243,8 +243,8 @@ def test_what_programs_write_for_nothing_is_a_warning_with_a_count(tmp_path: Pat
     assert len(reading.values("prompt")) == 4
     rows = f"id,prompt,image_urls\na,x,{LINK}\n{word},{word},{LINK}\nb,{word},{LINK}\n"
     assert read(write(tmp_path / "m.csv", rows)).warnings == [
-        f"m.csv: id is '{word}' in 1 row, first at line 3; {MEANT}",
-        f"m.csv: prompt is '{word}' in 2 rows, first at line 3; {MEANT}",
+        f"m.csv: id is {word!r} in 1 row, first at line 3; {MEANT}",
+        f"m.csv: prompt is {word!r} in 2 rows, first at line 3; {MEANT}",
     ]
 
 

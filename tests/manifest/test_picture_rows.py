@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ def test_pictures_are_a_manifest_that_needs_but_a_prompt(shop: Path, manifest: s
     assert [job.output for job in reading.jobs] == ids
     assert [len(job.files) for job in reading.jobs] == [1] * len(ids)
     assert read(Path(manifest), prompt="x", id="{{ name }}").ids[-1] == reading.jobs[-1].extras["name"]
+
+
+def test_ids_are_within_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    (folder / "mugs").mkdir(parents=True)
+    draw(tmp_path / "x.png").rename(folder / "mugs" / os.fsdecode(b"c\xf6p.png"))
+    assert read(folder / "mugs", prompt="x").ids == [r"c\xf6p"]
+    assert read(folder / "**" / "*.png", prompt="x").ids == [r"mugs/c\xf6p"]
 
 
 def test_pictures_without_a_prompt_say_what_there_is(shop: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
-from batch_editor.encoded_links import is_encoded
+from batch_editor.links.encoded import is_encoded
 from batch_editor.manifest.faults import Refused, shown
 
 IsFile: TypeAlias = Callable[[str], bool]  # of a local path

@@ -6,6 +6,8 @@ import re
 import zipfile
 from typing import BinaryIO
 
+from batch_editor.images import kind_of
+
 AS_UTF8 = (
     'in Excel save it as "CSV UTF-8 (Comma delimited)", in LibreOffice as Text CSV with the character set'
     " Unicode (UTF-8)"
@@ -30,9 +32,6 @@ _MAGIC = (
     (b"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
     (b"{\\rtf", "a rich text document (RTF)", _AS_TABLE),
     (b"bplist00", "a property list", "export the table as CSV"),
-    (b"\x89PNG", "a picture (PNG)", "for a folder of pictures give the folder"),
-    (b"\xff\xd8\xff", "a picture (JPEG)", "for a folder of pictures give the folder"),
-    (b"GIF8", "a picture (GIF)", "for a folder of pictures give the folder"),
 )
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _XML = re.compile(r"\s*<(\?xml|!doctype|!--|[a-z][\w:.-]*[\s>/])", re.IGNORECASE)
@@ -58,6 +57,8 @@ def foreign_type(file: BinaryIO) -> tuple[str, str] | None:
         for magic, name, advice in _MAGIC:
             if head.startswith(magic):
                 return name, advice
+        if (kind := kind_of(head)) is not None and kind.endswith((" image", " photo")):
+            return kind, "for a folder of pictures give the folder"
         return _text(head)
     finally:
         file.seek(0)

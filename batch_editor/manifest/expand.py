@@ -28,6 +28,11 @@ from batch_editor.text import escape_bytes, printable
 
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
 _SHORTENED = re.compile(r"(?<![\w.,])\d(?:[.,]\d+)?E\+\d\d(?!\w)")
+_NOT_TAKEN = (
+    *(".heic", ".heif", ".avif", ".gif", ".svg", ".tif", ".tiff", ".bmp", ".psd", ".pdf", ".eps"),
+    *(".mp4", ".mov", ".zip", ".html", ".htm"),
+)
+_LOOK_AT_IT = "JPEG, PNG and WebP are taken: --check-inputs looks at what it really is"
 _LONGEST = 1000  # characters of what is wrong with a row
 
 
@@ -110,6 +115,8 @@ class Expander:
             self._manifest.faults.warn_of_row(self._row_warnings, row.key)
         if "E+" in job_id:
             self._warn_of_shortened(job_id)
+        for name in self._inputs:
+            self._warn_of_endings(row, name, params.get(name))
         request = EditRequest(self._endpoint.name, params)
         if identity is not None:
             request = request._replace(identity=identity, inputs=self._inputs)
@@ -312,6 +319,14 @@ class Expander:
             if unused.parameter not in default and matches(unused.when, {**self._unsent, **params}):
                 message = f"{unused.parameter} has no effect with {listed(unused.when, ' ')} ({unused.why})"
                 self._manifest.faults.warn(str(self._manifest.path), message)
+
+    def _warn_of_endings(self, row: Row, name: str, links: ParamValue) -> None:
+        """Warn of links that end like no picture that is taken; some hosts send another one by such a name."""
+        for link in [links] if isinstance(links, str) else links if isinstance(links, list) else ():
+            if link.lower().endswith(_NOT_TAKEN):
+                ending = link[link.rindex(".") :].lower()
+                problem = Problem(row.where, f"{name} has a link that ends in {ending}", advice=_LOOK_AT_IT)
+                self._manifest.faults.warn_of_row([problem], row.key)
 
     def _warn_of_shortened(self, job_id: str) -> None:
         if not self._has_warned and _SHORTENED.search(job_id):

@@ -213,3 +213,14 @@ def test_encoding_is_done_once(rest: str) -> None:
     assert encoded(once) == once
     assert once.isascii()
     assert may_change(json.dumps([link], ensure_ascii=False).encode()) or as_encoded(link) == link
+
+
+def test_links_that_end_like_no_picture_are_one_warning(tmp_path: Path) -> None:
+    rows = "".join(f"x,https://h.example/{name}\n" for name in ("1.heic", "2.HEIC", "3.jpg", "4.pdf?x=1", "5.gif"))
+    reading = read(write(tmp_path / "m.csv", f"prompt,image_urls\n{rows}"))
+    look = "JPEG, PNG and WebP are taken: --check-inputs looks at what it really is"
+    assert reading.warnings == [
+        f"m.csv: image_urls has a link that ends in .heic in 2 rows, first at line 2; {look}",
+        f"m.csv: image_urls has a link that ends in .gif in 1 row, first at line 6; {look}",
+    ]
+    assert len(reading.jobs) == 5

@@ -17,7 +17,7 @@ FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 30.0
 # A host may ask for a longer pause than somebody waits for a check.
 MAX_ASKED_PAUSE_S = 60.0
 # Thousands of links of a host that is gone, or lets nobody in, must not be waited for one by one.
-REFUSALS_IN_A_ROW, SILENCES_IN_A_ROW = 24, 6
+REFUSED_FOR_S, SILENCES_IN_A_ROW = 60.0, 6
 
 
 class HostPace:
@@ -30,7 +30,8 @@ class HostPace:
         self.given_up: str | None = None
         self.takes_ranges = True
         self._host = host
-        self._refusals = self._silences = self._pauses = 0
+        self._silences = self._pauses = 0
+        self._refused_since: float | None = None
         self._resumes_at = self._slowed_at = 0.0
         self._set_rate(MAX_PER_S)
 
@@ -46,18 +47,21 @@ class HostPace:
 
     def answered(self) -> None:
         """A request was answered, whatever the answer says of its link."""
-        self._refusals = self._silences = self._pauses = 0
+        self._silences = self._pauses = 0
+        self._refused_since = None
         if self._per_s < MAX_PER_S:
             self._set_rate(min(self._per_s + GAIN_PER_S, MAX_PER_S))
 
     def refused(self, status: int, *, asked_s: float | None, sent_at: float) -> None:
         """A request was refused for the number of them; the host asks to wait so long, or doesn't say."""
         now = asyncio.get_running_loop().time()
-        self._refusals += 1
+        if self._refused_since is None:
+            self._refused_since = sent_at
         if asked_s is not None and asked_s > MAX_ASKED_PAUSE_S:
             self._give_up(f"asks to wait {duration(asked_s)} (HTTP {status}); check again then")
-        elif self._refusals >= REFUSALS_IN_A_ROW:
-            self._give_up(f"refused {self._refusals} requests in a row (HTTP {status}); check again later")
+        elif sent_at - self._refused_since >= REFUSED_FOR_S:
+            waited = duration(sent_at - self._refused_since)
+            self._give_up(f"refused every request for {waited} (HTTP {status}); check again later")
         if self.given_up is not None:
             return
         pause_s = asked_s or 0.0

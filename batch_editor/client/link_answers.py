@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 from http import HTTPStatus
+
+import aiohttp
 
 from batch_editor.images import (
     MARKUP,
@@ -93,6 +97,24 @@ def read_picture(data: bytes, *, whole: bool, content_type: str, url: str) -> He
     if whole and not has_end(io.BytesIO(data), promised):
         return f"is a {promised.upper()} that was cut short: it ends after {len(data):,} bytes"
     return header
+
+
+def words_of_error(error: Exception) -> str:
+    """Why a link wasn't answered."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"not reachable: no host {printable(error.host, limit=100)} is found ({_reason(error.os_error)})"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        where = f"{printable(error.host, limit=100)}:{error.port}"
+        return f"not reachable: {where} takes no connection ({_reason(error.os_error)})"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "not reachable: its host closed the connection without an answer"
+    return f"not reachable: {printable(str(error) or type(error).__name__, limit=150)}"
+
+
+def _reason(error: OSError) -> str:
+    # asyncio's own text is "Connect call failed ('203.0.113.9', 443)", with the reason in the number alone.
+    is_code = error.errno in errno.errorcode
+    return printable(os.strerror(error.errno or 0) if is_code else error.strerror or str(error), limit=100)
 
 
 def _what(data: bytes, url: str) -> str:

@@ -15,7 +15,7 @@ from yarl import URL
 
 from batch_editor.client.guard import check_named_address, is_public, socket_factory
 from batch_editor.client.host_pace import HostPace
-from batch_editor.client.link_answers import is_enough, read_picture, words_of_status
+from batch_editor.client.link_answers import is_enough, read_picture, words_of_error, words_of_status
 from batch_editor.client.network import Network, proxy_failure
 from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.waits import retry_after
@@ -200,7 +200,7 @@ class _Looking:
             if (failure := proxy_failure(error, link, proxy)) is not None:
                 said = f"not reachable: {failure.message}"
                 return _Later(said, is_silent=True) if failure.transient else LinkReport(link, said)
-            said = f"not reachable: {printable(str(error) or type(error).__name__, limit=150)}"
+            said = words_of_error(error)
             is_lasting = isinstance(error, (aiohttp.InvalidURL, ValueError))
             return LinkReport(link, said) if is_lasting else _Later(said, is_silent=True)
 

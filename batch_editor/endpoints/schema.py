@@ -69,13 +69,16 @@ class Parameter(_Data):
         return self.parse(str(self.default))
 
     def parse(self, text: str) -> ParamValue:
-        """The value that a manifest's text stands for.
+        """The value that a manifest's text stands for: a choice in other capitals is that choice.
 
         Links come as a list of one; splitting a cell is the manifest's affair.
 
         Raises:
             ValueError: with what was wanted, as `expected …`, if the text is no such value.
         """
+        if text not in self.choices:
+            alike = [choice for choice in self.choices if choice.lower() == text.lower()]
+            text = alike[0] if len(alike) == 1 else text
         if (self.choices or self.sizes is not None) and not self.offers(text):
             raise ValueError(self._offer(text))
         match self.type:

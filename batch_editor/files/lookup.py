@@ -45,7 +45,8 @@ class NotThere(FileNotFoundError):
 
 def find_file(text: str, folder: Path, *, endings: Sequence[str] = ()) -> Path:
     r"""The file that a path below the folder is meant for: itself, or the only one whose name differs in capitals, in
-    how accents are encoded, in `\` for `/`, or in white space around it. Also of a `file:` link. Blocks.
+    how accents are encoded, in `\` for `/`, in `%20` for a space, or in white space around it. Also of a `file:` link.
+    Blocks.
 
     Bytes that aren't UTF-8 may be written as messages write them, as `\xe9`. Candidates may have one of the other
     endings.
@@ -88,6 +89,8 @@ def _spellings(text: str) -> Iterator[str]:
     if "\\" in stripped:
         yield stripped.replace("\\", "/")
         yield _SEPARATORS.sub("/", stripped)
+    if "%" in stripped:  # as exports of notes and web pages write paths
+        yield os.fsdecode(unquote_to_bytes(stripped))
 
 
 def _matching(text: str, folder: Path) -> list[str]:

@@ -21,6 +21,8 @@ _CHUNK_BYTES = 2**16
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Excel's own first line, which says what stands between the cells.
 _RULE = re.compile(r"[-+: ]*")
+# ="00123": how exports keep Excel from making a number of a text.
+_TEXT_FORMULA = re.compile(r'\s*="((?:[^"]|"")*)"\s*')
 _SEPARATOR = re.compile(r"\"?sep=(.)\"?[,;\t|]*[\r\n]*", re.IGNORECASE)
 
 
@@ -40,7 +42,7 @@ class CsvReader:
         with self._open() as raw:
             if (foreign := foreign_type(raw)) is not None:
                 raise TableFault(f"is {foreign[0]}, not CSV; {foreign[1] or 'name it .xlsx'}")
-            encoding = "utf-16" if raw.read(2) in _UTF16 else "utf-8-sig"
+            encoding = _encoding(raw.read(2))
             raw.seek(0)
             with io.TextIOWrapper(raw, encoding, newline="") as text:
                 lines = _Lines(text)
@@ -76,11 +78,10 @@ class CsvReader:
             if problem and not header_seen:
                 raise _Broken(problem)
             header_seen = True
-            if is_piped:  # as databases and Markdown draw them, with blanks around cells and a line below the header
-                cells = [cell.strip() for cell in cells]
-                if all(map(_RULE.fullmatch, cells)):
-                    continue
-            yield start, cells, problem
+            if is_piped or lines.has_formula:
+                cells = [_bare(cell, is_piped) for cell in cells]
+            if not (is_piped and all(map(_RULE.fullmatch, cells))):
+                yield start, cells, problem
 
     def _delimiter_of(self, lines: _Lines) -> str:
         """What stands between the cells; a line that only says that is passed over."""
@@ -115,11 +116,12 @@ class _Lines:
         self.number = 0
         self.row_starts = 1
         self.has_key = False
+        self.has_formula = False
 
     def begin_row(self) -> int:
         """Note that the next line starts a row; its number."""
         self.row_size = 0
-        self.has_key = False
+        self.has_key = self.has_formula = False
         self.row_starts = self.number + 1
         return self.row_starts
 
@@ -143,11 +145,28 @@ class _Lines:
             self.row_size += len(line)
             if self.row_size > MAX_ROW:
                 raise _Broken(f"a row of more than {MAX_ROW >> 20} MiB")
+            if line[0] == "\x1a":  # where programs of DOS end a file
+                return
+            if '="' in line:
+                self.has_formula = True
             if "\0" in line:
                 raise _Broken(f"a NUL character; {AS_UTF8}")
             if KEY_SHAPE.search(line):
                 self.has_key = True
             yield line
+
+
+def _encoding(beginning: bytes) -> str:
+    """UTF-16 where its mark stands, or a NUL beside the first character as some exports without a mark have it.
+
+    >>> _encoding(b"\\xff\\xfe"), _encoding(b"s\\0"), _encoding(b"sk")
+    ('utf-16', 'utf-16-le', 'utf-8-sig')
+    """
+    if beginning in _UTF16:
+        return "utf-16"
+    if len(beginning) == 2 and beginning.count(0) == 1:
+        return "utf-16-le" if beginning[1] == 0 else "utf-16-be"
+    return "utf-8-sig"
 
 
 def _delimiter(header: str) -> str:
@@ -158,6 +177,17 @@ def _delimiter(header: str) -> str:
     """
     outside = "".join(header.split('"')[::2])
     return max(",;\t|", key=outside.count)
+
+
+def _bare(cell: str, is_piped: bool) -> str:
+    """A cell without what programs put around it: `=""`, and blanks where databases and Markdown draw tables of pipes.
+
+    >>> _bare(" Mug ", True), _bare('="00123"', False)
+    ('Mug', '00123')
+    """
+    if (formula := _TEXT_FORMULA.fullmatch(cell)) is not None:
+        return formula[1].replace('""', '"')
+    return cell.strip() if is_piped else cell
 
 
 def _translated(error: csv.Error) -> tuple[str, bool]:

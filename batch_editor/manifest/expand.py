@@ -16,17 +16,28 @@ from batch_editor.manifest.odd_cells import (
     oddity_of,
     placeholder_warnings,
     problems_of,
+    way_to_skip,
 )
 from batch_editor.manifest.rows import Row
 from batch_editor.manifest.rules import as_text, broken_rules, listed, mask_faults, matches
-from batch_editor.manifest.templates import OddCellFault
+from batch_editor.manifest.table import columns_said
+from batch_editor.manifest.templates import OddCellFault, UnknownColumn
 from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_of, is_wanted
 from batch_editor.records import EditRequest, FaultyRow, Job, ParamValue
 from batch_editor.text import escape_bytes, printable
 
 # 123456789012 after a spreadsheet: every id of the column has become the same few.
 _SHORTENED = re.compile(r"(?<![\w.,])\d(?:[.,]\d+)?E\+\d\d(?!\w)")
+_NOT_TAKEN = (
+    *(".heic", ".heif", ".avif", ".gif", ".svg", ".tif", ".tiff", ".bmp", ".psd", ".pdf", ".eps"),
+    *(".mp4", ".mov", ".zip", ".html", ".htm"),
+)
+_LOOK_AT_IT = "JPEG, PNG and WebP are taken: --check-inputs looks at what it really is"
 _LONGEST = 1000  # characters of what is wrong with a row
+
+
+class _Empty(Refused):
+    """A row says nothing of what every request needs."""
 
 
 class Expander:
@@ -104,6 +115,8 @@ class Expander:
             self._manifest.faults.warn_of_row(self._row_warnings, row.key)
         if "E+" in job_id:
             self._warn_of_shortened(job_id)
+        for name in self._inputs:
+            self._warn_of_endings(row, name, params.get(name))
         request = EditRequest(self._endpoint.name, params)
         if identity is not None:
             request = request._replace(identity=identity, inputs=self._inputs)
@@ -198,9 +211,10 @@ class Expander:
                 if is_text and value is not None:
                     value = self._meant(row, slot, value)
                 if value is None and slot.end is None and self._endpoint.parameters[name].required:
-                    raise Refused("is empty")
+                    raise _Empty("is empty")
             except Refused as error:
-                self._note(row, name, error, label)
+                advice = self._way_to_skip(row, slot) if isinstance(error, _Empty) else ""
+                self._note(row, name, error, label, advice)
                 params[name] = None
                 is_sound = False
                 continue
@@ -241,15 +255,24 @@ class Expander:
         self._row_warnings += placeholder_warnings(text.cells, row.where)
         return None if is_blank else str(text)
 
-    def _note(self, row: Row, name: str, error: Refused, label: str) -> None:
+    def _way_to_skip(self, row: Row, slot: Slot) -> str:
+        """How rows are skipped whose cell is blank that a value is made of; nothing where it isn't one blank cell."""
+        names = (slot.names or {slot.name}) - {"row"}
+        if not self._entry.has_rows or self._manifest.is_text(slot.name) or len(names) != 1:
+            return ""
+        return way_to_skip(row.names, *names, is_table=self._manifest.is_table)
+
+    def _note(self, row: Row, name: str, error: Refused, label: str, advice: str = "") -> None:
         """A problem of the row: with a cell, if it lies there, else with the value of that name."""
         cells = error.cells if isinstance(error, OddCellFault) else ()
         if found := problems_of(cells, row.where, name, is_table=self._manifest.is_table):
             self._found += found
-        elif isinstance(error, SpreadsheetError):
-            self._found.append(Problem(row.where, str(error.with_subject(name)), label, MEND_IT, about=name))
-        else:
-            self._found.append(Problem(row.where, str(error.with_subject(name)), label, about=name))
+            return
+        if isinstance(error, SpreadsheetError):
+            advice = MEND_IT
+        if isinstance(error, UnknownColumn) and self._entry.has_rows and row.columns.names:
+            advice = columns_said(row.columns.names)
+        self._found.append(Problem(row.where, str(error.with_subject(name)), label, advice, about=name))
 
     def _keeps_rules(self, row: Row, label: str, params: Mapping[str, ParamValue], files: Files) -> bool:
         broken = self._broken
@@ -296,6 +319,14 @@ class Expander:
             if unused.parameter not in default and matches(unused.when, {**self._unsent, **params}):
                 message = f"{unused.parameter} has no effect with {listed(unused.when, ' ')} ({unused.why})"
                 self._manifest.faults.warn(str(self._manifest.path), message)
+
+    def _warn_of_endings(self, row: Row, name: str, links: ParamValue) -> None:
+        """Warn of links that end like no picture that is taken; some hosts send another one by such a name."""
+        for link in [links] if isinstance(links, str) else links if isinstance(links, list) else ():
+            if link.lower().endswith(_NOT_TAKEN):
+                ending = link[link.rindex(".") :].lower()
+                problem = Problem(row.where, f"{name} has a link that ends in {ending}", advice=_LOOK_AT_IT)
+                self._manifest.faults.warn_of_row([problem], row.key)
 
     def _warn_of_shortened(self, job_id: str) -> None:
         if not self._has_warned and _SHORTENED.search(job_id):

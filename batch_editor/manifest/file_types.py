@@ -6,6 +6,8 @@ import re
 import zipfile
 from typing import BinaryIO
 
+from batch_editor.images import kind_of
+
 AS_UTF8 = (
     'in Excel save it as "CSV UTF-8 (Comma delimited)", in LibreOffice as Text CSV with the character set'
     " Unicode (UTF-8)"
@@ -32,15 +34,14 @@ _MAGIC = (
     (b"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
     (b"{\\rtf", "a rich text document (RTF)", _AS_TABLE),
     (b"bplist00", "a property list", "export the table as CSV"),
-    (b"\x89PNG", "a picture (PNG)", "for a folder of pictures give the folder"),
-    (b"\xff\xd8\xff", "a picture (JPEG)", "for a folder of pictures give the folder"),
-    (b"GIF8", "a picture (GIF)", "for a folder of pictures give the folder"),
 )
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _XML = re.compile(r"\s*<(\?xml|!doctype|!--|[a-z][\w:.-]*[\s>/])", re.IGNORECASE)
 _JSON_ARRAY = re.compile(r"\s*\[\s*[{\[\"]")
 _JSON_OBJECT = re.compile(r"\s*\{\s*(\"|\}|$)")
 _YAML = re.compile(r"(?:#.*\n|\s*\n|---\n)*(?:jobs|endpoint|defaults):(?:[ \n\r]|$)")
+_JSON_MANIFEST = re.compile(r'\s*\{\s*"(?:jobs|endpoint|defaults)"\s*:')
+_GOOGLE_SHEET = re.compile(r'\{[^{}]*"(?:url|doc_id)"[^{}]*\}\s*$')
 _EXCEL_XML = "urn:schemas-microsoft-com:office:spreadsheet"
 
 
@@ -58,6 +59,8 @@ def foreign_type(file: BinaryIO) -> tuple[str, str] | None:
         for magic, name, advice in _MAGIC:
             if head.startswith(magic):
                 return name, advice
+        if (kind := kind_of(head)) is not None and kind.endswith((" image", " photo")):
+            return kind, "for a folder of pictures give the folder"
         return _text(head)
     finally:
         file.seek(0)
@@ -104,8 +107,10 @@ def _text(head: bytes) -> tuple[str, str] | None:
                 "open it in a spreadsheet and save it as XLSX or CSV, or download the table again",
             )
         return XML, "if it is a product feed, name it .xml; else export the table as CSV"
-    if _YAML.match(text):
+    if _YAML.match(text) or _JSON_MANIFEST.match(text):
         return "a YAML manifest", "name it .yaml"
+    if _GOOGLE_SHEET.match(text) and ("docs.google.com" in text or '"doc_id"' in text):
+        return "a shortcut to a Google Sheet", "in Google Sheets: File, Download, as CSV or XLSX"
     if _JSON_ARRAY.match(text):
         return (
             "a JSON array",

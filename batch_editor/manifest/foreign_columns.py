@@ -10,9 +10,9 @@ from batch_editor.manifest.faults import Refused, shown
 from batch_editor.manifest.table import Table
 from batch_editor.manifest.values import Converter, Source
 
-# The first rows tell whose the column is; only then all are counted. Two wrong cells may still be two slips.
+# The first rows tell whose the column is; only then all are counted. One wrong cell may still be a slip, and so may two
+# among right ones.
 _SAMPLE = 1000
-_FEWEST = 3
 
 
 def foreign_columns(
@@ -62,7 +62,7 @@ class _Count:
 
     @property
     def is_foreign(self) -> bool:
-        return self.wrong >= _FEWEST and 2 * self.wrong > self.rows
+        return 2 * self.wrong > self.rows and self.wrong >= (2 if self.wrong == self.rows else 3)
 
 
 def _counted(

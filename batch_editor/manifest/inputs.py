@@ -12,7 +12,7 @@ from batch_editor.links.encoded import encoded
 from batch_editor.manifest.faults import Refused, check_text, shown
 from batch_editor.manifest.link_cells import STARTS_LINK, IsFile, pieces_of_cell, pieces_of_list, with_scheme
 from batch_editor.manifest.local_images import MAX_BYTES, find_local_image, is_local_image
-from batch_editor.manifest.odd_cells import check_is_no_error
+from batch_editor.manifest.odd_cells import check_is_no_error, oddity_of
 from batch_editor.manifest.share_pages import refuse_share_page
 from batch_editor.records import LocalFile
 
@@ -65,6 +65,8 @@ def _link(text: str, folder: Path, is_file: IsFile) -> str | LocalFile:
     check_is_no_error(text)
     if scheme:
         raise Refused(f"is {shown(text)}; {_WHY_NOT.get(scheme[1].lower(), _WANTED)}")
+    if (oddity_of(text) == "placeholder" or not text.strip("-–— ")) and not is_file(text):
+        raise Refused(f"is {shown(text)}, which is no link; leave the cell empty, or skip such rows by when")
     return find_local_image(text, folder)
 
 

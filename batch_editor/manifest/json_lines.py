@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
@@ -13,7 +14,16 @@ from batch_editor.manifest.table import HAS_KEY, Record, TableFault
 from batch_editor.text import KEY_SHAPE
 
 MAX_COLUMNS = 16_384  # as a spreadsheet's; more are ids that were taken for names
-_SHOWN = 40
+_JSON_WORDS = {
+    "Expecting property name enclosed in double quotes": "no key in double quotes",
+    "Expecting ',' delimiter": "no comma",
+    "Expecting ':' delimiter": "no colon",
+    "Expecting value": "no value",
+    "Extra data": "another value",
+    "Invalid control character at": "a line end or tab within a text",
+    "Invalid \\escape": "a single backslash (\\\\ is one)",
+    "Unterminated string starting at": "a text that is never closed, begun",
+}
 
 
 class _Fault(ValueError):
@@ -67,6 +77,8 @@ class JsonLinesReader:
                     text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
                 except UnicodeDecodeError as error:
                     byte = error.object[error.start]
+                    if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                        raise TableFault("is UTF-16; save it as UTF-8, in PowerShell by -Encoding utf8") from error
                     message = f"not UTF-8: byte 0x{byte:02X} in column {error.start + 1}; JSON Lines are UTF-8"
                     raise TableFault(message, number) from error
                 if text:
@@ -91,7 +103,7 @@ def _cells(text: str) -> dict[str, str]:
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise _Fault(f"not JSON: {error.msg} at character {error.colno}; expected one object a line") from error
+        raise _Fault(_not_json(error, text)) from error
     except RecursionError as error:
         raise _Fault("nested too deep; expected one object a line") from error
     if not isinstance(value, dict):
@@ -103,6 +115,20 @@ def _cells(text: str) -> dict[str, str]:
             if any("\ud800" <= character <= "\udfff" or character == "\0" for character in name + cell):
                 raise _Fault(f"{name.encode(errors='replace').decode()} has half a character (\\ud800) or a NUL")
     return cells
+
+
+def _not_json(error: json.JSONDecodeError, text: str) -> str:
+    """What is wrong with a line that is no JSON, in words."""
+    if error.pos >= len(text) and text[0] in "{[":
+        return "the object goes on in the next line; expected one object a line, as `jq -c .` writes them"
+    at, there = f"at character {error.colno}", text[error.pos : error.pos + 1]
+    if ("property name" in error.msg and there == "}") or "trailing comma" in error.msg:
+        why = f"a comma before the }} {at}"
+    elif there == "'":
+        why = f"a single quote {at}, where JSON has double ones"
+    else:
+        why = f"{_JSON_WORDS.get(error.msg, error.msg)} {at}"
+    return f"not JSON: {why}; expected one object a line"
 
 
 def _flatten(value: dict[str, Any], prefix: str, cells: dict[str, str]) -> None:

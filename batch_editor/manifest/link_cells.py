@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ _TRAILING = ",;"
 _AROUND = " \t\r\n\u00a0\u200b\u2060\ufeff"
 _QUOTES = "\"'“”‘’«»"
 STARTS_LINK = re.compile(r"https?:[/\\]|https?//|//[^/\s]+\.|www\.", re.IGNORECASE)
+_STARTS_OTHER = re.compile(rf"{STARTS_LINK.pattern}|[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 _TYPO = re.compile(r"(https?)(?::/(?=[^/])|//|:\\\\)", re.IGNORECASE)
 _HOST = r"(?:[^\s/?#@:.\\]+\.)+[^\s/?#@:.\\]{2,}(?::\d{1,5})?(?:[/?#\\]|$)"
 _WITHOUT_SCHEME = re.compile(rf"(//)?(?:(?<=//)|(?=www\.)){_HOST}", re.IGNORECASE)
@@ -58,10 +60,10 @@ def pieces_of_cell(cell: str, is_file: IsFile) -> list[str]:
         return [cell]
     if (wrapped := _unwrapped(cell)) is not None:
         return wrapped
-    if cell.startswith("["):
-        return _json_array(cell, is_file)
+    if (listed := _listed(cell)) is not None:
+        return pieces_of_list(listed, is_file)
     pieces = _split(cell, is_file)
-    return [cell] if len(pieces) > 1 and not STARTS_LINK.match(cell) and is_file(cell) else pieces
+    return pieces if any(map(_STARTS_OTHER.match, pieces)) else _paths(cell, pieces, is_file)
 
 
 def pieces_of_list(items: list[str], is_file: IsFile) -> list[str]:
@@ -75,7 +77,8 @@ def pieces_of_list(items: list[str], is_file: IsFile) -> list[str]:
         if is_encoded(item) and not _GLUE.search(item):  # most are
             pieces.append(item)
             continue
-        wrapped = _unwrapped(item.strip(_AROUND))
+        bare = item.strip(_AROUND)
+        wrapped = _unwrapped(bare) or _listed(bare)
         parts = chain.from_iterable(map(_GLUE.split, wrapped or [item]))
         for part in (each.strip(_AROUND) for each in parts):
             if not STARTS_LINK.match(part):
@@ -124,14 +127,48 @@ def _unwrapped(cell: str) -> list[str] | None:
     return None
 
 
-def _json_array(cell: str, is_file: IsFile) -> list[str]:
-    try:
-        items = json.loads(cell)
-    except (ValueError, RecursionError):
-        items = None
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+def _listed(cell: str) -> list[str] | None:
+    """The links of a cell that is a list or an object of JSON or Python; None of any other cell.
+
+    >>> _listed("['a.jpg', 'b.jpg']"), _listed('[{"id": 7, "src": "https://h.example/c.jpg", "alt": "Cup"}]')
+    (['a.jpg', 'b.jpg'], ['https://h.example/c.jpg'])
+
+    Raises:
+        Refused: it begins as a list and is none of links.
+    """
+    if not cell.startswith(("[", "{")):
+        return None
+    found: object = None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            found = parse(cell)
+            break
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+    links = [_only_link(item) for item in (found if isinstance(found, list) else [found])]
+    if None not in links:
+        return [link for link in links if link is not None]
+    if cell.startswith("["):
         raise Refused(f"is {shown(cell)}; expected a JSON array of links, as it starts with [")
-    return pieces_of_list(items, is_file)
+    return None
+
+
+def _only_link(item: object) -> str | None:
+    """A text itself, or the one link among what an object has, as shops and databases describe a picture."""
+    if isinstance(item, dict):
+        links = [each for each in item.values() if isinstance(each, str) and STARTS_LINK.match(each)]
+        return links[0] if len(links) == 1 else None
+    return item if isinstance(item, str) else None
+
+
+def _paths(cell: str, pieces: list[str], is_file: IsFile) -> list[str]:
+    """The local paths of a cell without links: spaces, commas and semicolons may be a name's own."""
+    if len(pieces) <= 1 and is_file(cell):
+        return pieces
+    if is_file(cell):
+        return [cell]
+    parts = [part.strip(_AROUND + _QUOTES) for part in re.split(r"[,;|\n]", cell) if part.strip(_AROUND + _QUOTES)]
+    return parts if all(map(is_file, parts)) or not any(map(is_file, pieces)) else pieces
 
 
 def _split(cell: str, is_file: IsFile, *, by: re.Pattern[str] = _SEPARATOR) -> list[str]:

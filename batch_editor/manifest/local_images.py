@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import stat
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,9 @@ from batch_editor.manifest.faults import Refused, shown
 from batch_editor.records import LocalFile
 
 MAX_BYTES = 50_000_000  # the provider's limit is "under 50 MB each"
+
+_OF_WINDOWS = re.compile(r"(?:file:/*)?[a-z]:[\\/]|\\\\", re.IGNORECASE)
+_OF_A_HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?/", re.IGNORECASE)
 
 _FORMATS: dict[str, Literal["png", "jpeg", "webp"]] = {
     "PNG": "png",
@@ -48,10 +52,21 @@ def find_local_image(text: str, folder: Path) -> LocalFile:
         version = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
         return _inspected(str(path.absolute()), version, found.st_size, text)
     except NotThere as error:
-        where = error.hint or " (paths are relative to the manifest)"
+        where = error.hint or _meant_otherwise(text) or " (paths are relative to the manifest)"
         raise Refused(f"is {shown(text)}; there is no such file{where}") from error
     except OSError as error:
         raise Refused(f"is {shown(text)}, which can't be read: {error.strerror or error}") from error
+
+
+def _meant_otherwise(text: str) -> str:
+    """What a path that leads to nothing was hardly meant for, as the tail of a message, or nothing."""
+    if _OF_WINDOWS.match(text):
+        return " on this machine; put the picture beside the manifest, and name it from there"
+    if text.startswith("/"):
+        return f"; if it belongs to a web page, write {shown(f'https://shop.example{text}')} with the page's own host"
+    if _OF_A_HOST.match(text):
+        return f"; if it is a link, write {shown(f'https://{text}')}"
+    return ""
 
 
 # A catalog names the same logo or mask in each row; 4,096 records take about 2 MB.

@@ -7,7 +7,7 @@ one that comes out is seen (`{{ title|upper }}`, `{{ "Show " ~ title }}`), and o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, SupportsIndex, TypeAlias
 
 from batch_editor.manifest.faults import Problem, Refused, shown
@@ -29,7 +29,10 @@ _ERROR_WORDS = """
 _ERRORS = _ERROR_WORDS.split()
 _ERRORS += [f"ERR:{number}" for number in range(500, 600)]  # LibreOffice's
 _ERRORS += ["#" * width for width in range(3, 25)]  # a column too narrow for its number
-_PLACEHOLDERS = ("NAN", "NULL", "NONE", "NIL", "UNDEFINED", "N/A", "<NA>", "NAT", "[OBJECT OBJECT]", "(NULL)")
+_PLACEHOLDERS = (
+    *("NAN", "NULL", "NONE", "NIL", "UNDEFINED", "N/A", "<NA>", "NAT", "[OBJECT OBJECT]", "(NULL)"),
+    *("N.A.", "TBD", "TBC", "TODO", r"\N"),  # people's own, and MySQL's
+)
 _ODDITIES: dict[str, Oddity] = {"": "blank"}
 _ODDITIES |= dict.fromkeys(_ERRORS, "error")
 _ODDITIES |= dict.fromkeys(_PLACEHOLDERS, "placeholder")
@@ -112,15 +115,31 @@ def placeholder_warnings(cells: Cells, where: str) -> list[Problem]:
 
 def _ways_out(cell: OddCell, *, is_table: bool) -> str:
     name = cell.name
-    used = name if name.isidentifier() else f'row["{name}"]'
+    used = _used(name)
     default = f'{{{{ {used}|default("…", true) }}}}'
     if cell.oddity == "error":
         return f"{MEND_IT}, or write {default}"
-    if is_table:
-        carry, when = f"--set 'carry={name}'", f"--set 'when={{{{ {used} }}}}'"
-    else:
-        carry, when = f"carry: [{name}]", f"when: '{{{{ {used} }}}}'"
-    return f"{carry} takes the value above, {when} skips such rows, {default} puts something in its place"
+    carry = f"--set 'carry={name}'" if is_table else f"carry: [{name}]"
+    return (
+        f"{carry} takes the value above, {_when(name, is_table)} skips such rows, {default} puts something in its place"
+    )
+
+
+def way_to_skip(names: Mapping[str, object], name: str, *, is_table: bool) -> str:
+    """How rows are skipped whose cell of that name is blank, as this one is; nothing if it isn't. Names are a row's."""
+    row = names.get("row")
+    cell = names.get(name, row.get(name) if isinstance(row, dict) else None)
+    is_blank = isinstance(cell, str) and oddity_of(str(cell)) == "blank"
+    return f"{_when(name, is_table)} skips such rows" if is_blank else ""
+
+
+def _when(name: str, is_table: bool) -> str:
+    return f"--set 'when={{{{ {_used(name)} }}}}'" if is_table else f"when: '{{{{ {_used(name)} }}}}'"
+
+
+def _used(name: str) -> str:
+    """A column as templates name it."""
+    return name if name.isidentifier() else f'row["{name}"]'
 
 
 class OddText(str):

@@ -74,8 +74,21 @@ class PictureReader:
             return [os.path.normpath(self._written)], 0
         if not is_glob(self._written):
             raise TableFault("can't be read: there is no such folder")
-        matches = glob.glob(self._written, root_dir=self._base, recursive=True, include_hidden=True)  # noqa: PTH207  # Path.glob goes through links in 3.13, and not before
+        matches = glob.glob(_any_case(self._written), root_dir=self._base, recursive=True, include_hidden=True)  # noqa: PTH207  # Path.glob goes through links in 3.13, and not before
         return [match for match in dict.fromkeys(matches) if (self._base / match).is_file()], 0
+
+
+def _any_case(written: str) -> str:
+    """A glob whose last part takes capitals as well: cameras write `IMG_1.JPG`.
+
+    >>> _any_case("Photos/a*.jp[g]")
+    'Photos/[aA]*.[jJ][pP][g]'
+    """
+    folder, name = os.path.split(written)
+    parts = re.split(r"(\[[^\]]*\])", name)
+    letter = re.compile(r"[^\W\d_]")
+    parts[::2] = [letter.sub(lambda one: f"[{one[0].lower()}{one[0].upper()}]", part) for part in parts[::2]]
+    return os.path.join(folder, "".join(parts))  # noqa: PTH118
 
 
 def is_glob(written: str) -> bool:

@@ -34,6 +34,7 @@ def _drive(parts: SplitResult, found: re.Match[str]) -> str:
 
 
 _DOWNLOAD = "download the picture, and name the file or put it where pictures are served"
+_COPY = "in the browser open the picture's menu, copy the image address and write that"
 _FOLDER = "name the picture's own link, not its folder's"
 _PAGES = [
     _Page(re.compile(r"(?:drive|docs)\.google\.com/file/(?:u/\d+/)?d/(?P<id>[\w-]+)"), "a Google Drive page", _drive),
@@ -64,6 +65,14 @@ _PAGES = [
         "a Box page",
         advice="its direct link, which ends in .jpg or .png, is in Box's settings of the shared link",
     ),
+    _Page(re.compile(r"(?:www\.)?imgur\.com/(?!\w+\.\w+$)"), "an Imgur page", advice=_COPY),
+    _Page(re.compile(r"(?:ibb\.co|postimg\.cc)/"), "a picture host's page", advice=_COPY),
+    _Page(re.compile(r"(?:www\.)?(?:flickr\.com/photos|pinterest\.[\w.]+/pin)/"), "a photo page", advice=_COPY),
+    _Page(
+        re.compile(r"(?:www\.)?(?:unsplash|pexels)\.com/(?:[\w-]+/)?photos?/(?!.*/download)"),
+        "a photo page",
+        advice=_COPY,
+    ),
     _Page(
         re.compile(r"github\.com/(?P<repository>[^/]+/[^/]+)/blob/(?P<path>[^?#]+)"),
         "a GitHub page",
@@ -75,7 +84,7 @@ _PAGES = [
 # A quick look that never misses one: of nearly every link it is all.
 _MAY_BE = re.compile(
     r"https?://(?:[^/]+\.)?(?:google\.com|goo\.gl|dropbox\.com|sharepoint\.com|live\.com|1drv\.ms|icloud\.com|we\.tl"
-    r"|wetransfer\.com|box\.com|github\.com)/",
+    r"|wetransfer\.com|box\.com|github\.com|imgur\.com|ibb\.co|postimg\.cc|flickr\.com|pinterest\.[\w.]+|unsplash\.com|pexels\.com)/",
     re.IGNORECASE,
 )
 

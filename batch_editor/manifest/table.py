@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import Protocol, TypeAlias
 
 from batch_editor.manifest.faults import Faults, shown
@@ -57,7 +58,9 @@ class Table:
         self._faults = faults
         self._records = self._guarded()
         self.header_line, header, _ = next(self._records, (1, [], None))
-        self._header = header
+        # Names that stand there more than once: each column of one has its number behind it.
+        self.repeated = tuple(name for name, times in Counter(header).items() if name and times > 1)
+        self._header = header = _told_apart(header, self.repeated)
         self._first = list(islice(self._records, _LOOKED_AT))
         self.columns = tuple(name for name in header if name)
         if (title := self._title()) is not None:
@@ -89,15 +92,14 @@ class Table:
                 yield line, cells, problem or misfit
 
     def _guarded(self) -> Generator[Record, None, None]:
-        """The header, whose names are trimmed and sound, then rows that aren't blank; faults are added."""
+        """The header, whose names are trimmed, then rows; blank ones are left out, and faults added."""
         is_header = True
         try:
             for line, cells, problem in self._reader.records():
-                if is_header:
-                    yield line, _checked_header(line, cells), problem
-                    is_header = False
-                elif problem is not None or any(map(str.strip, cells)):
-                    yield line, cells, problem
+                if problem is None and not any(map(str.strip, cells)):
+                    continue
+                yield line, [cell.strip() for cell in cells] if is_header else cells, problem
+                is_header = False
         except TableFault as fault:
             self._faults.add(f"{self.name}:{fault.line}" if fault.line else self.name, str(fault))
         except OSError as error:
@@ -132,16 +134,14 @@ def columns_said(columns: Sequence[str]) -> str:
     return f"{are} {', '.join(map(shown, columns[:_HEADER_SHOWN]))}{more}"
 
 
-def _checked_header(line: int, cells: Sequence[str]) -> list[str]:
-    names = [cell.strip() for cell in cells]
-    seen: set[str] = set()
-    for name in names:
-        if name and name in seen:
-            raise TableFault(f"column {shown(name)} stands twice in the header", line)
-        seen.add(name)
-    if not any(names):
-        raise TableFault("a header without any name", line)
-    return names
+def _told_apart(names: Sequence[str], repeated: Sequence[str]) -> list[str]:
+    """The header with a number behind names that it has more than once: which is meant by the bare name, nobody knows.
+
+    >>> _told_apart(["sku", "note", "note"], ["note"])
+    ['sku', 'note (1)', 'note (2)']
+    """
+    numbers = {name: count(1) for name in repeated}
+    return [f"{name} ({next(numbers[name])})" if name in numbers else name for name in names]
 
 
 def _fitted(cells: list[str], width: int) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
@@ -91,6 +93,8 @@ def find_table(written: str, base: Path, *, endings: Sequence[str] = TABLES) -> 
     except NotThere as error:
         if error.candidates:
             raise
+        if near := _near_names(base / path, endings):
+            raise NotThere([str(Path(path).with_name(name)) for name in near]) from error
         return written
     except OSError:  # said by who opens it
         return written
@@ -108,6 +112,15 @@ def format_of(text: str) -> TableFormat:
         if text.strip().lower() == word:
             return word
     raise Refused(f"is {shown(text)}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}{did_you_mean(text, FORMATS)}")
+
+
+def _near_names(place: Path, endings: Sequence[str]) -> list[str]:
+    """Tables beside it that are named almost so."""
+    try:
+        beside = [name for name in os.listdir(place.parent) if name.lower().endswith(tuple(endings))]  # noqa: PTH208
+    except OSError:
+        return []
+    return get_close_matches(place.name, sorted(beside), n=3, cutoff=0.8)
 
 
 def default_output_name(manifest: Path) -> str:

@@ -20,6 +20,7 @@ from batch_editor.manifest.table_files import open_table
 from batch_editor.manifest.templates import is_template
 from batch_editor.manifest.values import Cell, Fixed, Reader, Source, is_free_text
 from batch_editor.records import FaultyRow, Job
+from batch_editor.text import escape_bytes
 
 
 def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
@@ -40,6 +41,8 @@ def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Ite
         else:
             if manifest.has_pictures:
                 own = _of_pictures(manifest, str(path)) | own
+            for name in manifest.own_columns.intersection(table.repeated):
+                faults.add(where, f"column {shown(name)} stands twice in the header; rename the one that isn't meant")
             for name, message in foreign_columns(manifest, table, own, lambda: opened(Faults())):
                 faults.add(where, message)
                 del own[name]
@@ -85,7 +88,7 @@ def _is_set(manifest: Manifest, name: str) -> bool:
 
 def _of_pictures(manifest: Manifest, written: str) -> dict[str, Source | None]:
     """What pictures are taken for: the input of a job each, which is called by its path without the ending."""
-    base = base_of(written)
+    base = escape_bytes(base_of(written))  # as the paths in the rows are
 
     def name(row: Row) -> str:
         return os.path.splitext(os.path.relpath(row.cells[0], base))[0]  # noqa: PTH122

@@ -21,6 +21,10 @@ class TemplateFault(Refused):
         return Refused(f"template of {name} {self}")
 
 
+class UnknownColumn(TemplateFault):
+    """A template uses a name that the row doesn't have, in this row as in all others of its table."""
+
+
 class OddCellFault(TemplateFault):
     """A template failed over what it made of odd cells, as `{{ title.split()[0] }}` does where the title is blank."""
 
@@ -69,10 +73,10 @@ class Template:
         try:
             return self._source.render(names)
         except UndefinedName as error:
-            message = _unknown(str(error), names)
-            if error.cells and message.startswith("fails"):  # an unknown name has nothing to do with them
-                raise OddCellFault(message, error.cells) from error
-            raise TemplateFault(message) from error
+            fault = _undefined(str(error), names)
+            if error.cells and not isinstance(fault, UnknownColumn):  # it has nothing to do with them
+                raise OddCellFault(str(fault), error.cells) from error
+            raise fault from error
         except JinjaFault as error:
             if error.cells:
                 raise OddCellFault(str(error), error.cells) from error
@@ -98,7 +102,7 @@ def compiled(source: str) -> Template:
     return Template(source)
 
 
-def _unknown(message: str, names: Mapping[str, object]) -> str:
+def _undefined(message: str, names: Mapping[str, object]) -> TemplateFault:
     """Jinja2's words for an undefined name, in a manifest's terms."""
     if match := re.fullmatch(r"'(.*)' is undefined", message):
         known = [name for name in names if name != "row"]
@@ -106,5 +110,5 @@ def _unknown(message: str, names: Mapping[str, object]) -> str:
         row = names.get("row")
         known = list(row) if isinstance(row, Mapping) else []
     else:
-        return f"fails: {message}"
-    return f"uses {match[1]!r}, which is no column{did_you_mean(match[1], known)}"
+        return TemplateFault(f"fails: {message}")
+    return UnknownColumn(f"uses {match[1]!r}, which is no column{did_you_mean(match[1], known)}")

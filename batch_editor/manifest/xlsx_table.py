@@ -6,7 +6,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple
 from xml.etree.ElementTree import ParseError
@@ -55,25 +55,33 @@ class XlsxReader:
             try:
                 _check_size(raw)
                 book = _Book(raw)
-                yield from self._rows(book, self._chosen(book))
+                chosen = self._chosen(book)
+                rows = self._rows(book, chosen.path)
+                if (header := next(rows, None)) is None:
+                    others = _listed([sheet for sheet in book.sheets if sheet is not chosen])
+                    more = f"; FILE.xlsx#SHEET names another: {others}" if others else ""
+                    raise TableFault(f"sheet {shown(chosen.name)} is empty{more}")
+                yield header
+                yield from rows
             except _BROKEN as error:
                 raise TableFault(f"is a broken workbook, or one that openpyxl can't read ({error})") from error
 
-    def _chosen(self, book: _Book) -> str:
-        """Where the sheet lies in the archive."""
-        sheets = {sheet.name: sheet for sheet in book.sheets}
+    def _chosen(self, book: _Book) -> _Sheet:
         if self._sheet is not None:
-            if self._sheet not in sheets:
-                listed = ", ".join(map(shown, list(sheets)[:20]))
-                raise TableFault(f"has no sheet {shown(self._sheet)}; its sheets are {listed}")
-            return sheets[self._sheet].path
+            named = [sheet for sheet in book.sheets if sheet.name == self._sheet]
+            # A workbook's sheets differ in more than capitals, and blanks at a name's end are seen by nobody.
+            wanted = self._sheet.strip().casefold()
+            named = named or [sheet for sheet in book.sheets if sheet.name.strip().casefold() == wanted]
+            if len(named) != 1:
+                raise TableFault(f"has no sheet {shown(self._sheet)}; its sheets are {_listed(book.sheets)}")
+            return named[0]
         visible = [sheet for sheet in book.sheets if not sheet.is_hidden]
         if not visible:
             raise TableFault("has no sheet of cells that isn't hidden")
         if visible[0] is not book.sheets[0]:
             hidden, read = shown(book.sheets[0].name), shown(visible[0].name)
             self.warnings.append(f"sheet {hidden} is hidden; {read} is read (FILE.xlsx#SHEET names another)")
-        return visible[0].path
+        return visible[0]
 
     def _rows(self, book: _Book, sheet: str) -> Iterator[Record]:
         cells = _Cells(book)
@@ -113,6 +121,10 @@ class _Sheet(NamedTuple):
     name: str
     path: str
     is_hidden: bool
+
+
+def _listed(sheets: Sequence[_Sheet]) -> str:
+    return ", ".join(shown(sheet.name) for sheet in sheets[:20])
 
 
 class _Book:

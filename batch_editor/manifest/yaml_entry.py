@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ from batch_editor.manifest.yaml_values import (
 )
 from batch_editor.strict_yaml import Block, Text, Value
 
+_TYPOGRAPHIC = re.compile("[“„«][^“„«»”]*[”“»]")
 _VARIANTS = Parameter(type="integer", minimum=1, maximum=100)
 
 
@@ -158,6 +160,9 @@ class EntryKeys:
             if None in value:
                 raise Refused("has a link that is null; expected a link or a path")
             return [text_of(item) for item in value]
+        if isinstance(value, Text) and self._manifest.is_text(name) and _TYPOGRAPHIC.fullmatch(value.strip()):
+            message = f"{name} is in typographic quotes, which are part of it; write straight ones or none"
+            self._manifest.faults.warn(self._where(value), message)
         is_typed = parameter is not None and parameter.type in ("boolean", "integer", "number")
         may_be_truth = is_typed or name == "when"
         return text_of(value, may_be_truth=may_be_truth)

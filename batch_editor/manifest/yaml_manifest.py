@@ -39,7 +39,10 @@ def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iter
     endpoint, move = _endpoint(path, document, expansion, faults)
     jobs = document.get("jobs")
     if jobs is not None and not isinstance(jobs, list):
-        faults.add(f"{path}:{line_of(jobs, document)}", f"jobs is {kind_of(jobs)}; expected a list of jobs")
+        faults.add(
+            f"{path}:{line_of(jobs, document)}",
+            f"jobs is {kind_of(jobs)}; expected a list of jobs, each beginning with -",
+        )
         return
     if endpoint is None or not jobs:
         return
@@ -65,11 +68,14 @@ def _document(path: Path, faults: Faults) -> Block | None:
     if not isinstance(document, Block):
         line = document[0] if isinstance(document, list) and document else document
         where = f"{path}:{getattr(line, 'line', 1)}"
-        faults.add(where, f"the manifest is {kind_of(document)}; expected the keys endpoint, defaults and jobs")
+        above = "; write jobs: in a line above it" if isinstance(document, list) else ""
+        faults.add(where, f"the manifest is {kind_of(document)}; expected the keys endpoint, defaults and jobs{above}")
         return None
     for key, value in document.items():
         if key not in _TOP and not key.startswith("x-"):
             wanted = did_you_mean(key, _TOP) or "; expected endpoint, defaults or jobs"
+            if key[:1].isspace():
+                wanted = "; it begins with white space that is no indentation to YAML: indent by plain spaces"
             faults.add(f"{path}:{line_of(value, document)}", f"{shown(key)} is no key of a manifest{wanted}")
     return document
 

@@ -18,6 +18,9 @@ _PARTS = re.compile(
     r"(?P<comment>[ \t]+#(?:[ \t].*)?)?[ \t]*"
 )
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Non-breaking and other spaces of web pages and word processors, before what looks like a key or an entry.
+_SPACES = "\u00a0\u2000-\u200a\u202f\u3000"
+_ODD_INDENTATION = re.compile(rf"([ \t]*)([{_SPACES}])[ {_SPACES}]*(?:- |[\w-]+:(?:\s|$))")
 _NO_SPACE_AFTER_DASH = re.compile(r"([ ]*)-(?=[\w\"'{\[])(?!-)(.*)")
 _NO_SPACE_AFTER_COLON = re.compile(r"([ ]*(?:- +)*[A-Za-z_][\w-]*):(?!//)(?=[^\s:])(.*)")
 _NO_COLON = re.compile(r"[ ]*(?:- +)*([A-Za-z_]\w*)(?: +\S.*)?")
@@ -77,6 +80,14 @@ def _tab(lines: Sequence[str], number: int, problem: str) -> Explained | None:
     return Explained(f"{message}: {_clipped(lines[number - 1].strip())}", number, lead[0].index("\t") + 1)
 
 
+def _odd_indentation(lines: Sequence[str], number: int, problem: str) -> Explained | None:
+    if (odd := _ODD_INDENTATION.match(lines[number - 1])) is None:
+        return None
+    message = f"white space that is no indentation to YAML (U+{ord(odd[2]):04X}); indent by plain spaces"
+    mended = re.sub(f"[{_SPACES}]", " ", lines[number - 1][: odd.end()]) + lines[number - 1][odd.end() :]
+    return Explained(message, number, odd.end(1) + 1, mended)
+
+
 def _template(lines: Sequence[str], number: int, problem: str) -> Explained | None:
     """`id: {{ sku }}`, which YAML takes for mappings."""
     line = lines[number - 1]
@@ -108,7 +119,7 @@ def _quoted_wrongly(lines: Sequence[str], number: int, problem: str) -> Explaine
     if quote not in ("'", '"') or not value:
         return None
     column = line.index(value) + 1
-    if "escape" in problem and quote == '"' and value.endswith('"'):
+    if _is_of_escape(problem) and quote == '"' and value.endswith('"'):
         mended = _with_value(parts, "'" + value[1:-1].replace("'", "''") + "'")
         return _quote_it("a backslash in double quotes begins an escape; use single ones", line, number, column, mended)
     if "end of stream" in problem or "document indicator" in problem:
@@ -122,6 +133,32 @@ def _quoted_wrongly(lines: Sequence[str], number: int, problem: str) -> Explaine
         mended = _with_value(parts, _quoted(inner))
         return _quote_it(f"a {quote} inside a value that is in {quote} ends it", line, number, column, mended)
     return _quote_it("text behind a closing quote", line, number, column, _with_value(parts, _quoted(value)))
+
+
+def _is_of_escape(problem: str) -> bool:
+    return "escape" in problem or "hexdecimal" in problem  # as libyaml spells it
+
+
+def _backslash_in_list(lines: Sequence[str], number: int, problem: str) -> Explained | None:
+    """`[ "C:\\Users\\a.jpg" ]`."""
+    line = lines[number - 1]
+    if not _is_of_escape(problem) or (found := re.search(r'"[^"\']*\\[^"\']*"', line)) is None:
+        return None
+    mended = re.sub(r'"([^"\']*\\[^"\']*)"', r"'\1'", line)
+    message = "a backslash in double quotes begins an escape; use single ones"
+    return _quote_it(message, line, number, found.start() + 1, mended)
+
+
+def _comma(lines: Sequence[str], number: int, problem: str) -> Explained | None:
+    """`image_urls: [a.jpg],`, as JSON has it."""
+    parts = _split(lines[number - 1])
+    value = parts["value"]
+    if re.fullmatch(r"(?:\[.*\]|\{.*\}|\"[^\"]*\"|'[^']*'),", value) is None or not (
+        parts["key"] or parts["lead"].strip()
+    ):
+        return None
+    mended = _with_value(parts, value[:-1])
+    return _write_it("a comma behind a value, where YAML has none", number, lines[number - 1].rindex(",") + 1, mended)
 
 
 def _start(lines: Sequence[str], number: int, problem: str) -> Explained | None:
@@ -206,7 +243,20 @@ def _indentation(lines: Sequence[str], number: int, problem: str) -> Explained |
 
 # The order is that of how sure each is of what was meant.
 _RULES: tuple[Callable[[Sequence[str], int, str], Explained | None], ...] = (
-    *(_tab, _template, _quoted_wrongly, _start, _colon, _dash, _colon_without_space, _no_colon, _indentation),
+    *(
+        _tab,
+        _odd_indentation,
+        _template,
+        _backslash_in_list,
+        _comma,
+        _quoted_wrongly,
+        _start,
+        _colon,
+        _dash,
+        _colon_without_space,
+        _no_colon,
+        _indentation,
+    ),
 )
 
 

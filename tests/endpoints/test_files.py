@@ -237,7 +237,7 @@ def test_a_parameter_knows_what_a_text_stands_for(parameter: Parameter, text: st
         (SHARE, "nan", "expected a number"),
         (YES, "yes", "expected true or false"),
         (SIZE, "hgih", "expected low, medium or high (did you mean high?)"),
-        (SIZE, "HIGH", "expected low, medium or high (did you mean high?)"),
+        (SIZE, "HIHG", "expected low, medium or high (did you mean high?)"),
         (SIZE, "zebra", "expected low, medium or high"),
         (SHORT, "abcd", "has 4 characters; expected at most 3"),
         (Parameter(type="string", max_length=32_000), "x" * 32_001, "has 32,001 characters; expected at most 32,000"),

@@ -157,3 +157,13 @@ def test_a_table_that_is_not_there_is_suggested(tmp_path: Path) -> None:
     assert read(path).fault == (
         "m.yaml:2: rows is 'data.csv'; there is no such file (did you mean 'DATA.csv' or 'Data.csv'?)"
     )
+
+
+def test_a_table_of_almost_that_name_is_suggested(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data" / "products.csv", "n\n1\n")
+    entry = "{prompt: x, rows: data/product.csv, image_urls: ['https://a.example/1.jpg']}"
+    path = write(tmp_path / "m.yaml", f"jobs:\n  - {entry}\n")
+    assert read(path).fault == (
+        "m.yaml:2: rows is 'data/product.csv'; there is no such file (did you mean 'data/products.csv'?)"
+    )

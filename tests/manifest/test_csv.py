@@ -57,6 +57,12 @@ def test_an_empty_cell_means_the_default_and_blank_around_a_choice_is_nothing(tm
     assert read(path).values("quality") == ["high", "low"]
 
 
+@pytest.mark.parametrize(("column", "cell", "meant"), [("quality", "Low", "low"), ("size", "AUTO", "auto")])
+def test_a_choice_may_be_written_in_other_capitals(tmp_path: Path, column: str, cell: str, meant: str) -> None:
+    path = write(tmp_path / "m.csv", f"prompt,image_urls,{column}\nx,{LINK},{cell}\n")
+    assert read(path).values(column) == [meant]
+
+
 def test_a_wrong_cell_names_what_it_got_and_what_was_wanted(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", f"id,prompt,image_urls,quality\nmug,a,{LINK},hgih\n")
     assert read(path).faults == [
@@ -226,7 +232,9 @@ def test_a_row_may_lack_its_last_cells_or_have_blank_ones_too_many(tmp_path: Pat
         ("high", {"Vendor": ""}),
         ("low", {"Vendor": "Acme"}),
     ]
-    assert reading.fault == "m.csv:4: job m-3: image_urls is empty"
+    assert reading.fault == (
+        "m.csv: image_urls is empty in 1 row, first at line 4; --set 'when={{ image_urls }}' skips such rows"
+    )
 
 
 @pytest.mark.fault(97)
@@ -397,6 +405,25 @@ def test_a_row_of_texts_beside_a_column_without_a_name_is_no_header(tmp_path: Pa
 
 
 @pytest.mark.fault(103)
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("# exported by the shop\nsku;title\n1;Cup\n2;Mug\n", "the only column is '# exported by the shop'"),
+        ("article^name\n1^Cup\n2^Mug\n3^Pot\n", "the only column is 'article^name'"),
+        ("1,Cup\n2,Mug\n3,Pot\n4,Pan\n", "the columns are '1', 'Cup'"),
+    ],
+    ids=["comment above the header", "other separator", "no header"],
+)
+def test_a_template_of_a_column_that_is_none_is_one_fault_with_the_columns(
+    tmp_path: Path, content: str, columns: str
+) -> None:
+    rows = content.count("\n") - 1
+    path = write(tmp_path / "m.csv", content)
+    assert read(path, prompt="Show {{ title }}", image_urls=LINK).fault == (
+        f"m.csv: template of prompt uses 'title', which is no column in {rows} rows, first at line 2; {columns}"
+    )
+
+
 def test_a_cell_like_an_api_key_is_refused_and_not_shown(tmp_path: Path) -> None:
     key = "SG_0123456789abcdef"
     path = write(tmp_path / "m.csv", f"id,prompt,image_urls,Note\na,x,{LINK},{key}\nb,y,{LINK},\n")
@@ -420,13 +447,60 @@ def test_blank_lines_empty_rows_and_nameless_columns_are_left_out(tmp_path: Path
     [
         ("", "m.csv: has no jobs"),
         (HEADER, "m.csv: has no jobs"),
-        (",,\na,b,c\n", "m.csv:1: a header without any name"),
-        ("id,prompt,image_urls, id\n", "m.csv:1: column 'id' stands twice in the header"),
+        (",,\n", "m.csv: has no jobs"),
         ("id,prompt,image_urls\na,b\0,c\n", f"m.csv:2: a NUL character; {AS_UTF8}"),
     ],
 )
 def test_a_file_that_holds_no_table_says_why(tmp_path: Path, content: str, fault: str) -> None:
     assert read(write(tmp_path / "m.csv", content)).fault == fault
+
+
+@pytest.mark.parametrize("above", [",,\n", "\n , ,\n\n"])
+def test_blank_rows_above_the_header_are_left_out(tmp_path: Path, above: str) -> None:
+    assert read(write(tmp_path / "m.csv", f"{above}{HEADER}a,x,{LINK}\n")).ids == ["a"]
+
+
+def test_columns_of_one_name_are_carried_along_and_told_apart(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", f"id,note,image_urls,note \na,first,{LINK},second\n")
+    assert read(path, prompt="x").job.extras == {"note (1)": "first", "note (2)": "second"}
+    assert read(path, prompt="{{ note }}").fault == (
+        "m.csv: template of prompt uses 'note', which is no column (did you mean note_2?) in 1 row, first at line 2;"
+        " the columns are 'id', 'note (1)', 'image_urls', 'note (2)'"
+    )
+
+
+def test_two_columns_that_would_be_one_parameter_are_a_fault(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", f"id,prompt,image_urls,size,size\na,x,{LINK},auto,1024x1024\n")
+    assert read(path).faults[0] == (
+        "m.csv:1: column 'size' stands twice in the header; rename the one that isn't meant"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "meant"),
+    [
+        ('="00123"', "00123"),
+        ('"=""00123"""', "00123"),
+        ('"=""5"""" pot"""', '5" pot'),
+        ('=""', ""),
+        ('"=""00123""&A2"', '="00123"&A2'),
+        ("'00123", "'00123"),
+    ],
+)
+def test_a_formula_of_one_text_is_the_text(tmp_path: Path, cell: str, meant: str) -> None:
+    path = write(tmp_path / "m.csv", f"sku,prompt,image_urls\n{cell},x,{LINK}\n")
+    assert read(path).job.extras == {"sku": meant}
+
+
+def test_a_file_ends_where_programs_of_dos_end_it(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "m.csv", f"{HEADER}a,x,{LINK}\r\n\x1a")).ids == ["a"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.fault(94)
+def test_utf16_without_a_byte_order_mark_is_understood(tmp_path: Path, encoding: str) -> None:
+    path = write(tmp_path / "m.csv", f"{HEADER}é-1,Tasse weiß,{LINK}\n".encode(encoding))
+    assert read(path).ids == ["é-1"]
 
 
 def test_a_manifest_that_is_not_there_or_of_another_kind_is_a_fault(tmp_path: Path) -> None:

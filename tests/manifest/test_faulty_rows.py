@@ -74,7 +74,10 @@ def test_sound_rows_keep_their_numbers_beside_faulty_ones(tmp_path: Path) -> Non
     ("content", "fault"),
     [
         (f'{HEADER}{GOOD}b,"x,{LINK},low,\n', "m.csv:3: a quote is opened in this row and never closed"),
-        (f"id,prompt,image_urls,id\n{GOOD}", "m.csv:1: column 'id' stands twice in the header"),
+        (
+            f"id,prompt,image_urls,id\n{GOOD}",
+            "m.csv:1: column 'id' stands twice in the header; rename the one that isn't meant",
+        ),
         (f"id,{KEY},image_urls\n{GOOD}", f"m.csv:1: {HAS_KEY}"),
         (
             f"{HEADER}{GOOD}b,{'x' * 131_073},{LINK},low,\n",

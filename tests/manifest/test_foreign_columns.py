@@ -53,12 +53,20 @@ def test_a_column_of_the_products_own_is_one_fault_with_its_way_out(
 
 @pytest.mark.parametrize(
     "cells",
-    [["hgih"], ["low", "low", "A", "B"], ["A", "B"], ["hgih"] * 5, ["A", "B", "C", "low", "low", "low"]],
+    [["hgih"], ["low", "low", "A", "B"], ["A"], ["hgih"] * 5, ["A", "B", "C", "low", "low", "low"]],
 )
 def test_slips_stay_faults_of_their_rows(tmp_path: Path, cells: list[str]) -> None:
     faults = read(table(tmp_path, "quality", cells)).faults
     assert len(faults) == sum(cell != "low" for cell in cells)
     assert all(": job " in fault for fault in faults)
+
+
+def test_two_rows_that_are_both_wrong_tell_whose_the_column_is(tmp_path: Path) -> None:
+    assert read(table(tmp_path, "quality", ["A", "B"])).fault == (
+        "feed.csv:1: column quality is no quality for gpt-image-1.5-edit in 2 of 2 rows, such as 'A' at line 2"
+        " (expected low, medium, high or auto); if it is the products' own, pass --set quality=high:"
+        " that is sent, and the column is carried along"
+    )
 
 
 def test_all_such_columns_and_other_faults_are_told_at_once(tmp_path: Path) -> None:

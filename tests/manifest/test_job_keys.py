@@ -171,8 +171,10 @@ def test_a_manifest_that_skips_all_its_rows_has_no_jobs(tmp_path: Path) -> None:
 
 def test_a_when_that_fails_is_a_fault_of_its_row(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", f"id,prompt,image_urls,N\na,x,{LINK},0\nb,x,{LINK},1\n")
-    wrong = "template of when uses 'promt', which is no column (did you mean prompt?)"
-    assert read(path, when="{{ promt }}").faults == [f"m.csv:2: {wrong}", f"m.csv:3: {wrong}"]
+    assert read(path, when="{{ promt }}").fault == (
+        "m.csv: template of when uses 'promt', which is no column (did you mean prompt?) in 2 rows, first at line 2;"
+        " the columns are 'id', 'prompt', 'image_urls', 'N'"
+    )
     reading = read(path, when="{{ 1 / n|int }}", skip_faulty=True)
     assert [(row.id, row.message) for row in reading.faulty] == [
         ("a", "template of when fails: division by zero"),

@@ -61,9 +61,23 @@ def test_a_list_of_links_is_read_in_a_cell_and_through_a_template(tmp_path: Path
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "not JSON: Expecting property name enclosed in double quotes at character 2; expected one object a line"),
-        ("id,prompt", "not JSON: Expecting value at character 1; expected one object a line"),
-        ('{"id": 1} {"id": 2}', "not JSON: Extra data at character 11; expected one object a line"),
+        ("{", "the object goes on in the next line; expected one object a line, as `jq -c .` writes them"),
+        ('{"id": 1,', "the object goes on in the next line; expected one object a line, as `jq -c .` writes them"),
+        ("id,prompt", "not JSON: no value at character 1; expected one object a line"),
+        ('{"id": 1} {"id": 2}', "not JSON: another value at character 11; expected one object a line"),
+        ('{"id": 1,}', "not JSON: a comma before the } at character 10; expected one object a line"),
+        (
+            "{'id': 1}",
+            "not JSON: a single quote at character 2, where JSON has double ones; expected one object a line",
+        ),
+        ("{id: 1}", "not JSON: no key in double quotes at character 2; expected one object a line"),
+        ('{"id": 1 "a": 2}', "not JSON: no comma at character 10; expected one object a line"),
+        ('{"id" 1}', "not JSON: no colon at character 7; expected one object a line"),
+        (
+            r'{"id": "C:\photos"}',
+            r"not JSON: a single backslash (\\ is one) at character 11; expected one object a line",
+        ),
+        ('{"id": "a}', "not JSON: a text that is never closed, begun at character 8; expected one object a line"),
         ("[1]", 'is \'[1]\'; expected one object a line, such as {"sku": "A1"}'),
         ('{"id": 1, "id": 2}', "key 'id' stands twice in one object"),
         ('{"a.b": 1, "a": {"b": 2}}', "key 'a.b' stands twice in one object"),
@@ -98,6 +112,11 @@ def test_a_line_that_is_no_object_is_a_fault_of_its_row(tmp_path: Path, line: st
              " `jq -c '.[]' FILE > FILE.jsonl` makes them of it"),
         ),
         (b'{"id": "caf\xe9"}\n', "m.jsonl:1: not UTF-8: byte 0xE9 in column 12; JSON Lines are UTF-8"),
+        ('{"id": "a"}\n'.encode("utf-16"), "m.jsonl: is UTF-16; save it as UTF-8, in PowerShell by -Encoding utf8"),
+        (
+            b'{\n  "id": "a",\n  "x": {}\n}\n',
+            "m.jsonl:1: the object goes on in the next line; expected one object a line, as `jq -c .` writes them",
+        ),
         (b"PAR1", ("m.jsonl: is a Parquet file, not JSON Lines; write it as CSV or JSON Lines, as by pandas:"
           " to_json(…, orient='records', lines=True)")),
     ],

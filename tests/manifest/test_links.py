@@ -67,6 +67,9 @@ MEANT = {
     "non-breaking spaces around": ("\u00a0https://h.example/c.jpg\u00a0", [C]),
     "non-breaking space between": (f"{A}\u00a0{B}", [A, B]),
     "fragment": ("https://h.example/c.jpg#front", ["https://h.example/c.jpg#front"]),
+    "Python list": ("['https://h.example/c.jpg', 'https://h.example/a.jpg']", [C, A]),
+    "objects of a shop": ('[{"id": 1, "src": "https://h.example/c.jpg", "alt": "x"}, {"src": "https://h.example/a.jpg"}]', [C, A]),
+    "one object": ('{"url": "https://h.example/c.jpg", "thumbnails": {"url": "https://h.example/t.jpg"}}', [C]),
     "signature": ("https://b.example/c.jpg?X-Sig=a%2Fb+c~d&e=f%3D", ["https://b.example/c.jpg?X-Sig=a%2Fb+c~d&e=f%3D"]),
 }  # fmt: skip
 
@@ -107,7 +110,16 @@ def said(tmp_path: Path, cell: str) -> str:
         ("https://h.example/c.jpg gone.png", "is 'gone.png'; there is no such file (paths are relative to the manifest)"),
         ("=IMAGE(A2)", "is '=IMAGE(A2)', a formula that doesn't hold the link itself; write the link, or save the table with the links as text"),
         ("https:///c.jpg", "is 'https:///c.jpg'; expected a link such as https://example.com/mug.jpg"),
-        ("h.example/c.jpg", "is 'h.example/c.jpg'; there is no such file (paths are relative to the manifest)"),
+        ("h.example/c.jpg", "is 'h.example/c.jpg'; there is no such file; if it is a link, write 'https://h.example/c.jpg'"),
+        (r"C:\photos\c.jpg", r"is 'C:\\photos\\c.jpg'; there is no such file on this machine; put the picture beside the manifest, and name it from there"),
+        (r"\\nas\photos\c.jpg", r"is '\\\\nas\\photos\\c.jpg'; there is no such file on this machine; put the picture beside the manifest, and name it from there"),
+        ("/image/c.jpg", "is '/image/c.jpg'; there is no such file; if it belongs to a web page, write 'https://shop.example/image/c.jpg' with the page's own host"),
+        ("Click here", "is 'Click here'; there is no such file (paths are relative to the manifest)"),
+        ("N/A", "is 'N/A', which is no link; leave the cell empty, or skip such rows by when"),
+        ("-", "is '-', which is no link; leave the cell empty, or skip such rows by when"),
+        ('[{"a": "https://h.example/c.jpg", "b": "https://h.example/d.jpg"}]', "is '[{\"a\": \"https://h.example/c.jpg\", \"b\": \"https://h.example/d…'; expected a JSON array of links, as it starts with ["),
+        ("https://imgur.com/a/Ab1", "is 'https://imgur.com/a/Ab1', an Imgur page and no picture; in the browser open the picture's menu, copy the image address and write that"),
+        ("https://unsplash.com/photos/a-cup-Ab1", "is 'https://unsplash.com/photos/a-cup-Ab1', a photo page and no picture; in the browser open the picture's menu, copy the image address and write that"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_meant_is_refused_in_words_that_name_the_cause(tmp_path: Path, cell: str, message: str) -> None:
@@ -160,6 +172,28 @@ def test_a_direct_link_of_these_services_passes(tmp_path: Path, link: str) -> No
     assert links(tmp_path, link) == [link]
 
 
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("My Mug/a 1.png, My Mug/b.png", ["My Mug/a 1.png", "My Mug/b.png"]),
+        ("My Mug/a 1.png\nMy Mug/b.png", ["My Mug/a 1.png", "My Mug/b.png"]),
+        ("cup.png;My Mug/b.png", ["cup.png", "My Mug/b.png"]),
+        ("cup.png,My Mug/b.png", ["cup.png", "My Mug/b.png"]),
+        ('"My Mug/b.png"', ["My Mug/b.png"]),
+        ("My%20Mug/a%201.png", ["My Mug/a 1.png"]),
+        ("one, two.png", ["one, two.png"]),
+        ("cup.png 50%25.png", ["cup.png", "50%25.png"]),
+    ],
+)
+def test_local_paths_keep_their_spaces(tmp_path: Path, cell: str, names: list[str]) -> None:
+    sizes = {"My Mug/a 1.png": 64, "My Mug/b.png": 65, "cup.png": 66, "one, two.png": 67, "50%25.png": 68}
+    (tmp_path / "My Mug").mkdir()
+    for name, side in sizes.items():
+        draw(tmp_path / name, size=(side, side))
+    files = read_cell(tmp_path, cell).job.files.values()
+    assert [str(Path(file.path).relative_to(tmp_path)) for file in files] == names
+
+
 def test_local_files_go_before_links_that_would_have_to_be_guessed(tmp_path: Path) -> None:
     draw(tmp_path / "b.png")
     (tmp_path / "www.h.example").mkdir()
@@ -179,3 +213,14 @@ def test_encoding_is_done_once(rest: str) -> None:
     assert encoded(once) == once
     assert once.isascii()
     assert may_change(json.dumps([link], ensure_ascii=False).encode()) or as_encoded(link) == link
+
+
+def test_links_that_end_like_no_picture_are_one_warning(tmp_path: Path) -> None:
+    rows = "".join(f"x,https://h.example/{name}\n" for name in ("1.heic", "2.HEIC", "3.jpg", "4.pdf?x=1", "5.gif"))
+    reading = read(write(tmp_path / "m.csv", f"prompt,image_urls\n{rows}"))
+    look = "JPEG, PNG and WebP are taken: --check-inputs looks at what it really is"
+    assert reading.warnings == [
+        f"m.csv: image_urls has a link that ends in .heic in 2 rows, first at line 2; {look}",
+        f"m.csv: image_urls has a link that ends in .gif in 1 row, first at line 6; {look}",
+    ]
+    assert len(reading.jobs) == 5

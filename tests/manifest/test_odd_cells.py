@@ -234,15 +234,17 @@ def test_skipped_rows_carry_their_own_message_and_the_count_becomes_a_warning(tm
     assert read(path, prompt="{{ title }}", image_urls="{{ image_src }}", only=["shop-2"]).faults == []
 
 
-@pytest.mark.parametrize("word", ["nan", "NaN", "NULL", "null", "None", "undefined", "N/A", "<NA>", "[object Object]"])
+@pytest.mark.parametrize(
+    "word", ["nan", "NaN", "NULL", "TBD", r"\N", "null", "None", "undefined", "N/A", "<NA>", "[object Object]"]
+)
 def test_what_programs_write_for_nothing_is_a_warning_with_a_count(tmp_path: Path, word: str) -> None:
     reading = shop(tmp_path, "Show {{ title|trim }}", "Mug", word, f" {word} ", "Nanna")
-    assert reading.warnings == [f"shop.csv: title is '{word}' in 2 rows, first at line 3; {MEANT}"]
+    assert reading.warnings == [f"shop.csv: title is {word!r} in 2 rows, first at line 3; {MEANT}"]
     assert len(reading.values("prompt")) == 4
     rows = f"id,prompt,image_urls\na,x,{LINK}\n{word},{word},{LINK}\nb,{word},{LINK}\n"
     assert read(write(tmp_path / "m.csv", rows)).warnings == [
-        f"m.csv: id is '{word}' in 1 row, first at line 3; {MEANT}",
-        f"m.csv: prompt is '{word}' in 2 rows, first at line 3; {MEANT}",
+        f"m.csv: id is {word!r} in 1 row, first at line 3; {MEANT}",
+        f"m.csv: prompt is {word!r} in 2 rows, first at line 3; {MEANT}",
     ]
 
 
@@ -295,3 +297,22 @@ def test_an_error_that_comes_through_a_template_or_stands_in_the_manifest_is_a_f
 )
 def test_words_that_are_meant_are_not_odd(text: str) -> None:
     assert oddity_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("links", "way"),
+    [
+        ("{{ image_src }}", "--set 'when={{ image_src }}' skips such rows"),
+        ('{{ row["Image Src"] }}', "--set 'when={{ row[\"Image Src\"] }}' skips such rows"),
+    ],
+)
+def test_rows_without_a_picture_are_one_fault_with_the_way_to_skip_them(tmp_path: Path, links: str, way: str) -> None:
+    path = write(tmp_path / "m.csv", f"Title,Image Src\nCup,{LINK}\nMug,\nPot, \n")
+    fault = f"m.csv: image_urls is empty in 2 rows, first at line 3; {way}"
+    assert read(path, prompt="x", image_urls=links).fault == fault
+    assert read(path, prompt="x", image_urls=links, when=way[12:].partition("'")[0]).skipped == {"when": 2}
+
+
+def test_a_picture_made_of_two_cells_that_are_blank_is_a_fault_of_its_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", "id,a,b\nx,,\n")
+    assert read(path, prompt="x", image_urls="{{ a }}{{ b }}").fault == "m.csv:2: job x: image_urls is empty"

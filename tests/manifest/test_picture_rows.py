@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,10 @@ def test_a_folder_is_a_row_for_each_picture_in_it(shop: Path, rows: str) -> None
 @pytest.mark.parametrize(
     ("pattern", "paths"),
     [
-        ("photos/*.jpg", ["photos/b.jpg"]),
-        ("photos/**/*.jpg", ["photos/b.jpg", "photos/mugs/1.jpg"]),
+        ("photos/*.jpg", ["photos/b.jpg", "photos/c.JPG"]),
+        ("photos/**/*.jpg", ["photos/b.jpg", "photos/c.JPG", "photos/mugs/1.jpg"]),
+        ("photos/c.jpg*", ["photos/c.JPG"]),
+        ("photos/*.JPG", ["photos/b.jpg", "photos/c.JPG"]),
         ("photos/[bc].*", ["photos/b.jpg", "photos/c.JPG"]),
         ("photos/b.jpg", ["photos/b.jpg"]),
     ],
@@ -60,7 +63,7 @@ def test_a_glob_is_a_row_for_each_picture_that_it_matches(shop: Path, pattern: s
     ("manifest", "ids"),
     [
         ("photos", ["A cup", "b", "c"]),
-        ("photos/**/*.jpg", ["b", "mugs/1"]),
+        ("photos/**/*.jpg", ["b", "c", "mugs/1"]),
         ("photos/mugs/1.jpg", ["1"]),
     ],
 )
@@ -70,6 +73,14 @@ def test_pictures_are_a_manifest_that_needs_but_a_prompt(shop: Path, manifest: s
     assert [job.output for job in reading.jobs] == ids
     assert [len(job.files) for job in reading.jobs] == [1] * len(ids)
     assert read(Path(manifest), prompt="x", id="{{ name }}").ids[-1] == reading.jobs[-1].extras["name"]
+
+
+def test_ids_are_within_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    (folder / "mugs").mkdir(parents=True)
+    draw(tmp_path / "x.png").rename(folder / "mugs" / os.fsdecode(b"c\xf6p.png"))
+    assert read(folder / "mugs", prompt="x").ids == [r"c\xf6p"]
+    assert read(folder / "**" / "*.png", prompt="x").ids == [r"mugs/c\xf6p"]
 
 
 def test_pictures_without_a_prompt_say_what_there_is(shop: Path) -> None:

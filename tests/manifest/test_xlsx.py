@@ -166,11 +166,22 @@ def test_a_sheet_is_chosen_by_its_name_and_hidden_ones_are_passed_over(tmp_path:
     ]
     assert read(tmp_path / "m.xlsx#Autumn").ids == ["Autumn"]
     assert read(tmp_path / "m.xlsx#Sheet").ids == ["hidden"]
-    assert read(tmp_path / "m.xlsx#autumn").fault == (
-        "m.xlsx#autumn: has no sheet 'autumn'; its sheets are 'Sheet', 'Spring 2026', 'Autumn'"
+    assert read(tmp_path / "m.xlsx#autumn ").ids == ["Autumn"]
+    assert read(tmp_path / "m.xlsx#summer").fault == (
+        "m.xlsx#summer: has no sheet 'summer'; its sheets are 'Sheet', 'Spring 2026', 'Autumn'"
     )
     rows = "jobs:\n  - {rows: 'm.xlsx#Autumn', id: '{{ id }}', prompt: x, image_urls: ['{{ image_urls }}']}\n"
     assert read(write(tmp_path / "m.yaml", rows)).ids == ["Autumn"]
+
+
+def test_an_empty_first_sheet_says_what_the_others_are(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.create_sheet("Products").append(HEADER)
+    book.save(tmp_path / "m.xlsx")
+    assert read(tmp_path / "m.xlsx").fault == (
+        "m.xlsx: sheet 'Sheet' is empty; FILE.xlsx#SHEET names another: 'Products'"
+    )
+    assert read(tmp_path / "m.xlsx#Products").fault == "m.xlsx#Products: has no jobs"
 
 
 def test_hidden_rows_are_read_and_told(tmp_path: Path) -> None:
@@ -244,7 +255,7 @@ def test_what_other_programs_write_is_read(tmp_path: Path, cell: str, text: str,
             "m.xlsx: is a broken workbook, or one that openpyxl can't read",
         ),
         (RAW_HEADER, "<!DOCTYPE x>", "m.xlsx: a sheet with a document type, which no spreadsheet writes"),
-        ("", "", "m.xlsx: has no jobs"),
+        ("", "", "m.xlsx: sheet 'Products' is empty"),
     ],
 )
 def test_a_broken_sheet_is_a_fault(tmp_path: Path, sheet: str, head: str, fault: str) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # tables of messages
 from __future__ import annotations
 
 from itertools import islice
@@ -246,9 +247,10 @@ def test_a_truth_value_where_text_belongs_wants_quotes(tmp_path: Path, word: str
         ("", "m.yaml: has no jobs"),
         ("jobs:", "m.yaml: has no jobs"),
         ("jobs: []", "m.yaml: has no jobs"),
-        ("jobs: {id: a}", "m.yaml:1: jobs is a mapping; expected a list of jobs"),
+        ("jobs: {id: a}", "m.yaml:1: jobs is a mapping; expected a list of jobs, each beginning with -"),
         ("jobs: [a]", "m.yaml:1: a job is 'a'; expected keys and values"),
-        ("- id: a", "m.yaml:1: the manifest is a list; expected the keys endpoint, defaults and jobs"),
+        ("- id: a", "m.yaml:1: the manifest is a list; expected the keys endpoint, defaults and jobs; write jobs: in a line above it"),
+        ("jobs:\n\u00a0 - id: a", r"m.yaml:2: '\xa0 - id' is no key of a manifest; it begins with white space that is no indentation to YAML: indent by plain spaces"),
         ("defaults: [a]\njobs: [{" + REST + "}]", "m.yaml:1: defaults is a list; expected parameters and their values"),
         ("endpoint: [a]\njobs: [{}]", "m.yaml:1: endpoint is a list; expected text"),
     ],
@@ -359,3 +361,13 @@ def test_manifests_follow_each_other_in_the_order_given(tmp_path: Path) -> None:
     first = write(tmp_path / "b.yml", jobs("{id: x, " + REST + "}"))
     second = write(tmp_path / "a.csv", f"id,prompt,image_urls\ny,x,{LINK}\n")
     assert read(first, second, first).ids == ["x", "y", "x"]
+
+
+def test_typographic_quotes_around_a_value_are_warned_of(tmp_path: Path) -> None:
+    entry = f"id: “a”\n    prompt: „Show it“\n    image_urls: [“{LINK}”]\n"
+    reading = read(write(tmp_path / "m.yaml", f"jobs:\n  - {entry}"))
+    assert reading.values("image_urls") == [[LINK]]
+    assert reading.warnings == [
+        "m.yaml:2: id is in typographic quotes, which are part of it; write straight ones or none",
+        "m.yaml:3: prompt is in typographic quotes, which are part of it; write straight ones or none",
+    ]

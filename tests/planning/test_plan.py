@@ -59,7 +59,7 @@ async def test_a_faulty_manifest_is_refused_with_all_its_faults(bench: Bench) ->
     assert planned.err.splitlines() == [
         "error: bad.csv:2: job a: quality is 'hgih'; expected low, medium, high or auto (did you mean high?)",
         "error: bad.csv:3: job b: size is '1x1'; expected 1024x1024, 1536x1024, 1024x1536 or auto",
-        "error: bad.csv:4: job c: image_urls is empty",
+        "error: bad.csv: image_urls is empty in 1 row, first at line 4; --set 'when={{ image_urls }}' skips such rows",
     ]
 
 

@@ -38,6 +38,18 @@ CASES = [
         "13",
         "a backslash in double quotes begins an escape; use single ones: prompt: 'C:\\photos'",
     ),
+    (
+        r'prompt: "C:\Users\x"',
+        "13",
+        r"a backslash in double quotes begins an escape; use single ones: prompt: 'C:\Users\x'",
+    ),
+    (
+        r'image_urls: ["C:\Users\x.jpg"]',
+        "18",
+        r"a backslash in double quotes begins an escape; use single ones: image_urls: ['C:\Users\x.jpg']",
+    ),
+    ("image_urls: [a.jpg],", "24", "a comma behind a value, where YAML has none; write image_urls: [a.jpg]"),
+    ('prompt: "a",', "16", 'a comma behind a value, where YAML has none; write prompt: "a"'),
     ("prompt: 'open", "13", "a ' that is never closed; close it: prompt: 'open'"),
     ("prompt:x", "12", "a space is missing behind :; write prompt: x"),
     ("prompt x", "11", "a colon is missing behind prompt, or this belongs to the value above; write prompt: x"),
@@ -75,6 +87,10 @@ def test_the_line_that_is_given_is_sound(line: str, column: str, message: str) -
         (
             "jobs:\n  - id: a\n      prompt: x\n",
             "3:7: begins in column 7, the key above in column 5; what belongs together begins in one: prompt: x",
+        ),
+        (
+            "jobs:\n  - id: a\n  \u00a0 prompt: x\n",
+            "3:3: white space that is no indentation to YAML (U+00A0); indent by plain spaces",
         ),
         ("jobs:\n\t- id: a\n", "2:1: a tab in the indentation; indent by spaces: - id: a"),
         (

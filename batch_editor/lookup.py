@@ -22,7 +22,7 @@ MOST_NAMES = 250_000
 _MOST_FOLDERS = 8
 _SHOWN = 3
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif", ".tiff")
-TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl")
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".xml")
 MANIFESTS = (".yaml", ".yml", *TABLES)
 # A backslash that begins no byte as `escape_bytes` writes it.
 _SEPARATORS = re.compile(r"\\(?!x[89a-f][0-9a-f])")

@@ -114,6 +114,7 @@ PLAN_WORDS = {
     "reused": "jobs that share another's request",
     "done": "jobs that are done",
     "uploads": "local files to upload",
+    "tables": "shops' exports: what each was read as, and the counts; and tables that resemble one, with the reason",
     "skipped": "rows that the manifest leaves out on purpose, by reason",
     "faulty": "rows that are left out for their faults",
     "remade": "done jobs that would be made again",

@@ -107,15 +107,16 @@ _SHARED = [
         "overrides",
         metavar="NAME=VALUE",
         multiple=True,
-        help="A parameter, id, output, when, carry or identity of every job; a template; repeatable.",
+        help="A parameter, id, output, when, carry, format or identity of every job; a template; repeatable.",
     ),
     click.option(
         "--format",
         "table_format",
-        type=click.Choice(["auto", "csv", "jsonl"]),
+        type=click.Choice(["auto", "plain", "shopify", "woocommerce", "google", "csv", "jsonl"]),
         default="auto",
         show_default=True,
-        help="How to read standard input, where MANIFEST is -.",
+        help="How to read a table that is a MANIFEST: auto knows a shop's export by its columns, plain takes the table"
+        " as it stands. csv and jsonl are for standard input.",
     ),
     click.option(
         "--history",
@@ -197,12 +198,17 @@ def _gather_standard_input(options: dict[str, Any]) -> None:
     """Read it here, on the main thread, where Ctrl-C ends the waiting for it."""
     from batch_editor.errors import StorageError
     from batch_editor.manifest import STANDARD_INPUT, gather_standard_input
+    from batch_editor.manifest.table_files import YAML
 
+    format = options["table_format"]
+    if format != "auto" and all(path.suffix.lower() in YAML for path in options["manifests"]):
+        raise click.UsageError(
+            f"--format {format} says how a table given as MANIFEST is read; a YAML manifest says it of its rows itself,"
+            " by format: in the job"
+        )
     if STANDARD_INPUT not in options["manifests"]:
-        if options["table_format"] != "auto":
-            message = (
-                f"--format {options['table_format']} says how standard input (-) is read; files tell by their name"
-            )
+        if format in ("csv", "jsonl"):
+            message = f"--format {format} says how standard input (-) is read; files tell by their name"
             raise click.UsageError(message)
         return
     if options["output"] is None:

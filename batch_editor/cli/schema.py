@@ -1,4 +1,4 @@
-"""`batch-editor schema`."""
+"""`batch-editor schema`. What it needs is imported when it runs, see `main`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Job manifests: YAML and CSV files that say what to edit, read into jobs."""
+"""Job manifests: YAML files and tables that say what to edit, read into jobs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from batch_editor.manifest.move import Move
 from batch_editor.manifest.reader import read_manifests
 from batch_editor.manifest.schema import manifest_schema
 from batch_editor.manifest.standard_input import STANDARD_INPUT, gather_standard_input
-from batch_editor.manifest.table_files import TableFormat, default_output_name
+from batch_editor.manifest.table_files import FORMATS, TableFormat, default_output_name
+from batch_editor.manifest.table_read import TableFile, TableRead
 
 __all__ = [
+    "FORMATS",
     "STANDARD_INPUT",
     "Expansion",
     "Faults",
     "Move",
     "Problem",
+    "TableFile",
     "TableFormat",
+    "TableRead",
     "default_output_name",
     "gather_standard_input",
     "manifest_schema",

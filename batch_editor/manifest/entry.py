@@ -10,11 +10,12 @@ from batch_editor.endpoints import Endpoint, Parameter
 from batch_editor.errors import did_you_mean
 from batch_editor.ledger import Choice
 from batch_editor.manifest.carry import Carry, carry_in
+from batch_editor.manifest.default_ids import DefaultIds
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError, check_is_no_error
 from batch_editor.manifest.standard_input import NAME
-from batch_editor.manifest.table_files import YAML, TableFormat, is_of_pictures, is_standard_input, stem_of
+from batch_editor.manifest.table_files import YAML, TableFormat, format_of, is_of_pictures, is_standard_input, stem_of
 from batch_editor.manifest.values import (
     Fixed,
     Source,
@@ -35,12 +36,13 @@ class Expansion:
 
     endpoint: for manifests that name none; for all of them where it `is_given`.
     load_endpoint: finds the one that a manifest names, by name and the manifest's folder; raises EndpointError.
-    overrides: values or templates for every job, by parameter, `id`, `output`, `when` or `identity`; `carry` as well.
+    overrides: values or templates for every job, by parameter, `id`, `output`, `when` or `identity`; `carry` and
+        `format` as well.
     skip_faulty: rows with a fault of their own come as `FaultyRow` and are no fault of the manifest.
     only: patterns of job ids, any if empty; a faulty row whose job none of them matches comes as `FaultyRow` as well.
     move: what becomes of the parameters of manifests that name no endpoint, where `endpoint` stands for a retired one.
     move_from: the same for manifests that name the given endpoint, by name and folder.
-    format: how standard input is read.
+    format: how tables that are manifests are read.
     """
 
     endpoint: Endpoint
@@ -83,6 +85,8 @@ class Manifest:
         # A column of one of these names is the value itself; any other is carried along.
         self.own_columns = frozenset(self.converters) | self.spellings.keys()
         self.converters |= {"when": convert_when, "identity": convert_identity}
+        self.default_ids = DefaultIds()
+        self.format: TableFormat | None = None  # where it is set for all jobs
         self.carry: Carry = {}
         self.overrides: dict[str, Source | None] = {}
         problems: list[Problem] = []
@@ -96,8 +100,13 @@ class Manifest:
                     self.carry = carry_in(value)
                 except Refused as error:
                     problems.append(Problem("--set", str(error.with_subject("carry"))))
+            elif name == "format":
+                try:
+                    self.format = format_of(value)
+                except Refused as error:
+                    problems.append(Problem("--set", str(error.with_subject("format"))))
             else:
-                hint = did_you_mean(name, [*self.converters, "carry"])
+                hint = did_you_mean(name, [*self.converters, "carry", "format"])
                 problems.append(Problem("--set", f"{shown(name)} is no parameter of {endpoint.name}{hint}"))
         faults.refuse(problems)
         self.is_sound = not problems

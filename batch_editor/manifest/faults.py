@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from batch_editor.errors import ManifestError
+from batch_editor.manifest.table_read import TableRead
 from batch_editor.text import KEY_SHAPE, escape_bytes, printable, quoted, redact
 
 # A wrong column is wrong in every row: twenty lines show the pattern, the count tells the extent.
@@ -52,6 +53,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.skipped: Counter[str] = Counter()
+        self._tables: dict[object, TableRead] = {}
         self.left_out = 0
         self.faulty: list[tuple[str, str]] = []
         self._refused = _Listing()
@@ -77,6 +79,11 @@ class Faults:
             return list(self._warned.lines())
         rows = f"{self.left_out:,} faulty row{' is' if self.left_out == 1 else 's are'} skipped"
         return [f"{rows}:", *self._skipped.lines(_SHOWN_OF_SKIPPED), *self._warned.lines()]
+
+    @property
+    def tables(self) -> list[TableRead]:
+        """Tables that are a shop's export or resemble one, in the order they were met."""
+        return list(self._tables.values())
 
     @property
     def full(self) -> bool:
@@ -106,6 +113,10 @@ class Faults:
     def warn(self, where: str, message: str) -> None:
         """A warning, unless the same was given before."""
         self._warned.add_once(_line(where, message))
+
+    def note_table(self, table: TableRead) -> None:
+        """What a table was read as, unless it was noted before."""
+        self._tables.setdefault((table.name, table.format, table.reason), table)
 
     def warn_of_row(self, warnings: Sequence[Problem], row: object) -> None:
         """Warnings that are counted by rows."""

@@ -11,6 +11,8 @@ AS_UTF8 = (
     " Unicode (UTF-8)"
 )
 XLSX = "an Excel workbook (XLSX)"
+XML = "XML"
+JSON = "JSON"
 _AS_TABLE = f"save it as XLSX or CSV: {AS_UTF8}"
 _HEAD = 4096
 # The directory of an OLE file, which names what is in it, may stand anywhere.
@@ -101,7 +103,7 @@ def _text(head: bytes) -> tuple[str, str] | None:
                 "a web page (HTML)",
                 "open it in a spreadsheet and save it as XLSX or CSV, or download the table again",
             )
-        return "XML", "export the table as CSV; a spreadsheet may open it, then save it as XLSX or CSV"
+        return XML, "if it is a product feed, name it .xml; else export the table as CSV"
     if _YAML.match(text):
         return "a YAML manifest", "name it .yaml"
     if _JSON_ARRAY.match(text):
@@ -110,5 +112,5 @@ def _text(head: bytes) -> tuple[str, str] | None:
             "JSON Lines are read, one object a line: `jq -c '.[]' FILE > FILE.jsonl` makes them of it",
         )
     if _JSON_OBJECT.match(text):
-        return "JSON", "if it has one object a line, name it .jsonl"
+        return JSON, "if it has one object a line, name it .jsonl"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,19 +24,26 @@ def read_manifests(paths: Sequence[Path], expansion: Expansion, faults: Faults) 
     """
     has_jobs = False
     for path in paths:
-        before, skipped = faults.total, faults.skipped["when"]
+        before, skipped = faults.total, faults.skipped.copy()
         is_empty = True
         for job in _read(Path(path), expansion, faults):
             is_empty = False
             has_jobs = has_jobs or isinstance(job, Job)
             yield job
         if is_empty and faults.total == before:
-            skipped = faults.skipped["when"] - skipped
-            all_of = f"all {skipped:,} rows" if skipped > 1 else "its only row"
             where = NAME if path == STANDARD_INPUT else str(path)
-            faults.add(where, f"has no jobs: when skips {all_of}" if skipped else "has no jobs")
+            faults.add(where, f"has no jobs{_why(faults.skipped - skipped)}")
     if not has_jobs:
         faults.refuse_skipped()
+
+
+def _why(skipped: Counter[str]) -> str:
+    """Why there are no jobs, where rows were skipped."""
+    if not skipped:
+        return ""
+    if set(skipped) == {"when"}:
+        return f": when skips {f'all {skipped.total():,} rows' if skipped.total() > 1 else 'its only row'}"
+    return f": all rows are skipped ({', '.join(f'{reason}: {count:,}' for reason, count in skipped.items())})"
 
 
 def _read(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:

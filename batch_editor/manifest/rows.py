@@ -60,11 +60,12 @@ class Row:
     """A row, or a combination of a row and a matrix: one job. `number` counts them in a manifest, from 1.
 
     `base` is the row's own number where it has combinations, the same for all of them. `problem` is what is wrong with
-    it as a row; it may then have no cells.
+    it as a row; it may then have no cells. `default_id` is what its job is called where nothing else is said.
     """
 
     problem: Problem | None = None
     base: int | None = None
+    default_id: str | None = None
 
     def __init__(self, where: str, number: int, columns: Columns, cells: Sequence[str]) -> None:
         self.where = where

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from batch_editor.endpoints import Endpoint, Parameter, load_endpoint, shipped_endpoints
+from batch_editor.manifest.table_files import FORMATS
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -21,6 +22,12 @@ _JOB_KEYS: Schema = {
     "rows": {
         "description": "A table beside the manifest, or a list of mappings: one job for each row.",
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object", "additionalProperties": _CELL}}],
+    },
+    "format": {
+        "enum": [*FORMATS, None],
+        "description": "How the table of rows is read: auto knows a shop's export by its columns; plain takes it as it"
+        " stands. Of a shop's export each row is one picture.",
+        "default": "auto",
     },
     "when": {
         "type": ["string", "number", "boolean"],

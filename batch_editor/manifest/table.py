@@ -7,6 +7,7 @@ from itertools import chain, islice
 from typing import Protocol, TypeAlias
 
 from batch_editor.manifest.faults import Faults, shown
+from batch_editor.manifest.table_read import TableFile
 
 HAS_KEY = "a cell looks like an API key; keys come from the environment, never from a manifest"
 # Rows that are looked at before the first is given out, for one that looks more like the header than the first row.
@@ -45,11 +46,13 @@ class Table:
     """Columns, then once the rows. A context manager that closes what is read.
 
     A fault of the file is added with its line, and ends the rows; nothing is raised. Rows of blank cells alone, and
-    columns without a name, are left out. A row may lack its last cells, or have blank ones too many.
+    columns without a name, are left out. A row may lack its last cells, or have blank ones too many. `file` is where it
+    comes from, if that is one file.
     """
 
-    def __init__(self, name: str, reader: TableReader, faults: Faults) -> None:
+    def __init__(self, name: str, reader: TableReader, faults: Faults, *, file: TableFile | None = None) -> None:
         self.name = name
+        self.file = file
         self._reader = reader
         self._faults = faults
         self._records = self._guarded()

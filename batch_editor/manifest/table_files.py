@@ -1,32 +1,39 @@
-"""Where rows come from, by name: CSV, XLSX, JSON Lines, pictures, or standard input."""
+"""Where rows come from, by name: CSV, XLSX, JSON Lines, XML feeds, pictures, or standard input."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
-from batch_editor.errors import UsageError
+from batch_editor.errors import UsageError, did_you_mean
 from batch_editor.files import open_regular
 from batch_editor.lookup import TABLES, NotThere, find_file
 from batch_editor.manifest.csv_table import CsvReader
-from batch_editor.manifest.faults import Faults
-from batch_editor.manifest.file_types import XLSX, foreign_type
+from batch_editor.manifest.faults import Faults, Refused, shown
+from batch_editor.manifest.feed_table import FeedReader
+from batch_editor.manifest.file_types import JSON, XLSX, XML, foreign_type
 from batch_editor.manifest.json_lines import JsonLinesReader
 from batch_editor.manifest.picture_rows import PictureReader, is_glob, is_picture
 from batch_editor.manifest.standard_input import NAME, STANDARD_INPUT, open_standard_input
 from batch_editor.manifest.table import Table, TableReader
+from batch_editor.manifest.table_read import TableFile, stamp_of
 from batch_editor.manifest.xlsx_table import XlsxReader
 
-TableFormat: TypeAlias = Literal["auto", "csv", "jsonl"]
+# How a table is read; csv and jsonl are words for standard input, which is otherwise read as by auto.
+TableFormat: TypeAlias = Literal["auto", "plain", "shopify", "woocommerce", "google", "csv", "jsonl"]
+FORMATS: tuple[TableFormat, ...] = ("auto", "plain", "shopify", "woocommerce", "google")
 
 YAML = (".yaml", ".yml")
 _CSV = (".csv", ".tsv", ".txt")
 _WORKBOOKS = (".xlsx", ".xlsm")
 _LINK = re.compile(r"https?:/", re.IGNORECASE)  # a Path has one of the slashes
 _JSON_LINES = (".jsonl", ".ndjson")
-WANTED = ".csv, .tsv, .txt, .xlsx or .jsonl file, a folder or glob of pictures"
+_FEEDS = (".xml",)
+_ENDINGS = (*_CSV, *_WORKBOOKS, *_JSON_LINES, *_FEEDS)
+WANTED = ".csv, .tsv, .txt, .xlsx, .jsonl or .xml file, a folder or glob of pictures"
 
 
 class NoTable(Exception):
@@ -34,13 +41,14 @@ class NoTable(Exception):
 
 
 def open_table(written: str, base: Path, faults: Faults, *, format: TableFormat = "auto") -> Table:
-    """The table of a name as it was written, relative to the base. `format` is standard input's.
+    """The table of a name as it was written, relative to the base. Of `format`, csv and jsonl are standard input's.
 
     Raises:
         NoTable: it has another ending than a table's.
     """
     name = NAME if is_standard_input(written) else str(base / written)
-    return Table(name, _reader(written, base, format), faults)
+    reader, file = _reader(written, base, format)
+    return Table(name, reader, faults, file=file)
 
 
 def check_is_table(written: str, base: Path) -> None:
@@ -53,7 +61,7 @@ def check_is_table(written: str, base: Path) -> None:
         raise NoTable("is a link; download the table as CSV or XLSX first")
     if not (is_standard_input(written) or is_of_pictures(written, base)):
         place = base / _split_sheet(written, base)[0]
-        if place.suffix.lower() not in (*_CSV, *_WORKBOOKS, *_JSON_LINES):
+        if place.suffix.lower() not in _ENDINGS:
             raise NoTable(_what_it_is(place))
 
 
@@ -66,7 +74,7 @@ def is_of_pictures(written: str, base: Path) -> bool:
     """Whether a name stands for pictures: a folder, a glob, or a picture."""
     place = base / written
     if place.is_dir():
-        return not written.lower().endswith((*_CSV, *_WORKBOOKS, *_JSON_LINES, *YAML))
+        return not written.lower().endswith((*_ENDINGS, *YAML))
     return written.endswith("/") or is_picture(written) or (is_glob(written) and not place.exists())
 
 
@@ -89,6 +97,18 @@ def find_table(written: str, base: Path, *, endings: Sequence[str] = TABLES) -> 
         return written
     name = found if found.is_absolute() and not base.is_absolute() else found.relative_to(base)
     return f"{name}{'/' if path.endswith('/') else ''}{'' if sheet is None else f'#{sheet}'}"
+
+
+def format_of(text: str) -> TableFormat:
+    """What a manifest says of how its table is read.
+
+    Raises:
+        Refused: there is no such way.
+    """
+    for word in FORMATS:
+        if text.strip().lower() == word:
+            return word
+    raise Refused(f"is {shown(text)}; expected {', '.join(FORMATS[:-1])} or {FORMATS[-1]}{did_you_mean(text, FORMATS)}")
 
 
 def default_output_name(manifest: Path) -> str:
@@ -114,38 +134,48 @@ def stem_of(manifest: Path) -> str:
     return Path(path).stem or Path(path).resolve().name or "pictures"
 
 
-def _reader(written: str, base: Path, format: TableFormat) -> TableReader:
+def _reader(written: str, base: Path, format: TableFormat) -> tuple[TableReader, TableFile | None]:
+    """What reads a table, and the file it reads; None: pictures."""
     if is_standard_input(written):
-        return _reader_of_input(format)
+        kind = format if format in ("csv", "jsonl") else _kind_of(open_standard_input)
+        ending = {XLSX: ".xlsx", XML: ".xml", JSON: ".jsonl", "jsonl": ".jsonl"}.get(kind or "", ".csv")
+        file = TableFile(STANDARD_INPUT, ending, open_standard_input)
+        return _reader_of(file, None), file
     if is_of_pictures(written, base):
-        return PictureReader(written, base)
+        return PictureReader(written, base), None
     path, sheet = _split_sheet(written, base)
     place = base / path
 
     def open_file() -> BinaryIO:
         return open(place, "rb", opener=open_regular)
 
-    ending = place.suffix.lower()
+    file = TableFile(place, place.suffix.lower(), open_file, stamp_of(place))
+    if file.ending in _CSV and _kind_of(open_file) == XML:
+        file = replace(file, ending=".xml")
+    return _reader_of(file, sheet), file
+
+
+def _reader_of(file: TableFile, sheet: str | None) -> TableReader:
+    ending = file.ending
+    if ending in _FEEDS:
+        return FeedReader(file.open)
     if ending in _CSV:
-        return CsvReader(open_file, "\t" if ending == ".tsv" else None)
+        return CsvReader(file.open, "\t" if ending == ".tsv" else None)
     if ending in _WORKBOOKS:
-        return XlsxReader(open_file, sheet)
+        return XlsxReader(file.open, sheet)
     if ending in _JSON_LINES:
-        return JsonLinesReader(open_file)
-    raise NoTable(_what_it_is(place))
+        return JsonLinesReader(file.open)
+    raise NoTable(_what_it_is(file.path))
 
 
-def _reader_of_input(format: TableFormat) -> TableReader:
-    if format == "auto":
-        try:
-            with open_standard_input() as file:
-                foreign = foreign_type(file)
-        except OSError:  # told when it is read
-            foreign = None
-        if foreign is not None and foreign[0] == XLSX:
-            return XlsxReader(open_standard_input, None)
-        format = "jsonl" if foreign is not None and foreign[0] == "JSON" else "csv"
-    return JsonLinesReader(open_standard_input) if format == "jsonl" else CsvReader(open_standard_input, None)
+def _kind_of(open_file: Callable[[], BinaryIO]) -> str | None:
+    """What a file is, if it isn't CSV; None as well where it can't be read, which is told when it is."""
+    try:
+        with open_file() as file:
+            foreign = foreign_type(file)
+    except OSError:
+        return None
+    return None if foreign is None else foreign[0]
 
 
 def _split_sheet(written: str, base: Path) -> tuple[str, str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.foreign_columns import foreign_columns
 from batch_editor.manifest.picture_rows import base_of
 from batch_editor.manifest.rows import Columns, Row, snake_case
+from batch_editor.manifest.shop_table import TakenTable, shop_defaults, take_table
 from batch_editor.manifest.table import Table, columns_said
 from batch_editor.manifest.table_files import open_table
 from batch_editor.manifest.templates import is_template
@@ -29,32 +30,44 @@ def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Ite
         return open_table(str(path), Path(), faults, format=expansion.format)
 
     with opened(faults) as table:
-        if not table.is_usable:
-            return
         own = _own_columns(manifest, table)
-        if manifest.has_pictures:
-            own = _of_pictures(manifest, str(path)) | own
+        taken = take_table(table, manifest.format or expansion.format, manifest, (manifest.overrides, own))
+        if taken is None:
+            return
         where = f"{table.name}:{table.header_line}"
-        for name, message in foreign_columns(manifest, table, own, lambda: opened(Faults())):
-            faults.add(where, message)
-            del own[name]
-        columns = Columns(table.columns, own=own)
-        expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, table)))
+        if taken.is_export:
+            own = shop_defaults(manifest, (manifest.overrides,))
+        else:
+            if manifest.has_pictures:
+                own = _of_pictures(manifest, str(path)) | own
+            for name, message in foreign_columns(manifest, table, own, lambda: opened(Faults())):
+                faults.add(where, message)
+                del own[name]
+            _warn_of_near_names(manifest, table)
+        expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, taken.columns)))
         try:
-            carrier = Carrier(manifest.carry, table.columns)
+            carrier = Carrier(manifest.carry, taken.columns)
         except Refused as error:
             faults.add(where, str(error.with_subject("carry")))
             return
-        _warn_of_near_names(manifest, table)
-        place = f"{table.name}:"
-        is_carried = bool(carrier.columns)
-        for number, (line, cells, problem) in enumerate(table, 1):
-            if is_carried and cells:
-                carrier.fill(table.columns, cells)
-            row = Row(f"{place}{line}", number, columns, cells)
-            if problem is not None:
-                row.problem = Problem(row.where, problem)
-            yield from expander.jobs(row)
+        columns = Columns(taken.columns, own=() if taken.is_export else own)
+        yield from _jobs(manifest, taken, columns, carrier, expander)
+
+
+def _jobs(
+    manifest: Manifest, table: TakenTable, columns: Columns, carrier: Carrier, expander: Expander
+) -> Iterator[Job | FaultyRow]:
+    place = f"{table.name}:"
+    is_carried = bool(carrier.columns)
+    for number, (line, cells, problem, name) in enumerate(table, 1):
+        if is_carried and cells:
+            carrier.fill(table.columns, cells)
+        row = Row(f"{place}{line}", number, columns, cells)
+        if problem is not None:
+            row.problem = Problem(row.where, problem)
+        if name is not None:
+            row.default_id = manifest.default_ids.unique(name)
+        yield from expander.jobs(row)
 
 
 def _own_columns(manifest: Manifest, table: Table) -> dict[str, Source | None]:
@@ -100,14 +113,14 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
     return read_free if is_free else Cell(index)
 
 
-def _hints(manifest: Manifest, table: Table) -> dict[str, str]:
+def _hints(manifest: Manifest, columns: Sequence[str]) -> dict[str, str]:
     """For each parameter that has no column, the column that looks like it, or else what the columns are."""
-    others = {snake_case(name): name for name in table.columns if name not in manifest.own_columns}
+    others = {snake_case(name): name for name in columns if name not in manifest.own_columns}
     hints = {}
     for name in manifest.endpoint.parameters:
-        if name in table.columns:
+        if name in columns:
             continue
-        hints[name] = f"; {columns_said(table.columns)}; a value for all comes from --set '{name}=…'"
+        hints[name] = f"; {columns_said(columns)}; a value for all comes from --set '{name}=…'"
         for near in get_close_matches(name, others, n=1, cutoff=0.7):
             hints[name] = (
                 f"; column {shown(others[near])} is named almost so: rename it, or pass --set '{name}={{{{ {near} }}}}'"

@@ -124,7 +124,7 @@ class _Book:
     def __init__(self, raw: BinaryIO) -> None:
         try:
             from openpyxl.reader.excel import ExcelReader  # an extra, and a third of a second
-            from openpyxl.styles.stylesheet import apply_stylesheet
+            from openpyxl.styles.stylesheet import apply_stylesheet  # the same
         except ImportError as error:
             raise TableFault("XLSX is read by openpyxl: pip install 'batch_editor[xlsx]', or save it as CSV") from error
         reader: Any = ExcelReader(raw, read_only=True, data_only=True, keep_links=False)
@@ -145,7 +145,7 @@ class _Book:
 
     def format(self, style: int) -> str:
         """The number format of a cell's style."""
-        from openpyxl.styles.numbers import BUILTIN_FORMATS, BUILTIN_FORMATS_MAX_SIZE
+        from openpyxl.styles.numbers import BUILTIN_FORMATS, BUILTIN_FORMATS_MAX_SIZE  # of the same extra
 
         number = self._styles[style].numFmtId
         if number < BUILTIN_FORMATS_MAX_SIZE:
@@ -246,12 +246,13 @@ class _SheetRows:
         self._value: list[str] | None = None
         self._pieces: list[str] = []
         self._is_phonetic = False
-        self._parser = expat.ParserCreate(namespace_separator="}")
-        self._parser.buffer_text = True
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = self._characters
-        self._parser.StartDoctypeDeclHandler = _refuse_doctype
+        parser = expat.ParserCreate(namespace_separator="}")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        parser.StartDoctypeDeclHandler = _refuse_doctype
+        self._parser = parser
 
     def feed(self, chunk: bytes, *, is_last: bool = False) -> None:
         """Parse some more."""

@@ -12,7 +12,7 @@ from batch_editor.manifest.carry import Carry, carry_of
 from batch_editor.manifest.entry import Manifest
 from batch_editor.manifest.faults import KEPT, Problem, Refused, shown
 from batch_editor.manifest.rows import snake_case
-from batch_editor.manifest.table_files import find_table
+from batch_editor.manifest.table_files import TableFormat, find_table, format_of
 from batch_editor.manifest.templates import is_template
 from batch_editor.manifest.values import Fixed, Source, Written
 from batch_editor.manifest.yaml_values import (
@@ -31,9 +31,12 @@ _VARIANTS = Parameter(type="integer", minimum=1, maximum=100)
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What an entry is expanded by: a table, by its name, or mappings in the manifest; what is carried; a matrix."""
+    """What an entry is expanded by: a table, by its name, and how it is read, or mappings in the manifest; what is
+    carried; a matrix.
+    """
 
     table: str | None = None
+    format: TableFormat = "auto"
     inline: Sequence[Block] | None = None
     carry: Carry = field(default_factory=dict)
     matrix: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -96,7 +99,21 @@ class EntryKeys:
         carry = self._carry()
         if carry and rows is None:
             self._add(self._block.get("carry"), "carry needs rows, whose blank cells it fills")
-        return Rows(table, inline, self._manifest.carry or carry, matrix)
+        format = self._format(has_table=table is not None)
+        return Rows(table, format, inline, self._manifest.carry or carry, matrix)
+
+    def _format(self, *, has_table: bool) -> TableFormat:
+        value = self._block.get("format")
+        if value is None:
+            return self._manifest.format or "auto"
+        if not has_table:
+            self._add(value, "format needs rows that are a table, which it says how to read")
+        try:
+            format = format_of(text_of(value))
+        except Refused as error:
+            self._add(value, error.with_subject("format"))
+            return "auto"
+        return self._manifest.format or format
 
     def _table(self, rows: Value) -> str:
         folder = self._manifest.folder

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import chain, count, product
 from pathlib import Path
 from typing import TypeAlias
@@ -16,7 +17,7 @@ from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.rows import Columns, Row
-from batch_editor.manifest.table import Table
+from batch_editor.manifest.shop_table import TakenTable, shop_defaults, take_table
 from batch_editor.manifest.table_files import open_table
 from batch_editor.manifest.values import Source
 from batch_editor.manifest.yaml_entry import EntryKeys, Rows, label_of
@@ -25,9 +26,9 @@ from batch_editor.records import FaultyRow, Job
 from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 
 _TOP = ("endpoint", "defaults", "jobs")
-_KEYS = ("id", "output", "rows", "when", "carry", "matrix", "variants", "identity")
-# Where it is, its columns, its cells, and what is wrong with it as a row.
-_BaseRow: TypeAlias = "tuple[str, tuple[str, ...], Sequence[str], Problem | None]"
+_KEYS = ("id", "output", "rows", "format", "when", "carry", "matrix", "variants", "identity")
+# Where it is, its columns, its cells, what is wrong with it as a row, and what its job is called by default.
+_BaseRow: TypeAlias = "tuple[str, tuple[str, ...], Sequence[str], Problem | None, str | None]"
 
 
 def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
@@ -113,22 +114,36 @@ class _Reader:
         keys = EntryKeys(self._manifest, block, label_of(block))
         own = keys.sources((*self._manifest.converters, *self._manifest.spellings), _KEYS)
         variants, rows = keys.variants(), keys.rows()
-        entry = Entry(
-            f"{self._path}:{block.line}",
-            keys.label,
-            own,
-            self._defaults,
-            variants,
-            is_sound=self._is_sound,
-            has_rows=block.get("rows") is not None,
-            is_one_job=block.get("rows") is None and block.get("matrix") is None,
-            problems=keys.problems,
-        )
-        expander = Expander(self._manifest, entry)
-        if rows is not None:
-            self._faults.refuse(keys.lost_ends(rows, expander.input_names))
-            for row in self._rows(rows, entry):
-                yield from expander.jobs(row)
+        with ExitStack() as stack:
+            before = self._faults.total
+            taken = self._taken(stack, rows, own)
+            is_readable = self._faults.total == before
+            defaults = self._defaults
+            if taken is not None and taken.is_export:
+                defaults = {**defaults, **shop_defaults(self._manifest, (self._manifest.overrides, own, defaults))}
+            entry = Entry(
+                f"{self._path}:{block.line}",
+                keys.label,
+                own,
+                defaults,
+                variants,
+                is_sound=self._is_sound,
+                has_rows=block.get("rows") is not None,
+                is_one_job=block.get("rows") is None and block.get("matrix") is None,
+                problems=keys.problems,
+            )
+            expander = Expander(self._manifest, entry)
+            if rows is not None:
+                self._faults.refuse(keys.lost_ends(rows, expander.input_names))
+                for row in self._rows(rows, taken, entry) if is_readable else ():
+                    yield from expander.jobs(row)
+
+    def _taken(self, stack: ExitStack, rows: Rows | None, own: Mapping[str, Source | None]) -> TakenTable | None:
+        """The table that an entry is expanded by; None where there is none, or it can't be read, which is told."""
+        if rows is None or rows.table is None:
+            return None
+        table = stack.enter_context(open_table(rows.table, self._manifest.folder, self._faults))
+        return take_table(table, rows.format, self._manifest, (self._manifest.overrides, own, self._defaults))
 
     def _read_defaults(self, document: Block) -> dict[str, Source | None]:
         block = document.get("defaults")
@@ -143,11 +158,11 @@ class _Reader:
         self._faults.refuse(keys.problems)
         return defaults
 
-    def _rows(self, rows: Rows, entry: Entry) -> Iterator[Row]:
+    def _rows(self, rows: Rows, taken: TakenTable | None, entry: Entry) -> Iterator[Row]:
         """Each row's combinations, the last name of the matrix varying fastest."""
         known: dict[tuple[str, ...], Columns] = {}
         before = self._faults.total
-        for where, names, cells, problem in self._base_rows(rows, entry):
+        for where, names, cells, problem, name in self._base_rows(rows, taken, entry):
             if names not in known:
                 if clash := next((name for name in rows.matrix if name in names), None):
                     message = f"{entry.label}matrix has {shown(clash)}, which is a column of rows as well"
@@ -159,9 +174,12 @@ class _Reader:
                 all_cells = [*cells, *combination] if problem is None or cells else []
                 row = Row(where, next(self._numbers), known[names], all_cells)
                 row.problem, row.base = problem, base
+                if name is not None:
+                    row.default_id = self._manifest.default_ids.unique("-".join((name, *combination)))
                 yield row
         if not known and self._faults.total == before:
-            self._faults.add(entry.where, f"{entry.label}rows has no rows")
+            has_none = "no row with a picture" if taken is not None and taken.is_export else "no rows"
+            self._faults.add(entry.where, f"{entry.label}rows has {has_none}")
 
     def _carrier(self, rows: Rows, columns: Sequence[str], entry: Entry) -> Carrier | None:
         try:
@@ -170,25 +188,24 @@ class _Reader:
             self._faults.add(entry.where, f"{entry.label}{error.with_subject('carry')}")
             return None
 
-    def _base_rows(self, rows: Rows, entry: Entry) -> Iterator[_BaseRow]:
+    def _base_rows(self, rows: Rows, taken: TakenTable | None, entry: Entry) -> Iterator[_BaseRow]:
         if rows.table is not None:
-            with open_table(rows.table, self._manifest.folder, self._faults) as table:
-                if table.is_usable and (carrier := self._carrier(rows, table.columns, entry)) is not None:
-                    yield from self._of_table(table, carrier, entry)
+            if taken is not None and (carrier := self._carrier(rows, taken.columns, entry)) is not None:
+                yield from self._of_table(taken, carrier, entry)
         elif rows.inline is not None:
             names = tuple(dict.fromkeys(chain.from_iterable(rows.inline)))
             if (carrier := self._carrier(rows, names, entry)) is not None:
                 yield from self._of_blocks(rows.inline, carrier, entry)
         else:
-            yield entry.where, (), (), None
+            yield entry.where, (), (), None, None
 
-    def _of_table(self, table: Table, carrier: Carrier, entry: Entry) -> Iterator[_BaseRow]:
-        for line, cells, problem in table:
+    def _of_table(self, table: TakenTable, carrier: Carrier, entry: Entry) -> Iterator[_BaseRow]:
+        for line, cells, problem, name in table:
             if cells:
                 carrier.fill(table.columns, cells)
             place = f"{table.name}:{line}"
             found = None if problem is None else Problem(place, problem)
-            yield f"{entry.where}, {place}", table.columns, cells, found
+            yield f"{entry.where}, {place}", table.columns, cells, found, name
 
     def _of_blocks(self, blocks: Sequence[Block], carrier: Carrier, entry: Entry) -> Iterator[_BaseRow]:
         for block in blocks:
@@ -202,4 +219,4 @@ class _Reader:
             cells += [""] * len(absent)
             names = (*block, *absent)
             carrier.fill(names, cells)
-            yield where, names, cells, None
+            yield where, names, cells, None, None

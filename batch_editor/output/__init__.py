@@ -3,6 +3,7 @@
 from batch_editor.output.acceptance import UNCHECKED, Acceptance, Verdict
 from batch_editor.output.disk_reserve import free_disk_reserve, take_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
+from batch_editor.output.kept_tables import INPUTS, keep_table
 from batch_editor.output.lock import locked
 from batch_editor.output.output_manifest import (
     COLUMNS,
@@ -22,6 +23,7 @@ __all__ = [
     "COLUMNS_OF_0_1",
     "HISTORY",
     "IMAGES",
+    "INPUTS",
     "REJECTED",
     "UNCHECKED",
     "Acceptance",
@@ -35,6 +37,7 @@ __all__ = [
     "free_disk_reserve",
     "is_output_manifest",
     "keep",
+    "keep_table",
     "locked",
     "plain",
     "put",

@@ -12,7 +12,7 @@ from batch_editor.config import DEFAULT_ENDPOINT, Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint, today
 from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.ledger import Choice, JobKind, Staging
-from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, read_manifests
+from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, TableRead, read_manifests
 from batch_editor.money import Kind, price_of
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.moving import move_between, successor_of
@@ -29,7 +29,7 @@ class Selection:
     """Which jobs of the manifest a run is about, and what is set for all of them.
 
     `endpoint`: where it is named, the settings' endpoint takes the place of those that the manifests name.
-    `format`: how standard input is read, where it is a manifest.
+    `format`: how tables that are manifests are read.
     """
 
     only: Sequence[str] = ()
@@ -41,10 +41,13 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class StagingReport:
-    """What staging found: warnings, and how many rows the manifests leave out on purpose, by reason."""
+    """What staging found: warnings, how many rows the manifests leave out on purpose, by reason, and tables that are a
+    shop's export or resemble one.
+    """
 
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    tables: Sequence[TableRead] = ()
 
 
 class Catalog:
@@ -180,7 +183,7 @@ def stage_manifests(
     staging.finish(only=selection.only, limit=selection.limit)
     if selection.only and not staging.has_selected():
         raise UsageError(f"--only {' '.join(map(repr, selection.only))} matches no job's id")
-    return StagingReport(tuple(faults.warnings), dict(faults.skipped))
+    return StagingReport(tuple(faults.warnings), dict(faults.skipped), faults.tables)
 
 
 def _with_kinds(

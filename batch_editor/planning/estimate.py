@@ -169,6 +169,7 @@ def plan_of(
         notices=tuple(_notices(staging, catalog, used)),
         warnings=(*filter(None, (retiring_line(endpoint, catalog.today) for endpoint in used)), *report.warnings),
         skipped=report.skipped,
+        tables=tuple(report.tables),
         faulty=found.faulty,
     )
 

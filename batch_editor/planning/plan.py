@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from batch_editor.ledger import Changes
+from batch_editor.manifest import TableRead
 from batch_editor.money import Price
 from batch_editor.text import duration
 
@@ -102,8 +103,9 @@ class Plan:
 
     duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the max price of the
     first request to send. spent_usd: what the budget that the run resumes with has spent. skipped: rows that the
-    manifest leaves out on purpose, by reason. faulty: rows that are left out for their faults. retires: endpoints of
-    which the last day or the successor is known. notices: what is said first, of those that are retired.
+    manifest leaves out on purpose, by reason. tables: those that are a shop's export or resemble one. faulty: rows that
+    are left out for their faults. retires: endpoints of which the last day or the successor is known. notices: what is
+    said first, of those that are retired.
     """
 
     jobs: int
@@ -126,6 +128,7 @@ class Plan:
     warnings: tuple[str, ...]
     skipped: Mapping[str, int]
     faulty: int
+    tables: tuple[TableRead, ...] = ()
     retires: tuple[Lifetime, ...] = ()
     notices: tuple[str, ...] = ()
     inputs: InputCheck | None = None
@@ -144,6 +147,7 @@ class Plan:
             "reused": self.reused,
             "done": self.done,
             "uploads": self.uploads,
+            "tables": [table.as_json() for table in self.tables],
             "skipped": dict(self.skipped),
             "faulty": self.faulty,
             "remade": self.changes.remade,
@@ -186,6 +190,7 @@ class Plan:
         """The plan for people; `now` is when the run would start."""
         now = now or datetime.now().astimezone()
         yield from self.notices
+        yield from (table.said for table in self.tables)
         sharing = f"sharing another's image {self.reused:,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
         if any(count for kind, count in self.known.items() if kind != "new"):

@@ -89,6 +89,8 @@ async def prepared(
         network = await to_the_end(Network.from_environment)
         for notice in planned.plan.notices:
             options.progress.say(notice)
+        for table in planned.plan.tables:
+            options.progress.say(table.said)
         uploads = [settings.api.uploads_to] if planned.plan.uploads else []
         if proxy := network.named_for(settings.api.edits_at, *uploads):
             options.progress.say(f"requests go through the proxy {proxy}")

@@ -12,13 +12,16 @@ from batch_editor.config import Settings
 from batch_editor.errors import LedgerError, UsageError
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger, Staging, import_jobs
+from batch_editor.manifest import TableRead
 from batch_editor.money import Spending, charge_left_open, shared_spending
 from batch_editor.output import (
+    INPUTS,
     Acceptance,
     Store,
     check_place,
     free_disk_reserve,
     is_output_manifest,
+    keep_table,
     locked,
     put_all,
     retire_gone,
@@ -145,6 +148,9 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
 def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
     """Make the manifest the ledger's, and put images where they belong. Blocks."""
     ledger, store, staging, options = opened.ledger, opened.store, planned.staging, planned.options
+    for table in planned.plan.tables:
+        if table.export is not None:
+            _keep(table, store.root, options)
     gone = import_jobs(
         ledger,
         staging.path,
@@ -163,6 +169,15 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
     images = retire_gone(ledger, store)
     if gone or images:  # of a run that died in between the images alone are left
         options.progress.say(_gone(max(gone, images), images))
+
+
+def _keep(table: TableRead, root: Path, options: BatchOptions) -> None:
+    """Keep a shop's table as it was read, for the way back into the shop."""
+    file = table.file
+    if file.has_changed:
+        options.progress.say(f"warning: {table.name} changed since it was read, and is not kept in {INPUTS}/")
+    else:
+        keep_table(root, file.open, ending=file.ending)
 
 
 def _gone(jobs: int, images: int) -> str:

@@ -7,6 +7,7 @@ from batch_editor.shops.columns import ADDED, Format, Recognition, ShopError, ch
 from batch_editor.shops.export import Export
 from batch_editor.shops.feed import feed_columns, feed_rows
 from batch_editor.shops.picture import Picture, Tally, Without
+from batch_editor.shops.seen import Seen
 from batch_editor.shops.text_of_html import text_of_html
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Format",
     "Picture",
     "Recognition",
+    "Seen",
     "ShopError",
     "Tally",
     "Without",

@@ -174,8 +174,9 @@ class _Texts(_Reader):
         self._parts: list[str] = []
         self._line = 0
         self._size = 0
-        self.parser.buffer_text = True
-        self.parser.CharacterDataHandler = self.text
+        parser = self.parser
+        parser.buffer_text = True
+        parser.CharacterDataHandler = self.text
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if not self.depth:

@@ -55,13 +55,13 @@ FOREIGN = [
         b'\xef\xbb\xbf<?xml version="1.0"?><Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">',
         "an Excel workbook of 2003 (XML), not CSV; save it as XLSX or CSV",
     ),
-    ('<?xml version="1.0"?><rss>'.encode("utf-16"), "XML, not CSV; export the table as CSV"),
     (b'[{"sku": 1}, {"sku": 2}]', "a JSON array, not CSV; JSON Lines are read, one object a line: `jq -c '.[]' FILE"),
     (b'{"sku": 1}\n{"sku": 2}\n', "JSON, not CSV; if it has one object a line, name it .jsonl"),
     (b"# spring\njobs:\n  - id: a\n", "a YAML manifest, not CSV; name it .yaml"),
     (b"\xff\xd8\xff\xe0", "a picture (JPEG), not CSV; for a folder of pictures give the folder"),
     (workbook(), "an Excel workbook (XLSX), not CSV; name it .xlsx"),
 ]
+FEED = '<?xml version="1.0"?><rss>'.encode("utf-16")
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.txt", "m.tsv"])
@@ -74,6 +74,29 @@ def test_a_file_that_is_no_csv_is_named_as_what_it_is(tmp_path: Path, name: str,
 def test_a_file_that_is_no_workbook_is_named_as_what_it_is(tmp_path: Path, content: bytes, message: str) -> None:
     expected = message.replace(", not CSV;", ", not an Excel workbook (XLSX);")
     assert read(write(tmp_path / "m.xlsx", content)).fault.startswith(f"m.xlsx: is {expected}")
+
+
+@pytest.mark.parametrize("name", ["m.xlsx", "m.jsonl"])
+def test_xml_of_another_name_is_told_where_a_feed_is_read(tmp_path: Path, name: str) -> None:
+    (fault,) = read(write(tmp_path / name, FEED)).faults
+    assert fault.endswith("; if it is a product feed, name it .xml; else export the table as CSV")
+
+
+@pytest.mark.parametrize("name", ["m.xml", "m.csv", "m.txt", "m.tsv"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (FEED, "m:1: the feed ends too early: download it again"),
+        (b"<svg/>", "m: is no feed: it has no <item> and no <entry>, its outermost element is <svg>"),
+        (
+            b"<!DOCTYPE rss [<!ENTITY a 'b'>]><rss/>",
+            "m:1: the feed has a DOCTYPE, which no feed needs and which can make a small file a huge one: remove it",
+        ),
+        (b"<rss>\n<item><id>1</id>\n</rss>", "m:3: the feed isn't well-formed XML: mismatched tag"),
+    ],
+)
+def test_a_feed_that_is_broken_is_told_with_its_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    assert read(write(tmp_path / name, content)).fault.replace(name, "m") == message
 
 
 def test_a_link_is_no_table(tmp_path: Path) -> None:

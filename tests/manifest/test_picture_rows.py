@@ -37,7 +37,7 @@ def test_a_folder_is_a_row_for_each_picture_in_it(shop: Path, rows: str) -> None
     assert reading.warnings == [
         f"{name}: 'notes.txt' is no picture and is left out",
         f"{name}: 2 hidden files are left out",
-        f"{name}: 1 folder in it is left out; {rows.rstrip('/')}/**/*.jpg takes the pictures in them as well",
+        f"{name}: 1 folder in it is left out; {name}/**/*.jpg takes the pictures in them as well",
     ]
 
 

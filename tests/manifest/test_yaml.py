@@ -119,7 +119,7 @@ def test_parameters_are_those_of_the_endpoint_that_the_manifest_names(tmp_path: 
     path = write(tmp_path / "m.yaml", jobs("{id: a, quality: low, " + REST + "}", head=head))
     assert read(path).fault == (
         "m.yaml:3: job a: 'quality' is no key here; "
-        "expected id, output, rows, when, carry, matrix, variants, identity, prompt, image_urls, aspect_ratio,"
+        "expected id, output, rows, format, when, carry, matrix, variants, identity, prompt, image_urls, aspect_ratio,"
         " response_modalities"
     )
 
@@ -139,7 +139,7 @@ def test_parameters_are_those_of_the_endpoint_that_the_manifest_names(tmp_path: 
         ("{id: mug, variants: [2], %s}", "variants is a list; expected text"),
         (
                 "{id: mug, rows: p.ods, %s}",
-                ("rows is 'p.ods', which isn't there; expected a .csv, .tsv, .txt, .xlsx or .jsonl file,"
+                ("rows is 'p.ods', which isn't there; expected a .csv, .tsv, .txt, .xlsx, .jsonl or .xml file,"
                 " a folder or glob of pictures, or a list of mappings"),
             ),
         ("{id: mug, rows: no, %s}", "rows is no, which YAML reads as a truth value; put it in quotes"),

@@ -27,6 +27,7 @@ class Reading:
     faulty: list[FaultyRow] = field(default_factory=list)
     left_out: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
+    tables: Sequence[str] = ()
 
     @property
     def ids(self) -> list[str]:
@@ -75,6 +76,7 @@ def read(*paths: Path, skip_faulty: bool = False, only: Sequence[str] = (), **ov
         [row._replace(where=short(row.where)) for row in faulty],
         faults.left_out,
         dict(faults.skipped),
+        [short(table.said) for table in faults.tables],
     )
 
 

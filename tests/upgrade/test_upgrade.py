@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
 import shutil
@@ -10,11 +11,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import orjson
 import pytest
 from pydantic import SecretStr
 
 import batch_editor
-from batch_editor import BatchOptions, Plan, Settings, make_plan, run_batch
+from batch_editor import BatchOptions, Plan, Settings, make_plan, run_batch, signed_links
+from batch_editor.endpoints import load_endpoint
 from batch_editor.records import EditRequest, fingerprint_of_0_1, former_fingerprints_of
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox, SandboxOptions
@@ -230,6 +233,13 @@ AS_WRITTEN = {
 }
 
 
+def hashed_by_before() -> str:
+    """By what the version that sent links as they were written has hashed requests."""
+    shape = load_endpoint("gpt-image-1.5-edit").shape
+    hashed = orjson.dumps([signed_links.digest(), shape.defaults, shape.inputs])
+    return hashlib.sha256(hashed).hexdigest()[:16]
+
+
 @pytest.mark.parametrize("rebuilt", [False, True])
 @pytest.mark.parametrize("written", AS_WRITTEN)
 async def test_a_link_that_is_encoded_since_is_the_same_picture(catalog: Path, written: str, rebuilt: bool) -> None:
@@ -247,6 +257,7 @@ async def test_a_link_that_is_encoded_since_is_the_same_picture(catalog: Path, w
         )
         for table, column in (("jobs", "fingerprint"), ("jobs", "placed_fingerprint"), ("attempts", "fingerprint")):
             db.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (known, was))
+        db.execute("INSERT INTO columns VALUES ('hashed_by', ?)", (json.dumps({request.endpoint: hashed_by_before()}),))
         db.commit()
     if rebuilt:
         rows = (out / "manifest.csv").read_text(encoding="utf-8")
@@ -263,6 +274,26 @@ async def test_a_link_that_is_encoded_since_is_the_same_picture(catalog: Path, w
     sent = json.dumps(AS_WRITTEN[written])
     manifest.write_text(text.replace("'https://shop.example.com/mug.jpg'", sent), encoding="utf-8")
     assert_done(plan(catalog, name))
+
+
+async def test_a_request_of_unknown_fate_is_not_sent_again_because_its_link_is_encoded_since(catalog: Path) -> None:
+    out, manifest = catalog / "outputs" / "catalog", catalog / "catalog.yaml"
+    written = "https://shop.example.com/größe.jpg"
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace("'https://shop.example.com/mug.jpg'", json.dumps(written)), encoding="utf-8")
+    with closing(sqlite3.connect(out / "ledger.sqlite3")) as db:
+        was, params = db.execute("SELECT fingerprint, params FROM requests WHERE job_id = 'plain'").fetchone()
+        request = EditRequest("gpt-image-1.5-edit", {**json.loads(params), "image_urls": [written]})
+        known = former_fingerprints_of(request)[0]
+        db.execute(
+            "UPDATE requests SET fingerprint = ?, params = ?, state = 'unknown' WHERE fingerprint = ?",
+            (known, json.dumps(dict(request.params), ensure_ascii=False), was),
+        )
+        db.execute("UPDATE jobs SET fingerprint = ?, placed_fingerprint = NULL WHERE fingerprint = ?", (known, was))
+        db.execute("INSERT INTO columns VALUES ('hashed_by', ?)", (json.dumps({request.endpoint: hashed_by_before()}),))
+        db.commit()
+    planned = plan(catalog, "catalog")
+    assert (planned.requests, planned.known["unknown"]) == (0, 1)
 
 
 async def test_a_parameter_named_as_a_column_has_a_column_of_its_own_also_for_a_rebuilt_ledger(catalog: Path) -> None:

@@ -33,7 +33,8 @@ _TURNS = 4
 class Beginning:
     """What was written: the manifest, with so many jobs, and what to do next.
 
-    said: what the source was read as. notes: what wasn't found there, or is left out. faulty: rows that are faulty still, with the first of their faults.
+    said: what the source was read as. notes: what wasn't found there, or is left out. faulty: rows that are faulty
+    still; messages: the first of their faults.
     """
 
     manifest: Path

@@ -14,7 +14,7 @@ from batch_editor.init.draft import jinja_text
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.planning import Catalog
 from batch_editor.records import FaultyRow, Job
-from batch_editor.shops.seen import Seen
+from batch_editor.shops import Seen
 
 # Jobs to begin with, whose price is told.
 FIRST = 3

@@ -96,8 +96,8 @@ class Draft:
             yield f"id: {yaml_text(self.id)}", ""
         yield f"rows: {yaml_text(self.rows)}", ""
         if self.format is not None:
-            default = "handle, else sku, else id" if self.format == "shopify" else "sku, else id"
-            yield f"format: {self.format}", f"one row a picture, whose id is <{default}>-<position>"
+            name = "handle" if self.format == "shopify" else "sku"
+            yield f"format: {self.format}", f"one row a picture; ids are <{name}>-<position>"
         if self.matrix is not None:
             name, values = self.matrix
             yield f"matrix: {{{name}: [{', '.join(map(yaml_text, values))}]}}", "one job for each row and each of these"
@@ -121,7 +121,8 @@ class Draft:
             matrix = f"matrix: {{{name}: [{', '.join(map(yaml_text, values))}], scene: [beach, studio]}}"
         line = f"    # when: {yaml_text(f'{{{{ {condition} }}}}')}"
         tried = [(line, when)] if len(line) < _WIDTH else []
-        scene = "a job for each scene; then {{ scene }} belongs into the prompt" + " and the id" * (self.id is not None)
+        places = ["prompt", *(["id"] if self.id is not None else []), *(["output"] if self.output is not None else [])]
+        scene = f"a job for each scene; put {{{{ scene }}}} into {' and '.join(places)}"
         tried.append((f"    # {matrix}", scene))
         tried.append(("    # variants: 2", "the same request twice, to choose from"))
         yield from _aligned(tried)

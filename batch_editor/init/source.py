@@ -23,10 +23,8 @@ from batch_editor.manifest.table_files import (
     is_of_pictures,
     is_standard_input,
     open_table,
+    split_sheet,
     stem_of,
-)
-from batch_editor.manifest.table_files import (
-    _split_sheet as split_sheet,
 )
 from batch_editor.shops import Format, recognize
 from batch_editor.text import escape_bytes

@@ -18,8 +18,7 @@ from batch_editor.lookup import find_file
 from batch_editor.manifest.link_cells import STARTS_LINK
 from batch_editor.manifest.odd_cells import oddity_of
 from batch_editor.manifest.table import columns_said
-from batch_editor.shops import Export
-from batch_editor.shops.seen import Seen
+from batch_editor.shops import Export, Seen
 from batch_editor.text import escape_bytes
 
 # By so many rows it shows what the columns are.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,37 +216,113 @@ def one_picture(_: Path) -> None:
     draw(Path("mug.jpg"))
 
 
+def shopify(_: Path) -> None:
+    lines = [
+        f"mug,Red mug,<p>Big</p>,Acme,M-S,{LINK}/1.jpg,1,Front,",
+        f"mug,,,,M-L,{LINK}/2.jpg,2,,{LINK}/v.jpg",
+        "mug,,,,M-XL,,,,",
+        f"jar,Jar,,Acme,J,{LINK}/j.jpg,1,,",
+        "lid,Lid,,Acme,L,,,,",
+    ]
+    table(
+        Path("products_export_1.csv"),
+        "Handle,Title,Body (HTML),Vendor,Variant SKU,Image Src,Image Position,Image Alt Text,Variant Image",
+        *lines,
+    )
+
+
+def new_shopify(_: Path) -> None:
+    lines = [f"Mug,mug,M-S,{LINK}/1.jpg,1,{LINK}/v.jpg", f",mug,M-L,{LINK}/2.jpg,2,", f",jar,,{LINK}/j.jpg,1,"]
+    table(Path("p.csv"), "Title,URL handle,SKU,Product image URL,Image position,Variant image URL", *lines)
+
+
+def shopify_without_handles(_: Path) -> None:
+    lines = [f",Mug,M,{LINK}/1.jpg,1", f",,,{LINK}/2.jpg,1", f"jar,,J,{LINK}/j.jpg,1"]
+    table(Path("p.csv"), "Handle,Title,Variant SKU,Image Src,Image Position", *lines)
+
+
+def shopify_with_files(_: Path) -> None:
+    lines = ["mug,Mug,photos/a.png,1", f"jar,Jar,{LINK}/j.jpg,1", "lid,Lid,photos/gone.png,1"]
+    table(Path("data/p.csv"), "Handle,Title,Image Src,Image Position", *lines)
+    draw_all(Path("data/photos"), "a.png")
+
+
+def woocommerce(_: Path) -> None:
+    lines = [
+        f'1,variable,H,Hoodie,,"{LINK}/h1.jpg, {LINK}/h2.jpg"',
+        f"2,variation,H-R,,H,{LINK}/red.jpg",
+        f"3,simple,,Cap,,{LINK}/cap.jpg",
+        "4,simple,S,Sock,,",
+    ]
+    table(Path("wc-product-export.csv"), "ID,Type,SKU,Name,Parent,Images", *lines)
+
+
+def german_woocommerce(_: Path) -> None:
+    lines = [f"7;simple;A1;Becher;;{LINK}/a.jpg", f"8;simple;A2;Krug;;{LINK}/b.jpg"]
+    table(Path("wc.csv"), "ID;Typ;Artikelnummer;Name;Übergeordnetes Produkt;Bilder", *lines, encoding="utf-8-sig")
+
+
+def google_feed(_: Path) -> None:
+    lines = [f"1\tMug\t{LINK}/a.jpg\t{LINK}/b.jpg,{LINK}/c.jpg", f"2\tJar\t{LINK}/d.jpg\t", "3\tLid\t\t"]
+    table(Path("feed.txt"), "id\ttitle\timage link\tadditional image link", *lines)
+
+
+def google_xml(_: Path) -> None:
+    item = "<item><g:id>{0}</g:id><title>Mug {0}</title><g:image_link>{1}/{0}.jpg</g:image_link></item>"
+    items = "".join(item.format(number, LINK) for number in range(3))
+    xml = f'<rss xmlns:g="http://base.google.com/ns/1.0" version="2.0"><channel>{items}</channel></rss>'
+    Path("feed.xml").write_text(xml)
+
+
+def shop_with_share_pages(_: Path) -> None:
+    drive = "https://drive.google.com/file/d/1a2B3c/view"
+    table(Path("p.csv"), "Handle,Title,Image Src", f"mug,Mug,{LINK}/a.jpg", f"jar,Jar,{drive}", f"lid,,{LINK}/c.jpg")
+
+
+WHITE = "on a pure white background, with a soft shadow"
+HEIC = "not path.lower().endswith('.heic')"
+BELOW = "path.removeprefix('../photos/')"
+BY_HANDLE = "{{ handle }}/{{ position }}"
 SOURCES: list[tuple[Callable[[Path], None], str, str, int, dict[str, object]]] = [
-    (simple, "products.csv", "products", 2, {"id": "{{ sku }}", "prompt": "Show {{ title }} on a pure white background, with a soft shadow"}),
-    (semicolons, "Preisliste 2026.csv", "Preisliste 2026", 2, {"id": "{{ artikelnummer }}", "image_urls": ["{{ bild_url }}"]}),
+    (simple, "products.csv", "products", 2, {"id": "{{ sku }}", "prompt": f"Show {{{{ title }}}} {WHITE}"}),
+    (semicolons, "Preisliste 2026.csv", "Preisliste 2026", 2, {"id": "{{ artikelnummer }}"}),
     (reserved_names, "t.csv", "t", 2, {"id": "{{ id }}", "image_urls": ["{{ image_src }}"]}),
     (odd_column_names, "t.tsv", "t", 2, {"image_urls": ["{{ row['50% photo'] }}"]}),
-    (blank_titles, "t.csv", "t", 4, {"prompt": "Show {{ name or 'the product' }} on a pure white background, with a soft shadow"}),
+    (blank_titles, "t.csv", "t", 4, {"prompt": f"Show {{{{ name or 'the product' }}}} {WHITE}"}),
     (blank_links, "t.csv", "t", 1, {"when": "{{ image and '://' in image }}"}),
-    (share_pages, "t.csv", "t", 2, {"when": "{{ image and '//drive.google.com/' not in image }}"}),
-    (repeated_ids, "t.csv", "t", 3, {}),
-    (numbered_columns, "t.csv", "t", 3, {"id": "{{ sku }}-{{ picture }}", "image_urls": ["{{ row[picture] }}"], "when": "{{ row[picture] }}"}),
+    (share_pages, "t.csv", "t", 2, {"when": "{{ '//drive.google.com/' not in image }}"}),
+    (repeated_ids, "t.csv", "t", 3, {"id": None}),
+    (numbered_columns, "t.csv", "t", 3, {"image_urls": ["{{ row[picture] }}"], "when": "{{ row[picture] }}"}),
     (thumbnails, "t.csv", "t", 2, {"image_urls": ["{{ image }}"]}),
     (several_in_a_cell, "t.csv", "t", 2, {"image_urls": ["{{ images }}"]}),
     (files_beside, "data/t.csv", "t", 2, {"rows": "../data/t.csv", "image_urls": ["../data/{{ file }}"]}),
     (files_in_a_folder_below, "data/t.csv", "t", 2, {"image_urls": ["../data/my 'pictures'/{{ file }}"]}),
     (files_and_links, "data/t.csv", "t", 3, {"image_urls": ["{{ photo if '//' in photo else '../data/' ~ photo }}"]}),
-    (missing_files, "t.csv", "t", 2, {"when": "{{ photo and photo not in ['gone.png'] }}"}),
+    (missing_files, "t.csv", "t", 2, {"when": "{{ photo not in ['gone.png'] }}"}),
     (workbook, "shop.xlsx#Products & more", "shop", 2, {"rows": "../shop.xlsx#Products & more", "id": "{{ sku }}"}),
     (json_lines, "feed.jsonl", "feed", 3, {"image_urls": ["{{ picture }}"]}),
     (made_for_the_program, "t.csv", "t", 2, {"id": "{{ id }}", "quality": "{{ quality }}"}),
     (signed_links, "t.csv", "t", 2, {"id": "{{ ref }}"}),
     (html_descriptions, "t.csv", "t", 2, {"image_urls": ["{{ main_picture }}"]}),
-    (faulty_quality, "t.csv", "t", 2, {"when": f"{{{{ image and image not in ['{LINK}/b.jpg'] }}}}"}),
+    (faulty_quality, "t.csv", "t", 2, {"when": f"{{{{ image not in ['{LINK}/b.jpg'] }}}}"}),
     (folder, "photos", "photos", 3, {"rows": "../photos/", "id": "{{ stem }}"}),
-    (folders, "photos/", "photos", 4, {"rows": "../photos/**/*.jpg", "id": "{{ path.removeprefix('../photos/').rpartition('.')[0] }}"}),
-    (same_stems, "photos", "photos", 3, {"id": "{{ path.removeprefix('../photos/') }}"}),
+    (folders, "photos/", "photos", 4, {"rows": "../photos/**/*.jpg", "id": f"{{{{ {BELOW}.rpartition('.')[0] }}}}"}),
+    (same_stems, "photos", "photos", 3, {"id": f"{{{{ {BELOW} }}}}"}),
     (odd_folder, "[2026] it's #1: photos", "[2026] it's #1: photos", 3, {"id": "{{ stem }}"}),
-    (bytes_in_names, os.fsdecode(b"caf\xe9"), os.fsdecode(b"caf\xe9"), 2, {}),
-    (bytes_in_folders, os.fsdecode(b"caf\xe9"), os.fsdecode(b"caf\xe9"), 2, {}),
-    (heic_among_pictures, "photos", "photos", 2, {"when": "{{ path and not path.lower().endswith('.heic') and path not in ['../photos/cut.jpg'] }}"}),
+    (bytes_in_names, os.fsdecode(b"caf\xe9"), os.fsdecode(b"caf\xe9"), 2, {"rows": "../caf\\xe9/"}),
+    (bytes_in_folders, os.fsdecode(b"caf\xe9"), os.fsdecode(b"caf\xe9"), 2, {"rows": "../caf?/**/*.jpg"}),
+    (heic_among_pictures, "photos", "photos", 2, {"when": f"{{{{ {HEIC} and path not in ['../photos/cut.jpg'] }}}}"}),
     (one_picture, "mug.jpg", "mug", 1, {"rows": "../mug.jpg"}),
-]  # fmt: skip
+    (shopify, "products_export_1.csv", "products_export_1", 4, {"format": "shopify", "output": BY_HANDLE, "id": None}),
+    (new_shopify, "p.csv", "p", 4, {"prompt": f"Show {{{{ title or 'the product' }}}} {WHITE}", "output": BY_HANDLE}),
+    (shopify_without_handles, "p.csv", "p", 3, {"format": "shopify", "output": None}),
+    (shopify_with_files, "data/p.csv", "p", 2, {"when": "{{ image not in ['photos/gone.png'] }}"}),
+    (woocommerce, "wc-product-export.csv", "wc-product-export", 4, {"format": "woocommerce", "output": None}),
+    (german_woocommerce, "wc.csv", "wc", 2, {"format": "woocommerce", "image_urls": ["{{ image }}"]}),
+    (google_feed, "feed.txt", "feed", 4, {"format": "google"}),
+    (google_xml, "feed.xml", "feed", 3, {"format": "google", "rows": "../feed.xml"}),
+    (shop_with_share_pages, "p.csv", "p", 2, {"when": "{{ '//drive.google.com/' not in image }}"}),
+]
 
 
 @pytest.mark.parametrize(

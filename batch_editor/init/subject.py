@@ -26,6 +26,7 @@ _SAMPLE = 10_000
 # Folders beside a table that are looked in for its pictures.
 _FOLDERS_MOST = 200
 _AMOUNT = re.compile(r"[\d\W]+")  # a price makes no good example
+_WORD = re.compile(r"[^\W\d_]{3,}")
 _PICTURE = "picture"  # the matrix over numbered columns
 
 
@@ -292,6 +293,10 @@ def _example(columns: Sequence[str], sample: Sequence[Sequence[str]], guess: Gue
         usual = [value for value, _ in values.most_common() if value.isprintable() and 0 < len(value) <= 30]
         if 2 <= len(values) <= 20 and usual and not _AMOUNT.fullmatch(usual[0]):
             return f"{expression_of(name, columns)} == {jinja_text(usual[0])}"
-    if guess.titles:
-        return f"'mug' in {expression_of(guess.titles[0], columns)}"
-    return f"'.png' in {expression_of(guess.pictures[0], columns)}"
+    # A word of a title, or of a link, that is there.
+    for name in (*guess.titles[:1], guess.pictures[0]):
+        index = columns.index(name)
+        for cells in sample:
+            if words := _WORD.findall(cells[index]):
+                return f"{jinja_text(words[-1])} in {expression_of(name, columns)}"
+    return f"{expression_of(guess.pictures[0], columns)} != ''"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +16,11 @@ from openpyxl import Workbook
 from PIL import Image
 
 from batch_editor.cli.main import main
+from batch_editor.manifest import manifest_schema
 from batch_editor.strict_yaml import Block, read_yaml
 
 LINK = "https://cdn.example.com"
+DRIVE = "https://drive.google.com/file/d/1a2B3c/view"
 
 
 @dataclass
@@ -51,7 +56,7 @@ def draw(path: Path, *, colour: tuple[int, int, int] = (1, 2, 3)) -> Path:
 
 def draw_all(folder: Path, *names: str) -> None:
     for number, name in enumerate(names):
-        draw(folder / name, colour=(number, 99, 3))
+        draw(folder / name, colour=(60 * number, 99, 3))
 
 
 def table(path: Path, *lines: str, encoding: str = "utf-8") -> None:
@@ -105,8 +110,7 @@ def blank_links(_: Path) -> None:
 
 
 def share_pages(_: Path) -> None:
-    drive = "https://drive.google.com/file/d/1a2B3c/view"
-    lines = [f"A1,Mug,{LINK}/a.jpg", f"A2,Jar,{drive}", f"A3,Jug,{drive}?usp=sharing", f"A4,Cup,{LINK}/c.jpg"]
+    lines = [f"A1,Mug,{LINK}/a.jpg", f"A2,Jar,{DRIVE}", f"A3,Jug,{DRIVE}?usp=sharing", f"A4,Cup,{LINK}/c.jpg"]
     table(Path("t.csv"), "sku,name,image", *lines)
 
 
@@ -275,8 +279,7 @@ def google_xml(_: Path) -> None:
 
 
 def shop_with_share_pages(_: Path) -> None:
-    drive = "https://drive.google.com/file/d/1a2B3c/view"
-    table(Path("p.csv"), "Handle,Title,Image Src", f"mug,Mug,{LINK}/a.jpg", f"jar,Jar,{drive}", f"lid,,{LINK}/c.jpg")
+    table(Path("p.csv"), "Handle,Title,Image Src", f"mug,Mug,{LINK}/a.jpg", f"jar,Jar,{DRIVE}", f"lid,,{LINK}/c.jpg")
 
 
 WHITE = "on a pure white background, with a soft shadow"
@@ -347,3 +350,322 @@ def test_what_init_writes_plans_as_it_stands(
     assert (plan["jobs"], plan["faulty"]) == (jobs, 0)
     job = entry(manifest)
     assert {key: job.get(key) for key in keys} == keys
+
+
+def test_what_init_writes_is_valid_by_the_schema_beside_it(
+    here: Path, say: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    for make, source, stem, _, _ in SOURCES:
+        folder = here / make.__name__
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        make(folder)
+        say("init", source)
+        written.append(folder / "jobs" / f"{stem}.yaml")
+        first, *_ = written[-1].read_text().splitlines()
+        assert first == "# yaml-language-server: $schema=.batch-editor.schema.json"
+    schema = written[0].parent / ".batch-editor.schema.json"
+    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(schema), *map(str, written)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_is_said_can_be_copied_up_to_three_pictures(here: Path) -> None:
+    draw_all(here / "my photos", "a.jpg", "b.jpg", "c.jpg", "d.jpg")
+    begun = shell("batch-editor init 'my photos'")
+    assert begun.splitlines() == [
+        "4 pictures in my photos.",
+        "Wrote jobs/my photos.yaml: 4 jobs.",
+        "Next: change its prompt, see what it costs, buy a few, then the rest:",
+        "  batch-editor plan 'jobs/my photos.yaml'",
+        "  batch-editor run 'jobs/my photos.yaml' --limit 3 --max-cost 0.16",
+        "  batch-editor run 'jobs/my photos.yaml'",
+    ]
+    plan, few, _ = (line.strip() for line in begun.splitlines()[3:])
+    assert "Jobs: 4   to send 4" in shell(plan)
+    assert "Jobs: 4   succeeded 3, failed 0" in shell(f"{few} --sandbox")
+
+
+def shell(command: str) -> str:
+    """What a command line says on standard output, if it ends well."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, env={**os.environ, "PATH": path}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("make", [simple, shopify, folder, several_in_a_cell])
+def test_the_amount_is_the_max_price_of_the_first_three(
+    make: Callable[[Path], None], here: Path, say: Callable[..., Said]
+) -> None:
+    make(here)
+    amount = float(say("init", next(here.iterdir()).name).out.partition("--max-cost ")[2].split()[0])
+    (manifest,) = here.glob("jobs/*.yaml")
+    most = json.loads(say("plan", str(manifest), "--limit", "3", "--json").out)["cost_usd"]["high"]
+    assert most <= amount < most + 0.01
+
+
+@pytest.mark.parametrize("make", [simple, shopify, folder, numbered_columns, blank_links])
+def test_each_line_to_try_plans_without_its_hash(
+    make: Callable[[Path], None], here: Path, say: Callable[..., Said]
+) -> None:
+    make(here)
+    say("init", next(here.iterdir()).name)
+    (manifest,) = here.glob("jobs/*.yaml")
+    lines = manifest.read_text().splitlines()
+    tries = [number for number, line in enumerate(lines) if re.match(r"    # \w+: ", line)]
+    assert len(tries) == 3
+    for number in tries:
+        tried = lines[number].replace("# ", "", 1)
+        key = tried.partition(":")[0]
+        # One that is there already is replaced, and the scene goes where the comment says.
+        kept = [line for at, line in enumerate(lines) if at != number and not line.startswith(f"{key}:")]
+        if "scene" in tried:
+            kept = [re.sub(r'^((?:  - id|    prompt|    output): ".*?)"', r'\1 {{ scene }}"', line) for line in kept]
+        manifest.write_text("\n".join([*kept, tried]))
+        planned = say("plan", str(manifest))
+        assert planned.code == 0, planned.err
+
+
+def test_nothing_is_overwritten_without_force(here: Path, say: Callable[..., Said]) -> None:
+    simple(here)
+    manifest = Path("jobs/products.yaml")
+    table(manifest, "my own")
+    refused = say("init", "products.csv")
+    assert (refused.code, refused.err) == (
+        2,
+        "error: jobs/products.yaml is there already: --force overwrites it, --to FILE writes another one\n",
+    )
+    assert manifest.read_text() == "my own\n"
+    assert say("init", "products.csv", "--to", "elsewhere/deep/mine.yaml").code == 0
+    assert entry("elsewhere/deep/mine.yaml")["rows"] == "../../products.csv"
+    assert say("plan", "elsewhere/deep/mine.yaml").code == 0
+    assert say("init", "products.csv", "--force").code == 0
+    assert entry("jobs/products.yaml")["rows"] == "../products.csv"
+    assert [each.name for each in sorted(Path("jobs").iterdir())] == [".batch-editor.schema.json", "products.yaml"]
+
+
+def test_the_schema_beside_it_is_renewed(here: Path, say: Callable[..., Said]) -> None:
+    simple(here)
+    table(Path("jobs/.batch-editor.schema.json"), "{}")
+    say("init", "products.csv")
+    assert json.loads(Path("jobs/.batch-editor.schema.json").read_text()) == manifest_schema()
+
+
+def test_folders_that_are_links_lead_to_the_source(here: Path, say: Callable[..., Said]) -> None:
+    (here / "far/away").mkdir(parents=True)
+    (here / "work").mkdir()
+    (here / "jobs").symlink_to("far/away")
+    simple(here)
+    assert say("init", "products.csv").code == 0
+    assert entry("jobs/products.yaml")["rows"] == "../../products.csv"
+    assert say("plan", "jobs/products.yaml").code == 0
+
+
+def no_pictures(_: Path) -> None:
+    table(Path("t.csv"), "sku,title", "A,Mug")
+
+
+def links_to_pages(_: Path) -> None:
+    table(Path("t.csv"), "sku,title,url", "A,Mug,https://shop.example/p/mug.html")
+
+
+def header_alone(_: Path) -> None:
+    table(Path("t.csv"), "sku,image")
+
+
+def nothing(_: Path) -> None:
+    Path("t.csv").touch()
+
+
+def pdf(_: Path) -> None:
+    table(Path("t.csv"), "%PDF-1.4")
+
+
+def picture_of_a_table(_: Path) -> None:
+    table(Path("t.pdf"), "%PDF-1.4")
+
+
+def open_quote(_: Path) -> None:
+    table(Path("t.csv"), "sku,image", f'A,"{LINK}/a.jpg')
+
+
+def no_files(_: Path) -> None:
+    table(Path("t.csv"), "sku,photo", "A,a.jpg")
+
+
+def only_share_pages(_: Path) -> None:
+    table(Path("t.csv"), "sku,image", f"A,{DRIVE}")
+
+
+def empty_folder(_: Path) -> None:
+    Path("t").mkdir()
+
+
+def manifest(_: Path) -> None:
+    table(Path("t.yaml"), "jobs: []")
+
+
+def shop_without_pictures(_: Path) -> None:
+    table(Path("t.csv"), "Handle,Title,Image Src", "mug,Mug,", "jar,Jar,")
+
+
+def fifo(_: Path) -> None:
+    os.mkfifo("t.csv")
+
+
+def none(_: Path) -> None:
+    table(Path("Table.xlsx"), "")
+
+
+DIRECT = "https://drive.google.com/uc?export=download&id=1a2B3c"
+NO_PICTURES = "2 rows: 2 products, 0 pictures, 2 rows without one (no image link: 2)"
+NONE_THERE = "no column has links to pictures, or names of picture files"
+
+
+@pytest.mark.parametrize(
+    ("make", "source", "said"),
+    [
+        (no_pictures, "t.csv", [f"t.csv: {NONE_THERE}; the columns are 'sku', 'title'"]),
+        (
+            links_to_pages,
+            "t.csv",
+            [f"t.csv: {NONE_THERE}; url has links, but not to pictures; the columns are 'sku', 'title', 'url'"],
+        ),
+        (header_alone, "t.csv", ["t.csv: it has columns and no rows"]),
+        (nothing, "t.csv", ["t.csv: is empty"]),
+        (pdf, "t.csv", ["t.csv: is a PDF, not CSV; a table is needed: ask for it as XLSX or CSV"]),
+        (picture_of_a_table, "t.pdf", ["t.pdf: is a PDF; a table is needed: ask for it as XLSX or CSV"]),
+        (open_quote, "t.csv", ["t.csv:2: a quote is opened in this row and never closed"]),
+        (
+            no_files,
+            "t.csv",
+            [
+                "t.csv: no row has a picture that can be sent:",
+                "t.csv:2: job A: image_urls is 'a.jpg'; there is no such file (paths are relative to the manifest)",
+            ],
+        ),
+        (
+            only_share_pages,
+            "t.csv",
+            [
+                "t.csv: no row has a picture that can be sent:",
+                f"t.csv:2: job A: image_urls is '{DRIVE}', a Google Drive page and no picture; its direct link is {DIRECT}",
+            ],
+        ),
+        (empty_folder, "t", ["t: no pictures there (.jpg, .png or .webp)"]),
+        (manifest, "t.yaml", ["t.yaml: is a manifest already; plan it: batch-editor plan t.yaml"]),
+        (
+            shop_without_pictures,
+            "t.csv",
+            [
+                f"t.csv: Shopify export, {NO_PICTURES}; there is nothing to edit",
+            ],
+        ),
+        (fifo, "t.csv", ["t.csv: can't be read: a FIFO; expected a file"]),
+        (none, "t.csv", ["t.csv: there is no such file or folder"]),
+        (none, "table.csv", ["table.csv: there is no such file or folder (did you mean 'Table.xlsx'?)"]),
+        (
+            none,
+            "https://e.example/t.csv",
+            ["https://e.example/t.csv: is a link; download the table as CSV or XLSX first"],
+        ),
+        (none, "-", ["init looks at its source more than once, which standard input (-) allows not: name a file"]),
+    ],
+)
+def test_what_is_no_source_is_refused_in_words(
+    make: Callable[[Path], None], source: str, said: list[str], here: Path, say: Callable[..., Said]
+) -> None:
+    make(here)
+    refused = say("init", source)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.splitlines() == [f"error: {line}" for line in said]
+    assert not list(here.glob("jobs/*"))
+
+
+def test_a_name_that_is_no_manifest_s_is_refused(here: Path, say: Callable[..., Said]) -> None:
+    simple(here)
+    assert say("init", "products.csv", "--to", "products.csv", "--force").err == (
+        "error: --to products.csv: expected a name that ends in .yaml\n"
+    )
+
+
+def test_rows_that_no_condition_can_tell_are_left_out_by_the_commands(here: Path, say: Callable[..., Said]) -> None:
+    table(
+        Path("t.csv"), "sku,name,image", f"A,Mug,{LINK}/a.jpg", f"B,Jar,{LINK}/b.jpg,more,cells", f"C,Cup,{LINK}/c.jpg"
+    )
+    begun = say("init", "t.csv")
+    assert begun.out.splitlines()[1:] == [
+        "Wrote jobs/t.yaml: 2 jobs.",
+        "Faulty, and left out by --skip-faulty: 1 row, such as",
+        "  t.csv:3: has 5 cells where the header has 3; 'more' is one too many",
+        "Next: change its prompt, see what it costs, buy a few, then the rest:",
+        "  batch-editor plan jobs/t.yaml --skip-faulty",
+        "  batch-editor run jobs/t.yaml --skip-faulty --limit 3 --max-cost 0.11",
+    ]
+    assert say("plan", "jobs/t.yaml").code == 2
+    assert say("plan", "jobs/t.yaml", "--skip-faulty").code == 1
+
+
+ENDPOINT = """\
+name: studio
+path: studio
+parameters:
+  text: {type: string, required: true, role: prompt}
+  photo: {type: link, required: true, role: images}
+  style: {type: string, choices: [plain, bright], required: true}
+prices: {table: 0.05}
+"""
+
+
+def test_parameters_are_called_as_the_endpoint_calls_them(here: Path, say: Callable[..., Said]) -> None:
+    several_in_a_cell(here)
+    table(Path("studio.yaml"), ENDPOINT)
+    assert say("init", "t.csv", "--endpoint", "studio.yaml").code == 0
+    document = read_yaml(Path("jobs/t.yaml"))
+    assert document == {
+        "endpoint": "../studio.yaml",
+        "defaults": {"style": "plain"},
+        "jobs": [
+            {
+                "id": "{{ sku }}",
+                "rows": "../t.csv",
+                "text": f"Show {{{{ name }}}} {WHITE}",
+                "photo": "{{ images.replace('|', ' ').split()[0] }}",
+            }
+        ],
+    }
+    assert say("plan", "jobs/t.yaml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("nano-banana", None),
+        ("gpt-image-1.5-edit", {"quality": "low", "size": "1024x1024"}),
+        ("gpt-image-2.5-flare", {"quality": "low", "size": "1024x1024"}),
+    ],
+)
+def test_the_chosen_endpoint_is_named_and_has_its_own_defaults(
+    name: str, defaults: dict[str, str] | None, here: Path, say: Callable[..., Said]
+) -> None:
+    simple(here)
+    assert say("init", "products.csv", "--endpoint", name).code == 0
+    document = read_yaml(Path("jobs/products.yaml"))
+    assert isinstance(document, Block)
+    assert (document["endpoint"], document.get("defaults")) == (name, defaults)
+    assert say("plan", "jobs/products.yaml").code == 0
+
+
+def test_the_config_s_endpoint_counts_and_its_file_is_in_the_commands(here: Path, say: Callable[..., Said]) -> None:
+    simple(here)
+    table(Path("my settings.yaml"), "endpoint: nano-banana")
+    begun = say("init", "products.csv", "-c", "my settings.yaml")
+    assert "  batch-editor plan jobs/products.yaml -c 'my settings.yaml'" in begun.out.splitlines()
+    document = read_yaml(Path("jobs/products.yaml"))
+    assert isinstance(document, Block)
+    assert set(document) == {"jobs"}
+    assert say("plan", "jobs/products.yaml", "-c", "my settings.yaml").code == 0

@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+import shutil
 from pathlib import Path
 
 import click
@@ -98,16 +99,19 @@ def test_every_manifest_in_jobs_loads(manifest: Path, tmp_path: Path) -> None:
 
 def test_every_table_in_jobs_is_a_manifest_or_the_rows_of_one() -> None:
     manifests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("jobs/*.yaml"))
-    tables = sorted(path.name for path in ROOT.glob("jobs/*.csv") if path.name != "catalog.csv")
-    assert tables == ["products.csv", "shopify.csv"]
-    assert [name for name in tables if f"rows: {name}" not in manifests] == []
+    tables = sorted(path.name for path in ROOT.glob("jobs/*.*") if path.suffix in (".csv", ".xml"))
+    assert tables == ["catalog.csv", "google.xml", "products.csv", "shopify.csv", "woocommerce.csv"]
+    commands = "\n".join(line for page in PAGES for line in ours(page))
+    assert [name for name in tables if f"rows: {name}" not in manifests and f"jobs/{name} " not in commands] == []
 
 
-def test_the_recipe_for_a_shops_export_does_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recipe_for_a_shops_export_does_what_it_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(ROOT)
-    (recipe,) = [line for line in ours("shop-exports") if "carry=" in line]
+    recipe = next(line for line in ours("shop-exports") if " plan jobs/shopify.csv" in line)
     program, command, manifest, *options = shlex.split(recipe)
-    assert (program, command) == ("batch-editor", "run")
+    assert (program, command) == ("batch-editor", "plan")
     assert set(options[::2]) == {"--set"}
     overrides = dict(option.split("=", 1) for option in options[1::2])
     faults = Faults()
@@ -115,16 +119,44 @@ def test_the_recipe_for_a_shops_export_does_what_it_says(monkeypatch: pytest.Mon
     expansion = Expansion(endpoint=endpoint, load_endpoint=lambda name, _: load_endpoint(name), overrides=overrides)
     jobs = {job.id: job.request.params["prompt"] for job in read_manifests([Path(manifest)], expansion, faults)}  # type: ignore[union-attr]
     assert jobs == {
-        "red-mug-1": "Show Red coffee mug on pure white",
-        "cat-cushion-1": "Show Tabby cat cushion on pure white",
-        "flight-suit-1": "Show Orange flight suit on pure white",
-        "flight-suit-2": "Show Orange flight suit on pure white",
+        "red-mug-1": "Show the Red coffee mug on pure white",
+        "cat-cushion-1": "Show the Tabby cat cushion on pure white",
+        "flight-suit-1": "Show the Orange flight suit on pure white",
+        "flight-suit-2": "Show the Orange flight suit on pure white",
     }
-    assert (faults.lines, faults.warnings, faults.skipped) == ([], [], {"when": 2})
+    assert (faults.lines, faults.warnings) == ([], [])
+    (said,) = re.findall(r"```text\n(jobs/shopify\.csv: .*)\n```", PAGES["shop-exports"])
+    assert [table.said for table in faults.tables] == [said]
     assert main(["plan", manifest, *options]) == 0
-    without = [option for option in options if not option.startswith("carry=")]
-    without.remove("--set")
-    assert main(["plan", manifest, *without]) == 2
+    assert capsys.readouterr().out.splitlines()[0] == said
+
+
+# What the template for Shopify's export said before an export was read as pictures.
+FORMER = """
+defaults: {quality: low, size: 1024x1024}
+jobs:
+  - id: "{{ handle }}-{{ image_position }}"
+    rows: shopify.csv
+    carry: {handle: [title, vendor]}
+    when: "{{ image_src }}"
+    prompt: "Show the {{ title }} by {{ vendor }} on pure white, with a soft shadow"
+    image_urls: ["{{ image_src }}"]
+    output: "{{ handle }}/{{ image_position }}"
+"""
+
+
+def test_the_template_for_a_shops_export_asks_for_what_it_always_did(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
+    former = tmp_path / "jobs" / "former.yaml"
+    former.write_text(FORMER, encoding="utf-8")
+    endpoint = load_endpoint("gpt-image-1.5-edit")
+    expansion = Expansion(endpoint=endpoint, load_endpoint=lambda name, _: load_endpoint(name))
+    now, before = (
+        [(job.id, job.output, job.request) for job in read_manifests([path], expansion, Faults())]  # type: ignore[union-attr]
+        for path in (tmp_path / "jobs" / "shopify.yaml", former)
+    )
+    assert len(now) == 4
+    assert now == before
 
 
 def test_every_photograph_has_its_licence() -> None:

@@ -37,7 +37,7 @@ def init(source: str, to: Path | None, config: Path | None, endpoint: str | None
 
     \b
     Example:
-      batch-editor init exports/products.csv
+      batch-editor init jobs/products.csv
     """
     from batch_editor.config import load_settings
     from batch_editor.init import begin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from PIL import Image
 from batch_editor.cli.main import main
 from batch_editor.manifest import manifest_schema
 from batch_editor.strict_yaml import Block, read_yaml
+from tests.docs.pages import PAGES, ROOT
 
 LINK = "https://cdn.example.com"
 DRIVE = "https://drive.google.com/file/d/1a2B3c/view"
@@ -522,6 +524,7 @@ def none(_: Path) -> None:
 
 
 DIRECT = "https://drive.google.com/uc?export=download&id=1a2B3c"
+PAGE = f"'{DRIVE}', a Google Drive page and no picture; its direct link is {DIRECT}"
 NO_PICTURES = "2 rows: 2 products, 0 pictures, 2 rows without one (no image link: 2)"
 NONE_THERE = "no column has links to pictures, or names of picture files"
 
@@ -553,7 +556,7 @@ NONE_THERE = "no column has links to pictures, or names of picture files"
             "t.csv",
             [
                 "t.csv: no row has a picture that can be sent:",
-                f"t.csv:2: job A: image_urls is '{DRIVE}', a Google Drive page and no picture; its direct link is {DIRECT}",
+                f"t.csv:2: job A: image_urls is {PAGE}",
             ],
         ),
         (empty_folder, "t", ["t: no pictures there (.jpg, .png or .webp)"]),
@@ -669,3 +672,13 @@ def test_the_config_s_endpoint_counts_and_its_file_is_in_the_commands(here: Path
     assert isinstance(document, Block)
     assert set(document) == {"jobs"}
     assert say("plan", "jobs/products.yaml", "-c", "my settings.yaml").code == 0
+
+
+def test_the_documentation_shows_what_is_written(here: Path, say: Callable[..., Said]) -> None:
+    shutil.copytree(ROOT / "jobs", "jobs")
+    said = say("init", "jobs/products.csv").out
+    page = PAGES["start-from-a-file"]
+    assert f"```yaml\n{Path('jobs/products.yaml').read_text()}```\n" in page
+    head, commands = said.splitlines()[:3], said.splitlines()[3:]
+    assert "```text\n" + "\n".join(head) + "\n```" in page
+    assert "```sh\n" + "\n".join(line.strip() for line in commands) + "\n```" in page

@@ -201,9 +201,7 @@ def _read(source: Source, draft: Draft, subject: Subject, catalog: Catalog, targ
         of_trial = re.compile(rf"{re.escape(escape_bytes(str(trial)))}:\d+, ")
         place, own = str(target.parent / draft.rows), escape_bytes(source.path)
         lines = [of_trial.sub("", line).replace(place, own).replace(trial.stem, target.stem) for line in error.faults]
-        raise ManifestError(
-            [f"{own}: no row has a picture that can be sent:", *lines], total=error.total + 1
-        ) from error
+        raise ManifestError([f"{own}: no row can be sent:", *lines], total=error.total + 1) from error
     finally:
         trial.unlink(missing_ok=True)
 

@@ -15,6 +15,7 @@ from batch_editor.manifest import Expansion, Faults, read_manifests
 from batch_editor.planning import Catalog
 from batch_editor.records import FaultyRow, Job
 from batch_editor.shops import Seen
+from batch_editor.text import redact
 
 # Jobs to begin with, whose price is told.
 FIRST = 3
@@ -25,16 +26,18 @@ _LONGEST = 200  # of a link that is left out by itself
 
 
 class Kinds:
-    """Hosts and endings of links. `are_all_links`: none of them is a path."""
+    """Hosts and endings of links. `are_all_links`: none of them is a path; `has_at`: some have an @."""
 
     def __init__(self) -> None:
         self.hosts: set[str] = set()
         self.endings: set[str] = set()
         self.are_all_links = True
+        self.has_at = False
 
     def add(self, link: str) -> None:
         """One more."""
         self.are_all_links = self.are_all_links and "://" in link
+        self.has_at = self.has_at or "@" in link
         if len(self.hosts) < _KINDS_MOST:
             self.hosts.add(host_of(link))
         if len(self.endings) < _KINDS_MOST:
@@ -107,16 +110,24 @@ def conditions_without(reading: Reading, link: str) -> list[str]:
     if reading.good.are_all_links and any("://" not in each for each in left):
         found.append(f"'://' in {link}")
         left = {each: count for each, count in left.items() if "://" in each}
+    if not reading.good.has_at and any("@" in each for each in left):  # a user's name and password
+        found.append(f"'@' not in {link}")
+        left = {each: count for each, count in left.items() if "@" not in each}
     for host in _kinds(left, host_of, reading.good.hosts):
         found.append(f"'//{host}/' not in {link}")
         left = {each: count for each, count in left.items() if f"//{host}/" not in each}
     for ending in _kinds(left, ending_of, reading.good.endings):
         found.append(f"not {link}.lower().endswith({jinja_text(ending)})")
         left = {each: count for each, count in left.items() if not each.lower().endswith(ending)}
-    single = [each for each in left if len(each) <= _LONGEST and each.isprintable() and "://…@" not in each]
+    single = [each for each in left if len(each) <= _LONGEST and each.isprintable() and not _is_secret(each)]
     if single and len(single) <= _ONE_BY_ONE:
         found.append(f"{link} not in [{', '.join(map(jinja_text, single))}]")
     return found
+
+
+def _is_secret(link: str) -> bool:
+    """Whether a link has what doesn't belong into a manifest."""
+    return "@" in link.partition("://")[2].partition("/")[0] or redact(link) != link
 
 
 def host_of(link: str) -> str:

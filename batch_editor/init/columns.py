@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from batch_editor.endpoints import Parameter
 from batch_editor.manifest.faults import Refused
 from batch_editor.manifest.link_cells import STARTS_LINK, pieces_of_cell
 from batch_editor.manifest.odd_cells import oddity_of
@@ -138,9 +139,26 @@ def links_and_files(cell: str) -> list[str]:
     return pieces if all(STARTS_LINK.match(piece) or is_picture(piece) for piece in pieces) else []
 
 
+def fits(parameter: Parameter, cells: Iterable[str]) -> bool:
+    """Whether most of these cells are values of the parameter: a table's `size` is the product's more often."""
+    filled = [cell.strip() for cell in cells if oddity_of(cell) is None]
+    return 2 * sum(_is_value(parameter, cell) for cell in filled) > len(filled)
+
+
+def _is_value(parameter: Parameter, cell: str) -> bool:
+    if parameter.type in ("link", "links"):
+        return bool(links_and_files(cell))
+    try:
+        parameter.parse(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def may_be_id(cell: str) -> bool:
     """Whether a cell could name a row."""
-    return 0 < len(cell.strip()) <= _LONGEST_ID and oddity_of(cell) is None
+    name = cell.strip()
+    return 0 < len(name) <= _LONGEST_ID and name.isprintable() and "//" not in name and oddity_of(name) is None
 
 
 def _is_of_picture(piece: str) -> bool:
@@ -151,10 +169,10 @@ def _is_called_picture(name: str) -> bool:
     return _PICTURE_WORD.search(snake_case(name)) is not None
 
 
-def _rank(name: str, cells: _Cells, images: str | None) -> tuple[bool, bool, bool, int]:
-    """The least is the best."""
+def _rank(name: str, cells: _Cells, images: str | None) -> tuple[bool, bool, bool, bool, int]:
+    """The least is the best. Names of files are worth less than links, which are there wherever the table lies."""
     is_lesser = _LESSER_WORD.search(snake_case(name)) is not None
-    return name != images, is_lesser, not _is_called_picture(name), -cells.pictures
+    return name != images, is_lesser, not _is_called_picture(name), bool(cells.files), -cells.pictures
 
 
 def _numbered_beside(best: str, ranked: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import UsageError
-from batch_editor.init.columns import Guess, guess_columns, links_and_files, may_be_id
+from batch_editor.init.columns import Guess, fits, guess_columns, links_and_files, may_be_id
 from batch_editor.init.draft import expression_of, jinja_text
 from batch_editor.init.source import Source, relative
 from batch_editor.lookup import find_file
@@ -136,8 +136,13 @@ def _shop(source: Source, folder: Path) -> Subject:
 def _table(source: Source, endpoint: Endpoint, folder: Path) -> Subject:
     """A job for each row that has a picture, or for each picture of numbered columns."""
     columns = source.columns
-    own = [name for name in columns if name in endpoint.parameters and name != endpoint.images]
     sample = [cells for _, cells, problem in islice(source.rows(), _SAMPLE) if problem is None]
+    own = [
+        name
+        for index, name in enumerate(columns)
+        if name in endpoint.parameters
+        if name != endpoint.images and fits(endpoint.parameters[name], [cells[index] for cells in sample])
+    ]
     guess = guess_columns(columns, sample, images=endpoint.images, parameters=own)
     if not guess.pictures:
         raise UsageError(f"{source.path}: {_why_none(guess, columns, sample)}")

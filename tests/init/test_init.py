@@ -116,6 +116,10 @@ def share_pages(_: Path) -> None:
     table(Path("t.csv"), "sku,name,image", *lines)
 
 
+def passwords(_: Path) -> None:
+    table(Path("t.csv"), "sku,image", f"A,{LINK}/a.jpg", "B,https://tom:secret@e.example/b.jpg")
+
+
 def repeated_ids(_: Path) -> None:
     table(Path("t.csv"), "sku,name,image", f"A,Mug,{LINK}/a.jpg", f"A,Mug,{LINK}/b.jpg", f"B,Jar,{LINK}/c.jpg")
 
@@ -184,6 +188,30 @@ def html_descriptions(_: Path) -> None:
 def faulty_quality(_: Path) -> None:
     lines = [f"a,x,{LINK}/a.jpg,low", f"b,y,{LINK}/b.jpg,best", f"c,z,{LINK}/c.jpg,high"]
     table(Path("t.csv"), "id,title,image,quality", *lines)
+
+
+def sizes_of_products(_: Path) -> None:
+    lines = [f"A1,Shirt,M,{LINK}/a.jpg,good", f"A2,Shirt,L,{LINK}/b.jpg,", f"A3,Shirt,XL,{LINK}/c.jpg,best"]
+    table(Path("t.csv"), "sku,title,size,image,quality", *lines)
+
+
+def etsy(_: Path) -> None:
+    lines = [f"Mug,5.00,1,{LINK}/a.jpg,{LINK}/b.jpg,,", f"Jar,6.00,1,{LINK}/c.jpg,,,JAR-1"]
+    table(Path("EtsyListingsDownload.csv"), "TITLE,PRICE,QUANTITY,IMAGE1,IMAGE2,IMAGE3,SKU", *lines)
+
+
+def bigcommerce(_: Path) -> None:
+    head = "Product ID,Product Name,Product Image File - 1,Product Image URL - 1,Product Image File - 2"
+    table(Path("t.csv"), f"{head},Product Image URL - 2", f"7,Mug,m/a.jpg,{LINK}/a.jpg,m/b.jpg,{LINK}/b.jpg")
+
+
+def affiliate(_: Path) -> None:
+    lines = [f"{LINK}/go?p={n},Mug {n},{n},{LINK}/i/{n}.jpg,{LINK}/r?w=200&u=cdn%2F{n}.jpg" for n in (1, 2)]
+    table(Path("t.csv"), "aw_deep_link,product_name,aw_product_id,merchant_image_url,aw_image_url", *lines)
+
+
+def lines_in_ids(_: Path) -> None:
+    table(Path("t.csv"), "sku,code,image", f'"a\nb",1,{LINK}/a.jpg', f"c,2,{LINK}/b.jpg")
 
 
 def folder(_: Path) -> None:
@@ -296,6 +324,7 @@ SOURCES: list[tuple[Callable[[Path], None], str, str, int, dict[str, object]]] =
     (blank_titles, "t.csv", "t", 4, {"prompt": f"Show {{{{ name or 'the product' }}}} {WHITE}"}),
     (blank_links, "t.csv", "t", 1, {"when": "{{ image and '://' in image }}"}),
     (share_pages, "t.csv", "t", 2, {"when": "{{ '//drive.google.com/' not in image }}"}),
+    (passwords, "t.csv", "t", 1, {"when": "{{ '@' not in image }}"}),
     (repeated_ids, "t.csv", "t", 3, {"id": None}),
     (numbered_columns, "t.csv", "t", 3, {"image_urls": ["{{ row[picture] }}"], "when": "{{ row[picture] }}"}),
     (thumbnails, "t.csv", "t", 2, {"image_urls": ["{{ image }}"]}),
@@ -310,6 +339,11 @@ SOURCES: list[tuple[Callable[[Path], None], str, str, int, dict[str, object]]] =
     (signed_links, "t.csv", "t", 2, {"id": "{{ ref }}"}),
     (html_descriptions, "t.csv", "t", 2, {"image_urls": ["{{ main_picture }}"]}),
     (faulty_quality, "t.csv", "t", 2, {"when": f"{{{{ image not in ['{LINK}/b.jpg'] }}}}"}),
+    (sizes_of_products, "t.csv", "t", 3, {"id": "{{ sku }}", "size": None, "quality": None}),
+    (etsy, "EtsyListingsDownload.csv", "EtsyListingsDownload", 3, {"id": "{{ title }}-{{ picture }}"}),
+    (bigcommerce, "t.csv", "t", 2, {"id": "{{ product_id }}-{{ picture }}"}),
+    (affiliate, "t.csv", "t", 2, {"id": "{{ aw_product_id }}", "image_urls": ["{{ merchant_image_url }}"]}),
+    (lines_in_ids, "t.csv", "t", 2, {"id": "{{ code }}"}),
     (folder, "photos", "photos", 3, {"rows": "../photos/", "id": "{{ stem }}"}),
     (folders, "photos/", "photos", 4, {"rows": "../photos/**/*.jpg", "id": f"{{{{ {BELOW}.rpartition('.')[0] }}}}"}),
     (same_stems, "photos", "photos", 3, {"id": f"{{{{ {BELOW} }}}}"}),
@@ -371,6 +405,16 @@ def test_what_init_writes_is_valid_by_the_schema_beside_it(
     command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(schema), *map(str, written)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_no_password_of_a_link_gets_into_the_manifest(here: Path, say: Callable[..., Said]) -> None:
+    passwords(here)
+    begun = say("init", "t.csv")
+    assert "secret" not in begun.out + Path("jobs/t.yaml").read_text()
+    table(Path("u.csv"), "sku,image", f"A,{LINK}/a@2x.jpg", "B,https://tom:secret@e.example/b.jpg")
+    begun = say("init", "u.csv")
+    assert "--skip-faulty" in begun.out
+    assert "secret" not in begun.out + Path("jobs/u.yaml").read_text()
 
 
 def test_what_is_said_can_be_copied_up_to_three_pictures(here: Path) -> None:
@@ -547,7 +591,7 @@ NONE_THERE = "no column has links to pictures, or names of picture files"
             no_files,
             "t.csv",
             [
-                "t.csv: no row has a picture that can be sent:",
+                "t.csv: no row can be sent:",
                 "t.csv:2: job A: image_urls is 'a.jpg'; there is no such file (paths are relative to the manifest)",
             ],
         ),
@@ -555,7 +599,7 @@ NONE_THERE = "no column has links to pictures, or names of picture files"
             only_share_pages,
             "t.csv",
             [
-                "t.csv: no row has a picture that can be sent:",
+                "t.csv: no row can be sent:",
                 f"t.csv:2: job A: image_urls is {PAGE}",
             ],
         ),

@@ -72,14 +72,15 @@ class Draft:
         for note in self.notes:
             yield from _comment(note)
         yield "# What it costs, and whether a row is faulty, without sending anything:"
-        yield f"#   {command}"
+        yield f"#   {_printable(command)}"
         if self.endpoint is not None:
             yield ""
             yield f"endpoint: {yaml_text(self.endpoint)}"
         if self.defaults:
             yield ""
             yield "defaults:"
-            yield from _aligned([(f"  {name}: {value}", about) for name, (value, about) in self.defaults.items()])
+            lines = [(f"  {name}: {value}", _printable(about)) for name, (value, about) in self.defaults.items()]
+            yield from _aligned(lines)
         yield ""
         yield "jobs:"
         yield "  # One job for each row. What stands in {{ }} is read from the row, by the names of its columns:"
@@ -178,10 +179,14 @@ def yaml_text(text: str) -> str:
 
 
 def _comment(text: str, indent: int = 0) -> Iterator[str]:
-    printable = "".join(each if each.isprintable() else " " for each in text)
     before = " " * indent
-    for line in wrap(printable, _WIDTH - indent - 2, break_long_words=False, break_on_hyphens=False):
+    for line in wrap(_printable(text), _WIDTH - indent - 2, break_long_words=False, break_on_hyphens=False):
         yield f"{before}# {line}"
+
+
+def _printable(text: str) -> str:
+    """A text that stays on its line."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _aligned(lines: Sequence[tuple[str, str]]) -> Iterator[str]:

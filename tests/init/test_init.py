@@ -246,6 +246,14 @@ def heic_among_pictures(_: Path) -> None:
     Path("photos/notes.txt").write_text("no picture")
 
 
+def glob(_: Path) -> None:
+    draw_all(Path("photos"), "a.jpg", "b.png", "c.jpg")
+
+
+def lines_in_names(_: Path) -> None:
+    table(Path("a\nb\u2028.csv"), '"na\nme",sku,image', f"Mug,A,{LINK}/a.jpg")
+
+
 def one_picture(_: Path) -> None:
     draw(Path("mug.jpg"))
 
@@ -351,6 +359,8 @@ SOURCES: list[tuple[Callable[[Path], None], str, str, int, dict[str, object]]] =
     (bytes_in_names, os.fsdecode(b"caf\xe9"), os.fsdecode(b"caf\xe9"), 2, {"rows": "../caf\\xe9/"}),
     (bytes_in_folders, os.fsdecode(b"caf\xe9"), os.fsdecode(b"caf\xe9"), 2, {"rows": "../caf?/**/*.jpg"}),
     (heic_among_pictures, "photos", "photos", 2, {"when": f"{{{{ {HEIC} and path not in ['../photos/cut.jpg'] }}}}"}),
+    (glob, "photos/*.jpg", "photos", 2, {"rows": "../photos/*.jpg", "id": "{{ stem }}"}),
+    (lines_in_names, "a\nb\u2028.csv", "a\nb\u2028", 1, {"rows": "../a\nb\u2028.csv"}),
     (one_picture, "mug.jpg", "mug", 1, {"rows": "../mug.jpg"}),
     (shopify, "products_export_1.csv", "products_export_1", 4, {"format": "shopify", "output": BY_HANDLE, "id": None}),
     (new_shopify, "p.csv", "p", 4, {"prompt": f"Show {{{{ title or 'the product' }}}} {WHITE}", "output": BY_HANDLE}),

@@ -14,10 +14,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
-from batch_editor.encoded_links import VERSION as ENCODING
-from batch_editor.encoded_links import as_encoded, may_change
-from batch_editor.signed_links import digest as signed_links_digest
-from batch_editor.signed_links import may_be_signed, unsigned, unsigned_0_1
+from batch_editor.links.encoded import VERSION as ENCODING
+from batch_editor.links.encoded import as_encoded, may_change
+from batch_editor.links.signed import digest as signed_links_digest
+from batch_editor.links.signed import may_be_signed, unsigned, unsigned_0_1
 
 ParamValue: TypeAlias = "str | int | float | bool | list[str] | None"
 

@@ -114,7 +114,6 @@ PLAN_WORDS = {
     "reused": "jobs that share another's request",
     "done": "jobs that are done",
     "uploads": "local files to upload",
-    "tables": "shops' exports: what each was read as, and the counts; and tables that resemble one, with the reason",
     "skipped": "rows that the manifest leaves out on purpose, by reason",
     "faulty": "rows that are left out for their faults",
     "remade": "done jobs that would be made again",
@@ -134,6 +133,8 @@ PLAN_WORDS = {
     "budget": "null, or `limit`, `fits`, and how many `requests` do",
     "deadline": "null, or `limit`, `fits`, and how many `requests` do",
     "inputs": "null, or `looked_at` and `faulty` (`job_id`, `fault`)",
+    "tables": "shops' exports and tables that resemble one: `table`, `format`, `said` in words; of an export `rows`,"
+    " `products`, `pictures`, `without_picture`, `repeated_links`",
 }
 
 RECONCILE_WORDS = {

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch_editor.links.signed import unsigned
 from batch_editor.records import EditRequest, Failure, ParamValue, Rate
-from batch_editor.signed_links import unsigned
 
 values = st.one_of(st.text(max_size=20), st.integers(0, 100), st.booleans(), st.none(), st.lists(st.text(), max_size=3))
 params = st.dictionaries(st.text(min_size=1, max_size=10), values, min_size=1, max_size=6)

@@ -43,7 +43,7 @@ def _found(_: click.Context, __: click.Parameter, manifests: tuple[Path, ...]) -
     Raises:
         UsageError: names that may be meant for another file.
     """
-    from batch_editor.lookup import MANIFESTS, NotThere
+    from batch_editor.files import MANIFESTS, NotThere
     from batch_editor.manifest.table_files import find_table
 
     paths, faults = [], []

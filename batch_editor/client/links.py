@@ -19,7 +19,7 @@ from batch_editor.client.link_answers import is_enough, read_picture, words_of_s
 from batch_editor.client.network import Network, proxy_failure
 from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.waits import retry_after
-from batch_editor.encoded_links import as_encoded
+from batch_editor.links.encoded import as_encoded
 from batch_editor.text import printable
 
 # Headers of PNG, JPEG and WebP tell their dimensions; most are within these. Behind a large colour profile, thumbnail

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from batch_editor.config.key_text import NoKey, decode_key, key_of
 from batch_editor.config.settings import ApiSettings
 from batch_editor.errors import ConfigError
-from batch_editor.lookup import NotThere, find_file
+from batch_editor.files import NotThere, find_file
 
 # A file of keys for many services has a few thousand; a larger one is something else.
 _MOST_BYTES = 2**16

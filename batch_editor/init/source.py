@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_editor.errors import ManifestError, UsageError
-from batch_editor.lookup import NotThere
+from batch_editor.files import NotThere
 from batch_editor.manifest import Faults
 from batch_editor.manifest.picture_rows import base_of, is_glob, is_picture
 from batch_editor.manifest.table import Record

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import UsageError
+from batch_editor.files import find_file
 from batch_editor.init.columns import Guess, fits, guess_columns, links_and_files, may_be_id
 from batch_editor.init.draft import expression_of, jinja_text
 from batch_editor.init.source import Source, relative
-from batch_editor.lookup import find_file
 from batch_editor.manifest.link_cells import STARTS_LINK
 from batch_editor.manifest.odd_cells import oddity_of
 from batch_editor.manifest.table import columns_said

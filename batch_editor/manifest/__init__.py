@@ -1,4 +1,4 @@
-"""Job manifests: YAML files and tables that say what to edit, read into jobs."""
+"""Job manifests: YAML files and tables (CSV, XLSX, JSON Lines, XML, pictures) that say what to edit, read into jobs."""
 
 from __future__ import annotations
 

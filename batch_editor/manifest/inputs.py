@@ -7,8 +7,8 @@ import binascii
 import re
 from pathlib import Path
 
-from batch_editor.encoded_links import encoded
-from batch_editor.lookup import is_local_link
+from batch_editor.files import is_local_link
+from batch_editor.links.encoded import encoded
 from batch_editor.manifest.faults import Refused, check_text, shown
 from batch_editor.manifest.link_cells import STARTS_LINK, IsFile, pieces_of_cell, pieces_of_list, with_scheme
 from batch_editor.manifest.local_images import MAX_BYTES, find_local_image, is_local_image

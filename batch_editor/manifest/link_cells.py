@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
-from batch_editor.encoded_links import is_encoded
+from batch_editor.links.encoded import is_encoded
 from batch_editor.manifest.faults import Refused, shown
 
 IsFile: TypeAlias = Callable[[str], bool]  # of a local path
@@ -72,6 +72,9 @@ def pieces_of_list(items: list[str], is_file: IsFile) -> list[str]:
     """
     pieces: list[str] = []
     for item in items:
+        if is_encoded(item) and not _GLUE.search(item):  # most are
+            pieces.append(item)
+            continue
         wrapped = _unwrapped(item.strip(_AROUND))
         parts = chain.from_iterable(map(_GLUE.split, wrapped or [item]))
         for part in (each.strip(_AROUND) for each in parts):

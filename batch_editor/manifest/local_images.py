@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from batch_editor.files import PICTURES, NotThere, find_file
 from batch_editor.images import NotAnImage, TooManyPixels, has_end, kind_of, read_header, sniff
-from batch_editor.lookup import PICTURES, NotThere, find_file
 from batch_editor.manifest.faults import Refused, shown
 from batch_editor.records import LocalFile
 

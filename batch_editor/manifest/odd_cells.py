@@ -34,10 +34,13 @@ _ODDITIES: dict[str, Oddity] = {"": "blank"}
 _ODDITIES |= dict.fromkeys(_ERRORS, "error")
 _ODDITIES |= dict.fromkeys(_PLACEHOLDERS, "placeholder")
 _LONGEST = max(map(len, _ODDITIES))
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"  # no white space to Python, but nothing to see either
+# What an odd text begins with; most others are told by that alone. White space is nowhere beyond U+3000.
+_BEGINNINGS = {*_INVISIBLE, *filter(str.isspace, map(chr, range(0x3001)))}
+_BEGINNINGS |= {case for word in _ODDITIES if word for case in (word[0], word[0].lower())}
 # Ends of messages that are counted by rows.
 MEND_IT = "a spreadsheet's error: mend it there"
 IS_IT_MEANT = "some programs write that for an empty cell: is it meant?"
-_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"  # no white space to Python, but nothing to see either
 
 
 def oddity_of(text: str) -> Oddity | None:
@@ -46,6 +49,8 @@ def oddity_of(text: str) -> Oddity | None:
     >>> oddity_of(" "), oddity_of("#N/A "), oddity_of("nan"), oddity_of("Mug")
     ('blank', 'error', 'placeholder', None)
     """
+    if text and text[0] not in _BEGINNINGS:
+        return None
     word = text.strip()
     if len(word) > _LONGEST:
         return None

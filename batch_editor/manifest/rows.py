@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 
 from batch_editor.errors import did_you_mean
@@ -23,6 +23,13 @@ class Columns:
         self._chosen = chosen
         self._carried = [(index, name) for index, name in enumerate(self.names) if name not in own]
         self._aliases = _aliases(self.names)
+        known_as: list[list[str]] = [[] for _ in self.names]
+        for alias, index in self._aliases.items():
+            known_as[index].append(alias)
+        # By column: its name, and the names that templates know it by.
+        self._named = [*zip(self.names, known_as, strict=True)]
+        # What they see of it where there is nothing in it, as in half the cells of a shop's export: always the same.
+        self._blank = [_odd("", name, aliases) for name, aliases in self._named]
 
     def extras(self, cells: Sequence[str]) -> dict[str, str]:
         """The cells that are carried along to the output manifest, by their column's exact name."""
@@ -45,13 +52,13 @@ class Columns:
         """What a template may use: `image_src`, and `row["Image Src"]`."""
         names: dict[str, object] = {alias: cells[index] for alias, index in self._aliases.items()}
         row: dict[str, object] = dict(zip(self.names, cells, strict=True))
-        for name, cell in zip(self.names, cells, strict=True):
-            if oddity_of(cell) is None or name in self._chosen:
+        for index, cell in enumerate(cells):
+            if cell and oddity_of(cell) is None:
                 continue
-            row[name] = OddText.with_cells(cell, (OddCell(name, cell),))
-            for alias, index in self._aliases.items():
-                if self.names[index] == name:
-                    names[alias] = OddText.with_cells(cell, (OddCell(alias, cell),))
+            name, aliases = self._named[index]
+            if name not in self._chosen:
+                row[name], odd = _odd(cell, name, aliases) if cell else self._blank[index]
+                names.update(odd)
         names["row"] = row
         return names
 
@@ -91,6 +98,12 @@ def snake_case(name: str) -> str:
     ('image_src', 'product_image_url', 'price_usd')
     """
     return re.sub(r"\W+", "_", name).strip("_").lower()
+
+
+def _odd(cell: str, name: str, aliases: Iterable[str]) -> tuple[OddText, dict[str, OddText]]:
+    """An odd cell as templates see it: in the row, and by its other names."""
+    named = {alias: OddText.with_cells(cell, (OddCell(alias, cell),)) for alias in aliases}
+    return OddText.with_cells(cell, (OddCell(name, cell),)), named
 
 
 def _aliases(names: Sequence[str]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from batch_editor.manifest.entry import Manifest
@@ -70,8 +70,12 @@ class TakenTable:
         self._faults.note_table(TableRead(self.name, self._table.file, self._export, advice=self._advice))
 
 
-def take_table(table: Table, format: TableFormat, manifest: Manifest, layers: Layers) -> TakenTable | None:
+def take_table(
+    table: Table, format: TableFormat, manifest: Manifest, layers: Layers, *, others: Collection[str] = ()
+) -> TakenTable | None:
     """The table as a job with these layers wants it read; None where it has no columns, or the fault was added.
+
+    `others` are names that its templates know besides the table's: those of a matrix.
 
     By `auto` an export is taken as one where the job's pictures are the rows' `image`, or where it doesn't say which
     they are. A job that finds them in the shop's own columns was written for the table as it stands: its rows, and what
@@ -89,7 +93,7 @@ def take_table(table: Table, format: TableFormat, manifest: Manifest, layers: La
     if found.format is None:
         _note_resemblance(table, found.reason, "", faults)
         return TakenTable(table, None, faults)
-    if not is_chosen and not _wants_pictures(manifest, layers, table.columns):
+    if not is_chosen and not _wants_pictures(manifest, layers, (*table.columns, *others)):
         parameter = manifest.endpoint.images
         reason = f"it is a {found.format.label}, but {parameter} doesn't use {{{{ image }}}}"
         if parameter is None:
@@ -126,8 +130,8 @@ def _said(manifest: Manifest, layers: Layers) -> list[Source]:
     return [source for source in sources if source is not None]
 
 
-def _wants_pictures(manifest: Manifest, layers: Layers, columns: Sequence[str]) -> bool:
-    """Whether a job's pictures are the rows' `image`, by a name that isn't a column's own, or are nowhere said."""
+def _wants_pictures(manifest: Manifest, layers: Layers, names: Sequence[str]) -> bool:
+    """Whether a job's pictures are the rows' `image`, which isn't one of these names, or are nowhere said."""
     images = manifest.endpoint.images
     if images is None:
         return False
@@ -135,7 +139,7 @@ def _wants_pictures(manifest: Manifest, layers: Layers, columns: Sequence[str]) 
     if not said:
         return manifest.endpoint.parameters[images].required
     uses = any(isinstance(source, Rendered) and "image" in source.names for source in said)
-    return uses and "image" not in map(snake_case, columns)
+    return uses and "image" not in map(snake_case, names)
 
 
 def _note_resemblance(table: Table, reason: str, advice: str, faults: Faults) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 from batch_editor.errors import UsageError, did_you_mean
-from batch_editor.files import open_regular
-from batch_editor.lookup import TABLES, NotThere, find_file
+from batch_editor.files import TABLES, NotThere, find_file, open_regular
 from batch_editor.manifest.csv_table import CsvReader
 from batch_editor.manifest.faults import Faults, Refused, shown
 from batch_editor.manifest.feed_table import FeedReader

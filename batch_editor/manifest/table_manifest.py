@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Ite
                 faults.add(where, message)
                 del own[name]
             _warn_of_near_names(manifest, table)
-        expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, taken.columns)))
+        expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, taken)))
         try:
             carrier = Carrier(manifest.carry, taken.columns)
         except Refused as error:
@@ -113,12 +113,15 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
     return read_free if is_free else Cell(index)
 
 
-def _hints(manifest: Manifest, columns: Sequence[str]) -> dict[str, str]:
+def _hints(manifest: Manifest, table: TakenTable) -> dict[str, str]:
     """For each parameter that has no column, the column that looks like it, or else what the columns are."""
+    columns = table.columns
     others = {snake_case(name): name for name in columns if name not in manifest.own_columns}
     hints = {}
     for name in manifest.endpoint.parameters:
         if name in columns:
+            if table.is_export:
+                hints[name] = f"; no column of an export is one by itself: pass --set '{name}={{{{ {name} }}}}'"
             continue
         hints[name] = f"; {columns_said(columns)}; a value for all comes from --set '{name}=…'"
         for near in get_close_matches(name, others, n=1, cutoff=0.7):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from batch_editor.endpoints import Parameter
 from batch_editor.errors import did_you_mean
-from batch_editor.lookup import NotThere
+from batch_editor.files import NotThere
 from batch_editor.manifest.carry import Carry, carry_of
 from batch_editor.manifest.entry import Manifest
 from batch_editor.manifest.faults import KEPT, Problem, Refused, shown

@@ -143,7 +143,8 @@ class _Reader:
         if rows is None or rows.table is None:
             return None
         table = stack.enter_context(open_table(rows.table, self._manifest.folder, self._faults))
-        return take_table(table, rows.format, self._manifest, (self._manifest.overrides, own, self._defaults))
+        layers = (self._manifest.overrides, own, self._defaults)
+        return take_table(table, rows.format, self._manifest, layers, others=rows.matrix)
 
     def _read_defaults(self, document: Block) -> dict[str, Source | None]:
         block = document.get("defaults")

@@ -147,7 +147,6 @@ class Plan:
             "reused": self.reused,
             "done": self.done,
             "uploads": self.uploads,
-            "tables": [table.as_json() for table in self.tables],
             "skipped": dict(self.skipped),
             "faulty": self.faulty,
             "remade": self.changes.remade,
@@ -184,6 +183,7 @@ class Plan:
             "budget": _fit_json(self.budget),
             "deadline": _fit_json(self.deadline),
             "inputs": None if self.inputs is None else self.inputs.as_json(),
+            "tables": [table.as_json() for table in self.tables],
         }
 
     def lines(self, *, now: datetime | None = None) -> Iterator[str]:

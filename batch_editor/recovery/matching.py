@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 
 from batch_editor.client import HistoryRow
-from batch_editor.encoded_links import as_encoded
+from batch_editor.links.encoded import as_encoded
+from batch_editor.links.signed import unsigned
 from batch_editor.records import LOCAL
-from batch_editor.signed_links import unsigned
 
 # Between the provider's clock and ours, and between a request's arrival and its row.
 CLOCKS_S = 300.0

@@ -75,7 +75,10 @@ TEXTS: dict[str, tuple[str | bytes | Callable[[], bytes], str]] = {
     "variants.yaml": (entry(variants=10**9), "variants is '1000000000'; expected a whole number from 1 to 100"),
     "nul.yaml": (entry(id="a\0b"), "expected text without NUL characters"),
     "controls.yaml": (entry(id="a\n\x1b[31m\u202eb"), "expected text without control characters"),
-    "latin.yaml": ("jobs: café".encode("latin1"), "not UTF-8 at byte 9"),
+    "latin.yaml": (
+        "jobs: café".encode("latin1"),
+        "latin.yaml:1: not UTF-8: byte 0xE9 at offset 9; save the file as UTF-8",
+    ),
     "attribute.yaml": (template("{{ ''.__class__.__mro__ }}"), "access to attribute '__class__' of 'str' object"),
     "range.yaml": (template("{{ range(10**9)|list }}"), "template of prompt is not a template: it may not use range()"),
     "times.yaml": (template("{{ 'a' * 1000000000 }}"), "template of prompt fails: * of a text"),

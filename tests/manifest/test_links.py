@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_editor.encoded_links import as_encoded, encoded, may_change
+from batch_editor.links.encoded import as_encoded, encoded, may_change
 from batch_editor.records import ParamValue
 from tests.manifest.test_inputs import links, read_cell
 from tests.support.manifest_reading import draw, read, write

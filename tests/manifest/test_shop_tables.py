@@ -232,6 +232,27 @@ def test_a_column_of_an_export_is_no_parameter_id_or_output(tmp_path: Path) -> N
     assert reading.warnings == []
 
 
+def test_a_prompt_among_an_exports_columns_is_no_parameter_and_it_is_said_how_to_use_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.csv", f"Handle,Title,Image Src,prompt\nmug,Red mug,{LINKS[0]},On white\n")
+    assert read(path, format="shopify").fault == (
+        "m.csv:1: prompt is missing; no column of an export is one by itself: pass --set 'prompt={{ prompt }}'"
+    )
+    assert read(path, format="shopify", prompt="{{ prompt }}").values("prompt") == ["On white"]
+
+
+@pytest.mark.parametrize(
+    ("header", "matrix"),
+    [("Handle,Title,Image Src,Image", ""), ("Handle,Title,Image Src", f", matrix: {{image: [{LINKS[1]}]}}")],
+)
+def test_an_image_of_ones_own_is_no_sign_that_pictures_are_wanted(tmp_path: Path, header: str, matrix: str) -> None:
+    write(
+        tmp_path / "m.csv", f"{header}\n" + ",".join(["mug", "Mug", LINKS[0], LINKS[1]][: header.count(",") + 1]) + "\n"
+    )
+    keys = f'prompt: x, image_urls: ["{{{{ image }}}}"]{matrix}'
+    reading = read(write(tmp_path / "jobs.yaml", yaml("m.csv", keys)))
+    assert (reading.ids, reading.values("image_urls")) == (["jobs-1"], [[LINKS[1]]])
+
+
 def test_own_columns_keep_their_names_beside_the_added_ones(tmp_path: Path) -> None:
     write(tmp_path / "m.csv", SHOPIFY)
     prompt = "{{ title }}/{{ Title }}/{{ row['Title'] }}/{{ vendor }}/{{ row['Image Position'] }}/{{ image_position }}"

@@ -16,8 +16,9 @@ import pytest
 from pydantic import SecretStr
 
 import batch_editor
-from batch_editor import BatchOptions, Plan, Settings, make_plan, run_batch, signed_links
+from batch_editor import BatchOptions, Plan, Settings, make_plan, run_batch
 from batch_editor.endpoints import load_endpoint
+from batch_editor.links.signed import digest as links_digest
 from batch_editor.records import EditRequest, fingerprint_of_0_1, former_fingerprints_of
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox, SandboxOptions
@@ -236,7 +237,7 @@ AS_WRITTEN = {
 def hashed_by_before() -> str:
     """By what the version that sent links as they were written has hashed requests."""
     shape = load_endpoint("gpt-image-1.5-edit").shape
-    hashed = orjson.dumps([signed_links.digest(), shape.defaults, shape.inputs])
+    hashed = orjson.dumps([links_digest(), shape.defaults, shape.inputs])
     return hashlib.sha256(hashed).hexdigest()[:16]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_editor.lookup import NotThere, find_file
+from batch_editor.files import NotThere, find_file
 from batch_editor.text import escape_bytes
 from tests.manifest.test_inputs import read_cell
 from tests.support.manifest_reading import draw, read, write

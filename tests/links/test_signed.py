@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from batch_editor.links.signed import may_be_signed, unsigned
 from batch_editor.records import EditRequest
-from batch_editor.signed_links import may_be_signed, unsigned
 
 FB = "stp=dst-jpg_s640&_nc_cat={n}&ccb=1-{n}&_nc_sid={t}&_nc_ohc={t}&oh=00_{t}&oe={t}&_nc_ht=scontent-{n}.fbcdn.net"
 OSS4 = "x-oss-signature-version=OSS4&x-oss-date={t}&x-oss-expires={n}&x-oss-credential={t}&x-oss-signature={t}"

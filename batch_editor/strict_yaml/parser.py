@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
-from batch_editor.yaml_words import explain, forbidden_character, lines_of
+from batch_editor.strict_yaml.words import explain, forbidden_character, lines_of
 
 # libyaml's parser is three times as fast as the pure one; wheels of PyYAML carry it.
 _Loader: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

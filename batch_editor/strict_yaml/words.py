@@ -257,4 +257,6 @@ def _above(lines: Sequence[str], number: int) -> int:
 
 
 def _clipped(text: str) -> str:
+    # What can't be printed is written as YAML has it in double quotes.
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: _SHOWN + 1])
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,4 +1,4 @@
-"""What a link is known by: the link without the signatures and access tokens of the services in `signed_links.yaml`."""
+"""What a link is known by: the link without the signatures and access tokens of the services in `signed.yaml`."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class _Rules:
 
 
 def _data() -> bytes:
-    return Path(__file__).with_name("signed_links.yaml").read_bytes()
+    return Path(__file__).with_name("signed.yaml").read_bytes()
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,32 @@
+"""Files and folders of this machine: opened safely, made durable, and found by what a name is meant for."""
+
+from batch_editor.files.lookup import MANIFESTS, PICTURES, TABLES, NotThere, find_file, is_local_link
+from batch_editor.files.regular import (
+    NotAFile,
+    expect_regular,
+    fsync_directory,
+    let_go,
+    make_folder,
+    open_regular,
+    path_from_text,
+    path_to_text,
+    require_posix,
+)
+
+__all__ = [
+    "MANIFESTS",
+    "PICTURES",
+    "TABLES",
+    "NotAFile",
+    "NotThere",
+    "expect_regular",
+    "find_file",
+    "fsync_directory",
+    "is_local_link",
+    "let_go",
+    "make_folder",
+    "open_regular",
+    "path_from_text",
+    "path_to_text",
+    "require_posix",
+]

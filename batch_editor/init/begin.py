@@ -26,7 +26,7 @@ from batch_editor.planning import Catalog
 from batch_editor.text import escape_bytes, shell_word
 
 # Faulty rows are looked for until there are none; each turn leaves out what the one before has found.
-_TURNS = 4
+_TURNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +164,24 @@ def _sound(
 
     It is read as a file of its place, for paths in it go from there.
     """
-    left_out = 0
-    first = ""
-    for turn in range(_TURNS):
-        reading = _read(source, draft, subject, catalog, target, command)
-        if reading.has_repeated_ids and draft.id is not None:
-            draft = replace(draft, id=None, notes=(*draft.notes, "Jobs are numbered, for two rows had the same id."))
-            continue
+    reading = _read(source, draft, subject, catalog, target, command)
+    if reading.has_repeated_ids and draft.id is not None:
+        draft = replace(draft, id=None, notes=(*draft.notes, "Jobs are numbered, for two rows have the same id."))
+    all_faulty = reading
+    for _ in range(_TURNS):
         more = [each for each in conditions_without(reading, draft.link) if each not in draft.conditions]
-        if not more or turn == _TURNS - 1:
+        if not more:
             break
-        first = first or _said_of_row(source, reading)[0]
-        left_out += sum(reading.links.values())
-        draft = replace(draft, conditions=(*draft.conditions, *more))
-    if gone := max(0, left_out - reading.faulty):
+        stricter = replace(draft, conditions=(*draft.conditions, *more))
+        try:
+            left = _read(source, stricter, subject, catalog, target, command)
+        except ManifestError:  # none is left
+            break
+        if left.jobs < reading.jobs:  # they would cost sound rows as well
+            break
+        draft, reading = stricter, left
+    if gone := all_faulty.faulty - reading.faulty:
+        first = _said_of_row(source, all_faulty)[0]
         said = f"Left out by when: {gone:,} row{'s' * (gone != 1)} with faults. The first: {first}"
         draft = replace(draft, notes=(*draft.notes, said))
     return draft, reading

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -148,9 +148,13 @@ def ending_of(link: str) -> str:
     return f".{ending}" if stem and dot and ending.isalnum() and len(ending) <= 5 else ""
 
 
-def _kinds(links: Mapping[str, int], kind_of: object, good: set[str]) -> list[str]:
-    """The kinds of faulty links that no sound one is of, the most frequent first; a few."""
-    assert callable(kind_of)
+def _kinds(links: Mapping[str, int], kind_of: Callable[[str], str], good: set[str]) -> list[str]:
+    """The kinds of faulty links that no sound one is of, the most frequent first; a few.
+
+    None where the sound ones have more kinds than were kept.
+    """
+    if len(good) >= _KINDS_MOST:
+        return []
     kinds = Counter[str]()
     for link, count in links.items():
         kinds[kind_of(link)] += count

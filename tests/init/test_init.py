@@ -417,6 +417,15 @@ def test_what_init_writes_is_valid_by_the_schema_beside_it(
     assert done.returncode == 0, done.stdout
 
 
+def test_no_condition_costs_a_sound_row(here: Path, say: Callable[..., Said]) -> None:
+    behind = "https://proxy.example.com//drive.google.com/a.jpg"
+    table(Path("t.csv"), "sku,image", f"A,{behind}", f"B,{DRIVE}")
+    begun = say("init", "t.csv")
+    assert "Wrote jobs/t.yaml: 1 job.\n" in begun.out
+    assert "--skip-faulty" in begun.out
+    assert "when" not in entry("jobs/t.yaml")
+
+
 def test_no_password_of_a_link_gets_into_the_manifest(here: Path, say: Callable[..., Said]) -> None:
     passwords(here)
     begun = say("init", "t.csv")

@@ -74,6 +74,7 @@ def read_first(path: Path, catalog: Catalog, images: tuple[str, ...], matrix: st
         endpoint=catalog.default,
         load_endpoint=lambda name, folder: load_endpoint(name, beside=folder),
         skip_faulty=True,
+        move=catalog.replaced,
     )
     reading = Reading()
     ids = Seen()

@@ -17,6 +17,7 @@ from openpyxl import Workbook
 from PIL import Image
 
 from batch_editor.cli.main import main
+from batch_editor.endpoints import TODAY
 from batch_editor.manifest import manifest_schema
 from batch_editor.strict_yaml import Block, read_yaml
 from tests.docs.pages import PAGES, ROOT
@@ -745,3 +746,16 @@ def test_the_documentation_shows_what_is_written(here: Path, say: Callable[..., 
     head, commands = said.splitlines()[:3], said.splitlines()[3:]
     assert "```text\n" + "\n".join(head) + "\n```" in page
     assert "```sh\n" + "\n".join(line.strip() for line in commands) + "\n```" in page
+
+
+@pytest.mark.parametrize("make", [simple, shopify])
+def test_it_plans_at_the_successor_once_the_default_is_retired(
+    make: Callable[[Path], None], here: Path, say: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TODAY, "2026-12-02")
+    make(here)
+    assert say("init", next(here.iterdir()).name).code == 0
+    (manifest,) = here.glob("jobs/*.yaml")
+    planned = say("plan", str(manifest), "--json")
+    assert planned.code == 0
+    assert {group["endpoint"] for group in json.loads(planned.out)["groups"]} == {"gpt-image-2.5-sunburst"}

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
 from pathlib import Path
 
 import openpyxl
 import pytest
+from pydantic import SecretStr
 
+from batch_editor import Selection
 from batch_editor.errors import StorageError
 from batch_editor.output import keep_table
-from tests.support.bench import Bench, sandbox
+from batch_editor.runs.batch import prepared
+from batch_editor.runs.progress import Quiet
+from tests.support.bench import KEY, Bench, sandbox, with_options
 from tests.support.command import Finished
 
 HOST = "http://127.0.0.1:9"
@@ -259,3 +264,26 @@ def test_a_table_is_kept_in_a_folder_of_the_output_directory_alone(tmp_path: Pat
     with pytest.raises(StorageError) as caught:
         keep_table(tmp_path / "out", lambda: (tmp_path / "a.csv").open("rb"), ending=".csv")
     assert str(caught.value) == said
+
+
+async def test_a_table_that_changes_after_it_was_read_is_not_kept_as_what_it_was(bench: Bench) -> None:
+    manifest = export(bench, ROWS)
+    said = io.StringIO()
+    selection = Selection(overrides={"prompt": "Show {{ title }}", "size": "1024x1024", "quality": "low"})
+    options = with_options(output=bench.out, selection=selection, progress=Quiet(said))
+    async with sandbox() as provider:
+        async with prepared([manifest], bench.settings(provider), SecretStr(KEY), options) as batch:
+            export(bench, ROWS[:1])
+            summary = await batch.send()
+        assert (summary.exit_code, provider.books.requests) == (0, 3)
+    assert f"warning: {manifest} changed since it was read, and is not kept in inputs/" in said.getvalue().splitlines()
+    assert not (bench.out / "inputs").exists()
+
+
+async def test_a_run_that_cannot_keep_its_table_sends_nothing(bench: Bench) -> None:
+    bench.out.mkdir()
+    (bench.out / "inputs").write_text("a file", encoding="utf-8")
+    async with sandbox() as provider:
+        done = await bench.command(*bench.run_arguments(export(bench, ROWS), provider, *SET))
+        assert (done.code, provider.books.requests) == (6, 0)
+    assert f"error: {bench.out}/inputs: a table can't be kept there (File exists)" in done.err

@@ -418,11 +418,12 @@ def test_what_init_writes_is_valid_by_the_schema_beside_it(
     assert done.returncode == 0, done.stdout
 
 
-def test_no_condition_costs_a_sound_row(here: Path, say: Callable[..., Said]) -> None:
+@pytest.mark.parametrize("others", [[], [f"C,{LINK}/c.jpg"]])
+def test_no_condition_costs_a_sound_row(others: list[str], here: Path, say: Callable[..., Said]) -> None:
     behind = "https://proxy.example.com//drive.google.com/a.jpg"
-    table(Path("t.csv"), "sku,image", f"A,{behind}", f"B,{DRIVE}")
+    table(Path("t.csv"), "sku,image", f"A,{behind}", f"B,{DRIVE}", *others)
     begun = say("init", "t.csv")
-    assert "Wrote jobs/t.yaml: 1 job.\n" in begun.out
+    assert f"Wrote jobs/t.yaml: {1 + len(others)} job" in begun.out
     assert "--skip-faulty" in begun.out
     assert "when" not in entry("jobs/t.yaml")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -117,3 +118,15 @@ def duration(seconds: float) -> str:
     if whole < 48 * 3600:
         return f"{whole // 3600}h {whole % 3600 // 60}m"
     return f"{whole // 86400}d {whole % 86400 // 3600}h"
+
+
+def shell_word(argument: str) -> str:
+    r"""An argument as a shell reads it back, and as text: bytes of a name that aren't UTF-8 as bash and zsh write them.
+
+    >>> print(shell_word("my mug.csv"), shell_word("caf\udce9.csv"))
+    'my mug.csv' $'caf\xe9.csv'
+    """
+    if escape_bytes(argument) == argument:
+        return shlex.quote(argument)
+    inner = argument.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{escape_bytes(inner)}'"

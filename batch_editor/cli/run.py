@@ -19,7 +19,7 @@ from batch_editor.cli.options import redo_from, selection_from, settings_from, s
 from batch_editor.cli.output import quieten, show, tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.errors import ConfigError, StorageError
-from batch_editor.text import escape_bytes
+from batch_editor.text import shell_word
 
 if TYPE_CHECKING:
     import asyncio
@@ -208,14 +208,6 @@ def _offer(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions)
     )
 
 
-def _quoted(argument: str) -> str:
-    """As a shell reads it back, and as text: bytes of a name that aren't UTF-8 as bash and zsh write them."""
-    if escape_bytes(argument) == argument:
-        return shlex.quote(argument)
-    inner = argument.replace("\\", "\\\\").replace("'", "\\'")
-    return f"$'{escape_bytes(inner)}'"
-
-
 class _Told:
     """A run's summary, with the command that resumes, or that moves to the successor of a retired endpoint."""
 
@@ -223,7 +215,7 @@ class _Told:
         self._summary = summary
         self._offer = offer
         arguments = [argument for argument in sys.argv[1:] if argument != "--retry-failed"]
-        self._command = " ".join(map(_quoted, ["batch-editor", *arguments]))
+        self._command = " ".join(map(shell_word, ["batch-editor", *arguments]))
         self._moving = "" if offer is None else f"{self._command} --endpoint {shlex.quote(offer.successor)}"
 
     def as_json(self) -> dict[str, Any]:

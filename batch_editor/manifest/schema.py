@@ -14,17 +14,17 @@ Schema: TypeAlias = dict[str, Any]
 _TEXT: Schema = {"type": ["string", "number"]}
 _TEMPLATE: Schema = {"type": "string", "pattern": r"\{[{%]", "description": "A template, read from each row."}
 _NAMES: Schema = {"anyOf": [{"type": "array", "items": {"type": "string"}, "minItems": 1}, {"type": "string"}]}
-_CELL: Schema = {"type": ["string", "number", "null"]}
+_ROW: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number", "null"]}}
 
 _JOB_KEYS: Schema = {
     "id": {**_TEXT, "description": "Names the job. Unique; default: the manifest's name and the job's number."},
     "output": {**_TEXT, "description": "Path of the image below images/, without ending. Default: the id."},
     "rows": {
         "description": "A table beside the manifest, or a list of mappings: one job for each row.",
-        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object", "additionalProperties": _CELL}}],
+        "anyOf": [{"type": "string"}, {"type": "array", "items": _ROW, "minItems": 1}],
     },
     "format": {
-        "enum": [*FORMATS, None],
+        "enum": [*FORMATS],
         "description": "How the table of rows is read: auto knows a shop's export by its columns; plain takes it as it"
         " stands. Of a shop's export each row is one picture.",
         "default": "auto",
@@ -43,7 +43,13 @@ _JOB_KEYS: Schema = {
         "description": "Names, each with a list of values: one job for each row and combination.",
         "additionalProperties": {"type": "array", "items": _TEXT, "minItems": 1},
     },
-    "variants": {"type": "integer", "minimum": 1, "maximum": 100, "description": "The same request so many times."},
+    "variants": {
+        "description": "The same request so many times, to choose from.",
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "maximum": 100},
+            {"type": "string", "pattern": "^0*([1-9][0-9]?|100)$"},
+        ],
+    },
     "identity": {**_TEXT, "description": "A template that stands for the links, where they change with every export."},
 }
 
@@ -92,9 +98,20 @@ def _jobs(endpoints: Sequence[Endpoint]) -> Schema:
         kinds = [_parameter(endpoint.parameters[name]) for endpoint in endpoints if name in endpoint.parameters]
         distinct = [kind for at, kind in enumerate(kinds) if kind not in kinds[:at]]
         parameters[name] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
-    job = {"type": "object", "properties": {**_JOB_KEYS, **parameters}, "additionalProperties": False}
+    keys = {name: _or_null(key) for name, key in _JOB_KEYS.items()}
+    job = {"type": "object", "properties": {**keys, **parameters}, "additionalProperties": False}
     defaults = {"type": ["object", "null"], "properties": parameters, "additionalProperties": False}
     return {"properties": {"defaults": defaults, "jobs": {"items": job}}}
+
+
+def _or_null(key: Schema) -> Schema:
+    """The same of a key that may be left empty, which says nothing."""
+    if "anyOf" in key:
+        return {**key, "anyOf": [*key["anyOf"], {"type": "null"}]}
+    if "enum" in key:
+        return {**key, "enum": [*key["enum"], None]}
+    kinds = key["type"] if isinstance(key["type"], list) else [key["type"]]
+    return {**key, "type": [*kinds, "null"]}
 
 
 def _parameter(parameter: Parameter) -> Schema:
@@ -114,8 +131,9 @@ def _values(parameter: Parameter) -> Iterator[Schema]:
             case "integer" | "number":
                 limits = {"minimum": parameter.minimum, "maximum": parameter.maximum}
                 yield {"type": parameter.type, **{name: limit for name, limit in limits.items() if limit is not None}}
+                yield {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}  # in quotes
             case "boolean":
-                yield {"type": "boolean"}
+                yield {"enum": [True, False, "true", "false"]}
             case "links":
                 most = {} if parameter.max_items is None else {"maxItems": parameter.max_items}
                 yield {"type": "array", "items": {"type": "string"}, **most}

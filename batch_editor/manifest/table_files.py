@@ -61,7 +61,7 @@ def check_is_table(written: str, base: Path) -> None:
     if _LINK.match(written):
         raise NoTable("is a link; download the table as CSV or XLSX first")
     if not (is_standard_input(written) or is_of_pictures(written, base)):
-        place = base / _split_sheet(written, base)[0]
+        place = base / split_sheet(written, base)[0]
         if place.suffix.lower() not in _ENDINGS:
             raise NoTable(_what_it_is(place))
 
@@ -87,7 +87,7 @@ def find_table(written: str, base: Path, *, endings: Sequence[str] = TABLES) -> 
     """
     if is_standard_input(written) or is_glob(written):
         return written
-    path, sheet = _split_sheet(written, base)
+    path, sheet = split_sheet(written, base)
     try:
         found = find_file(path.rstrip("/") or path, base, endings=endings)
     except NotThere as error:
@@ -139,7 +139,7 @@ def default_output_name(manifest: Path) -> str:
 
 def stem_of(manifest: Path) -> str:
     """The name of a manifest in ids and of its output directory."""
-    path, _ = _split_sheet(str(manifest), Path())
+    path, _ = split_sheet(str(manifest), Path())
     parts = [part for part in Path(path).parts if not is_glob(part)]
     if is_glob(str(path)) and not Path(path).exists():
         return next((part for part in reversed(parts) if part not in ("..", "/")), "pictures")
@@ -155,7 +155,7 @@ def _reader(written: str, base: Path, format: TableFormat) -> tuple[TableReader,
         return _reader_of(file, None), file
     if is_of_pictures(written, base):
         return PictureReader(written, base), None
-    path, sheet = _split_sheet(written, base)
+    path, sheet = split_sheet(written, base)
     place = base / path
 
     def open_file() -> BinaryIO:
@@ -190,7 +190,7 @@ def _kind_of(open_file: Callable[[], BinaryIO]) -> str | None:
     return None if foreign is None else foreign[0]
 
 
-def _split_sheet(written: str, base: Path) -> tuple[str, str | None]:
+def split_sheet(written: str, base: Path) -> tuple[str, str | None]:
     """A workbook's path, and the sheet that is named behind it."""
     for ending in _WORKBOOKS:
         at = written.lower().rfind(f"{ending}#")

@@ -101,6 +101,13 @@ JOB = "jobs:\n  - prompt: a\n    image_urls: [https://example.com/a.jpg]\n"
         f"{JOB}    matrix: {{scene: beach}}\n",
         f"{JOB}    carry: []\n",
         f"{JOB}    promt: b\n",
+        f"{JOB}    variants: '101'\n",
+        f"{JOB}    output_compression: much\n",
+        f"{JOB}    rows: a.csv\n    format: shopfy\n",
+        f"{JOB}    rows: []\n",
+        f"{JOB}    matrix: {{}}\n",
+        f"defaults: {{when: 'yes'}}\n{JOB}",
+        "jobs:\n",
         "jobs:\n  - prompt: [a]\n",
     ],
 )
@@ -119,6 +126,10 @@ def test_a_wrong_word_in_a_manifest_is_refused(text: str, tmp_path: Path) -> Non
         f"endpoint: null\ndefaults: null\n{JOB}    mask: null\n",
         f"endpoint: gpt-image-2.5-sunburst\n{JOB}    size: 1920x640\n",
         f"{JOB}    quality: '{{{{ quality }}}}'\n    output_compression: '{{{{ c }}}}'\n    when: false\n",
+        f"{JOB}    output_compression: '95'\n    variants: '2'\n",
+        JOB
+        + "".join(f"    {key}:\n" for key in ("id", "output", "rows", "format", "when", "carry", "matrix", "variants")),
+        f"{JOB}    rows: a.csv\n    format: woocommerce\n",
         f"{JOB}    id: 17\n    rows: [{{a: 1, b: null}}]\n    carry: {{handle: title}}\n    variants: 100\n",
     ],
 )

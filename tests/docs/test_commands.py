@@ -36,6 +36,7 @@ BETWEEN = {"batch-editor status outputs/catalog --rebuild": "rm outputs/catalog/
 MADE = {
     "README": ["minimal", "catalog"],
     "tutorial": ["rehearsal-spring", "spring"],
+    "start-from-a-file": ["products"],
     "nightly": ["catalog"],
     "shop-exports": ["shopify"],
     "sandbox": ["demo", "rehearsal"],

@@ -146,6 +146,11 @@ def _endings_below(folder: Path) -> Counter[str]:
         is_deep = is_deep or (bool(pictures) and Path(place) != folder)
         looked_at += len(files)
         if looked_at > _LOOKED_AT:
+            if 10 * endings.total() < looked_at:  # a disk, or a home
+                raise UsageError(
+                    f"{folder}: has more than {_LOOKED_AT:,} files below it, few of them pictures;"
+                    " name the folder that holds the pictures"
+                )
             break
     return endings if is_deep else Counter()
 

@@ -760,3 +760,19 @@ def test_it_plans_at_the_successor_once_the_default_is_retired(
     planned = say("plan", str(manifest), "--json")
     assert planned.code == 0
     assert {group["endpoint"] for group in json.loads(planned.out)["groups"]} == {"gpt-image-2.5-sunburst"}
+
+
+@pytest.mark.slow
+def test_a_disk_is_no_folder_of_pictures(here: Path, say: Callable[..., Said]) -> None:
+    for number in range(21):
+        folder = here / "disk" / str(number)
+        folder.mkdir(parents=True)
+        for file in range(5_000):
+            (folder / f"{file}.txt").touch()
+    (here / "disk/0/cup.jpg").touch()
+    said = say("init", "disk")
+    assert (said.code, said.err) == (
+        2,
+        "error: disk: has more than 100,000 files below it, few of them pictures;"
+        " name the folder that holds the pictures\n",
+    )

@@ -138,7 +138,7 @@ class _Book:
             from openpyxl.reader.excel import ExcelReader  # an extra, and a third of a second
             from openpyxl.styles.stylesheet import apply_stylesheet  # the same
         except ImportError as error:
-            raise TableFault("XLSX is read by openpyxl: pip install 'batch_editor[xlsx]', or save it as CSV") from error
+            raise TableFault("XLSX is read by openpyxl: pip install openpyxl, or save it as CSV") from error
         reader: Any = ExcelReader(raw, read_only=True, data_only=True, keep_links=False)
         reader.read_manifest()
         reader.read_strings()

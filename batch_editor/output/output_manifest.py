@@ -137,7 +137,7 @@ def _write_csv(file: IO[bytes], names: Sequence[str], rows: Iterator[Sequence[An
 
 def _write_parquet(file: IO[bytes], names: list[str], rows: Iterator[Sequence[Any]]) -> None:
     if find_spec("pyarrow") is None:
-        raise UsageError("export to parquet needs pyarrow; run: pip install 'batch_editor[parquet]'")
+        raise UsageError("export to parquet needs pyarrow; run: pip install pyarrow")
     import pandas as pd  # here, not above: it takes half a second and 80 MB
 
     frame = pd.DataFrame(list(rows), columns=names, dtype=object)

@@ -301,5 +301,5 @@ def test_without_openpyxl_it_says_what_to_install(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[0] == (
-        f"error: {path}: XLSX is read by openpyxl: pip install 'batch_editor[xlsx]', or save it as CSV"
+        f"error: {path}: XLSX is read by openpyxl: pip install openpyxl, or save it as CSV"
     )

@@ -85,9 +85,11 @@ def test_commas_within_links_stay(cell: str, links: list[str]) -> None:
     "header",
     [
         "ID,Typ,Artikelnummer,Name,Sichtbarkeit im Katalog,Beschreibung,Bilder,Übergeordnetes Produkt",
+        "ID,Typ,Artikelnummer,Name,Katalogsichtbarkeit,Beschreibung,Bilder,Eltern",
         "ID,Type,UGS,Nom,Visibilité dans le catalogue,Description,Images,Parent",
         "ID,Tipo,SKU,Nombre,Visibilidad en el catálogo,Descripción,Imágenes,Superior",
         "ID,Tipo,SKU,Nome,Visibilità nel catalogo,Descrizione,Immagine,Genitore",
+        "ID,Tipo,COD,Nome,Visibilità nel catalogo,Descrizione,Immagine,Genitore",
         "ID,Type,Artikelnummer,Naam,Zichtbaarheid in catalogus,Beschrijving,Afbeeldingen,Hoofd",
         "ID,Tipo,SKU,Nome,Visibilidade no catálogo,Descrição,Imagens,Ascendente",
         "ID,Typ,SKU,Nazwa,Widoczność w katalogu,Opis,Obrazki,Element nadrzędny",
@@ -106,6 +108,15 @@ def test_each_language_is_read_alike(header: str) -> None:
         ("tee", "Tee", "Cotton", "2"),
         ("tee-blue", "Tee - Blue", "Cotton", "1"),
     ]
+
+
+@pytest.mark.parametrize(
+    "tags", ["Tags", "Schlagwörter", "Étiquettes", "Etiquetas", "Tag", "Etichette", "Tagi", "Taggar"]
+)
+def test_a_variation_takes_its_product_s_tags_in_each_language(tags: str) -> None:
+    rows = [["45", "variable", "Tee", "summer", "a.jpg", ""], ["80", "variation", "Tee - Blue", "", "b.jpg", "id:45"]]
+    reading = read_rows(Format.WOOCOMMERCE, ["ID", "Type", "Name", tags, "Images", "Parent"], rows)
+    assert reading.column(tags) == ["summer", "summer"]
 
 
 def test_an_apostrophe_against_formulas_is_no_part_of_a_text() -> None:

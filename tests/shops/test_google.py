@@ -52,6 +52,18 @@ HAT,Hat,{SITE}/tee.jpg,,"""
     assert reading.tally.without == {Without.REPEATED: 1}
 
 
+@pytest.mark.parametrize("word", ["placeholder", "N/A", "none", "-", "#N/A", "no image", "a | b"])
+def test_a_word_where_a_link_should_be_is_no_picture(word: str) -> None:
+    reading = read(
+        f"""id,title,image_link,additional_image_link
+MUG,Mug,{SITE}/mug.jpg,{word}
+CUP,Cup,{word},{SITE}/cup.jpg|{word}
+POT,Pot,{word},{word}"""
+    )
+    assert reading["sku image position"] == [("MUG", f"{SITE}/mug.jpg", "1"), ("CUP", f"{SITE}/cup.jpg", "1")]
+    assert reading.tally.without == {Without.NO_LINK: 1}
+
+
 RSS = """<?xml version="1.0" encoding="utf-8"?>
 <rss version="2.0" xmlns:g="http://base.google.com/ns/1.0">
 <channel><title>Shop</title><link>https://shop.example</link>

@@ -31,18 +31,30 @@ _LESSER_WORD = re.compile(
 _PAGE_WORD = re.compile(r"url|link|page|site|href|video|product|shop|seite|lien|enlace|store")
 _NUMBERED = re.compile(r"(.*?)[ _-]*(\d{1,2})", re.DOTALL)
 
-_ID_NAMES = ("id", "sku", "handle", "url_handle", "slug", "variant_sku", "code", "item_id", "product_id", "article")
+_ID_NAMES = (
+    "id",
+    "sku",
+    "handle",
+    "url_handle",
+    "slug",
+    "variant_sku",
+    "code",
+    "item_id",
+    "product_id",
+    "productid",
+    "article",
+)
 _ID_WORD = re.compile(
     r"(?:^|_)(?:id|sku|code|ean|gtin\d*|upc|asin|mpn|barcode|isbn|ref|reference|referenz|referencia|référence|key|slug"
     r"|handle|number|num|no|nr|nummer|numero|número|numéro|artikelnummer|artikelnr|bestellnummer|codice|código|codigo"
-    r"|style|model)$|артикул|код|货号|編号|型番"
+    r"|(?:product|item|offer|article)(?:unique)?id|style|model)$|артикул|код|货号|編号|型番"
 )
 _TITLE_NAMES = (
-    "title", "product_title", "item_title", "product_name", "item_name", "name", "product", "item", "titel", "titre",
-    "título", "titulo", "titolo", "tytuł", "nombre", "nombre_del_producto", "nom", "nom_du_produit", "nome",
-    "nome_do_produto", "naam", "produktname", "produkt", "artikelname", "artikelbezeichnung", "bezeichnung", "artikel",
-    "article_name", "libellé", "désignation", "designation", "denominazione", "descrizione", "nazwa", "название",
-    "наименование", "商品名", "产品名称", "タイトル", "label", "short_description", "description", "beschreibung",
+    "title", "product_title", "item_title", "product_name", "productname", "item_name", "name", "product", "item",
+    "titel", "titre", "título", "titulo", "titolo", "tytuł", "nombre", "nombre_del_producto", "nom", "nom_du_produit",
+    "nome", "nome_do_produto", "naam", "produktname", "produkt", "artikelname", "artikelbezeichnung", "bezeichnung",
+    "artikel", "article_name", "libellé", "désignation", "designation", "denominazione", "descrizione", "nazwa",
+    "название", "наименование", "商品名", "产品名称", "タイトル", "label", "short_description", "description", "beschreibung",
     "descripción", "descrição",
 )  # fmt: skip
 _LONGEST_TITLE = 200  # on average; more is a description in full

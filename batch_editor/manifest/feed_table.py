@@ -1,4 +1,4 @@
-"""A feed in XML (RSS or Atom) as records: an item is a row, its elements are the columns."""
+"""A feed in XML as records: an item is a row, its elements are the columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A product feed in XML as columns and rows: RSS or Atom, as a stream.
+"""A product feed in XML as columns and rows: RSS, Atom, or a list of products or offers; as a stream.
 
 Read by expat itself, which tells lines and lets a document type be refused before an entity can expand.
 """
@@ -14,7 +14,11 @@ from batch_editor.shops.columns import ShopError
 # Of one item; a feed that never closes one must not be gathered whole.
 MAX_ITEM = 2**20
 _CHUNK_BYTES = 2**16
-_ITEMS = frozenset({"item", "entry"})
+# What an item may be called, in any case: by RSS and Atom, by affiliates, price comparisons and shop systems.
+_OF_SYNDICATION = frozenset({"item", "entry"})
+_ITEMS = _OF_SYNDICATION | {"product", "offer", "shopitem"}
+# Between texts that lie deeper in an element; no XML can hold it.
+_DEEPER = "\0"
 _GOOGLE_NAMESPACE = "base.google.com/ns/"
 _LINKS = frozenset({"image_link", "additional_image_link"})
 _WORDS = {
@@ -87,7 +91,10 @@ def _read(stream: BinaryIO, reader: _Reader) -> Iterator[None]:
             raise ShopError(f"the feed can't be decoded ({error}): save it as UTF-8", line=1) from error
         yield
     if not reader.found:
-        raise ShopError(f"is no feed: it has no <item> and no <entry>, its outermost element is <{reader.root}>")
+        raise ShopError(
+            "is no feed: no <item>, <entry>, <product>, <offer> or <SHOPITEM>;"
+            f" its outermost element is <{reader.root}>"
+        )
 
 
 def _by_column(elements: list[_Element], reader: _Reader) -> dict[str, str]:
@@ -111,6 +118,7 @@ class _Reader:
         self.root = ""
         self.found = 0
         self.depth = 0
+        self._item = ""  # what this feed's items are called: as its first one is
         self._google = {"g"}  # prefixes that stand for Google's namespace
         self._columns: dict[str, tuple[str, bool]] = {}
 
@@ -128,9 +136,16 @@ class _Reader:
         for attribute, value in attributes.items():
             if attribute.startswith("xmlns:") and _GOOGLE_NAMESPACE in value:
                 self._google.add(attribute.removeprefix("xmlns:"))
-        if name.rpartition(":")[2] in _ITEMS:
+        if name == self._item or (not self._item and _local(name) in _ITEMS):
+            self._item = name
             self.depth = 1
             self.found += 1
+
+    def of_item(self, attributes: dict[str, str]) -> list[_Element]:
+        """What the attributes of an item's own element say: `<offer id="1">`. RSS and Atom have none that matter."""
+        if not self.depth or _local(self._item) in _OF_SYNDICATION:
+            return []
+        return [(name, value) for name, value in attributes.items() if not name.startswith("xml")]
 
     def end(self, name: str) -> None:
         raise NotImplementedError
@@ -140,6 +155,10 @@ class _Reader:
             "the feed has a DOCTYPE, which no feed needs and which can make a small file a huge one: remove it",
             line=self.parser.CurrentLineNumber,
         )
+
+
+def _local(name: str) -> str:
+    return name.rpartition(":")[2].casefold()
 
 
 class _Names(_Reader):
@@ -152,6 +171,7 @@ class _Names(_Reader):
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if not self.depth:
             super().start(name, attributes)
+            self.names |= dict.fromkeys(attribute for attribute, _ in self.of_item(attributes))
             return
         self.depth += 1
         if self.depth == 2:
@@ -164,7 +184,7 @@ class _Names(_Reader):
 
 class _Texts(_Reader):
     """Gathers items: the line, and the texts of the elements. What lies deeper is joined by colons, as Google writes
-    `g:shipping` in a table.
+    `g:shipping` in a table, and links by pipes.
     """
 
     def __init__(self) -> None:
@@ -181,7 +201,7 @@ class _Texts(_Reader):
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if not self.depth:
             super().start(name, attributes)
-            self._elements = []
+            self._elements = self.of_item(attributes)
             self._line, self._size = self.parser.CurrentLineNumber, 0
             return
         self.depth += 1
@@ -189,7 +209,7 @@ class _Texts(_Reader):
             # Atom writes <link href="…"/>.
             self._parts = [attributes["href"]] if name == "link" and "href" in attributes else []
         elif before := "".join(self._parts).strip():
-            self._parts = [before, ":"]
+            self._parts = [before, _DEEPER]
 
     def text(self, data: str) -> None:
         if self.depth > 1:
@@ -205,6 +225,9 @@ class _Texts(_Reader):
             return
         self.depth -= 1
         if self.depth == 1:
-            self._elements.append((name, "".join(self._parts)))
+            text = "".join(self._parts)
+            if _DEEPER in text:
+                text = text.replace(f"{_DEEPER}http", "|http").replace(_DEEPER, ":")
+            self._elements.append((name, text))
         elif not self.depth:
             self.items.append((self._line, self._elements))

@@ -317,6 +317,15 @@ def google_xml(_: Path) -> None:
     Path("feed.xml").write_text(xml)
 
 
+def affiliate_xml(_: Path) -> None:
+    item = "<product><productid>{0}</productid><productname>{0}</productname><imageurl>{1}/{0}.jpg</imageurl></product>"
+    Path("feed.xml").write_text(f"<products>{item.format('A', LINK)}{item.format('B', LINK)}</products>")
+
+
+def joined_names(_: Path) -> None:
+    table(Path("t.csv"), "Name,ProductUniqueID,ImageUrl", f"Tee,T-1,{LINK}/a.jpg", f"Cap,T-2,{LINK}/b.jpg")
+
+
 def shop_with_share_pages(_: Path) -> None:
     table(Path("p.csv"), "Handle,Title,Image Src", f"mug,Mug,{LINK}/a.jpg", f"jar,Jar,{DRIVE}", f"lid,,{LINK}/c.jpg")
 
@@ -371,6 +380,8 @@ SOURCES: list[tuple[Callable[[Path], None], str, str, int, dict[str, object]]] =
     (german_woocommerce, "wc.csv", "wc", 2, {"format": "woocommerce", "image_urls": ["{{ image }}"]}),
     (google_feed, "feed.txt", "feed", 4, {"format": "google"}),
     (google_xml, "feed.xml", "feed", 3, {"format": "google", "rows": "../feed.xml"}),
+    (affiliate_xml, "feed.xml", "feed", 2, {"id": "{{ productid }}", "prompt": f"Show {{{{ productname }}}} {WHITE}"}),
+    (joined_names, "t.csv", "t", 2, {"id": "{{ productuniqueid }}", "prompt": f"Show {{{{ name }}}} {WHITE}"}),
     (shop_with_share_pages, "p.csv", "p", 2, {"when": "{{ '//drive.google.com/' not in image }}"}),
 ]
 

@@ -93,7 +93,10 @@ def test_xml_of_another_name_is_told_where_a_feed_is_read(tmp_path: Path, name: 
     ("content", "message"),
     [
         (FEED, "m:1: the feed ends too early: download it again"),
-        (b"<svg/>", "m: is no feed: it has no <item> and no <entry>, its outermost element is <svg>"),
+        (
+            b"<svg/>",
+            "m: is no feed: no <item>, <entry>, <product>, <offer> or <SHOPITEM>; its outermost element is <svg>",
+        ),
         (
             b"<!DOCTYPE rss [<!ENTITY a 'b'>]><rss/>",
             "m:1: the feed has a DOCTYPE, which no feed needs and which can make a small file a huge one: remove it",

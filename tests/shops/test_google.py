@@ -118,6 +118,45 @@ def test_a_prefix_that_nothing_declares_is_taken_for_google_s() -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "columns", "rows"),
+    [
+        (
+            "<products><product><productid>A</productid><price/></product><product><name>Cup</name></product></products>",
+            ("productid", "price", "name"),
+            [["A", "", ""], ["", "", "Cup"]],
+        ),
+        (
+            "<SHOP><SHOPITEM><ITEM_ID>1</ITEM_ID><PRODUCT>Mug</PRODUCT></SHOPITEM></SHOP>",
+            ("ITEM_ID", "PRODUCT"),
+            [["1", "Mug"]],
+        ),
+        (
+            f"""<Feed><Category><Name>Men</Name></Category><Products><Product disabled="true">
+            <Images><Image>{SITE}/a.jpg</Image><Image>{SITE}/b.jpg</Image></Images></Product></Products></Feed>""",
+            ("disabled", "Images"),
+            [["true", f"{SITE}/a.jpg|{SITE}/b.jpg"]],
+        ),
+        (
+            f"""<yml_catalog><shop><name>Shop</name><offers><offer id="1" available="true">
+            <picture>{SITE}/a.jpg</picture><picture>{SITE}/b.jpg</picture></offer></offers></shop></yml_catalog>""",
+            ("id", "available", "picture"),
+            [["1", "true", f"{SITE}/a.jpg, {SITE}/b.jpg"]],
+        ),
+        (
+            """<rss><channel><item xml:lang="en" n="1"><id>1</id><product>x</product></item>
+            <product><id>2</id></product></channel></rss>""",
+            ("id", "product"),
+            [["1", "x"]],
+        ),
+    ],
+)
+def test_items_are_what_the_first_one_is_called(data: str, columns: tuple[str, ...], rows: list[list[str]]) -> None:
+    found = feed_columns(io.BytesIO(data.encode()))
+    assert found == columns
+    assert [cells for _, cells in feed_rows(io.BytesIO(data.encode()), found)] == rows
+
+
+@pytest.mark.parametrize(
     ("data", "line", "message"),
     [
         (RSS.encode()[:420], 8, "the feed ends too early: download it again"),
@@ -141,9 +180,9 @@ def test_a_prefix_that_nothing_declares_is_taken_for_google_s() -> None:
         (b"id,title\n1,Mug", 1, "the feed isn't well-formed XML: syntax error"),
         (b"<a>\n<item></b></a>", 2, "the feed isn't well-formed XML: mismatched tag"),
         (
-            b"<SHOP><SHOPITEM/></SHOP>",
+            b"<SHOP><GOODS/></SHOP>",
             None,
-            "is no feed: it has no <item> and no <entry>, its outermost element is <SHOP>",
+            "is no feed: no <item>, <entry>, <product>, <offer> or <SHOPITEM>; its outermost element is <SHOP>",
         ),
         (
             b'<?xml version="1.0"?>\n<!DOCTYPE r [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>\n<r><item>&b;</item></r>',

@@ -54,8 +54,8 @@ _TITLE_NAMES = (
     "titel", "titre", "título", "titulo", "titolo", "tytuł", "nombre", "nombre_del_producto", "nom", "nom_du_produit",
     "nome", "nome_do_produto", "naam", "produktname", "produkt", "artikelname", "artikelbezeichnung", "bezeichnung",
     "artikel", "article_name", "libellé", "désignation", "designation", "denominazione", "descrizione", "nazwa",
-    "название", "наименование", "商品名", "产品名称", "タイトル", "label", "short_description", "description", "beschreibung",
-    "descripción", "descrição",
+    "название", "наименование", "商品名", "产品名称", "タイトル", "label", "short_description", "description",
+    "beschreibung", "descripción", "descrição",
 )  # fmt: skip
 _LONGEST_TITLE = 200  # on average; more is a description in full
 

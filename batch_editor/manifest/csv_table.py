@@ -61,14 +61,11 @@ class CsvReader:
         while True:
             start = lines.begin_row()
             try:
-                cells = next(reader)
+                cells, fault = _next_row(reader, lines, delimiter, is_header=not header_seen)
             except StopIteration:
                 return
-            except csv.Error as error:
-                message, goes_on = _translated(error)
-                if not (goes_on and header_seen):
-                    raise _Broken(message) from error
-                yield lines.number, [], message
+            if fault is not None:
+                yield lines.number, [], fault
                 continue
             if lines.row_size > MAX_CELL and max(map(len, cells)) > MAX_CELL:  # a host has raised the module's limit
                 raise _Broken(_too_large(MAX_CELL))
@@ -112,6 +109,7 @@ class _Lines:
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._readline = text.readline
         self._held: str | None = None
+        self.row: list[str] = []
         self.row_size = 0
         self.number = 0
         self.row_starts = 1
@@ -120,6 +118,7 @@ class _Lines:
 
     def begin_row(self) -> int:
         """Note that the next line starts a row; its number."""
+        self.row = []
         self.row_size = 0
         self.has_key = self.has_formula = False
         self.row_starts = self.number + 1
@@ -131,6 +130,7 @@ class _Lines:
             if line.strip():
                 self.number -= 1
                 self._held = line
+                self.row.pop()
                 return line
         return ""
 
@@ -145,6 +145,7 @@ class _Lines:
             self.row_size += len(line)
             if self.row_size > MAX_ROW:
                 raise _Broken(f"a row of more than {MAX_ROW >> 20} MiB")
+            self.row.append(line)
             if line[0] == "\x1a":  # where programs of DOS end a file
                 return
             if '="' in line:
@@ -188,6 +189,46 @@ def _bare(cell: str, is_piped: bool) -> str:
     if (formula := _TEXT_FORMULA.fullmatch(cell)) is not None:
         return formula[1].replace('""', '"')
     return cell.strip() if is_piped else cell
+
+
+def _next_row(
+    reader: Iterator[list[str]], lines: _Lines, delimiter: str, *, is_header: bool
+) -> tuple[list[str], str | None]:
+    """The cells of the next row, or what is wrong with it.
+
+    Raises:
+        StopIteration: there is none.
+        _Broken: the rows after it can't be trusted either.
+    """
+    try:
+        return next(reader), None
+    except csv.Error as error:
+        message, goes_on = _translated(error)
+        if goes_on and (cells := _aligned("".join(lines.row), delimiter)) is not None:
+            return cells, None
+        if is_header or not goes_on:
+            raise _Broken(message) from error
+        return [], message
+
+
+def _aligned(row: str, delimiter: str) -> list[str] | None:
+    """The cells of a row that somebody's editor has drawn as a table, with blanks behind closing quotes; else None.
+
+    >>> _aligned('mug  ,"Mug, red"   ,1', ",")
+    ['mug  ', 'Mug, red', '1']
+    >>> _aligned('"Mug" red,1', ",")
+    """
+    end = re.escape(delimiter)
+    before = " *" if delimiter == "|" else ""
+    cell = re.compile(rf'(?:{before}"((?:[^"]|"")*)" *|([^"{end}\r\n][^{end}\r\n]*)?)({end}|[\r\n]+|$)')
+    cells, place = list[str](), 0
+    while (found := cell.match(row, place)) is not None:
+        quoted, plain, behind = found.groups()
+        cells.append((plain or "") if quoted is None else quoted.replace('""', '"'))
+        place = found.end()
+        if behind != delimiter:
+            return cells if place == len(row) else None
+    return None
 
 
 def _translated(error: csv.Error) -> tuple[str, bool]:

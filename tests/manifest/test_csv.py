@@ -298,6 +298,22 @@ def test_text_after_a_closing_quote_is_a_fault_of_its_row_alone(tmp_path: Path) 
     assert reading.ids == ["b"]
 
 
+@pytest.mark.fault(97)
+@pytest.mark.parametrize(
+    ("table", "prompts"),
+    [
+        (f'id ,prompt ,image_urls\na  ,"A ""red"" mug, big"   ,{LINK}\nb,Cup,{LINK}\n', ['A "red" mug, big', "Cup"]),
+        (f'"id" ,"prompt" ,"image_urls" \n"a" ,"Mug" ,"{LINK}" \n', ["Mug"]),
+        (f'id;prompt;image_urls\na;"Mug; 12"" high" ;{LINK}', ['Mug; 12" high']),
+        (f'id\tprompt\timage_urls\r\na\t"Mug"  \t{LINK}\r\nb\t"Cup" \t{LINK}\r\n', ["Mug", "Cup"]),
+        (f'id,prompt,image_urls\na,"Two\nlines" ,{LINK}\nb,Cup,{LINK}\n', ["Two\nlines", "Cup"]),
+        (f'id|prompt|image_urls\na | "Mug | red" | {LINK}\n', ["Mug | red"]),
+    ],
+)
+def test_blanks_behind_a_closing_quote_are_nothing(tmp_path: Path, table: str, prompts: list[str]) -> None:
+    assert read(write(tmp_path / "m.csv", table)).values("prompt") == prompts
+
+
 @pytest.mark.fault(98)
 def test_words_that_mean_nothing_elsewhere_stay_text(tmp_path: Path) -> None:
     words = ["NaN", "NA", "null", "None", "TRUE", "-"]

@@ -65,6 +65,10 @@ class Source:
             yield from table
         faults.raise_if_any()
 
+    def first_fault(self) -> str | None:
+        """What is wrong with its first row that can't be told apart into cells; None where all can."""
+        return next((f"{self.path}:{line}: {problem}" for line, _, problem in self.rows() if problem), None)
+
     def seen_from(self, folder: Path) -> str:
         """Its name as a manifest in that folder writes it."""
         if self.has_pictures and is_glob(self.path) and not Path(self.path).exists():

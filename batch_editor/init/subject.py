@@ -113,6 +113,8 @@ def _shop(source: Source, folder: Path) -> Subject:
         if len(sample) < _SAMPLE:
             sample.append(cells)
             files += [] if is_link else [cells[image]]
+    if not export.tally.rows and (fault := source.first_fault()):
+        raise UsageError(fault)
     if not export.tally.pictures:
         raise UsageError(f"{source.path}: {export.in_words()}; there is nothing to edit")
     place = _place_of(files, source, folder)
@@ -144,6 +146,8 @@ def _table(source: Source, endpoint: Endpoint, folder: Path) -> Subject:
         if name != endpoint.images and fits(endpoint.parameters[name], [cells[index] for cells in sample])
     ]
     guess = guess_columns(columns, sample, images=endpoint.images, parameters=own)
+    if not sample and (fault := source.first_fault()):
+        raise UsageError(fault)
     if not guess.pictures:
         raise UsageError(f"{source.path}: {_why_none(guess, columns, sample)}")
     facts = _Facts(columns, guess)

@@ -571,6 +571,17 @@ def open_quote(_: Path) -> None:
     table(Path("t.csv"), "sku,image", f'A,"{LINK}/a.jpg')
 
 
+BEHIND_QUOTE = 'text after a closing quote; write a quote inside a cell as ""'
+
+
+def only_faulty_rows(_: Path) -> None:
+    table(Path("t.csv"), "sku,image", f'"A" Mug,{LINK}/a.jpg', f'"B" Jar,{LINK}/b.jpg')
+
+
+def only_faulty_rows_of_a_shop(_: Path) -> None:
+    table(Path("t.csv"), "Handle,Title,Image Src", f'mug,"A" Mug,{LINK}/a.jpg')
+
+
 def no_files(_: Path) -> None:
     table(Path("t.csv"), "sku,photo", "A,a.jpg")
 
@@ -619,6 +630,8 @@ NONE_THERE = "no column has links to pictures, or names of picture files"
         (pdf, "t.csv", ["t.csv: is a PDF, not CSV; a table is needed: ask for it as XLSX or CSV"]),
         (picture_of_a_table, "t.pdf", ["t.pdf: is a PDF; a table is needed: ask for it as XLSX or CSV"]),
         (open_quote, "t.csv", ["t.csv:2: a quote is opened in this row and never closed"]),
+        (only_faulty_rows, "t.csv", [f"t.csv:2: {BEHIND_QUOTE}"]),
+        (only_faulty_rows_of_a_shop, "t.csv", [f"t.csv:2: {BEHIND_QUOTE}"]),
         (
             no_files,
             "t.csv",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from batch_editor.manifest.file_types import AS_UTF8, foreign_type
-from batch_editor.manifest.table import HAS_KEY, Record, TableFault
+from batch_editor.manifest.table import EXPLAINS_COLUMNS, HAS_KEY, Record, TableFault
 from batch_editor.text import KEY_SHAPE
 
 # Characters: the csv module's own limit, which is process-wide. It stays as it is, for a host's other readers.
@@ -81,8 +81,13 @@ class CsvReader:
                 yield start, cells, problem
 
     def _delimiter_of(self, lines: _Lines) -> str:
-        """What stands between the cells; a line that only says that is passed over."""
+        """What stands between the cells; a line that only says that, or explains the
+        columns, is passed over.
+        """
         first = lines.peek()
+        if EXPLAINS_COLUMNS.match(first):  # its words hold more pipes and commas than stand between the cells
+            lines.drop()
+            first = lines.peek()
         if (said := _SEPARATOR.fullmatch(first)) is None:
             return self._delimiter or _delimiter(first)
         if said[1] == '"':

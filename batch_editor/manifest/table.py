@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from itertools import chain, count, islice
@@ -11,6 +12,8 @@ from batch_editor.manifest.faults import Faults, shown
 from batch_editor.manifest.table_read import TableFile
 
 HAS_KEY = "a cell looks like an API key; keys come from the environment, never from a manifest"
+# How Meta's catalogs begin: a row above the header that explains the columns.
+EXPLAINS_COLUMNS = re.compile(r'"?# ?(?:Required|Optional) ?\|')
 # Rows that are looked at before the first is given out, for one that looks more like the header than the first row.
 _LOOKED_AT = 10
 _HEADER_SHOWN = 8
@@ -58,6 +61,8 @@ class Table:
         self._faults = faults
         self._records = self._guarded()
         self.header_line, header, _ = next(self._records, (1, [], None))
+        if header and EXPLAINS_COLUMNS.match(header[0]):
+            self.header_line, header, _ = next(self._records, (1, [], None))
         # Names that stand there more than once: each column of one has its number behind it.
         self.repeated = tuple(name for name, times in Counter(header).items() if name and times > 1)
         self._header = header = _told_apart(header, self.repeated)

@@ -298,6 +298,19 @@ def test_text_after_a_closing_quote_is_a_fault_of_its_row_alone(tmp_path: Path) 
     assert reading.ids == ["b"]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_line_that_explains_the_columns_as_meta_s_catalogs_have_is_passed_over(
+    tmp_path: Path, separator: str, quote: str
+) -> None:
+    explained = ["# Required | An ID. | Values: a; b", "# Optional | A text | or none", "# Required | A link | of one"]
+    lines = [
+        separator.join(f"{quote}{each}{quote}" for each in explained),
+        *(separator.join(cells) for cells in (["id", "prompt", "image_urls"], ["a", "Mug", LINK], ["b", "Cup", LINK])),
+    ]
+    assert read(write(tmp_path / "m.csv", "\n".join(lines))).ids == ["a", "b"]
+
+
 @pytest.mark.fault(97)
 @pytest.mark.parametrize(
     ("table", "prompts"),

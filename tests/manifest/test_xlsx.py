@@ -303,3 +303,15 @@ def test_without_openpyxl_it_says_what_to_install(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[0] == (
         f"error: {path}: XLSX is read by openpyxl: pip install openpyxl, or save it as CSV"
     )
+
+
+def test_a_row_that_explains_the_columns_is_passed_over(tmp_path: Path) -> None:
+    def fill(sheet: Worksheet) -> None:
+        sheet.insert_rows(1)
+        sheet["A1"], sheet["B1"] = "# Required | An ID of the item", "# Optional | A text"
+        sheet.append(["a", "Mug", LINK])
+        sheet.append(["b", "Cup", "nowhere"])
+
+    reading = read(workbook(tmp_path / "m.xlsx", fill))
+    assert reading.ids == ["a"]
+    assert reading.fault.startswith("m.xlsx:4: job b: ")

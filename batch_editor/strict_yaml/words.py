@@ -25,7 +25,8 @@ _NO_SPACE_AFTER_DASH = re.compile(r"([ ]*)-(?=[\w\"'{\[])(?!-)(.*)")
 _NO_SPACE_AFTER_COLON = re.compile(r"([ ]*(?:- +)*[A-Za-z_][\w-]*):(?!//)(?=[^\s:])(.*)")
 _NO_COLON = re.compile(r"[ ]*(?:- +)*([A-Za-z_]\w*)(?: +\S.*)?")
 _TEMPLATE_IN_LIST = re.compile(r"(?<=[\[,])\s*([^\[\],\"']*\{[{%][^\"]*?[%}]\}[^\[\],\"']*?)\s*(?=[,\]])")
-_TEMPLATE_IN_BLOCK = re.compile(r"(?<=: )\s*((?:[^,\"'{}]*\{[{%][^\"]*?[%}]\})+[^,\"'{}]*?)\s*(?=[,}])")
+# `(?>`: each template ends in one way alone, or thirty of them in a line would be told apart in a billion.
+_TEMPLATE_IN_BLOCK = re.compile(r"(?<=: )\s*((?>[^,\"'{}]*\{[{%][^\"]*?[%}]\})+[^,\"'{}]*?)\s*(?=[,}])")
 _STARTS = "@`%*&!|>,]}"
 
 

@@ -21,9 +21,14 @@ MOST_NAMES = 250_000
 # Folders `Photos` and `photos` beside each other are looked through both; more than a few are nobody's meaning.
 _MOST_FOLDERS = 8
 _SHOWN = 3
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif", ".tiff")
-TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".xml")
-MANIFESTS = (".yaml", ".yml", *TABLES)
+# What a person calls a picture, whether the provider takes it or not.
+PICTURES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".heic", ".heif"),
+    *(".tif", ".tiff", ".bmp", ".jfif"),
+)
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".xml")
+YAML = (".yaml", ".yml")
+MANIFESTS = (*YAML, *TABLES)
 # A backslash that begins no byte as `escape_bytes` writes it.
 _SEPARATORS = re.compile(r"\\(?!x[89a-f][0-9a-f])")
 _LOCAL_LINK = re.compile(r"file:(?://(?:localhost)?(?=/)|(?=/(?!/)))", re.IGNORECASE)

@@ -244,20 +244,18 @@ def _indentation(lines: Sequence[str], number: int, problem: str) -> Explained |
 
 # The order is that of how sure each is of what was meant.
 _RULES: tuple[Callable[[Sequence[str], int, str], Explained | None], ...] = (
-    *(
-        _tab,
-        _odd_indentation,
-        _template,
-        _backslash_in_list,
-        _comma,
-        _quoted_wrongly,
-        _start,
-        _colon,
-        _dash,
-        _colon_without_space,
-        _no_colon,
-        _indentation,
-    ),
+    _tab,
+    _odd_indentation,
+    _template,
+    _backslash_in_list,
+    _comma,
+    _quoted_wrongly,
+    _start,
+    _colon,
+    _dash,
+    _colon_without_space,
+    _no_colon,
+    _indentation,
 )
 
 

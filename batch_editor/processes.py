@@ -36,7 +36,7 @@ LIMIT_S = 60
 START_S = 60
 # A process ends itself this much later than it is ended from outside, for who started it may have died of a kill.
 _LATER_S = 5
-# A pool that breaks may forget a call that has just come: who waits for one looks this often whether it is broken.
+# A pool that breaks may forget a call that has just come: each caller looks this often whether it is broken.
 _LOOK_S = 1
 # What runs there gets what Python needs to start, and not the key.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL")
@@ -55,7 +55,7 @@ class _Call(NamedTuple):
     named: Mapping[str, Any] = {}
 
     def made(self, limit_s: int) -> Any:
-        """What it returns; made in a process, which ends after `limit_s` seconds by the kernel's hand, in any code."""
+        """What it returns; made in a process, which the kernel ends after `limit_s` seconds, whatever runs there."""
         signal.alarm(limit_s)
         try:
             return self.function(*self.args, **self.named)
@@ -185,33 +185,32 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-# How a process begins. That of `multiprocessing` gets the caller's environment with the key, runs the caller's script
-# anew, which one without a guard doesn't survive, and imports what lies in the working directory. It has no settings
-# for these.
+# How a process is started. `multiprocessing` itself hands on the environment with the key, runs the caller's script
+# anew, which breaks one without a guard, and imports what lies in the working directory. It has no settings for these.
 
 
-class _Beginning(popen_spawn_posix.Popen):
+class _CleanPopen(popen_spawn_posix.Popen):
     """A new Python that knows nothing of this one but where its modules are. As `popen_spawn_posix.Popen` otherwise."""
 
     def _launch(self, process: BaseProcess) -> None:
-        order = io.BytesIO()
+        pickled = io.BytesIO()
         context.set_spawning_popen(self)
         try:
             # Modules come from where this process has them; "" is the working directory, in which anything may lie.
             folders = [*filter(None, sys.path), str(Path(__file__).parents[1])]
-            reduction.dump({"name": process.name, "sys_path": folders}, order)
-            reduction.dump(process, order)
+            reduction.dump({"name": process.name, "sys_path": folders}, pickled)
+            reduction.dump(process, pickled)
         finally:
             context.set_spawning_popen(None)
         handed_on: list[int] = self._fds  # type: ignore[attr-defined]  # its type stub lacks it
-        order_end, to_order = os.pipe()
-        self.sentinel, life = os.pipe()  # readable once nobody holds its other end
-        self.finalizer = util.Finalize(self, _close, (self.sentinel, to_order))
-        program = f"from multiprocessing.spawn import spawn_main; spawn_main({order_end})"
+        read_end, write_end = os.pipe()
+        self.sentinel, held_end = os.pipe()  # readable once nobody holds its other end
+        self.finalizer = util.Finalize(self, _close, (self.sentinel, write_end))
+        program = f"from multiprocessing.spawn import spawn_main; spawn_main({read_end})"
         try:
             self._process = subprocess.Popen(  # noqa: S603  # nothing in it comes from outside
                 [sys.executable, "-P", "-c", program, "--multiprocessing-fork"],
-                pass_fds=(*handed_on, order_end, life),
+                pass_fds=(*handed_on, read_end, held_end),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -219,11 +218,11 @@ class _Beginning(popen_spawn_posix.Popen):
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             )
         finally:
-            os.close(order_end)
-            os.close(life)
+            os.close(read_end)
+            os.close(held_end)
         self.pid = self._process.pid
-        with suppress(BrokenPipeError), open(to_order, "wb", closefd=False) as file:  # it may have ended already
-            file.write(order.getbuffer())
+        with suppress(BrokenPipeError), open(write_end, "wb", closefd=False) as file:  # it may have ended already
+            file.write(pickled.getbuffer())
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
         """The exit code, negative for a signal; None if it still runs."""
@@ -237,8 +236,8 @@ class _Beginning(popen_spawn_posix.Popen):
 
 class _Process(context.SpawnProcess):
     @staticmethod
-    def _Popen(process: BaseProcess) -> _Beginning:  # noqa: N802  # the name that it has there
-        return _Beginning(process)
+    def _Popen(process: BaseProcess) -> _CleanPopen:  # noqa: N802  # the name that it has there
+        return _CleanPopen(process)
 
 
 class _Context(context.SpawnContext):

@@ -19,8 +19,8 @@ SHORTEST = 8
 # How Python holds the bytes of a file's name that aren't UTF-8. No UTF-8 can carry them: not SQLite's, nor JSON's.
 _SURROGATES = re.compile(r"[\ud800-\udfff]+")
 
-# The same of a name's bytes, as `repr` has them.
-_BYTES = re.compile(r"(?<!\\)\\udc([89a-f][0-9a-f])")
+# The same of a name's bytes, as `repr` has them; and its backslashes, which stand in pairs.
+_BYTES = re.compile(r"(\\\\)|\\udc([89a-f][0-9a-f])")
 
 _guarded: list[str] = []
 
@@ -89,10 +89,10 @@ def _escaped(found: re.Match[str]) -> str:
 def quoted(text: str) -> str:
     r"""As `repr`, with such bytes as `escape_bytes` has them.
 
-    >>> print(quoted("caf\udce9.jpg"))
-    'caf\xe9.jpg'
+    >>> print(quoted("caf\udce9.jpg"), quoted("a\\\udce9"))
+    'caf\xe9.jpg' 'a\\\xe9'
     """
-    return _BYTES.sub(r"\\x\1", repr(text))
+    return _BYTES.sub(lambda found: found[1] or rf"\x{found[2]}", repr(text))
 
 
 def escape_all(value: Any) -> Any:

@@ -197,8 +197,8 @@ def selection_from(options: dict[str, Any]) -> Selection:
 def _gather_standard_input(options: dict[str, Any]) -> None:
     """Read it here, on the main thread, where Ctrl-C ends the waiting for it."""
     from batch_editor.errors import StorageError
+    from batch_editor.files import YAML
     from batch_editor.manifest import STANDARD_INPUT, gather_standard_input
-    from batch_editor.manifest.table_files import YAML
 
     format = options["table_format"]
     if format != "auto" and all(path.suffix.lower() in YAML for path in options["manifests"]):

@@ -36,9 +36,6 @@ _STATUSES = {
     503: "its host is overloaded or closed, also after waiting",
 }
 _PHRASES = {status.value: status.phrase.lower() for status in HTTPStatus}
-_PAGE = re.compile(
-    rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body|title|meta|script|div|h1)\b", re.IGNORECASE | re.DOTALL
-)
 _LOGIN = re.compile(rb"type\s*=\s*[\"']?password", re.IGNORECASE)
 _LOGIN_URL = re.compile(r"[/.](?:login|log-in|signin|sign-in|sso|accounts?\.google)\b", re.IGNORECASE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -81,7 +78,7 @@ def read_picture(data: bytes, *, whole: bool, content_type: str, url: str) -> He
     if promised is None or promised == "gif":
         if (kind := kind_of(data[:4096])) not in (None, WEB_PAGE, MARKUP):
             return f"is {kind}; the provider takes png, jpeg and webp"
-        return f"answered {_what(data, url)} ({printable(content_type, limit=60) or 'of no type'}), not a picture"
+        return f"answered {_what(data, kind, url)} ({printable(content_type, limit=60) or 'of no type'}), not a picture"
     try:
         header = read_beginning(data)
     except TooManyPixels:
@@ -117,11 +114,11 @@ def _reason(error: OSError) -> str:
     return printable(os.strerror(error.errno or 0) if is_code else error.strerror or str(error), limit=100)
 
 
-def _what(data: bytes, url: str) -> str:
-    start = data.removeprefix(_BYTE_ORDER_MARK).lstrip()
-    if _PAGE.match(start):
+def _what(data: bytes, kind: str | None, url: str) -> str:
+    if kind == WEB_PAGE:
         is_login = _LOGIN.search(data) is not None or _LOGIN_URL.search(url) is not None
         return "a login page" if is_login else "a web page"
+    start = data.removeprefix(_BYTE_ORDER_MARK).lstrip()
     if start[:1] in (b"{", b"["):
         return "JSON"
     if start[:1] == b"<":

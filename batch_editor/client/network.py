@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from batch_editor.client.guard import is_loopback_url
 from batch_editor.errors import ConfigError
 from batch_editor.records import Failure
-from batch_editor.text import guard, printable, redact
+from batch_editor.text import guard, printable, quoted, redact
 
 # The connection to the proxy, the proxy's own to the host, and the handshake through both.
 CONNECTIONS = 3
@@ -167,7 +167,7 @@ def _trusted() -> ssl.SSLContext | bool:
         return True
     path = Path(os.environ[variable])
     if not path.exists():
-        raise ConfigError(f"{variable} is {str(path)!r}; there is no such file of certificates")
+        raise ConfigError(f"{variable} is {quoted(str(path))}; there is no such file of certificates")
     is_folder = path.is_dir() and variable != "SSL_CERT_FILE"
     context = ssl.create_default_context(capath=str(path) if is_folder else None)
     if not is_folder:
@@ -175,7 +175,9 @@ def _trusted() -> ssl.SSLContext | bool:
         try:
             context.load_verify_locations(str(path))
         except OSError as error:  # SSLError is one
-            raise ConfigError(f"{variable} is {str(path)!r}, which holds no certificate that can be read") from error
+            raise ConfigError(
+                f"{variable} is {quoted(str(path))}, which holds no certificate that can be read"
+            ) from error
     if variable == "SSL_CERT_FILE":  # OpenSSL reads it itself, and SSL_CERT_DIR besides
         context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])

@@ -22,7 +22,7 @@ _ASSIGNED = re.compile(
     r"[\"']?(?P<name>[A-Za-z_][\w.-]*)[\"']?\s*(?P<sign>[=:])(?P<value>.*)"
 )
 _BEARER = re.compile(r"(?:bearer|token|basic)\s+(?=\S)", re.IGNORECASE)
-_BEHIND = re.compile(r"\s+(?:#|//).*$|[,;]\s*$")
+_BEHIND = re.compile(r"(?<!\s)\s++(?:#|//).*$|[,;]\s*$")
 _EMPTY = "is empty; expected the API key"
 # Names of keys in general; others are another service's, which this one must not be sent.
 _NAMES = frozenset(("key", "apikey", "token", "apitoken", "xapikey", "authorization", "secret", "bearer"))

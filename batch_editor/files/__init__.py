@@ -1,6 +1,6 @@
 """Files and folders of this machine: opened safely, made durable, and found by what a name is meant for."""
 
-from batch_editor.files.lookup import MANIFESTS, PICTURES, TABLES, NotThere, find_file, is_local_link
+from batch_editor.files.lookup import MANIFESTS, PICTURES, TABLES, YAML, NotThere, find_file, is_local_link
 from batch_editor.files.regular import (
     NotAFile,
     expect_regular,
@@ -17,6 +17,7 @@ __all__ = [
     "MANIFESTS",
     "PICTURES",
     "TABLES",
+    "YAML",
     "NotAFile",
     "NotThere",
     "expect_regular",

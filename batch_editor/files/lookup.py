@@ -14,16 +14,21 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from batch_editor.naming import collision_key
-from batch_editor.text import escape_bytes
+from batch_editor.text import escape_bytes, quoted
 
 # Names that are held at a time, about 300 bytes each; a folder of more is only asked for names as they stand.
 MOST_NAMES = 250_000
 # Folders `Photos` and `photos` beside each other are looked through both; more than a few are nobody's meaning.
 _MOST_FOLDERS = 8
 _SHOWN = 3
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif", ".tiff")
-TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".jsonl", ".xml")
-MANIFESTS = (".yaml", ".yml", *TABLES)
+# What a person calls a picture, whether the provider takes it or not.
+PICTURES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".heic", ".heif"),
+    *(".tif", ".tiff", ".bmp", ".jfif"),
+)
+TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".xml")
+YAML = (".yaml", ".yml")
+MANIFESTS = (*YAML, *TABLES)
 # A backslash that begins no byte as `escape_bytes` writes it.
 _SEPARATORS = re.compile(r"\\(?!x[89a-f][0-9a-f])")
 _LOCAL_LINK = re.compile(r"file:(?://(?:localhost)?(?=/)|(?=/(?!/)))", re.IGNORECASE)
@@ -39,7 +44,7 @@ class NotThere(FileNotFoundError):
     @property
     def hint(self) -> str:
         """The tail of a message: ` (did you mean 'cup.JPG' or 'Cup.jpg'?)`, or nothing."""
-        named = [repr(escape_bytes(each)).replace("\\\\", "\\") for each in self.candidates[:_SHOWN]]
+        named = [quoted(each) for each in self.candidates[:_SHOWN]]
         return f" (did you mean {' or '.join(named)}?)" if named else ""
 
 
@@ -84,13 +89,17 @@ def _spellings(text: str) -> Iterator[str]:
     """The text, then what it may be meant for."""
     stripped = text.strip()
     if local := _LOCAL_LINK.match(stripped):
-        stripped = os.fsdecode(unquote_to_bytes(stripped[local.end() :]))
+        stripped = _percent_decoded(stripped[local.end() :])
     yield stripped
     if "\\" in stripped:
         yield stripped.replace("\\", "/")
         yield _SEPARATORS.sub("/", stripped)
     if "%" in stripped:  # as exports of notes and web pages write paths
-        yield os.fsdecode(unquote_to_bytes(stripped))
+        yield _percent_decoded(stripped)
+
+
+def _percent_decoded(text: str) -> str:
+    return os.fsdecode(unquote_to_bytes(os.fsencode(text)))
 
 
 def _matching(text: str, folder: Path) -> list[str]:

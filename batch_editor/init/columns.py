@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from batch_editor.endpoints import Parameter
+from batch_editor.files import PICTURES
 from batch_editor.manifest.faults import Refused
 from batch_editor.manifest.link_cells import STARTS_LINK, pieces_of_cell
 from batch_editor.manifest.odd_cells import oddity_of
@@ -18,8 +19,9 @@ _IDS_MOST = 6
 _LONGEST_ID = 100
 _PATHS_KEPT = 20
 # What a cell with a link or a file has; a quick look at all others.
-_MAY_HAVE = re.compile(r"//|www\.|\.(?:jpe?g|jfif|png|webp|gif|avif|hei[cf]|tiff?|bmp)", re.IGNORECASE)
-_PICTURE_IN_LINK = re.compile(r"\.(?:jpe?g|jfif|png|webp|gif|avif|hei[cf]|tiff?|bmp)(?:$|[?#&/@!:,])", re.IGNORECASE)
+_ENDING = "|".join(map(re.escape, PICTURES))
+_MAY_HAVE = re.compile(rf"//|www\.|{_ENDING}", re.IGNORECASE)
+_PICTURE_IN_LINK = re.compile(rf"(?:{_ENDING})(?:$|[?#&/@!:,])", re.IGNORECASE)
 # Words for pictures in the languages that shops' tables are often in.
 _PICTURE_WORD = re.compile(
     r"image|img|photo|foto|pictur|(?:^|_)pics?(?:_|$|\d)|bild|imag[eé]n|imagem|immagin|afbeelding|zdj|obraz|billed|kuva"

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_editor.errors import ManifestError, UsageError
-from batch_editor.files import NotThere
+from batch_editor.files import YAML, NotThere
 from batch_editor.manifest import Faults
 from batch_editor.manifest.picture_rows import base_of, is_glob, is_picture
 from batch_editor.manifest.table import Record
 from batch_editor.manifest.table_files import (
     WANTED,
-    YAML,
     NoTable,
     check_is_table,
     find_table,
@@ -88,7 +87,9 @@ def find_source(written: str) -> Source:
         UsageError: there is no such thing, or no rows can be read from it.
     """
     if is_standard_input(written):
-        raise UsageError("init looks at its source more than once, which standard input (-) allows not: name a file")
+        raise UsageError(
+            "init looks at its source more than once, which standard input (-) does not allow: name a file"
+        )
     if not written.strip():
         raise UsageError("the source has no name: expected a table, or a folder of pictures")
     if written.lower().endswith(YAML):

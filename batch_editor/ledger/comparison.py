@@ -172,6 +172,7 @@ def _find_known(db: sqlite3.Connection, *, renamed: bool, redo: Collection[Redo]
         f" LEFT JOIN unfinished u ON u.fingerprint = {known_as}"
         f" WHERE j.fingerprint = {known_as} AND u.fingerprint IS NULL AND j.active"
     ).rowcount
+    # The first condition on an attempt's state lets SQLite use the index attempts_open.
     db.execute(
         "INSERT INTO past SELECT s.position,"
         " CASE WHEN s.fault IS NOT NULL THEN 'faulty' WHEN r.state = 'unknown' THEN 'unknown'"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -105,8 +105,7 @@ def within_budget(staging: Staging, *, left_usd: float, limit_usd: float, has_be
 def input_links(staging: Staging, endpoint: str, *, images: str | None, mask: str | None) -> Iterator[str]:
     """The distinct http links in an endpoint's parameters of those names, drawn as they are needed."""
     if parts := _of_links(images, mask):
-        sql = f"SELECT DISTINCT link {' UNION ALL '.join(parts).join(_LINKS)}"
-        for (link,) in staging.each(sql, *[endpoint] * len(parts)):
+        for (link,) in staging.each(f"SELECT DISTINCT link {_from(parts)}", *[endpoint] * len(parts)):
             yield link
 
 
@@ -114,12 +113,12 @@ def input_links_count(staging: Staging, endpoint: str, *, images: str | None, ma
     """How many `input_links` are."""
     if not (parts := _of_links(images, mask)):
         return 0
-    sql = f"SELECT count(DISTINCT link) {' UNION ALL '.join(parts).join(_LINKS)}"
-    ((count,),) = staging.query(sql, *[endpoint] * len(parts))
+    ((count,),) = staging.query(f"SELECT count(DISTINCT link) {_from(parts)}", *[endpoint] * len(parts))
     return int(count)
 
 
-_LINKS = ("FROM (", ") WHERE link LIKE 'http%'")
+def _from(parts: Sequence[str]) -> str:
+    return f"FROM ({' UNION ALL '.join(parts)}) WHERE link LIKE 'http%'"
 
 
 def _of_links(images: str | None, mask: str | None) -> list[str]:

@@ -21,7 +21,8 @@ _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UNSEEN = re.compile("[\u00ad\u200b\u2060\ufeff]")
 _UNSEEN_AT_ENDS = "\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _BEHIND = "\"'“”’»,; \t\r\n" + _UNSEEN_AT_ENDS
-_PATH, _QUERY = "%/:@!$&'()*+,;=~", "%/?:@!$&'()*+,;=~"
+_IN_PATH = "%/:@!$&'()*+,;=~"
+_BEHIND_PATH = f"{_IN_PATH}?"
 
 
 def encoded(link: str) -> str:
@@ -48,9 +49,10 @@ def encoded(link: str) -> str:
         raise ValueError("has a non-breaking space in it; write %20, or %C2%A0 if the file's name really has one")
     if unprintable := re.search(r"[^\S ]|[\x00-\x1f\x7f-\x9f]", authority + rest):
         raise ValueError(f"has white space or a control character in it ({unprintable[0]!a}); write it as %XX")
-    path = quote(_LONE_PERCENT.sub("%25", path.replace("\\", "/")), safe=_PATH)
-    query = quote(_LONE_PERCENT.sub("%25", query[1:]), safe=_QUERY).join((query[:1], ""))
-    fragment = quote(_LONE_PERCENT.sub("%25", fragment[1:]), safe=_QUERY).join((fragment[:1], ""))
+    path = _percent_encoded(path.replace("\\", "/"), safe=_IN_PATH)
+    # The first character is the ? or # that begins them.
+    query = query[:1] + _percent_encoded(query[1:], safe=_BEHIND_PATH)
+    fragment = fragment[:1] + _percent_encoded(fragment[1:], safe=_BEHIND_PATH)
     return f"{scheme.lower()}://{_ascii_host(authority)}{path}{query}{fragment}"
 
 
@@ -77,6 +79,10 @@ def as_encoded(text: str) -> str:
 def may_change(text: bytes) -> bool:
     """Whether JSON has a link that `as_encoded` changes: a quick look that never misses one."""
     return _MAY_CHANGE.search(text) is not None
+
+
+def _percent_encoded(text: str, *, safe: str) -> str:
+    return quote(_LONE_PERCENT.sub("%25", text), safe=safe)
 
 
 def _ascii_host(authority: str) -> str:

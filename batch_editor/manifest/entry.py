@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batch_editor.endpoints import Endpoint, Parameter
 from batch_editor.errors import did_you_mean
+from batch_editor.files import YAML
 from batch_editor.ledger import Choice
 from batch_editor.manifest.carry import Carry, carry_in
 from batch_editor.manifest.default_ids import DefaultIds
@@ -15,7 +16,7 @@ from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError, check_is_no_error
 from batch_editor.manifest.standard_input import NAME
-from batch_editor.manifest.table_files import YAML, TableFormat, format_of, is_of_pictures, is_standard_input, stem_of
+from batch_editor.manifest.table_files import TableFormat, format_of, is_of_pictures, is_standard_input, stem_of
 from batch_editor.manifest.values import (
     Fixed,
     Source,

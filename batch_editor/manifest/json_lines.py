@@ -9,10 +9,11 @@ from typing import Any, BinaryIO
 
 from batch_editor.manifest.csv_table import MAX_ROW
 from batch_editor.manifest.faults import shown
-from batch_editor.manifest.file_types import foreign_type
+from batch_editor.manifest.file_types import JSON, foreign_type
 from batch_editor.manifest.table import HAS_KEY, Record, TableFault
 from batch_editor.text import KEY_SHAPE
 
+_TOO_DEEP = "nested too deep; expected one object a line"
 MAX_COLUMNS = 16_384  # as a spreadsheet's; more are ids that were taken for names
 _JSON_WORDS = {
     "Expecting property name enclosed in double quotes": "no key in double quotes",
@@ -66,7 +67,7 @@ class JsonLinesReader:
         """Lines that aren't blank, with their numbers."""
         with self._open() as raw:
             foreign = foreign_type(raw)
-            if foreign is not None and foreign[0] != "JSON":
+            if foreign is not None and foreign[0] != JSON:
                 raise TableFault(f"is {foreign[0]}, not JSON Lines; {foreign[1] or 'name it .xlsx'}")
             number = 0
             while line := raw.readline(MAX_ROW + 1):
@@ -105,11 +106,14 @@ def _cells(text: str) -> dict[str, str]:
     except json.JSONDecodeError as error:
         raise _Fault(_not_json(error, text)) from error
     except RecursionError as error:
-        raise _Fault("nested too deep; expected one object a line") from error
+        raise _Fault(_TOO_DEEP) from error
     if not isinstance(value, dict):
         raise _Fault(f'is {shown(text)}; expected one object a line, such as {{"sku": "A1"}}')
     cells: dict[str, str] = {}
-    _flatten(value, "", cells)
+    try:
+        _flatten(value, "", cells)
+    except RecursionError as error:  # what is just not too deep to be read may be so here
+        raise _Fault(_TOO_DEEP) from error
     if "\\u" in text:
         for name, cell in cells.items():
             if any("\ud800" <= character <= "\udfff" or character == "\0" for character in name + cell):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
+from batch_editor.files import PICTURES
 from batch_editor.links.encoded import is_encoded
 from batch_editor.manifest.faults import Refused, shown
 
@@ -29,7 +30,7 @@ _HOST = r"(?:[^\s/?#@:.\\]+\.)+[^\s/?#@:.\\]{2,}(?::\d{1,5})?(?:[/?#\\]|$)"
 _WITHOUT_SCHEME = re.compile(rf"(//)?(?:(?<=//)|(?=www\.)){_HOST}", re.IGNORECASE)
 # A space belongs to a link until the ending of a picture has come.
 _ENDING = re.compile(
-    r"\.(?:jpe?g|jfif|png|webp|gif|avif|hei[cf]|bmp|tiff?|svg|psd|pdf)(?:[?#].*)?$", re.IGNORECASE | re.DOTALL
+    rf"(?:{'|'.join(map(re.escape, (*PICTURES, '.svg', '.psd', '.pdf')))})(?:[?#].*)?$", re.IGNORECASE | re.DOTALL
 )
 
 _URL = r"https?://"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import TypeAlias
 
 Show: TypeAlias = Callable[[str], str]
@@ -52,7 +52,7 @@ def show_number(raw: str) -> str:
         return raw
     try:
         value = _KEPT.create_decimal(raw)
-    except InvalidOperation:
+    except ArithmeticError:
         return raw
     if not value.is_finite() or not -_LONGEST < value.adjusted() < _LONGEST:
         return raw
@@ -76,11 +76,8 @@ def shower_of(code: str, epoch: datetime) -> Show:
     if code == "General" or any("bracket" in kind or "exponent" in kind for kind in kinds):
         return show_number
 
-    def show(raw: str) -> str:
-        try:
-            value = _KEPT.create_decimal(raw)
-        except InvalidOperation:
-            return raw
+    def formatted(raw: str) -> str:
+        value = _KEPT.create_decimal(raw)
         index = 0
         if value < 0 and len(sections) > 1:
             index, value = 1, -value
@@ -93,6 +90,12 @@ def shower_of(code: str, epoch: datetime) -> Show:
             whole = show_number(str(value))
             return "".join(whole if kind == "general" else text for kind, text in tokens)
         return _number(tokens, value, show_number(raw))
+
+    def show(raw: str) -> str:
+        try:
+            return formatted(raw)
+        except ArithmeticError:  # no number, or beyond the calendar or the digits that are written out
+            return show_number(raw)
 
     return show
 
@@ -218,10 +221,7 @@ def _date(tokens: Tokens, value: Decimal, epoch: datetime) -> str:
     days = int(seconds // 86_400)
     if days < 60 and epoch.year == 1899:  # the day 1900-02-29, which never was, is counted
         days += 1
-    try:
-        moment = epoch + timedelta(days=days, seconds=float(seconds % 86_400))
-    except OverflowError:
-        return show_number(str(value))
+    moment = epoch + timedelta(days=days, seconds=float(seconds % 86_400))
     has_half_days = any(kind == "ampm" for kind, _ in tokens)
     out = ""
     before = ""

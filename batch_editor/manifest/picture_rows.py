@@ -8,14 +8,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from batch_editor.files import PICTURES
 from batch_editor.manifest.faults import shown
 from batch_editor.manifest.table import Record, TableFault
 from batch_editor.text import escape_bytes
 
 COLUMNS = ("path", "name", "stem", "folder")
-# What a person calls a picture. Those that the provider doesn't take are rows as well: whoever looks at their link
-# says so, where leaving them out would lose a product without a word.
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".jfif")
 _GLOB = re.compile(r"[*?[]")
 
 
@@ -34,9 +32,11 @@ class PictureReader:
     def records(self) -> Iterator[Record]:
         """The header, then the rows; see `TableReader`."""
         files, folders = self._found()
-        pictures = [file for file in files if file.lower().endswith(_ENDINGS) and not _is_hidden(file)]
+        # Those that the provider doesn't take are rows as well: whoever looks at their link says so, where leaving them
+        # out would lose a product without a word.
+        pictures = [file for file in files if is_picture(file) and not _is_hidden(file)]
         hidden = sum(map(_is_hidden, files))
-        others = [file for file in files if not _is_hidden(file) and not file.lower().endswith(_ENDINGS)]
+        others = [file for file in files if not _is_hidden(file) and not is_picture(file)]
         if not pictures:
             left = f"; {len(others):,} other file{'s' * (len(others) != 1)}" if others else ""
             inside = "; in folders below there may be some: try **/*.jpg" if folders else ""
@@ -111,7 +111,7 @@ def base_of(written: str) -> str:
 
 def is_picture(name: str) -> bool:
     """Whether a name is a picture's, by its ending."""
-    return name.lower().endswith(_ENDINGS)
+    return name.lower().endswith(PICTURES)
 
 
 def _is_hidden(path: str) -> bool:

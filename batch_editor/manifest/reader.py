@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from batch_editor.files import YAML
 from batch_editor.manifest.entry import Expansion
 from batch_editor.manifest.faults import Faults
 from batch_editor.manifest.standard_input import NAME, STANDARD_INPUT
-from batch_editor.manifest.table_files import WANTED, YAML, NoTable, check_is_table
+from batch_editor.manifest.table_files import WANTED, NoTable, check_is_table
 from batch_editor.manifest.table_manifest import read_table_manifest
 from batch_editor.manifest.yaml_manifest import read_yaml_manifest
 from batch_editor.records import FaultyRow, Job

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
 from batch_editor.errors import UsageError, did_you_mean
-from batch_editor.files import TABLES, NotThere, find_file, open_regular
+from batch_editor.files import MANIFESTS, TABLES, NotThere, find_file, open_regular
 from batch_editor.manifest.csv_table import CsvReader
 from batch_editor.manifest.faults import Faults, Refused, shown
 from batch_editor.manifest.feed_table import FeedReader
@@ -27,13 +27,11 @@ from batch_editor.manifest.xlsx_table import XlsxReader
 TableFormat: TypeAlias = Literal["auto", "plain", "shopify", "woocommerce", "google", "csv", "jsonl"]
 FORMATS: tuple[TableFormat, ...] = ("auto", "plain", "shopify", "woocommerce", "google")
 
-YAML = (".yaml", ".yml")
 _CSV = (".csv", ".tsv", ".txt")
 _WORKBOOKS = (".xlsx", ".xlsm")
 _LINK = re.compile(r"https?:/", re.IGNORECASE)  # a Path has one of the slashes
 _JSON_LINES = (".jsonl", ".ndjson")
 _FEEDS = (".xml",)
-_ENDINGS = (*_CSV, *_WORKBOOKS, *_JSON_LINES, *_FEEDS)
 WANTED = ".csv, .tsv, .txt, .xlsx, .jsonl or .xml file, a folder or glob of pictures"
 
 
@@ -62,7 +60,7 @@ def check_is_table(written: str, base: Path) -> None:
         raise NoTable("is a link; download the table as CSV or XLSX first")
     if not (is_standard_input(written) or is_of_pictures(written, base)):
         place = base / split_sheet(written, base)[0]
-        if place.suffix.lower() not in _ENDINGS:
+        if place.suffix.lower() not in TABLES:
             raise NoTable(_what_it_is(place))
 
 
@@ -75,7 +73,7 @@ def is_of_pictures(written: str, base: Path) -> bool:
     """Whether a name stands for pictures: a folder, a glob, or a picture."""
     place = base / written
     if place.is_dir():
-        return not written.lower().endswith((*_ENDINGS, *YAML))
+        return not written.lower().endswith(MANIFESTS)
     return written.endswith("/") or is_picture(written) or (is_glob(written) and not place.exists())
 
 

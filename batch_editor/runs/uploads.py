@@ -6,8 +6,9 @@ import asyncio
 import base64
 import hashlib
 
-from batch_editor.client import Client
+from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
+from batch_editor.errors import MachineError
 from batch_editor.files import open_regular
 from batch_editor.ledger import PendingRequest
 from batch_editor.manifest.local_images import MAX_BYTES
@@ -67,7 +68,7 @@ class Uploads:
             except asyncio.CancelledError:
                 self._links.pop(sha256).cancel()
                 raise
-            except Exception as error:  # whatever it is: it is theirs, too
+            except (FileChanged, MachineError, UploadRefused) as error:
                 waiting = self._links.pop(sha256)
                 waiting.set_exception(error)
                 waiting.exception()

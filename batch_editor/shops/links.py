@@ -7,10 +7,8 @@ import re
 # A comma, semicolon or white space separates where a link begins behind it, for links may hold all three; a pipe and a
 # line end always do. `\,` is WooCommerce's comma within a link.
 _LINK_AHEAD = r"(?=https?://)"
-_BETWEEN = re.compile(
-    rf"(?:\s*(?<!\\)[,;]\s*|\s+){_LINK_AHEAD}|\s*\|\s*|\s*[\r\n]+\s*",
-    re.IGNORECASE,
-)
+# A match begins where white space does: from each blank on, a cell of many would be looked through again.
+_BETWEEN = re.compile(rf"(?<!\s)(?:(?:\s*+(?<!\\)[,;]\s*+|\s++){_LINK_AHEAD}|\s*+\|\s*+|\s*[\r\n]+\s*+)", re.IGNORECASE)
 # WooCommerce takes names of files as well, so that a comma and a blank separate too.
 _BETWEEN_OR_COMMA = re.compile(_BETWEEN.pattern + r"|(?<!\\),\s+", re.IGNORECASE)
 # What a link has, and the name of a file. A cell without says that there is no picture: `placeholder`, `N/A`.

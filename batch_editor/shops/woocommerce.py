@@ -51,11 +51,7 @@ def woocommerce_pictures(layout: Layout, rows: Iterator[Row], tally: Tally) -> I
         tally.repeated += len(given) - len(links)
         taken = list(enumerate(links, 1))
         if has_variations:
-            taken = [
-                (position, link)
-                for position, link in taken
-                if not any((name, link) in seen for name in names)
-            ]  # fmt: skip
+            taken = [(position, link) for position, link in taken if not any((name, link) in seen for name in names)]
             for _, link in taken:
                 for name in names:
                     seen.add((name, link))

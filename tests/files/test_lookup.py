@@ -42,6 +42,7 @@ MEANT = [
     ("cup|2.png", "cup|2.png"),
     (named(b"caf\xe9.jpg"), named(b"caf\xe9.jpg")),
     (named(b"caf\xe9.jpg"), "caf\\xe9.jpg"),
+    (named(b"my caf\xe9.jpg"), named(b"my%20caf\xe9.jpg")),
     (named(b"b\xfccher/Caf\xe9.jpg"), "B\\xfccher/caf\\xe9.jpg"),
     (named(b"b\xfccher/Caf\xe9.jpg"), "b\\xfccher\\caf\\xe9.jpg"),
 ]

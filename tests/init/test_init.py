@@ -665,7 +665,7 @@ NONE_THERE = "no column has links to pictures, or names of picture files"
             "https://e.example/t.csv",
             ["https://e.example/t.csv: is a link; download the table as CSV or XLSX first"],
         ),
-        (none, "-", ["init looks at its source more than once, which standard input (-) allows not: name a file"]),
+        (none, "-", ["init looks at its source more than once, which standard input (-) does not allow: name a file"]),
     ],
 )
 def test_what_is_no_source_is_refused_in_words(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,13 @@ def test_a_line_that_is_no_object_is_a_fault_of_its_row(tmp_path: Path, line: st
     assert reading.fault == f"m.jsonl:2: {message}"
     assert reading.ids == ["a", "b"]
     assert read(path, skip_faulty=True).left_out == 1
+
+
+def test_an_object_is_read_or_nested_too_deep_at_any_depth(tmp_path: Path) -> None:
+    deepest = sys.getrecursionlimit()
+    lists = [f'{{"v": {"[" * depth}{"]" * depth}}}\n' for depth in range(deepest - 200, deepest)]
+    reading = read(write(tmp_path / "m.jsonl", f"{{{JOB}}}\n{''.join(lists)}"), skip_faulty=True)
+    assert (len(reading.jobs), reading.left_out) == (1, 200)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,12 @@ EPOCH = datetime(1899, 12, 30)  # as openpyxl has it
         ("yyyy-mm-dd", "-5", "-5"),
         ("yyyy-mm-dd", "1E+20", "100000000000000000000"),
         ("0.00", "nonsense", "nonsense"),
+        ("0.00", "NaN", "NaN"),
+        ("yyyy-mm-dd", "INF", "INF"),
+        ("[h]:mm", "1E+400", "1E+400"),
+        ("#,##0.00", "9" * 400, "9" * 400),
+        ("0%", "1E+999999999999999999999", "1E+999999999999999999999"),
+        ("General", "1E+999999999999999999999", "1E+999999999999999999999"),
     ],
 )
 def test_a_number_is_the_text_that_a_sheet_shows(code: str, raw: str, text: str) -> None:

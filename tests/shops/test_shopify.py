@@ -153,6 +153,13 @@ def test_several_links_in_a_cell_are_pictures_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize("blanks", [" ", "\n", " \t", "\r\n ", " ,", ", "])
+def test_a_cell_of_very_many_blanks_is_read_at_once(blanks: str) -> None:
+    cell = f"{CDN}/a.jpg{blanks * 50_000}{CDN}/b.jpg"
+    reading = read_rows(Format.SHOPIFY, ["Handle", "Image Src"], [["mug", cell]])
+    assert reading.column("image") == [f"{CDN}/a.jpg", f"{CDN}/b.jpg"]
+
+
 def test_a_product_s_own_fields_are_filled_in_and_a_variant_s_are_not() -> None:
     fields = ["Fabric (product.metafields.custom.fabric)", "Fit (variant.metafields.custom.fit)", "Option1 Value"]
     rows = [["tee", "a.jpg", "cotton", "slim", "S"], ["tee", "b.jpg"]]

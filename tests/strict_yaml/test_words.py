@@ -111,6 +111,11 @@ def test_what_lies_in_the_lines_around_is_seen_there(tmp_path: Path, document: s
     assert read(write(tmp_path / "m.yaml", document)).faults[0] == f"m.yaml:{fault}"
 
 
+def test_a_line_of_many_templates_is_explained_at_once(tmp_path: Path) -> None:
+    document = f"jobs:\n  - {{id: a, prompt: {'{{ x }}' * 60}\n"
+    assert read(write(tmp_path / "m.yaml", document)).fault == "m.yaml:2: a key that is not plain text"
+
+
 def test_all_lines_that_are_to_be_quoted_are_told_at_once(tmp_path: Path) -> None:
     document = "jobs:\n  - id: {{ x }}\n    prompt: Style: minimal\n  - prompt: @home\n    id: b\n"
     assert read(write(tmp_path / "m.yaml", document)).faults == [

@@ -155,7 +155,7 @@ class RowSettings(_Part):
 
 
 class RetrySettings(_Part):
-    """What is tried again, how often and how patiently."""
+    """What is tried again, how often, and after which pauses."""
 
     max_attempts: int = Field(default=5, ge=1)
     statuses: frozenset[Annotated[int, Field(ge=400, le=599)]] = frozenset({408, 429, 502, 503, 504})

@@ -86,12 +86,12 @@ def speeds(db: sqlite3.Connection, endpoint: str, *, limit: int) -> tuple[list[f
         " AND a.http_status IS NOT 429 ORDER BY attempt_id DESC LIMIT ?",
         (endpoint, limit),
     ).fetchall()
-    passing = ("server_error", "timeout", "connection")
+    transient = ("server_error", "timeout", "connection")
     successes = [latency for state, latency, _, _ in rows if state == "succeeded"]
     failures = [
         (latency, kind == "timeout" or status in (503, 504))
         for state, latency, kind, status in rows
-        if state != "succeeded" and kind in passing
+        if state != "succeeded" and kind in transient
     ]
     return successes, failures, len(rows)
 

@@ -98,13 +98,13 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
             " AND fingerprint IN (SELECT fingerprint FROM staging.staged WHERE selected AND fault IS NULL)"
         )
     gone = _take_over_jobs(db)
-    _find_unsettled(db)
+    _find_unfinished(db)
     _take_over_requests(db)
     _take_over_faulty(db)
     _give_new_owners(db)
     _give_turns(db)
     _take_up_again(db, [state for state in ("failed", "unknown") if state in redo or "all" in redo])
-    for table in ("differing", "unsettled", "waiting"):
+    for table in ("differing", "unfinished", "waiting"):
         db.execute(f"DROP TABLE temp.{table}")
     return gone
 
@@ -165,28 +165,28 @@ def _take_over_jobs(db: sqlite3.Connection) -> int:
     ).rowcount
 
 
-def _find_unsettled(db: sqlite3.Connection) -> None:
+def _find_unfinished(db: sqlite3.Connection) -> None:
     """Note the requests that are not done, or whose job no longer asks for them; and the jobs that may want one.
 
     A job that has the image it asks for, of a request that is none of these, wants nothing.
     """
     db.execute(
-        "CREATE TEMP TABLE unsettled AS SELECT r.rowid AS request, r.fingerprint FROM main.requests r"
+        "CREATE TEMP TABLE unfinished AS SELECT r.rowid AS request, r.fingerprint FROM main.requests r"
         " LEFT JOIN main.jobs j ON j.job_id = r.job_id AND j.active AND j.fingerprint = r.fingerprint"
         " WHERE r.state <> 'succeeded' OR j.job_id IS NULL"
     )
-    db.execute("CREATE INDEX temp.unsettled_by_fingerprint ON unsettled (fingerprint)")
+    db.execute("CREATE INDEX temp.unfinished_by_fingerprint ON unfinished (fingerprint)")
     # CROSS JOIN: from the few to the many.
     db.execute(
         "CREATE TEMP TABLE waiting AS SELECT position, s.job_id, s.fingerprint, owns, s.selected AND sends AS sends"
-        " FROM main.jobs j LEFT JOIN unsettled u ON u.fingerprint = j.fingerprint"
+        " FROM main.jobs j LEFT JOIN unfinished u ON u.fingerprint = j.fingerprint"
         " CROSS JOIN staging.staged s USING (position)"
         " WHERE active AND j.fault IS NULL AND (placed_fingerprint IS NOT j.fingerprint OR u.request IS NOT NULL)"
     )
 
 
 _OF_SOUND_ROWS = ("fingerprint", "output", "extras")
-_UNSETTLED = "rowid IN (SELECT request FROM temp.unsettled)"
+_UNFINISHED = "rowid IN (SELECT request FROM temp.unfinished)"
 
 
 def _take_over_requests(db: sqlite3.Connection) -> None:
@@ -225,7 +225,7 @@ def _give_new_owners(db: sqlite3.Connection) -> None:
     """A done request belongs to the job that it was done for, as long as that job is there and still asks for it."""
     db.execute(
         "UPDATE main.requests SET job_id = w.job_id FROM temp.waiting w WHERE w.owns"
-        " AND w.fingerprint IN (SELECT fingerprint FROM temp.unsettled)"
+        " AND w.fingerprint IN (SELECT fingerprint FROM temp.unfinished)"
         " AND w.fingerprint = requests.fingerprint AND state = 'succeeded'"
     )
 
@@ -233,7 +233,8 @@ def _give_new_owners(db: sqlite3.Connection) -> None:
 def _give_turns(db: sqlite3.Connection) -> None:
     """Put what this run wants, and what isn't done, in the manifest's order."""
     db.execute(
-        f"UPDATE main.requests SET position = NULL WHERE position IS NOT NULL AND state <> 'succeeded' AND {_UNSETTLED}"
+        "UPDATE main.requests SET position = NULL"
+        f" WHERE position IS NOT NULL AND state <> 'succeeded' AND {_UNFINISHED}"
     )
     db.execute(
         "UPDATE main.requests SET position = w.position FROM temp.waiting w"
@@ -250,15 +251,15 @@ def _take_up_again(db: sqlite3.Connection, states: Sequence[str]) -> None:
     """Make pending what failed for a transient reason, and what is in one of these states."""
     db.execute(
         "UPDATE main.requests SET state = 'pending'"
-        f" WHERE position IS NOT NULL AND state = 'failed' AND passing AND {_UNSETTLED}"
+        f" WHERE position IS NOT NULL AND state = 'failed' AND passing AND {_UNFINISHED}"
     )
     db.execute(
         "UPDATE main.requests SET error_kind = NULL, error = NULL"
-        f" WHERE state = 'pending' AND error_kind IN ('budget', 'deadline') AND {_UNSETTLED}"
+        f" WHERE state = 'pending' AND error_kind IN ('budget', 'deadline') AND {_UNFINISHED}"
     )
     for state in states:
         db.execute(
             "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed"
-            f" WHERE position IS NOT NULL AND state = ? AND {_UNSETTLED}",
+            f" WHERE position IS NOT NULL AND state = ? AND {_UNFINISHED}",
             (state,),
         )

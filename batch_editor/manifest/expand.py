@@ -41,7 +41,7 @@ class _Empty(Refused):
 
 
 class Expander:
-    """Makes the jobs of an entry's rows. What no row can change is settled, and reported, once.
+    """Makes the jobs of an entry's rows. What no row can change is decided, and reported, once.
 
     `input_names` are the names that templates of prompts and links use.
     """
@@ -74,7 +74,7 @@ class Expander:
         self.input_names: frozenset[str] = frozenset()
         for name, parameter in self._endpoint.parameters.items():
             slot = self._slot(name, fallback_of(parameter))
-            self._settle(slot)
+            self._note_fixed(slot)
             if manifest.is_input(name):
                 self.input_names |= slot.names
         self._is_sound = manifest.is_sound and entry.is_sound
@@ -84,7 +84,7 @@ class Expander:
             self._is_sound = False
         # Each row asks for all of them.
         self._reading = [(slot, slot.name, slot.read, manifest.is_text(slot.name)) for slot in self._varying]
-        # Rules and warnings that the rows have a say in: all others are settled here, for their sake.
+        # Rules and warnings that the rows have a say in: all others are decided here, once for all rows.
         varying = {slot.name for slot in self._varying}
         self._unused = [unused for unused in self._endpoint.unused if unused.parameter in varying | self._given]
         ruling = dict.fromkeys(name for rule in self._endpoint.rules for name in (*rule.when, *rule.need))
@@ -162,7 +162,7 @@ class Expander:
         sources = [layer[each] for layer in self._layers for each in names if each in layer]
         return Slot(name, sources, self._manifest.converters[name], fallback=fallback)
 
-    def _settle(self, slot: Slot) -> None:
+    def _note_fixed(self, slot: Slot) -> None:
         """Note what is the same in every row, in the endpoint's order; rows overwrite it."""
         end = slot.end
         if end is not None and end.value is None and self._endpoint.parameters[slot.name].only_when_set:

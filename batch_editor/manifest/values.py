@@ -111,7 +111,7 @@ def _first_said(readers: Sequence[Reader], convert: Converter) -> Callable[[Row,
 def source_of(
     written: Written, convert: Converter, *, nullable: bool = False, is_prompt: bool = False
 ) -> Source | None:
-    """The source of a written value: a template is read from each row, the rest is settled now.
+    """The source of a written value: a template is read from each row, the rest is decided now.
 
     None if it says nothing: it is blank, or null where null is no value. Of a prompt it is an `OddText` where odd cells
     come out in it.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -137,3 +138,16 @@ def test_no_object_sets_an_attribute_of_another_one_that_it_has() -> None:
     ]
     # A setting of the library, which has no method for it.
     assert [each for each in found if not each.endswith("Image.MAX_IMAGE_PIXELS")] == []
+
+
+def test_no_pattern_repeats_a_group_possessively() -> None:
+    """Before Python 3.11.5, which Debian 12 is, `(?:…)*+` takes what it shouldn't (CPython's issue 106052)."""
+    found = [
+        f"{module}:{each.lineno}"
+        for module, tree in TREES.items()
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        # But for classes of characters.
+        if "(?" in each.value and re.search(r"\)(?:[*+?]|\{[\d,]+\})\+", re.sub(r"\[[^\]]*\]", "", each.value))
+    ]
+    assert found == []

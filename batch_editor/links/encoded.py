@@ -8,8 +8,10 @@ from urllib.parse import quote
 # Part of what a ledger's requests are hashed by: change it with whatever `encoded` makes of a link.
 VERSION = 1
 
-# What a link may hold as it stands; `&amp;` and `&#38;` are HTML for an `&`.
-_SOUND = r"(?:[A-Za-z0-9._~!$'()*+,;=:@/?-]|&(?!amp;|#)|%[0-9A-Fa-f]{2})*+"
+# What a link may hold as it stands; `&amp;` and `&#38;` are HTML for an `&`. The group isn't possessive: before Python
+# 3.11.5 `(?:…)*+` takes what it shouldn't (https://github.com/python/cpython/issues/106052), as `%` without its digits.
+_PLAIN = r"[A-Za-z0-9._~!$'()*+,;=:@/?-]*+"
+_SOUND = rf"{_PLAIN}(?:(?:&(?!amp;|#)|%[0-9A-Fa-f]{{2}}){_PLAIN})*"
 _SOUND_LINK = rf"https?://(?:\[[0-9A-Fa-f:.]+\])?{_SOUND}(?:#{_SOUND})?(?<![',;])"
 _IS_SOUND = re.compile(_SOUND_LINK)
 _MAY_CHANGE = re.compile(rf'"(?=(?i:https?)://)(?!{_SOUND_LINK}")'.encode())

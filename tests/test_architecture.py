@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import io
+import pkgutil
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -142,12 +147,21 @@ def test_no_object_sets_an_attribute_of_another_one_that_it_has() -> None:
 
 def test_no_pattern_repeats_a_group_possessively() -> None:
     """Before Python 3.11.5, which Debian 12 is, `(?:…)*+` takes what it shouldn't (CPython's issue 106052)."""
-    found = [
-        f"{module}:{each.lineno}"
-        for module, tree in TREES.items()
-        for each in ast.walk(tree)
-        if isinstance(each, ast.Constant) and isinstance(each.value, str)
-        # But for classes of characters.
-        if "(?" in each.value and re.search(r"\)(?:[*+?]|\{[\d,]+\})\+", re.sub(r"\[[^\]]*\]", "", each.value))
-    ]
-    assert found == []
+    names = [each.name for each in pkgutil.walk_packages(batch_editor.__path__, "batch_editor.")]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    patterns = {value for module in modules for value in vars(module).values() if isinstance(value, re.Pattern)}
+    assert len(patterns) > 100
+    assert [each.pattern for each in patterns if repeats_a_group_possessively(each)] == []
+
+
+def test_a_group_that_is_repeated_possessively_is_seen() -> None:
+    assert repeats_a_group_possessively(re.compile("a(?:b|(?:cd?)*+)"))
+    assert not repeats_a_group_possessively(re.compile(r"a[)*+]\s*+(?:b|c)*"))
+
+
+def repeats_a_group_possessively(pattern: re.Pattern[Any]) -> bool:
+    text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
+    with redirect_stdout(io.StringIO()) as shown:
+        re.compile(text, (pattern.flags & (re.IGNORECASE | re.DOTALL | re.VERBOSE | re.MULTILINE)) | re.DEBUG)
+    # Of one character the engine makes an instruction of its own.
+    return re.search(r"^ *\d+[:.] +POSSESSIVE_REPEAT \d", shown.getvalue(), re.MULTILINE) is not None

@@ -38,6 +38,7 @@ async def _answered(ask: Ask, lines: Sequence[str]) -> bool:
             answer.set_exception(error)
 
     def work() -> None:
+        """Ask, on a thread of its own."""
         value, error = False, None
         try:
             value = ask(lines)

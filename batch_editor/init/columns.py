@@ -73,6 +73,7 @@ class _Cells:
     files: list[str] = field(default_factory=list)
 
     def add(self, cell: str) -> None:
+        """Count one more cell."""
         self.filled += 1
         self.characters += len(cell)
         pieces = links_and_files(cell)

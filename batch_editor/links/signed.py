@@ -78,6 +78,7 @@ class _Rule:
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> _Rule:
+        """The rule that an entry of `signed.yaml` writes down."""
         names = [re.escape(name).replace(r"\*", ".*") for name in entry.get("drop", ())]
         return cls(
             host=entry.get("host"),

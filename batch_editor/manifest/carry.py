@@ -97,6 +97,7 @@ class _Group:
         self._above: dict[str, str] = {}
 
     def fill(self, places: Mapping[str, int], cells: list[str]) -> None:
+        """Fill blank cells with the value above, and remember the others."""
         if self._key:
             key_cell = cells[places[self._key]].strip() if self._key in places else ""
             if key_cell != self._key_cell:

@@ -270,6 +270,7 @@ class _Bounds(NodeTransformer):
         return visited
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802  # the visitor's naming
+        """Count the loop, and what it lies in."""
         self._loops += 1
         if self._loops > limits.MAX_LOOPS:
             raise limits.BeyondLimit(f"it has a loop in a loop in a loop; at most {limits.MAX_LOOPS} deep is taken")

@@ -19,28 +19,11 @@ from typing import Any
 import pytest
 
 from batch_editor.sandbox import Sandbox, SandboxOptions
+from tests.support.proxy import join
 from tests.support.sandbox_client import KEY, png
 
 HERE = Path(__file__).parent
 CERTIFICATE = HERE / "segmind_hosts.pem"
-
-
-async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(2**16):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
-
-
-async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, *, first: bytes = b"") -> None:
-    """Be the one end of a connection to that port of this machine."""
-    to_reader, to_writer = await asyncio.open_connection("127.0.0.1", port)
-    to_writer.write(first)
-    await asyncio.gather(pipe(reader, to_writer), pipe(to_reader, writer))
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ManifestError,
         StorageError,
         UsageError,
+        VerdictsError,
     )
     from batch_editor.planning.catalog import Selection
     from batch_editor.planning.estimate import make_plan
@@ -44,6 +45,7 @@ __all__ = [
     "StorageError",
     "Summary",
     "UsageError",
+    "VerdictsError",
     "api_key",
     "last_summary",
     "load_settings",

@@ -10,7 +10,8 @@ BatchEditorError
 ├── LockedError             exit 5: another process is at work on the output directory
 └── MachineError            exit 6: disk full, directory lost or not writable, ledger damaged
     ├── LedgerError
-    └── StorageError
+    ├── StorageError
+    └── VerdictsError
 """
 
 from __future__ import annotations
@@ -91,6 +92,10 @@ class LedgerError(MachineError):
 
 class StorageError(MachineError):
     """A file of the output directory can't be written."""
+
+
+class VerdictsError(MachineError):
+    """What people said of images can't be read or written, or a newer version wrote it."""
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

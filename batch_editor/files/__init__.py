@@ -1,5 +1,6 @@
 """Files and folders of this machine: opened safely, made durable, and found by what a name is meant for."""
 
+from batch_editor.files.database_files import SIDE_FILES, OpenFiles, expect_side_files
 from batch_editor.files.lookup import MANIFESTS, PICTURES, TABLES, YAML, NotThere, find_file, is_local_link
 from batch_editor.files.regular import (
     NotAFile,
@@ -16,11 +17,14 @@ from batch_editor.files.regular import (
 __all__ = [
     "MANIFESTS",
     "PICTURES",
+    "SIDE_FILES",
     "TABLES",
     "YAML",
     "NotAFile",
     "NotThere",
+    "OpenFiles",
     "expect_regular",
+    "expect_side_files",
     "find_file",
     "fsync_directory",
     "is_local_link",

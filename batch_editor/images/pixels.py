@@ -28,7 +28,7 @@ MOST, MEAN = 20, 2.0
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 
 # What Pillow raises on bytes that are no whole image, as met by fuzzing; its documentation promises OSError alone.
-_PILLOW = (
+PILLOW_ERRORS = (
     *(EOFError, IndexError, KeyError, OSError, OverflowError, SyntaxError, TypeError, ValueError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
@@ -55,7 +55,7 @@ def fault_of(path: Path, *, format: str, transparent: bool, inputs: Sequence[Pat
             image.load()
             picture = _plain(image)
             blank = _blank(image, picture)
-    except _PILLOW as error:
+    except PILLOW_ERRORS as error:
         return f"a {format} that does not decode: {error}"
     if blank is not None:
         return blank
@@ -102,7 +102,7 @@ def _same(picture: Image.Image, source: Path) -> bool:
             if opened.width * opened.height > MAX_PIXELS:
                 return False
             other = _plain(ImageOps.exif_transpose(opened))
-    except _PILLOW:
+    except PILLOW_ERRORS:
         return False
     # Both the same way: half a pixel of cropping shows at every edge.
     one, two = (ImageOps.fit(each, size, Image.Resampling.BILINEAR) for each in (picture, other))

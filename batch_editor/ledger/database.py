@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sqlite3
@@ -11,7 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from batch_editor.errors import LedgerError
-from batch_editor.files import expect_regular, open_regular
+from batch_editor.files import OpenFiles, expect_side_files, open_regular
 from batch_editor.ledger.attempts import Attempts
 from batch_editor.ledger.jobs import Jobs
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
@@ -26,8 +25,6 @@ _NETWORKS = frozenset(["nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9
 # A ledger of 40,000 jobs. Up to that its indexes are compared with its rows as well, which takes 0.25 s.
 SMALL = 32 * 2**20
 MOUNTS = Path("/proc/self/mounts")
-# What SQLite keeps beside a ledger, by the ends of their names.
-SIDE_FILES = ("-journal", "-wal", "-shm")
 
 
 def on_network(path: Path, mounts: Path) -> bool:
@@ -57,18 +54,6 @@ def unusable(path: Path, cause: BaseException) -> LedgerError:
     return error
 
 
-def expect_side_files(path: Path) -> None:
-    """See that SQLite finds files beside a ledger, or nothing, where it would read and write them.
-
-    Raises:
-        NotAFile: one is something else; SQLite would wait for a FIFO without end, and write through a link.
-        OSError: one can't be looked at.
-    """
-    for ending in SIDE_FILES:
-        with suppress(FileNotFoundError):
-            expect_regular(path.with_name(path.name + ending), follow_links=False)
-
-
 def is_lost(path: Path) -> bool:
     """Whether a ledger is not there, empty or damaged.
 
@@ -86,28 +71,6 @@ def is_lost(path: Path) -> bool:
             return True
         raise unusable(path, error) from error
     return True
-
-
-class OpenFiles:
-    """Files that SQLite has just opened. It keeps writing to them after somebody has removed or replaced them."""
-
-    def __init__(self, *files: Path) -> None:
-        self._ids = {file.absolute(): _id(file) for file in files}
-
-    def expect_in_place(self) -> None:
-        """See that they are still what others find under their names.
-
-        Raises:
-            OSError: one is gone, or another file has taken its place.
-        """
-        for file, known in self._ids.items():
-            if _id(file) != known:
-                raise OSError(errno.ESTALE, "another file has taken its place", str(file))
-
-
-def _id(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_dev, found.st_ino
 
 
 # KiB, with a minus: of 2 MB, SQLite's default, 14 pages an attempt were read again and again.

@@ -16,7 +16,8 @@ from pathlib import Path
 import orjson
 
 from batch_editor.errors import UsageError
-from batch_editor.ledger.database import FILE_NAME, expect_side_files, roll_back, unusable
+from batch_editor.files import expect_side_files
+from batch_editor.ledger.database import FILE_NAME, roll_back, unusable
 from batch_editor.ledger.entries import Counts, JobRow
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
 

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError
-from batch_editor.files import expect_regular, make_folder, path_to_text
-from batch_editor.ledger.database import OpenFiles
+from batch_editor.files import OpenFiles, expect_regular, make_folder, path_to_text
 from batch_editor.money.budget import TOLERANCE_USD
 
 

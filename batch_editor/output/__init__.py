@@ -4,7 +4,7 @@ from batch_editor.output.acceptance import UNCHECKED, Acceptance, Verdict
 from batch_editor.output.disk_reserve import free_disk_reserve, take_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
 from batch_editor.output.kept_tables import INPUTS, keep_table
-from batch_editor.output.lock import locked
+from batch_editor.output.lock import holder_of, locked
 from batch_editor.output.output_manifest import (
     COLUMNS,
     COLUMNS_OF_0_1,
@@ -35,6 +35,7 @@ __all__ = [
     "check_place",
     "export_rows",
     "free_disk_reserve",
+    "holder_of",
     "is_output_manifest",
     "keep",
     "keep_table",

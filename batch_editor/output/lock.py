@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -57,9 +58,51 @@ def locked(root: Path) -> Iterator[str | None]:
         os.close(lock)
 
 
+def holder_of(root: Path) -> str | None:
+    """Which process is at work on a directory, by what it wrote; None if none is, or it died on this machine.
+
+    For whoever only looks: to try the lock would keep a process out that wants it at that instant.
+    """
+    try:
+        lock = open_regular(root / ".lock", os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        holder = _read(lock)
+    finally:
+        os.close(lock)
+    if holder is None or (holder.host == socket.gethostname() and not _is_alive(holder.pid)):
+        return None
+    return str(holder)
+
+
+class _Holder(NamedTuple):
+    pid: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} (since {self.since})"
+
+
 def _holder(lock: int) -> str | None:
+    holder = _read(lock)
+    return None if holder is None else str(holder)
+
+
+def _read(lock: int) -> _Holder | None:
     try:
         holder = orjson.loads(os.pread(lock, 4096, 0))
-        return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return _Holder(int(holder["pid"]), holder["host"], holder["since"])
+    except (OSError, ValueError, KeyError, TypeError):  # JSON's error is a ValueError
         return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

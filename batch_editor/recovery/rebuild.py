@@ -16,10 +16,11 @@ from typing import Any
 
 from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.errors import EndpointError, LedgerError, StorageError, UsageError
+from batch_editor.files import SIDE_FILES
 from batch_editor.images import ENDINGS
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger
-from batch_editor.ledger.database import SIDE_FILES, is_lost
+from batch_editor.ledger.database import is_lost
 from batch_editor.ledger.restore import RestoredRow, restore
 from batch_editor.money import price_of
 from batch_editor.naming import safe_output

@@ -116,14 +116,26 @@ def _rename(db: sqlite3.Connection) -> None:
         return
     # What stands under the new name already stays as it is.
     db.execute("DELETE FROM staging.renamed WHERE new <> old AND new IN (SELECT fingerprint FROM main.requests)")
-    same = "endpoint, params, files, job_id, state, passing, http_status, latency_s, request_id, sent_at, ended_at"
+    # Also of what was renamed before.
+    db.execute(
+        "INSERT OR IGNORE INTO main.former_fingerprints SELECT old, new FROM staging.renamed WHERE new <> old"
+        " UNION SELECT former, new FROM staging.renamed n JOIN main.former_fingerprints f ON f.fingerprint = n.old"
+        " WHERE new <> old"
+    )
+    same = (
+        "endpoint, params, sent_params, files, job_id, state, passing, http_status, latency_s, request_id, sent_at,"
+        " ended_at"
+    )
     image = "image_path, sha256, size_bytes, format, width, height"
     db.execute(
         f"INSERT INTO main.requests (fingerprint, {same}, {image}, expected_usd, high_usd, cost_usd, variant, identity)"
         f" SELECT new, {same}, {image}, 0, 0, 0, n.variant, n.identity"
         " FROM staging.renamed n JOIN main.requests r ON r.fingerprint = n.old WHERE NOT n.moves"
     )
-    for table, column in (("jobs", "fingerprint"), ("jobs", "placed_fingerprint"), ("attempts", "fingerprint")):
+    for table, column in (
+        *(("jobs", "fingerprint"), ("jobs", "placed_fingerprint"), ("attempts", "fingerprint")),
+        ("redos", "fingerprint"),
+    ):
         db.execute(
             f"UPDATE main.{table} SET {column} = n.new FROM staging.renamed n"
             f" WHERE n.moves AND n.new <> n.old AND n.old = {table}.{column}"

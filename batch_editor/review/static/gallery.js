@@ -1,0 +1,357 @@
+// The gallery's page: the filter in the address, the list or the grid that it shows, and the keys.
+
+import { get, jobAddress, jobPath, Refused } from "./api.js";
+import { Changes } from "./changes.js";
+import { Collection } from "./collection.js";
+import { ask, showHelp } from "./dialogs.js";
+import { byId, element, sign } from "./elements.js";
+import { chosen, chosenWord, FilterPanel, readFilter, stillMatches, toggled } from "./filters.js";
+import { count, counted } from "./format.js";
+import { GalleryView, STEPS } from "./gallery_view.js";
+import { GridView } from "./grid_view.js";
+import { Judging } from "./judging.js";
+import { listen } from "./keys.js";
+import { say, trouble } from "./messages.js";
+import { showOverview } from "./overview.js";
+import { choose, setting, tab } from "./settings.js";
+
+const HELP = [
+  [["←", "→", "↑", "↓"], "Move from picture to picture"],
+  [["Enter", "Space"], "Open the picture, before and after"],
+  [["A"], "Approve, and on to the next"],
+  [["R"], "Reject, and on to the next"],
+  [["Shift A", "Shift R"], "The same, and stay"],
+  [["E"], "Write a note; it goes into the prompt of a rejected picture"],
+  [["N"], "Take the verdict away"],
+  [["U"], "Undo the last verdict or note"],
+  [["B"], "Before and after together, or after alone"],
+  [["-", "+"], "Smaller, larger pictures"],
+  [["G"], "Gallery or grid"],
+  [["L"], "Show the list anew, when it has changed"],
+  [["/"], "Search"],
+  [["Home", "End", "PgUp", "PgDn"], "Far moves"],
+];
+
+const looks = { pairs: setting("pairs"), size: setting("size"), query: "" };
+const tell = { open, judge: (card, verdict) => give(card, { verdict }, false), moved };
+let filter = readFilter(location.search);
+let asGrid = new URLSearchParams(location.search).get("view") === "grid";
+let overview = null;
+let collection = null;
+let view = null;
+let showing = 0; // which showing is the newest: an older one that comes late is dropped
+
+const judging = new Judging({ apply, known });
+const changes = new Changes(renew);
+const panel = new FilterPanel(byId("choices"), (changed, { typing }) => {
+  // A search that is typed on is one step of the browser's history, not one for each letter.
+  const same = typing && filter.has("q") && changed.has("q");
+  filter = changed;
+  address(same);
+  show();
+});
+
+function query(extra = {}) {
+  const all = new URLSearchParams(filter);
+  for (const [name, value] of Object.entries(extra)) all.set(name, value);
+  return all.toString();
+}
+
+function address(replace) {
+  const text = query(asGrid ? { view: "grid" } : {});
+  history[replace ? "replaceState" : "pushState"](null, "", text ? `/?${text}` : "/");
+}
+
+/** Shows what the filter says; `keep` is the job that stays the current one. */
+async function show({ keep = null } = {}) {
+  const mine = (showing += 1);
+  const place = keep ? await placeOf(keep) : 0;
+  const next = new Collection({
+    path: asGrid ? "/api/grid" : "/api/jobs",
+    query: filter,
+    entries: (answer) => (asGrid ? answer.rows : answer.jobs),
+    cards: (entry) => (entry.cells ? entry.cells.filter(Boolean) : [entry]),
+    matches: (card) => asGrid || stillMatches(filter, card),
+    changed: (places) => collection === next && (view.redraw(places), showCount()),
+  });
+  try {
+    await Promise.all([next.open(asGrid ? 0 : place), overview ?? look()]);
+  } catch (error) {
+    if (mine === showing && error instanceof Refused && error.status !== 0) trouble(error.message);
+    return;
+  }
+  if (mine !== showing) return next.end();
+  collection?.end();
+  view?.end();
+  collection = next;
+  changes.know(next.version);
+  looks.query = query();
+  const scroller = byId("scroller");
+  scroller.scrollTop = 0;
+  view = asGrid ? new GridView(scroller, next, tell, looks, byId("head")) : new GalleryView(scroller, next, tell, looks);
+  if (keep && asGrid) view.current = Math.max(0, next.placeOf(keep)) * view.columns;
+  else view.current = place;
+  view.draw();
+  showTools();
+}
+
+async function placeOf(jobId) {
+  if (asGrid) return 0;
+  try {
+    const job = await get(jobPath(jobId, query()));
+    return Math.min(job.position ?? 0, Math.max(0, (job.total ?? 1) - 1));
+  } catch {
+    return 0; // gone from the manifest
+  }
+}
+
+async function look() {
+  overview = await get("/api/overview");
+  judging.user = overview.user;
+  judging.readOnly = overview.read_only;
+  showOverview(overview);
+  panel.show(overview, filter);
+  for (const option of document.querySelectorAll("#sort [value^=fidelity]")) option.hidden = !overview.has_fidelity;
+  if (overview.read_only) trouble(overview.read_only);
+}
+
+/** Something is new on the server: shown where it is, without moving anything. */
+async function renew() {
+  await look();
+  if (!collection) return;
+  await collection.renew(...view.sight());
+  showTools();
+}
+
+function showTools() {
+  const { jobs, has_grid: hasGrid } = overview;
+  panel.show(overview, filter);
+  showCount();
+  byId("views").hidden = !hasGrid && !asGrid;
+  byId("view-grid").setAttribute("aria-pressed", String(asGrid));
+  byId("view-gallery").setAttribute("aria-pressed", String(!asGrid));
+  byId("pairs").setAttribute("aria-pressed", String(looks.pairs));
+  byId("pairs").hidden = asGrid;
+  const order = filter.get("sort") ?? "manifest";
+  byId("sort").value = filter.get("descending") ? `${order}:descending` : order;
+  byId("sort").parentElement.hidden = asGrid;
+  showChips();
+  const none = collection.total === 0;
+  byId("empty").hidden = !none;
+  byId("scroller").hidden = none;
+  byId("head").hidden = none || !asGrid;
+  if (none) byId("empty").replaceChildren(...emptyWords(jobs));
+}
+
+function showCount() {
+  if (!overview) return;
+  const whole = overview.jobs.total;
+  const shown = asGrid ? counted(collection.total, "input") : collection.total === whole ? counted(whole, "job") : `${count(collection.total)} of ${counted(whole, "job")}`;
+  byId("count").textContent = shown;
+  const away = collection.away.size;
+  const renewButton = byId("renew");
+  renewButton.hidden = away === 0 && !collection.stale;
+  renewButton.textContent = collection.stale ? "The list has changed: show it anew" : `${count(away)} judged here: take them off the list`;
+  renewButton.title = "L";
+  const left = collection.pictures; // as the server counts them now, those judged away left out
+  byId("judge-all").hidden = asGrid || left === 0 || Boolean(overview.read_only);
+  byId("judge-all").textContent = `Judge all ${count(left)}…`;
+}
+
+function showChips() {
+  const chips = chosen(filter).map(([name, value]) => {
+    const word = chosenWord(name, value);
+    const about = name.startsWith("row.") ? `${name.slice(4)}: ${word}` : word;
+    return element("button", { type: "button", class: "chip", "aria-label": `Without ${about}`, title: about, onclick: () => without(name, value) }, element("span", {}, about), sign("rejected"));
+  });
+  if (chips.length > 1) chips.push(element("button", { type: "button", class: "quiet", onclick: clear }, "Clear all"));
+  byId("chips").replaceChildren(...chips);
+  byId("chips").hidden = chips.length === 0;
+  const number = chosen(filter).length;
+  byId("open-filters").replaceChildren(sign("filter"), number ? ` Filters (${number})` : " Filters");
+}
+
+function without(name, value) {
+  filter = toggled(filter, name, value);
+  address(false);
+  show();
+}
+
+function clear() {
+  for (const [name] of chosen(filter)) filter.delete(name);
+  address(false);
+  show();
+}
+
+function emptyWords(jobs) {
+  const code = (text) => element("code", {}, text);
+  if (jobs.total === 0) return [element("h2", {}, "No jobs yet"), element("p", {}, "This output directory has no jobs. Pictures show up here as soon as a run makes them: "), element("p", {}, code("batch-editor run MANIFEST --output OUT"))];
+  if (asGrid && chosen(filter).length === 0) return [element("h2", {}, "Nothing to compare"), element("p", {}, "No input was edited in more than one way. A ", code("matrix"), " in the manifest makes several pictures of one input.")];
+  const all = filter.getAll("verdict");
+  if (all.length === 1 && all[0] === "none" && chosen(filter).length === 1 && jobs.succeeded > 0) {
+    const words = [element("h2", {}, "Everything is judged"), element("p", {}, `${count(overview.verdicts.approved)} approved, ${count(overview.verdicts.rejected)} rejected.`)];
+    if (overview.verdicts.rejected) words.push(element("p", {}, "To make the rejected ones again, see first what it costs: ", code("batch-editor plan MANIFEST --redo rejected")));
+    return [...words, element("p", {}, element("button", { type: "button", onclick: clear }, "Show all jobs"))];
+  }
+  return [element("h2", {}, "No job matches"), element("p", {}, element("button", { type: "button", onclick: clear }, "Clear the filters"))];
+}
+
+// What somebody does.
+
+function open(card) {
+  if (!card) return;
+  tab.set("job", card.job_id);
+  location.href = jobAddress(card.job_id, query());
+}
+
+function moved(card) {
+  if (card) tab.set("job", card.job_id);
+}
+
+function apply(picture, change) {
+  if (!collection) return;
+  view.redraw(collection.change(picture, change));
+  showCount();
+}
+
+let soon = null;
+function known(version) {
+  changes.know(version);
+  clearTimeout(soon);
+  soon = setTimeout(() => look().catch(() => {}), 150); // the counts, once for several quick verdicts
+}
+
+function give(card, change, onwards) {
+  if (judging.give(card, change) && onwards && setting("advance")) view.move(1);
+}
+
+async function note() {
+  const card = view?.card();
+  if (!card) return;
+  const change = await judging.note(card);
+  if (change?.verdict && setting("advance")) view.move(1);
+}
+
+async function undo() {
+  const jobId = await judging.undo();
+  await renew().catch(() => {});
+  const place = jobId ? collection.placeOf(jobId) : -1;
+  if (place >= 0 && !asGrid) view.go(place);
+}
+
+async function judgeAll() {
+  const dialog = byId("all-dialog");
+  let number = collection.pictures;
+  let before = "";
+  for (;;) {
+    byId("all-title").textContent = `Judge ${counted(number, "picture")}`;
+    byId("all-about").textContent = `${before}${about(number)} Notes stay. One press of U takes it back.`;
+    dialog.querySelector("[data-act=approved]").textContent = `Approve ${count(number)}`;
+    dialog.querySelector("[data-act=rejected]").textContent = `Reject ${count(number)}`;
+    const act = await ask(dialog, () => dialog.querySelector("[data-act=cancel]").focus());
+    if (act !== "approved" && act !== "rejected") return;
+    try {
+      await judging.giveAll(query(), number, act);
+      await look();
+      return show({ keep: view.card()?.job_id });
+    } catch (error) {
+      if (error.status !== 409) return say(`Nothing was judged. ${error.message}`);
+      before = `Nothing was judged: meanwhile there are ${count(error.body.count)} instead of ${count(number)}. `;
+      number = error.body.count;
+    }
+  }
+}
+
+function about(number) {
+  const picked = chosen(filter).map(([name, value]) => (name.startsWith("row.") ? `${name.slice(4)}: ${value}` : chosenWord(name, value)));
+  const which = picked.length ? `that match ${picked.join(", ")}` : "of this output directory";
+  return `This gives one verdict to all ${count(number)} pictures ${which}, in sight or not, judged before or not.`;
+}
+
+function resize(step) {
+  looks.size = Math.max(0, Math.min(STEPS - 1, looks.size + step));
+  choose("size", looks.size);
+  view?.draw();
+}
+
+function togglePairs() {
+  looks.pairs = !looks.pairs;
+  choose("pairs", looks.pairs);
+  byId("pairs").setAttribute("aria-pressed", String(looks.pairs));
+  view?.draw();
+}
+
+function turn(grid) {
+  if (grid === asGrid || (grid && !overview?.has_grid)) return;
+  asGrid = grid;
+  address(false);
+  show({ keep: view?.card()?.job_id });
+}
+
+function openFilters(opened) {
+  document.body.classList.toggle("with-filters", opened);
+  byId("open-filters").setAttribute("aria-expanded", String(opened));
+}
+
+const onwards = (act) => () => view && act();
+listen({
+  ArrowLeft: onwards(() => view.move(-1)),
+  ArrowRight: onwards(() => view.move(1)),
+  ArrowUp: onwards(() => view.move(-view.columns)),
+  ArrowDown: onwards(() => view.move(view.columns)),
+  Home: onwards(() => view.go(0)),
+  End: onwards(() => view.go(view.places - 1)),
+  PageUp: onwards(() => view.movePage(-1)),
+  PageDown: onwards(() => view.movePage(1)),
+  Enter: onwards(() => open(view.card())),
+  " ": onwards(() => open(view.card())),
+  a: onwards(() => give(view.card(), { verdict: "approved" }, true)),
+  r: onwards(() => give(view.card(), { verdict: "rejected" }, true)),
+  "Shift+a": onwards(() => give(view.card(), { verdict: "approved" }, false)),
+  "Shift+r": onwards(() => give(view.card(), { verdict: "rejected" }, false)),
+  n: onwards(() => give(view.card(), { verdict: null }, false)),
+  e: note,
+  u: undo,
+  b: togglePairs,
+  g: () => turn(!asGrid),
+  l: () => show({ keep: view?.card()?.job_id }),
+  "-": () => resize(-1),
+  "+": () => resize(1),
+  "=": () => resize(1),
+  "/": () => (openFilters(true), byId("search").focus()),
+  "?": () => showHelp(HELP),
+  Escape: () => openFilters(false),
+});
+for (const [id, act] of Object.entries({
+  help: () => showHelp(HELP),
+  "view-gallery": () => turn(false),
+  "view-grid": () => turn(true),
+  pairs: togglePairs,
+  smaller: () => resize(-1),
+  larger: () => resize(1),
+  renew: () => show({ keep: view?.card()?.job_id }),
+  "judge-all": judgeAll,
+  "close-filters": () => openFilters(false),
+  "open-filters": () => openFilters(!document.body.classList.contains("with-filters")),
+})) byId(id).addEventListener("click", act);
+byId("sort").addEventListener("change", (event) => {
+  const [order, descending] = event.target.value.split(":");
+  filter.set("sort", order);
+  if (descending) filter.set("descending", "1");
+  else filter.delete("descending");
+  if (order === "manifest") filter.delete("sort");
+  address(false);
+  show({ keep: view?.card()?.job_id });
+});
+window.addEventListener("popstate", () => {
+  filter = readFilter(location.search);
+  asGrid = new URLSearchParams(location.search).get("view") === "grid";
+  show();
+});
+window.addEventListener("pageshow", (event) => event.persisted && show({ keep: tab.get("job") }));
+
+// Coming back from a job's page, that job is the current one again.
+const coming = tab.get("back");
+tab.set("back", null);
+await show({ keep: coming ?? null });
+byId("scroller").focus({ preventScroll: true });

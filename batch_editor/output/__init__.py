@@ -17,7 +17,7 @@ from batch_editor.output.output_manifest import (
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
 from batch_editor.output.store import HISTORY, IMAGES, REJECTED, Store
-from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, verdicts_of
+from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, under_present_names, verdicts_of
 
 __all__ = [
     "COLUMNS",
@@ -50,6 +50,7 @@ __all__ = [
     "retire_gone",
     "set_aside",
     "take_disk_reserve",
+    "under_present_names",
     "verdicts_of",
     "write_manifest",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,13 @@ def verdicts_of(db: Connection, output: Path) -> dict[Picture, Verdict]:
         VerdictsError: the verdicts can't be read.
     """
     given = read_verdicts(output)
-    renamed = image_readings.fingerprints_since(db) if given else {}
+    return under_present_names(given, image_readings.fingerprints_since(db) if given else {})
+
+
+def under_present_names(
+    given: Mapping[Picture, Verdict], renamed: Mapping[str, Iterable[str]]
+) -> dict[Picture, Verdict]:
+    """Verdicts with what their requests are called now besides, by `image_readings.fingerprints_since`."""
     found = dict(given)
     for picture, verdict in given.items():
         for fingerprint in renamed.get(picture.fingerprint, ()):

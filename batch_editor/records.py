@@ -127,7 +127,8 @@ class Job(NamedTuple):
 
     `output` is a path below the images folder without ending, not yet made safe; None where the id is to give it.
     `extras` are the row's other columns; `files` the local files that the request names, by content; `where` is
-    `file:line`; `template` where the entry is that the job was made from, the same for all its jobs.
+    `file:line`; `template` where the entry is that the job was made from, the same for all its jobs; `axes` are its
+    values of the entry's matrix, by name.
     """
 
     id: str
@@ -137,6 +138,7 @@ class Job(NamedTuple):
     extras: Mapping[str, str] = _NONE
     files: Mapping[str, LocalFile] = _NONE
     template: str = ""
+    axes: Mapping[str, str] = _NONE
 
 
 class FaultyRow(NamedTuple):

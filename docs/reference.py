@@ -59,8 +59,8 @@ COLUMN_WORDS = {
     "request_id": "the provider's id of the attempt that decided",
     "fingerprint": "a hash of what was sent: which request it is",
     "endpoint": "which model made the image",
-    "verdict": "empty; for what people say of an image",
-    "verdict_note": "empty; for what people say of an image",
+    "verdict": "what people said of the image: `approved`, `rejected` or empty",
+    "verdict_note": "the note that they left with it",
     "finished": "empty; for what is made of an image",
     "fidelity": "empty; for how near an image is to its input",
 }
@@ -106,6 +106,7 @@ RUN_WORDS = {
     " `why` they differ",
     "stopped_by": "null, or why the run stopped early: " + ", ".join(f"`{kind}`" for kind in get_args(StopKind)),
     "sandbox": "whether it was a rehearsal",
+    "verdicts": "succeeded jobs by what people said of their images: `approved`, `rejected`, `none`",
 }
 
 PLAN_WORDS = {

@@ -8,6 +8,8 @@ import click
 
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
+from batch_editor.cli.output import quieten, tell, written
+from batch_editor.text import escape_bytes
 
 
 @click.command()
@@ -15,29 +17,54 @@ from batch_editor.cli.options import verbose
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 is any free port.")
 @click.option("--no-open", is_flag=True, help="Print the address, and open no browser.")
 @click.option("--as", "name", metavar="NAME", help="Whose verdicts they are; default: the system's user.")
+@click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Settings; default: config.yaml in the working directory if there is one.",
+)
+@click.option("--end-when-idle", "idle_s", metavar="SECONDS", type=click.FloatRange(min=1), hidden=True)
 @verbose()
-def review(output: Path, port: int, name: str | None, *, no_open: bool) -> int:
+def review(
+    output: Path, port: int, name: str | None, config: Path | None, idle_s: float | None, *, no_open: bool
+) -> int:
     """Pages on this machine: pictures before and after, and a verdict of each by one key. Also while a run is at work.
+
+    The address is good for one browser; for another one there is a new one below it. Ctrl-C ends it.
 
     \b
     Example:
       batch-editor review outputs/products
     """
     import asyncio
-    import getpass
 
-    from batch_editor.review.server import Review, ReviewOptions
+    from batch_editor.config import load_settings
+    from batch_editor.review.judging import system_user
+    from batch_editor.review.server import ReviewOptions
+    from batch_editor.review.serving import serve
 
     raise_interrupts()
+    settings = load_settings(config)
+    options = ReviewOptions(
+        output,
+        by=system_user() if name is None else name,
+        port=port,
+        said=lambda url: tell(f"For another browser: {url}"),
+        allow_private=settings.inputs.allow_private_links,
+    )
 
-    async def serve() -> None:
-        options = ReviewOptions(output, name or getpass.getuser(), port)
-        async with Review(options) as server:
-            click.echo(f"Review: {server.url}")
-            await asyncio.Event().wait()
+    def began(url: str) -> None:
+        try:
+            with written():
+                click.echo(f"Review: {url}")
+        except BrokenPipeError:
+            # Beside a run that has ended meanwhile, the browser is open all the same.
+            if idle_s is None:
+                raise
+            quieten()
 
-    try:
-        asyncio.run(serve())
-    except OSError as error:
-        raise click.UsageError(f"--port {port}: can't be listened on ({error.strerror or error})") from error
+    last = asyncio.run(serve(options, began=began, browse=not no_open, idle_s=idle_s))
+    if last is not None:
+        tell(escape_bytes(last))
     return 0

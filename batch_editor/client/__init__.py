@@ -3,6 +3,7 @@
 from batch_editor.client.account import AccountHistory, HistoryRow
 from batch_editor.client.download import Lost, Results
 from batch_editor.client.http import HttpClient
+from batch_editor.client.input_pictures import InputPictures, NotFetched
 from batch_editor.client.interface import Client, Sink, UploadRefused
 from batch_editor.client.links import LinkReport, look_at
 from batch_editor.client.network import Network
@@ -12,9 +13,11 @@ __all__ = [
     "Client",
     "HistoryRow",
     "HttpClient",
+    "InputPictures",
     "LinkReport",
     "Lost",
     "Network",
+    "NotFetched",
     "Results",
     "Sink",
     "UploadRefused",

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, urljoin, urlsplit
+from types import TracebackType
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
-from yarl import URL
 
-from batch_editor.client.guard import check_named_address, is_public, socket_factory
+from batch_editor.client.guarded_get import GuardedGet
 from batch_editor.client.host_pace import HostPace
-from batch_editor.client.link_answers import is_enough, read_picture, words_of_error, words_of_status
-from batch_editor.client.network import Network, proxy_failure
-from batch_editor.client.user_agent import USER_AGENT
+from batch_editor.client.link_answers import is_enough, read_picture, words_of_status
+from batch_editor.client.network import Network
 from batch_editor.client.waits import retry_after
-from batch_editor.links.encoded import as_encoded
 from batch_editor.text import printable
 
 # Headers of PNG, JPEG and WebP tell their dimensions; most are within these. Behind a large colour profile, thumbnail
@@ -31,11 +29,9 @@ MAX_BYTES = 50_000_000  # what the provider takes
 AT_ONCE, PER_HOST = 32, 4
 READ_AHEAD = 10_000  # links, of which each host has its own queue; about 2 MB
 TIMEOUT_S = 20.0
-MAX_HOPS = 5
 TRIES = 3
 RATE_TRIES = 8  # of a link that is refused for the number of requests, each after the whole host has paused
 FIRST_BACKOFF_S = 0.5
-_REDIRECTS = (301, 302, 303, 307, 308)
 # What hosts answer to a Range that they don't take, though the link is sound.
 _RANGE_REFUSED = (400, 403, 405, 406, 412, 416, 501)
 _RATE_REFUSED = (429, 503)
@@ -129,31 +125,17 @@ class _Looking:
     """Looks at links. An async context manager: it owns its sessions."""
 
     def __init__(self, network: Network, timeout_s: float, *, allow_private: bool) -> None:
-        self._network = network
-        self._timeout_s = timeout_s
-        self._allowed: Callable[[str], bool] = (lambda _: True) if allow_private else is_public
+        self._links = GuardedGet(network, allow_private=allow_private, timeout_s=timeout_s, at_once=AT_ONCE)
         self._paces: dict[str, HostPace] = {}
 
     async def __aenter__(self) -> _Looking:
-        self._session = self._made(guarded=True)
-        self._proxied = self._made(guarded=False)  # the proxy's own address is one of this network
+        await self._links.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
-        await self._proxied.close()
-
-    def _made(self, *, guarded: bool) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=AT_ONCE,
-                ssl=self._network.trusted,
-                socket_factory=socket_factory(self._allowed) if guarded else None,
-            ),
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
-        )
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._links.__aexit__(kind, error, trace)
 
     async def look(self, host: str, link: str) -> LinkReport:
         """Look at one link, again where a later answer may be another one."""
@@ -185,24 +167,9 @@ class _Looking:
     async def _try(self, link: str, pace: HostPace) -> LinkReport | _Later:
         try:
             return await self._fetch(link, pace)
-        except aiohttp.ClientConnectorCertificateError as error:
-            return LinkReport(link, f"has a certificate that is not valid: {printable(str(error), limit=150)}")
-        except TimeoutError:
-            return _Later(f"no answer within {self._timeout_s:g} s", is_silent=True)
-        except PermissionError as error:
-            return LinkReport(link, f"refused: {error.strerror}; inputs.allow_private_links allows it")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            if isinstance(cause := getattr(error, "os_error", None), PermissionError):
-                return LinkReport(link, f"refused: {cause.strerror}; inputs.allow_private_links allows it")
-            if isinstance(error, aiohttp.ClientPayloadError):
-                return _Later("breaks off in the middle")
-            proxy = self._network.proxy_for(link)
-            if (failure := proxy_failure(error, link, proxy)) is not None:
-                said = f"not reachable: {failure.message}"
-                return _Later(said, is_silent=True) if failure.transient else LinkReport(link, said)
-            said = words_of_error(error)
-            is_lasting = isinstance(error, (aiohttp.InvalidURL, ValueError))
-            return LinkReport(link, said) if is_lasting else _Later(said, is_silent=True)
+            found = self._links.why_not(error, link)
+            return LinkReport(link, found.fault) if found.is_lasting else _Later(found.fault, is_silent=found.is_silent)
 
     async def _fetch(self, link: str, pace: HostPace) -> LinkReport | _Later:
         """What a link's first bytes are, and as many more as its header needs."""
@@ -218,26 +185,9 @@ class _Looking:
 
     async def _follow(self, link: str, most: int | None) -> LinkReport | _Later | _Again:
         """The report of one GET and its redirects; or how to ask again."""
-        url = link
-        for _ in range(MAX_HOPS + 1):
-            options = self._network.options_for(url)
-            if options:
-                check_named_address(url, self._allowed)
-            session = self._proxied if options else self._session
-            headers = {} if most is None else {"Range": f"bytes=0-{most - 1}"}
-            # As it is sent to the provider: yarl would write some characters of a signed link otherwise.
-            async with session.get(
-                URL(as_encoded(url), encoded=True), headers=headers, allow_redirects=False, **options
-            ) as response:
-                if response.status in _REDIRECTS:
-                    if not (where := response.headers.get("location", "")):
-                        return LinkReport(link, f"answers HTTP {response.status}, a redirect that doesn't say where to")
-                    url = urljoin(url, where)
-                    if urlsplit(url).scheme not in ("http", "https"):
-                        return LinkReport(link, "redirects to something that is no http(s) link")
-                    continue
-                return await self._read(link, url, response, most)
-        return LinkReport(link, f"redirects more than {MAX_HOPS} times")
+        headers = {} if most is None else {"Range": f"bytes=0-{most - 1}"}
+        async with self._links.get(link, headers=headers) as (url, response):
+            return await self._read(link, url, response, most)
 
     async def _read(
         self, link: str, url: str, response: aiohttp.ClientResponse, most: int | None

@@ -116,14 +116,26 @@ def _rename(db: sqlite3.Connection) -> None:
         return
     # What stands under the new name already stays as it is.
     db.execute("DELETE FROM staging.renamed WHERE new <> old AND new IN (SELECT fingerprint FROM main.requests)")
-    same = "endpoint, params, files, job_id, state, passing, http_status, latency_s, request_id, sent_at, ended_at"
+    # Also of what was renamed before.
+    db.execute(
+        "INSERT OR IGNORE INTO main.former_fingerprints SELECT old, new FROM staging.renamed WHERE new <> old"
+        " UNION SELECT former, new FROM staging.renamed n JOIN main.former_fingerprints f ON f.fingerprint = n.old"
+        " WHERE new <> old"
+    )
+    same = (
+        "endpoint, params, sent_params, files, job_id, state, passing, http_status, latency_s, request_id, sent_at,"
+        " ended_at"
+    )
     image = "image_path, sha256, size_bytes, format, width, height"
     db.execute(
         f"INSERT INTO main.requests (fingerprint, {same}, {image}, expected_usd, high_usd, cost_usd, variant, identity)"
         f" SELECT new, {same}, {image}, 0, 0, 0, n.variant, n.identity"
         " FROM staging.renamed n JOIN main.requests r ON r.fingerprint = n.old WHERE NOT n.moves"
     )
-    for table, column in (("jobs", "fingerprint"), ("jobs", "placed_fingerprint"), ("attempts", "fingerprint")):
+    for table, column in (
+        *(("jobs", "fingerprint"), ("jobs", "placed_fingerprint"), ("attempts", "fingerprint")),
+        ("redos", "fingerprint"),
+    ):
         db.execute(
             f"UPDATE main.{table} SET {column} = n.new FROM staging.renamed n"
             f" WHERE n.moves AND n.new <> n.old AND n.old = {table}.{column}"
@@ -140,15 +152,16 @@ def _take_over_jobs(db: sqlite3.Connection) -> int:
     """
     # First which: a statement that reads the table it writes would keep whole rows aside.
     db.execute(
-        "CREATE TEMP TABLE differing AS SELECT s.position FROM staging.staged s LEFT JOIN main.jobs j USING (job_id)"
-        " WHERE (j.active, j.selected, j.position, j.fingerprint, j.output, j.extras, j.fault)"
-        " IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras, s.fault)"
+        "CREATE TEMP TABLE differing AS SELECT s.position, k.template FROM staging.staged s"
+        " LEFT JOIN staging.kinds k USING (kind) LEFT JOIN main.jobs j USING (job_id)"
+        " WHERE (j.active, j.selected, j.position, j.fingerprint, j.output, j.extras, j.fault, j.template, j.axes)"
+        " IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras, s.fault, k.template, s.axes)"
     )
     # A job whose row is left out keeps its request, and with that its image.
     kept = ", ".join(f"{name} = iif(excluded.fault IS NULL, excluded.{name}, {name})" for name in _OF_SOUND_ROWS)
     db.execute(
-        "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras, fault)"
-        " SELECT job_id, position, 1, selected, fingerprint, output, extras, fault"
+        "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras, fault, template, axes)"
+        " SELECT job_id, position, 1, selected, fingerprint, output, extras, fault, template, axes"
         " FROM temp.differing CROSS JOIN staging.staged USING (position) WHERE 1"
         " ON CONFLICT (job_id) DO UPDATE SET position = excluded.position, active = 1,"
         f" selected = excluded.selected, fault = excluded.fault, {kept}"
@@ -185,7 +198,7 @@ def _find_unfinished(db: sqlite3.Connection) -> None:
     )
 
 
-_OF_SOUND_ROWS = ("fingerprint", "output", "extras")
+_OF_SOUND_ROWS = ("fingerprint", "output", "extras", "template", "axes")
 _UNFINISHED = "rowid IN (SELECT request FROM temp.unfinished)"
 
 

@@ -295,7 +295,8 @@ def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
             " AND r.state = 'succeeded' THEN j.placed_path END, r.http_status, r.attempts, r.latency_s, r.expected_usd,"
             " r.cost_usd, r.possibly_billed, iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
             " coalesce(j.fault, r.error), r.job_id, r.sent_at, r.ended_at, r.width, r.height, r.format,"
-            " r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint, r.params, r.files, j.extras"
+            " r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint,"
+            " coalesce(r.sent_params, r.params), r.files, j.extras"
             " FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active ORDER BY j.position"
         ),
     )

@@ -29,7 +29,8 @@ class ReviewRow(NamedTuple):
     """A job of the manifest as pages list it; `params`, `files`, `extras` and `axes` are JSON.
 
     path: where the picture of its present request stands under the job's name, below the output directory. params:
-    without values that are longer than `LONGEST`. owner: the job that the request was sent for.
+    without values that are longer than `LONGEST`. owner: the job that the request was sent for. former_usd: what its
+    former pictures cost. redo_*: what has become of its being made again, None where nobody wants that.
     """
 
     position: int
@@ -56,10 +57,14 @@ class ReviewRow(NamedTuple):
     sha256: str | None
     width: int | None
     height: int | None
+    former_usd: float
+    redo_state: str | None
+    redo_error_kind: str | None
+    redo_error: str | None
 
 
 class AttemptRow(NamedTuple):
-    """One attempt at a request, as the ledger has it; times in seconds since 1970."""
+    """One attempt at a request; times in seconds since 1970. redo_params: what a redo sent in their place, as JSON."""
 
     fingerprint: str
     number: int
@@ -75,6 +80,7 @@ class AttemptRow(NamedTuple):
     cost_usd: float | None
     request_id: str | None
     sha256: str | None
+    redo_params: str | None
 
 
 class FormerPicture(NamedTuple):
@@ -87,11 +93,15 @@ class FormerPicture(NamedTuple):
 
 
 class JobFiles(NamedTuple):
-    """A job's picture as a file, and its former pictures, newest first."""
+    """A job's picture as a file, and its former pictures, newest first.
+
+    sent_params: what it was made of, as JSON, where that isn't what its request says.
+    """
 
     output_path: str | None
     size_bytes: int | None
     format: str | None
+    sent_params: str | None
     former: Sequence[FormerPicture]
 
 
@@ -108,11 +118,12 @@ _PARAMS = (
 )
 _PATH = "iif(j.placed_fingerprint = j.fingerprint AND r.state = 'succeeded', j.placed_path, NULL)"
 _ROWS = (
-    "SELECT j.position, j.job_id, '', '{}', j.extras, iif(j.fault IS NULL, r.state, 'failed'),"
+    "SELECT j.position, j.job_id, coalesce(j.template, ''), j.axes, j.extras, iif(j.fault IS NULL, r.state, 'failed'),"
     f" {_PATH}, r.fingerprint, r.endpoint, {_PARAMS}, r.files, r.job_id, r.variant, r.identity, r.expected_usd,"
     " r.cost_usd, r.attempts, r.possibly_billed, iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
-    " coalesce(j.fault, r.error), r.latency_s, r.sha256, r.width, r.height"
-    " FROM jobs j CROSS JOIN requests r USING (fingerprint)"
+    " coalesce(j.fault, r.error), r.latency_s, r.sha256, r.width, r.height,"
+    " coalesce(r.former_cost_usd, r.former_expected_usd), d.state, d.error_kind, d.error"
+    " FROM jobs j CROSS JOIN requests r USING (fingerprint) LEFT JOIN redos d USING (fingerprint)"
     f" WHERE j.active AND j.position > ? ORDER BY j.position LIMIT {PAGE}"
 )
 
@@ -157,7 +168,8 @@ def attempts_of(db: sqlite3.Connection, *fingerprints: str) -> list[AttemptRow]:
         db,
         "attempts",
         "SELECT fingerprint, number, state, sent_at, ended_at, latency_s, http_status, error_kind, error,"
-        " possibly_billed, charged_usd, cost_usd, request_id, sha256 FROM attempts a"
+        " possibly_billed, charged_usd, cost_usd, request_id, sha256, redo_params"
+        " FROM attempts a"
         " WHERE fingerprint IN (SELECT value FROM json_each(?)) AND {range}",
         orjson.dumps(fingerprints).decode(),
         alias="a",
@@ -168,14 +180,14 @@ def attempts_of(db: sqlite3.Connection, *fingerprints: str) -> list[AttemptRow]:
 def job_files(db: sqlite3.Connection, job_id: str, attempts: Sequence[AttemptRow]) -> JobFiles | None:
     """The files of a job of the manifest, None if there is none. `attempts` are those at its request."""
     row = db.execute(
-        f"SELECT {_PATH},"
-        " r.size_bytes, r.format, r.fingerprint, r.sha256 FROM jobs j JOIN requests r USING (fingerprint)"
+        f"SELECT {_PATH}, r.size_bytes, r.format, r.sent_params, r.fingerprint, r.sha256"
+        " FROM jobs j JOIN requests r USING (fingerprint)"
         " WHERE j.job_id = ? AND j.active",
         (job_id,),
     ).fetchone()
     if row is None:
         return None
-    path, size_bytes, format, fingerprint, present = row
+    path, size_bytes, format, sent_params, fingerprint, present = row
     others = _requests_of(db, job_id, fingerprint)
     found: dict[tuple[str, str], FormerPicture] = {}
     for each in (*attempts, *attempts_of(db, *others)):
@@ -183,7 +195,7 @@ def job_files(db: sqlite3.Connection, job_id: str, attempts: Sequence[AttemptRow
             is_same = each.fingerprint == fingerprint
             found[each.fingerprint, each.sha256] = FormerPicture(each.fingerprint, each.sha256, each.ended_at, is_same)
     former = sorted(found.values(), key=lambda each: each.ended_at or 0.0, reverse=True)
-    return JobFiles(path, size_bytes, format, former)
+    return JobFiles(path, size_bytes, format, sent_params, former)
 
 
 def _requests_of(db: sqlite3.Connection, job_id: str, present: str) -> list[str]:

@@ -43,7 +43,7 @@ CREATE TABLE kinds (
 CREATE TABLE staged (
     position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, kind INTEGER, named TEXT, output TEXT, output_key TEXT,
     fingerprint TEXT, params TEXT, files TEXT, extras TEXT, variant INTEGER, identity TEXT, links TEXT, fault TEXT,
-    known_as TEXT, selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
+    axes TEXT, known_as TEXT, selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
 );
 CREATE TABLE past (position INTEGER PRIMARY KEY, known TEXT, done INTEGER, was_active INTEGER);
 CREATE INDEX past_that_changed ON past (was_active) WHERE was_active;
@@ -58,7 +58,7 @@ CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done 
 
 _INTO_STAGED = (
     "INTO staged (position, job_id, place, kind, named, output, output_key, fingerprint, params, files, extras,"
-    " variant, identity, links, fault) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    " variant, identity, links, fault, axes) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 # SQLite asks whether to continue after this many instructions of its virtual machine: every few milliseconds.
 _LOOK_UP_EVERY = 10_000
@@ -165,6 +165,7 @@ class Staging:
                 request.identity,
                 self._links(request) if request.identity is not None else None,
                 None,
+                _json(job.axes) if job.axes else "{}",
             )
 
     def _left_out(self, row: FaultyRow) -> tuple[object, ...]:
@@ -184,7 +185,7 @@ class Staging:
             "{}",
             extras,
         )
-        return *named, None, None, None, row.message
+        return *named, None, None, None, row.message, "{}"
 
     def _links(self, request: EditRequest) -> str:
         self._has_identities = True

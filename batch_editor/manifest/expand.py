@@ -121,7 +121,7 @@ class Expander:
         if identity is not None:
             request = request._replace(identity=identity, inputs=self._inputs)
         extras = row.columns.extras(row.cells)
-        job = Job(job_id, output or None, request, row.where, extras, files, self._entry.where)
+        job = Job(job_id, output or None, request, row.where, extras, files, self._entry.where, row.axes)
         return [job] if self._entry.variants == 1 else [self._variant(job, number) for number in self._variants]
 
     def _variant(self, job: Job, number: int) -> Job:

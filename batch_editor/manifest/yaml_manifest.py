@@ -181,6 +181,8 @@ class _Reader:
                 all_cells = [*cells, *combination] if problem is None or cells else []
                 row = Row(where, next(self._numbers), known[names], all_cells)
                 row.problem, row.base = problem, base
+                if combination:
+                    row.axes = dict(zip(rows.matrix, combination, strict=True))
                 if name is not None:
                     row.default_id = self._manifest.default_ids.unique("-".join((name, *combination)))
                 yield row

@@ -17,6 +17,7 @@ from batch_editor.output.output_manifest import (
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
 from batch_editor.output.store import HISTORY, IMAGES, REJECTED, Store
+from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, under_present_names, verdicts_of
 
 __all__ = [
     "COLUMNS",
@@ -32,7 +33,9 @@ __all__ = [
     "Store",
     "Unplaced",
     "Verdict",
+    "VerdictCounts",
     "check_place",
+    "count_verdicts",
     "export_rows",
     "free_disk_reserve",
     "holder_of",
@@ -47,5 +50,7 @@ __all__ = [
     "retire_gone",
     "set_aside",
     "take_disk_reserve",
+    "under_present_names",
+    "verdicts_of",
     "write_manifest",
 ]

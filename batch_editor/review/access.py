@@ -62,14 +62,16 @@ class Access:
         self.token = secrets.token_urlsafe(32)
         self.port = 0
 
-    def check(self, request: web.Request) -> None:
-        """Let a request pass that these pages have made.
+    def check(self, request: web.Request, *, with_session: bool = True) -> None:
+        """Let a request pass that these pages have made. Without a session for what is no secret: scripts and styles.
 
         Raises:
             Forbidden: it is another one.
         """
         self._check_host(request)
         self._check_origin(request)
+        if not with_session:
+            return
         given = request.cookies.get(self._cookie, "")
         if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._session.encode()):
             raise Forbidden(NO_SESSION)

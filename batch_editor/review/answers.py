@@ -15,7 +15,7 @@ from batch_editor.records import LOCAL
 from batch_editor.review.filters import Filter, facets
 from batch_editor.review.grid import Grid, has_several
 from batch_editor.review.index import Snapshot
-from batch_editor.review.jobs import ReviewJob
+from batch_editor.review.jobs import ReviewJob, prompt_of
 from batch_editor.text import printable
 from batch_editor.verdicts import Picture, Verdict
 
@@ -45,6 +45,9 @@ def card(snapshot: Snapshot, job: ReviewJob) -> Json:
         "error": row.error,
         "cost_usd": _usd(job.charged_usd),
         "latency_s": _rounded(row.latency_s),
+        "redo": None
+        if row.redo_state is None
+        else {"state": row.redo_state, "error_kind": row.redo_error_kind, "error": row.redo_error},
         "redone": snapshot.redone.get(row.fingerprint, 0),
         "reused_from": row.owner if row.owner != row.job_id else None,
         "possibly_billed": row.possibly_billed if row.owner == row.job_id else 0,
@@ -173,11 +176,11 @@ def details(snapshot: Snapshot, job: ReviewJob, files: JobFiles, attempts: Seque
             "name": link_name(job.mask, job.local),
         },
         "prompt": job.prompt,
-        "sent_prompt": job.prompt,
+        "sent_prompt": job.prompt if files.sent_params is None else _prompt(job, files.sent_params),
         "params": [[name, value] for name, value in settings.items() if value is not None],
         "row": [[name, value] for name, value in job.columns.items()],
         "axes": [[name, value] for name, value in job.axes.items()],
-        "attempts": [_attempt(each) for each in attempts],
+        "attempts": [_attempt(job, each) for each in attempts],
         "former": [_former(snapshot, each) for each in files.former],
         "output_path": files.output_path,
         "bytes": files.size_bytes if picture else None,
@@ -223,7 +226,11 @@ def _said(said: Verdict | None) -> Json:
     return {"verdict": said.verdict, "note": said.note, "by": said.by, "at": readings.iso(said.at)}
 
 
-def _attempt(row: AttemptRow) -> Json:
+def _prompt(job: ReviewJob, params: str) -> str:
+    return prompt_of(job.row.endpoint, orjson.loads(params))
+
+
+def _attempt(job: ReviewJob, row: AttemptRow) -> Json:
     return {
         "number": row.number,
         "started_at": readings.iso(row.sent_at),
@@ -235,6 +242,7 @@ def _attempt(row: AttemptRow) -> Json:
         "cost_usd": _usd(row.charged_usd if row.cost_usd is None else row.cost_usd),
         "possibly_billed": bool(row.possibly_billed),
         "request_id": row.request_id,
+        "redo_prompt": None if row.redo_params is None else _prompt(job, row.redo_params),
     }
 
 
@@ -253,7 +261,7 @@ def _former(snapshot: Snapshot, former: FormerPicture) -> Json:
 
 def _manifest_name(jobs: Sequence[ReviewJob]) -> str | None:
     """The manifest's file, as jobs tell where they come from: `catalog.yaml:7`."""
-    names = {job.row.template.rpartition(":")[0] or job.row.template for job in jobs}
+    names = {PurePosixPath(job.row.template.rpartition(":")[0]).name for job in jobs}
     return ", ".join(sorted(names - {""})) or None
 
 

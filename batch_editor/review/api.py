@@ -46,6 +46,7 @@ class Api:
         self._pictures = pictures
         self._inputs = inputs
         self._judge = judge
+        self._last_overview: tuple[object, bytes] = None, b""
 
     def routes(self) -> list[web.RouteDef]:
         """Where everything is."""
@@ -85,17 +86,17 @@ class Api:
     async def overview(self, _: web.Request) -> web.Response:
         """All jobs in sums."""
 
-        def made() -> bytes:
-            """As JSON. Blocks."""
-            found = answers.overview(
-                self._index.snapshot(),
-                output=str(self._output),
-                user=self._judge.by,
-                read_only=self._judge.read_only,
-            )
-            return orjson.dumps(found)
+        return await _json(self._made_overview)
 
-        return await _json(made)
+    def _made_overview(self) -> bytes:
+        """As JSON; kept for as long as nothing changes. Blocks."""
+        snapshot, read_only = self._index.snapshot(), self._judge.read_only
+        known, overview = self._last_overview
+        if known != (snapshot.version, read_only):
+            output, by = str(self._output), self._judge.by
+            overview = orjson.dumps(answers.overview(snapshot, output=output, user=by, read_only=read_only))
+            self._last_overview = (snapshot.version, read_only), overview
+        return overview
 
     async def jobs(self, request: web.Request) -> web.Response:
         """Cards of the jobs that a filter chooses."""

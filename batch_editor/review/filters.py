@@ -89,8 +89,10 @@ class Filter:
         return sorted(jobs, key=order)
 
 
-def verdict_word(said: Verdict | None) -> str:
-    """`approved`, `rejected` or `none`."""
+def verdict_word(job: ReviewJob, said: Verdict | None) -> str:
+    """`approved`, `rejected`, or `none` of a picture that nobody has judged; nothing where there is no picture."""
+    if job.picture is None:
+        return ""
     return "none" if said is None or said.verdict is None else said.verdict
 
 
@@ -106,7 +108,7 @@ def _texts(job: ReviewJob, said: Verdict | None) -> Iterable[str]:
 
 _VALUES: Mapping[str, Callable[[ReviewJob, Verdict | None], str]] = {
     "status": lambda job, _: job.row.status,
-    "verdict": lambda _, said: verdict_word(said),
+    "verdict": verdict_word,
     "error_kind": lambda job, _: job.row.error_kind or "",
     "template": lambda job, _: job.row.template,
     "endpoint": lambda job, _: job.row.endpoint,
@@ -132,7 +134,8 @@ def facets(snapshot: Snapshot) -> dict[str, Any]:
             of = columns.setdefault(column, {})
             of[cell] = of.get(cell, 0) + 1
     listed = {name: _listed(values) for name, values in counts.items()}
-    listed["error_kind"] = [each for each in listed["error_kind"] if each["value"]]
+    for name in ("error_kind", "verdict"):  # those that have one
+        listed[name] = [each for each in listed[name] if each["value"]]
     return {
         **listed,
         "columns": [

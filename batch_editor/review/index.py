@@ -15,9 +15,9 @@ from typing import Any
 from batch_editor.errors import MachineError
 from batch_editor.files import SIDE_FILES
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
-from batch_editor.ledger import readings, review_readings
+from batch_editor.ledger import image_readings, readings, review_readings
 from batch_editor.ledger.database import MOUNTS, on_network
-from batch_editor.output import holder_of
+from batch_editor.output import holder_of, under_present_names
 from batch_editor.review.jobs import ReviewJob, review_job, stamp_of
 from batch_editor.verdicts import FILE_NAME as VERDICTS_NAME
 from batch_editor.verdicts import Picture, Verdict, read_verdicts
@@ -74,6 +74,7 @@ class Index:
         self._name = secrets.token_hex(3)  # versions of another server are others
         self._generation = 0
         self._next_at = 0.0
+        self._renamed: Mapping[str, Sequence[str]] = {}  # what requests were called, to what they are
         self._seen_ledger: object = None
         self._seen_verdicts: object = None
         self._snapshot = Snapshot("", [], {}, {}, is_running=False, outdated=None)
@@ -125,9 +126,9 @@ class Index:
         self._seen_ledger = seen
 
     def _read_verdicts(self) -> None:
-        seen = _seen(self._output, VERDICTS_NAME)
+        seen = (_seen(self._output, VERDICTS_NAME), self._renamed)
         if seen != self._seen_verdicts:
-            self._change(verdicts=read_verdicts(self._output))
+            self._change(verdicts=under_present_names(read_verdicts(self._output), self._renamed))
             self._seen_verdicts = seen
 
     def _change(self, **changes: Any) -> None:
@@ -150,6 +151,7 @@ class Index:
                 same = former is not None and former.stamp == stamp_of(row)
                 jobs[row.job_id] = former if same and former is not None else review_job(row)
             redone = review_readings.former_pictures(db)
+            self._renamed = image_readings.fingerprints_since(db)
         return list(jobs.values()), redone
 
 

@@ -11,21 +11,26 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
+from batch_editor.client import NotFetched
 from batch_editor.ledger import files_from, readings, review_readings
 from batch_editor.records import LOCAL
 from batch_editor.review.cache import Cache
 from batch_editor.review.index import Index
 from batch_editor.review.jobs import links_of, mask_of
 from batch_editor.review.pictures import NoPicture, Thumbnails, content_sha256
+from batch_editor.text import printable
 
 MASK = "mask"
 Fetch = Callable[[str, Path], Awaitable[None]]
+# A link that gave no picture isn't asked again for so long: pages that scroll would ask all the time.
+REFUSED_FOR_S = 60.0
+_MOST_REFUSED = 10_000
 
 
 class Inputs:
     """The inputs of requests, each a file once it has been asked for.
 
-    `fetch` writes a link's picture to a file; it raises `NoPicture`.
+    `fetch` writes a link's picture to a file; it raises `NotFetched`, and `StorageError`.
     """
 
     def __init__(self, output: Path, index: Index, cache: Cache, thumbnails: Thumbnails, fetch: Fetch) -> None:
@@ -35,6 +40,7 @@ class Inputs:
         self._thumbnails = thumbnails
         self._fetch = fetch
         self._fetching: dict[str, asyncio.Lock] = {}
+        self._refused: dict[str, tuple[float, str]] = {}
 
     async def thumb(self, fingerprint: str, number: str) -> bytes:
         """The thumbnail of a request's input, a WebP. `number` counts from 0; or it is `mask`.
@@ -94,11 +100,21 @@ class Inputs:
                 self._fetching.pop(key, None)
 
     async def _fetched(self, link: str, key: str) -> Path:
+        now = asyncio.get_running_loop().time()
+        refused_at, why = self._refused.get(key, (-REFUSED_FOR_S, ""))
+        if now - refused_at < REFUSED_FOR_S:
+            raise NoPicture(why)
         part = await asyncio.to_thread(self._cache.part)
         try:
             await self._fetch(link, part)
             size_bytes = (await asyncio.to_thread(part.stat)).st_size
             return await asyncio.to_thread(self._cache.take, key, part, size_bytes)
+        except NotFetched as error:
+            if len(self._refused) >= _MOST_REFUSED:
+                self._refused.clear()
+            why = f"{printable(link.partition('?')[0], limit=200)} {error}"
+            self._refused[key] = now, why
+            raise NoPicture(why) from error
         except OSError as error:
             raise NoPicture(f"the picture can't be kept ({error.strerror})") from error
         finally:

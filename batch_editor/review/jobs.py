@@ -50,22 +50,21 @@ class ReviewJob:
 
     @property
     def charged_usd(self) -> float | None:
-        """What the job cost; None while that is open. One that took another's picture cost nothing."""
+        """What the job cost, its former pictures included; None while that is open.
+
+        One that took another's picture cost nothing.
+        """
         if self.row.status in ("pending", "unknown"):
             return None
         if self.row.status != "succeeded" or self.row.owner != self.row.job_id:
             return 0.0
-        return self.row.expected_usd if self.row.cost_usd is None else self.row.cost_usd
+        present_usd = self.row.expected_usd if self.row.cost_usd is None else self.row.cost_usd
+        return present_usd + self.row.former_usd
 
 
 def review_job(row: ReviewRow) -> ReviewJob:
     """The job of a row."""
     params: dict[str, Any] = orjson.loads(row.params)
-    inputs, mask, prompt = (
-        links_of(row.endpoint, params),
-        mask_of(row.endpoint, params),
-        _of_role("prompt", row, params),
-    )
     roles = roles_of(row.endpoint, tuple(params))
     others = {name: value for name, value in params.items() if name not in roles.values()}
     return ReviewJob(
@@ -82,9 +81,9 @@ def review_job(row: ReviewRow) -> ReviewJob:
             error=None if row.error is None else sys.intern(row.error),
             owner=row.job_id if row.owner == row.job_id else row.owner,
         ),
-        prompt="" if prompt is None else str(prompt),
-        inputs=inputs,
-        mask=mask,
+        prompt=prompt_of(row.endpoint, params),
+        inputs=links_of(row.endpoint, params),
+        mask=mask_of(row.endpoint, params),
         settings=sys.intern(orjson.dumps(others).decode()),
         columns=_interned(row.extras),
         axes=_interned(row.axes),
@@ -96,6 +95,12 @@ def review_job(row: ReviewRow) -> ReviewJob:
 def stamp_of(row: ReviewRow) -> int:
     """A number that is another one, but for once in 10**19 times, as soon as anything of a row is."""
     return hash(row)
+
+
+def prompt_of(endpoint: str, params: Mapping[str, Any]) -> str:
+    """The prompt of a request."""
+    name = roles_of(endpoint, tuple(params)).get("prompt")
+    return "" if name is None else str(params[name] or "")
 
 
 def links_of(endpoint: str, params: Mapping[str, Any]) -> tuple[str, ...]:
@@ -121,11 +126,6 @@ def roles_of(endpoint: str, names: tuple[str, ...]) -> Mapping[str, str]:
     else:
         known = {role: next((each for each in usual if each in names), "") for role, usual in _USUAL.items()}
     return {role: name for role, name in known.items() if role in _USUAL and name in names}
-
-
-def _of_role(role: str, row: ReviewRow, params: Mapping[str, Any]) -> Any:
-    name = roles_of(row.endpoint, tuple(params)).get(role)
-    return None if name is None else params[name]
 
 
 def _interned(text: str) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import threading
 from collections.abc import Sequence
@@ -12,6 +13,15 @@ from batch_editor.ledger import readings, review_readings
 from batch_editor.review.filters import Filter
 from batch_editor.review.index import Snapshot
 from batch_editor.verdicts import FILE_NAME, Picture, Unchanged, Verdicts, VerdictWord
+from batch_editor.verdicts.entries import checked_name
+
+
+def system_user() -> str:
+    """Who has started this process, by the name that the system knows; a container's may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 class Conflict(BatchEditorError):
@@ -26,10 +36,13 @@ class Judge:
     """Gives verdicts in one person's name. Everything blocks; threads may share it.
 
     The file is made with the first verdict. `has_judged`: whether anything was said or taken back.
+
+    Raises:
+        UsageError: the name is none.
     """
 
     def __init__(self, output: Path, by: str) -> None:
-        self.by = by
+        self.by = checked_name(by)
         self.has_judged = False
         self._output = output
         self._lock = threading.Lock()  # of opening the file

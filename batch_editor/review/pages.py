@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+STATIC = "/static/"
 # Whatever the system says of these endings.
 _TYPES = {
     ".css": "text/css",
@@ -26,7 +27,7 @@ class Pages:
     def __init__(self) -> None:
         self._files = dict(_below(resources.files("batch_editor.review").joinpath("static"), ""))
         version = hashlib.sha256(b"\0".join(name.encode() + data for name, (data, _) in sorted(self._files.items())))
-        self.prefix = f"/static/{version.hexdigest()[:16]}"
+        self.prefix = f"{STATIC}{version.hexdigest()[:16]}"
         self._templates = Environment(
             loader=PackageLoader("batch_editor.review"), autoescape=True, undefined=StrictUndefined
         )

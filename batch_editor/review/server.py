@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import threading
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,16 +17,18 @@ from typing import Self
 import orjson
 from aiohttp import web
 
-from batch_editor.errors import BatchEditorError, UsageError
+from batch_editor.client import InputPictures, Network
+from batch_editor.errors import BatchEditorError, MachineError, UsageError
+from batch_editor.images.pixels import load_decoders
 from batch_editor.ledger.database import MOUNTS
-from batch_editor.processes import Processes
+from batch_editor.processes import CallFailed, Processes
 from batch_editor.review.access import HEADERS, TOKEN, Access, Forbidden
 from batch_editor.review.api import MOST_BYTES, Api, Handler
 from batch_editor.review.cache import Cache
 from batch_editor.review.index import NETWORK, Index
 from batch_editor.review.inputs import Inputs
 from batch_editor.review.judging import Conflict, Judge
-from batch_editor.review.pages import Pages
+from batch_editor.review.pages import STATIC, Pages
 from batch_editor.review.pictures import NoPicture, Pictures, Thumbnails
 
 HOST = "127.0.0.1"
@@ -40,71 +45,84 @@ _MOST_HEADER_BYTES = 64 * 2**10
 class ReviewOptions:
     """What is reviewed, and how: on which port (0: any that is free), in whose name.
 
-    said: told each address under which a browser may come in; the next one when one was used.
+    said: told the next address under which a browser may come in, when one was used. allow_private: whether input
+    links may lead to this network. mounts: where the system lists its mounts.
     """
 
     output: Path
     by: str
     port: int = 0
     said: Callable[[str], None] = lambda _: None
+    allow_private: bool = False
     mounts: Path = MOUNTS
 
 
 class Review:
     """A server, listening while its block lasts. `url` is where a browser comes in, once.
 
+    judge: who gives the verdicts. asked_at: when a page has last asked for anything, by the monotonic clock.
+
     Raises:
-        UsageError: there is no ledger, or a run is at work on a network's file system.
+        UsageError: there is no ledger, a run is at work on a network's file system, or the port is taken.
         MachineError: the ledger or the verdicts can't be read.
-        OSError: the port can't be listened on.
     """
 
     def __init__(self, options: ReviewOptions) -> None:
         self._options = options
         self._access = Access(renewed=lambda: options.said(self.url))
+        self.judge = Judge(options.output, options.by)
         self.asked_at = time.monotonic()
 
     async def __aenter__(self) -> Self:
         options = self._options
-        self._index = Index(options.output, mounts=options.mounts)
-        snapshot = await asyncio.to_thread(self._index.snapshot)
+        index = Index(options.output, mounts=options.mounts)
+        snapshot = await asyncio.to_thread(index.snapshot)
         if snapshot.outdated is not None:
             raise UsageError(f"{options.output}: {NETWORK}; wait for the run's end")
-        self._judge = Judge(options.output, options.by)
-        self._cache = await asyncio.to_thread(Cache, options.output)
-        self._pages = await asyncio.to_thread(Pages)
-        self._processes = Processes(PROCESSES, limit_s=THUMBNAIL_S)
-        thumbnails = Thumbnails(self._cache, self._processes)
-        pictures = Pictures(options.output, self._index, thumbnails)
-        inputs = Inputs(options.output, self._index, self._cache, thumbnails, _fetch)
+        async with AsyncExitStack() as stack:
+            cache = await asyncio.to_thread(Cache, options.output)
+            stack.push_async_callback(asyncio.to_thread, cache.close)
+            processes = Processes(PROCESSES, limit_s=THUMBNAIL_S)
+            stack.push_async_callback(asyncio.to_thread, processes.close)
+            stack.push_async_callback(asyncio.to_thread, self.judge.close)
+            network = await asyncio.to_thread(Network.from_environment)
+            links = await stack.enter_async_context(InputPictures(network, allow_private=options.allow_private))
+            thumbnails = Thumbnails(cache, processes)
+            pictures = Pictures(options.output, index, thumbnails)
+            inputs = Inputs(options.output, index, cache, thumbnails, links.fetch)
+            self._pages = await asyncio.to_thread(Pages)
+            api = Api(options.output, index, self._pages, pictures, inputs, self.judge)
+            await self._listen(stack, api)
+            # The first thumbnails would wait for the processes to start.
+            threading.Thread(target=_started, args=(processes,), name="decoders", daemon=True).start()
+            self._stack = stack.pop_all()
+        return self
+
+    async def _listen(self, stack: AsyncExitStack, api: Api) -> None:
         app = web.Application(middlewares=[self._guarded], client_max_size=MOST_BYTES)
-        app.add_routes(Api(options.output, self._index, self._pages, pictures, inputs, self._judge).routes())
-        self._runner = web.AppRunner(
+        app.add_routes(api.routes())
+        runner = web.AppRunner(
             app,
             access_log=None,
             shutdown_timeout=_STOP_WITHIN_S,
             handler_cancellation=True,  # whoever scrolls on doesn't wait for what went by
             max_field_size=_MOST_HEADER_BYTES,
         )
-        await self._runner.setup()
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
         try:
-            await web.TCPSite(self._runner, HOST, options.port).start()
-        except BaseException:
-            await self._closed()
-            raise
-        self._access.port = self._runner.addresses[0][1]
-        return self
+            await web.TCPSite(runner, HOST, self._options.port).start()
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else error
+            raise UsageError(
+                f"--port {self._options.port}: can't be listened on ({why}); 0 is any free port"
+            ) from error
+        self._access.port = runner.addresses[0][1]
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._closed()
-
-    async def _closed(self) -> None:
-        await self._runner.cleanup()
-        await asyncio.to_thread(self._processes.close)
-        await asyncio.to_thread(self._judge.close)
-        await asyncio.to_thread(self._cache.close)
+        await self._stack.aclose()
 
     @property
     def url(self) -> str:
@@ -119,7 +137,7 @@ class Review:
             if TOKEN in request.query:
                 response = self._access.entered(request)
             else:
-                self._access.check(request)
+                self._access.check(request, with_session=not request.path.startswith(STATIC))
                 self.asked_at = time.monotonic()
                 response = await handler(request)
         except Forbidden as error:
@@ -153,9 +171,10 @@ class Review:
         return web.Response(status=status, text=text, content_type="text/html", headers=headers)
 
 
+def _started(processes: Processes) -> None:
+    with suppress(CallFailed, MachineError):  # whoever asks for a thumbnail hears of it
+        processes.start(load_decoders)
+
+
 def _is_page(request: web.Request) -> bool:
     return request.method == "GET" and (request.path == "/" or request.path.startswith("/job/"))
-
-
-async def _fetch(link: str, _: Path) -> None:
-    raise NoPicture(f"{link} is not fetched yet")

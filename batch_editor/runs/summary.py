@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from batch_editor.ledger import Connection, Counts, readings
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
+from batch_editor.output import VerdictCounts, count_verdicts, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
 from batch_editor.text import duration, printable
 
@@ -80,6 +81,9 @@ class Comparison:
         }
 
 
+_NO_VERDICTS = VerdictCounts(0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """A run's outcome. Jobs are the manifest's, requests the run's; money is over all runs of the manifest."""
@@ -99,6 +103,7 @@ class Summary:
     comparison: Comparison | None = None
     stop: StopReason | None = None
     sandbox: bool = False
+    verdicts: VerdictCounts = _NO_VERDICTS
 
     @property
     def manifest(self) -> Path:
@@ -132,6 +137,7 @@ class Summary:
             "plan": None if self.comparison is None else self.comparison.as_json(self.elapsed_s),
             "stopped_by": None if self.stop is None else self.stop.kind,
             "sandbox": self.sandbox,
+            "verdicts": self.verdicts._asdict(),
         }
 
     def lines(self, *, command: str = "") -> Iterator[str]:
@@ -144,6 +150,9 @@ class Summary:
         for error in self.errors:
             said = printable(error.error or "", limit=200)
             yield f"  {error.kind}: {error.count}, for example {error.job_id}: {said}"
+        if self.verdicts.approved or self.verdicts.rejected:
+            approved, rejected, none = self.verdicts
+            yield f"Verdicts: {approved:,} approved, {rejected:,} rejected, {none:,} without"
         yield f"Requests: {self.sent} sent in this run, {self.retried} of them again"
         yield f"Money: {_money(self.cost, sandbox=self.sandbox)}"
         if self.p50_s is not None and self.p95_s is not None:
@@ -187,6 +196,7 @@ def summarize(
     """The summary of a run out of the ledger."""
     sent, retried, possibly_billed = readings.attempts_of(db, run_id)
     p50_s, p95_s = readings.latencies(db)
+    verdicts = count_verdicts(db, verdicts_of(db, output), succeeded=standing.jobs.succeeded)
     return Summary(
         run_id=run_id,
         output=output,
@@ -203,6 +213,7 @@ def summarize(
         comparison=_compare(db, run_id, elapsed_s),
         stop=stop,
         sandbox=sandbox,
+        verdicts=verdicts,
     )
 
 

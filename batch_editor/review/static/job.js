@@ -58,6 +58,7 @@ function link(answer) {
 async function show(jobId) {
   const mine = (moving += 1);
   ready = false;
+  delete byId("stage").dataset.ready;
   let answer;
   try {
     answer = await fetchJob(jobId);
@@ -76,6 +77,7 @@ async function show(jobId) {
   if (location.pathname + location.search !== path) history.replaceState(null, "", path);
   draw();
   ready = true;
+  byId("stage").dataset.ready = "";
   speak(`${job.job_id}, ${job.verdict ?? "to judge"}`);
   if (way.next) {
     const next = await fetchJob(way.next).catch(() => null);

@@ -123,6 +123,11 @@ class Batch:
         self._began_at = began_at
         self._runs: list[RunStart] = []
 
+    @property
+    def output(self) -> Path:
+        """The output directory; its ledger is there."""
+        return self._opened.store.root
+
     def to_confirm(self) -> list[str]:
         """Why the run may not be what was meant; nothing with `options.yes`."""
         return [] if self.options.yes else list(self.plan.to_confirm())

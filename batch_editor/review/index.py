@@ -94,7 +94,7 @@ class Index:
                     self._read_verdicts()
                 except MachineError:
                     # A run may hold it just now: what is known is shown, and the next page asks again.
-                    if not self._generation:
+                    if self._seen_ledger is None or self._seen_verdicts is None:
                         raise
                 ended_at = time.monotonic()
                 self._next_at = ended_at + max(RENEWED_AFTER_S, SHARE_OF_TIME * (ended_at - began_at))

@@ -107,7 +107,8 @@ _SHARED = [
         "overrides",
         metavar="NAME=VALUE",
         multiple=True,
-        help="A parameter, id, output, when, carry, format or identity of every job; a template; repeatable.",
+        help="A parameter, id, output, when, carry, format, identity or redo_prompt of every job; a template;"
+        " repeatable.",
     ),
     click.option(
         "--format",

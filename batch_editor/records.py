@@ -52,8 +52,8 @@ class Rate:
 
 
 # What a run sends again on request: what the provider refused for good; what may have been billed without a result;
-# done jobs whose image another endpoint made; all of it, finished or not.
-Redo: TypeAlias = Literal["failed", "unknown", "endpoint", "all"]
+# images that people rejected; done jobs whose image another endpoint made; all of it, finished or not.
+Redo: TypeAlias = Literal["failed", "unknown", "rejected", "endpoint", "all"]
 
 LOCAL = "sha256:"  # a link of a request that stands for a local file, by its content
 

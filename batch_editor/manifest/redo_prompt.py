@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from batch_editor.manifest.faults import check_text
+from pathlib import Path
+
+from batch_editor.endpoints import Parameter
+from batch_editor.manifest.faults import Refused, check_text
 from batch_editor.manifest.jinja import names_to_be_given
 from batch_editor.manifest.templates import TemplateFault, compiled, is_template
-from batch_editor.manifest.values import Fixed, Written
+from batch_editor.manifest.values import Fixed, Written, converter_of
 
 KEY = "redo_prompt"
 _KNOWN = ("prompt", "note")
@@ -31,8 +34,10 @@ def redo_prompt_source(written: Written) -> Fixed | None:
     return Fixed(written)
 
 
-def redo_prompt_of(template: str | None, *, prompt: str, note: str) -> str:
+def redo_prompt_of(template: str | None, *, prompt: str, note: str, parameter: Parameter | None = None) -> str:
     r"""The prompt of a redo. Without a template it is the prompt, and after an empty line the note if there is one.
+
+    `parameter` is the one that takes it.
 
     >>> redo_prompt_of(None, prompt="Mug on white", note="keep the handle")
     'Mug on white\n\nkeep the handle'
@@ -42,11 +47,24 @@ def redo_prompt_of(template: str | None, *, prompt: str, note: str) -> str:
     'Mug on white. Mind this: keep the handle'
 
     Raises:
-        TemplateFault: the template can't be rendered, goes beyond its bounds, or nothing comes of it.
+        Refused: the template can't be rendered, goes beyond its bounds, or gives no prompt that can be sent; the
+            message names its subject.
     """
-    if template is None:
-        return f"{prompt}\n\n{note}" if note else prompt
-    text = compiled(template).render({"prompt": prompt, "note": note}) if is_template(template) else template
-    if not text.strip():
-        raise TemplateFault("gives an empty prompt")
+    with_note = f"{prompt}\n\n{note}" if note else prompt
+    text = with_note if template is None else _rendered(template, prompt, note)
+    try:
+        if parameter is not None:
+            converter_of(parameter, Path())(text, {})
+    except Refused as error:
+        raise error.with_subject("prompt with its note") from error
+    return text
+
+
+def _rendered(template: str, prompt: str, note: str) -> str:
+    try:
+        text = compiled(template).render({"prompt": prompt, "note": note}) if is_template(template) else template
+        if not text.strip():
+            raise TemplateFault("gives an empty prompt")
+    except TemplateFault as fault:
+        raise fault.with_subject(KEY) from fault
     return text

@@ -9,7 +9,7 @@ import pytest
 
 from batch_editor.manifest import redo_prompt_of
 from batch_editor.manifest.faults import Refused
-from tests.support.manifest_reading import LINK, read, write
+from tests.support.manifest_reading import ENDPOINT, LINK, read, write
 
 JOB = f"id: mug, prompt: Mug on white, image_urls: [{LINK}]"
 OWN = "'{{ prompt }} {{ note }}'"
@@ -120,4 +120,11 @@ def test_the_note_goes_into_the_prompt_as_text(template: str | None, note: str, 
 def test_a_template_that_fails_says_so(template: str, fault: str) -> None:
     with pytest.raises(Refused) as refused:
         redo_prompt_of(template, prompt="Mug on white", note="")
-    assert str(refused.value.with_subject("redo_prompt")).startswith(fault)
+    assert str(refused.value).startswith(fault)
+
+
+def test_a_prompt_that_its_note_makes_too_long_is_refused() -> None:
+    parameter = ENDPOINT.parameters["prompt"].model_copy(update={"max_length": 20})
+    with pytest.raises(Refused) as refused:
+        redo_prompt_of(None, prompt="Mug on white", note=NOTE, parameter=parameter)
+    assert str(refused.value) == "prompt with its note has 29 characters; expected at most 20"

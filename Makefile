@@ -7,8 +7,9 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet 
 LIBRARIES := $(VENV)/.libraries
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+READY_SERVERS := $(VENV)/.ready-servers
 
-.PHONY: demo test test-fast cover check docs audit lock format fuzz bench bench-full clean
+.PHONY: demo test test-fast test-servers cover check docs audit lock format fuzz bench bench-full clean
 
 # What running needs. Begun anew when a lock has changed, for what a former lock named must not stay.
 # The locks are complete, so nothing is resolved: what was published since they were made has no say.
@@ -32,6 +33,13 @@ $(READY_DEV): $(READY)
 	$(BIN)/python -m pip check
 	touch $@
 
+# Apart from the rest: it drives a browser, and weighs as much as all the others together.
+$(READY_SERVERS): $(READY_DEV) requirements-servers.lock
+	@echo "Installing what drives a browser into $(VENV) …"
+	$(PIP_INSTALL) --only-binary :all: --require-hashes --requirement requirements-servers.lock
+	$(BIN)/python -m pip check
+	touch $@
+
 demo: $(READY)  ## edit real photographs against the built-in sandbox: no key, no cost
 	$(BIN)/batch-editor run jobs/demo.yaml --sandbox --output outputs/demo
 	@echo
@@ -46,6 +54,9 @@ test: $(READY_DEV)
 
 test-fast: $(READY_DEV)  ## all but the slow ones
 	$(TEST) -m "not slow"
+
+test-servers: $(READY_SERVERS)  ## the review's pages in Chromium, which has to be installed
+	$(TEST) tests/review_pages
 
 cover: $(READY_DEV)  ## the branches that tests reach; Python 3.11 takes up to three times as long for it
 	$(TEST) --cov --cov-report=term
@@ -68,14 +79,16 @@ docs: $(READY_DEV)  ## renew what is made from the code, and build the site in b
 audit: $(READY_DEV)  ## look the locked packages up among the known vulnerabilities
 	$(BIN)/python .ci/audit.py requirements.lock
 	$(BIN)/python .ci/audit.py requirements-dev.lock
+	$(BIN)/python .ci/audit.py requirements-servers.lock
 
 # Extras are kept, or whoever resolves would look for what they stand for beyond the lock.
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --no-strip-extras --python-version 3.11 --generate-hashes \
-	--custom-compile-command "make lock" pyproject.toml
+	--custom-compile-command "make lock"
 
 lock: $(READY_DEV)  ## pin the newest versions that pyproject.toml allows, with the hashes of their files
-	$(LOCK) --group build --output-file requirements.lock
-	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --group build --output-file requirements.lock
+	$(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group servers --constraint requirements-dev.lock --output-file requirements-servers.lock
 
 format: $(READY_DEV)
 	$(BIN)/ruff check --fix .

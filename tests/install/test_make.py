@@ -52,12 +52,18 @@ def stamped(tree: Path) -> None:
 def would_install(target: str, tree: Path) -> list[str]:
     lines = run_well(f"make --dry-run {target}", tree).splitlines()
     names = {"--editable": "package", "requirements.lock": "run", "requirements-dev.lock": "dev"}
+    names |= {"requirements-servers.lock": "servers"}
     return [name for line in lines if " install " in line for end, name in names.items() if f" {end}" in line]
 
 
 @pytest.mark.parametrize(
     ("target", "installs"),
-    [("demo", ["run", "package"]), ("check", ["run", "package", "dev"]), ("audit", ["run", "package", "dev"])],
+    [
+        ("demo", ["run", "package"]),
+        ("check", ["run", "package", "dev"]),
+        ("audit", ["run", "package", "dev"]),
+        ("test-servers", ["run", "package", "dev", "servers"]),
+    ],
 )
 def test_a_clean_checkout_gets_what_the_target_needs(target: str, installs: list[str], tree: Path) -> None:
     assert would_install(target, tree) == installs

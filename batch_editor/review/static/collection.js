@@ -101,7 +101,7 @@ export class Collection {
     const within = [...this.away].filter((place) => place >= from && place < from + PAGE).length;
     const query = new URLSearchParams(this.query);
     query.set("offset", from - before);
-    query.set("limit", PAGE - within);
+    query.set("limit", Math.max(1, PAGE - within)); // where all of a page was judged away, one is asked for and left out
     return get(`${this.path}?${query}`, this.ended.signal);
   }
 
@@ -111,6 +111,7 @@ export class Collection {
     let place = page * PAGE;
     for (const entry of this.entries(answer)) {
       while (this.away.has(place)) place += 1;
+      if (place >= (page + 1) * PAGE) break;
       slots.push([place, entry]);
       place += 1;
     }

@@ -4,6 +4,7 @@ import { byId, element } from "./elements.js";
 import { count, verdictWord, words } from "./format.js";
 
 const NAMED = ["verdict", "status", "error_kind", "template", "endpoint"];
+const VERDICTS = ["none", "approved", "rejected"];
 const TITLES = { verdict: "Verdict", status: "Status", error_kind: "Error", template: "Template", endpoint: "Endpoint" };
 const WAIT_MS = 200; // between a letter typed and a search, so that a word is looked for once
 const SHORT = 8; // values shown of a column before the rest is asked for
@@ -81,7 +82,8 @@ export class FilterPanel {
     if (document.activeElement !== this.search) this.search.value = filter.get("q") ?? "";
     const focused = document.activeElement?.closest?.("[data-key]")?.dataset.key;
     const open = new Set([...this.groups.querySelectorAll("details[open]")].map((each) => each.dataset.name));
-    const named = NAMED.map((name) => this.group(name, TITLES[name], overview.filters[name] ?? []));
+    const counted = { ...overview.filters, verdict: VERDICTS.map((value) => ({ value, count: overview.verdicts[value] })) };
+    const named = NAMED.map((name) => this.group(name, TITLES[name], counted[name] ?? []));
     const columns = (overview.filters.columns ?? []).map((column) => this.column(column, open));
     this.groups.replaceChildren(...[...named, ...columns].filter(Boolean));
     if (focused) this.groups.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });

@@ -155,7 +155,7 @@ function showCount() {
   renewButton.title = "L";
   const left = collection.pictures; // as the server counts them now, those judged away left out
   byId("judge-all").hidden = asGrid || left === 0 || Boolean(overview.read_only);
-  byId("judge-all").textContent = `Judge all ${count(left)}…`;
+  byId("judge-all").replaceChildren(element("span", {}, "Judge all", element("span", { class: "wide-only" }, ` ${count(left)}`), "…"));
 }
 
 function showChips() {

@@ -52,7 +52,7 @@ export class GalleryView extends View {
   /** Called when the page has another width. */
   fit() {
     if (this.width !== this.scroller.clientWidth) this.draw();
-    else this.rows.update();
+    else this.rows.refill();
   }
 
   drawRow(index) {

@@ -46,6 +46,7 @@ export class GridView extends View {
     const least = narrow ? 132 : SIZES[this.looks.size];
     const wide = Math.floor(Math.max(least, Math.min(room, least * 1.4)));
     this.square = Math.min(wide, Math.floor(least * 1.2));
+    this.scroller.classList.toggle("tight", wide < 150);
     this.width = this.scroller.clientWidth;
     this.template = `${input}px repeat(${this.columns}, ${wide}px)`;
     this.across = input + this.columns * (wide + GAP) + GAP * 2;
@@ -56,7 +57,7 @@ export class GridView extends View {
 
   fit() {
     if (this.width !== this.scroller.clientWidth) this.draw();
-    else this.rows.update();
+    else this.rows.refill();
   }
 
   drawHead() {
@@ -122,7 +123,7 @@ export class GridView extends View {
   end() {
     super.end();
     this.head.hidden = true;
-    this.scroller.classList.remove("as-grid");
+    this.scroller.classList.remove("as-grid", "tight");
   }
 }
 

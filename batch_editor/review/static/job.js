@@ -58,6 +58,7 @@ function link(answer) {
 async function show(jobId) {
   const mine = (moving += 1);
   ready = false;
+  delete byId("stage").dataset.ready;
   let answer;
   try {
     answer = await fetchJob(jobId);
@@ -76,6 +77,7 @@ async function show(jobId) {
   if (location.pathname + location.search !== path) history.replaceState(null, "", path);
   draw();
   ready = true;
+  byId("stage").dataset.ready = "";
   speak(`${job.job_id}, ${job.verdict ?? "to judge"}`);
   if (way.next) {
     const next = await fetchJob(way.next).catch(() => null);
@@ -114,8 +116,8 @@ function drawJobPanel() {
 
 /** What the picture can be compared with: its inputs, its mask, its former pictures. */
 function sides(of) {
-  const inputs = of.inputs.map((input, place) => ({ key: `input:${place}`, url: input.url, label: of.inputs.length > 1 ? `Before ${place + 1}` : "Before", about: input.name ?? input.label }));
-  const mask = of.mask ? [{ key: "mask", url: of.mask.url, label: "Mask", about: of.mask.name ?? "Mask" }] : [];
+  const inputs = of.inputs.map((input, place) => ({ key: `input:${place}`, url: input.url, label: of.inputs.length > 1 ? `Before ${place + 1}` : "Before", about: input.name ?? input.label, thumb: input.thumb }));
+  const mask = of.mask ? [{ key: "mask", url: of.mask.url, label: "Mask", about: of.mask.name ?? "Mask", thumb: of.mask.thumb }] : [];
   const former = (of.former ?? []).map((each, place) => ({ key: `former:${place}`, url: each.url, label: each.label, about: each.label, thumb: each.thumb }));
   return [...inputs, ...mask, ...former];
 }

@@ -6,9 +6,7 @@ import { count, money } from "./format.js";
 /** Shows the counts of an overview. */
 export function showOverview(overview) {
   const { jobs, verdicts } = overview;
-  byId("output").textContent = overview.output;
-  byId("output").title = overview.manifest_name ?? overview.output;
-  document.title = `Review: ${overview.output}`;
+  byId("output").title = [overview.output, overview.manifest_name].filter(Boolean).join(", made from ");
   const facts = [
     [verdicts.approved, "approved", "approved"],
     [verdicts.rejected, "rejected", "rejected"],

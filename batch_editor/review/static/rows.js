@@ -94,6 +94,12 @@ export class Rows {
     this.seen(from, to);
   }
 
+  /** Draws and fills what has come into sight because the page is higher now. */
+  refill() {
+    this.update();
+    this.fillAll();
+  }
+
   fillAll() {
     for (const row of this.drawn.values()) this.fill(row);
   }

@@ -1,0 +1,195 @@
+"""A `batch-editor review` at work, and visitors who come in with a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Queue
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from batch_editor.verdicts import read_verdicts
+
+PATIENCE_S = 15.0
+DESKTOP = (1280, 800)
+TELEPHONE = (390, 844)
+
+
+@dataclass
+class Served:
+    """An output directory that is served; each address that it says is good for one browser."""
+
+    process: subprocess.Popen[str]
+    output: Path
+    addresses: Queue[str]
+
+    @property
+    def origin(self) -> str:
+        """What its addresses begin with."""
+        return self._origin
+
+    def __post_init__(self) -> None:
+        first = self.address()
+        self._origin = "{0.scheme}://{0.netloc}".format(urlsplit(first))
+        self.addresses.put(first)
+
+    def address(self) -> str:
+        """The next address that a browser may come in by."""
+        return self.addresses.get(timeout=PATIENCE_S)
+
+    def end(self) -> None:
+        """As Ctrl-C ends it."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(PATIENCE_S)
+
+    def verdicts(self) -> dict[str, tuple[str | None, str | None]]:
+        """By a picture's fingerprint: its verdict and its note, as they are on disk."""
+        return {picture.fingerprint: (said.verdict, said.note) for picture, said in read_verdicts(self.output).items()}
+
+
+@contextmanager
+def served(output: Path, *options: str) -> Iterator[Served]:
+    """`batch-editor review` of an output directory, while the block lasts."""
+    command = [sys.executable, "-m", "batch_editor", "review", str(output), "--no-open", "--as", "anna", *options]
+    addresses: Queue[str] = Queue()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+    reader = threading.Thread(target=_read, args=(process, addresses))
+    reader.start()
+    try:
+        server = Served(process, output, addresses)
+        yield server
+        server.end()
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _read(process: subprocess.Popen[str], addresses: Queue[str]) -> None:
+    for line in process.stdout or ():
+        if found := re.search(r"http://\S+\?token=\S+", line):
+            addresses.put(found[0])
+
+
+@dataclass
+class Visitor:
+    """A page in a browser of its own, and what went wrong in it."""
+
+    page: Page
+    origin: str
+    query: str = ""
+    troubles: list[str] = field(default_factory=list)
+    expected: tuple[str, ...] = ()
+
+    def watch(self) -> None:
+        """Note errors, questions and requests to anybody else from now on."""
+        self.page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
+        self.page.on("console", self._said)
+        self.page.on("dialog", lambda dialog: (self.troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.page.on("request", self._asked)
+
+    def _said(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.troubles.append(f"{message.type}: {message.text}")
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((f"{self.origin}/", "data:", "blob:")):
+            self.troubles.append(f"request: {request.url}")
+
+    def left(self) -> list[str]:
+        """The troubles that the test didn't expect."""
+        return [each for each in self.troubles if not any(words in each for words in self.expected)]
+
+    def go(self, path: str) -> None:
+        """Open a page of the server and wait until it shows something."""
+        self.page.goto(f"{self.origin}{path}")
+        self.shown()
+
+    def shown(self) -> None:
+        """Wait until the gallery, or a job, is there."""
+        self.page.wait_for_selector("#scroller .card.current, #panel section, #empty:not([hidden])", timeout=PATIENCE_S * 1e3)
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def ids(self) -> list[str]:
+        """The ids of the cards in the order of the page."""
+        found: list[str] = self.page.eval_on_selector_all(
+            "#scroller .card[data-place]",
+            "cards => cards.sort((a, b) => a.dataset.place - b.dataset.place).map(card => card.querySelector('.name')?.textContent)",
+        )
+        return found
+
+    def current(self) -> str:
+        """The id of the current job, in the gallery or on its own page."""
+        found: str = self.page.evaluate(
+            "document.body.classList.contains('job') ? document.querySelector('#job-id').textContent"
+            " : document.querySelector('.card.current')?.title ?? ''"
+        )
+        return found
+
+    def until(self, claim: str, argument: object = None) -> None:
+        """Wait until a claim, a JavaScript expression or function, holds."""
+        self.page.wait_for_function(claim, arg=argument, timeout=PATIENCE_S * 1e3)
+
+    def until_current(self, job_id: str) -> None:
+        self.until(
+            "id => (document.body.classList.contains('job') ? document.querySelector('#job-id').textContent"
+            " : document.querySelector('.card.current')?.title) === id",
+            job_id,
+        )
+
+    def until_counts(self, **counts: int) -> None:
+        """Wait until the bar says so, as in `approved=3`; what there is none of isn't said, but what is to be judged."""
+        for word, number in counts.items():
+            words = word.replace("_", " ")
+            if number or word == "to_judge":
+                self.until("words => document.querySelector('#tally').textContent.includes(words)", f"{number:,} {words}")
+            else:
+                self.until("words => !document.querySelector('#tally').textContent.includes(words)", words)
+
+    def text(self, selector: str) -> str:
+        found: str = self.page.inner_text(selector)
+        return found
+
+
+@contextmanager
+def visiting(
+    browser: Browser, server: Served, *, size: Sequence[int] = DESKTOP, scheme: str = "light", path: str = "/"
+) -> Iterator[Visitor]:
+    """A browser that has come in by an address of the server's, looking at a page of it."""
+    wide, high = size
+    context: BrowserContext = browser.new_context(
+        viewport={"width": wide, "height": high},
+        color_scheme=scheme,
+        has_touch=wide < 500,
+        reduced_motion="reduce",
+        locale="en-GB",
+        timezone_id="UTC",
+    )
+    try:
+        visitor = Visitor(context.new_page(), server.origin)
+        visitor.watch()
+        visitor.page.goto(server.address())
+        if path == "/":
+            visitor.shown()
+        else:
+            visitor.go(path)
+        yield visitor
+        assert visitor.left() == []
+    finally:
+        context.close()

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from batch_editor.errors import Declined
 from batch_editor.runs.batch import Batch
@@ -54,11 +55,14 @@ async def _answered(ask: Ask, lines: Sequence[str]) -> bool:
     return answer.result()
 
 
-async def send(batch: Batch, *, ask: Ask | None, canary: int = 0) -> Summary:
+async def send(
+    batch: Batch, *, ask: Ask | None, canary: int = 0, confirmed: Callable[[Path], None] = lambda _: None
+) -> Summary:
     """Carry a batch out. `canary`: so many requests first, and the rest if they cost what the plan says.
 
     `ask` is shown some lines to decide by; None: nobody is there, and only the plan's questions and a canary that
-    costs much more than planned keep anything from being sent.
+    costs much more than planned keep anything from being sent. `confirmed` is told the output directory when the plan
+    is confirmed, before anything is sent.
 
     Raises:
         UsageError: nobody is there to say that the run is what was meant; nothing was sent.
@@ -68,6 +72,7 @@ async def send(batch: Batch, *, ask: Ask | None, canary: int = 0) -> Summary:
         batch.expect_confirmed()
     else:
         await _confirm(batch, ask)
+    confirmed(batch.output)
     if not canary:
         return await batch.send()
     summary = await batch.send(first=canary)

@@ -6,7 +6,7 @@ import gc
 import os
 import shlex
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
     from batch_editor.config import Settings
     from batch_editor.planning import Offer
+    from batch_editor.review.beside import ReviewBeside
     from batch_editor.runs.batch import Batch
     from batch_editor.runs.options import BatchOptions
     from batch_editor.runs.summary import Summary
+
+# Of a run that ends sooner, review's address would never be known.
+REVIEW_STARTS_S = 15.0
 
 
 @click.command()
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How to show progress on standard error.",
 )
+@click.option("--open", "review_beside", is_flag=True, help="Open review beside the run, in a browser if there is one.")
 @click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log as JSON lines, appended.")
 def run(**options: Any) -> int:
     """Expand manifests, check them, send the requests, save the images.
@@ -90,11 +95,15 @@ def run(**options: Any) -> int:
     key = None if batch.sandbox else _key(options["manifests"], settings, batch)
     terminal = None if batch.yes else _terminal(options["manifests"])
     ask = None if terminal is None else partial(_ask, terminal)
+    beside = _beside(options, settings, batch) if options["review_beside"] else None
+    sending = partial(send, ask=ask, canary=options["canary"] or 0)
+    if beside is not None:
+        sending = partial(sending, confirmed=beside.start)
     gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        summary = runner.run(
-            _run(options["manifests"], settings, key, batch, partial(send, ask=ask, canary=options["canary"] or 0))
-        )
+        summary = runner.run(_run(options["manifests"], settings, key, batch, sending))
+    if beside is not None:
+        beside.wait_until_said(REVIEW_STARTS_S)
     offer = _offer(options["manifests"], settings, batch) if _is_retired(summary) else None
     # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
     try:
@@ -104,6 +113,14 @@ def run(**options: Any) -> int:
     except StorageError as error:
         tell(f"error: {error}")
     return summary.exit_code
+
+
+def _beside(options: Mapping[str, Any], settings: Settings, batch: BatchOptions) -> ReviewBeside:
+    """Review in a process of its own, with the run's settings."""
+    from batch_editor.review.beside import ReviewBeside
+
+    arguments = [] if options["config"] is None else ["--config", str(options["config"])]
+    return ReviewBeside(say=batch.progress.say, arguments=arguments, without=[settings.api.key_env])
 
 
 def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -> SecretStr:

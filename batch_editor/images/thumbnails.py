@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from batch_editor.images.pixels import MAX_PIXELS, PILLOW_ERRORS
+from batch_editor.images.pixels import FORMATS, MAX_PIXELS, PILLOW_ERRORS
 
-# A photo of a phone that took a picture of its depth as well is an MPO: two JPEGs behind each other.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF")
 _QUALITY = 78
 
 
@@ -25,7 +23,7 @@ def thumbnail(path: Path, *, length: int) -> bytes:
         NoThumbnail: there is no picture in the file.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise NoThumbnail(f"{image.width}x{image.height} pixels, more than the {MAX_PIXELS:,} that are decoded")
             image.draft("RGB", (2 * length, 2 * length))  # a JPEG is decoded at a fraction of its size
@@ -36,6 +34,8 @@ def thumbnail(path: Path, *, length: int) -> bytes:
             small.save(data, "WEBP", quality=_QUALITY, method=2)
     except NoThumbnail:
         raise
+    except UnidentifiedImageError as error:  # its text is the file's path
+        raise NoThumbnail("no PNG, JPEG, WebP or GIF that can be read") from error
     except PILLOW_ERRORS as error:
         raise NoThumbnail(f"a picture that can't be read: {error}") from error
     return data.getvalue()

@@ -13,6 +13,7 @@ import orjson
 
 from batch_editor.ledger.comparison import HASHED_BY, hashed_by_of
 from batch_editor.ledger.database import CACHE_SIZE, Ledger
+from batch_editor.ledger.redos import take_over_redos
 from batch_editor.records import Redo, Shape
 
 
@@ -96,6 +97,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
         db.execute(
             "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed WHERE state = 'succeeded'"
             " AND fingerprint IN (SELECT fingerprint FROM staging.staged WHERE selected AND fault IS NULL)"
+            " AND fingerprint NOT IN (SELECT fingerprint FROM staging.staged WHERE redo IS NOT NULL)"
         )
     gone = _take_over_jobs(db)
     _find_unfinished(db)
@@ -104,6 +106,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
     _give_new_owners(db)
     _give_turns(db)
     _take_up_again(db, [state for state in ("failed", "unknown") if state in redo or "all" in redo])
+    take_over_redos(db, redo)
     for table in ("differing", "unfinished", "waiting"):
         db.execute(f"DROP TABLE temp.{table}")
     return gone
@@ -213,6 +216,7 @@ def _take_over_requests(db: sqlite3.Connection) -> None:
         " variant, identity) SELECT wanted.fingerprint, endpoint, params, files, wanted.job_id, 'pending', list_usd,"
         " max_usd, variant, identity"
         " FROM temp.waiting CROSS JOIN staging.jobs AS wanted USING (position) WHERE waiting.owns"
+        " AND wanted.redo IS NULL"
         " ON CONFLICT (fingerprint) DO UPDATE SET params = excluded.params, files = excluded.files,"
         " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd,"
         " variant = excluded.variant, identity = excluded.identity WHERE state <> 'succeeded'"

@@ -21,16 +21,17 @@ MOST_S = 0.02
 PAGE = 500
 # Rows that are looked through without one that is wanted, in one transaction.
 RANGE = 5_000
-# Characters of a request's parameters. What is longer holds a whole picture as a `data:` link; see `PROMPT`.
-LONGEST = 30_000
+# Characters of a request's parameters, and of links in them. What is longer holds a picture as a `data:` link.
+LONGEST, LONGEST_LINK = 30_000, 2_000
 
 
 class ReviewRow(NamedTuple):
     """A job of the manifest as pages list it; `params`, `files`, `extras` and `axes` are JSON.
 
     path: where the picture of its present request stands under the job's name, below the output directory. params:
-    without values that are longer than `LONGEST`. owner: the job that the request was sent for. former_usd: what its
-    former pictures cost. redo_*: what has become of its being made again, None where nobody wants that.
+    with values and links cut off, where they are longer than `LONGEST` together. owner: the job that the request was
+    sent for. former_usd: what its former pictures cost. redo_*: what has become of its being made again, None where
+    nobody wants that.
     """
 
     position: int
@@ -112,10 +113,14 @@ class Place(NamedTuple):
     sha256: str | None
 
 
-_PARAMS = (
-    f"iif(length(r.params) <= {LONGEST}, r.params, (SELECT json_group_object(key, iif(length(value) <= {LONGEST},"
-    " value, substr(value, 1, 60) || '…')) FROM json_each(r.params)))"
+_SHORTENED = (
+    "SELECT json_group_object(p.key, CASE p.type"
+    f" WHEN 'array' THEN json((SELECT json_group_array(substr(i.value, 1, {LONGEST_LINK}))"
+    " FROM json_each(p.value) i))"
+    f" WHEN 'text' THEN substr(p.value, 1, {LONGEST}) WHEN 'true' THEN json('true') WHEN 'false' THEN json('false')"
+    " ELSE p.value END) FROM json_each(r.params) p"
 )
+_PARAMS = f"iif(length(r.params) <= {LONGEST}, r.params, ({_SHORTENED}))"
 _PATH = "iif(j.placed_fingerprint = j.fingerprint AND r.state = 'succeeded', j.placed_path, NULL)"
 _ROWS = (
     "SELECT j.position, j.job_id, coalesce(j.template, ''), j.axes, j.extras, iif(j.fault IS NULL, r.state, 'failed'),"

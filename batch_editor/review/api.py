@@ -69,6 +69,7 @@ class Api:
 
     async def gallery(self, _: web.Request) -> web.Response:
         """The page of all jobs."""
+        self._pictures.prepare()
         return _html(self._pages.page("gallery", output=self._output.name))
 
     async def job_page(self, _: web.Request) -> web.Response:

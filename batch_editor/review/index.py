@@ -94,11 +94,16 @@ class Index:
                     self._read_verdicts()
                 except MachineError:
                     # A run may hold it just now: what is known is shown, and the next page asks again.
-                    if not self._generation:
+                    if self._seen_ledger is None or self._seen_verdicts is None:
                         raise
                 ended_at = time.monotonic()
                 self._next_at = ended_at + max(RENEWED_AFTER_S, SHARE_OF_TIME * (ended_at - began_at))
             return self._snapshot
+
+    def expire(self) -> None:
+        """Have the next snapshot be as things are then, however short ago the last one was."""
+        with self._lock:
+            self._next_at = 0.0
 
     def judged(self) -> Snapshot:
         """As `snapshot`, with what people have said by now.
@@ -139,7 +144,7 @@ class Index:
 
     def _outdated(self, *, running: bool) -> str | None:
         if running and on_network(self._output / LEDGER_NAME, self._mounts):
-            return NETWORK
+            return f"{NETWORK}; what is shown is older"
         return None
 
     def _jobs(self, known: Sequence[ReviewJob]) -> tuple[list[ReviewJob], Counter[str]]:
@@ -157,7 +162,7 @@ class Index:
 
 NETWORK = (
     "a run is at work here, and the ledger lies on a network's file system, where a page that reads it would hold up"
-    " the run; what is shown is older"
+    " the run"
 )
 
 

@@ -6,13 +6,16 @@ import asyncio
 import hashlib
 import os
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from batch_editor.errors import BatchEditorError, MachineError
 from batch_editor.files import open_regular
 from batch_editor.images import sniff
+from batch_editor.images.pixels import load_decoders
 from batch_editor.images.thumbnails import thumbnail
 from batch_editor.ledger import readings, review_readings
 from batch_editor.output import HISTORY, IMAGES
@@ -38,6 +41,17 @@ class Thumbnails:
         self._cache = cache
         self._processes = processes
         self._turns = asyncio.Semaphore(processes.count)
+        self._prepared = False
+
+    def prepare(self) -> None:
+        """Start the processes, for a page is about to ask for many; return at once."""
+        if not self._prepared:
+            self._prepared = True
+            threading.Thread(target=self._start, name="decoders", daemon=True).start()
+
+    def _start(self) -> None:
+        with suppress(CallFailed, MachineError):  # whoever asks for a thumbnail hears of it
+            self._processes.start(load_decoders)
 
     async def known(self, key: str) -> bytes | None:
         """The thumbnail that was made for a key before."""
@@ -75,6 +89,10 @@ class Pictures:
         self._root = output.resolve()
         self._index = index
         self._thumbnails = thumbnails
+
+    def prepare(self) -> None:
+        """Let the first thumbnails wait less, for a page is about to ask for many."""
+        self._thumbnails.prepare()
 
     async def thumb(self, fingerprint: str, sha256: str) -> bytes:
         """A picture's thumbnail, a WebP.

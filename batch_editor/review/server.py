@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import threading
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +17,9 @@ import orjson
 from aiohttp import web
 
 from batch_editor.client import InputPictures, Network
-from batch_editor.errors import BatchEditorError, MachineError, UsageError
-from batch_editor.images.pixels import load_decoders
+from batch_editor.errors import BatchEditorError, UsageError
 from batch_editor.ledger.database import MOUNTS
-from batch_editor.processes import CallFailed, Processes
+from batch_editor.processes import Processes
 from batch_editor.review.access import HEADERS, TOKEN, Access, Forbidden
 from batch_editor.review.api import MOST_BYTES, Api, Handler
 from batch_editor.review.cache import Cache
@@ -93,8 +91,6 @@ class Review:
             self._pages = await asyncio.to_thread(Pages)
             api = Api(options.output, index, self._pages, pictures, inputs, self.judge)
             await self._listen(stack, api)
-            # The first thumbnails would wait for the processes to start.
-            threading.Thread(target=_started, args=(processes,), name="decoders", daemon=True).start()
             self._stack = stack.pop_all()
         return self
 
@@ -169,11 +165,6 @@ class Review:
         heading = {403: "Not open to this browser", 404: "Nothing here"}.get(status, "That didn't work")
         text = self._pages.message(heading, paragraphs, command=command, output=self._options.output.name)
         return web.Response(status=status, text=text, content_type="text/html", headers=headers)
-
-
-def _started(processes: Processes) -> None:
-    with suppress(CallFailed, MachineError):  # whoever asks for a thumbnail hears of it
-        processes.start(load_decoders)
 
 
 def _is_page(request: web.Request) -> bool:

@@ -24,6 +24,7 @@ from batch_editor.verdicts import read_verdicts
 PATIENCE_S = 15.0
 DESKTOP = (1280, 800)
 TELEPHONE = (390, 844)
+SHOWN = "#scroller .card.current, #panel section, #empty:not([hidden])"
 
 
 @dataclass
@@ -125,9 +126,7 @@ class Visitor:
 
     def shown(self) -> None:
         """Wait until the gallery, or a job, is there."""
-        self.page.wait_for_selector(
-            "#scroller .card.current, #panel section, #empty:not([hidden])", timeout=PATIENCE_S * 1e3
-        )
+        self.page.wait_for_selector(SHOWN, timeout=PATIENCE_S * 1e3)
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -167,7 +166,7 @@ class Visitor:
         )
 
     def until_counts(self, **counts: int) -> None:
-        """Wait until the bar says so, as in `approved=3`; what there is none of isn't said, but what is to be judged."""
+        """Wait until the bar says so, as in `approved=3`; what there is none of isn't said, but for that."""
         tally = "document.querySelector('#tally').textContent"
         for word, number in counts.items():
             words = word.replace("_", " ")

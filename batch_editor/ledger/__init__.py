@@ -21,6 +21,7 @@ from batch_editor.ledger.entries import (
 )
 from batch_editor.ledger.importing import import_jobs
 from batch_editor.ledger.readings import Compared
+from batch_editor.ledger.results import Result, Results
 from batch_editor.ledger.staging import Staging
 from batch_editor.ledger.writer import LedgerWriter
 
@@ -41,6 +42,8 @@ __all__ = [
     "LedgerWriter",
     "PendingRequest",
     "Placement",
+    "Result",
+    "Results",
     "RunStart",
     "Staging",
     "SubmittedAttempt",

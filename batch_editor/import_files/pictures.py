@@ -91,7 +91,7 @@ class Pictures:
             return Kept([Old("no job", "no job has this picture")])
         chosen = [result for result in results if result.chosen]
         if not chosen:
-            return Kept([Old("not chosen", "--only doesn't choose this job", result) for result in results])
+            return Kept([Old("not chosen", "not chosen by --only", result) for result in results])
         judged = [(result, self._why_not(result)) for result in chosen]
         ready = [result for result, why_not in judged if why_not is None]
         if not ready:

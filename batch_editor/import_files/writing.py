@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from batch_editor.errors import UsageError
 from batch_editor.import_files.pictures import Found, New, Pictures, Several
@@ -67,6 +67,14 @@ def write_import_file(source: Source, pictures: Pictures, format: Format, out: B
     return writer.written
 
 
+class _Row(NamedTuple):
+    """A row of the table: where it starts, and what its product is called and known by."""
+
+    line: int
+    label: str
+    names: Sequence[str]
+
+
 class _Writer:
     """Makes new cells. Each picture counts once, however often the table names it."""
 
@@ -81,10 +89,10 @@ class _Writer:
 
     def new_cells(self, line: int, cells: Sequence[str]) -> Mapping[int, str]:
         """The row's cells that change, with the new addresses at the places of the old links."""
-        names = self._rows.names(cells)
+        row = _Row(line, self._rows.label(cells), self._rows.names(cells))
         changed = {}
         for column, places in groupby(self._rows.places(cells), lambda place: place.column):
-            cell = "".join(self._pieces(line, names, cells[column], places))
+            cell = "".join(self._pieces(row, cells[column], places))
             if cell != cells[column]:
                 changed[column] = cell
         return changed
@@ -99,10 +107,8 @@ class _Writer:
             if problem is not None:
                 self.written.unreadable.append(line)
                 continue
-            names = self._rows.names(cells)
-            found = [
-                (column, link.link, self._new(line, names, link.link)) for column, link in self._rows.places(cells)
-            ]
+            row = _Row(line, self._rows.label(cells), self._rows.names(cells))
+            found = [(column, link.link, self._new(row, link.link)) for column, link in self._rows.places(cells)]
             if any(new is not None for _, _, new in found):
                 # A comma separates links; within one it is written otherwise.
                 links = [(column, new or link.replace(",", "%2C")) for column, link, new in found]
@@ -110,40 +116,39 @@ class _Writer:
                 more = ",".join(link for _, link in links)
                 out.write(f"{cells[key].translate(_LINE_ENDS)}\t{first}\t{more}\n".encode())
 
-    def _pieces(self, line: int, names: Sequence[str], cell: str, places: Iterator[PicturePlace]) -> Iterator[str]:
+    def _pieces(self, row: _Row, cell: str, places: Iterator[PicturePlace]) -> Iterator[str]:
         end = 0
         for _, link in places:
-            new = self._new(line, names, link.link)
+            new = self._new(row, link.link)
             if new is not None:
                 yield cell[end : link.start] + new
                 end = link.end
         yield cell[end:]
 
-    def _new(self, line: int, names: Sequence[str], link: str) -> str | None:
+    def _new(self, row: _Row, link: str) -> str | None:
         """The address of a picture's new one; None where it stays."""
-        found = self._pictures.of(names, link)
-        if self._is_first(names, link, found):
-            self._count(line, names, link, found)
+        found = self._pictures.of(row.names, link)
+        if self._is_first(row, link, found):
+            self._count(row, link, found)
         return found.address if isinstance(found, New) else None
 
-    def _is_first(self, names: Sequence[str], link: str, found: Found) -> bool:
+    def _is_first(self, row: _Row, link: str, found: Found) -> bool:
         """Whether the picture wasn't met before: by its job, or by what its product is known by where it has none."""
         if found.jobs:
             new = [self.jobs.add(job) for job in found.jobs]
         else:
-            new = [self._without_job.add((name, link)) for name in names or ("",)]
+            new = [self._without_job.add((name, link)) for name in row.names or ("",)]
         return all(new)
 
-    def _count(self, line: int, names: Sequence[str], link: str, found: Found) -> None:
-        product = names[-1] if names else ""  # of an id and a SKU what people know it by
+    def _count(self, row: _Row, link: str, found: Found) -> None:
         if isinstance(found, New):
             self.written.approved += found.is_approved
             self.written.unreviewed += not found.is_approved
         elif isinstance(found, Several):
             jobs = [new.jobs[0] for new in found.new]
-            whose = f"{product}, {shown(link)}" if product else shown(link)
-            message = f"{whose}: has {len(jobs)} new pictures, of the jobs {', '.join(jobs)}; choose by --only GLOB"
-            self._source.faults.add(f"{self._source.name}:{line}", message)
+            whose = f"{shown(link)} of {row.label}" if row.label else shown(link)
+            message = f"{whose} has {len(jobs)} new pictures, of the jobs {', '.join(jobs)}; choose by --only GLOB"
+            self._source.faults.add(f"{self._source.name}:{row.line}", message)
         else:
-            self._rest.add(line, product, link, found.old)
+            self._rest.add(row.line, row.label, link, found.old)
         self.written.matched += bool(found.jobs)

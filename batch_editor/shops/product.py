@@ -52,6 +52,11 @@ class ProductRows:
         """What the row's product is known by, the surest first; none where nothing tells."""
         return _names(self.format, self._layout, cells)
 
+    def label(self, cells: Sequence[str]) -> str:
+        """What people call the row's product, or its variant: its handle, else its SKU, else its id."""
+        layout = self._layout
+        return cell(cells, layout.handle) or cell(cells, layout.sku) or cell(cells, layout.id)
+
     def places(self, cells: Sequence[str]) -> Iterator[PicturePlace]:
         """Every link in the row's cells for pictures, in order."""
         for column in self._images:
@@ -87,8 +92,10 @@ def _links(format: Format, cell: str) -> list[LinkPlace]:
 
 def _names(format: Format, layout: Layout, cells: Sequence[str]) -> list[str]:
     if format is Format.WOOCOMMERCE:
-        return product_of(layout, cells).names
-    product = cell(cells, layout.handle if format is Format.SHOPIFY else layout.group)
-    if not product:
-        product = (format is Format.GOOGLE and cell(cells, layout.id)) or cell(cells, layout.sku)
-    return [product] if product else []
+        product = product_of(layout, cells)
+        # What others call their parent is no name of a product that has no variations.
+        return product.names if product.has_variations else [f"alone {name}" for name in product.names]
+    name = cell(cells, layout.handle if format is Format.SHOPIFY else layout.group)
+    if not name:
+        name = (format is Format.GOOGLE and cell(cells, layout.id)) or cell(cells, layout.sku)
+    return [name] if name else []

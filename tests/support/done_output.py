@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from batch_editor.manifest.table_files import TableFormat
 from batch_editor.output import keep_table
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, stage_manifests
-from batch_editor.planning.estimate import assess
 
 SET = {"prompt": "Show {{ title }}", "size": "1024x1024", "quality": "low"}
 
@@ -25,9 +24,9 @@ def done_output(
     *,
     format: TableFormat = "auto",
     overrides: Mapping[str, str] = SET,
-    fates: Mapping[str, str] | None = None,
+    fates: Callable[[str], str | None] = lambda _: None,
 ) -> None:
-    """Every job of the manifests has its image, but for those of `fates`, by id: `failed`, `pending` or `unknown`.
+    """Every job of the manifests has its image, but for those that are `failed`, `pending` or `unknown` by `fates`.
 
     A job's image holds its request's fingerprint, as far as its sha256 tells: no file is written.
     """
@@ -38,7 +37,6 @@ def done_output(
         calibration = Calibration(out)
         selection = Selection(overrides=dict(overrides), format=format)
         report = stage_manifests(manifests, catalog, selection, calibration, staging)
-        assess(staging, catalog, settings, calibration, output=out, redo=(), rehearsal=False, report=report)
         now = time.time()
         for table in report.tables:
             if table.export is not None:
@@ -46,7 +44,7 @@ def done_output(
         import_jobs(ledger, staging.path, shapes=catalog.shapes, extras=list(staging.extras))
         db = ledger.connection
         for fingerprint, job_id in db.execute("SELECT fingerprint, job_id FROM requests").fetchall():
-            state = (fates or {}).get(job_id, "succeeded")
+            state = fates(job_id) or "succeeded"
             kind = {"failed": "moderation", "unknown": "timeout"}.get(state)
             db.execute(
                 "UPDATE requests SET state = ?, error_kind = ?, error = ?, sha256 = ? WHERE fingerprint = ?",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
-from batch_editor.cli.output import written
+from batch_editor.cli.output import tell, written
 from batch_editor.errors import StorageError
+
+Manifest: TypeAlias = Literal["csv", "jsonl", "parquet"]
+_SHOPS = ("shopify", "woocommerce", "google")
 
 
 @click.command()
@@ -19,20 +22,84 @@ from batch_editor.errors import StorageError
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["csv", "jsonl", "parquet"]),
+    type=click.Choice(["csv", "jsonl", "parquet", *_SHOPS]),
     default="csv",
     show_default=True,
-    help="csv defuses formulas; jsonl and parquet hold values as they are.",
+    help="csv (formulas defused), jsonl and parquet are the output manifest. shopify, woocommerce and google are the"
+    " shop's own table with the new pictures, for its import; they need outputs.public_url.",
 )
 @click.option("--to", "target", metavar="FILE", default="-", show_default=True, help="Where to; - is standard output.")
+@click.option("--approved", is_flag=True, help="For a shop: approved pictures alone. Rejected ones never go out.")
+@click.option(
+    "--from",
+    "source",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="For a shop: its table, if not the one that the last run read.",
+)
+@click.option("--only", metavar="GLOB", multiple=True, help="For a shop: of jobs whose id matches only; repeatable.")
+@click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Settings; default: config.yaml in the working directory if there is one.",
+)
 @verbose()
-def export(output: Path, form: Literal["csv", "jsonl", "parquet"], target: str) -> int:
-    """Write the output manifest again, from the ledger.
+def export(output: Path, form: str, target: str, **options: Any) -> int:
+    """Write the output manifest again, from the ledger; or a shop's table with the new pictures.
 
     \b
     Example:
       batch-editor export outputs/products --format jsonl --to products.jsonl
+      batch-editor export outputs/products --format shopify --to import.csv
     """
+    if form in _SHOPS:
+        return _export_for_shop(output, form, target, **options)
+    if options["approved"] or options["only"] or options["source"] is not None:
+        raise click.UsageError(
+            f"--approved, --from and --only are of --format {', '.join(_SHOPS[:-1])} or {_SHOPS[-1]}"
+        )
+    return _export_manifest(output, form, target)  # type: ignore[arg-type]  # as click has checked
+
+
+def _export_for_shop(
+    output: Path,
+    form: str,
+    target: str,
+    *,
+    approved: bool,
+    source: Path | None,
+    only: tuple[str, ...],
+    config: Path | None,
+) -> int:
+    from batch_editor.config import load_settings
+    from batch_editor.errors import UsageError
+    from batch_editor.import_files import ImportFile, export_for_shop
+    from batch_editor.shops import Format
+    from batch_editor.text import escape_bytes
+
+    public_url = load_settings(config).outputs.public_url
+    if public_url is None:
+        raise UsageError(
+            "outputs.public_url is not set, the address at which the shop finds what lies in the output directory:"
+            f" outputs: {{public_url: https://cdn.example.com/{output.name}}} in config.yaml, or"
+            f" BATCH_EDITOR_OUTPUTS__PUBLIC_URL=https://cdn.example.com/{output.name}"
+        )
+    wanted = ImportFile(Format(form), public_url, approved, [escape_bytes(each) for each in only], source)
+    raise_interrupts()
+    if target == "-":
+        with written():
+            said = export_for_shop(output, wanted, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+    else:
+        said = export_for_shop(output, wanted, Path(target))
+    for line in said:
+        tell(line)
+    return 0
+
+
+def _export_manifest(output: Path, form: Manifest, target: str) -> int:
     from batch_editor.ledger import readings
     from batch_editor.output import export_rows, verdicts_of
 

@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from batch_editor.config.deadline import deadline_at
 from batch_editor.endpoints import PriceTable, load_endpoint, today
+from batch_editor.links.encoded import encoded
 from batch_editor.records import Rate
 from batch_editor.scheduling import RetryPolicy
 
@@ -43,6 +44,14 @@ def _url(text: str) -> str:
     if parts.username or parts.password:
         raise ValueError("expected a URL without a user name; the key goes into the environment")
     return text.rstrip("/")
+
+
+def _public_url(text: str) -> str:
+    url = encoded(_url(text))
+    if "?" in url or "#" in url:
+        raise ValueError("expected a URL without ? and #, for a picture's path is put behind it")
+    # What stands between the links of a cell.
+    return url.replace(",", "%2C")
 
 
 def default_endpoint() -> str:
@@ -84,6 +93,7 @@ def _max_failures(text: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 RateLimit = Annotated[str, AfterValidator(_rate), WithJsonSchema({"type": "string", "pattern": "^[0-9]+/(s|min|h)$"})]
@@ -199,6 +209,7 @@ class OutputSettings(_Part):
     """Where results go."""
 
     directory: Path = Path("outputs")
+    public_url: PublicUrl | None = None
     wait_s: Seconds = 600.0
 
 

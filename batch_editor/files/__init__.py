@@ -13,6 +13,7 @@ from batch_editor.files.regular import (
     path_to_text,
     require_posix,
 )
+from batch_editor.files.whole_file import whole_file
 
 __all__ = [
     "MANIFESTS",
@@ -34,4 +35,5 @@ __all__ = [
     "path_from_text",
     "path_to_text",
     "require_posix",
+    "whole_file",
 ]

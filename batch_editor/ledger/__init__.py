@@ -22,6 +22,7 @@ from batch_editor.ledger.entries import (
 from batch_editor.ledger.importing import import_jobs
 from batch_editor.ledger.readings import Compared
 from batch_editor.ledger.redos import RejectedImage
+from batch_editor.ledger.results import Result, Results
 from batch_editor.ledger.staging import Staging
 from batch_editor.ledger.writer import LedgerWriter
 
@@ -43,6 +44,8 @@ __all__ = [
     "PendingRequest",
     "Placement",
     "RejectedImage",
+    "Result",
+    "Results",
     "RunStart",
     "Staging",
     "SubmittedAttempt",

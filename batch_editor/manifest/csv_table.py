@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+from batch_editor.manifest.csv_cells import bare, written_cells
 from batch_editor.manifest.file_types import AS_UTF8, foreign_type
 from batch_editor.manifest.table import EXPLAINS_COLUMNS, HAS_KEY, Record, TableFault
 from batch_editor.text import KEY_SHAPE
@@ -21,8 +22,6 @@ _CHUNK_BYTES = 2**16
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Excel's own first line, which says what stands between the cells.
 _RULE = re.compile(r"[-+: ]*")
-# ="00123": how exports keep Excel from making a number of a text.
-_TEXT_FORMULA = re.compile(r'\s*="((?:[^"]|"")*)"\s*')
 _SEPARATOR = re.compile(r"\"?sep=(.)\"?[,;\t|]*[\r\n]*", re.IGNORECASE)
 
 
@@ -36,13 +35,15 @@ class CsvReader:
         self._open = open_file
         self._delimiter = delimiter
         self.warnings: list[str] = []
+        # What really stands between the cells; known once the header is read.
+        self.delimiter = delimiter or ","
 
     def records(self) -> Iterator[Record]:
         """The header, then the rows; see `TableReader`."""
         with self._open() as raw:
             if (foreign := foreign_type(raw)) is not None:
                 raise TableFault(f"is {foreign[0]}, not CSV; {foreign[1] or 'name it .xlsx'}")
-            encoding = _encoding(raw.read(2))
+            encoding = encoding_of(raw.read(2))
             raw.seek(0)
             with io.TextIOWrapper(raw, encoding, newline="") as text:
                 lines = _Lines(text)
@@ -54,7 +55,7 @@ class CsvReader:
                     raise TableFault(str(error), lines.row_starts) from error
 
     def _records_of(self, lines: _Lines) -> Iterator[Record]:
-        delimiter = self._delimiter_of(lines)
+        delimiter = self.delimiter = self._delimiter_of(lines)
         is_piped = delimiter == "|"
         reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=is_piped)
         header_seen = False
@@ -76,7 +77,7 @@ class CsvReader:
                 raise _Broken(problem)
             header_seen = True
             if is_piped or lines.has_formula:
-                cells = [_bare(cell, is_piped) for cell in cells]
+                cells = [bare(cell, delimiter) for cell in cells]
             if not (is_piped and all(map(_RULE.fullmatch, cells))):
                 yield start, cells, problem
 
@@ -162,10 +163,10 @@ class _Lines:
             yield line
 
 
-def _encoding(beginning: bytes) -> str:
+def encoding_of(beginning: bytes) -> str:
     """UTF-16 where its mark stands, or a NUL beside the first character as some exports without a mark have it.
 
-    >>> _encoding(b"\\xff\\xfe"), _encoding(b"s\\0"), _encoding(b"sk")
+    >>> encoding_of(b"\\xff\\xfe"), encoding_of(b"s\\0"), encoding_of(b"sk")
     ('utf-16', 'utf-16-le', 'utf-8-sig')
     """
     if beginning in _UTF16:
@@ -183,17 +184,6 @@ def _delimiter(header: str) -> str:
     """
     outside = "".join(header.split('"')[::2])
     return max(",;\t|", key=outside.count)
-
-
-def _bare(cell: str, is_piped: bool) -> str:
-    """A cell without what programs put around it: `=""`, and blanks where databases and Markdown draw tables of pipes.
-
-    >>> _bare(" Mug ", True), _bare('="00123"', False)
-    ('Mug', '00123')
-    """
-    if (formula := _TEXT_FORMULA.fullmatch(cell)) is not None:
-        return formula[1].replace('""', '"')
-    return cell.strip() if is_piped else cell
 
 
 def _next_row(
@@ -217,23 +207,9 @@ def _next_row(
 
 
 def _aligned(row: str, delimiter: str) -> list[str] | None:
-    """The cells of a row that somebody's editor has drawn as a table, with blanks behind closing quotes; else None.
-
-    >>> _aligned('mug  ,"Mug, red"   ,1', ",")
-    ['mug  ', 'Mug, red', '1']
-    >>> _aligned('"Mug" red,1', ",")
-    """
-    end = re.escape(delimiter)
-    before = " *" if delimiter == "|" else ""
-    cell = re.compile(rf'(?:{before}"((?:[^"]|"")*)" *|([^"{end}\r\n][^{end}\r\n]*)?)({end}|[\r\n]+|$)')
-    cells, place = list[str](), 0
-    while (found := cell.match(row, place)) is not None:
-        quoted, plain, behind = found.groups()
-        cells.append((plain or "") if quoted is None else quoted.replace('""', '"'))
-        place = found.end()
-        if behind != delimiter:
-            return cells if place == len(row) else None
-    return None
+    """The cells of a row that somebody's editor has drawn as a table, with blanks behind closing quotes; else None."""
+    found = written_cells(row, delimiter)
+    return None if found is None or found[1] < len(row) else [cell.value for cell in found[0]]
 
 
 def _translated(error: csv.Error) -> tuple[str, bool]:

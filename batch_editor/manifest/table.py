@@ -67,7 +67,9 @@ class Table:
         self.repeated = tuple(name for name, times in Counter(header).items() if name and times > 1)
         self._header = header = _told_apart(header, self.repeated)
         self._first = list(islice(self._records, _LOOKED_AT))
-        self.columns = tuple(name for name in header if name)
+        # The numbers of the columns in a row of the file, where there may be some without a name.
+        self.places = tuple(index for index, name in enumerate(header) if name)
+        self.columns = tuple(header[index] for index in self.places)
         if (title := self._title()) is not None:
             faults.add(f"{name}:{self.header_line}", title)
             self.columns = ()
@@ -86,7 +88,7 @@ class Table:
     def __iter__(self) -> Iterator[Record]:
         """Rows in order."""
         width = len(self._header)
-        named = [index for index, name in enumerate(self._header) if name]
+        named = self.places
         for line, cells, problem in chain(self._first, self._records):
             misfit = None
             if len(cells) != width and (cells or problem is None):

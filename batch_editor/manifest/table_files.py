@@ -46,8 +46,20 @@ def open_table(written: str, base: Path, faults: Faults, *, format: TableFormat 
         NoTable: it has another ending than a table's.
     """
     name = NAME if is_standard_input(written) else str(base / written)
-    reader, file = _reader(written, base, format)
-    return Table(name, reader, faults, file=file)
+    file = file_of(written, base, format=format)
+    if file is None:
+        return Table(name, PictureReader(written, base), faults)
+    sheet = None if is_standard_input(written) else split_sheet(written, base)[1]
+    return Table(name, _reader_of(file, sheet), faults, file=file)
+
+
+def table_in(file: TableFile, name: str, faults: Faults) -> Table:
+    """The table that a file holds, as its ending says; messages call it by the name.
+
+    Raises:
+        NoTable: it has another ending than a table's.
+    """
+    return Table(name, _reader_of(file, None), faults, file=file)
 
 
 def check_is_table(written: str, base: Path) -> None:
@@ -144,17 +156,15 @@ def stem_of(manifest: Path) -> str:
     return Path(path).stem or Path(path).resolve().name or "pictures"
 
 
-def _reader(written: str, base: Path, format: TableFormat) -> tuple[TableReader, TableFile | None]:
-    """What reads a table, and the file it reads; None: pictures."""
+def file_of(written: str, base: Path, *, format: TableFormat = "auto") -> TableFile | None:
+    """The file of a table, which need not be there; None: the name stands for pictures."""
     if is_standard_input(written):
         kind = format if format in ("csv", "jsonl") else _kind_of(open_standard_input)
         ending = {XLSX: ".xlsx", XML: ".xml", JSON: ".jsonl", "jsonl": ".jsonl"}.get(kind or "", ".csv")
-        file = TableFile(STANDARD_INPUT, ending, open_standard_input)
-        return _reader_of(file, None), file
+        return TableFile(STANDARD_INPUT, ending, open_standard_input)
     if is_of_pictures(written, base):
-        return PictureReader(written, base), None
-    path, sheet = split_sheet(written, base)
-    place = base / path
+        return None
+    place = base / split_sheet(written, base)[0]
 
     def open_file() -> BinaryIO:
         return open(place, "rb", opener=open_regular)
@@ -162,7 +172,7 @@ def _reader(written: str, base: Path, format: TableFormat) -> tuple[TableReader,
     file = TableFile(place, place.suffix.lower(), open_file, stamp_of(place))
     if file.ending in _CSV and _kind_of(open_file) == XML:
         file = replace(file, ending=".xml")
-    return _reader_of(file, sheet), file
+    return file
 
 
 def _reader_of(file: TableFile, sheet: str | None) -> TableReader:

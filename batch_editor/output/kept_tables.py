@@ -22,10 +22,11 @@ _FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _LEVEL = 6
 
 
-def keep_table(root: Path, open_table: Callable[[], BinaryIO], *, ending: str) -> Path:
+def keep_table(root: Path, open_table: Callable[[], BinaryIO], *, ending: str, read_at: float) -> Path:
     """Keep a table in the output directory as `inputs/<sha256 of what it holds><ending>.gz`, if it isn't there. Blocks.
 
-    Its time of modification is that of the last run that read it. The file is whole under its name, or not there.
+    Its time of modification is `read_at`, the same for all tables of a run: so those of the last run are the newest
+    ones, all of them. The file is whole under its name, or not there.
 
     Raises:
         StorageError: it can't be read, or can't be written.
@@ -41,7 +42,7 @@ def keep_table(root: Path, open_table: Callable[[], BinaryIO], *, ending: str) -
                 digest.update(block)
         kept = folder / f"{digest.hexdigest()}{ending}.gz"
         if kept.exists():
-            os.utime(kept)
+            os.utime(kept, (read_at, read_at))
             return kept
         part = folder / _PART
         try:
@@ -52,6 +53,7 @@ def keep_table(root: Path, open_table: Callable[[], BinaryIO], *, ending: str) -
                     shutil.copyfileobj(table, compressed, _READ_BYTES)
                 file.flush()
                 os.fsync(file.fileno())
+            os.utime(part, (read_at, read_at))
             part.replace(kept)
             fsync_directory(folder)
             fsync_directory(root)

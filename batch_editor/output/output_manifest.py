@@ -139,7 +139,7 @@ def _write_csv(file: IO[bytes], names: Sequence[str], rows: Iterator[Sequence[An
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(names)
         for row in rows:
-            writer.writerow([_defused(cell) if isinstance(cell, str) else cell for cell in row])
+            writer.writerow([defused(cell) if isinstance(cell, str) else cell for cell in row])
     finally:
         text.detach()  # flushes; the file is the caller's
 
@@ -209,7 +209,7 @@ def _shown(value: Any, files: Mapping[str, Sequence[str]], links: Mapping[str, s
     return value
 
 
-def _defused(text: str) -> str:
+def defused(text: str) -> str:
     """A cell that a spreadsheet would run gets a leading apostrophe; a plain number doesn't need one."""
     if "\r" in text:  # the writer doesn't quote a cell for a bare one, which ends the row for whoever reads it
         text = _BARE_RETURN.sub("\n", text)

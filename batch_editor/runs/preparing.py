@@ -156,7 +156,7 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
     ledger, store, staging, options = opened.ledger, opened.store, planned.staging, planned.options
     for table in planned.plan.tables:
         if table.export is not None:
-            _keep(table, store.root, options)
+            _keep(table, store.root, options, now)
     gone = import_jobs(
         ledger,
         staging.path,
@@ -177,13 +177,13 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         options.progress.say(_gone(max(gone, images), images))
 
 
-def _keep(table: TableRead, root: Path, options: BatchOptions) -> None:
+def _keep(table: TableRead, root: Path, options: BatchOptions, now: float) -> None:
     """Keep a shop's table as it was read, for the way back into the shop."""
     file = table.file
     if file.has_changed:
         options.progress.say(f"warning: {table.name} changed since it was read, and is not kept in {INPUTS}/")
     else:
-        keep_table(root, file.open, ending=file.ending)
+        keep_table(root, file.open, ending=file.ending, read_at=now)
 
 
 def _gone(jobs: int, images: int) -> str:

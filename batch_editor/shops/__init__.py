@@ -7,6 +7,7 @@ from batch_editor.shops.columns import ADDED, Format, Recognition, ShopError, ch
 from batch_editor.shops.export import Export
 from batch_editor.shops.feed import feed_columns, feed_rows
 from batch_editor.shops.picture import Picture, Tally, Without
+from batch_editor.shops.product import PicturePlace, ProductRows, picture_of_job
 from batch_editor.shops.seen import Seen
 from batch_editor.shops.text_of_html import text_of_html
 
@@ -15,6 +16,8 @@ __all__ = [
     "Export",
     "Format",
     "Picture",
+    "PicturePlace",
+    "ProductRows",
     "Recognition",
     "Seen",
     "ShopError",
@@ -23,6 +26,7 @@ __all__ = [
     "check",
     "feed_columns",
     "feed_rows",
+    "picture_of_job",
     "recognize",
     "text_of_html",
 ]

@@ -20,7 +20,7 @@ def google_pictures(layout: Layout, rows: Iterator[Row], tally: Tally) -> Iterat
     for line, cells in rows:
         group = cell(cells, layout.group)
         tally.products += not group or groups.add(group)
-        given = [link for index in layout.images for link in links_in(cells[index].strip())]
+        given = [link for index in layout.images for link in links_in(cells[index])]
         if not given:
             tally.without[Without.NO_LINK] += 1
             continue

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
 # A comma, semicolon or white space separates where a link begins behind it, for links may hold all three; a pipe and a
 # line end always do. `\,` is WooCommerce's comma within a link.
@@ -15,6 +17,14 @@ _BETWEEN_OR_COMMA = re.compile(_BETWEEN.pattern + r"|(?<!\\),\s+", re.IGNORECASE
 _IN_LINKS = re.compile(r"[.:]")
 _SEPARATORS = re.compile(r"[,;|\s]")
 _HARMLESS = ",;| \t\r\n"
+
+
+class LinkPlace(NamedTuple):
+    """A link of a cell, and where its text begins and ends there."""
+
+    link: str
+    start: int
+    end: int
 
 
 def links_in(cell: str, *, commas: bool = False) -> list[str]:
@@ -31,8 +41,33 @@ def links_in(cell: str, *, commas: bool = False) -> list[str]:
     >>> links_in("placeholder")
     []
     """
-    if not _SEPARATORS.search(cell):
-        return [cell] if _IN_LINKS.search(cell) else []
-    between = _BETWEEN_OR_COMMA if commas else _BETWEEN
-    found = (each.strip(_HARMLESS).replace("\\,", ",") for each in between.split(cell))
-    return [link for link in found if _IN_LINKS.search(link)]
+    return [place.link for place in link_places(cell, commas=commas)]
+
+
+def link_places(cell: str, *, commas: bool = False) -> list[LinkPlace]:
+    """The same with their places in the cell.
+
+    >>> link_places(" a.jpg | b.jpg")
+    [LinkPlace(link='a.jpg', start=1, end=6), LinkPlace(link='b.jpg', start=9, end=14)]
+    """
+    text = cell.strip()
+    if not text:
+        return []
+    before = cell.index(text[0])
+    if not _SEPARATORS.search(text):
+        return [LinkPlace(text, before, before + len(text))] if _IN_LINKS.search(text) else []
+    found, start = [], 0
+    for end, after in _ends(text, _BETWEEN_OR_COMMA if commas else _BETWEEN):
+        piece = text[start:end]
+        written = piece.strip(_HARMLESS)
+        if _IN_LINKS.search(written):
+            place = before + start + len(piece) - len(piece.lstrip(_HARMLESS))
+            found.append(LinkPlace(written.replace("\\,", ","), place, place + len(written)))
+        start = after
+    return found
+
+
+def _ends(text: str, between: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Where each piece of a text ends, and where the next one begins."""
+    yield from (separator.span() for separator in between.finditer(text))
+    yield len(text), len(text)

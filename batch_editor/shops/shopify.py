@@ -120,7 +120,7 @@ def _links(layout: Layout, group: list[Row]) -> tuple[list[_Link], dict[str, str
     for row, (_, cells) in enumerate(group):
         position, alt = _position(cell(cells, layout.position)), cell(cells, layout.alt)
         for index in layout.images:
-            for link in links_in(cells[index].strip()):
+            for link in links_in(cells[index]):
                 gallery.append(_Link(row, link, position, alt, in_gallery=True))
                 position = 0  # it is the first link's
         for link in links_in(cell(cells, layout.variant_image)):

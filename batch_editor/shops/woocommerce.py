@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from batch_editor.shops.columns import Layout
 from batch_editor.shops.links import links_in
@@ -29,12 +30,9 @@ def woocommerce_pictures(layout: Layout, rows: Iterator[Row], tally: Tally) -> I
     seen = Seen()  # of products with variations: a product's name and a link
     products = _Products(layout)
     for line, cells in rows:
-        kinds = [kind.strip() for kind in cell(cells, layout.type).casefold().split(",")]
-        parent = _reference(cell(cells, layout.parent))
-        variation = bool(parent) and (layout.type is None or any(kind.endswith("variation") for kind in kinds))
+        own = product_of(layout, cells)
+        parent, variation, has_variations, names = own.parent, own.is_variation, own.has_variations, own.names
         sku, own_id = _unescaped(cell(cells, layout.sku)), cell(cells, layout.id)
-        names = [parent] if variation else [name for name in (sku, own_id and f"id:{own_id}") if name]
-        has_variations = not _ALONE.intersection(kinds)
         if variation:
             tally.products += products.is_orphan(parent)
             products.fill(parent, cells)
@@ -43,7 +41,7 @@ def woocommerce_pictures(layout: Layout, rows: Iterator[Row], tally: Tally) -> I
             if has_variations:
                 products.keep(names, cells)
 
-        given = [link for index in layout.images for link in links_in(cells[index].strip(), commas=True)]
+        given = [link for index in layout.images for link in links_in(cells[index], commas=True)]
         if not given:
             tally.without[Without.VARIANT if variation else Without.NO_LINK] += 1
             continue
@@ -64,6 +62,25 @@ def woocommerce_pictures(layout: Layout, rows: Iterator[Row], tally: Tally) -> I
         body = text_of_html(_LINE_END.sub("\n", first_of(cells, layout.bodies)))
         for position, link in taken:
             yield Found(line, key, "", sku, title, link, position, "", body, cells)
+
+
+class Product(NamedTuple):
+    """What a row says of its product: the parent that it names, and what rows of the product are known by."""
+
+    parent: str
+    is_variation: bool
+    has_variations: bool
+    names: list[str]
+
+
+def product_of(layout: Layout, cells: Sequence[str]) -> Product:
+    """The product that a row is, or is a variation of. It is known by its id, and by its SKU."""
+    kinds = [kind.strip() for kind in cell(cells, layout.type).casefold().split(",")]
+    parent = _reference(cell(cells, layout.parent))
+    is_variation = bool(parent) and (layout.type is None or any(kind.endswith("variation") for kind in kinds))
+    sku, own_id = _unescaped(cell(cells, layout.sku)), cell(cells, layout.id)
+    names = [parent] if is_variation else [name for name in (own_id and f"id:{own_id}", sku) if name]
+    return Product(parent, is_variation, not _ALONE.intersection(kinds), names)
 
 
 class _Products:

@@ -39,6 +39,7 @@ MADE = {
     "start-from-a-file": ["products"],
     "nightly": ["catalog"],
     "shop-exports": ["shopify"],
+    "back-into-your-shop": ["shopify", "woocommerce", "google"],
     "sandbox": ["demo", "rehearsal"],
     "v1-or-v2": ["v2"],
 }

@@ -244,10 +244,10 @@ def test_a_table_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     table.write_bytes(b"a,b\n1,2\n")
     (tmp_path / "inputs").mkdir()
     (tmp_path / "inputs" / ".table.part").write_text("left by a run that died", encoding="utf-8")
-    first = keep_table(tmp_path, lambda: table.open("rb"), ending=".csv")
+    first = keep_table(tmp_path, lambda: table.open("rb"), ending=".csv", read_at=1.0)
     assert list((tmp_path / "inputs").iterdir()) == [first]
     written = first.read_bytes()
-    assert keep_table(tmp_path, lambda: table.open("rb"), ending=".csv") == first
+    assert keep_table(tmp_path, lambda: table.open("rb"), ending=".csv", read_at=1.0) == first
     assert first.read_bytes() == written
 
 
@@ -262,7 +262,7 @@ def test_a_table_is_kept_in_a_folder_of_the_output_directory_alone(tmp_path: Pat
         (tmp_path / "out" / "inputs").symlink_to(tmp_path / "elsewhere")
         said = f"{tmp_path}/out/inputs: a link that leads elsewhere; expected a folder"
     with pytest.raises(StorageError) as caught:
-        keep_table(tmp_path / "out", lambda: (tmp_path / "a.csv").open("rb"), ending=".csv")
+        keep_table(tmp_path / "out", lambda: (tmp_path / "a.csv").open("rb"), ending=".csv", read_at=1.0)
     assert str(caught.value) == said
 
 

@@ -1,0 +1,125 @@
+"""From an output directory to a shop's import file, in its place or on a stream."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from batch_editor.errors import StorageError, UsageError
+from batch_editor.files import whole_file
+from batch_editor.import_files.pictures import Pictures
+from batch_editor.import_files.rest import SHOWN, Rest
+from batch_editor.import_files.source import Source, source_table
+from batch_editor.import_files.writing import Written, write_import_file
+from batch_editor.ledger import readings
+from batch_editor.shops import Format
+from batch_editor.verdicts import read_verdicts
+
+_COPIED = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFile:
+    """What to make: for which shop, at which address it finds the output directory, and of which images.
+
+    approved: approved ones alone. only: those of jobs whose id matches one of these patterns, if there are any.
+    source: the shop's table, if it isn't the one that the last run read.
+    """
+
+    format: Format
+    public_url: str
+    approved: bool = False
+    only: Sequence[str] = ()
+    source: Path | None = None
+
+
+def export_for_shop(output: Path, wanted: ImportFile, target: Path | IO[bytes]) -> list[str]:
+    """Write a shop's import file, whole and at once or not at all; return what to say of it, a line each. Blocks.
+
+    Pictures that stay as they are are listed beside the file, in `FILE.rest.csv`; of a stream's, the lines tell the
+    first ones.
+
+    Raises:
+        UsageError: there is no table to write again, or none of these jobs; or it isn't told which image is meant.
+        StorageError: a file can't be read or written.
+        LedgerError, VerdictsError: what is known of the images can't be read.
+    """
+    with ExitStack() as stack:
+        db = stack.enter_context(readings.reading(output))
+        source = source_table(output, wanted.format, wanted.source, stack)
+        pictures = Pictures(
+            db,
+            read_verdicts(output),
+            wanted.format,
+            wanted.public_url,
+            approved=wanted.approved,
+            only=wanted.only,
+        )
+        run = readings.last_run(db)
+        rehearsed = [f"warning: {output} is a rehearsal's: its images are no edits"] if run and run.sandbox else []
+        if isinstance(target, Path):
+            said = _write_file(source, pictures, wanted, target)
+        else:
+            said = _write_stream(source, pictures, wanted, target, str(output))
+        return [*rehearsed, *said]
+
+
+def _write_file(source: Source, pictures: Pictures, wanted: ImportFile, target: Path) -> Iterator[str]:
+    if wanted.source is not None and target.exists() and target.samefile(wanted.source):
+        raise UsageError(f"{target}: is the shop's table itself, which has the old pictures; choose another --to FILE")
+    beside = target.with_name(f"{target.name}.rest.csv")
+    try:
+        with whole_file(target) as file, tempfile.TemporaryFile() as listed:
+            rest = Rest(listed)
+            written = write_import_file(source, pictures, wanted.format, file, rest)
+            rest.end()
+            if rest.pictures:
+                listed.seek(0)
+                with whole_file(beside) as copy:
+                    shutil.copyfileobj(listed, copy, _COPIED)
+            else:
+                beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{target}: can't be written ({error.strerror or error})") from error
+    yield from _said(str(target), source, written, rest)
+    if rest.pictures:
+        yield f"{_kept(rest)}; listed in {beside}"
+
+
+def _write_stream(
+    source: Source, pictures: Pictures, wanted: ImportFile, target: IO[bytes], name: str
+) -> Iterator[str]:
+    with tempfile.TemporaryFile() as whole, tempfile.TemporaryFile() as listed:
+        rest = Rest(listed)
+        written = write_import_file(source, pictures, wanted.format, whole, rest)
+        rest.end()
+        whole.seek(0)
+        shutil.copyfileobj(whole, target, _COPIED)
+    yield from _said(name, source, written, rest)
+    if rest.pictures:
+        more = " (the first ones)" if rest.pictures > SHOWN else ""
+        yield f"{_kept(rest)}; --to FILE lists them in FILE.rest.csv{more}:"
+        yield from (f"  {line}" for line in rest.shown)
+
+
+def _said(name: str, source: Source, written: Written, rest: Rest) -> Iterator[str]:
+    total = written.new + rest.pictures
+    judged = f" ({written.approved:,} approved, {written.unreviewed:,} not reviewed)" if written.new else ""
+    yield f"{name}: {written.new:,} of {total:,} picture{'s' * (total != 1)} new{judged}"
+    if written.unreadable:
+        rows = f"{len(written.unreadable):,} row{'s' * (len(written.unreadable) != 1)}"
+        yield f"warning: {rows} of {source.name} can't be read and stay as in it, first at line {written.unreadable[0]}"
+    if written.absent:
+        images = "1 image has" if written.absent == 1 else f"{written.absent:,} images have"
+        yield f"warning: {images} no place in {source.name}, such as job {written.absent_job}'s"
+
+
+def _kept(rest: Rest) -> str:
+    reasons = ", ".join(f"{why}: {count:,}" for why, count in rest.reasons.most_common())
+    stay = "stays as it is" if rest.pictures == 1 else "stay as they are"
+    return f"{rest.pictures:,} {stay} ({reasons})"

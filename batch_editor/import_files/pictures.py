@@ -1,0 +1,154 @@
+"""Which new picture takes the place of a shop's: found by the product and the link that its job's row has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeAlias
+
+import orjson
+
+from batch_editor.errors import UsageError
+from batch_editor.import_files.addresses import address
+from batch_editor.ledger import Connection, Result, Results
+from batch_editor.links.encoded import as_encoded
+from batch_editor.links.signed import unsigned
+from batch_editor.shops import Format, picture_of_job
+from batch_editor.verdicts import Picture, Verdict
+
+
+class New(NamedTuple):
+    """A picture that goes out, at its address; its jobs are those of which it is the image."""
+
+    address: str
+    is_approved: bool
+    jobs: tuple[str, ...]
+
+
+class Old(NamedTuple):
+    """Why a picture stays as it is: in one word, in a sentence, and by which job, if there is one."""
+
+    why: str
+    reason: str
+    job: Result | None = None
+
+
+class Several(NamedTuple):
+    """New pictures of which it could be any: nothing says which of them is meant."""
+
+    new: Sequence[New]
+
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """All that made one of them."""
+        return tuple(job for each in self.new for job in each.jobs)
+
+
+class Kept(NamedTuple):
+    """No new picture: a reason for each job, or one."""
+
+    old: Sequence[Old]
+
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """The picture's jobs, if it has any."""
+        return tuple(each.job.job_id for each in self.old if each.job is not None)
+
+
+Found: TypeAlias = New | Several | Kept
+
+
+class Pictures:
+    """What an output directory has for a shop. `approved`: approved images alone go out; rejected ones never do.
+
+    only: patterns of job ids; images of other jobs don't go out.
+
+    Raises:
+        UsageError: no job's id matches a pattern.
+    """
+
+    def __init__(
+        self,
+        db: Connection,
+        verdicts: Mapping[Picture, Verdict],
+        format: Format,
+        public_url: str,
+        *,
+        approved: bool = False,
+        only: Sequence[str] = (),
+    ) -> None:
+        self._results = Results(db, partial(_keys_of_job, format), only=only)
+        self._verdicts = verdicts
+        self._public_url = public_url
+        self._approved = approved
+        if only and next(self._results.chosen(), None) is None:
+            raise UsageError(f"--only {' '.join(map(repr, only))} matches no job of a {format.label}")
+
+    def of(self, names: Sequence[str], link: str) -> Found:
+        """What takes the place of the picture behind the link in the product of these names."""
+        results = next(filter(None, (self._results.of(key) for key in _keys(names, link))), [])
+        if not results:
+            return Kept([Old("no job", "no job has this picture")])
+        chosen = [result for result in results if result.chosen]
+        if not chosen:
+            return Kept([Old("not chosen", "not chosen by --only", result) for result in results])
+        judged = [(result, self._why_not(result)) for result in chosen]
+        ready = [result for result, why_not in judged if why_not is None]
+        if not ready:
+            return Kept([why_not for _, why_not in judged if why_not is not None])
+        by_content: dict[str | None, list[Result]] = {}
+        for result in ready:
+            by_content.setdefault(result.sha256, []).append(result)
+        new = [self._new(same) for same in by_content.values()]
+        return new[0] if len(new) == 1 else Several(new)
+
+    def ready(self) -> Iterator[str]:
+        """The jobs whose image may go out."""
+        return (result.job_id for result in self._results.chosen() if self._why_not(result) is None)
+
+    def _new(self, results: Sequence[Result]) -> New:
+        first = results[0]
+        assert first.output_path is not None
+        assert first.sha256 is not None
+        verdict = self._verdict(first)
+        place = address(self._public_url, first.output_path, first.sha256)
+        return New(place, verdict is not None and verdict.verdict == "approved", tuple(each.job_id for each in results))
+
+    def _why_not(self, result: Result) -> Old | None:
+        """Why a job's image doesn't go out; None: it does."""
+        if result.status != "succeeded":
+            kind = f" ({result.error_kind})" if result.error_kind else ""
+            return Old(result.status, f"{result.status}{kind}{f': {result.error}' if result.error else ''}", result)
+        if result.output_path is None or result.sha256 is None:
+            return Old("not in place", "its image isn't in its place; run again", result)
+        verdict = self._verdict(result)
+        if verdict is not None and verdict.verdict == "rejected":
+            return Old("rejected", f"rejected{f': {verdict.note}' if verdict.note else ''}", result)
+        if self._approved and (verdict is None or verdict.verdict is None):
+            return Old("not approved", "nobody has approved it yet", result)
+        return None
+
+    def _verdict(self, result: Result) -> Verdict | None:
+        return self._verdicts.get(Picture(result.fingerprint, result.sha256 or ""))
+
+
+def _keys_of_job(format: Format, row: str, params: str) -> list[str]:
+    """What a job is found by. One whose table was taken as it stands may have sent another link than the row's main
+    one, and is none of that picture's.
+    """
+    cells = {name: text for name, text in orjson.loads(row).items() if isinstance(text, str)}
+    names, link = picture_of_job(format, cells)
+    if link is None or ("image" not in cells and as_encoded(link) not in params):
+        return []
+    return _keys(names, link)
+
+
+def _keys(names: Sequence[str], link: str) -> list[str]:
+    known = _known_by(link)
+    return [f"{name}\n{known}" for name in names or ("",)]
+
+
+@lru_cache(maxsize=1024)
+def _known_by(link: str) -> str:
+    """What stays of a link that a shop signs anew with every export."""
+    return unsigned(as_encoded(link))

@@ -5,6 +5,7 @@ import { Changes } from "./changes.js";
 import { Collection } from "./collection.js";
 import { ask, showHelp } from "./dialogs.js";
 import { byId, element, sign } from "./elements.js";
+import { emptyWords } from "./empty.js";
 import { chosen, chosenWord, FilterPanel, readFilter, stillMatches, toggled } from "./filters.js";
 import { count, counted } from "./format.js";
 import { GalleryView, STEPS } from "./gallery_view.js";
@@ -31,6 +32,8 @@ const HELP = [
   [["/"], "Search"],
   [["Home", "End", "PgUp", "PgDn"], "Far moves"],
 ];
+
+const AGAIN_MS = 2000; // for a server that didn't answer
 
 const looks = { pairs: setting("pairs"), size: setting("size"), query: "" };
 const tell = { open, judge: (card, verdict) => give(card, { verdict }, false), moved };
@@ -73,11 +76,14 @@ async function show({ keep = null } = {}) {
     cards: (entry) => (entry.cells ? entry.cells.filter(Boolean) : [entry]),
     matches: (card) => asGrid || stillMatches(filter, card),
     changed: (places) => collection === next && (view.redraw(places), showCount()),
+    settled: () => judging.sending,
   });
   try {
     await Promise.all([next.open(asGrid ? 0 : place), overview ?? look()]);
   } catch (error) {
-    if (mine === showing && error instanceof Refused && error.status !== 0) trouble(error.message);
+    if (mine !== showing || !(error instanceof Refused)) return;
+    if (error.status !== 0) trouble(error.message);
+    else setTimeout(() => mine === showing && show({ keep }), AGAIN_MS);
     return;
   }
   if (mine !== showing) return next.end();
@@ -124,10 +130,9 @@ async function renew() {
 }
 
 function showTools() {
-  const { jobs, has_grid: hasGrid } = overview;
   panel.show(overview, filter);
   showCount();
-  byId("views").hidden = !hasGrid && !asGrid;
+  byId("views").hidden = !overview.has_grid && !asGrid;
   byId("view-grid").setAttribute("aria-pressed", String(asGrid));
   byId("view-gallery").setAttribute("aria-pressed", String(!asGrid));
   byId("pairs").setAttribute("aria-pressed", String(looks.pairs));
@@ -140,7 +145,7 @@ function showTools() {
   byId("empty").hidden = !none;
   byId("scroller").hidden = none;
   byId("head").hidden = none || !asGrid;
-  if (none) byId("empty").replaceChildren(...emptyWords(jobs));
+  if (none) byId("empty").replaceChildren(...emptyWords(overview, { filter, asGrid, clear }));
 }
 
 function showCount() {
@@ -183,19 +188,6 @@ function clear() {
   show();
 }
 
-function emptyWords(jobs) {
-  const code = (text) => element("code", {}, text);
-  if (jobs.total === 0) return [element("h2", {}, "No jobs yet"), element("p", {}, "This output directory has no jobs. Pictures show up here as soon as a run makes them: "), element("p", {}, code("batch-editor run MANIFEST --output OUT"))];
-  if (asGrid && chosen(filter).length === 0) return [element("h2", {}, "Nothing to compare"), element("p", {}, "No input was edited in more than one way. A ", code("matrix"), " in the manifest makes several pictures of one input.")];
-  const all = filter.getAll("verdict");
-  if (all.length === 1 && all[0] === "none" && chosen(filter).length === 1 && jobs.succeeded > 0) {
-    const words = [element("h2", {}, "Everything is judged"), element("p", {}, `${count(overview.verdicts.approved)} approved, ${count(overview.verdicts.rejected)} rejected.`)];
-    if (overview.verdicts.rejected) words.push(element("p", {}, "To make the rejected ones again, see first what it costs: ", code("batch-editor plan MANIFEST --redo rejected")));
-    return [...words, element("p", {}, element("button", { type: "button", onclick: clear }, "Show all jobs"))];
-  }
-  return [element("h2", {}, "No job matches"), element("p", {}, element("button", { type: "button", onclick: clear }, "Clear the filters"))];
-}
-
 // What somebody does.
 
 function open(card) {
@@ -215,8 +207,8 @@ function apply(picture, change) {
 }
 
 let soon = null;
-function known(version) {
-  changes.know(version);
+function known() {
+  // The version stays the one that the page shows: another browser may have said something as well.
   clearTimeout(soon);
   soon = setTimeout(() => look().catch(() => {}), 150); // the counts, once for several quick verdicts
 }
@@ -233,7 +225,8 @@ async function note() {
 }
 
 async function undo() {
-  const jobId = await judging.undo();
+  const { jobId, pictures } = await judging.undo();
+  for (const picture of pictures) collection.comeBack(picture);
   await renew().catch(() => {});
   const place = jobId ? collection.placeOf(jobId) : -1;
   if (place >= 0 && !asGrid) view.go(place);

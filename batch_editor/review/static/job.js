@@ -28,6 +28,7 @@ const HELP = [
   [["C"], "Compare with the next: inputs, mask, former pictures"],
   [["Esc"], "Back to the gallery"],
 ];
+const AGAIN_MS = 2000; // for a server that didn't answer
 const SHOWN_MS = 400; // how long the former job stays while the picture of the next is loading
 
 const filter = readFilter(location.search);
@@ -39,10 +40,11 @@ let job = null;
 let against = 0;
 let ready = false; // whether the picture in sight is the job's: keys pressed before that judge nothing
 let moving = 0;
+let given = 0; // verdicts shown, so that an older answer doesn't take one off the page
 
 const stage = new Stage(byId("stage"), { turned: showModes });
 const changes = new Changes(renew);
-const judging = new Judging({ apply, known: (version) => changes.know(version) });
+const judging = new Judging({ apply, known: () => {} });
 
 function fetchJob(jobId) {
   if (!known.has(jobId)) known.set(jobId, get(jobPath(jobId, query)).catch((error) => (known.delete(jobId), Promise.reject(error))));
@@ -63,7 +65,10 @@ async function show(jobId) {
   try {
     answer = await fetchJob(jobId);
   } catch (error) {
-    if (mine === moving && error.status === 404) gone(jobId, error.message);
+    if (mine !== moving) return;
+    if (error.status === 404) gone(jobId, error.message);
+    else if (job) ready = true; // it stays in sight; messages.js says what is the matter
+    else setTimeout(() => mine === moving && show(jobId), AGAIN_MS);
     return;
   }
   await Promise.race([loaded(answer.image), new Promise((resolve) => setTimeout(resolve, SHOWN_MS))]);
@@ -79,13 +84,15 @@ async function show(jobId) {
   ready = true;
   byId("stage").dataset.ready = "";
   speak(`${job.job_id}, ${job.verdict ?? "to judge"}`);
-  if (way.next) {
-    const next = await fetchJob(way.next).catch(() => null);
-    if (next) {
-      link(next);
-      for (const url of [next.image, sides(next)[0]?.url]) if (url) new Image().src = url;
-    }
-  }
+  await prepare(way.next);
+}
+
+/** Has the next job and its pictures at hand. */
+async function prepare(jobId) {
+  const next = jobId && (await fetchJob(jobId).catch(() => null));
+  if (!next) return;
+  link(next);
+  for (const url of [next.image, sides(next)[0]?.url]) if (url) new Image().src = url;
 }
 
 function loaded(url) {
@@ -169,17 +176,21 @@ function gone(jobId, message) {
 /** Something is new on the server: the words and the picture of this job are asked for again; its neighbours when they come. */
 async function renew() {
   if (!job) return;
+  await judging.sending; // what it answers before that is older than what is shown
   const jobId = job.job_id;
+  const acts = given;
   known.clear();
   const answer = await fetchJob(jobId);
-  if (!ready || job.job_id !== jobId) return;
+  if (!ready || job.job_id !== jobId || acts !== given) return;
   const same = answer.sha256 === job.sha256 && (answer.former ?? []).length === (job.former ?? []).length;
   job = { ...answer, position: job.position, total: job.total };
   if (same) drawJobPanel();
   else draw();
+  await prepare(link(job).next);
 }
 
 function apply(picture, change) {
+  given += 1;
   for (const loading of known.values()) loading.then((each) => samePicture(each, picture) && Object.assign(each, change), () => {});
   if (job && samePicture(job, picture)) {
     Object.assign(job, change);
@@ -215,7 +226,7 @@ async function note() {
 }
 
 async function undo() {
-  const jobId = await judging.undo();
+  const { jobId } = await judging.undo();
   known.clear();
   if (jobId && jobId !== job?.job_id) await show(jobId);
   else await renew().catch(() => {});

@@ -120,7 +120,9 @@ class Visitor:
 
     def shown(self) -> None:
         """Wait until the gallery, or a job, is there."""
-        self.page.wait_for_selector("#scroller .card.current, #panel section, #empty:not([hidden])", timeout=PATIENCE_S * 1e3)
+        self.page.wait_for_selector(
+            "#scroller .card.current, #panel section, #empty:not([hidden])", timeout=PATIENCE_S * 1e3
+        )
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -158,7 +160,9 @@ class Visitor:
         for word, number in counts.items():
             words = word.replace("_", " ")
             if number or word == "to_judge":
-                self.until("words => document.querySelector('#tally').textContent.includes(words)", f"{number:,} {words}")
+                self.until(
+                    "words => document.querySelector('#tally').textContent.includes(words)", f"{number:,} {words}"
+                )
             else:
                 self.until("words => !document.querySelector('#tally').textContent.includes(words)", words)
 

@@ -42,6 +42,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> MadeOutput:
 
 
 @pytest.fixture
+def original_photos(original: MadeOutput) -> Path:
+    """Where its inputs are, which copies share."""
+    return original.manifest.parent / "photos"
+
+
+@pytest.fixture
 def output(original: MadeOutput, tmp_path: Path) -> Path:
     """A copy of it, for verdicts of a test's own."""
     return Path(shutil.copytree(original.path, tmp_path / "spring"))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from batch_editor.verdicts import read_verdicts
 PATIENCE_S = 15.0
 DESKTOP = (1280, 800)
 TELEPHONE = (390, 844)
+SHOWN = "#scroller .card.current, #panel section, #empty:not([hidden])"
 
 
 @dataclass
@@ -98,12 +100,16 @@ class Visitor:
         """Note errors, questions and requests to anybody else from now on."""
         self.page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
         self.page.on("console", self._said)
-        self.page.on("dialog", lambda dialog: (self.troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.page.on("dialog", self._was_asked)
         self.page.on("request", self._asked)
 
     def _said(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.troubles.append(f"{message.type}: {message.text}")
+
+    def _was_asked(self, dialog: Any) -> None:
+        self.troubles.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def _asked(self, request: Any) -> None:
         if not request.url.startswith((f"{self.origin}/", "data:", "blob:")):
@@ -120,9 +126,7 @@ class Visitor:
 
     def shown(self) -> None:
         """Wait until the gallery, or a job, is there."""
-        self.page.wait_for_selector(
-            "#scroller .card.current, #panel section, #empty:not([hidden])", timeout=PATIENCE_S * 1e3
-        )
+        self.page.wait_for_selector(SHOWN, timeout=PATIENCE_S * 1e3)
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -132,7 +136,7 @@ class Visitor:
         """The ids of the cards in the order of the page."""
         found: list[str] = self.page.eval_on_selector_all(
             "#scroller .card[data-place]",
-            "cards => cards.sort((a, b) => a.dataset.place - b.dataset.place).map(card => card.querySelector('.name')?.textContent)",
+            "cards => cards.map(card => card.querySelector('.name')?.textContent)",
         )
         return found
 
@@ -145,8 +149,14 @@ class Visitor:
         return found
 
     def until(self, claim: str, argument: object = None) -> None:
-        """Wait until a claim, a JavaScript expression or function, holds."""
-        self.page.wait_for_function(claim, arg=argument, timeout=PATIENCE_S * 1e3)
+        """Wait until a claim, a JavaScript expression or function, holds.
+
+        Playwright's own way looks again from within the page, where the policy forbids to evaluate anything.
+        """
+        ends_at = time.monotonic() + PATIENCE_S
+        while not self.page.evaluate(claim, argument):
+            assert time.monotonic() < ends_at, f"never came true: {claim} of {argument!r}"
+            self.page.wait_for_timeout(25)
 
     def until_current(self, job_id: str) -> None:
         self.until(
@@ -156,15 +166,14 @@ class Visitor:
         )
 
     def until_counts(self, **counts: int) -> None:
-        """Wait until the bar says so, as in `approved=3`; what there is none of isn't said, but what is to be judged."""
+        """Wait until the bar says so, as in `approved=3`; what there is none of isn't said, but for that."""
+        tally = "document.querySelector('#tally').textContent"
         for word, number in counts.items():
             words = word.replace("_", " ")
             if number or word == "to_judge":
-                self.until(
-                    "words => document.querySelector('#tally').textContent.includes(words)", f"{number:,} {words}"
-                )
+                self.until(f"words => {tally}.includes(words)", f"{number:,} {words}")
             else:
-                self.until("words => !document.querySelector('#tally').textContent.includes(words)", words)
+                self.until(f"words => !{tally}.includes(words)", words)
 
     def text(self, selector: str) -> str:
         found: str = self.page.inner_text(selector)

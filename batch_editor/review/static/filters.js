@@ -1,7 +1,7 @@
 // The filter: what the address says, and the panel that changes it.
 
 import { byId, element } from "./elements.js";
-import { count, verdictWord, words } from "./format.js";
+import { count, fileName, verdictWord, words } from "./format.js";
 
 const NAMED = ["verdict", "status", "error_kind", "template", "endpoint"];
 const VERDICTS = ["none", "approved", "rejected"];
@@ -32,6 +32,7 @@ export function chosen(filter) {
 export function chosenWord(name, value) {
   if (name === "q") return `“${value}”`;
   if (name === "verdict") return verdictWord(value);
+  if (name === "template") return fileName(value);
   return name === "error_kind" || name === "status" ? words(value) : value;
 }
 
@@ -137,6 +138,6 @@ export class FilterPanel {
       type: "checkbox", checked: picked.includes(value), "data-key": `${name}=${value}`,
       onchange: () => this.change(toggled(this.filter, name, value), { typing: false }),
     });
-    return element("label", { class: "value", title: word }, tick, element("span", { class: "word" }, word), element("span", { class: "number" }, count(number)));
+    return element("label", { class: "value", title: value }, tick, element("span", { class: "word" }, word), element("span", { class: "number" }, count(number)));
   }
 }

@@ -40,6 +40,11 @@ export function moment(text) {
   return Number.isNaN(at.getTime()) ? text : MOMENT.format(at);
 }
 
+/** The last part of a path: `spring.yaml:8` of `/home/anna/spring.yaml:8`. */
+export function fileName(path) {
+  return path.split("/").pop();
+}
+
 const VERDICTS = { approved: "Approved", rejected: "Rejected", none: "To judge" };
 
 /** What a verdict is called; null is "To judge". */

@@ -69,26 +69,31 @@ export class Judging {
   }
 
   /** Takes back the last act of this tab. Resolves to the job it was about, or null. */
-  async undo() {
-    await this.sending;
+  undo() {
+    // In the row of what is sent: an act can be taken back when it has arrived, and each only once.
+    const undone = this.sending.then(() => this.takeBack());
+    this.sending = undone;
+    return undone;
+  }
+
+  async takeBack() {
     const acts = tab.get("acts") ?? [];
     const last = acts.pop();
     if (!last) {
       say("Nothing to take back.");
       return null;
     }
-    let answer;
     try {
-      answer = await post("/api/undo", { batch: last.batch });
+      const answer = await post("/api/undo", { batch: last.batch });
+      tab.set("acts", acts);
+      this.known(answer.version);
+      const what = last.jobId ?? counted(answer.pictures.length, "picture");
+      say(answer.pictures.length ? `Taken back: ${what}` : "Not taken back: it has been judged anew since.");
+      return last.jobId;
     } catch (error) {
       say(`Not taken back: ${error.message}`);
       return null;
     }
-    tab.set("acts", acts);
-    this.known(answer.version);
-    if (answer.pictures.length === 0) say("Not taken back: it has been judged anew since.");
-    else say(last.jobId ? `Taken back: ${last.jobId}` : `Taken back: ${counted(answer.pictures.length, "picture")}`);
-    return last.jobId;
   }
 
   send(body, jobId, takeBack) {

@@ -2,7 +2,7 @@
 
 import { jobAddress } from "./api.js";
 import { element, sign } from "./elements.js";
-import { bytes, moment, money, seconds, verdictWord, words } from "./format.js";
+import { bytes, fileName, moment, money, seconds, verdictWord, words } from "./format.js";
 
 /** Draws the panel of a job. `act(name, value)` hears its buttons; `query` is the gallery's. */
 export function drawPanel(root, job, { query, act }) {
@@ -65,7 +65,7 @@ function facts(job, query) {
     ["Picture", size],
     ["File", job.output_path],
     ["Endpoint", job.endpoint],
-    ["Template", job.template],
+    ["Template", job.template && fileName(job.template)],
     ["Same picture as", job.reused_from && element("a", { href: jobAddress(job.reused_from, query) }, job.reused_from)],
     ["Made again", job.redone ? `${job.redone}` : null],
   ];

@@ -81,16 +81,17 @@ export class Rows {
     const from = Math.max(0, first - BEYOND);
     const to = Math.min(this.count - 1, last + BEYOND);
     for (const index of [...this.drawn.keys()]) if (index < from || index > to) this.drop(index);
-    const fresh = [];
-    for (let index = from; index <= to; index += 1) {
-      if (this.drawn.has(index)) continue;
-      const row = this.draw(index);
-      row.style.transform = `translateY(${index * this.height}px)`;
-      row.style.height = `${this.height}px`;
-      this.drawn.set(index, row);
-      fresh.push(row);
+    let below = null; // rows stand in their order, for whoever reads the page from top to bottom
+    for (let index = to; index >= from; index -= 1) {
+      if (!this.drawn.has(index)) {
+        const row = this.draw(index);
+        row.style.transform = `translateY(${index * this.height}px)`;
+        row.style.height = `${this.height}px`;
+        this.drawn.set(index, row);
+        this.sizer.insertBefore(row, below);
+      }
+      below = this.drawn.get(index);
     }
-    this.sizer.append(...fresh);
     this.seen(from, to);
   }
 

@@ -122,9 +122,10 @@ export class Stage {
 
   slider() {
     const slider = element("img-comparison-slider", {
-      value: this.divider, handle: this.zoomed ? "true" : null, role: "slider", "aria-label": "Divider between before and after",
+      handle: this.zoomed ? "true" : null, role: "slider", "aria-label": "Divider between before and after",
       "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": Math.round(this.divider),
     });
+    slider.value = this.divider;
     const [left, right] = [this.image(this.before), this.image(this.after)];
     left.setAttribute("slot", "first");
     right.setAttribute("slot", "second");

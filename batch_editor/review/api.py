@@ -16,7 +16,7 @@ from batch_editor.errors import UsageError
 from batch_editor.ledger import readings, review_readings
 from batch_editor.review import answers
 from batch_editor.review.filters import Filter
-from batch_editor.review.grid import grid
+from batch_editor.review.grid import grid_of
 from batch_editor.review.index import Index
 from batch_editor.review.inputs import Inputs
 from batch_editor.review.judging import Judge
@@ -119,8 +119,8 @@ class Api:
         def made() -> bytes:
             """As JSON. Blocks."""
             snapshot = self._index.snapshot()
-            found = grid(snapshot.jobs, wanted.chosen(snapshot))
-            return orjson.dumps(answers.grid_page(snapshot, found, offset=offset, limit=limit))
+            found = answers.grid_page(snapshot, grid_of(snapshot, wanted), offset=offset, limit=limit)
+            return orjson.dumps(found)
 
         return await _json(made)
 

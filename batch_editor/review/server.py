@@ -113,7 +113,8 @@ class Review:
             raise UsageError(
                 f"--port {self._options.port}: can't be listened on ({why}); 0 is any free port"
             ) from error
-        self._access.port = runner.addresses[0][1]
+        self._port = runner.addresses[0][1]
+        self._access.listens_on(self._port)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,7 +124,7 @@ class Review:
     @property
     def url(self) -> str:
         """The address under which a browser may come in: good for one."""
-        return f"http://{HOST}:{self._access.port}/?token={self._access.token}"
+        return f"http://{HOST}:{self._port}/?token={self._access.token}"
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -9,7 +9,7 @@ const AGAIN_MS = 1500;
 
 const STATES = {
   pending: "Not made yet",
-  unknown: "Unknown: its last attempt may have been billed",
+  unknown: "Unknown",
   failed: "Failed",
   succeeded: "No picture",
 };

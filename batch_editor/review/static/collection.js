@@ -6,10 +6,10 @@ import { samePicture } from "./judging.js";
 const PAGE = 200;
 
 /**
- * The list as it was when the filter was set: a picture that was judged away since keeps its place, so that nothing moves
- * under the reader's eyes. `path` is /api/jobs or /api/grid; `entries(answer)` takes the list out of an answer;
- * `cards(entry)` gives the cards of an entry; `matches(card)` says whether a card still belongs to the filter; `changed`
- * hears which places have something new; `settled()` resolves when the server has every verdict that was given here.
+ * The list as it was when the filter was set: a picture that was judged away since keeps its place, so that nothing
+ * moves under the reader's eyes. `path` is /api/jobs or /api/grid; `entries(answer)` takes the list out of an answer;
+ * `cards(entry)` gives the cards of an entry; `matches(card)` says whether a card still belongs to the filter;
+ * `changed` hears which places have something new; `settled()` resolves when the server has every verdict that was given here.
  */
 export class Collection {
   constructor({ path, query, entries, cards, matches, changed, settled }) {
@@ -51,7 +51,8 @@ export class Collection {
 
   /** The places of a picture. */
   *places(picture) {
-    for (const [place, entry] of this.list) if (this.cards(entry).some((card) => samePicture(card, picture))) yield place;
+    for (const [place, entry] of this.list)
+      if (this.cards(entry).some((card) => samePicture(card, picture))) yield place;
   }
 
   /** Writes a change into every card of a picture; returns the places it concerns. */
@@ -77,10 +78,11 @@ export class Collection {
     return -1;
   }
 
-  /** Asks again for what is in sight, in place; where the list itself is another one now, it is only said to be stale. */
+  /** Asks again for what is in sight, in place; where the list itself is another one now, it is said to be stale. */
   async renew(first, last) {
     const pages = new Set();
-    for (let page = Math.floor(first / PAGE); page <= Math.floor(Math.max(first, last) / PAGE); page += 1) pages.add(page);
+    for (let page = Math.floor(first / PAGE); page <= Math.floor(Math.max(first, last) / PAGE); page += 1)
+      pages.add(page);
     for (const page of [...this.asked.keys()]) if (!pages.has(page)) this.forget(page);
     for (const page of pages) {
       const answer = await this.ask(page);
@@ -113,7 +115,8 @@ export class Collection {
       const within = [...this.away].filter((place) => place >= from && place < from + PAGE).length;
       const query = new URLSearchParams(this.query);
       query.set("offset", from - before);
-      query.set("limit", Math.max(1, PAGE - within)); // where all of a page was judged away, one is asked for and left out
+      // Where all of a page was judged away, one is asked for and left out.
+      query.set("limit", Math.max(1, PAGE - within));
       const answer = await get(`${this.path}?${query}`, this.ended.signal);
       if (acts === this.acts) return answer; // else it may be of before a verdict that the page shows already
     }
@@ -177,6 +180,7 @@ export class Collection {
 
   forget(page) {
     this.asked.delete(page);
-    for (let place = page * PAGE; place < (page + 1) * PAGE; place += 1) if (!this.away.has(place)) this.list.delete(place);
+    for (let place = page * PAGE; place < (page + 1) * PAGE; place += 1)
+      if (!this.away.has(place)) this.list.delete(place);
   }
 }

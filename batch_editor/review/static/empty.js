@@ -16,14 +16,19 @@ export function emptyWords(overview, { filter, asGrid, clear }) {
   }
   const picked = chosen(filter);
   if (asGrid && picked.length === 0) {
-    const why = ["No input was edited in more than one way. A ", code("matrix"), " in the manifest makes several pictures of one input."];
+    const why = [
+      "No input was edited in more than one way. A ",
+      code("matrix"),
+      " in the manifest makes several pictures of one input.",
+    ];
     return [title("Nothing to compare"), text(...why)];
   }
   if (picked.length === 1 && String(picked[0]) === "verdict,none" && verdicts.approved + verdicts.rejected > 0) {
     return [
       title("Everything is judged"),
       text(`${count(verdicts.approved)} approved, ${count(verdicts.rejected)} rejected.`),
-      verdicts.rejected > 0 && text("What it costs to make the rejected ones again: ", code("batch-editor plan MANIFEST --redo rejected")),
+      verdicts.rejected > 0 &&
+        text("What it costs to make the rejected ones again: ", code("batch-editor plan MANIFEST --redo rejected")),
       button("Show all jobs", clear),
     ].filter(Boolean);
   }

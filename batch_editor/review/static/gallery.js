@@ -1,9 +1,10 @@
 // The gallery's page: the filter in the address, the list or the grid that it shows, and the keys.
 
+import { askAll } from "./all.js";
 import { get, jobAddress, jobPath, Refused } from "./api.js";
 import { Changes } from "./changes.js";
 import { Collection } from "./collection.js";
-import { ask, showHelp } from "./dialogs.js";
+import { showHelp } from "./dialogs.js";
 import { byId, element, sign } from "./elements.js";
 import { emptyWords } from "./empty.js";
 import { chosen, chosenWord, FilterPanel, readFilter, stillMatches, toggled } from "./filters.js";
@@ -12,7 +13,7 @@ import { GalleryView, STEPS } from "./gallery_view.js";
 import { GridView } from "./grid_view.js";
 import { Judging } from "./judging.js";
 import { listen } from "./keys.js";
-import { say, trouble } from "./messages.js";
+import { trouble } from "./messages.js";
 import { showOverview } from "./overview.js";
 import { choose, setting, tab } from "./settings.js";
 
@@ -94,7 +95,9 @@ async function show({ keep = null } = {}) {
   looks.query = query();
   const scroller = byId("scroller");
   scroller.scrollTop = 0;
-  view = asGrid ? new GridView(scroller, next, tell, looks, byId("head")) : new GalleryView(scroller, next, tell, looks);
+  view = asGrid
+    ? new GridView(scroller, next, tell, looks, byId("head"))
+    : new GalleryView(scroller, next, tell, looks);
   if (keep && asGrid) view.current = Math.max(0, next.placeOf(keep)) * view.columns;
   else view.current = place;
   view.draw();
@@ -151,23 +154,42 @@ function showTools() {
 function showCount() {
   if (!overview) return;
   const whole = overview.jobs.total;
-  const shown = asGrid ? counted(collection.total, "input") : collection.total === whole ? counted(whole, "job") : `${count(collection.total)} of ${counted(whole, "job")}`;
+  const shown = asGrid
+    ? counted(collection.total, "input")
+    : collection.total === whole
+      ? counted(whole, "job")
+      : `${count(collection.total)} of ${counted(whole, "job")}`;
   byId("count").textContent = shown;
   const away = collection.away.size;
   const renewButton = byId("renew");
   renewButton.hidden = away === 0 && !collection.stale;
-  renewButton.textContent = collection.stale ? "The list has changed: show it anew" : `${count(away)} judged here: take them off the list`;
+  renewButton.textContent = collection.stale
+    ? "The list has changed: show it anew"
+    : `${count(away)} judged here: take them off the list`;
   renewButton.title = "L";
   const left = collection.pictures; // as the server counts them now, those judged away left out
   byId("judge-all").hidden = asGrid || left === 0 || Boolean(overview.read_only);
-  byId("judge-all").replaceChildren(element("span", {}, "Judge all", element("span", { class: "wide-only" }, ` ${count(left)}`), "…"));
+  byId("judge-all").replaceChildren(
+    element("span", {}, "Judge all", element("span", { class: "wide-only" }, ` ${count(left)}`), "…"),
+  );
 }
 
 function showChips() {
   const chips = chosen(filter).map(([name, value]) => {
     const word = chosenWord(name, value);
     const about = name.startsWith("row.") ? `${name.slice(4)}: ${word}` : word;
-    return element("button", { type: "button", class: "chip", "aria-label": `Without ${about}`, title: about, onclick: () => without(name, value) }, element("span", {}, about), sign("rejected"));
+    return element(
+      "button",
+      {
+        type: "button",
+        class: "chip",
+        "aria-label": `Without ${about}`,
+        title: about,
+        onclick: () => without(name, value),
+      },
+      element("span", {}, about),
+      sign("rejected"),
+    );
   });
   if (chips.length > 1) chips.push(element("button", { type: "button", class: "quiet", onclick: clear }, "Clear all"));
   byId("chips").replaceChildren(...chips);
@@ -233,32 +255,10 @@ async function undo() {
 }
 
 async function judgeAll() {
-  const dialog = byId("all-dialog");
-  let number = collection.pictures;
-  let before = "";
-  for (;;) {
-    byId("all-title").textContent = `Judge ${counted(number, "picture")}`;
-    byId("all-about").textContent = `${before}${about(number)} Notes stay. One press of U takes it back.`;
-    dialog.querySelector("[data-act=approved]").textContent = `Approve ${count(number)}`;
-    dialog.querySelector("[data-act=rejected]").textContent = `Reject ${count(number)}`;
-    const act = await ask(dialog, () => dialog.querySelector("[data-act=cancel]").focus());
-    if (act !== "approved" && act !== "rejected") return;
-    try {
-      await judging.giveAll(query(), number, act);
-      await look();
-      return show({ keep: view.card()?.job_id });
-    } catch (error) {
-      if (error.status !== 409) return say(`Nothing was judged. ${error.message}`);
-      before = `Nothing was judged: meanwhile there are ${count(error.body.count)} instead of ${count(number)}. `;
-      number = error.body.count;
-    }
-  }
-}
-
-function about(number) {
-  const picked = chosen(filter).map(([name, value]) => (name.startsWith("row.") ? `${name.slice(4)}: ${value}` : chosenWord(name, value)));
-  const which = picked.length ? `that match ${picked.join(", ")}` : "of this output directory";
-  return `This gives one verdict to all ${count(number)} pictures ${which}, in sight or not, judged before or not.`;
+  const judged = await askAll(judging, { filter, query: query(), pictures: collection.pictures });
+  if (!judged) return;
+  await look();
+  show({ keep: view.card()?.job_id });
 }
 
 function resize(step) {
@@ -326,7 +326,8 @@ for (const [id, act] of Object.entries({
   "judge-all": judgeAll,
   "close-filters": () => openFilters(false),
   "open-filters": () => openFilters(!document.body.classList.contains("with-filters")),
-})) byId(id).addEventListener("click", act);
+}))
+  byId(id).addEventListener("click", act);
 byId("sort").addEventListener("change", (event) => {
   const [order, descending] = event.target.value.split(":");
   filter.set("sort", order);

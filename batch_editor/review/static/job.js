@@ -34,7 +34,7 @@ const SHOWN_MS = 400; // how long the former job stays while the picture of the 
 const filter = readFilter(location.search);
 const query = filter.toString();
 const known = new Map(); // of jobs seen here, and of the next one: [answer, its loading]
-const links = new Map(); // former and next as they were when a job was first seen: a verdict must not make → skip its way back
+const links = new Map(); // former and next when a job was first seen: judged away, it must stay on the way back
 let overview = null;
 let job = null;
 let against = 0;
@@ -47,7 +47,11 @@ const changes = new Changes(renew);
 const judging = new Judging({ apply, known: () => {} });
 
 function fetchJob(jobId) {
-  if (!known.has(jobId)) known.set(jobId, get(jobPath(jobId, query)).catch((error) => (known.delete(jobId), Promise.reject(error))));
+  if (!known.has(jobId))
+    known.set(
+      jobId,
+      get(jobPath(jobId, query)).catch((error) => (known.delete(jobId), Promise.reject(error))),
+    );
   return known.get(jobId);
 }
 
@@ -67,7 +71,8 @@ async function show(jobId) {
   } catch (error) {
     if (mine !== moving) return;
     if (error.status === 404) gone(jobId, error.message);
-    else if (job) ready = true; // it stays in sight; messages.js says what is the matter
+    else if (job)
+      ready = true; // it stays in sight; messages.js says what is the matter
     else setTimeout(() => mine === moving && show(jobId), AGAIN_MS);
     return;
   }
@@ -109,7 +114,9 @@ function draw() {
   const way = link(job);
   byId("previous").disabled = !way.previous;
   byId("next").disabled = !way.next;
-  byId("position").textContent = Number.isInteger(job.position) ? `${count(job.position + 1)} / ${count(Math.max(job.total, job.position + 1))}` : "";
+  byId("position").textContent = Number.isInteger(job.position)
+    ? `${count(job.position + 1)} / ${count(Math.max(job.total, job.position + 1))}`
+    : "";
   byId("stage").setAttribute("aria-label", `${job.job_id}, before and after`);
   drawSides();
   drawJobPanel();
@@ -123,9 +130,23 @@ function drawJobPanel() {
 
 /** What the picture can be compared with: its inputs, its mask, its former pictures. */
 function sides(of) {
-  const inputs = of.inputs.map((input, place) => ({ key: `input:${place}`, url: input.url, label: of.inputs.length > 1 ? `Before ${place + 1}` : "Before", about: input.name ?? input.label, thumb: input.thumb }));
-  const mask = of.mask ? [{ key: "mask", url: of.mask.url, label: "Mask", about: of.mask.name ?? "Mask", thumb: of.mask.thumb }] : [];
-  const former = (of.former ?? []).map((each, place) => ({ key: `former:${place}`, url: each.url, label: each.label, about: each.label, thumb: each.thumb }));
+  const inputs = of.inputs.map((input, place) => ({
+    key: `input:${place}`,
+    url: input.url,
+    label: of.inputs.length > 1 ? `Before ${place + 1}` : "Before",
+    about: input.name ?? input.label,
+    thumb: input.thumb,
+  }));
+  const mask = of.mask
+    ? [{ key: "mask", url: of.mask.url, label: "Mask", about: of.mask.name ?? "Mask", thumb: of.mask.thumb }]
+    : [];
+  const former = (of.former ?? []).map((each, place) => ({
+    key: `former:${place}`,
+    url: each.url,
+    label: each.label,
+    about: each.label,
+    thumb: each.thumb,
+  }));
   return [...inputs, ...mask, ...former];
 }
 
@@ -141,14 +162,24 @@ function drawSides() {
   strip.hidden = all.length < 2;
   strip.replaceChildren(
     ...all.map((each, place) =>
-      element("button", { type: "button", title: each.about, "aria-pressed": String(place === against), onclick: () => compare(place) }, element("img", { src: each.thumb ?? each.url, alt: "", onerror: (event) => event.target.removeAttribute("src") }), element("span", {}, each.label)),
+      element(
+        "button",
+        { type: "button", title: each.about, "aria-pressed": String(place === against), onclick: () => compare(place) },
+        element("img", {
+          src: each.thumb ?? each.url,
+          alt: "",
+          onerror: (event) => event.target.removeAttribute("src"),
+        }),
+        element("span", {}, each.label),
+      ),
     ),
   );
 }
 
 function stateWords() {
   if (job.status === "pending") return "This picture isn't made yet.";
-  if (job.status === "unknown") return "Unknown: the last attempt may have been billed, and won't be sent again by itself.";
+  if (job.status === "unknown")
+    return "Unknown: the last attempt may have been billed, and won't be sent again by itself.";
   return job.error_kind ? `No picture: ${words(job.error_kind)}.` : "No picture.";
 }
 
@@ -173,7 +204,7 @@ function gone(jobId, message) {
   for (const button of document.querySelectorAll("#previous, #next, #zoom, [data-mode]")) button.disabled = true;
 }
 
-/** Something is new on the server: the words and the picture of this job are asked for again; its neighbours when they come. */
+/** Something is new on the server: this job is asked for again, and its neighbours when their turn comes. */
 async function renew() {
   if (!job) return;
   await judging.sending; // what it answers before that is older than what is shown
@@ -191,7 +222,11 @@ async function renew() {
 
 function apply(picture, change) {
   given += 1;
-  for (const loading of known.values()) loading.then((each) => samePicture(each, picture) && Object.assign(each, change), () => {});
+  for (const loading of known.values())
+    loading.then(
+      (each) => samePicture(each, picture) && Object.assign(each, change),
+      () => {},
+    );
   if (job && samePicture(job, picture)) {
     Object.assign(job, change);
     drawJobPanel();
@@ -270,13 +305,17 @@ byId("help").addEventListener("click", () => showHelp(HELP));
 byId("previous").addEventListener("click", () => move("previous"));
 byId("next").addEventListener("click", () => move("next"));
 byId("zoom").addEventListener("click", () => stage.zoom(!stage.zoomed));
-for (const button of document.querySelectorAll("[data-mode]")) button.addEventListener("click", () => stage.turn(button.dataset.mode));
+for (const button of document.querySelectorAll("[data-mode]"))
+  button.addEventListener("click", () => stage.turn(button.dataset.mode));
 
-get("/api/overview").then((answer) => {
-  overview = answer;
-  judging.user = overview.user;
-  judging.readOnly = overview.read_only;
-  changes.know(overview.version);
-  if (overview.read_only) trouble(overview.read_only);
-}, () => {});
+get("/api/overview").then(
+  (answer) => {
+    overview = answer;
+    judging.user = overview.user;
+    judging.readOnly = overview.read_only;
+    changes.know(overview.version);
+    if (overview.read_only) trouble(overview.read_only);
+  },
+  () => {},
+);
 await show(decodeURIComponent(location.pathname.slice("/job/".length)));

@@ -14,8 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # for tests.support, from wherever this is started
 
 from tests.support.made_output import make_output  # noqa: E402
+from tests.support.memory import memory_mb  # noqa: E402
 from tests.support.page import Page  # noqa: E402
 
 AT_ONCE = 6  # what a browser asks one server for at the same time
@@ -95,27 +95,6 @@ async def all_of(page: Page, paths: list[str]) -> None:
             assert (await page.ask(path)).status == 200
 
     await asyncio.gather(*(some() for _ in range(AT_ONCE)))
-
-
-def memory_mb(pid: int) -> float:
-    """The proportional set size of a process and those that it started."""
-    return sum(_pss_kib(each) for each in _family(pid)) * 1024 / 1e6
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(OSError):
-            for child in (task / "children").read_text(encoding="utf-8").split():
-                yield from _family(int(child))
-
-
-def _pss_kib(pid: int) -> int:
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1])
-    return 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 
 # With any port: `ssh -L 9000:127.0.0.1:8123` has the browser ask for localhost:9000.
-_THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+_THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _SAFE_METHODS = frozenset(["GET", "HEAD"])
 # A browser says so of requests that this server's own pages make, and of an address that somebody has typed or opened.
 _OWN = frozenset(["same-origin", "none"])

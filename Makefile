@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_SERVERS := $(VENV)/.ready-servers
 
-.PHONY: demo test test-fast test-servers cover check docs audit lock format fuzz bench bench-full clean
+.PHONY: demo test test-fast test-servers cover check docs screenshots audit lock format fuzz bench bench-full clean
 
 # What running needs. Begun anew when a lock has changed, for what a former lock named must not stay.
 # The locks are complete, so nothing is resolved: what was published since they were made has no say.
@@ -56,7 +56,7 @@ test-fast: $(READY_DEV)  ## all but the slow ones
 	$(TEST) -m "not slow"
 
 test-servers: $(READY_SERVERS)  ## the review's pages in Chromium, which has to be installed
-	$(TEST) tests/review_pages
+	$(TEST) --timeout 180 tests/review_pages
 
 cover: $(READY_DEV)  ## the branches that tests reach; Python 3.11 takes up to three times as long for it
 	$(TEST) --cov --cov-report=term
@@ -75,6 +75,9 @@ docs: $(READY_DEV)  ## renew what is made from the code, and build the site in b
 	$(BIN)/python -m docs.reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open build/docs/index.html"
+
+screenshots: $(READY_SERVERS)  ## renew the pictures of docs/review.md
+	$(BIN)/python -m docs.screenshots
 
 audit: $(READY_DEV)  ## look the locked packages up among the known vulnerabilities
 	$(BIN)/python .ci/audit.py requirements.lock

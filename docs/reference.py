@@ -180,7 +180,7 @@ def _code(text: str, language: str = "text") -> str:
 
 def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str, str]]:
     for option in command.params:
-        if isinstance(option, click.Option):
+        if isinstance(option, click.Option) and not option.hidden:
             flags = ", ".join(f"`{flag}`" for flag in option.opts)
             kind = "" if option.is_flag else f" `{option.make_metavar(context).strip('[]')}`".replace("|", "` / `")
             default = f"`{option.default}`" if option.show_default else ""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 
 # With any port: `ssh -L 9000:127.0.0.1:8123` has the browser ask for localhost:9000.
-_THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+_THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 _SAFE_METHODS = frozenset(["GET", "HEAD"])
 # A browser says so of requests that this server's own pages make, and of an address that somebody has typed or opened.
 _OWN = frozenset(["same-origin", "none"])
@@ -60,7 +60,11 @@ class Access:
         self._renewed = renewed
         self._session = secrets.token_urlsafe(32)
         self.token = secrets.token_urlsafe(32)
-        self.port = 0
+        self._port = 0
+
+    def listens_on(self, port: int) -> None:
+        """Hear of the server's port, once it is known: the cookie is named after it."""
+        self._port = port
 
     def check(self, request: web.Request, *, with_session: bool = True) -> None:
         """Let a request pass that these pages have made. Without a session for what is no secret: scripts and styles.
@@ -101,7 +105,7 @@ class Access:
     @property
     def _cookie(self) -> str:
         """Cookies of one host are sent to all its ports, so those of two servers need two names."""
-        return f"batch_editor_review_{self.port}"
+        return f"batch_editor_review_{self._port}"
 
     @staticmethod
     def _check_host(request: web.Request) -> None:

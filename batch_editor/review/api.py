@@ -16,17 +16,18 @@ from batch_editor.errors import UsageError
 from batch_editor.ledger import readings, review_readings
 from batch_editor.review import answers
 from batch_editor.review.filters import Filter
-from batch_editor.review.grid import grid
+from batch_editor.review.grid import grid_of
 from batch_editor.review.index import Index
 from batch_editor.review.inputs import Inputs
 from batch_editor.review.judging import Judge
 from batch_editor.review.pages import Pages
-from batch_editor.review.pictures import NoPicture, Pictures, content_type
+from batch_editor.review.pictures import NoPicture, Pictures, opened_picture
 from batch_editor.verdicts import UNCHANGED, Picture
 
 MOST_CARDS = 1_000
 # Of a POST: 100,000 pictures by name.
 MOST_BYTES = 16 * 2**20
+_BLOCK = 256 * 2**10
 _FOR_EVER = "private, max-age=31536000, immutable"
 _FOR_NOW = "private, max-age=600"
 _NEVER = "no-store"
@@ -119,8 +120,8 @@ class Api:
         def made() -> bytes:
             """As JSON. Blocks."""
             snapshot = self._index.snapshot()
-            found = grid(snapshot.jobs, wanted.chosen(snapshot))
-            return orjson.dumps(answers.grid_page(snapshot, found, offset=offset, limit=limit))
+            found = answers.grid_page(snapshot, grid_of(snapshot, wanted), offset=offset, limit=limit)
+            return orjson.dumps(found)
 
         return await _json(made)
 
@@ -206,7 +207,8 @@ class Api:
     async def image(self, request: web.Request) -> web.StreamResponse:
         """A picture as it came."""
         names = request.match_info
-        return await _file(await self._pictures.file(names["fingerprint"], names["sha256"]), _FOR_EVER)
+        path = await self._pictures.file(names["fingerprint"], names["sha256"])
+        return await _sent(request, path, _FOR_EVER)
 
     async def before(self, request: web.Request) -> web.Response:
         """The thumbnail of an input."""
@@ -216,7 +218,7 @@ class Api:
     async def input(self, request: web.Request) -> web.StreamResponse:
         """An input as it is."""
         names = request.match_info
-        return await _file(await self._inputs.file(names["fingerprint"], names["number"]), _FOR_NOW)
+        return await _sent(request, await self._inputs.file(names["fingerprint"], names["number"]), _FOR_NOW)
 
 
 async def _json(made: Callable[[], bytes]) -> web.Response:
@@ -234,9 +236,18 @@ def _webp(data: bytes, keep: str) -> web.Response:
     return web.Response(body=data, content_type="image/webp", headers={"Cache-Control": keep})
 
 
-async def _file(path: Path, keep: str) -> web.StreamResponse:
-    kind = await asyncio.to_thread(content_type, path)
-    return web.FileResponse(path, headers={"Content-Type": kind, "Cache-Control": keep})
+async def _sent(request: web.Request, path: Path, keep: str) -> web.StreamResponse:
+    """The answer of a picture's file, block by block. Not a FileResponse: that may find `mug.png.gz` beside it."""
+    file, kind, size_bytes = await asyncio.to_thread(opened_picture, path)
+    try:
+        response = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": keep})
+        response.content_length = size_bytes
+        await response.prepare(request)
+        while request.method != "HEAD" and (block := await asyncio.to_thread(file.read, _BLOCK)):
+            await response.write(block)
+        return response
+    finally:
+        file.close()
 
 
 def _window(request: web.Request) -> tuple[int, int]:

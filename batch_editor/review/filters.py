@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,7 +24,7 @@ _MOST = 1_000
 class Filter:
     """What is wanted of a job: of each name one of the values; and `text` in it somewhere."""
 
-    wanted: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    wanted: tuple[tuple[str, frozenset[str]], ...] = ()
     text: str = ""
     sort: str = "manifest"
     descending: bool = False
@@ -51,7 +52,7 @@ class Filter:
         if sort not in _KEYS:
             raise UsageError(f"sort is {sort!r}; expected {', '.join(_KEYS)}")
         return cls(
-            {name: frozenset(values) for name, values in wanted.items()},
+            tuple((name, frozenset(values)) for name, values in sorted(wanted.items())),
             " ".join(said.get("q", "").split()).casefold(),
             sort,
             said.get("descending", "0") not in ("", "0", "false"),
@@ -59,7 +60,7 @@ class Filter:
 
     def takes(self, job: ReviewJob, said: Verdict | None) -> bool:
         """Whether a job is wanted; `said` is what people said of its picture."""
-        for name, values in self.wanted.items():
+        for name, values in self.wanted:
             if name.startswith(COLUMN):
                 value = job.columns.get(name.removeprefix(COLUMN), "")
             else:
@@ -68,7 +69,8 @@ class Filter:
                 return False
         return not self.text or any(self.text in each.casefold() for each in _texts(job, said))
 
-    def chosen(self, snapshot: Snapshot) -> list[ReviewJob]:
+    @lru_cache(maxsize=4)  # noqa: B019  # a page asks for the same jobs a window at a time
+    def chosen(self, snapshot: Snapshot) -> Sequence[ReviewJob]:
         """The jobs that are wanted, in order."""
         if self.wanted or self.text:
             chosen = [job for job in snapshot.jobs if self.takes(job, snapshot.said_of(job))]

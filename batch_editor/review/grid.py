@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from batch_editor.review.filters import Filter
+from batch_editor.review.index import Snapshot
 from batch_editor.review.jobs import ReviewJob
 
 Inputs = tuple[object, ...]
@@ -56,6 +58,12 @@ def price_of(job: ReviewJob) -> float:
 def has_several(jobs: Iterable[ReviewJob]) -> bool:
     """Whether several pictures are made of one input anywhere."""
     return any(count > 1 for count in Counter(map(_inputs, jobs)).values())
+
+
+@lru_cache(maxsize=2)  # a page asks for the same rows a window at a time
+def grid_of(snapshot: Snapshot, wanted: Filter) -> Grid:
+    """The grid of the jobs that a filter chooses."""
+    return grid(snapshot.jobs, wanted.chosen(snapshot))
 
 
 def grid(jobs: Sequence[ReviewJob], chosen: Sequence[ReviewJob]) -> Grid:

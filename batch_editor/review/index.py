@@ -24,14 +24,14 @@ from batch_editor.verdicts import Picture, Verdict, read_verdicts
 
 # Pages ask every two seconds.
 RENEWED_AFTER_S = 1.0
-# A reading takes 0.2 s for 10,000 jobs: beside a run, which changes the ledger all the time, it is at most a twentieth
-# of one core.
-SHARE_OF_TIME = 20
+# A reading takes 0.2 s for 10,000 jobs: beside a run, which changes the ledger all the time, it is at most a tenth of
+# one core.
+SHARE_OF_TIME = 10
 # Two changes of a file may have one time of change, as coarse as the system's clock for files.
 CLOCK_S = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """The jobs and what people said of them, as they were at one instant. `version` is another one after any change.
 

@@ -40,11 +40,11 @@ class Pages:
         """The page of that name, which asks for its data itself."""
         return self._templates.get_template(f"{name}.html").render(static=self.prefix, output=output)
 
-    def message(self, heading: str, paragraphs: Sequence[str], *, command: str | None = None, output: str) -> str:
+    def message(self, heading: str, paragraphs: Sequence[str], *, command: str | None = None) -> str:
         """A page that says something, and perhaps a command to type."""
         template = self._templates.get_template("message.html")
         return template.render(
-            static=self.prefix, output=output, heading=heading, paragraphs=paragraphs, command=command
+            static=self.prefix, output="Review", heading=heading, paragraphs=paragraphs, command=command
         )
 
 

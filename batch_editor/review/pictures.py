@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from batch_editor.errors import BatchEditorError, MachineError
 from batch_editor.files import open_regular
@@ -161,20 +162,22 @@ def content_sha256(path: Path, *, follow_links: bool = False) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def content_type(path: Path) -> str:
-    """What a browser is told that a picture is, by its first bytes.
+def opened_picture(path: Path) -> tuple[BinaryIO, str, int]:
+    """A picture's file, what a browser is told that it is (by its first bytes), and its size in bytes.
 
     Raises:
         NoPicture: it is none that browsers show.
     """
     try:
-        with open(path, "rb", opener=open_regular) as file:
-            format = sniff(file.read(_HEAD))
+        file = open(path, "rb", opener=open_regular)  # noqa: SIM115  # the caller's
     except OSError as error:
         raise NoPicture(f"the file can't be read ({error.strerror})") from error
+    format = sniff(file.read(_HEAD))
     if format is None:
+        file.close()
         raise NoPicture("no PNG, JPEG, WebP or GIF; browsers don't show it")
-    return f"image/{format}"
+    file.seek(0)
+    return file, f"image/{format}", os.fstat(file.fileno()).st_size
 
 
 def _opened(path: str, flags: int) -> int:

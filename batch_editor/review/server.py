@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -97,6 +96,7 @@ class Review:
     async def _listen(self, stack: AsyncExitStack, api: Api) -> None:
         app = web.Application(middlewares=[self._guarded], client_max_size=MOST_BYTES)
         app.add_routes(api.routes())
+        app.on_response_prepare.append(_keep_to_itself)
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -113,7 +113,8 @@ class Review:
             raise UsageError(
                 f"--port {self._options.port}: can't be listened on ({why}); 0 is any free port"
             ) from error
-        self._access.port = runner.addresses[0][1]
+        self._port = runner.addresses[0][1]
+        self._access.listens_on(self._port)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,14 +124,14 @@ class Review:
     @property
     def url(self) -> str:
         """The address under which a browser may come in: good for one."""
-        return f"http://{HOST}:{self._access.port}/?token={self._access.token}"
+        return f"http://{HOST}:{self._port}/?token={self._access.token}"
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let in who may come in; answer errors in words, and everything with the headers that keep it here."""
+        """Let in who may come in; answer errors in words."""
         response: web.StreamResponse
         try:
-            if TOKEN in request.query:
+            if request.path == "/" and TOKEN in request.query:
                 response = self._access.entered(request)
             else:
                 self._access.check(request, with_session=not request.path.startswith(STATIC))
@@ -148,7 +149,6 @@ class Review:
             response = self._refused(request, 503, str(error))
         except web.HTTPException as error:  # no such place, too large, …
             response = self._refused(request, error.status, error.reason)
-        response.headers.update(HEADERS)
         return response
 
     def _refused(self, request: web.Request, status: int, why: str, **more: object) -> web.Response:
@@ -158,13 +158,18 @@ class Review:
             return web.Response(status=status, body=body, content_type="application/json", headers=headers)
         command, paragraphs = None, [f"{why[:1].upper()}{why[1:]}."]
         if status == 403:
+            # Who isn't let in isn't told what is reviewed here.
             paragraphs.append(
                 "Open the address that batch-editor review has printed last, once. To have a new one, start it again:"
             )
-            command = f"batch-editor review {shlex.quote(str(self._options.output))}"
+            command = "batch-editor review OUT"
         heading = {403: "Not open to this browser", 404: "Nothing here"}.get(status, "That didn't work")
-        text = self._pages.message(heading, paragraphs, command=command, output=self._options.output.name)
+        text = self._pages.message(heading, paragraphs, command=command)
         return web.Response(status=status, text=text, content_type="text/html", headers=headers)
+
+
+async def _keep_to_itself(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
 
 
 def _is_page(request: web.Request) -> bool:

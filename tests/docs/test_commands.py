@@ -29,6 +29,9 @@ BEFORE = {
     "move-to-another-model": "batch-editor run jobs/catalog.csv --limit 3",
     "output": "batch-editor run jobs/catalog.csv --limit 1",
     "recovery": "batch-editor run jobs/catalog.csv --limit 1",
+    "review": """
+        printf '{jobs: [{id: mug, prompt: On white, image_urls: [photos/coffee.jpg]}]}' > jobs/spring.yaml
+        batch-editor run jobs/spring.yaml""",
 }
 # What happens right before a command.
 BETWEEN = {"batch-editor status outputs/catalog --rebuild": "rm outputs/catalog/ledger.sqlite3*"}

@@ -44,7 +44,14 @@ def test_nothing_is_fetched_from_elsewhere_to_show_a_page(site: Path) -> None:
 
 
 def test_drawings_are_svg_and_the_scripts_of_the_pages_are_left_out(site: Path) -> None:
-    assert sorted(path.name for path in site.glob("images/*")) == ["before-and-after.jpg", "house.svg", "path.svg"]
+    assert sorted(path.name for path in site.glob("images/*")) == [
+        "before-and-after.jpg",
+        "house.svg",
+        "path.svg",
+        "review-gallery.jpg",
+        "review-grid.jpg",
+        "review-job.jpg",
+    ]
     assert list(site.glob("**/*.py")) == []
 
 

@@ -40,7 +40,8 @@ async def test_a_browser_that_is_not_known_is_told_what_to_do(made: MadeOutput) 
         said = (await stranger.ask("/")).body.decode()
         assert "This browser isn&#39;t known here, or the server was started anew." in said
         assert OPEN_IT in said
-        assert f"batch-editor review {made.path}" in said
+        assert "batch-editor review OUT" in said
+        assert made.path.name not in re.sub("review OUT", "", said)  # whoever isn't let in isn't told what there is
         error = json.loads((await stranger.ask("/api/overview")).body)
         assert error == {"error": "this browser isn't known here, or the server was started anew"}
 
@@ -252,6 +253,16 @@ async def test_it_listens_on_this_machine_alone(page: Page) -> None:
     for address in others - {"127.0.0.1", "::1"}:
         with pytest.raises(OSError, match=r"refused|unreachable|timed out"):
             socket.create_connection((address, port), timeout=1).close()
+
+
+async def test_a_packed_file_beside_a_picture_is_not_served_in_its_place(made: MadeOutput, page: Page) -> None:
+    job = await page.job("B00000-beach")
+    path = made.path / job["output_path"]
+    for ending in (".gz", ".br"):
+        path.with_name(path.name + ending).write_bytes(b"another")
+    answer = await page.ask(job["image"], headers={"Accept-Encoding": "gzip, br"})
+    assert "Content-Encoding" not in answer.headers
+    assert answer.body == path.read_bytes()
 
 
 async def test_two_servers_in_one_browser_have_cookies_of_their_own(made: MadeOutput) -> None:

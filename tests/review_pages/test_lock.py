@@ -1,0 +1,38 @@
+"""What drives the browser comes from a lock of its own, which is whole, and the pictures of the docs can be renewed."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from PIL import Image
+
+from docs.screenshots import make
+from tests.docs.locks import DEV_LOCK, PYTHONS, ROOT, SYSTEMS, complaints, environment, not_as_locked, pins
+
+LOCK = (ROOT / "requirements-servers.lock").read_text(encoding="utf-8")
+GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_lock_has_what_it_requires_and_nothing_else(python: str, system: str) -> None:
+    asked = [Requirement(line) for line in GROUPS["servers"]]
+    assert complaints(LOCK, asked, environment(python, system)) == []
+
+
+def test_what_it_names_is_installed_and_stands_beside_what_developing_needs() -> None:
+    assert not_as_locked(LOCK) == []
+    developing = {pin.name: pin.version for pin in pins(DEV_LOCK.read_text(encoding="utf-8"))}
+    assert [pin for pin in pins(LOCK) if developing.get(pin.name, pin.version) != pin.version] == []
+
+
+def test_the_pictures_of_the_documentation_are_made_by_a_script(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    for path in made:
+        with Image.open(path) as picture, Image.open(ROOT / "docs" / "images" / path.name) as kept:
+            assert picture.size == kept.size == (1280, 760)
+    page = (ROOT / "docs" / "review.md").read_text(encoding="utf-8")
+    assert all(f"](images/{path.name})" in page for path in made)

@@ -56,7 +56,7 @@ test-fast: $(READY_DEV)  ## all but the slow ones
 	$(TEST) -m "not slow"
 
 test-servers: $(READY_SERVERS)  ## the review's pages in Chromium, which has to be installed
-	$(TEST) tests/review_pages
+	$(TEST) --timeout 180 tests/review_pages
 
 cover: $(READY_DEV)  ## the branches that tests reach; Python 3.11 takes up to three times as long for it
 	$(TEST) --cov --cov-report=term

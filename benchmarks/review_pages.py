@@ -1,4 +1,6 @@
-"""How soon review shows 10,000 jobs in Chromium, and the memory that it takes: `.venv/bin/python -m benchmarks.review_pages`.
+"""How soon review shows 10,000 jobs in Chromium, and the memory that it takes.
+
+    python -m benchmarks.review_pages
 
 Needs what `make test-servers` installs, and Chromium. Prints medians of several visits.
 """

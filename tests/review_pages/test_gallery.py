@@ -104,6 +104,31 @@ def test_two_browsers_see_and_keep_each_others_verdicts(visit: Visit, server: Se
     assert [verdict for verdict, _ in server.verdicts().values()] == ["rejected"]
 
 
+def test_a_verdict_of_ones_own_hides_nobody_elses(visit: Visit) -> None:
+    one, other = visit(), visit()
+    one.expected = ("ERR_FAILED",)
+    one.page.route("**/api/changes*", lambda route: route.abort())
+    other.press("a")
+    other.until_counts(approved=1)
+    one.press("ArrowRight", "r")
+    one.until_counts(rejected=1)
+    one.page.unroute("**/api/changes*")
+    one.until("document.querySelector('.card[title=\"B00000-beach\"]').classList.contains('is-approved')")
+
+
+def test_what_is_taken_back_belongs_to_the_filter_again(visit: Visit) -> None:
+    visitor = visit(path="/?verdict=none")
+    before = places(visitor)
+    visitor.press("a", "r", "u")
+    visitor.until_current("B00000-studio")
+    visitor.until("document.querySelector('#renew').textContent === '1 judged here: take them off the list'")
+    visitor.press("u")
+    visitor.until("document.querySelector('#renew').hidden")
+    visitor.until_counts(approved=0, rejected=0, to_judge=31)
+    assert places(visitor) == before
+    assert visitor.text("#count") == "31 of 32 jobs"
+
+
 def test_a_filter_that_shows_another_number_by_now_asks_again(visit: Visit, server: Served) -> None:
     visitor = visit(path="/?verdict=none")
     visitor.expected = ("409",)

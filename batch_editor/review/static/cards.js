@@ -9,18 +9,31 @@ const AGAIN_MS = 1500;
 
 const STATES = {
   pending: "Not made yet",
-  unknown: "Unknown: its last attempt may have been billed",
+  unknown: "Unknown",
   failed: "Failed",
   succeeded: "No picture",
 };
 
-/** The card of a job, or of a place that isn't loaded (undefined) or has no job (null). Its pictures are asked for by `fill`. */
+/** The card of a job, or of a place that isn't loaded (undefined) or has no job (null). `fill` asks for its pictures. */
 export function drawCard(card, { id, query, pairs, place, named = true }) {
-  if (!card) return element("div", { class: card === null ? "card none" : "card blank", role: "gridcell", id, "data-place": place });
+  if (!card)
+    return element("div", {
+      class: card === null ? "card none" : "card blank",
+      role: "gridcell",
+      id,
+      "data-place": place,
+    });
   const verdict = card.sha256 ? (card.verdict ?? "none") : "unmade";
   return element(
     "div",
-    { class: `card is-${verdict}`, role: "gridcell", id, "data-place": place, "aria-label": spoken(card), title: card.job_id },
+    {
+      class: `card is-${verdict}`,
+      role: "gridcell",
+      id,
+      "data-place": place,
+      "aria-label": spoken(card),
+      title: card.job_id,
+    },
     card.sha256 ? pictures(card, pairs) : unmade(card),
     foot(card, query, named),
   );
@@ -42,7 +55,9 @@ function verdictMark(verdict) {
 }
 
 function unmade(card) {
-  const title = card.error_kind ? `${STATES[card.status] ?? card.status}: ${words(card.error_kind)}` : STATES[card.status];
+  const title = card.error_kind
+    ? `${STATES[card.status] ?? card.status}: ${words(card.error_kind)}`
+    : STATES[card.status];
   return element(
     "div",
     { class: `picture unmade is-${card.status}` },
@@ -59,7 +74,11 @@ function foot(card, query, named) {
     element(
       "div",
       { class: "names" },
-      element("a", { class: "name", href: jobAddress(card.job_id, query), tabindex: "-1" }, named ? card.job_id : money(card.cost_usd) || card.status),
+      element(
+        "a",
+        { class: "name", href: jobAddress(card.job_id, query), tabindex: "-1" },
+        named ? card.job_id : money(card.cost_usd) || card.status,
+      ),
       element(
         "span",
         { class: "figures" },
@@ -77,7 +96,14 @@ function button(verdict, does, card) {
   const named = `${does} ${card.job_id}`;
   return element(
     "button",
-    { type: "button", class: `mark ${verdict}`, "data-verdict": verdict, tabindex: "-1", "aria-pressed": String(given), "aria-label": named },
+    {
+      type: "button",
+      class: `mark ${verdict}`,
+      "data-verdict": verdict,
+      tabindex: "-1",
+      "aria-pressed": String(given),
+      "aria-label": named,
+    },
     sign(verdict),
   );
 }

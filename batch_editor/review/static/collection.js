@@ -6,13 +6,15 @@ import { samePicture } from "./judging.js";
 const PAGE = 200;
 
 /**
- * The list as it was when the filter was set: a picture that was judged away since keeps its place, so that nothing moves
- * under the reader's eyes. `path` is /api/jobs or /api/grid; `entries(answer)` takes the list out of an answer;
- * `cards(entry)` gives the cards of an entry; `matches(card)` says whether a card still belongs to the filter.
+ * The list as it was when the filter was set: a picture that was judged away since keeps its place, so that nothing
+ * moves under the reader's eyes. `path` is /api/jobs or /api/grid; `entries(answer)` takes the list out of an answer;
+ * `cards(entry)` gives the cards of an entry; `matches(card)` says whether a card still belongs to the filter;
+ * `changed` hears which places have something new; `settled()` resolves when the server has every verdict that was given here.
  */
 export class Collection {
-  constructor({ path, query, entries, cards, matches, changed }) {
-    Object.assign(this, { path, query, entries, cards, matches, changed });
+  constructor({ path, query, entries, cards, matches, changed, settled }) {
+    Object.assign(this, { path, query, entries, cards, matches, changed, settled });
+    this.acts = 0;
     this.list = new Map();
     this.asked = new Map();
     this.away = new Set(); // places whose picture was judged away here
@@ -49,11 +51,13 @@ export class Collection {
 
   /** The places of a picture. */
   *places(picture) {
-    for (const [place, entry] of this.list) if (this.cards(entry).some((card) => samePicture(card, picture))) yield place;
+    for (const [place, entry] of this.list)
+      if (this.cards(entry).some((card) => samePicture(card, picture))) yield place;
   }
 
   /** Writes a change into every card of a picture; returns the places it concerns. */
   change(picture, change) {
+    this.acts += 1;
     const places = [...this.places(picture)];
     for (const place of places) {
       for (const card of this.cards(this.at(place))) if (samePicture(card, picture)) Object.assign(card, change);
@@ -62,16 +66,23 @@ export class Collection {
     return places;
   }
 
+  /** What was judged away belongs to the filter again: its verdict was taken back. */
+  comeBack(picture) {
+    for (const place of this.places(picture)) if (this.away.delete(place)) this.pictures += 1;
+    this.acts += 1;
+  }
+
   /** The place of a job among what is loaded, or -1. */
   placeOf(jobId) {
     for (const [place, entry] of this.list) if (this.cards(entry).some((card) => card.job_id === jobId)) return place;
     return -1;
   }
 
-  /** Asks again for what is in sight, in place; where the list itself is another one now, it is only said to be stale. */
+  /** Asks again for what is in sight, in place; where the list itself is another one now, it is said to be stale. */
   async renew(first, last) {
     const pages = new Set();
-    for (let page = Math.floor(first / PAGE); page <= Math.floor(Math.max(first, last) / PAGE); page += 1) pages.add(page);
+    for (let page = Math.floor(first / PAGE); page <= Math.floor(Math.max(first, last) / PAGE); page += 1)
+      pages.add(page);
     for (const page of [...this.asked.keys()]) if (!pages.has(page)) this.forget(page);
     for (const page of pages) {
       const answer = await this.ask(page);
@@ -95,14 +106,20 @@ export class Collection {
     if (answer.total + this.away.size !== this.total && !this.stale) this.markStale(page, answer);
   }
 
-  ask(page) {
+  async ask(page) {
     const from = page * PAGE;
-    const before = [...this.away].filter((place) => place < from).length;
-    const within = [...this.away].filter((place) => place >= from && place < from + PAGE).length;
-    const query = new URLSearchParams(this.query);
-    query.set("offset", from - before);
-    query.set("limit", Math.max(1, PAGE - within)); // where all of a page was judged away, one is asked for and left out
-    return get(`${this.path}?${query}`, this.ended.signal);
+    for (;;) {
+      await this.settled();
+      const acts = this.acts;
+      const before = [...this.away].filter((place) => place < from).length;
+      const within = [...this.away].filter((place) => place >= from && place < from + PAGE).length;
+      const query = new URLSearchParams(this.query);
+      query.set("offset", from - before);
+      // Where all of a page was judged away, one is asked for and left out.
+      query.set("limit", Math.max(1, PAGE - within));
+      const answer = await get(`${this.path}?${query}`, this.ended.signal);
+      if (acts === this.acts) return answer; // else it may be of before a verdict that the page shows already
+    }
   }
 
   /** The places that the entries of an answer have, those left out that were judged away. */
@@ -163,6 +180,7 @@ export class Collection {
 
   forget(page) {
     this.asked.delete(page);
-    for (let place = page * PAGE; place < (page + 1) * PAGE; place += 1) if (!this.away.has(place)) this.list.delete(place);
+    for (let place = page * PAGE; place < (page + 1) * PAGE; place += 1)
+      if (!this.away.has(place)) this.list.delete(place);
   }
 }

@@ -14,15 +14,23 @@ export function ask(dialog, prepare = () => {}) {
       back?.focus?.({ preventScroll: true });
       resolve(act);
     };
-    dialog.addEventListener("click", (event) => {
-      const button = event.target.closest("[data-act]");
-      if (button) close(button.dataset.act);
-      else if (event.target === dialog) close(null); // the ground around it
-    }, { signal: done.signal });
-    dialog.addEventListener("cancel", (event) => {
-      event.preventDefault();
-      close(null);
-    }, { signal: done.signal });
+    dialog.addEventListener(
+      "click",
+      (event) => {
+        const button = event.target.closest("[data-act]");
+        if (button) close(button.dataset.act);
+        else if (event.target === dialog) close(null); // the ground around it
+      },
+      { signal: done.signal },
+    );
+    dialog.addEventListener(
+      "cancel",
+      (event) => {
+        event.preventDefault();
+        close(null);
+      },
+      { signal: done.signal },
+    );
     dialog.showModal();
     prepare(close, done.signal);
   });
@@ -35,11 +43,15 @@ export async function askNote(card) {
   text.value = card.note ?? "";
   const act = await ask(byId("note-dialog"), (close, signal) => {
     text.focus();
-    text.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      close(event.ctrlKey || event.metaKey ? "reject" : "save");
-    }, { signal });
+    text.addEventListener(
+      "keydown",
+      (event) => {
+        if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+        event.preventDefault();
+        close(event.ctrlKey || event.metaKey ? "reject" : "save");
+      },
+      { signal },
+    );
   });
   return act === "save" || act === "reject" ? { note: text.value.trim() || null, reject: act === "reject" } : null;
 }
@@ -47,10 +59,22 @@ export async function askNote(card) {
 /** Shows which keys there are. `keys` is a list of [keys, what they do]. */
 export function showHelp(keys) {
   const rows = keys.map(([names, does]) =>
-    element("tr", {}, element("th", { scope: "row" }, names.map((name) => element("kbd", {}, name))), element("td", {}, does)),
+    element(
+      "tr",
+      {},
+      element(
+        "th",
+        { scope: "row" },
+        names.map((name) => element("kbd", {}, name)),
+      ),
+      element("td", {}, does),
+    ),
   );
   byId("help-keys").replaceChildren(element("table", {}, element("tbody", {}, rows)));
-  for (const [id, name] of [["switch-advance", "advance"], ["switch-keys", "keys"]]) {
+  for (const [id, name] of [
+    ["switch-advance", "advance"],
+    ["switch-keys", "keys"],
+  ]) {
     byId(id).checked = setting(name);
     byId(id).onchange = (event) => choose(name, event.target.checked);
   }

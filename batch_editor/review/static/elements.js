@@ -1,4 +1,4 @@
-// Elements of the page. Text is only ever set as text: what came from a manifest, a table or a provider can't become markup.
+// Elements of the page. Text is only ever set as text: what came from a manifest or a provider can't become markup.
 
 /** An element. `attributes` that are null, undefined or false are left out; `onclick` and the like are listeners. */
 export function element(name, attributes = {}, ...children) {

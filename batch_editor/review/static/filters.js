@@ -5,7 +5,13 @@ import { count, fileName, verdictWord, words } from "./format.js";
 
 const NAMED = ["verdict", "status", "error_kind", "template", "endpoint"];
 const VERDICTS = ["none", "approved", "rejected"];
-const TITLES = { verdict: "Verdict", status: "Status", error_kind: "Error", template: "Template", endpoint: "Endpoint" };
+const TITLES = {
+  verdict: "Verdict",
+  status: "Status",
+  error_kind: "Error",
+  template: "Template",
+  endpoint: "Endpoint",
+};
 const WAIT_MS = 200; // between a letter typed and a search, so that a word is looked for once
 const SHORT = 8; // values shown of a column before the rest is asked for
 
@@ -58,8 +64,13 @@ export class FilterPanel {
     this.change = change;
     this.whole = new Set();
     this.search = element("input", {
-      type: "search", id: "search", placeholder: "Search", title: "In ids, prompts, rows, notes and errors (/)",
-      "aria-label": "Search ids, prompts, rows, notes and errors", autocomplete: "off", spellcheck: "false",
+      type: "search",
+      id: "search",
+      placeholder: "Search",
+      title: "In ids, prompts, rows, notes and errors (/)",
+      "aria-label": "Search ids, prompts, rows, notes and errors",
+      autocomplete: "off",
+      spellcheck: "false",
     });
     this.groups = element("div", {});
     this.search.addEventListener("input", () => {
@@ -83,7 +94,10 @@ export class FilterPanel {
     if (document.activeElement !== this.search) this.search.value = filter.get("q") ?? "";
     const focused = document.activeElement?.closest?.("[data-key]")?.dataset.key;
     const open = new Set([...this.groups.querySelectorAll("details[open]")].map((each) => each.dataset.name));
-    const counted = { ...overview.filters, verdict: VERDICTS.map((value) => ({ value, count: overview.verdicts[value] })) };
+    const counted = {
+      ...overview.filters,
+      verdict: VERDICTS.map((value) => ({ value, count: overview.verdicts[value] })),
+    };
     const named = NAMED.map((name) => this.group(name, TITLES[name], counted[name] ?? []));
     const columns = (overview.filters.columns ?? []).map((column) => this.column(column, open));
     this.groups.replaceChildren(...[...named, ...columns].filter(Boolean));
@@ -110,24 +124,41 @@ export class FilterPanel {
     return element(
       "details",
       { "data-name": key, open: open.has(key) || picked.length > 0 },
-      element("summary", { "data-key": key }, element("span", { class: "word" }, name), picked.length > 0 && element("b", {}, ` ${picked.length}`)),
+      element(
+        "summary",
+        { "data-key": key },
+        element("span", { class: "word" }, name),
+        picked.length > 0 && element("b", {}, ` ${picked.length}`),
+      ),
       this.values(key, values),
-      distinct > values.length && element("p", { class: "hint" }, `${count(distinct - values.length)} more: search for them`),
+      distinct > values.length &&
+        element("p", { class: "hint" }, `${count(distinct - values.length)} more: search for them`),
     );
   }
 
   values(name, values) {
     const picked = this.filter.getAll(name);
-    const gone = picked.filter((value) => !values.some((each) => each.value === value)).map((value) => ({ value, count: 0 }));
+    const gone = picked
+      .filter((value) => !values.some((each) => each.value === value))
+      .map((value) => ({ value, count: 0 }));
     const all = [...values, ...gone];
-    const few = this.whole.has(name) || all.length <= SHORT + 1 ? all : all.filter((each, place) => place < SHORT || picked.includes(each.value));
-    const list = element("div", { class: "values" }, few.map((each) => this.value(name, each, picked)));
+    const few =
+      this.whole.has(name) || all.length <= SHORT + 1
+        ? all
+        : all.filter((each, place) => place < SHORT || picked.includes(each.value));
+    const list = element(
+      "div",
+      { class: "values" },
+      few.map((each) => this.value(name, each, picked)),
+    );
     if (few.length < all.length) {
       const more = () => {
         this.whole.add(name);
         this.show(this.overview, this.filter);
       };
-      list.append(element("button", { type: "button", class: "more", onclick: more }, `${count(all.length - few.length)} more`));
+      list.append(
+        element("button", { type: "button", class: "more", onclick: more }, `${count(all.length - few.length)} more`),
+      );
     }
     return list;
   }
@@ -135,9 +166,17 @@ export class FilterPanel {
   value(name, { value, count: number }, picked) {
     const word = value === "" ? "(empty)" : chosenWord(name, value);
     const tick = element("input", {
-      type: "checkbox", checked: picked.includes(value), "data-key": `${name}=${value}`,
+      type: "checkbox",
+      checked: picked.includes(value),
+      "data-key": `${name}=${value}`,
       onchange: () => this.change(toggled(this.filter, name, value), { typing: false }),
     });
-    return element("label", { class: "value", title: value }, tick, element("span", { class: "word" }, word), element("span", { class: "number" }, count(number)));
+    return element(
+      "label",
+      { class: "value", title: value },
+      tick,
+      element("span", { class: "word" }, word),
+      element("span", { class: "number" }, count(number)),
+    );
   }
 }

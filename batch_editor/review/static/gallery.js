@@ -1,17 +1,19 @@
 // The gallery's page: the filter in the address, the list or the grid that it shows, and the keys.
 
+import { askAll } from "./all.js";
 import { get, jobAddress, jobPath, Refused } from "./api.js";
 import { Changes } from "./changes.js";
 import { Collection } from "./collection.js";
-import { ask, showHelp } from "./dialogs.js";
+import { showHelp } from "./dialogs.js";
 import { byId, element, sign } from "./elements.js";
+import { emptyWords } from "./empty.js";
 import { chosen, chosenWord, FilterPanel, readFilter, stillMatches, toggled } from "./filters.js";
 import { count, counted } from "./format.js";
 import { GalleryView, STEPS } from "./gallery_view.js";
 import { GridView } from "./grid_view.js";
 import { Judging } from "./judging.js";
 import { listen } from "./keys.js";
-import { say, trouble } from "./messages.js";
+import { trouble } from "./messages.js";
 import { showOverview } from "./overview.js";
 import { choose, setting, tab } from "./settings.js";
 
@@ -31,6 +33,8 @@ const HELP = [
   [["/"], "Search"],
   [["Home", "End", "PgUp", "PgDn"], "Far moves"],
 ];
+
+const AGAIN_MS = 2000; // for a server that didn't answer
 
 const looks = { pairs: setting("pairs"), size: setting("size"), query: "" };
 const tell = { open, judge: (card, verdict) => give(card, { verdict }, false), moved };
@@ -73,11 +77,14 @@ async function show({ keep = null } = {}) {
     cards: (entry) => (entry.cells ? entry.cells.filter(Boolean) : [entry]),
     matches: (card) => asGrid || stillMatches(filter, card),
     changed: (places) => collection === next && (view.redraw(places), showCount()),
+    settled: () => judging.sending,
   });
   try {
     await Promise.all([next.open(asGrid ? 0 : place), overview ?? look()]);
   } catch (error) {
-    if (mine === showing && error instanceof Refused && error.status !== 0) trouble(error.message);
+    if (mine !== showing || !(error instanceof Refused)) return;
+    if (error.status !== 0) trouble(error.message);
+    else setTimeout(() => mine === showing && show({ keep }), AGAIN_MS);
     return;
   }
   if (mine !== showing) return next.end();
@@ -88,7 +95,9 @@ async function show({ keep = null } = {}) {
   looks.query = query();
   const scroller = byId("scroller");
   scroller.scrollTop = 0;
-  view = asGrid ? new GridView(scroller, next, tell, looks, byId("head")) : new GalleryView(scroller, next, tell, looks);
+  view = asGrid
+    ? new GridView(scroller, next, tell, looks, byId("head"))
+    : new GalleryView(scroller, next, tell, looks);
   if (keep && asGrid) view.current = Math.max(0, next.placeOf(keep)) * view.columns;
   else view.current = place;
   view.draw();
@@ -124,10 +133,9 @@ async function renew() {
 }
 
 function showTools() {
-  const { jobs, has_grid: hasGrid } = overview;
   panel.show(overview, filter);
   showCount();
-  byId("views").hidden = !hasGrid && !asGrid;
+  byId("views").hidden = !overview.has_grid && !asGrid;
   byId("view-grid").setAttribute("aria-pressed", String(asGrid));
   byId("view-gallery").setAttribute("aria-pressed", String(!asGrid));
   byId("pairs").setAttribute("aria-pressed", String(looks.pairs));
@@ -140,29 +148,48 @@ function showTools() {
   byId("empty").hidden = !none;
   byId("scroller").hidden = none;
   byId("head").hidden = none || !asGrid;
-  if (none) byId("empty").replaceChildren(...emptyWords(jobs));
+  if (none) byId("empty").replaceChildren(...emptyWords(overview, { filter, asGrid, clear }));
 }
 
 function showCount() {
   if (!overview) return;
   const whole = overview.jobs.total;
-  const shown = asGrid ? counted(collection.total, "input") : collection.total === whole ? counted(whole, "job") : `${count(collection.total)} of ${counted(whole, "job")}`;
+  const shown = asGrid
+    ? counted(collection.total, "input")
+    : collection.total === whole
+      ? counted(whole, "job")
+      : `${count(collection.total)} of ${counted(whole, "job")}`;
   byId("count").textContent = shown;
   const away = collection.away.size;
   const renewButton = byId("renew");
   renewButton.hidden = away === 0 && !collection.stale;
-  renewButton.textContent = collection.stale ? "The list has changed: show it anew" : `${count(away)} judged here: take them off the list`;
+  renewButton.textContent = collection.stale
+    ? "The list has changed: show it anew"
+    : `${count(away)} judged here: take them off the list`;
   renewButton.title = "L";
   const left = collection.pictures; // as the server counts them now, those judged away left out
   byId("judge-all").hidden = asGrid || left === 0 || Boolean(overview.read_only);
-  byId("judge-all").replaceChildren(element("span", {}, "Judge all", element("span", { class: "wide-only" }, ` ${count(left)}`), "…"));
+  byId("judge-all").replaceChildren(
+    element("span", {}, "Judge all", element("span", { class: "wide-only" }, ` ${count(left)}`), "…"),
+  );
 }
 
 function showChips() {
   const chips = chosen(filter).map(([name, value]) => {
     const word = chosenWord(name, value);
     const about = name.startsWith("row.") ? `${name.slice(4)}: ${word}` : word;
-    return element("button", { type: "button", class: "chip", "aria-label": `Without ${about}`, title: about, onclick: () => without(name, value) }, element("span", {}, about), sign("rejected"));
+    return element(
+      "button",
+      {
+        type: "button",
+        class: "chip",
+        "aria-label": `Without ${about}`,
+        title: about,
+        onclick: () => without(name, value),
+      },
+      element("span", {}, about),
+      sign("rejected"),
+    );
   });
   if (chips.length > 1) chips.push(element("button", { type: "button", class: "quiet", onclick: clear }, "Clear all"));
   byId("chips").replaceChildren(...chips);
@@ -181,19 +208,6 @@ function clear() {
   for (const [name] of chosen(filter)) filter.delete(name);
   address(false);
   show();
-}
-
-function emptyWords(jobs) {
-  const code = (text) => element("code", {}, text);
-  if (jobs.total === 0) return [element("h2", {}, "No jobs yet"), element("p", {}, "This output directory has no jobs. Pictures show up here as soon as a run makes them: "), element("p", {}, code("batch-editor run MANIFEST --output OUT"))];
-  if (asGrid && chosen(filter).length === 0) return [element("h2", {}, "Nothing to compare"), element("p", {}, "No input was edited in more than one way. A ", code("matrix"), " in the manifest makes several pictures of one input.")];
-  const all = filter.getAll("verdict");
-  if (all.length === 1 && all[0] === "none" && chosen(filter).length === 1 && jobs.succeeded > 0) {
-    const words = [element("h2", {}, "Everything is judged"), element("p", {}, `${count(overview.verdicts.approved)} approved, ${count(overview.verdicts.rejected)} rejected.`)];
-    if (overview.verdicts.rejected) words.push(element("p", {}, "To make the rejected ones again, see first what it costs: ", code("batch-editor plan MANIFEST --redo rejected")));
-    return [...words, element("p", {}, element("button", { type: "button", onclick: clear }, "Show all jobs"))];
-  }
-  return [element("h2", {}, "No job matches"), element("p", {}, element("button", { type: "button", onclick: clear }, "Clear the filters"))];
 }
 
 // What somebody does.
@@ -215,8 +229,8 @@ function apply(picture, change) {
 }
 
 let soon = null;
-function known(version) {
-  changes.know(version);
+function known() {
+  // The version stays the one that the page shows: another browser may have said something as well.
   clearTimeout(soon);
   soon = setTimeout(() => look().catch(() => {}), 150); // the counts, once for several quick verdicts
 }
@@ -233,39 +247,18 @@ async function note() {
 }
 
 async function undo() {
-  const jobId = await judging.undo();
+  const { jobId, pictures } = await judging.undo();
+  for (const picture of pictures) collection.comeBack(picture);
   await renew().catch(() => {});
   const place = jobId ? collection.placeOf(jobId) : -1;
   if (place >= 0 && !asGrid) view.go(place);
 }
 
 async function judgeAll() {
-  const dialog = byId("all-dialog");
-  let number = collection.pictures;
-  let before = "";
-  for (;;) {
-    byId("all-title").textContent = `Judge ${counted(number, "picture")}`;
-    byId("all-about").textContent = `${before}${about(number)} Notes stay. One press of U takes it back.`;
-    dialog.querySelector("[data-act=approved]").textContent = `Approve ${count(number)}`;
-    dialog.querySelector("[data-act=rejected]").textContent = `Reject ${count(number)}`;
-    const act = await ask(dialog, () => dialog.querySelector("[data-act=cancel]").focus());
-    if (act !== "approved" && act !== "rejected") return;
-    try {
-      await judging.giveAll(query(), number, act);
-      await look();
-      return show({ keep: view.card()?.job_id });
-    } catch (error) {
-      if (error.status !== 409) return say(`Nothing was judged. ${error.message}`);
-      before = `Nothing was judged: meanwhile there are ${count(error.body.count)} instead of ${count(number)}. `;
-      number = error.body.count;
-    }
-  }
-}
-
-function about(number) {
-  const picked = chosen(filter).map(([name, value]) => (name.startsWith("row.") ? `${name.slice(4)}: ${value}` : chosenWord(name, value)));
-  const which = picked.length ? `that match ${picked.join(", ")}` : "of this output directory";
-  return `This gives one verdict to all ${count(number)} pictures ${which}, in sight or not, judged before or not.`;
+  const judged = await askAll(judging, { filter, query: query(), pictures: collection.pictures });
+  if (!judged) return;
+  await look();
+  show({ keep: view.card()?.job_id });
 }
 
 function resize(step) {
@@ -333,7 +326,8 @@ for (const [id, act] of Object.entries({
   "judge-all": judgeAll,
   "close-filters": () => openFilters(false),
   "open-filters": () => openFilters(!document.body.classList.contains("with-filters")),
-})) byId(id).addEventListener("click", act);
+}))
+  byId(id).addEventListener("click", act);
 byId("sort").addEventListener("change", (event) => {
   const [order, descending] = event.target.value.split(":");
   filter.set("sort", order);

@@ -59,7 +59,8 @@ export class GalleryView extends View {
     const row = element("div", { class: "row", role: "row", "aria-rowindex": index + 1 });
     row.style.gridTemplateColumns = `repeat(${this.columns}, minmax(0, 1fr))`;
     const first = index * this.columns;
-    for (let place = first; place < Math.min(first + this.columns, this.places); place += 1) row.append(this.drawCell(place));
+    for (let place = first; place < Math.min(first + this.columns, this.places); place += 1)
+      row.append(this.drawCell(place));
     return row;
   }
 

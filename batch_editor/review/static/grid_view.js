@@ -19,7 +19,10 @@ export class GridView extends View {
     this.ways = collection.head.columns;
     this.columns = Math.max(1, this.ways.length);
     scroller.classList.add("as-grid");
-    scroller.addEventListener("scroll", () => (head.scrollLeft = scroller.scrollLeft), { signal: this.listening.signal, passive: true });
+    scroller.addEventListener("scroll", () => (head.scrollLeft = scroller.scrollLeft), {
+      signal: this.listening.signal,
+      passive: true,
+    });
   }
 
   get places() {
@@ -62,9 +65,19 @@ export class GridView extends View {
 
   drawHead() {
     const cells = this.ways.map((way) =>
-      element("div", { class: "way" }, element("strong", { title: way.label }, way.label), element("span", { class: "price" }, price(way.price_usd))),
+      element(
+        "div",
+        { class: "way" },
+        element("strong", { title: way.label }, way.label),
+        element("span", { class: "price" }, price(way.price_usd)),
+      ),
     );
-    const row = element("div", { class: "row" }, element("div", { class: "way input" }, element("strong", {}, "Input")), cells);
+    const row = element(
+      "div",
+      { class: "row" },
+      element("div", { class: "way input" }, element("strong", {}, "Input")),
+      cells,
+    );
     row.style.gridTemplateColumns = this.template;
     row.style.width = `${this.across}px`;
     this.head.replaceChildren(row);
@@ -80,7 +93,11 @@ export class GridView extends View {
       element(
         "div",
         { class: "input", role: "rowheader", title: label },
-        element("div", { class: "picture" }, entry?.input.before && element("img", { alt: "", "data-src": entry.input.before })),
+        element(
+          "div",
+          { class: "picture" },
+          entry?.input.before && element("img", { alt: "", "data-src": entry.input.before }),
+        ),
         element("span", { class: "name" }, label),
       ),
     );
@@ -89,10 +106,17 @@ export class GridView extends View {
   }
 
   drawCell(place) {
-    const cell = drawCard(this.cardAt(place), { id: `cell-${place}`, place, query: this.looks.query, pairs: false, named: false });
+    const cell = drawCard(this.cardAt(place), {
+      id: `cell-${place}`,
+      place,
+      query: this.looks.query,
+      pairs: false,
+      named: false,
+    });
     cell.setAttribute("aria-colindex", (place % this.columns) + 1);
     const way = this.ways[place % this.columns];
-    if (cell.hasAttribute("aria-label")) cell.setAttribute("aria-label", `${way.label}: ${cell.getAttribute("aria-label")}`);
+    if (cell.hasAttribute("aria-label"))
+      cell.setAttribute("aria-label", `${way.label}: ${cell.getAttribute("aria-label")}`);
     if (place === this.current) cell.classList.add("current");
     return cell;
   }
@@ -104,7 +128,8 @@ export class GridView extends View {
       if (!row) continue;
       const cells = [];
       for (let column = 0; column < this.columns; column += 1) cells.push(index * this.columns + column);
-      if (row.querySelector(".input .name").textContent === (this.collection.at(index)?.input.label ?? "")) super.redraw(cells);
+      if (row.querySelector(".input .name").textContent === (this.collection.at(index)?.input.label ?? ""))
+        super.redraw(cells);
       else row.replaceChildren(...this.drawRow(index).children);
     }
     this.rows.fillAll();

@@ -28,24 +28,30 @@ const HELP = [
   [["C"], "Compare with the next: inputs, mask, former pictures"],
   [["Esc"], "Back to the gallery"],
 ];
+const AGAIN_MS = 2000; // for a server that didn't answer
 const SHOWN_MS = 400; // how long the former job stays while the picture of the next is loading
 
 const filter = readFilter(location.search);
 const query = filter.toString();
 const known = new Map(); // of jobs seen here, and of the next one: [answer, its loading]
-const links = new Map(); // former and next as they were when a job was first seen: a verdict must not make → skip its way back
+const links = new Map(); // former and next when a job was first seen: judged away, it must stay on the way back
 let overview = null;
 let job = null;
 let against = 0;
 let ready = false; // whether the picture in sight is the job's: keys pressed before that judge nothing
 let moving = 0;
+let given = 0; // verdicts shown, so that an older answer doesn't take one off the page
 
 const stage = new Stage(byId("stage"), { turned: showModes });
 const changes = new Changes(renew);
-const judging = new Judging({ apply, known: (version) => changes.know(version) });
+const judging = new Judging({ apply, known: () => {} });
 
 function fetchJob(jobId) {
-  if (!known.has(jobId)) known.set(jobId, get(jobPath(jobId, query)).catch((error) => (known.delete(jobId), Promise.reject(error))));
+  if (!known.has(jobId))
+    known.set(
+      jobId,
+      get(jobPath(jobId, query)).catch((error) => (known.delete(jobId), Promise.reject(error))),
+    );
   return known.get(jobId);
 }
 
@@ -63,7 +69,11 @@ async function show(jobId) {
   try {
     answer = await fetchJob(jobId);
   } catch (error) {
-    if (mine === moving && error.status === 404) gone(jobId, error.message);
+    if (mine !== moving) return;
+    if (error.status === 404) gone(jobId, error.message);
+    else if (job)
+      ready = true; // it stays in sight; messages.js says what is the matter
+    else setTimeout(() => mine === moving && show(jobId), AGAIN_MS);
     return;
   }
   await Promise.race([loaded(answer.image), new Promise((resolve) => setTimeout(resolve, SHOWN_MS))]);
@@ -79,13 +89,15 @@ async function show(jobId) {
   ready = true;
   byId("stage").dataset.ready = "";
   speak(`${job.job_id}, ${job.verdict ?? "to judge"}`);
-  if (way.next) {
-    const next = await fetchJob(way.next).catch(() => null);
-    if (next) {
-      link(next);
-      for (const url of [next.image, sides(next)[0]?.url]) if (url) new Image().src = url;
-    }
-  }
+  await prepare(way.next);
+}
+
+/** Has the next job and its pictures at hand. */
+async function prepare(jobId) {
+  const next = jobId && (await fetchJob(jobId).catch(() => null));
+  if (!next) return;
+  link(next);
+  for (const url of [next.image, sides(next)[0]?.url]) if (url) new Image().src = url;
 }
 
 function loaded(url) {
@@ -102,7 +114,9 @@ function draw() {
   const way = link(job);
   byId("previous").disabled = !way.previous;
   byId("next").disabled = !way.next;
-  byId("position").textContent = Number.isInteger(job.position) ? `${count(job.position + 1)} / ${count(Math.max(job.total, job.position + 1))}` : "";
+  byId("position").textContent = Number.isInteger(job.position)
+    ? `${count(job.position + 1)} / ${count(Math.max(job.total, job.position + 1))}`
+    : "";
   byId("stage").setAttribute("aria-label", `${job.job_id}, before and after`);
   drawSides();
   drawJobPanel();
@@ -116,9 +130,23 @@ function drawJobPanel() {
 
 /** What the picture can be compared with: its inputs, its mask, its former pictures. */
 function sides(of) {
-  const inputs = of.inputs.map((input, place) => ({ key: `input:${place}`, url: input.url, label: of.inputs.length > 1 ? `Before ${place + 1}` : "Before", about: input.name ?? input.label, thumb: input.thumb }));
-  const mask = of.mask ? [{ key: "mask", url: of.mask.url, label: "Mask", about: of.mask.name ?? "Mask", thumb: of.mask.thumb }] : [];
-  const former = (of.former ?? []).map((each, place) => ({ key: `former:${place}`, url: each.url, label: each.label, about: each.label, thumb: each.thumb }));
+  const inputs = of.inputs.map((input, place) => ({
+    key: `input:${place}`,
+    url: input.url,
+    label: of.inputs.length > 1 ? `Before ${place + 1}` : "Before",
+    about: input.name ?? input.label,
+    thumb: input.thumb,
+  }));
+  const mask = of.mask
+    ? [{ key: "mask", url: of.mask.url, label: "Mask", about: of.mask.name ?? "Mask", thumb: of.mask.thumb }]
+    : [];
+  const former = (of.former ?? []).map((each, place) => ({
+    key: `former:${place}`,
+    url: each.url,
+    label: each.label,
+    about: each.label,
+    thumb: each.thumb,
+  }));
   return [...inputs, ...mask, ...former];
 }
 
@@ -134,14 +162,24 @@ function drawSides() {
   strip.hidden = all.length < 2;
   strip.replaceChildren(
     ...all.map((each, place) =>
-      element("button", { type: "button", title: each.about, "aria-pressed": String(place === against), onclick: () => compare(place) }, element("img", { src: each.thumb ?? each.url, alt: "", onerror: (event) => event.target.removeAttribute("src") }), element("span", {}, each.label)),
+      element(
+        "button",
+        { type: "button", title: each.about, "aria-pressed": String(place === against), onclick: () => compare(place) },
+        element("img", {
+          src: each.thumb ?? each.url,
+          alt: "",
+          onerror: (event) => event.target.removeAttribute("src"),
+        }),
+        element("span", {}, each.label),
+      ),
     ),
   );
 }
 
 function stateWords() {
   if (job.status === "pending") return "This picture isn't made yet.";
-  if (job.status === "unknown") return "Unknown: the last attempt may have been billed, and won't be sent again by itself.";
+  if (job.status === "unknown")
+    return "Unknown: the last attempt may have been billed, and won't be sent again by itself.";
   return job.error_kind ? `No picture: ${words(job.error_kind)}.` : "No picture.";
 }
 
@@ -166,21 +204,29 @@ function gone(jobId, message) {
   for (const button of document.querySelectorAll("#previous, #next, #zoom, [data-mode]")) button.disabled = true;
 }
 
-/** Something is new on the server: the words and the picture of this job are asked for again; its neighbours when they come. */
+/** Something is new on the server: this job is asked for again, and its neighbours when their turn comes. */
 async function renew() {
   if (!job) return;
+  await judging.sending; // what it answers before that is older than what is shown
   const jobId = job.job_id;
+  const acts = given;
   known.clear();
   const answer = await fetchJob(jobId);
-  if (!ready || job.job_id !== jobId) return;
+  if (!ready || job.job_id !== jobId || acts !== given) return;
   const same = answer.sha256 === job.sha256 && (answer.former ?? []).length === (job.former ?? []).length;
   job = { ...answer, position: job.position, total: job.total };
   if (same) drawJobPanel();
   else draw();
+  await prepare(link(job).next);
 }
 
 function apply(picture, change) {
-  for (const loading of known.values()) loading.then((each) => samePicture(each, picture) && Object.assign(each, change), () => {});
+  given += 1;
+  for (const loading of known.values())
+    loading.then(
+      (each) => samePicture(each, picture) && Object.assign(each, change),
+      () => {},
+    );
   if (job && samePicture(job, picture)) {
     Object.assign(job, change);
     drawJobPanel();
@@ -215,7 +261,7 @@ async function note() {
 }
 
 async function undo() {
-  const jobId = await judging.undo();
+  const { jobId } = await judging.undo();
   known.clear();
   if (jobId && jobId !== job?.job_id) await show(jobId);
   else await renew().catch(() => {});
@@ -259,13 +305,17 @@ byId("help").addEventListener("click", () => showHelp(HELP));
 byId("previous").addEventListener("click", () => move("previous"));
 byId("next").addEventListener("click", () => move("next"));
 byId("zoom").addEventListener("click", () => stage.zoom(!stage.zoomed));
-for (const button of document.querySelectorAll("[data-mode]")) button.addEventListener("click", () => stage.turn(button.dataset.mode));
+for (const button of document.querySelectorAll("[data-mode]"))
+  button.addEventListener("click", () => stage.turn(button.dataset.mode));
 
-get("/api/overview").then((answer) => {
-  overview = answer;
-  judging.user = overview.user;
-  judging.readOnly = overview.read_only;
-  changes.know(overview.version);
-  if (overview.read_only) trouble(overview.read_only);
-}, () => {});
+get("/api/overview").then(
+  (answer) => {
+    overview = answer;
+    judging.user = overview.user;
+    judging.readOnly = overview.read_only;
+    changes.know(overview.version);
+    if (overview.read_only) trouble(overview.read_only);
+  },
+  () => {},
+);
 await show(decodeURIComponent(location.pathname.slice("/job/".length)));

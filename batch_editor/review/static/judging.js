@@ -20,7 +20,7 @@ export function samePicture(one, other) {
 
 /**
  * Gives verdicts and notes, and takes them back.
- * `apply(picture, change)` shows a change on the page; `known(version)` hears the version that an answer made.
+ * `apply(picture, change)` shows a change on the page; `known()` hears that the server has one.
  */
 export class Judging {
   constructor({ apply, known }) {
@@ -64,11 +64,11 @@ export class Judging {
   async giveAll(filter, expect, verdict) {
     const answer = await post("/api/verdicts", { filter, expect, verdict });
     this.remember(answer.batch, null);
-    this.known(answer.version);
+    this.known();
     say(`${verdictWord(verdict)}: ${counted(answer.changed, "picture")}. U takes it back.`);
   }
 
-  /** Takes back the last act of this tab. Resolves to the job it was about, or null. */
+  /** Takes back the last act of this tab. Resolves to {jobId, pictures}: the job it was about, and what changed. */
   undo() {
     // In the row of what is sent: an act can be taken back when it has arrived, and each only once.
     const undone = this.sending.then(() => this.takeBack());
@@ -81,18 +81,18 @@ export class Judging {
     const last = acts.pop();
     if (!last) {
       say("Nothing to take back.");
-      return null;
+      return { jobId: null, pictures: [] };
     }
     try {
       const answer = await post("/api/undo", { batch: last.batch });
       tab.set("acts", acts);
-      this.known(answer.version);
+      this.known();
       const what = last.jobId ?? counted(answer.pictures.length, "picture");
       say(answer.pictures.length ? `Taken back: ${what}` : "Not taken back: it has been judged anew since.");
-      return last.jobId;
+      return { jobId: last.jobId, pictures: answer.pictures };
     } catch (error) {
       say(`Not taken back: ${error.message}`);
-      return null;
+      return { jobId: null, pictures: [] };
     }
   }
 
@@ -102,7 +102,7 @@ export class Judging {
       try {
         const answer = await post("/api/verdicts", body);
         this.remember(answer.batch, jobId);
-        this.known(answer.version);
+        this.known();
       } catch (error) {
         takeBack();
         say(`Not saved: ${jobId}. ${error.message}`);

@@ -2,7 +2,19 @@
 
 import { setting } from "./settings.js";
 
-const ALWAYS = new Set(["?", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Enter", "Escape", "Home", "End", "PageUp", "PageDown"]);
+const ALWAYS = new Set([
+  "?",
+  "ArrowLeft",
+  "ArrowRight",
+  "ArrowUp",
+  "ArrowDown",
+  "Enter",
+  "Escape",
+  "Home",
+  "End",
+  "PageUp",
+  "PageDown",
+]);
 const WRITING = "textarea, select, input:not([type=checkbox])";
 // What a focused control does with a key itself.
 const OWN = {
@@ -27,7 +39,10 @@ export function listen(acts) {
 
 function named(event) {
   if (event.ctrlKey || event.metaKey) return `Ctrl+${event.key}`;
-  const letter = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const shifted = event.shiftKey && (letter !== letter.toUpperCase() || event.key.length > 1);
+  // On a keyboard of another script the key that has A on it is A all the same.
+  const key =
+    event.key.length === 1 && event.key > "~" && event.code.startsWith("Key") ? event.code.slice(3) : event.key;
+  const letter = key.length === 1 ? key.toLowerCase() : key;
+  const shifted = event.shiftKey && (letter !== letter.toUpperCase() || key.length > 1);
   return shifted ? `Shift+${letter}` : letter;
 }

@@ -41,6 +41,7 @@ connection.addEventListener("back", () => trouble(null));
 connection.addEventListener("over", () =>
   trouble(
     element("strong", {}, "This session has ended. "),
-    "Verdicts that were given are saved. To go on, open the address that batch-editor review printed last, or start it again.",
+    "Verdicts that were given are saved. To go on, open the address that batch-editor review printed last, ",
+    "or start it again.",
   ),
 );

@@ -18,15 +18,19 @@ export function showOverview(overview) {
   const shown = facts.filter(([number, , kind]) => number > 0 || kind === "none");
   const spent = overview.money?.actual_usd || overview.money?.estimated_usd;
   byId("tally").replaceChildren(
-    ...shown.map(([number, word, kind]) => element("span", { class: `is-${kind}` }, element("b", {}, count(number)), ` ${word}`)),
+    ...shown.map(([number, word, kind]) =>
+      element("span", { class: `is-${kind}` }, element("b", {}, count(number)), ` ${word}`),
+    ),
     ...(spent ? [element("span", { class: "spent" }, `cost ${money(spent)}`)] : []),
     ...(overview.running ? [element("span", { class: "running" }, "A run is at work")] : []),
   );
   byId("progress").replaceChildren(
-    ...facts.filter(([number]) => number > 0).map(([number, , kind]) => {
-      const part = element("i", { class: `is-${kind}` });
-      part.style.flexGrow = number;
-      return part;
-    }),
+    ...facts
+      .filter(([number]) => number > 0)
+      .map(([number, , kind]) => {
+        const part = element("i", { class: `is-${kind}` });
+        part.style.flexGrow = number;
+        return part;
+      }),
   );
 }

@@ -7,7 +7,17 @@ import { bytes, fileName, moment, money, seconds, verdictWord, words } from "./f
 /** Draws the panel of a job. `act(name, value)` hears its buttons; `query` is the gallery's. */
 export function drawPanel(root, job, { query, act }) {
   root.replaceChildren(
-    ...[judge(job, act), note(job, act), trouble(job), prompt(job), facts(job, query), former(job, act), table("Row", job.row), table("Parameters", job.params), attempts(job)].filter(Boolean),
+    ...[
+      judge(job, act),
+      note(job, act),
+      trouble(job),
+      prompt(job),
+      facts(job, query),
+      former(job, act),
+      table("Row", job.row),
+      table("Parameters", job.params),
+      attempts(job),
+    ].filter(Boolean),
   );
 }
 
@@ -16,14 +26,26 @@ function judge(job, act) {
   const button = (verdict, does, key) =>
     element(
       "button",
-      { type: "button", class: `judge ${verdict}`, "aria-pressed": String(job.verdict === verdict), onclick: () => act("verdict", job.verdict === verdict ? null : verdict) },
-      sign(verdict), does, element("kbd", {}, key),
+      {
+        type: "button",
+        class: `judge ${verdict}`,
+        "aria-pressed": String(job.verdict === verdict),
+        onclick: () => act("verdict", job.verdict === verdict ? null : verdict),
+      },
+      sign(verdict),
+      does,
+      element("kbd", {}, key),
     );
   const who = job.by && (job.verdict || job.note) ? `${verdictWord(job.verdict)} by ${job.by}, ${moment(job.at)}` : "";
   return element(
     "section",
     { class: "judging" },
-    element("div", { class: "verdicts", role: "group", "aria-label": "Verdict" }, button("approved", "Approve", "A"), button("rejected", "Reject", "R")),
+    element(
+      "div",
+      { class: "verdicts", role: "group", "aria-label": "Verdict" },
+      button("approved", "Approve", "A"),
+      button("rejected", "Reject", "R"),
+    ),
     who && element("p", { class: "hint" }, job.verdict ? who : who.replace(/^To judge/, "Noted")),
   );
 }
@@ -33,14 +55,27 @@ function note(job, act) {
   return element(
     "section",
     { class: "note" },
-    heading("Note", element("button", { type: "button", class: "quiet", onclick: () => act("note") }, job.note ? "Change" : "Write", element("kbd", {}, "E"))),
+    heading(
+      "Note",
+      element(
+        "button",
+        { type: "button", class: "quiet", onclick: () => act("note") },
+        job.note ? "Change" : "Write",
+        element("kbd", {}, "E"),
+      ),
+    ),
     job.note ? element("p", { class: "text" }, job.note) : null,
   );
 }
 
 function trouble(job) {
   if (!job.error && !job.error_kind) return null;
-  return element("section", { class: "failed" }, heading(job.error_kind ? `${words(job.status)}: ${words(job.error_kind)}` : words(job.status)), element("p", { class: "text" }, job.error));
+  return element(
+    "section",
+    { class: "failed" },
+    heading(job.error_kind ? `${words(job.status)}: ${words(job.error_kind)}` : words(job.status)),
+    element("p", { class: "text" }, job.error),
+  );
 }
 
 function prompt(job) {
@@ -55,7 +90,9 @@ function prompt(job) {
 }
 
 function facts(job, query) {
-  const size = job.width ? `${job.width} × ${job.height}${job.format ? `, ${job.format}` : ""}${job.bytes ? `, ${bytes(job.bytes)}` : ""}` : null;
+  const size = job.width
+    ? `${job.width} × ${job.height}${job.format ? `, ${job.format}` : ""}${job.bytes ? `, ${bytes(job.bytes)}` : ""}`
+    : null;
   const rows = [
     ["Id", job.job_id],
     ["Status", words(job.status)],
@@ -78,11 +115,29 @@ function former(job, act) {
     element(
       "li",
       {},
-      element("button", { type: "button", class: "thumb", onclick: () => act("compare", `former:${place}`), "aria-label": `Compare with ${each.label}` }, element("img", { src: each.thumb, alt: "" })),
-      element("div", {},
-        element("p", {}, each.label, each.verdict && element("span", { class: `is-${each.verdict}` }, ` ${verdictWord(each.verdict).toLowerCase()}`)),
+      element(
+        "button",
+        {
+          type: "button",
+          class: "thumb",
+          onclick: () => act("compare", `former:${place}`),
+          "aria-label": `Compare with ${each.label}`,
+        },
+        element("img", { src: each.thumb, alt: "" }),
+      ),
+      element(
+        "div",
+        {},
+        element(
+          "p",
+          {},
+          each.label,
+          each.verdict &&
+            element("span", { class: `is-${each.verdict}` }, ` ${verdictWord(each.verdict).toLowerCase()}`),
+        ),
         each.at && element("p", { class: "hint" }, moment(each.at)),
-        each.note && element("p", { class: "text" }, each.note)),
+        each.note && element("p", { class: "text" }, each.note),
+      ),
     ),
   );
   return element("section", { class: "former" }, heading("Former pictures"), element("ul", {}, entries));
@@ -92,11 +147,24 @@ function attempts(job) {
   if (!job.attempts?.length) return null;
   const entries = job.attempts.map((each) => {
     const result = each.error_kind ? words(each.error_kind) : words(each.state ?? "");
-    const figures = [each.http_status && `HTTP ${each.http_status}`, seconds(each.latency_s), money(each.cost_usd), each.possibly_billed && "may have been billed"].filter(Boolean).join(" · ");
+    const figures = [
+      each.http_status && `HTTP ${each.http_status}`,
+      seconds(each.latency_s),
+      money(each.cost_usd),
+      each.possibly_billed && "may have been billed",
+    ]
+      .filter(Boolean)
+      .join(" · ");
     return element(
       "li",
       {},
-      element("p", {}, element("b", {}, `${each.number}`), ` ${result}`, element("span", { class: "hint" }, ` ${moment(each.started_at)}`)),
+      element(
+        "p",
+        {},
+        element("b", {}, `${each.number}`),
+        ` ${result}`,
+        element("span", { class: "hint" }, ` ${moment(each.started_at)}`),
+      ),
       figures && element("p", { class: "hint" }, figures),
       each.error && element("p", { class: "text" }, each.error),
       each.request_id && element("p", { class: "hint id" }, each.request_id),
@@ -107,11 +175,23 @@ function attempts(job) {
 
 function table(title, rows) {
   if (!rows?.length) return null;
-  return element("details", { class: "section", open: true }, element("summary", {}, title), list(rows.filter(([name]) => name !== "prompt")));
+  return element(
+    "details",
+    { class: "section", open: true },
+    element("summary", {}, title),
+    list(rows.filter(([name]) => name !== "prompt")),
+  );
 }
 
 function list(rows) {
-  return element("dl", {}, rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value instanceof Node ? value : text(value))]));
+  return element(
+    "dl",
+    {},
+    rows.map(([name, value]) => [
+      element("dt", {}, name),
+      element("dd", {}, value instanceof Node ? value : text(value)),
+    ]),
+  );
 }
 
 function text(value) {

@@ -41,7 +41,8 @@ export class Rows {
     const top = index * this.height;
     const view = this.scroller;
     if (top - room < view.scrollTop) view.scrollTop = top - room;
-    else if (top + this.height + room > view.scrollTop + view.clientHeight) view.scrollTop = top + this.height + room - view.clientHeight;
+    else if (top + this.height + room > view.scrollTop + view.clientHeight)
+      view.scrollTop = top + this.height + room - view.clientHeight;
     this.update();
   }
 

@@ -41,7 +41,9 @@ export class Stage {
     if (!pane) return;
     const box = pane.getBoundingClientRect();
     const inner = pane.firstElementChild.getBoundingClientRect();
-    const [x, y] = event ? [(event.clientX - inner.left) / inner.width, (event.clientY - inner.top) / inner.height] : [0.5, 0.5];
+    const [x, y] = event
+      ? [(event.clientX - inner.left) / inner.width, (event.clientY - inner.top) / inner.height]
+      : [0.5, 0.5];
     this.zoomed = on;
     this.draw();
     for (const each of this.root.querySelectorAll(".pane")) {
@@ -122,8 +124,12 @@ export class Stage {
 
   slider() {
     const slider = element("img-comparison-slider", {
-      handle: this.zoomed ? "true" : null, role: "slider", "aria-label": "Divider between before and after",
-      "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": Math.round(this.divider),
+      handle: this.zoomed ? "true" : null,
+      role: "slider",
+      "aria-label": "Divider between before and after",
+      "aria-valuemin": "0",
+      "aria-valuemax": "100",
+      "aria-valuenow": Math.round(this.divider),
     });
     slider.value = this.divider;
     const [left, right] = [this.image(this.before), this.image(this.after)];
@@ -154,7 +160,9 @@ export class Stage {
     if (after.missing || before?.missing) return after.missing ?? before.missing;
     if (this.shown !== "difference" || !before.width || !after.width) return null;
     const skew = Math.abs(before.width / before.height / (after.width / after.height) - 1);
-    return skew > 0.01 ? `Not the same shape: ${before.width} × ${before.height} before, ${after.width} × ${after.height} after. More differs than was edited.` : null;
+    return skew > 0.01
+      ? `Not the same shape: ${before.width} × ${before.height} before, ${after.width} × ${after.height} after. More differs than was edited.`
+      : null;
   }
 
   /** Gives the canvases their size. */
@@ -194,7 +202,11 @@ export class Stage {
     event.preventDefault();
     const done = new AbortController();
     const [x, y, left, top] = [event.clientX, event.clientY, pane.scrollLeft, pane.scrollTop];
-    window.addEventListener("pointermove", (moved) => pane.scrollTo(left - moved.clientX + x, top - moved.clientY + y), { signal: done.signal });
+    window.addEventListener(
+      "pointermove",
+      (moved) => pane.scrollTo(left - moved.clientX + x, top - moved.clientY + y),
+      { signal: done.signal },
+    );
     window.addEventListener("pointerup", () => done.abort(), { signal: done.signal });
   }
 }

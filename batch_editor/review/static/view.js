@@ -75,7 +75,7 @@ export class View {
   /** A screenful of rows up or down. */
   movePage(direction) {
     const step = direction * this.rows.page() * this.columns;
-    const last = this.current % this.columns + Math.floor((this.places - 1) / this.columns) * this.columns;
+    const last = (this.current % this.columns) + Math.floor((this.places - 1) / this.columns) * this.columns;
     this.go(Math.max(this.current % this.columns, Math.min(this.current + step, last)));
   }
 
@@ -99,7 +99,8 @@ export class View {
     cell.classList.add("current");
     cell.setAttribute("aria-selected", "true");
     this.scroller.setAttribute("aria-activedescendant", cell.id);
-    if (this.scroller.scrollWidth > this.scroller.clientWidth) cell.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (this.scroller.scrollWidth > this.scroller.clientWidth)
+      cell.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   placeOf(event) {

@@ -9,7 +9,7 @@ import zlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,17 +94,16 @@ def _newest(output: Path, format: Format) -> Path:
     except OSError as error:
         raise StorageError(f"{output / INPUTS}: can't be read ({error.strerror})") from error
     newest_first = sorted(kept, key=lambda each: (-each[0], each[1].name))
-    of_shop = ((time, path) for time, path in newest_first if _is_of(format, path))
-    first = next(of_shop, None)
-    if first is None:
-        raise UsageError(f"{output}: no run has read a {format.label} here; give the shop's table: --from FILE")
-    as_new = [first[1], *(path for _, path in takewhile(lambda each: each[0] == first[0], of_shop))]
-    if len(as_new) > 1:
-        listed = "".join(f"\n  {path}" for path in as_new)
-        raise UsageError(
-            f"{output}: the last run read {len(as_new)} tables of this shop; choose by --from FILE:{listed}"
-        )
-    return first[1]
+    for _, of_one_run in groupby(newest_first, key=lambda each: each[0]):
+        of_shop = [path for _, path in of_one_run if _is_of(format, path)]
+        if len(of_shop) > 1:
+            listed = "".join(f"\n  {path}" for path in of_shop)
+            raise UsageError(
+                f"{output}: the last run read {len(of_shop)} tables of this shop; choose by --from FILE:{listed}"
+            )
+        if of_shop:
+            return of_shop[0]
+    raise UsageError(f"{output}: no run has read a {format.label} here; give the shop's table: --from FILE")
 
 
 def _is_of(format: Format, path: Path) -> bool:

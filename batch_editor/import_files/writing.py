@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import BinaryIO, NamedTuple
 
 from batch_editor.errors import UsageError
-from batch_editor.import_files.pictures import Found, New, Pictures, Several
+from batch_editor.import_files.pictures import Found, Kept, New, Pictures, Several
 from batch_editor.import_files.rest import Rest
 from batch_editor.import_files.source import Source
 from batch_editor.manifest.faults import shown
@@ -33,6 +33,18 @@ class Written:
     absent: int = 0
     absent_job: str = ""
 
+    def count(self, found: Found) -> None:
+        """A picture that wasn't met before."""
+        self.matched += bool(found.jobs)
+        if isinstance(found, New):
+            self.approved += found.is_approved
+            self.unreviewed += not found.is_approved
+
+    def miss(self, job: str) -> None:
+        """An image that could go out, and has no place."""
+        self.absent += 1
+        self.absent_job = self.absent_job or job
+
     @property
     def new(self) -> int:
         """How many pictures are new."""
@@ -51,7 +63,7 @@ def write_import_file(source: Source, pictures: Pictures, format: Format, out: B
     writer = _Writer(source, pictures, format, rest)
     if source.text is not None:
         source.text.write(out, writer.new_cells)
-        writer.written.unreadable = source.text.unreadable
+        writer.written.unreadable.extend(source.text.unreadable)
     else:
         writer.write_supplemental_feed(out)
     source.faults.raise_if_any()
@@ -62,8 +74,7 @@ def write_import_file(source: Source, pictures: Pictures, format: Format, out: B
         )
     for job in pictures.ready():
         if job not in writer.jobs:
-            writer.written.absent += 1
-            writer.written.absent_job = writer.written.absent_job or job
+            writer.written.miss(job)
     return writer.written
 
 
@@ -141,14 +152,11 @@ class _Writer:
         return all(new)
 
     def _count(self, row: _Row, link: str, found: Found) -> None:
-        if isinstance(found, New):
-            self.written.approved += found.is_approved
-            self.written.unreviewed += not found.is_approved
-        elif isinstance(found, Several):
+        self.written.count(found)
+        if isinstance(found, Several):
             jobs = [new.jobs[0] for new in found.new]
             whose = f"{shown(link)} of {row.label}" if row.label else shown(link)
             message = f"{whose} has {len(jobs)} new pictures, of the jobs {', '.join(jobs)}; choose by --only GLOB"
             self._source.faults.add(f"{self._source.name}:{row.line}", message)
-        else:
+        elif isinstance(found, Kept):
             self._rest.add(row.line, row.label, link, found.old)
-        self.written.matched += bool(found.jobs)

@@ -324,6 +324,9 @@ def test_the_newest_table_of_the_shop_is_the_one(shop: Shop) -> None:
     shop.run(SHOPIFY)
     shop.table(GOOGLE, "google.tsv")
     keep_table(shop.out, lambda: (shop.folder / "google.tsv").open("rb"), ending=".tsv", read_at=4e9)
+    older = shop.out / "inputs" / "older.csv.gz"
+    older.write_bytes(b"damaged")
+    os.utime(older, (1, 1))
     shop.export(Format.SHOPIFY)
     assert ",Cup," in shop.target.read_text()
 

@@ -43,6 +43,7 @@ def done_output(
                 keep_table(out, table.file.open, ending=table.file.ending, read_at=now)
         import_jobs(ledger, staging.path, shapes=catalog.shapes, extras=list(staging.extras))
         db = ledger.connection
+        db.execute("BEGIN")
         for fingerprint, job_id in db.execute("SELECT fingerprint, job_id FROM requests").fetchall():
             state = fates(job_id) or "succeeded"
             kind = {"failed": "moderation", "unknown": "timeout"}.get(state)
@@ -54,6 +55,7 @@ def done_output(
             "UPDATE jobs SET placed_path = 'images/' || output || '.png', placed_output = output,"
             " placed_fingerprint = fingerprint WHERE active"
         )
+        db.execute("COMMIT")
 
 
 def sha256_of(fingerprint: str) -> str:

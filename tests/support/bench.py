@@ -35,6 +35,9 @@ LOW_USD = 0.0108  # quality low, 1024x1024: 0.009 × 1.2
 MEDIUM_USD = 0.0408
 HIGH_USD = 0.1596
 
+# Variables that say through which proxy hosts are reached, and whose certificates are trusted.
+OF_THE_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+
 Row = dict[str, str]
 Job = dict[str, Any]
 
@@ -200,7 +203,7 @@ class Bench:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name == TODAY or not (name.startswith(ours) or name.upper() in _OF_THE_NETWORK)
+            if name == TODAY or not (name.startswith(ours) or name.upper() in OF_THE_NETWORK)
         }
         return {**kept, **({"SEGMIND_API_KEY": key} if key else {}), **more}
 
@@ -243,7 +246,6 @@ def requests_of(books: Books, job: Job) -> int:
 
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
-_OF_THE_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _QUICK: dict[str, Any] = {
     "rate_limit": "100000/s",
     "retry__backoff_s": 0.01,

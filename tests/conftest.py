@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from batch_editor.endpoints import TODAY
-from tests.support.bench import OF_THE_NETWORK, Bench
+from tests.support.bench import Bench
+from tests.support.command import OF_THE_NETWORK
 from tests.support.recorder import Recorder
 from tests.support.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401  # hooks
 
@@ -27,6 +29,7 @@ sys.dont_write_bytecode = False
 # A run waits for its disk some twenty times; in memory a test takes half as long, and nothing of it outlives the test.
 _MEMORY = "/dev/shm"
 _ROOM = 4 << 30
+_NUMBERS = itertools.count()
 
 
 def _is_roomy(folder: str) -> bool:
@@ -54,7 +57,10 @@ def _state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
     A file of authorities that the environment names would be read several times in each run: 0.15 s of its 0.3.
     """
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    # Not by `mktemp`, which looks at all those of former tests.
+    folder = tmp_path_factory.getbasetemp() / "states" / str(next(_NUMBERS))
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     for name in [name for name in os.environ if name.upper() in OF_THE_NETWORK]:
         monkeypatch.delenv(name)
 

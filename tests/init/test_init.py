@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import check_jsonschema
 import pytest
+from click.testing import CliRunner
 from openpyxl import Workbook
 from PIL import Image
 
@@ -424,9 +426,8 @@ def test_what_init_writes_is_valid_by_the_schema_beside_it(
         first, *_ = written[-1].read_text().splitlines()
         assert first == "# yaml-language-server: $schema=.batch-editor.schema.json"
     schema = written[0].parent / ".batch-editor.schema.json"
-    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(schema), *map(str, written)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    done = CliRunner().invoke(check_jsonschema.main, ["--schemafile", str(schema), *map(str, written)])
+    assert done.exit_code == 0, done.stdout
 
 
 @pytest.mark.parametrize("others", [[], [f"C,{LINK}/c.jpg"]])

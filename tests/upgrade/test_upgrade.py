@@ -241,8 +241,14 @@ def hashed_by_before() -> str:
     return hashlib.sha256(hashed).hexdigest()[:16]
 
 
-@pytest.mark.parametrize("rebuilt", [False, True])
-@pytest.mark.parametrize("written", AS_WRITTEN)
+# A rebuilt ledger has them from the cells of manifest.csv: plain, of other letters, and with quotes of both kinds.
+IN_CELLS = [link for link in AS_WRITTEN if re.search("HTTPS|täss|[\"']", link)]
+
+
+@pytest.mark.parametrize(
+    ("written", "rebuilt"), [*((link, False) for link in AS_WRITTEN), *((link, True) for link in IN_CELLS)]
+)
+@pytest.mark.slow
 async def test_a_link_that_is_encoded_since_is_the_same_picture(catalog: Path, written: str, rebuilt: bool) -> None:
     name, out = "catalog", catalog / "outputs" / "catalog"
     manifest = catalog / "catalog.yaml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +46,7 @@ async def test_it_has_the_folder_the_variables_and_no_descriptor_of_anybody_else
         arguments = bench.run_arguments(bench.write(jobs(1)), provider)
         async with bench.started(*arguments, environment={"BATCH_EDITOR_CONCURRENCY": "1"}) as process:
             await arrived(provider.books, 1)
-            assert os.readlink(f"/proc/{process.pid}/cwd") == str(bench.folder)
-            kinds = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in (0, 1, 2)]
+            assert Path(f"/proc/{process.pid}/cwd").readlink() == bench.folder
+            kinds = [str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in (0, 1, 2)]
             assert kinds[0] == "/dev/null"
             assert all(kind.startswith("pipe:") for kind in kinds[1:])

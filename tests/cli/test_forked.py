@@ -46,7 +46,10 @@ async def test_it_has_the_folder_the_variables_and_no_descriptor_of_anybody_else
         arguments = bench.run_arguments(bench.write(jobs(1)), provider)
         async with bench.started(*arguments, environment={"BATCH_EDITOR_CONCURRENCY": "1"}) as process:
             await arrived(provider.books, 1)
-            assert Path(f"/proc/{process.pid}/cwd").readlink() == bench.folder
-            kinds = [str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in (0, 1, 2)]
-            assert kinds[0] == "/dev/null"
-            assert all(kind.startswith("pipe:") for kind in kinds[1:])
+            folder, *standard = links(f"/proc/{process.pid}", "cwd", "fd/0", "fd/1", "fd/2")
+    assert (folder, standard[0]) == (str(bench.folder), "/dev/null")
+    assert all(each.startswith("pipe:") for each in standard[1:])
+
+
+def links(folder: str, *names: str) -> list[str]:
+    return [str((Path(folder) / name).readlink()) for name in names]

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from batch_editor.endpoints import TODAY
@@ -21,6 +22,10 @@ os.environ[TODAY] = "2026-10-15"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+# How long an example takes is the machine's affair, whose cores others use as well.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 # A process whose libraries must be compiled anew takes 1.0 s to start instead of 0.5, and tests start hundreds.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -412,6 +412,7 @@ def test_what_init_writes_plans_as_it_stands(
     assert {key: job.get(key) for key in keys} == keys
 
 
+@pytest.mark.slow
 def test_what_init_writes_is_valid_by_the_schema_beside_it(
     here: Path, say: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,6 +451,7 @@ def test_no_password_of_a_link_gets_into_the_manifest(here: Path, say: Callable[
     assert "secret" not in begun.out + Path("jobs/u.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_said_can_be_copied_up_to_three_pictures(here: Path) -> None:
     draw_all(here / "my photos", "a.jpg", "b.jpg", "c.jpg", "d.jpg")
     begun = shell("batch-editor init 'my photos'")

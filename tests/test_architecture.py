@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,17 +66,31 @@ def test_a_plan_needs_neither_the_network_s_library_nor_pandas(tmp_path: Path) -
 PACKAGE = Path(batch_editor.__file__).parent
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_an_import_within_a_function_says_why(path: Path) -> None:
-    text = path.read_text()
-    module, lines = ast.parse(text), text.splitlines()
-    if "imported when it runs" in (ast.get_docstring(module) or ""):
-        return
-    functions = [each for each in ast.walk(module) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
-    inner = {
-        node.lineno for each in functions for node in ast.walk(each) if isinstance(node, ast.Import | ast.ImportFrom)
-    }
-    unexplained = [number for number in inner if "#" not in lines[number - 1]]
+@cache
+def texts() -> dict[str, str]:
+    """The package's modules."""
+    return {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {module: ast.parse(text) for module, text in texts().items()}
+
+
+def test_an_import_within_a_function_says_why() -> None:
+    unexplained = []
+    for module, tree in trees().items():
+        if "imported when it runs" in (ast.get_docstring(tree) or ""):
+            continue
+        lines = texts()[module].splitlines()
+        functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+        inner = {
+            node.lineno
+            for each in functions
+            for node in ast.walk(each)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        }
+        unexplained += [f"{module}:{number}" for number in sorted(inner) if "#" not in lines[number - 1]]
     assert unexplained == []
 
 
@@ -85,16 +100,16 @@ def test_an_import_within_a_function_says_why(path: Path) -> None:
 )
 def test_each_library_has_its_home(library: str, known: list[str]) -> None:
     homes = [
-        path.relative_to(PACKAGE).as_posix()
-        for path in sorted(PACKAGE.rglob("*.py"))
-        if any(line.split()[:2] in (["import", library], ["from", library]) for line in path.read_text().splitlines())
+        module
+        for module, text in texts().items()
+        if any(line.split()[:2] in (["import", library], ["from", library]) for line in text.splitlines())
     ]
     assert homes == known
 
 
 @pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
 def test_a_room_says_in_a_line_what_it_is_for(room: str) -> None:
-    words = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text()))
+    words = ast.get_docstring(trees()[f"{room}/__init__.py"])
     assert words is not None
     first, *_ = words.splitlines()
     assert first.endswith(".")
@@ -102,18 +117,15 @@ def test_a_room_says_in_a_line_what_it_is_for(room: str) -> None:
 
 @pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
 def test_a_room_s_door_holds_no_code(room: str) -> None:
-    body = ast.parse((PACKAGE / room / "__init__.py").read_text()).body[1:]
+    body = trees()[f"{room}/__init__.py"].body[1:]
     assert all(isinstance(each, ast.ImportFrom | ast.Assign) for each in body)
-
-
-TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def test_no_constructor_takes_more_than_six_arguments() -> None:
     """More are a missing noun, as `Run` was. Records and settings are dataclasses, whose fields are no arguments."""
     found = [
         f"{module}: {each.name}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for each in ast.walk(tree)
         if isinstance(each, ast.ClassDef)
         for method in each.body
@@ -126,7 +138,7 @@ def test_no_constructor_takes_more_than_six_arguments() -> None:
 def test_functions_are_shorter_than_sixty_lines() -> None:
     found = [
         f"{module}: {each.name}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for each in ast.walk(tree)
         if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and (each.end_lineno or 0) - each.lineno + 1 >= 60
     ]
@@ -137,7 +149,7 @@ def test_no_object_sets_an_attribute_of_another_one_that_it_has() -> None:
     """`self._books.uploads += 1` is the books' own affair: a method of theirs."""
     found = [
         f"{module}:{each.lineno}: {ast.unparse(target)}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for each in ast.walk(tree)
         if isinstance(each, ast.Assign | ast.AugAssign | ast.AnnAssign)
         for target in (each.targets if isinstance(each, ast.Assign) else [each.target])

@@ -168,9 +168,9 @@ def _trusted() -> ssl.SSLContext | bool:
     path = Path(os.environ[variable])
     if not path.exists():
         raise ConfigError(f"{variable} is {quoted(str(path))}; there is no such file of certificates")
-    is_folder = path.is_dir() and variable != "SSL_CERT_FILE"
-    context = ssl.create_default_context(capath=str(path) if is_folder else None)
-    if not is_folder:
+    if path.is_dir() and variable != "SSL_CERT_FILE":
+        context = ssl.create_default_context(capath=str(path))
+    else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             context.load_verify_locations(str(path))

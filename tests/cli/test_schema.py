@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import check_jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 
+from batch_editor.cli.main import cli
 from batch_editor.config import config_schema
 from batch_editor.manifest import manifest_schema
 
@@ -25,32 +26,29 @@ IN_DOCS = [
 MANIFESTS = {name: text for name, text in IN_DOCS if re.search(r"^jobs:", text, re.MULTILINE)}
 
 
-def checked(what: str, tmp_path: Path, *files: Path) -> subprocess.CompletedProcess[str]:
+def checked(what: str, tmp_path: Path, *files: Path) -> Result:
     schema = tmp_path / f"{what}.schema.json"
     schema.write_text(json.dumps(manifest_schema() if what == "manifest" else config_schema()), encoding="utf-8")
-    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(schema), *map(str, files)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return CliRunner().invoke(check_jsonschema.main, ["--schemafile", str(schema), *map(str, files)])
 
 
 @pytest.mark.parametrize("what", ["manifest", "config"])
 def test_the_command_prints_a_schema_of_draft_07(what: str, tmp_path: Path) -> None:
-    printed = subprocess.run(
-        [sys.executable, "-m", "batch_editor", "schema", what], capture_output=True, text=True, check=True
-    ).stdout
+    printed = CliRunner().invoke(cli, ["schema", what]).stdout
     (tmp_path / "schema.json").write_text(printed, encoding="utf-8")
-    command = [sys.executable, "-m", "check_jsonschema", "--check-metaschema", str(tmp_path / "schema.json")]
-    assert subprocess.run(command, capture_output=True, text=True, check=False).returncode == 0
+    arguments = ["--check-metaschema", str(tmp_path / "schema.json")]
+    assert CliRunner().invoke(check_jsonschema.main, arguments).exit_code == 0
     assert json.loads(printed)["$schema"] == "http://json-schema.org/draft-07/schema#"
 
 
 def test_every_shipped_manifest_is_valid(tmp_path: Path) -> None:
     result = checked("manifest", tmp_path, *sorted(ROOT.glob("jobs/*.yaml")))
-    assert result.returncode == 0, result.stdout
+    assert result.exit_code == 0, result.stdout
 
 
 def test_the_example_of_every_setting_is_valid(tmp_path: Path) -> None:
     result = checked("config", tmp_path, ROOT / "config.example.yaml")
-    assert result.returncode == 0, result.stdout
+    assert result.exit_code == 0, result.stdout
 
 
 def test_every_manifest_of_the_documentation_is_valid(tmp_path: Path) -> None:
@@ -60,7 +58,7 @@ def test_every_manifest_of_the_documentation_is_valid(tmp_path: Path) -> None:
         files.append(tmp_path / f"{name}.yaml")
         files[-1].write_text(text, encoding="utf-8")
     result = checked("manifest", tmp_path, *files)
-    assert result.returncode == 0, result.stdout
+    assert result.exit_code == 0, result.stdout
 
 
 def test_every_setting_is_in_the_schema() -> None:
@@ -114,7 +112,7 @@ JOB = "jobs:\n  - prompt: a\n    image_urls: [https://example.com/a.jpg]\n"
 def test_a_wrong_word_in_a_manifest_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "jobs.yaml").write_text(text, encoding="utf-8")
     result = checked("manifest", tmp_path, tmp_path / "jobs.yaml")
-    assert result.returncode == 1, result.stdout
+    assert result.exit_code == 1, result.stdout
     assert "jobs.yaml::$" in result.stdout
 
 
@@ -136,7 +134,7 @@ def test_a_wrong_word_in_a_manifest_is_refused(text: str, tmp_path: Path) -> Non
 def test_what_a_run_takes_is_valid(text: str, tmp_path: Path) -> None:
     (tmp_path / "jobs.yaml").write_text(text, encoding="utf-8")
     result = checked("manifest", tmp_path, tmp_path / "jobs.yaml")
-    assert result.returncode == 0, result.stdout
+    assert result.exit_code == 0, result.stdout
 
 
 @pytest.mark.parametrize(
@@ -145,11 +143,11 @@ def test_what_a_run_takes_is_valid(text: str, tmp_path: Path) -> None:
 )
 def test_a_wrong_setting_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
-    assert checked("config", tmp_path, tmp_path / "config.yaml").returncode == 1
+    assert checked("config", tmp_path, tmp_path / "config.yaml").exit_code == 1
 
 
 @pytest.mark.parametrize("text", ["max_failures: 50\n", "max_failures: 20%\n", "deadline: 06:00\n", "retry: null\n"])
 def test_a_setting_as_people_write_it_is_valid(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
     result = checked("config", tmp_path, tmp_path / "config.yaml")
-    assert result.returncode == 0, result.stdout
+    assert result.exit_code == 0, result.stdout

@@ -118,7 +118,7 @@ def test_a_404_that_does_not_name_it_is_of_the_address(text: str) -> None:
 
 
 @given(status=st.integers(100, 999), body=st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_status_with_every_body_is_a_failure_that_can_be_printed(status: int, body: bytes) -> None:
     failure = failed(status, body)
     assert harmless(failure.message)
@@ -370,7 +370,7 @@ documents = st.recursive(
 
 
 @given(body=st.binary(max_size=200) | documents.map(lambda document: json.dumps(document).encode()))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @pytest.mark.slow
 def test_no_json_breaks_it(body: bytes) -> None:
     assert isinstance(image_in_json(body), (bytes, Linked, Failure))

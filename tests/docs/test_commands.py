@@ -80,24 +80,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of somebody whose provider is a sandbox of this machine; it is noon there."""
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of a sandbox, which serves the readers of all pages."""
     command = [str(BIN / "batch-editor"), "sandbox", "--port", "0", "--latency", "0.1"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server, ExitStack() as stack:
+    folder = tmp_path_factory.mktemp("provider")
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server, ExitStack() as stack:
         stack.callback(server.terminate)
         assert server.stdout is not None
         url = re.search(r"http://\S+/v1", next(line for line in server.stdout if "/v1" in line))
         assert url is not None
-        yield {
-            **os.environ,
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "BATCH_EDITOR_API__BASE_URL": url[0],
-            "BATCH_EDITOR_RATE_LIMIT": "600/min",  # or the pages would take as long as they do for a reader
-            "SEGMIND_API_KEY": "any",
-            "TZ": f"noon{datetime.now(UTC).hour - 12:+d}",  # a deadline of 06:00 is far away
-        }
+        yield url[0]
+
+
+@pytest.fixture
+def variables(provider: str, tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody whose provider is a sandbox of this machine; it is noon there."""
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    return {
+        **os.environ,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "BATCH_EDITOR_API__BASE_URL": provider,
+        "BATCH_EDITOR_RATE_LIMIT": "600/min",  # or the pages would take as long as they do for a reader
+        "SEGMIND_API_KEY": "any",
+        "TZ": f"noon{datetime.now(UTC).hour - 12:+d}",  # a deadline of 06:00 is far away
+    }
 
 
 @pytest.mark.slow

@@ -18,6 +18,9 @@ FETCHED = re.compile(
 )
 
 
+pytestmark = pytest.mark.xdist_group("site")  # which is built once
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
@@ -28,10 +31,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_site_has_every_page(site: Path) -> None:
     assert {path.stem for path in site.glob("*.html")} == PAGES.keys() - {"README"} | {"404"}
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched_from_elsewhere_to_show_a_page(site: Path) -> None:
     for page in site.glob("*.html"):
         if page.stem == "404":  # its address isn't known beforehand, so its links begin at the site's
@@ -43,6 +48,7 @@ def test_nothing_is_fetched_from_elsewhere_to_show_a_page(site: Path) -> None:
     assert re.findall(r"(?:@import|url\()\s*[\"']?https?:", styles) == []
 
 
+@pytest.mark.slow
 def test_drawings_are_svg_and_the_scripts_of_the_pages_are_left_out(site: Path) -> None:
     assert sorted(path.name for path in site.glob("images/*")) == [
         "before-and-after.jpg",

@@ -287,6 +287,7 @@ def test_what_a_library_thinks_of_a_picture_is_not_printed() -> None:
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
 @pytest.mark.fault(50, 88)
+@pytest.mark.slow
 def test_a_picture_is_known_by_its_header_and_never_decoded(tmp_path: Path, form: str) -> None:
     """So a bomb fills no memory and holds no thread, as a result and as an input."""
     (tmp_path / "vast").write_bytes(vast(form))

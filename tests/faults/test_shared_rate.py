@@ -83,6 +83,7 @@ async def test_two_runs_share_the_limit(bench: Bench) -> None:
                 bench.started(
                     *("run", manifest, "-o", bench.folder / manifest.stem, "--base-url", provider.base_url),
                     *("--rate", "600/min", "--progress", "none"),
+                    anew=True,
                 )
             )
             for manifest in manifests
@@ -229,7 +230,7 @@ async def test_a_file_that_is_removed_between_two_starts_lets_no_window_hold_mor
         processes = []
         for manifest in manifests:
             arguments = ("run", manifest, "-o", bench.folder / manifest.stem, "--base-url", provider.base_url)
-            starting = bench.started(*arguments, "--rate", "20/s", "--progress", "none")
+            starting = bench.started(*arguments, "--rate", "20/s", "--progress", "none", anew=True)
             processes.append(await stack.enter_async_context(starting))
             if len(processes) == 1:
                 await arrived(provider.books, 10)

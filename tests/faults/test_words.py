@@ -38,22 +38,25 @@ async def test_an_account_that_is_empty_from_the_start_costs_one_request_and_no_
         assert (summary.exit_code, provider.books.requests, bench.row("mug")["attempts"]) == (0, 1, "2")
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-@pytest.mark.parametrize("fault", EMPTY)
+# That each of the words is understood is shown above; v2 hears them by the same function.
+@pytest.mark.parametrize(
+    ("fault", "version"),
+    [*((fault, "v1") for fault in EMPTY), *((EMPTY[number], "v2") for number in (0, 3, 8))],
+)
 async def test_an_account_that_runs_empty_stops_the_run_and_loses_no_job(
     bench: Bench, fault: str, version: str
 ) -> None:
     kind, _, options = fault.partition(":")
-    async with sandbox(faults=(f"{kind}@6+:{options}",), latency="0.02") as provider:
-        first = await bench.run(jobs(20), provider, concurrency=3, api__version=version)
+    async with sandbox(faults=(f"{kind}@4+:{options}",), latency="0.02") as provider:
+        first = await bench.run(jobs(10), provider, concurrency=3, api__version=version)
         await provider.books.idle()
         done, arrived = provider.books.billed, provider.books.requests
     assert (first.exit_code, first.possibly_billed, first.cost.possibly_billed) == (3, 0, 0)
-    assert arrived <= 5 + 3
-    assert Counter(bench.statuses().values()) == {"succeeded": done, "pending": 20 - done}
+    assert arrived <= 3 + 3
+    assert Counter(bench.statuses().values()) == {"succeeded": done, "pending": 10 - done}
     async with sandbox() as provider:
-        second = await bench.run(jobs(20), provider, api__version=version)
-        assert (second.exit_code, provider.books.billed) == (0, 20 - done)
+        second = await bench.run(jobs(10), provider, api__version=version)
+        assert (second.exit_code, provider.books.billed) == (0, 10 - done)
 
 
 async def test_a_v2_job_that_fails_for_want_of_money_is_sent_again_by_the_next_run(bench: Bench) -> None:

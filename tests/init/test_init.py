@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import check_jsonschema
 import pytest
+from click.testing import CliRunner
 from openpyxl import Workbook
 from PIL import Image
 
@@ -410,6 +412,7 @@ def test_what_init_writes_plans_as_it_stands(
     assert {key: job.get(key) for key in keys} == keys
 
 
+@pytest.mark.slow
 def test_what_init_writes_is_valid_by_the_schema_beside_it(
     here: Path, say: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -424,9 +427,8 @@ def test_what_init_writes_is_valid_by_the_schema_beside_it(
         first, *_ = written[-1].read_text().splitlines()
         assert first == "# yaml-language-server: $schema=.batch-editor.schema.json"
     schema = written[0].parent / ".batch-editor.schema.json"
-    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(schema), *map(str, written)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    done = CliRunner().invoke(check_jsonschema.main, ["--schemafile", str(schema), *map(str, written)])
+    assert done.exit_code == 0, done.stdout
 
 
 @pytest.mark.parametrize("others", [[], [f"C,{LINK}/c.jpg"]])
@@ -449,6 +451,7 @@ def test_no_password_of_a_link_gets_into_the_manifest(here: Path, say: Callable[
     assert "secret" not in begun.out + Path("jobs/u.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_said_can_be_copied_up_to_three_pictures(here: Path) -> None:
     draw_all(here / "my photos", "a.jpg", "b.jpg", "c.jpg", "d.jpg")
     begun = shell("batch-editor init 'my photos'")

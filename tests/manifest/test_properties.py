@@ -48,6 +48,7 @@ def check(reading: Reading) -> None:
 
 @settings(max_examples=150)
 @given(st.lists(CSV_PIECES).map("".join) | st.text(), st.sampled_from(["utf-8", "utf-16", "latin-1"]))
+@pytest.mark.slow
 def test_no_text_makes_reading_csv_raise(text: str, encoding: str) -> None:
     content = text.encode(encoding, errors="replace")
     check(read_text("m.csv", content))
@@ -56,6 +57,7 @@ def test_no_text_makes_reading_csv_raise(text: str, encoding: str) -> None:
 
 @settings(max_examples=100)
 @given(st.binary(max_size=200))
+@pytest.mark.slow
 def test_no_bytes_make_reading_raise(content: bytes) -> None:
     check(read_text("m.csv", content))
     check(read_text("m.yaml", content))
@@ -71,6 +73,7 @@ def test_no_text_makes_reading_yaml_raise(text: str) -> None:
 
 @settings(max_examples=200)
 @given(st.lists(st.sampled_from([*"{}%()[]'\"|.,+*~-/ ab10=\n", "for ", "if ", "in ", "set ", "{{"])).map("".join))
+@pytest.mark.slow
 def test_a_template_gives_text_or_is_refused(source: str) -> None:
     for text in (source, "{{" + source + "}}", "{%" + source + "%}"):
         with contextlib.suppress(Refused):
@@ -89,6 +92,7 @@ SOURCES = st.lists(
 
 @settings(max_examples=300)
 @given(SOURCES, st.sampled_from(["", "nan", "None"]))
+@pytest.mark.slow
 def test_a_cell_that_remembers_being_odd_gives_what_any_other_text_gives(source: str, cell: str) -> None:
     columns = Columns(["a", "b"])
     marked = columns.namespace([cell, "x"])
@@ -106,6 +110,7 @@ def test_a_cell_that_remembers_being_odd_gives_what_any_other_text_gives(source:
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(NAME, NAME, st.just(LINK), NAME), min_size=1, unique_by=lambda row: row[0]), st.data())
+@pytest.mark.slow
 def test_ids_and_requests_do_not_depend_on_the_order_of_rows(
     rows: list[tuple[str, str, str, str]], data: st.DataObject
 ) -> None:

@@ -310,6 +310,7 @@ def test_ids_of_several_templates_over_one_export_are_unique(tmp_path: Path) -> 
     assert reading.ids == [*BY_HANDLE, *(f"{id}-2" for id in BY_HANDLE)]
 
 
+@pytest.mark.slow
 def test_one_id_in_a_hundred_thousand_rows_takes_no_time(tmp_path: Path) -> None:
     lines = ["id,title,image_link", *(f"X,x,{CDN}/{number}.jpg" for number in range(20_000))]
     ids = read(write(tmp_path / "m.csv", "\n".join(lines)), prompt="x").ids

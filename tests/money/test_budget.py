@@ -80,12 +80,13 @@ class BudgetMachine(RuleBasedStateMachine):
             assert self.budget.spent_usd == pytest.approx(self.spent, abs=1e-9)
 
 
-TestBudget = BudgetMachine.TestCase
+TestBudget = pytest.mark.slow(BudgetMachine.TestCase)
 
 
 @given(
     st.lists(st.tuples(prices, st.floats(0.0, 1.0)), min_size=1, max_size=60), st.floats(0.01, 20.0), st.integers(1, 20)
 )
+@pytest.mark.slow
 def test_many_at_once_never_pass_the_limit_and_nobody_waits_for_ever(
     attempts: list[tuple[float, float]], limit: float, workers: int
 ) -> None:

@@ -17,7 +17,8 @@ cents = st.integers(1, 200).map(lambda n: n / 100)
     requests=st.lists(st.tuples(cents, st.floats(0, 1), st.floats(0, 10)), max_size=30),
     spent=st.floats(0, 0.5),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
+@pytest.mark.slow
 def test_no_schedule_of_charges_passes_the_limit(
     limit: float, requests: list[tuple[float, float, float]], spent: float
 ) -> None:

@@ -137,6 +137,7 @@ def test_only_a_price_of_the_list_is_fixed() -> None:
     inputs=st.integers(0, 16),
     length=st.integers(0, 32_000),
 )
+@pytest.mark.slow
 def test_of_any_size_low_is_never_above_expected_nor_expected_above_high(
     quality: str, width: int, height: int, inputs: int, length: int
 ) -> None:

@@ -145,7 +145,7 @@ def test_a_file_that_is_none_is_an_error_that_names_it(tmp_path: Path) -> None:
         Spending(tmp_path / "s", "here", per_day_usd=1.0, per_month_usd=None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(st.sampled_from("ab"), st.floats(0.01, 0.5), st.floats(0, 1), st.booleans()), min_size=1, max_size=40
@@ -233,6 +233,7 @@ def shared(ledger: Path, **limits: float) -> dict[str, Any]:
     return {"budget__ledger": ledger, **{f"budget__{name}": usd for name, usd in limits.items()}}
 
 
+@pytest.mark.slow
 async def test_a_day_is_used_up_over_directories_and_no_further(bench: Bench) -> None:
     flags = shared(bench.folder / "spending", per_day_usd=0.3)
     async with sandbox() as provider:

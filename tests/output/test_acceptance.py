@@ -28,10 +28,11 @@ prices: {table: 1}
 """
 
 
-@pytest.fixture
-def full(tmp_path: Path) -> Iterator[Acceptance]:
-    (tmp_path / "mine.yaml").write_text(OWN)
-    names = ("gpt-image-1.5-edit", "nano-banana", str(tmp_path / "mine.yaml"))
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acceptance]:
+    own = tmp_path_factory.mktemp("endpoint") / "mine.yaml"
+    own.write_text(OWN)
+    names = ("gpt-image-1.5-edit", "nano-banana", str(own))
     acceptance = Acceptance("full", {endpoint.name: endpoint for endpoint in map(load_endpoint, names)})
     yield acceptance
     acceptance.close()

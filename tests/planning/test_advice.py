@@ -9,6 +9,7 @@ import pytest
 from tests.support.bench import LOW_USD, Bench, jobs, priced, sandbox
 
 
+@pytest.mark.slow
 def test_the_rate_limit_is_the_limit_when_there_are_slots_enough(bench: Bench) -> None:
     plan = bench.plan(jobs(500), rate_limit="60/min", concurrency=64)
     assert (plan.limited_by, plan.advice) == (

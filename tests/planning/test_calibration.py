@@ -26,6 +26,7 @@ DEARER = priced(
 )
 
 
+@pytest.mark.slow
 async def test_after_a_run_the_next_plan_expects_what_is_charged(bench: Bench) -> None:
     mixed = [*jobs(6, name="l"), *jobs(4, name="m", quality="medium")]
     more = [*jobs(20, name="l2"), *jobs(10, name="m2", quality="medium")]
@@ -44,6 +45,7 @@ async def test_after_a_run_the_next_plan_expects_what_is_charged(bench: Bench) -
     assert any(line.endswith("(charged for the same, 6 charges)") for line in plan.lines())
 
 
+@pytest.mark.slow
 async def test_what_the_model_chooses_is_expected_as_it_was_charged_on_average(bench: Bench) -> None:
     free = {"quality": "auto", "size": "auto"}
     async with sandbox() as provider:
@@ -87,6 +89,7 @@ async def test_a_list_that_was_corrected_since_is_not_corrected_once_more(bench:
     assert right.groups[0].source == "price list × 1.00, as charged for others"
 
 
+@pytest.mark.slow
 async def test_so_many_newer_charges_take_the_place_of_the_old_ones(bench: Bench) -> None:
     async with sandbox(endpoint=DEARER) as provider:
         await bench.run([*jobs(4, name="m", quality="medium"), *jobs(5)], provider)

@@ -57,6 +57,7 @@ WRONG: list[tuple[str, Job, str]] = [
 
 @pytest.mark.parametrize(("fault", "asked", "said"), WRONG, ids=[f"{fault}-{len(asked)}" for fault, asked, _ in WRONG])
 @pytest.mark.fault(47, 48, 49)
+@pytest.mark.slow
 async def test_what_is_not_what_was_asked_for_is_rejected_and_counted_as_billed(
     bench: Bench, fault: str, asked: Job, said: str
 ) -> None:
@@ -91,6 +92,7 @@ async def test_by_the_header_alone_every_whole_image_is_a_result(bench: Bench, f
     assert rejected(bench) == []
 
 
+@pytest.mark.slow
 async def test_what_is_as_asked_is_accepted(bench: Bench) -> None:
     local(bench)
     wanted = [
@@ -126,6 +128,7 @@ async def test_another_size_or_format_is_warned_of_by_the_header(bench: Bench) -
 
 
 @pytest.mark.parametrize("fault", ["blank", "corrupt", "json-error", "garbage"])
+@pytest.mark.slow
 async def test_an_answer_that_is_no_result_is_bought_again_only_where_that_is_allowed(bench: Bench, fault: str) -> None:
     async with lifesize(faults=(f"{fault}:first=1",)) as provider:
         summary = await bench.run([job("mug")], provider, **FULL)
@@ -142,6 +145,7 @@ async def test_an_answer_that_is_no_result_is_bought_again_only_where_that_is_al
     assert provider.books.billed_usd == pytest.approx(3 * 0.0108)
 
 
+@pytest.mark.slow
 async def test_it_is_bought_again_as_often_as_possibly_billed_attempts_may_be_made(bench: Bench) -> None:
     async with lifesize(faults=("blank",)) as provider:
         summary = await bench.run([job("mug")], provider, **FULL, retry__bad_response=True)
@@ -295,6 +299,7 @@ async def test_a_body_that_was_kept_when_the_process_died_is_not_asked_for_again
     assert rejected(bench) == [kept]
 
 
+@pytest.mark.slow
 async def test_an_image_that_has_its_name_stays_accepted_when_the_checks_change(bench: Bench) -> None:
     """A kill between the image's name and the ledger's last row, and a config that was changed after it."""
     async with lifesize(faults=("blank",)) as provider:

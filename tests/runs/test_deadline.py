@@ -108,6 +108,7 @@ def test_a_time_of_day_is_the_next_one_on_the_clock(now: datetime, text: str, ho
 
 
 @pytest.mark.parametrize(("now", "hours"), [("2026, 10, 24, 22", 9), ("2026, 3, 28, 22", 7), ("2026, 6, 1, 22", 8)])
+@pytest.mark.slow
 def test_the_clock_is_that_of_this_machine_through_summer_time(now: str, hours: float) -> None:
     program = (
         "from datetime import datetime; from batch_editor.config.deadline import deadline_at;"

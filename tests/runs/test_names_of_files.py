@@ -196,8 +196,16 @@ async def test_a_run_that_was_killed_resumes_where_every_name_is_odd(odd: Bench)
 
 
 @pytest.mark.parametrize("name", MESSAGES)
+async def test_messages_write_such_names_with_backslashes(odd: Bench, name: str) -> None:
+    arguments, code, message = MESSAGES[name]
+    done = await odd.command(*arguments)
+    assert (done.code, done.err) == (code, f"error: {message}\n")
+
+
+@pytest.mark.parametrize("name", ["no such manifest", "no money", "a prompt"])  # a name, and texts of two kinds
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-async def test_messages_write_such_names_with_backslashes(odd: Bench, name: str, locale: str) -> None:
+@pytest.mark.slow
+async def test_messages_are_the_same_in_every_locale(odd: Bench, name: str, locale: str) -> None:
     arguments, code, message = MESSAGES[name]
     done = await odd.command(*arguments, environment=LOCALES[locale])
     assert (done.code, done.err) == (code, f"error: {message}\n")

@@ -43,6 +43,7 @@ async def test_the_example_of_the_documentation_works(bench: Bench, monkeypatch:
     )
 
 
+@pytest.mark.slow
 async def test_two_runs_side_by_side_do_not_disturb_each_other(bench: Bench) -> None:
     async def run(name: str, base_url: str) -> Summary:
         settings = load_settings(flags={"api": {"base_url": base_url}, "rate_limit": "1000/s"})

@@ -52,7 +52,7 @@ async def test_a_running_command_shows_the_key_to_no_other_process(bench: Bench)
     manifest = bench.write(jobs(1))
     async with sandbox(faults=(f"401:text=Invalid key {KEY}",), latency="0.2") as provider:
         arguments = bench.run_arguments(manifest, provider, "-v", "--log-file", "run.log")
-        async with bench.started(*arguments) as process:
+        async with bench.started(*arguments, anew=True) as process:
             await arrived(provider.books, 1)
             command_line = await asyncio.to_thread(Path(f"/proc/{process.pid}/cmdline").read_bytes)
             assert KEY.encode() not in command_line

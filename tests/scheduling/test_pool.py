@@ -23,7 +23,7 @@ async def items(count: int, drawn: list[int] | None = None) -> AsyncIterator[int
     jobs=st.lists(st.tuples(st.floats(0, 5), st.lists(st.floats(0, 5), max_size=3)), max_size=30),
     concurrency=st.integers(1, 8),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @pytest.mark.slow
 def test_every_item_is_done_as_often_as_it_asks_for_and_never_more_than_n_at_once(
     jobs: list[tuple[float, list[float]]], concurrency: int

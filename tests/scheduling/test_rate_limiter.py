@@ -61,7 +61,7 @@ async def arrivals(limiter: RateLimiter, wanted_at: Iterable[float], way_s: Call
     late=st.booleans(),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @example(rate=Rate(5, 1.0), bursts=[(0.0, 30)], late=False, seed=0)
 @example(rate=Rate(40, 60.0), bursts=[(0.0, 30), (0.5, 30), (0.95, 30)], late=True, seed=1)
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_no_window_wherever_it_starts_holds_more_than_the_limit(
     fresh=st.integers(1, 50),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @pytest.mark.slow
 def test_a_run_that_goes_on_keeps_the_window_of_the_run_before(
     rate: Rate, ages: list[float], fresh: int, seed: int

@@ -49,7 +49,7 @@ def workload(requests: int, *, concurrency: int = 64, rate: str = "60/min", sigm
 
 
 @given(workloads(), st.integers())
-@settings(deadline=None)
+@pytest.mark.slow
 def test_a_run_is_never_shorter_than_the_rate_allows(work: Workload, seed: int) -> None:
     # But for what a late timer may catch up.
     least_s = (work.requests - 1) * work.spacing_s + min(work.latencies_s) - slack_s(work.rate)
@@ -57,7 +57,6 @@ def test_a_run_is_never_shorter_than_the_rate_allows(work: Workload, seed: int) 
 
 
 @given(workloads(), st.integers())
-@settings(deadline=None)
 @pytest.mark.slow
 def test_a_run_is_never_shorter_than_its_slots_allow(work: Workload, seed: int) -> None:
     waves = -(-work.requests // work.concurrency)
@@ -65,7 +64,7 @@ def test_a_run_is_never_shorter_than_its_slots_allow(work: Workload, seed: int) 
 
 
 @given(workloads(), st.integers())
-@settings(deadline=None)
+@pytest.mark.slow
 def test_every_request_is_done_once_and_none_before_an_answer_could_be_there(work: Workload, seed: int) -> None:
     course = simulate(work, random.Random(seed))
     assert len(course.done_s) == work.requests
@@ -76,7 +75,8 @@ def test_every_request_is_done_once_and_none_before_an_answer_could_be_there(wor
 
 
 @given(workloads(), st.integers())
-@settings(deadline=None, max_examples=20)  # ten runs each
+@settings(max_examples=20)  # ten runs each
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_runs_in_order_of_their_ends(work: Workload, seed: int) -> None:
     courses = simulate_often(work, seed=seed, repeats=5)
     assert courses == simulate_often(work, seed=seed, repeats=5)
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_runs_in_order_of_their_ends(work: Workload
 
 
 @given(workloads())
-@settings(deadline=None)
+@pytest.mark.slow
 def test_more_slots_do_not_make_a_run_without_faults_slower(work: Workload) -> None:
     alone = Workload(work.requests, 1, work.rate, work.latencies_s, 0.0, work.failures, work.policy)
     together = Workload(work.requests, 1000, work.rate, work.latencies_s, 0.0, work.failures, work.policy)
@@ -102,6 +102,7 @@ def test_nothing_to_send_takes_no_time() -> None:
     [(64, "60/min"), (8, "60/min"), (1000, "6000/min")],
     ids=["rate", "concurrency", "many in flight"],
 )
+@pytest.mark.slow
 def test_a_sample_extrapolated_is_as_long_as_the_whole_simulated(concurrency: int, rate: str) -> None:
     long = workload(40_000, concurrency=concurrency, rate=rate)
     extrapolated = at_share(simulate_often(long, repeats=5), 0.5)
@@ -123,6 +124,7 @@ def test_a_million_requests_take_a_hundred_times_as_long_as_ten_thousand_from_th
 
 
 @given(st.integers(100, 10_000), st.lists(st.floats(0.0, 1000.0), min_size=50, max_size=50))
+@pytest.mark.slow
 def test_what_is_done_by_an_instant_only_grows(requests: int, instants: list[float]) -> None:
     course = Course([float(second) for second in range(1, 101)], requests)
     done = [course.done_by(instant) for instant in sorted(instants)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ def counts_add_up(reading: Reading) -> None:
 
 
 @given(st.lists(st.tuples(HANDLES, st.booleans(), LINKS, POSITIONS, LINKS), max_size=30))
+@pytest.mark.slow
 def test_shopify(rows: list[tuple[str, bool, str, str, str]]) -> None:
     table = [
         [h, f"The {h}" if h and titled else "", image, place, variant] for h, titled, image, place, variant in rows
@@ -57,6 +59,7 @@ def test_shopify(rows: list[tuple[str, bool, str, str, str]]) -> None:
         max_size=20,
     )
 )
+@pytest.mark.slow
 def test_woocommerce(rows: list[tuple[str, list[str], str]]) -> None:
     table = [
         [str(number), kind, f"S{number}", ", ".join(filter(None, links)), parent if kind == "variation" else ""]
@@ -83,6 +86,7 @@ def test_woocommerce(rows: list[tuple[str, list[str], str]]) -> None:
 
 
 @given(st.lists(st.tuples(LINKS, st.lists(LINKS, max_size=3), st.sampled_from(["", "G", "H"])), max_size=20))
+@pytest.mark.slow
 def test_google(rows: list[tuple[str, list[str], str]]) -> None:
     table = [
         [f"A{number}", main, ",".join(filter(None, more)), group] for number, (main, more, group) in enumerate(rows)

@@ -63,6 +63,7 @@ OPENINGS = [
 @given(
     st.lists(st.one_of(TEXTS, st.sampled_from([*OPENINGS, "</p>", "</b >", "<hr>", "<!DOCTYPE html>"]))).map("".join)
 )
+@pytest.mark.slow
 def test_the_text_is_that_which_the_standard_library_s_parser_finds(html: str) -> None:
     parser = Parser()
     parser.feed(html)

@@ -127,7 +127,8 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 @given(
     data=st.one_of(st.binary(max_size=200), st.text(alphabet="ab:-[]{}&*!?|>'\" \n\t#%,<", max_size=60).map(str.encode))
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
+@pytest.mark.slow
 def test_whatever_is_read_is_a_value_or_a_fault(data: bytes) -> None:
     with suppress(YamlFault):
         value = parse_yaml(data)
@@ -138,7 +139,8 @@ texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Cn
 
 
 @given(value=st.recursive(texts, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
+@pytest.mark.slow
 def test_what_is_written_quoted_is_read_as_it_was(value: object) -> None:
     assert parse_yaml(written(value).encode()) == value
 

@@ -148,7 +148,8 @@ pieces = st.sampled_from(
 
 
 @given(document=st.lists(pieces, max_size=30).map("".join))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
+@pytest.mark.slow
 def test_whatever_is_written_is_a_value_or_a_fault_in_words(document: str) -> None:
     with suppress(YamlFault):
         parse_yaml(document.encode())

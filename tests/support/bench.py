@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import os
 import re
-import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,11 +18,11 @@ from pydantic import SecretStr
 
 from batch_editor import BatchOptions, Plan, Selection, Settings, Summary, load_settings, make_plan, run_batch
 from batch_editor.cli.asking import Ask, send
-from batch_editor.endpoints import TODAY, Endpoint, load_endpoint
+from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.records import Redo
 from batch_editor.runs.batch import prepared
 from batch_editor.sandbox import Books, Sandbox, SandboxOptions, body_sha256, read_stamp
-from tests.support.command import Finished, Process
+from tests.support.command import Finished, Process, kept_environment
 
 KEY = "SG_0123456789abcdef"
 # Nobody listens there: the sandbox then edits a placeholder, and fetches nothing.
@@ -173,17 +171,19 @@ class Bench:
         key: str | None = KEY,
         environment: Mapping[str, str] | None = None,
         stdin: int = asyncio.subprocess.DEVNULL,
+        anew: bool = False,
     ) -> AsyncIterator[Process]:
-        """A process of the command line in the bench's folder; it is gone when the block ends."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "batch_editor", *map(str, arguments)),
-            cwd=self.folder,
-            env=self.environment(key=key, **(environment or {})),
+        """A process of the command line in the bench's folder; it is gone when the block ends.
+
+        `anew`: of a Python that is started for it, see `Forked`.
+        """
+        command = await Process.started(
+            list(map(str, arguments)),
+            folder=self.folder,
+            environment=self.environment(key=key, **(environment or {})),
             stdin=stdin,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            anew=anew,
         )
-        command = Process(process)
         try:
             yield command
         finally:
@@ -195,14 +195,8 @@ class Bench:
             return await process.finished()
 
     def environment(self, *, key: str | None = KEY, **more: str) -> dict[str, str]:
-        """The variables of a process of the command line: none of the developer's, and no coverage is measured."""
-        ours = ("BATCH_EDITOR_", "SEGMIND_", "COV_")
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name == TODAY or not (name.startswith(ours) or name.upper() in _OF_THE_NETWORK)
-        }
-        return {**kept, **({"SEGMIND_API_KEY": key} if key else {}), **more}
+        """The variables of a process of the command line."""
+        return {**kept_environment(), **({"SEGMIND_API_KEY": key} if key else {}), **more}
 
     def run_arguments(
         self, manifest: Path, provider: Sandbox, *more: str | Path, out: Path | None = None
@@ -243,7 +237,6 @@ def requests_of(books: Books, job: Job) -> int:
 
 UTC_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
-_OF_THE_NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _QUICK: dict[str, Any] = {
     "rate_limit": "100000/s",
     "retry__backoff_s": 0.01,

@@ -24,13 +24,11 @@ from typing import Any
 import aiohttp
 from PIL import Image
 
-from batch_editor.endpoints import TODAY
 from batch_editor.output import REJECTED
 from batch_editor.sandbox import read_stamp
 from tests.support.bench import KEY, LOW_USD, Job, Row
+from tests.support.command import ROOT, kept_environment
 from tests.support.system_calls import Death, watch
-
-ROOT = Path(__file__).parents[2]
 
 
 class Desk:
@@ -181,16 +179,11 @@ class Books:
 async def _module(
     name: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name == TODAY or not name.startswith(("BATCH_EDITOR_", "SEGMIND_", "COV_"))
-    }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"tests.support.{name}", *arguments),
         cwd=ROOT,
         # Threads of OpenBLAS, which pandas brings along, would not survive a fork.
-        env={**kept, "OPENBLAS_NUM_THREADS": "1", **(environment or {})},
+        env={**kept_environment(), "OPENBLAS_NUM_THREADS": "1", **(environment or {})},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,24 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from select import select
 
-PATIENCE_S = 20.0
+from tests.support.command import Forked
 
-# The leader of a session takes a terminal for its own by opening it; only then is Ctrl-C a signal.
-# And a shell lets who is in front hear it, though whoever runs the tests may ignore it.
-_PROGRAM = """
-import os, signal, sys
-from batch_editor.cli.main import main
-os.close(os.open(os.ttyname(2), os.O_RDWR))
-signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.exit(main())
-"""
+PATIENCE_S = 20.0
 
 
 @dataclass
 class Terminal:
     """What a process shows on its terminal, and the keys that it is sent."""
 
-    process: subprocess.Popen[bytes]
+    process: Forked
     master: int
     shown: str = field(default="", init=False)
 
@@ -48,12 +39,12 @@ class Terminal:
     def code(self) -> int:
         """The exit code, once the process has ended."""
         ends_at = time.monotonic() + PATIENCE_S
-        while self.process.poll() is None:
+        while (code := self.process.poll()) is None:
             assert time.monotonic() < ends_at, f"still at work, having shown {self.shown!r}"
             self._read()
         while self._read():
             pass
-        return self.process.returncode
+        return code
 
     def _read(self) -> bool:
         ready, _, _ = select([self.master], [], [], 0.05)
@@ -74,21 +65,13 @@ def on_terminal(
     """The command line with those arguments; it is gone when the block ends. `given`: what standard input is."""
     master, slave = pty.openpty()
     stdin = slave if given is None else os.open(given, os.O_RDONLY)
-    process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, *arguments],
-        cwd=cwd,
-        env=dict(environment),
-        stdin=stdin,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    )
+    process = Forked(arguments, [stdin, slave, slave], folder=cwd, environment=environment, terminal=True)
     for descriptor in {slave, stdin}:
         os.close(descriptor)
     try:
         yield Terminal(process, master)
     finally:
-        process.kill()
+        process.send(signal.SIGKILL)
         process.wait()
         os.close(master)
 

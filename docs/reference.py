@@ -43,8 +43,8 @@ COLUMN_WORDS = {
     "http_status": "of the attempt that decided",
     "attempts": "requests sent for this job over all runs, redos included",
     "latency_s": "seconds from sending to the last byte, of the attempt that decided",
-    "estimated_cost_usd": "by the price list; 0 where it cost nothing, empty while that is open; with the rejected images"
-    " that were made again",
+    "estimated_cost_usd": "by the price list; 0 where it cost nothing, empty while that is open; with the rejected"
+    " images that were made again",
     "actual_cost_usd": "what the provider said, where it did; of all these images",
     "possibly_billed": "attempts that may have been charged without giving a result",
     "error_kind": "why it has no image, in [one word](errors.md)",

@@ -36,12 +36,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Api:
-    """The answers of one server. `output` is shown as the name of what is reviewed."""
+    """The answers of one server."""
 
     def __init__(
         self, output: Path, index: Index, pages: Pages, pictures: Pictures, inputs: Inputs, judge: Judge
     ) -> None:
         self._output = output
+        self._name = output.resolve().name  # also of `.`
         self._index = index
         self._pages = pages
         self._pictures = pictures
@@ -71,11 +72,11 @@ class Api:
     async def gallery(self, _: web.Request) -> web.Response:
         """The page of all jobs."""
         self._pictures.prepare()
-        return _html(self._pages.page("gallery", output=self._output.name))
+        return _html(self._pages.page("gallery", output=self._name))
 
     async def job_page(self, _: web.Request) -> web.Response:
         """The page of one job."""
-        return _html(self._pages.page("job", output=self._output.name))
+        return _html(self._pages.page("job", output=self._name))
 
     async def static(self, request: web.Request) -> web.Response:
         """A script, a style or a sign."""

@@ -28,9 +28,10 @@ class Pages:
         self._files = dict(_below(resources.files("batch_editor.review").joinpath("static"), ""))
         version = hashlib.sha256(b"\0".join(name.encode() + data for name, (data, _) in sorted(self._files.items())))
         self.prefix = f"{STATIC}{version.hexdigest()[:16]}"
-        self._templates = Environment(
-            loader=PackageLoader("batch_editor.review"), autoescape=True, undefined=StrictUndefined
-        )
+        loader = PackageLoader("batch_editor.review")
+        templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
+        self._templates = {name: templates.get_template(name) for name in templates.list_templates()}
+        self.message("", ())  # which has them all loaded: the one that they extend as well
 
     def file(self, name: str) -> tuple[bytes, str] | None:
         """A static file's content and type; None if there is none of that name."""
@@ -38,11 +39,11 @@ class Pages:
 
     def page(self, name: str, *, output: str) -> str:
         """The page of that name, which asks for its data itself."""
-        return self._templates.get_template(f"{name}.html").render(static=self.prefix, output=output)
+        return self._templates[f"{name}.html"].render(static=self.prefix, output=output)
 
     def message(self, heading: str, paragraphs: Sequence[str], *, command: str | None = None) -> str:
         """A page that says something, and perhaps a command to type."""
-        template = self._templates.get_template("message.html")
+        template = self._templates["message.html"]
         return template.render(
             static=self.prefix, output="Review", heading=heading, paragraphs=paragraphs, command=command
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from batch_editor.errors import LedgerError, MachineError, UsageError
-from batch_editor.ledger import FILE_NAME, readings, review_readings
+from batch_editor.ledger import FILE_NAME, Ledger, readings, review_readings
 from batch_editor.output import holder_of, locked
 from batch_editor.review.index import NETWORK, Index
 from batch_editor.review.server import Review, ReviewOptions
@@ -79,6 +79,20 @@ async def test_runs_begin_and_end_beside_whoever_looks(bench: Bench) -> None:
             for count in range(21, 27):
                 assert (await bench.run(jobs(count), provider)).exit_code == 0
         assert provider.books.requests == 26
+
+
+def test_a_ledger_is_left_as_one_file_though_a_page_reads_it_just_then(made: MadeOutput) -> None:
+    ledger = Ledger(made.path / FILE_NAME)
+    with ledger.transaction():
+        ledger.connection.execute("UPDATE jobs SET position = position")
+    with readings.reading(made.path) as db:
+        assert len(list(review_readings.review_rows(db))) == 100
+        closing_it = threading.Thread(target=ledger.close)
+        closing_it.start()
+        closing_it.join(0.3)  # meanwhile the reading is open
+        assert closing_it.is_alive()
+    closing_it.join()
+    assert [path.name for path in made.path.glob(f"{FILE_NAME}*")] == [FILE_NAME]
 
 
 def test_a_writer_of_a_finished_ledger_is_never_refused(made: MadeOutput) -> None:

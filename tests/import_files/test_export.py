@@ -278,7 +278,10 @@ def test_jobs_that_were_written_for_the_table_as_it_stands_are_found_as_well(sho
     table = shop.table(SHOPIFY)
     shop.table(
         'jobs: [{id: "{{ handle }}-{{ image_position }}", rows: table.csv, when: "{{ image_src }}",'
-        ' prompt: on white, image_urls: ["{{ image_src }}"]}]',
+        ' prompt: on white, image_urls: ["{{ image_src }}"]},'
+        # Of another picture than the row's main one.
+        ' {id: "{{ variant_sku }}", rows: table.csv, when: "{{ variant_image }}", prompt: on white, image_urls:'
+        ' ["{{ variant_image }}", "https://shop.example/scene.jpg"]}]',
         "jobs.yaml",
     )
     done_output(shop.out, [shop.folder / "jobs.yaml"], overrides={})

@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import openpyxl
@@ -15,6 +16,7 @@ import pytest
 from batch_editor.errors import ManifestError, StorageError, UsageError
 from batch_editor.output import keep_table
 from batch_editor.shops import Format
+from tests.import_files.importers import Product, shopify, woocommerce
 from tests.import_files.shop import AT, Shop, replaced
 from tests.support.done_output import SET, done_output
 
@@ -278,7 +280,10 @@ def test_jobs_that_were_written_for_the_table_as_it_stands_are_found_as_well(sho
     table = shop.table(SHOPIFY)
     shop.table(
         'jobs: [{id: "{{ handle }}-{{ image_position }}", rows: table.csv, when: "{{ image_src }}",'
-        ' prompt: on white, image_urls: ["{{ image_src }}"]}]',
+        ' prompt: on white, image_urls: ["{{ image_src }}"]},'
+        # Of another picture than the row's main one.
+        ' {id: "{{ variant_sku }}", rows: table.csv, when: "{{ variant_image }}", prompt: on white, image_urls:'
+        ' ["{{ variant_image }}", "https://shop.example/scene.jpg"]}]',
         "jobs.yaml",
     )
     done_output(shop.out, [shop.folder / "jobs.yaml"], overrides={})
@@ -481,15 +486,60 @@ def test_a_list_that_cannot_be_written_keeps_the_file_from_its_place(shop: Shop)
     assert not shop.target.exists()
 
 
-def test_samples_of_this_repository_go_back(shop: Shop) -> None:
-    jobs = Path(__file__).parents[2] / "jobs"
-    shutil.copytree(jobs / "photos", shop.folder / "photos")
-    for name, format in (("shopify.csv", Format.SHOPIFY), ("woocommerce.csv", Format.WOOCOMMERCE)):
-        shop.out = shop.folder / name.partition(".")[0]
-        table = (jobs / name).read_text()
-        shop.run(table, name)
-        shop.export(format)
-        made = shop.target.read_text()
-        for link, address in shop.jobs():
-            made = made.replace(address, link)
-        assert made == table
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("sample", "format", "importer"),
+    [
+        ("jobs/shopify.csv", Format.SHOPIFY, shopify),
+        ("tests/upgrade/before-formats/shopify.csv", Format.SHOPIFY, shopify),
+        ("jobs/woocommerce.csv", Format.WOOCOMMERCE, woocommerce),
+    ],
+)
+def test_whole_exports_with_all_their_columns_go_back(
+    shop: Shop, sample: str, format: Format, importer: Callable[[bytes], dict[str, Product]]
+) -> None:
+    shutil.copytree(REPOSITORY / "jobs/photos", shop.folder / "photos")
+    data = (REPOSITORY / sample).read_bytes()
+    shop.run(data)
+    shop.export(format)
+    made = shop.target.read_bytes()
+    before, after = importer(data), importer(made)
+    assert [product.rest for product in after.values()] == [product.rest for product in before.values()]
+    addresses = dict(shop.jobs())
+    for old, new in zip(before.values(), after.values(), strict=True):
+        assert [(link.partition("?")[0], alt) for link, alt in new.images] == [
+            (addresses[link].partition("?")[0], alt) for link, alt in old.images
+        ]
+    for link, address in addresses.items():
+        made = made.replace(address.encode(), link.encode())
+    assert made == data
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "ID,Typ,Artikelnummer,Name,Sichtbarkeit im Katalog,Bilder,Übergeordnetes Produkt",
+        "ID,Type,UGS,Nom,Visibilité dans le catalogue,Images,Parent",
+        "ID,Tipo,COD,Nome,Visibilità nel catalogo,Immagine,Genitore",
+        "ID,Typ,SKU,Nazwa,Widoczność w katalogu,Obrazki,Element nadrzędny",
+    ],
+)
+def test_woocommerce_in_other_languages_goes_back_too(shop: Shop, header: str) -> None:
+    table = "\n".join([header, *WOOCOMMERCE.splitlines()[1:]])
+    shop.run(table)
+    said = shop.export(Format.WOOCOMMERCE)
+    assert said == ["./import.csv: 5 of 5 pictures new (0 approved, 5 not reviewed)"]
+    assert shop.target.read_text().count(AT) == 6
+
+
+def test_shopify_s_new_columns_go_back_too(shop: Shop) -> None:
+    table = (
+        "Title,URL handle,SKU,Product image URL,Image position,Image alt text,Variant image URL\n"
+        f'Mug,mug,M-S,{HOST}/a.jpg,1,"Front, new",{HOST}/b.jpg\n,mug,M-L,{HOST}/b.jpg,2,,{HOST}/b.jpg\n'
+    )
+    shop.run(table)
+    shop.export(Format.SHOPIFY)
+    assert shop.target.read_text() == replaced(table, dict(shop.jobs()))
+    assert shop.target.read_text().count(AT) == 4

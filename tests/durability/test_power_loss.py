@@ -67,11 +67,13 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
     judges.close()
 
 
-@pytest.mark.parametrize(("scenario", "count"), [("fresh", 360), ("changed", 90), ("rehearsed", 60)])
+# Where all that was written is there ("max") the power cut is a kill, and test_kills.py has those.
+@pytest.mark.parametrize(("scenario", "count"), [("fresh", 210), ("changed", 55), ("rehearsed", 35)])
 @pytest.mark.fault(76)
 async def test_a_power_cut_at_any_call_loses_nothing(lab: Lab, scenario: str, count: int) -> None:
     recording = await lab.recording(scenario)
-    told = random.Random(scenario).sample(list(cuts(recording, seed=1)), count)
+    lossy = [cut for cut in cuts(recording, seed=1) if not cut.label.startswith("max")]
+    told = random.Random(scenario).sample(lossy, count)
     assert [wrong async for wrong in lab.judges.found(told, recording)] == []
 
 

@@ -60,8 +60,10 @@ async def test_a_run_whose_words_nobody_reads_goes_on_to_its_end(bench: Bench, p
 async def test_in_a_crash_loop_the_rate_limit_holds_from_run_to_run(bench: Bench) -> None:
     """Each run ends while it waits for its turn; a limiter without memory would send one at each beginning."""
     async with sandbox() as provider:
-        for _ in range(6):
+        for number in range(6):
             run = asyncio.ensure_future(bench.run(jobs(20), provider, rate_limit="3/min"))
+            if not number:
+                await arrived(provider.books, 1)
             await asyncio.wait([run], timeout=0.7)
             run.cancel()
             await asyncio.wait([run])

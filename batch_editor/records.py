@@ -15,9 +15,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import orjson
 
 from batch_editor.links.encoded import VERSION as ENCODING
-from batch_editor.links.encoded import as_encoded, may_change
+from batch_editor.links.encoded import as_encoded
 from batch_editor.links.signed import digest as signed_links_digest
-from batch_editor.links.signed import may_be_signed, unsigned, unsigned_0_1
+from batch_editor.links.signed import unsigned, unsigned_0_1
 
 ParamValue: TypeAlias = "str | int | float | bool | list[str] | None"
 
@@ -161,30 +161,26 @@ def fingerprint_of(request: EditRequest) -> str:
     Signatures and access tokens of links are left out: a nightly feed signs the same picture anew each time, and
     would otherwise pay for the whole catalog again. Links are hashed encoded, as they are sent since they are.
     """
-    return _fingerprint(request, known_by, may_differ=lambda json: may_be_signed(json) or may_change(json))
+    return _fingerprint(request, known_by)
 
 
 def former_fingerprints_of(request: EditRequest) -> tuple[str, str]:
     """What versions called the request that sent links as they were written; the second is version 0.1."""
-    as_written = _fingerprint(request, lambda value: _identity(value, unsigned), may_differ=may_be_signed)
-    return as_written, fingerprint_of_0_1(request)
+    return _fingerprint(request, lambda value: _identity(value, unsigned)), fingerprint_of_0_1(request)
 
 
-def _fingerprint(
-    request: EditRequest, known_by: Callable[[ParamValue], ParamValue], *, may_differ: Callable[[bytes], bool]
-) -> str:
-    params = request.params
+def _fingerprint(request: EditRequest, known_by: Callable[[ParamValue], ParamValue]) -> str:
+    params = dict(request.params)
+    for name, value in request.params.items():
+        if isinstance(value, list) or (isinstance(value, str) and value[:4].lower() == "http"):
+            params[name] = known_by(value)
     payload: dict[str, object] = {"endpoint": request.endpoint, "params": params}
     if request.identity is not None:
-        params = {name: value for name, value in params.items() if name not in request.inputs}
-        payload |= {"params": params, "identity": request.identity}
+        payload["params"] = {name: value for name, value in params.items() if name not in request.inputs}
+        payload["identity"] = request.identity
     if request.variant > 1:
         payload["variant"] = request.variant
-    canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
-    if may_differ(canonical):
-        payload["params"] = {name: known_by(value) for name, value in params.items()}
-        canonical = orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(canonical).hexdigest()[:32]
+    return hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
 
 def fingerprint_of_0_1(request: EditRequest) -> str:
@@ -205,9 +201,9 @@ def known_by(value: ParamValue) -> ParamValue:
 
 
 def _identity(value: ParamValue, unsigned: Callable[[str], str]) -> ParamValue:
-    if isinstance(value, list):
-        return [unsigned(item) for item in value]
-    return unsigned(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return unsigned(value)
+    return [unsigned(item) for item in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ _PLAIN = r"[A-Za-z0-9._~!$'()*+,;=:@/?-]*+"
 _SOUND = rf"{_PLAIN}(?:(?:&(?!amp;|#)|%[0-9A-Fa-f]{{2}}){_PLAIN})*"
 _SOUND_LINK = rf"https?://(?:\[[0-9A-Fa-f:.]+\])?{_SOUND}(?:#{_SOUND})?(?<![',;])"
 _IS_SOUND = re.compile(_SOUND_LINK)
-_MAY_CHANGE = re.compile(rf'"(?=(?i:https?)://)(?!{_SOUND_LINK}")'.encode())
 _LINK = re.compile(r"(https?)://([^/?#\\]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
 _AMPERSAND = re.compile(r"&(?:amp;|#0*38;|#x0*26;)+", re.IGNORECASE)
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -70,17 +69,12 @@ def as_encoded(text: str) -> str:
     ('https://example.com/%C3%BC.jpg', 'https://example.com/ü.jpg is blue')
     """
     # A prompt may begin with a link; a link has no white space in it.
-    if text[:4].lower() != "http" or not re.fullmatch(r"(?i:https?)://\S+", text):
+    if text[:4].lower() != "http" or is_encoded(text) or not re.fullmatch(r"(?i:https?)://\S+", text):
         return text
     try:
         return encoded(text)
     except ValueError:
         return text
-
-
-def may_change(text: bytes) -> bool:
-    """Whether JSON has a link that `as_encoded` changes: a quick look that never misses one."""
-    return _MAY_CHANGE.search(text) is not None
 
 
 def _percent_encoded(text: str, *, safe: str) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from batch_editor.strict_yaml import parse_yaml
 
-_HOST = re.compile(r"https?://(?:[^/?#@]*@)?([^/?#:]+)", re.IGNORECASE)
+_HOST = re.compile(r"https?://(?:[^/?#@]*+@)?([^/?#:]+)", re.IGNORECASE)
 
 
 def unsigned(link: str) -> str:
@@ -58,14 +58,6 @@ def digest() -> str:
     return hashlib.sha256(_data()).hexdigest()[:16]
 
 
-def may_be_signed(text: bytes) -> bool:
-    """Whether a text may hold a link that `unsigned` changes: a quick look that never misses one."""
-    if b"?" in text:
-        return True
-    text = text.lower()
-    return any(host in text for host in _rules().in_paths)
-
-
 @dataclass(frozen=True, slots=True)
 class _Rule:
     host: str | None
@@ -93,11 +85,10 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """`anywhere` are those for any host; `in_paths` the hosts whose links are signed in the path itself."""
+    """`anywhere` are those for any host."""
 
     anywhere: tuple[_Rule, ...]
     by_host: Mapping[str, tuple[_Rule, ...]]
-    in_paths: tuple[bytes, ...]
 
 
 def _data() -> bytes:
@@ -112,7 +103,6 @@ def _rules() -> _Rules:
     return _Rules(
         anywhere=tuple(rule for rule in rules if rule.host is None),
         by_host={host: tuple(rule for rule in rules if rule.host == host) for host in hosts},
-        in_paths=tuple(rule.host.encode() for rule in rules if rule.host and (rule.keep or rule.one_host)),
     )
 
 

@@ -246,8 +246,10 @@ class Expander:
         """
         if not isinstance(text, OddText):
             assert isinstance(text, str)
-            check_is_no_error(text)
-            if oddity_of(text) == "placeholder":
+            oddity = oddity_of(text)
+            if oddity == "error":
+                check_is_no_error(text)
+            if oddity == "placeholder":
                 self._row_warnings.append(
                     Problem(row.where, f"{slot.name} is {shown(text.strip())}", advice=IS_IT_MEANT)
                 )

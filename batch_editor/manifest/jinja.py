@@ -8,7 +8,7 @@ and `center(10**8)` pass it. So filters and text methods are those listed here, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from itertools import chain
 from typing import Any, cast
@@ -78,7 +78,7 @@ class Source:
         except (TemplateError, SyntaxError, *_PYTHON) as error:
             raise JinjaFault(f"is not a template: {_reason(error)}") from error
 
-    def render(self, names: dict[str, object]) -> tuple[str, Cells]:
+    def render(self, names: Mapping[str, object]) -> tuple[str, Cells]:
         """The text that it makes of the names, and the odd cells that come out in it.
 
         Raises:
@@ -89,7 +89,7 @@ class Source:
         parts, size = [], 0
         try:
             # Not `generate`, which copies all names and all globals first, of which there are none.
-            for part in self._render(Context(_ENVIRONMENT, names, None, {})):
+            for part in self._render(Context(_ENVIRONMENT, cast("dict[str, Any]", names), None, {})):
                 parts.append(part)
                 size += len(part)
                 if size > limits.MAX_OUTPUT:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from batch_editor.errors import did_you_mean
@@ -23,14 +22,7 @@ class Columns:
         self.names = tuple(names)
         self._chosen = chosen
         self._carried = [(index, name) for index, name in enumerate(self.names) if name not in own]
-        self._aliases = _aliases(self.names)
-        known_as: list[list[str]] = [[] for _ in self.names]
-        for alias, index in self._aliases.items():
-            known_as[index].append(alias)
-        # By column: its name, and the names that templates know it by.
-        self._named = [*zip(self.names, known_as, strict=True)]
-        # What they see of it where there is nothing in it, as in half the cells of a shop's export: always the same.
-        self._blank = [_odd("", name, aliases) for name, aliases in self._named]
+        self.aliases = _aliases(self.names)
 
     def extras(self, cells: Sequence[str]) -> dict[str, str]:
         """The cells that are carried along to the output manifest, by their column's exact name."""
@@ -44,24 +36,47 @@ class Columns:
         """
         if name in self.names:
             return name
-        if name not in self._aliases:
-            hint = did_you_mean(name, [*self.names, *self._aliases])
+        if name not in self.aliases:
+            hint = did_you_mean(name, [*self.names, *self.aliases])
             raise Refused(f"has {shown(name)}, which is no column{hint}")
-        return self.names[self._aliases[name]]
+        return self.names[self.aliases[name]]
 
-    def namespace(self, cells: Sequence[str]) -> dict[str, object]:
+    def namespace(self, cells: Sequence[str]) -> Mapping[str, object]:
         """What a template may use: `image_src`, and `row["Image Src"]`."""
-        names: dict[str, object] = {alias: cells[index] for alias, index in self._aliases.items()}
-        row: dict[str, object] = dict(zip(self.names, cells, strict=True))
-        for index, cell in enumerate(cells):
-            if cell and oddity_of(cell) is None:
-                continue
-            name, aliases = self._named[index]
-            if name not in self._chosen:
-                row[name], odd = _odd(cell, name, aliases) if cell else self._blank[index]
-                names.update(odd)
-        names["row"] = row
-        return names
+        return _Names(self, cells)
+
+    def seen(self, index: int, cell: str, name: str) -> str:
+        """A column's cell as templates see it by that name."""
+        if oddity_of(cell) is None or self.names[index] in self._chosen:
+            return cell
+        return OddText.with_cells(cell, (OddCell(name, cell),))
+
+
+class _Names(Mapping[str, object]):
+    """Looks at a cell when a template asks for it: of a shop's fifty columns most are never asked for."""
+
+    __slots__ = ("_cells", "_columns")
+
+    def __init__(self, columns: Columns, cells: Sequence[str]) -> None:
+        self._columns = columns
+        self._cells = cells
+
+    def __getitem__(self, name: str) -> object:
+        columns = self._columns
+        if name == "row":
+            numbered = enumerate(zip(columns.names, self._cells, strict=True))
+            return {column: columns.seen(index, cell, column) for index, (column, cell) in numbered}
+        index = columns.aliases[name]
+        return columns.seen(index, self._cells[index], name)
+
+    def __contains__(self, name: object) -> bool:
+        return name == "row" or name in self._columns.aliases
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._columns.aliases, "row": None})
+
+    def __len__(self) -> int:
+        return len({*self._columns.aliases, "row"})
 
 
 class Row:
@@ -88,9 +103,9 @@ class Row:
         """Equal for all combinations of one row, and for no other row of the manifests."""
         return self.where, self.number if self.base is None else self.base
 
-    @cached_property
-    def names(self) -> dict[str, object]:
-        """The namespace of templates; made only for rows that are rendered."""
+    @property
+    def names(self) -> Mapping[str, object]:
+        """What templates may use."""
         return self.columns.namespace(self.cells)
 
 
@@ -101,12 +116,6 @@ def snake_case(name: str) -> str:
     ('image_src', 'product_image_url', 'price_usd')
     """
     return re.sub(r"\W+", "_", name).strip("_").lower()
-
-
-def _odd(cell: str, name: str, aliases: Iterable[str]) -> tuple[OddText, dict[str, OddText]]:
-    """An odd cell as templates see it: in the row, and by its other names."""
-    named = {alias: OddText.with_cells(cell, (OddCell(alias, cell),)) for alias in aliases}
-    return OddText.with_cells(cell, (OddCell(name, cell),)), named
 
 
 def _aliases(names: Sequence[str]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from batch_editor.manifest.faults import Refused
@@ -82,11 +83,16 @@ _PAGES = [
 
 
 # A quick look that never misses one: of nearly every link it is all.
-_MAY_BE = re.compile(
-    r"https?://(?:[^/]+\.)?(?:google\.com|goo\.gl|dropbox\.com|sharepoint\.com|live\.com|1drv\.ms|icloud\.com|we\.tl"
-    r"|wetransfer\.com|box\.com|github\.com|imgur\.com|ibb\.co|postimg\.cc|flickr\.com|pinterest\.[\w.]+|unsplash\.com|pexels\.com)/",
+_HOSTS = re.compile(
+    r"(?:.+\.)?(?:google\.com|goo\.gl|dropbox\.com|sharepoint\.com|live\.com|1drv\.ms|icloud\.com|we\.tl|wetransfer\.com"
+    r"|box\.com|github\.com|imgur\.com|ibb\.co|postimg\.cc|flickr\.com|pinterest\.[\w.]+|unsplash\.com|pexels\.com)",
     re.IGNORECASE,
 )
+
+
+@lru_cache(maxsize=1000)
+def _may_have_pages(host: str) -> bool:
+    return _HOSTS.fullmatch(host) is not None
 
 
 def refuse_share_page(link: str) -> None:
@@ -95,10 +101,9 @@ def refuse_share_page(link: str) -> None:
     Raises:
         Refused: it is one; the message has the direct link of the picture, where there is one.
     """
-    if not _MAY_BE.match(link):
+    host, slash, rest = link.partition("://")[2].partition("/")
+    if not _may_have_pages(host):
         return
-    bare = link.partition("://")[2]
-    host, slash, rest = bare.partition("/")
     for page in _PAGES:
         if found := page.where.match(host.lower() + slash + rest):
             direct = page.direct(urlsplit(link), found)

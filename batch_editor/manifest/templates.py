@@ -61,7 +61,7 @@ class Template:
         text, odd = self._rendered(row.names)
         return OddText.with_cells(text, odd) if odd else text
 
-    def render(self, names: dict[str, object]) -> str:
+    def render(self, names: Mapping[str, object]) -> str:
         """The text that the template makes of the names.
 
         Raises:
@@ -69,7 +69,7 @@ class Template:
         """
         return self._rendered(names)[0]
 
-    def _rendered(self, names: dict[str, object]) -> tuple[str, Cells]:
+    def _rendered(self, names: Mapping[str, object]) -> tuple[str, Cells]:
         try:
             return self._source.render(names)
         except UndefinedName as error:

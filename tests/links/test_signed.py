@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_editor.links.signed import may_be_signed, unsigned
+from batch_editor.links.signed import unsigned
 from batch_editor.records import EditRequest
 
 FB = "stp=dst-jpg_s640&_nc_cat={n}&ccb=1-{n}&_nc_sid={t}&_nc_ohc={t}&oh=00_{t}&oe={t}&_nc_ht=scontent-{n}.fbcdn.net"
@@ -83,8 +83,3 @@ def test_a_renewed_link_asks_for_the_same_and_another_file_for_another(template:
 )
 def test_what_may_say_which_picture_it_is_stays(link: str) -> None:
     assert unsigned(link) == link
-
-
-@pytest.mark.parametrize("template", RENEWED)
-def test_the_quick_look_misses_no_link_that_changes(template: str) -> None:
-    assert may_be_signed(template.format(file="cup.jpg", t="a1B2", n=3).encode())

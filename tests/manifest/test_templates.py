@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from collections.abc import Mapping
 
 import pytest
 
@@ -16,11 +17,11 @@ NAMES = COLUMNS.namespace(CELLS)
 ROW = Row("catalog.csv:2", 1, COLUMNS, CELLS)
 
 
-def rendered(source: str, names: dict[str, object] = NAMES) -> str:
+def rendered(source: str, names: Mapping[str, object] = NAMES) -> str:
     return compiled(source).render(names)
 
 
-def refusal(source: str, names: dict[str, object] = NAMES) -> str:
+def refusal(source: str, names: Mapping[str, object] = NAMES) -> str:
     with pytest.raises(Refused) as caught:
         compiled(source).render(names)
     return str(caught.value.with_subject("prompt"))

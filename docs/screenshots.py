@@ -1,4 +1,5 @@
-"""Renews the pictures of docs/review.md: `make screenshots`. A run against the sandbox, looked at in Chromium."""
+"""Renews the pictures of docs/review.md: `make screenshots`. Or makes them in another folder: `python -m
+docs.screenshots FOLDER`. A run against the sandbox, looked at in Chromium."""
 
 from __future__ import annotations
 
@@ -90,5 +91,5 @@ def _review(output: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    for made in make(DOCS / "images"):
-        print(made.relative_to(DOCS.parent))
+    for made in make(Path(sys.argv[1]) if len(sys.argv) > 1 else DOCS / "images"):
+        print(made)

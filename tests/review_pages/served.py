@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from batch_editor.verdicts import read_verdicts
 
-PATIENCE_S = 15.0
+PATIENCE_S = 45.0
 DESKTOP = (1280, 800)
 TELEPHONE = (390, 844)
 SHOWN = "#scroller .card.current, #panel section, #empty:not([hidden])"
@@ -203,6 +203,7 @@ def visiting(
         else:
             visitor.go(path)
         yield visitor
-        assert visitor.left() == []
+        left = visitor.left()
+        assert not left, left
     finally:
         context.close()

@@ -98,6 +98,9 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
             "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed WHERE state = 'succeeded'"
             " AND fingerprint IN (SELECT fingerprint FROM staging.staged WHERE selected AND fault IS NULL)"
             " AND fingerprint NOT IN (SELECT fingerprint FROM staging.staged WHERE redo IS NOT NULL)"
+            # As the plan has it: of what the provider still works on an image comes anyway.
+            " AND fingerprint NOT IN (SELECT fingerprint FROM main.attempts"
+            " WHERE state IN ('sent', 'accepted', 'received'))"
         )
     gone = _take_over_jobs(db)
     _find_unfinished(db)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 import time
 from typing import Any
 
@@ -14,8 +16,9 @@ from batch_editor.endpoints import TODAY
 from batch_editor.records import Redo
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.recovery.reconcile import reconcile
+from batch_editor.sandbox import Books
 from batch_editor.verdicts import FILE_NAME, Picture, Verdicts, VerdictWord
-from tests.support.bench import KEY, LOW_USD, Bench, job, sandbox, sha256_of, with_options
+from tests.support.bench import KEY, LOW_USD, Bench, arrived, job, sandbox, sha256_of, with_options
 
 MUG, LAMP, CUP = job("mug"), job("lamp"), job("cup")
 REDO = with_options(redo={"rejected"})
@@ -439,3 +442,77 @@ async def test_the_log_says_which_attempt_is_a_redo(bench: Bench) -> None:
         assert (await bench.command(*arguments, "--redo", "rejected")).code == 0
     entries = [json.loads(line) for line in (bench.folder / "log").read_text(encoding="utf-8").splitlines()]
     assert [entry["redo"] for entry in entries if entry["event"] == "succeeded"] == [True]
+
+
+async def polled(books: Books, count: int) -> None:
+    """Wait until somebody has asked so often how far a request is."""
+    while len(books.polled_at) < count:  # noqa: ASYNC110  # the books have no event for it
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("hold", [False, True])
+async def test_a_redo_that_a_kill_met_in_flight_is_not_sent_by_plain_runs(
+    bench: Bench, version: str, hold: bool
+) -> None:
+    config = {"retry": {"unknown": "hold" if hold else "resend"}, "api": {"version": version}}
+    (bench.folder / "config.yaml").write_text(json.dumps(config), encoding="utf-8")
+    manifest = bench.write([MUG])
+    async with sandbox(latency="0.4", faults=()) as provider:
+        arguments = bench.run_arguments(manifest, provider)
+        assert (await bench.command(*arguments)).code == 0
+        say(bench, "mug", "rejected", "again")
+        before = bench.row("mug")
+        polls = len(provider.books.polled_at)
+        async with bench.started(*arguments, "--redo", "rejected") as process:
+            await arrived(provider.books, 2)
+            if version == "v2":
+                await polled(provider.books, polls + 2)
+            process.send(signal.SIGKILL)
+            await process.finished()
+        plain = await bench.command(*arguments)
+        assert (plain.code, provider.books.requests) == (0, 2)
+        if version == "v2":  # the result of what was submitted is fetched
+            assert bench.row("mug")["prompt"] == "edit mug\n\nagain"
+            return
+        word = "--redo rejected --redo unknown" if hold else "--redo rejected"
+        assert (
+            "the run before ended with 1 redos in flight; they may have been billed, the rejected images stay, and"
+            f" {word} sends them again"
+        ) in plain.err.splitlines()
+        row = bench.row("mug")
+        assert (row["status"], row["sha256"], row["possibly_billed"]) == ("succeeded", before["sha256"], "1")
+        if hold:
+            held = await bench.command(*arguments, "--redo", "rejected")
+            assert (held.code, provider.books.requests) == (0, 2)
+        done = await bench.command(*arguments, *word.split())
+        assert (done.code, provider.books.requests, bench.row("mug")["prompt"]) == (0, 3, "edit mug\n\nagain")
+
+
+async def test_all_in_another_format_leaves_the_former_images_in_the_history(bench: Bench) -> None:
+    async with sandbox(faults=("wrong-format@2",)) as provider:
+        await bench.run([MUG], provider)
+        former = bench.row("mug")
+        await bench.run([MUG], provider, options=with_options(redo={"all"}))
+    row = bench.row("mug")
+    assert bench.files() == [
+        f".history/mug.{former['sha256'][:12]}.png",
+        row["output_path"].removeprefix("images/"),
+    ]
+
+
+async def test_a_submitted_redo_is_fetched_by_a_run_of_another_endpoint(bench: Bench) -> None:
+    (bench.folder / "config.yaml").write_text("api: {version: v2}\n", encoding="utf-8")
+    manifest = bench.folder / "jobs.csv"
+    manifest.write_text("id,prompt,image_urls\nmug,edit mug,http://127.0.0.1:9/a.png\n", encoding="utf-8")
+    async with sandbox(latency="0.4") as provider:
+        arguments = bench.run_arguments(manifest, provider)
+        assert (await bench.command(*arguments)).code == 0
+        say(bench, "mug", "rejected", "again")
+        async with bench.started(*arguments, "--redo", "rejected") as process:
+            await polled(provider.books, len(provider.books.polled_at) + 2)
+            process.send(signal.SIGKILL)
+            await process.finished()
+        moved = await bench.command(*arguments, "--endpoint", "nano-banana")
+        assert (moved.code, provider.books.requests) == (0, 2)
+        assert bench.row("mug")["prompt"] == "edit mug\n\nagain"

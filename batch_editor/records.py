@@ -52,8 +52,8 @@ class Rate:
 
 
 # What a run sends again on request: what the provider refused for good; what may have been billed without a result;
-# done jobs whose image another endpoint made; all of it, finished or not.
-Redo: TypeAlias = Literal["failed", "unknown", "endpoint", "all"]
+# images that people rejected; done jobs whose image another endpoint made; all of it, finished or not.
+Redo: TypeAlias = Literal["failed", "unknown", "rejected", "endpoint", "all"]
 
 LOCAL = "sha256:"  # a link of a request that stands for a local file, by its content
 
@@ -127,7 +127,9 @@ class Job(NamedTuple):
 
     `output` is a path below the images folder without ending, not yet made safe; None where the id is to give it.
     `extras` are the row's other columns; `files` the local files that the request names, by content; `where` is
-    `file:line`; `template` where the entry is that the job was made from, the same for all its jobs.
+    `file:line`; `template` where the entry is that the job was made from, the same for all its jobs; `axes` are its
+    values of the entry's matrix, by name. `redo_prompt` is the template of what is sent when its image was rejected;
+    None: the prompt and the note.
     """
 
     id: str
@@ -137,6 +139,8 @@ class Job(NamedTuple):
     extras: Mapping[str, str] = _NONE
     files: Mapping[str, LocalFile] = _NONE
     template: str = ""
+    axes: Mapping[str, str] = _NONE
+    redo_prompt: str | None = None
 
 
 class FaultyRow(NamedTuple):

@@ -41,10 +41,11 @@ COLUMN_WORDS = {
     " billed, and it isn't sent again by itself)",
     "output_path": "the image, relative to OUT, with `/`",
     "http_status": "of the attempt that decided",
-    "attempts": "requests sent for this job over all runs",
+    "attempts": "requests sent for this job over all runs, redos included",
     "latency_s": "seconds from sending to the last byte, of the attempt that decided",
-    "estimated_cost_usd": "by the price list; 0 where it cost nothing, empty while that is open",
-    "actual_cost_usd": "what the provider said, where it did",
+    "estimated_cost_usd": "by the price list; 0 where it cost nothing, empty while that is open; with the rejected"
+    " images that were made again",
+    "actual_cost_usd": "what the provider said, where it did; of all these images",
     "possibly_billed": "attempts that may have been charged without giving a result",
     "error_kind": "why it has no image, in [one word](errors.md)",
     "error": "the same in a sentence",
@@ -59,8 +60,8 @@ COLUMN_WORDS = {
     "request_id": "the provider's id of the attempt that decided",
     "fingerprint": "a hash of what was sent: which request it is",
     "endpoint": "which model made the image",
-    "verdict": "empty; for what people say of an image",
-    "verdict_note": "empty; for what people say of an image",
+    "verdict": "what people said of the image: `approved`, `rejected` or empty",
+    "verdict_note": "the note that they left with it",
     "finished": "empty; for what is made of an image",
     "fidelity": "empty; for how near an image is to its input",
 }
@@ -106,6 +107,9 @@ RUN_WORDS = {
     " `why` they differ",
     "stopped_by": "null, or why the run stopped early: " + ", ".join(f"`{kind}`" for kind in get_args(StopKind)),
     "sandbox": "whether it was a rehearsal",
+    "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
+    " (`failed`), may have been billed (`unknown`), or is sent by the next `--redo rejected` (`pending`)",
+    "verdicts": "succeeded jobs by what people said of their images: `approved`, `rejected`, `none`",
 }
 
 PLAN_WORDS = {
@@ -117,6 +121,7 @@ PLAN_WORDS = {
     "skipped": "rows that the manifest leaves out on purpose, by reason",
     "faulty": "rows that are left out for their faults",
     "remade": "done jobs that would be made again",
+    "redone": "rejected images that are made again, with `--redo rejected`",
     "identified": "done jobs that keep their image under an `identity` that is new",
     "kept": "done jobs that keep their image of another endpoint, by that endpoint",
     "kept_differs": "in how many of those `size`, `quality` or `format` is another now",

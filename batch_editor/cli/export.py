@@ -101,18 +101,19 @@ def _export_for_shop(
 
 def _export_manifest(output: Path, form: Manifest, target: str) -> int:
     from batch_editor.ledger import readings
-    from batch_editor.output import export_rows
+    from batch_editor.output import export_rows, verdicts_of
 
     raise_interrupts()
     with readings.reading(output) as db:
+        verdicts = verdicts_of(db, output)
         if target == "-":
             with written():
-                export_rows(db, sys.stdout.buffer, form)
+                export_rows(db, sys.stdout.buffer, form, verdicts=verdicts)
                 sys.stdout.buffer.flush()
             return 0
         try:
             with Path(target).open("wb") as file:
-                export_rows(db, file, form)
+                export_rows(db, file, form, verdicts=verdicts)
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error
     return 0

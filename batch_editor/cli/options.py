@@ -96,9 +96,9 @@ _SHARED = [
     click.option(
         "--redo",
         multiple=True,
-        type=click.Choice(["failed", "unknown", "endpoint", "all"]),
-        help="Also send what was refused for good, what may have been billed in vain, done jobs of another endpoint, or"
-        " every chosen job; repeatable.",
+        type=click.Choice(["failed", "unknown", "rejected", "endpoint", "all"]),
+        help="Also send what was refused for good, what may have been billed in vain, images that were rejected, done"
+        " jobs of another endpoint, or every chosen job; repeatable.",
     ),
     click.option("--retry-failed", is_flag=True, help="The same as --redo failed --redo unknown."),
     click.option("--resend-unknown", is_flag=True, help="The same as --redo unknown."),
@@ -107,7 +107,8 @@ _SHARED = [
         "overrides",
         metavar="NAME=VALUE",
         multiple=True,
-        help="A parameter, id, output, when, carry, format or identity of every job; a template; repeatable.",
+        help="A parameter, id, output, when, carry, format, identity or redo_prompt of every job; a template;"
+        " repeatable.",
     ),
     click.option(
         "--format",

@@ -21,6 +21,7 @@ from batch_editor.ledger.entries import (
 )
 from batch_editor.ledger.importing import import_jobs
 from batch_editor.ledger.readings import Compared
+from batch_editor.ledger.redos import RejectedImage
 from batch_editor.ledger.results import Result, Results
 from batch_editor.ledger.staging import Staging
 from batch_editor.ledger.writer import LedgerWriter
@@ -42,6 +43,7 @@ __all__ = [
     "LedgerWriter",
     "PendingRequest",
     "Placement",
+    "RejectedImage",
     "Result",
     "Results",
     "RunStart",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from batch_editor.ledger.kept import Kept, keep
+from batch_editor.ledger.redos import RejectedImage, find_rejected
 from batch_editor.records import EditRequest, Redo, Shape, fingerprint_of, former_fingerprints_of, known_by
 
 MAX_VARIANTS = 100
@@ -43,7 +44,7 @@ class Changes:
     known, gone: jobs that the last run's manifest named, and those of them that this one doesn't. renamed: those of the
     gone whose requests this one has under other ids; counted where more than half are gone. kept: done jobs that
     keep another endpoint's image. forced: done jobs that are made again for that was asked for. meant: those of the
-    remade that another endpoint makes, as asked for.
+    remade that another endpoint makes, as asked for. rejected: chosen jobs whose image was rejected.
     """
 
     remade: int = 0
@@ -56,6 +57,7 @@ class Changes:
     kept: Kept = field(default_factory=Kept)
     forced: int = 0
     meant: int = 0
+    rejected: Sequence[RejectedImage] = ()
 
 
 def compare(
@@ -65,11 +67,13 @@ def compare(
     *,
     former: Mapping[str, Shape] | None,
     redo: Collection[Redo],
+    rejected: Iterable[tuple[str, str]] = (),
 ) -> Changes:
     """Mark what a ledger has of the staging's jobs: which are known, and which of them a run would not send.
 
     `shapes` are those of the manifest's endpoints, by name; `former` those of the endpoints that the ledger's requests
-    went to, as far as they are known, or None where their images aren't kept.
+    went to, as far as they are known, or None where their images aren't kept. `rejected` are the images that were
+    rejected, by fingerprint and SHA-256, where they are to be made again.
     """
     db.execute("ATTACH ? AS ledger", (f"{ledger.resolve().as_uri()}?mode=ro",))
     try:
@@ -79,13 +83,14 @@ def compare(
         changes = _look_at_changed(db, shapes)
         if "endpoint" in redo:
             changes = replace(changes, meant=changes.differs.get("endpoint", 0))
-        forced = _make_all_again(db) if "all" in redo else 0
+        images = find_rejected(db, rejected) if "rejected" in redo else ()
+        forced = _make_all_again(db) - len(images) if "all" in redo else 0
         known, gone = _known_and_gone(db, unchanged)
         # Two indexes over a million jobs take seconds.
         other_ids = _under_other_ids(db) if known < 2 * gone else 0
     finally:
         db.execute("DETACH ledger")
-    return replace(changes, known=known, gone=gone, renamed=other_ids, kept=kept, forced=forced)
+    return replace(changes, known=known, gone=gone, renamed=other_ids, kept=kept, forced=forced, rejected=images)
 
 
 def _make_all_again(db: sqlite3.Connection) -> int:

@@ -43,7 +43,7 @@ class Expected:
 @dataclass(frozen=True, slots=True)
 class PendingRequest:
     """A request to send. `billed` counts the attempts that retry.max_possibly_billed is about, `jobs` those
-    of the run that share it.
+    of the run that share it. `is_redo`: it has its image, which was rejected, and these are the parameters of another.
     """
 
     fingerprint: str
@@ -57,6 +57,7 @@ class PendingRequest:
     attempts: int
     billed: int
     jobs: int
+    is_redo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,6 @@ class Placement:
     format: str
     image_path: str | None
     former_path: str | None
-    former_fingerprint: str | None
     former_sha256: str | None
 
 
@@ -91,7 +91,7 @@ class Gone:
 class Interrupted:
     """An attempt that a dead run left open; `answer` is what it had received, its image without a path.
 
-    `not_fetched` if a run has reported it already.
+    `not_fetched` if a run has reported it already. `is_redo`: its request has its image, which it was to replace.
     """
 
     attempt_id: int
@@ -103,6 +103,7 @@ class Interrupted:
     files: Mapping[str, tuple[str, str]]
     answer: Answer | None
     not_fetched: bool
+    is_redo: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,9 @@ class SubmittedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class UnresolvedAttempt:
-    """An attempt that may have been billed without a result; `request_state` is that of its request by now."""
+    """An attempt that may have been billed without a result; `request_state` is that of its request by now, or of the
+    redo that it belongs to: `succeeded` once there is the image that it was to give.
+    """
 
     attempt_id: int
     run_id: str

@@ -40,7 +40,7 @@ def charges(
     """
     keys = ", ".join([*(f"params ->> '$.{name}'" for name in by), _inputs(images)])
     numbers = ", ".join(str(n + 1) for n in range(len(by) + 1))
-    length = f"length(params ->> '$.{prompt}')" if prompt else "0"
+    length = f"length(coalesce(a.redo_params, params) ->> '$.{prompt}')" if prompt else "0"
     for *values, inputs, prompt_length, count, total, low, high in db.execute(
         f"SELECT {keys}, coalesce(avg({length}), 0), count(*), sum(a.cost_usd), min(a.cost_usd), max(a.cost_usd)"
         f" FROM {_NEWEST} AND a.state = 'succeeded' AND a.cost_usd IS NOT NULL GROUP BY {numbers}",

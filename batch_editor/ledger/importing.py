@@ -13,6 +13,7 @@ import orjson
 
 from batch_editor.ledger.comparison import HASHED_BY, hashed_by_of
 from batch_editor.ledger.database import CACHE_SIZE, Ledger
+from batch_editor.ledger.redos import take_over_redos
 from batch_editor.records import Redo, Shape
 
 
@@ -96,6 +97,10 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
         db.execute(
             "UPDATE main.requests SET state = 'pending', forgiven = possibly_billed WHERE state = 'succeeded'"
             " AND fingerprint IN (SELECT fingerprint FROM staging.staged WHERE selected AND fault IS NULL)"
+            " AND fingerprint NOT IN (SELECT fingerprint FROM staging.staged WHERE redo IS NOT NULL)"
+            # As the plan has it: of what the provider still works on an image comes anyway.
+            " AND fingerprint NOT IN (SELECT fingerprint FROM main.attempts"
+            " WHERE state IN ('sent', 'accepted', 'received'))"
         )
     gone = _take_over_jobs(db)
     _find_unfinished(db)
@@ -104,6 +109,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
     _give_new_owners(db)
     _give_turns(db)
     _take_up_again(db, [state for state in ("failed", "unknown") if state in redo or "all" in redo])
+    take_over_redos(db, redo)
     for table in ("differing", "unfinished", "waiting"):
         db.execute(f"DROP TABLE temp.{table}")
     return gone
@@ -116,14 +122,26 @@ def _rename(db: sqlite3.Connection) -> None:
         return
     # What stands under the new name already stays as it is.
     db.execute("DELETE FROM staging.renamed WHERE new <> old AND new IN (SELECT fingerprint FROM main.requests)")
-    same = "endpoint, params, files, job_id, state, passing, http_status, latency_s, request_id, sent_at, ended_at"
+    # Also of what was renamed before.
+    db.execute(
+        "INSERT OR IGNORE INTO main.former_fingerprints SELECT old, new FROM staging.renamed WHERE new <> old"
+        " UNION SELECT former, new FROM staging.renamed n JOIN main.former_fingerprints f ON f.fingerprint = n.old"
+        " WHERE new <> old"
+    )
+    same = (
+        "endpoint, params, sent_params, files, job_id, state, passing, http_status, latency_s, request_id, sent_at,"
+        " ended_at"
+    )
     image = "image_path, sha256, size_bytes, format, width, height"
     db.execute(
         f"INSERT INTO main.requests (fingerprint, {same}, {image}, expected_usd, high_usd, cost_usd, variant, identity)"
         f" SELECT new, {same}, {image}, 0, 0, 0, n.variant, n.identity"
         " FROM staging.renamed n JOIN main.requests r ON r.fingerprint = n.old WHERE NOT n.moves"
     )
-    for table, column in (("jobs", "fingerprint"), ("jobs", "placed_fingerprint"), ("attempts", "fingerprint")):
+    for table, column in (
+        *(("jobs", "fingerprint"), ("jobs", "placed_fingerprint"), ("attempts", "fingerprint")),
+        ("redos", "fingerprint"),
+    ):
         db.execute(
             f"UPDATE main.{table} SET {column} = n.new FROM staging.renamed n"
             f" WHERE n.moves AND n.new <> n.old AND n.old = {table}.{column}"
@@ -140,15 +158,16 @@ def _take_over_jobs(db: sqlite3.Connection) -> int:
     """
     # First which: a statement that reads the table it writes would keep whole rows aside.
     db.execute(
-        "CREATE TEMP TABLE differing AS SELECT s.position FROM staging.staged s LEFT JOIN main.jobs j USING (job_id)"
-        " WHERE (j.active, j.selected, j.position, j.fingerprint, j.output, j.extras, j.fault)"
-        " IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras, s.fault)"
+        "CREATE TEMP TABLE differing AS SELECT s.position, k.template FROM staging.staged s"
+        " LEFT JOIN staging.kinds k USING (kind) LEFT JOIN main.jobs j USING (job_id)"
+        " WHERE (j.active, j.selected, j.position, j.fingerprint, j.output, j.extras, j.fault, j.template, j.axes)"
+        " IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras, s.fault, k.template, s.axes)"
     )
     # A job whose row is left out keeps its request, and with that its image.
     kept = ", ".join(f"{name} = iif(excluded.fault IS NULL, excluded.{name}, {name})" for name in _OF_SOUND_ROWS)
     db.execute(
-        "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras, fault)"
-        " SELECT job_id, position, 1, selected, fingerprint, output, extras, fault"
+        "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras, fault, template, axes)"
+        " SELECT job_id, position, 1, selected, fingerprint, output, extras, fault, template, axes"
         " FROM temp.differing CROSS JOIN staging.staged USING (position) WHERE 1"
         " ON CONFLICT (job_id) DO UPDATE SET position = excluded.position, active = 1,"
         f" selected = excluded.selected, fault = excluded.fault, {kept}"
@@ -185,7 +204,7 @@ def _find_unfinished(db: sqlite3.Connection) -> None:
     )
 
 
-_OF_SOUND_ROWS = ("fingerprint", "output", "extras")
+_OF_SOUND_ROWS = ("fingerprint", "output", "extras", "template", "axes")
 _UNFINISHED = "rowid IN (SELECT request FROM temp.unfinished)"
 
 
@@ -200,6 +219,7 @@ def _take_over_requests(db: sqlite3.Connection) -> None:
         " variant, identity) SELECT wanted.fingerprint, endpoint, params, files, wanted.job_id, 'pending', list_usd,"
         " max_usd, variant, identity"
         " FROM temp.waiting CROSS JOIN staging.jobs AS wanted USING (position) WHERE waiting.owns"
+        " AND wanted.redo IS NULL"
         " ON CONFLICT (fingerprint) DO UPDATE SET params = excluded.params, files = excluded.files,"
         " job_id = excluded.job_id, expected_usd = excluded.expected_usd, high_usd = excluded.high_usd,"
         " variant = excluded.variant, identity = excluded.identity WHERE state <> 'succeeded'"

@@ -92,7 +92,7 @@ class Jobs:
     def _placements(self, where: str, *values: Any) -> list[Placement]:
         rows = self._db.execute(
             "SELECT j.job_id, j.output, j.fingerprint, coalesce(r.sha256, ''), coalesce(r.format, ''),"
-            " r.image_path, j.placed_path, j.placed_fingerprint,"
+            " r.image_path, j.placed_path,"
             " (SELECT f.sha256 FROM requests f WHERE f.fingerprint = j.placed_fingerprint)"
             f" FROM jobs j JOIN requests r USING (fingerprint) WHERE {where}",
             values,

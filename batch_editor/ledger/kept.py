@@ -52,7 +52,7 @@ def keep(db: sqlite3.Connection, shapes: Mapping[str, Shape], former: Mapping[st
             for role in _OUTCOME
             if now.params.get(roles.get(role, "")) != was.params.get(former_roles.get(role, ""))
         )
-        db.execute("UPDATE staged SET fingerprint = ? WHERE position = ?", (old, position))
+        db.execute("UPDATE staged SET fingerprint = ?, known_as = NULL WHERE position = ?", (old, position))
         db.execute("UPDATE past SET known = 'unchanged', done = 1 WHERE position = ?", (position,))
     if jobs:
         db.execute("UPDATE staged SET owns = 1, sends = 1")
@@ -78,13 +78,18 @@ def _edit(request: EditRequest, roles: Mapping[str, str]) -> _Edit:
 def _is_one_edit(
     asked: _Edit, now: EditRequest, done: _Edit, was: EditRequest, fingerprint: str, roles: Mapping[str, str]
 ) -> bool:
-    if now.variant != was.variant or asked.prompt != done.prompt:
+    if now.variant != was.variant:
         return False
-    if now.identity is not None and was.identity in (None, now.identity):
-        return True
-    if (asked.images, asked.mask) == (done.images, done.mask):
-        return True
-    # A rebuilt ledger knows a local file by the link that it was uploaded to.
+    if asked.prompt == done.prompt:
+        if now.identity is not None and was.identity in (None, now.identity):
+            return True
+        if (asked.images, asked.mask) == (done.images, done.mask):
+            return True
+    # A rebuilt ledger knows a local file by the link that it was uploaded to, and of a redo the words that it sent.
+    if now.identity is not None and was.identity is None:
+        was = was._replace(
+            identity=now.identity, inputs=tuple(roles[role] for role in ("images", "mask") if role in roles)
+        )
     return any(
         fingerprint in (fingerprint_of(each), *former_fingerprints_of(each)) for each in _as_sent(asked, was, roles)
     )
@@ -99,6 +104,8 @@ def _as_sent(asked: _Edit, was: EditRequest, roles: Mapping[str, str]) -> Iterat
     if not is_list and len(asked.images) != 1:
         return
     params = {**was.params, images: asked.images if is_list else asked.images[0]}
+    if (prompt := roles.get("prompt")) is not None:
+        params[prompt] = asked.prompt
     mask = roles.get("mask")
     if mask is None:
         yield was._replace(params=params)

@@ -128,7 +128,48 @@ ALTER TABLE requests ADD COLUMN variant INTEGER;
 ALTER TABLE jobs ADD COLUMN fault TEXT;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY)
+M003_REDO = """
+-- The manifest entry that the job comes from, and its values of the entry's matrix, by name, as JSON.
+ALTER TABLE jobs ADD COLUMN template TEXT;
+ALTER TABLE jobs ADD COLUMN axes TEXT NOT NULL DEFAULT '{}';
+
+-- sent_params: what the image was made of, where that is not `params`: the image is that of a redo. former_*: what the
+-- images before that one cost, by the price list and by the provider's word.
+ALTER TABLE requests ADD COLUMN sent_params TEXT;
+ALTER TABLE requests ADD COLUMN former_expected_usd REAL NOT NULL DEFAULT 0;
+ALTER TABLE requests ADD COLUMN former_cost_usd REAL;
+
+-- What an attempt of a redo sent in place of its request's own params and files; NULL of any other attempt.
+ALTER TABLE attempts ADD COLUMN redo_params TEXT;
+ALTER TABLE attempts ADD COLUMN redo_files TEXT;
+
+-- One row a request whose image was rejected and is to be made again; its own state stays 'succeeded', and the row
+-- goes when there is a new image. sha256: the image to be replaced. prompt: what is sent in place of the request's own.
+-- position: its turn in this run, NULL if the run doesn't want it.
+CREATE TABLE redos (
+    fingerprint  TEXT PRIMARY KEY,
+    sha256       TEXT NOT NULL,
+    prompt       TEXT NOT NULL,
+    params       TEXT NOT NULL,
+    files        TEXT NOT NULL,
+    position     INTEGER,
+    state        TEXT NOT NULL CHECK (state IN ('pending', 'failed', 'unknown')),
+    expected_usd REAL NOT NULL,
+    high_usd     REAL NOT NULL,
+    passing      INTEGER NOT NULL DEFAULT 0,
+    error_kind   TEXT,
+    error        TEXT
+) STRICT;
+
+-- What requests were called before, for verdicts that were given under these fingerprints.
+CREATE TABLE former_fingerprints (
+    former      TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    PRIMARY KEY (former, fingerprint)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -69,6 +69,8 @@ class LastRun:
 _STATES = ("succeeded", "failed", "pending", "unknown")
 # What a job comes to: one whose row is left out fails, whatever became of the request that it keeps.
 _STATUS = "iif(j.fault IS NULL, r.state, 'failed')"
+# What the provider said that a request's images cost: the one that it has, and those which that one replaced.
+_SAID_USD = "iif(r.cost_usd IS NULL, r.former_cost_usd, r.cost_usd + coalesce(r.former_cost_usd, 0))"
 # Requests with the job that each belongs to, one of those of the manifest that ask for it. CROSS JOIN: both in the
 # order of the file, while fingerprints lie in none.
 _OWNED = "FROM requests r CROSS JOIN jobs j ON j.job_id = r.job_id AND j.fingerprint = r.fingerprint"
@@ -152,8 +154,8 @@ def standing(db: sqlite3.Connection) -> Standing:
     ]
     done = "FILTER (WHERE r.state = 'succeeded')"
     *owned, estimated, actual, known = db.execute(
-        f"SELECT {', '.join(tallies)}, coalesce(sum(expected_usd) {done}, 0), coalesce(sum(cost_usd) {done}, 0),"
-        f" count(cost_usd) {done} {_OWNED} WHERE j.active"
+        f"SELECT {', '.join(tallies)}, coalesce(sum(expected_usd + former_expected_usd) {done}, 0),"
+        f" coalesce(sum({_SAID_USD}) {done}, 0), count({_SAID_USD}) {done} {_OWNED} WHERE j.active"
     ).fetchone()
     shared = db.execute(
         f"SELECT {', '.join(tallies)} FROM (SELECT fingerprint FROM jobs GROUP BY fingerprint HAVING count(*) > 1)"
@@ -193,8 +195,10 @@ def examples(db: sqlite3.Connection) -> list[Example]:
 def attempts_of(db: sqlite3.Connection, run_id: str) -> tuple[int, int, int]:
     """How many requests a run sent, how many of them were retries, how many may have been billed in vain."""
     row = db.execute(
-        "SELECT count(*), coalesce(sum(number > 1), 0), coalesce(sum(possibly_billed), 0) FROM attempts"
-        " WHERE run_id = ?",
+        # The first attempt of a redo is sent again to nobody.
+        "SELECT count(*), coalesce(sum(number > 1 AND redo_params IS NULL), 0) + count(redo_params)"
+        " - count(DISTINCT iif(redo_params IS NULL, NULL, fingerprint)), coalesce(sum(possibly_billed), 0)"
+        " FROM attempts WHERE run_id = ?",
         (run_id,),
     ).fetchone()
     return row[0], row[1], row[2]
@@ -254,9 +258,13 @@ class Compared:
 
 
 def compared(db: sqlite3.Connection, expected_usd: Mapping[str, float]) -> Compared:
-    """What became of some requests: the succeeded ones' charges beside what was expected, by fingerprint."""
+    """What became of some requests: the succeeded ones' charges beside what was expected, by fingerprint.
+
+    A redo has succeeded when its request has the new image.
+    """
     rows = db.execute(
         "SELECT fingerprint, coalesce(cost_usd, expected_usd), latency_s FROM requests WHERE state = 'succeeded'"
+        " AND fingerprint NOT IN (SELECT fingerprint FROM redos WHERE position IS NOT NULL)"
         " AND fingerprint IN (SELECT value FROM json_each(?)) ORDER BY latency_s",
         (orjson.dumps(list(expected_usd)).decode(),),
     ).fetchall()
@@ -292,10 +300,12 @@ def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
         JobRow._make,
         db.execute(
             f"SELECT j.job_id, {_STATUS}, CASE WHEN j.placed_fingerprint = j.fingerprint"
-            " AND r.state = 'succeeded' THEN j.placed_path END, r.http_status, r.attempts, r.latency_s, r.expected_usd,"
-            " r.cost_usd, r.possibly_billed, iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
+            " AND r.state = 'succeeded' THEN j.placed_path END, r.http_status, r.attempts, r.latency_s,"
+            f" r.expected_usd + r.former_expected_usd, {_SAID_USD}, r.possibly_billed,"
+            " iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
             " coalesce(j.fault, r.error), r.job_id, r.sent_at, r.ended_at, r.width, r.height, r.format,"
-            " r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint, r.params, r.files, j.extras"
+            " r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint,"
+            " coalesce(r.sent_params, r.params), r.files, j.extras"
             " FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active ORDER BY j.position"
         ),
     )

@@ -9,7 +9,13 @@ from typing import Any
 import orjson
 
 from batch_editor.ledger.entries import PendingRequest, files_from
+from batch_editor.ledger.redos import pending_redos, redo_jobs
 from batch_editor.records import Failure
+
+_PRICES_LEFT = " UNION ALL ".join(
+    f"SELECT expected_usd, high_usd FROM {table} WHERE state = 'pending' AND position IS NOT NULL"
+    for table in ("requests", "redos")
+)
 
 
 class Requests:
@@ -19,27 +25,25 @@ class Requests:
         self._db = db
 
     def pending_after(self, position: int, limit: int) -> list[PendingRequest]:
-        """The next requests to send, in manifest order."""
-        return self._pending("position > ? ORDER BY position LIMIT ?", position, limit)
+        """The next requests to send, in manifest order, redos among them."""
+        requests = self._pending("position > ? ORDER BY position LIMIT ?", position, limit)
+        redos = pending_redos(self._db, "d.position > ? ORDER BY d.position LIMIT ?", position, limit)
+        return sorted((*requests, *redos), key=lambda each: each.position)[:limit] if redos else requests
 
     def pending_among(self, fingerprints: Sequence[str]) -> list[PendingRequest]:
         """Those of the requests that are to be sent."""
         wanted = orjson.dumps(list(fingerprints)).decode()
-        return self._pending("fingerprint IN (SELECT value FROM json_each(?))", wanted)
+        requests = self._pending("fingerprint IN (SELECT value FROM json_each(?))", wanted)
+        return requests + pending_redos(self._db, "d.fingerprint IN (SELECT value FROM json_each(?))", wanted)
 
     def pending_cost(self) -> tuple[int, float]:
         """How many requests are left to send, and what they are expected to cost."""
-        row = self._db.execute(
-            "SELECT count(*), coalesce(sum(expected_usd), 0) FROM requests"
-            " WHERE state = 'pending' AND position IS NOT NULL"
-        ).fetchone()
+        row = self._db.execute(f"SELECT count(*), coalesce(sum(expected_usd), 0) FROM ({_PRICES_LEFT})").fetchone()
         return row[0], row[1]
 
     def cheapest_pending_usd(self) -> float | None:
         """The max price of the cheapest request that is left to send."""
-        row = self._db.execute(
-            "SELECT min(high_usd) FROM requests WHERE state = 'pending' AND position IS NOT NULL"
-        ).fetchone()
+        row = self._db.execute(f"SELECT min(high_usd) FROM ({_PRICES_LEFT})").fetchone()
         return row[0]  # type: ignore[no-any-return]
 
     def number_of(self, fingerprint: str) -> int:
@@ -48,15 +52,23 @@ class Requests:
         return int(row[0])
 
     def fail_unsent(self, fingerprint: str, failure: Failure, *, now: float) -> None:
-        """Record that a request failed before anything left, such as an input that can't be uploaded."""
-        self._db.execute(
-            "UPDATE requests SET state = ?, passing = ?, error_kind = ?, error = ?, http_status = ?, ended_at = ?"
-            " WHERE fingerprint = ?",
-            (
-                "pending" if failure.scope == "run" else "failed",
-                *(failure.transient, failure.kind, failure.message, failure.http_status, now, fingerprint),
-            ),
-        )
+        """Record that a request, or its redo, failed before anything left: an input can't be uploaded, for example."""
+        became = ("pending" if failure.scope == "run" else "failed", failure.transient, failure.kind, failure.message)
+        redone = self._db.execute(
+            "UPDATE redos SET state = ?, passing = ?, error_kind = ?, error = ?"
+            " WHERE fingerprint = ? AND position IS NOT NULL",
+            (*became, fingerprint),
+        ).rowcount
+        if not redone:
+            self._db.execute(
+                "UPDATE requests SET state = ?, passing = ?, error_kind = ?, error = ?, http_status = ?, ended_at = ?"
+                " WHERE fingerprint = ?",
+                (*became, failure.http_status, now, fingerprint),
+            )
+
+    def redo_jobs(self) -> int:
+        """How many of the run's jobs have an image that is left to be made again."""
+        return redo_jobs(self._db)
 
     def upload_of(self, sha256: str, *, sandbox: bool) -> str | None:
         """The link of a local file that was uploaded before."""

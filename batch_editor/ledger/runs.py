@@ -26,6 +26,7 @@ class Runs:
         Its images stay where they are until real ones take their places.
         """
         self._db.execute("DELETE FROM attempts")
+        self._db.execute("DELETE FROM redos")
         self._db.execute("DELETE FROM requests")
         self._db.execute("DELETE FROM jobs")
 

@@ -20,15 +20,17 @@ from batch_editor.errors import StorageError
 from batch_editor.files import path_to_text
 from batch_editor.ledger.comparison import RENAMED, Changes, compare
 from batch_editor.ledger.entries import JobKind
+from batch_editor.ledger.redos import RejectedImage, stage_redo
 from batch_editor.ledger.repeats import Repeat, mixed_identities, repeats_of, share_requests
 from batch_editor.naming import collision_key, distinct, safe_output
-from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, Redo, Shape, known_by
+from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, ParamValue, Redo, Shape, known_by
 from batch_editor.text import escape_all, escape_bytes
 
 # What many jobs have in common stands once, as their kind. What is already known of a job stands apart, for a wide
 # row that changes is written anew. owns: the first job of the manifest with its request; sends: the first selected.
 # fault: why the job's row is left out; then it has no request. links: a hash of the input links that an identity stands
-# for. known_as: what the ledger calls the request, where that is something else.
+# for. known_as: what the ledger calls the request, where that is something else. redo: the image that is to be made
+# again, by its content; then kind and params are those of what is sent for that, and redo_prompt what came of it.
 # Pages of 32 KiB take a fifth less time to fill, and to look through, than those of 4 KiB: rows have half a kilobyte.
 _SCHEMA = (
     """
@@ -43,7 +45,8 @@ CREATE TABLE kinds (
 CREATE TABLE staged (
     position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, kind INTEGER, named TEXT, output TEXT, output_key TEXT,
     fingerprint TEXT, params TEXT, files TEXT, extras TEXT, variant INTEGER, identity TEXT, links TEXT, fault TEXT,
-    known_as TEXT, selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
+    axes TEXT, redo_prompt TEXT, known_as TEXT, redo TEXT,
+    selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
 );
 CREATE TABLE past (position INTEGER PRIMARY KEY, known TEXT, done INTEGER, was_active INTEGER);
 CREATE INDEX past_that_changed ON past (was_active) WHERE was_active;
@@ -58,7 +61,7 @@ CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done 
 
 _INTO_STAGED = (
     "INTO staged (position, job_id, place, kind, named, output, output_key, fingerprint, params, files, extras,"
-    " variant, identity, links, fault) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    " variant, identity, links, fault, axes, redo_prompt) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 # SQLite asks whether to continue after this many instructions of its virtual machine: every few milliseconds.
 _LOOK_UP_EVERY = 10_000
@@ -165,6 +168,8 @@ class Staging:
                 request.identity,
                 self._links(request) if request.identity is not None else None,
                 None,
+                _json(job.axes) if job.axes else "{}",
+                job.redo_prompt,
             )
 
     def _left_out(self, row: FaultyRow) -> tuple[object, ...]:
@@ -184,7 +189,7 @@ class Staging:
             "{}",
             extras,
         )
-        return *named, None, None, None, row.message
+        return *named, None, None, None, row.message, "{}", None
 
     def _links(self, request: EditRequest) -> str:
         self._has_identities = True
@@ -258,9 +263,14 @@ class Staging:
         *,
         former: Mapping[str, Shape] | None = None,
         redo: Collection[Redo] = (),
+        rejected: Iterable[tuple[str, str]] = (),
     ) -> Changes:
         """Mark what a ledger has of the jobs, see `comparison.compare`. Once."""
-        return compare(self._db, ledger, shapes, former=former, redo=redo)
+        return compare(self._db, ledger, shapes, former=former, redo=redo, rejected=rejected)
+
+    def redo(self, image: RejectedImage, *, kind: int, prompt: str, params: Mapping[str, ParamValue]) -> None:
+        """Have a rejected image made again, after `compare`: with that prompt, which the parameters have as well."""
+        stage_redo(self._db, image, kind=kind, prompt=prompt, params=params)
 
     def tally(self) -> None:
         """Make the table `tallies`: how many selected jobs there are of each kind that have the same to come.

@@ -12,6 +12,8 @@ from batch_editor.records import Failure
 
 # Nearer than this, a charge that is known tells whether the history covers an attempt.
 NEAR_S = 86_400.0
+# What an attempt sent.
+_PARAMS = "coalesce(a.redo_params, r.params)"
 
 
 class UnresolvedAttempts:
@@ -24,17 +26,22 @@ class UnresolvedAttempts:
         """Attempts that may have been billed in vain, oldest first; those of rehearsals are none."""
         rows = self._db.execute(
             "SELECT a.attempt_id, a.run_id, a.number, a.state, a.sent_at, a.request_id, a.charged_usd, a.fingerprint,"
-            " r.job_id, r.state, r.params, r.files FROM attempts a JOIN runs USING (run_id)"
-            " JOIN requests r USING (fingerprint) WHERE a.possibly_billed AND a.cost_usd IS NULL AND NOT runs.sandbox"
+            f" r.job_id, iif(a.redo_params IS NULL, r.state, coalesce(d.state, 'succeeded')), {_PARAMS},"
+            " coalesce(a.redo_files, r.files) FROM attempts a JOIN runs USING (run_id)"
+            " JOIN requests r USING (fingerprint) LEFT JOIN redos d USING (fingerprint)"
+            " WHERE a.possibly_billed AND a.cost_usd IS NULL AND NOT runs.sandbox"
             " ORDER BY a.sent_at, a.attempt_id"
         )
         return [UnresolvedAttempt(*(*row[:-2], orjson.loads(row[-2]), orjson.loads(row[-1]))) for row in rows]
 
     def charges_like(self, attempts: list[UnresolvedAttempt]) -> list[Charge]:
         """Attempts that surely were charged for what the unresolved ones sent as well."""
-        wanted = orjson.dumps(sorted({attempt.fingerprint for attempt in attempts})).decode()
+        wanted = orjson.dumps(sorted(attempt.attempt_id for attempt in attempts)).decode()
         return self._charges(
-            "r.params IN (SELECT params FROM requests WHERE fingerprint IN (SELECT value FROM json_each(?)))", wanted
+            "(a.fingerprint IN (SELECT fingerprint FROM json_each(?) each JOIN attempts ON attempt_id = each.value)"
+            f" OR {_PARAMS} IN (SELECT {_PARAMS} FROM json_each(?) each"
+            " CROSS JOIN attempts a ON a.attempt_id = each.value JOIN requests r USING (fingerprint)))",
+            *(wanted, wanted),
         )
 
     def charge_near(self, sent_at: float) -> Charge | None:
@@ -65,6 +72,13 @@ class UnresolvedAttempts:
             " AND possibly_billed = 0 AND fingerprint = (SELECT fingerprint FROM attempts WHERE attempt_id = ?)",
             (attempt_id,),
         )
+        self._db.execute(
+            "UPDATE redos SET state = 'pending', error_kind = NULL, error = NULL FROM attempts a"
+            " WHERE a.attempt_id = ? AND a.redo_params IS NOT NULL AND redos.fingerprint = a.fingerprint"
+            " AND redos.state = 'unknown' AND NOT EXISTS (SELECT 1 FROM attempts other"
+            " WHERE other.fingerprint = a.fingerprint AND other.redo_params IS NOT NULL AND other.possibly_billed)",
+            (attempt_id,),
+        )
 
     def charged_in_vain(self, attempt_id: int, usd: float, request_id: str, failure: Failure, *, now: float) -> None:
         """Record what an attempt without a result cost."""
@@ -75,6 +89,13 @@ class UnresolvedAttempts:
             (failure.kind, failure.message, request_id, attempt_id),
         )
         self._db.execute(
+            "UPDATE redos SET state = 'unknown', error_kind = ?, error = ?, passing = 0"
+            " FROM attempts a WHERE a.attempt_id = ? AND a.redo_params IS NOT NULL"
+            " AND redos.fingerprint = a.fingerprint"
+            " AND (redos.state = 'unknown' OR (redos.state = 'pending' AND a.state = 'accepted'))",
+            (failure.kind, failure.message, attempt_id),
+        )
+        self._db.execute(
             "UPDATE attempts SET state = 'unknown', cost_usd = ?, charged_usd = ?, request_id = ?, ended_at = ?,"
             " error_kind = ?, error = ? WHERE attempt_id = ?",
             (usd, usd, request_id, now, failure.kind, failure.message, attempt_id),
@@ -82,8 +103,8 @@ class UnresolvedAttempts:
 
     def _charges(self, where: str, *values: object) -> list[Charge]:
         rows = self._db.execute(
-            "SELECT a.attempt_id, a.request_id, a.sent_at, r.params FROM attempts a JOIN requests r USING (fingerprint)"
-            f" WHERE a.state = 'succeeded' AND {where}",
+            f"SELECT a.attempt_id, a.request_id, a.sent_at, {_PARAMS} FROM attempts a"
+            f" JOIN requests r USING (fingerprint) WHERE a.state = 'succeeded' AND {where}",
             values,
         )
         return [Charge(*(*row[:-1], orjson.loads(row[-1]))) for row in rows]

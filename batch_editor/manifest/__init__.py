@@ -6,6 +6,7 @@ from batch_editor.manifest.entry import Expansion
 from batch_editor.manifest.faults import Faults, Problem
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.reader import read_manifests
+from batch_editor.manifest.redo_prompt import redo_prompt_of
 from batch_editor.manifest.schema import manifest_schema
 from batch_editor.manifest.standard_input import STANDARD_INPUT, gather_standard_input
 from batch_editor.manifest.table_files import FORMATS, TableFormat, default_output_name
@@ -25,4 +26,5 @@ __all__ = [
     "gather_standard_input",
     "manifest_schema",
     "read_manifests",
+    "redo_prompt_of",
 ]

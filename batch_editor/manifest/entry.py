@@ -15,6 +15,8 @@ from batch_editor.manifest.default_ids import DefaultIds
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError, check_is_no_error
+from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
+from batch_editor.manifest.redo_prompt import redo_prompt_source
 from batch_editor.manifest.standard_input import NAME
 from batch_editor.manifest.table_files import TableFormat, format_of, is_of_pictures, is_standard_input, stem_of
 from batch_editor.manifest.values import (
@@ -37,8 +39,8 @@ class Expansion:
 
     endpoint: for manifests that name none; for all of them where it `is_given`.
     load_endpoint: finds the one that a manifest names, by name and the manifest's folder; raises EndpointError.
-    overrides: values or templates for every job, by parameter, `id`, `output`, `when` or `identity`; `carry` and
-        `format` as well.
+    overrides: values or templates for every job, by parameter, `id`, `output`, `when`, `identity` or `redo_prompt`;
+        `carry` and `format` as well.
     skip_faulty: rows with a fault of their own come as `FaultyRow` and are no fault of the manifest.
     only: patterns of job ids, any if empty; a faulty row whose job none of them matches comes as `FaultyRow` as well.
     move: what becomes of the parameters of manifests that name no endpoint, where `endpoint` stands for a retired one.
@@ -85,7 +87,7 @@ class Manifest:
         self.converters |= {"id": convert_id, "output": convert_output}
         # A column of one of these names is the value itself; any other is carried along.
         self.own_columns = frozenset(self.converters) | self.spellings.keys()
-        self.converters |= {"when": convert_when, "identity": convert_identity}
+        self.converters |= {"when": convert_when, "identity": convert_identity, REDO_PROMPT: convert_when}
         self.default_ids = DefaultIds()
         self.format: TableFormat | None = None  # where it is set for all jobs
         self.carry: Carry = {}
@@ -145,6 +147,8 @@ class Manifest:
         """The source of a written value; what is wrong with it is added to the problems, once for all rows."""
         if not self.has_place(name):
             return None
+        if name == REDO_PROMPT:
+            return self._redo_prompt(where, written, problems, label)
         parameter = self.parameter(name)
         nullable = parameter is not None and (parameter.nullable or parameter.only_when_set)
         try:
@@ -157,6 +161,13 @@ class Manifest:
             end = f"; {MEND_IT}" if isinstance(error, SpreadsheetError) else ""
             problems.append(Problem(where, f"{error.with_subject(name)}{end}", label, about=name))
             return Fixed(None)  # so that it isn't missing as well
+
+    def _redo_prompt(self, where: str, written: Written, problems: list[Problem], label: str) -> Source | None:
+        try:
+            return redo_prompt_source(written)
+        except Refused as error:
+            problems.append(Problem(where, str(error.with_subject(REDO_PROMPT)), label, about=REDO_PROMPT))
+            return None
 
 
 @dataclass(frozen=True, slots=True)

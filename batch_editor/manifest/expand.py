@@ -18,6 +18,7 @@ from batch_editor.manifest.odd_cells import (
     problems_of,
     way_to_skip,
 )
+from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
 from batch_editor.manifest.rows import Row
 from batch_editor.manifest.rules import as_text, broken_rules, listed, mask_faults, matches
 from batch_editor.manifest.table import columns_said
@@ -53,6 +54,8 @@ class Expander:
         self._layers = (manifest.overrides, entry.own, entry.defaults)
         self._when = self._first_said("when")
         self._last_skipped: object = None
+        redo_prompt = self._first_said(REDO_PROMPT)
+        self._redo_prompt = str(redo_prompt.value) if isinstance(redo_prompt, Fixed) else None
         self._id = self._slot("id", None)
         self._identity = self._slot("identity", None)
         self._has_identity = self._identity.varies or self._identity.end is not None
@@ -121,7 +124,9 @@ class Expander:
         if identity is not None:
             request = request._replace(identity=identity, inputs=self._inputs)
         extras = row.columns.extras(row.cells)
-        job = Job(job_id, output or None, request, row.where, extras, files, self._entry.where)
+        job = Job(
+            job_id, output or None, request, row.where, extras, files, self._entry.where, row.axes, self._redo_prompt
+        )
         return [job] if self._entry.variants == 1 else [self._variant(job, number) for number in self._variants]
 
     def _variant(self, job: Job, number: int) -> Job:

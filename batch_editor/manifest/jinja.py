@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
 from jinja2.filters import FILTERS
+from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
@@ -301,6 +302,11 @@ class _Bounds(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
         return _call("concatenated", node.nodes, node)
+
+
+def names_to_be_given(text: str) -> set[str]:
+    """The names that a source, which is a template, has not set itself."""
+    return find_undeclared_variables(_ENVIRONMENT.parse(text))
 
 
 def _names(tree: nodes.Template) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 
 from batch_editor.errors import did_you_mean
 from batch_editor.manifest.faults import Problem, Refused, shown
@@ -67,12 +68,14 @@ class Row:
     """A row, or a combination of a row and a matrix: one job. `number` counts them in a manifest, from 1.
 
     `base` is the row's own number where it has combinations, the same for all of them. `problem` is what is wrong with
-    it as a row; it may then have no cells. `default_id` is what its job is called where nothing else is said.
+    it as a row; it may then have no cells. `default_id` is what its job is called where nothing else is said. `axes`
+    are its values of the matrix, by name.
     """
 
     problem: Problem | None = None
     base: int | None = None
     default_id: str | None = None
+    axes: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, where: str, number: int, columns: Columns, cells: Sequence[str]) -> None:
         self.where = where

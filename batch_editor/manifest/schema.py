@@ -15,6 +15,13 @@ _TEXT: Schema = {"type": ["string", "number"]}
 _TEMPLATE: Schema = {"type": "string", "pattern": r"\{[{%]", "description": "A template, read from each row."}
 _NAMES: Schema = {"anyOf": [{"type": "array", "items": {"type": "string"}, "minItems": 1}, {"type": "string"}]}
 _ROW: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number", "null"]}}
+_REDO_PROMPT: Schema = {
+    "redo_prompt": {
+        "type": "string",
+        "description": "What is sent when a rejected image is made again: a template that knows prompt and note alone.",
+        "default": "{{ prompt }}\n\n{{ note }}",
+    }
+}
 
 _JOB_KEYS: Schema = {
     "id": {**_TEXT, "description": "Names the job. Unique; default: the manifest's name and the job's number."},
@@ -51,6 +58,7 @@ _JOB_KEYS: Schema = {
         ],
     },
     "identity": {**_TEXT, "description": "A template that stands for the links, where they change with every export."},
+    **_REDO_PROMPT,
 }
 
 
@@ -72,7 +80,7 @@ def manifest_schema() -> Schema:
                 "description": "A shipped endpoint, or the path of an endpoint file.",
                 "anyOf": [{"enum": [*kinds, None]}, {"type": "string", "pattern": r"\.ya?ml$"}],
             },
-            "defaults": {"description": "Parameters of every job that doesn't give them itself."},
+            "defaults": {"description": "Parameters of every job that doesn't give them itself, and redo_prompt."},
             "jobs": {"type": "array", "minItems": 1},
         },
         "patternProperties": {"^x-": {}},
@@ -100,7 +108,8 @@ def _jobs(endpoints: Sequence[Endpoint]) -> Schema:
         parameters[name] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
     keys = {name: _or_null(key) for name, key in _JOB_KEYS.items()}
     job = {"type": "object", "properties": {**keys, **parameters}, "additionalProperties": False}
-    defaults = {"type": ["object", "null"], "properties": parameters, "additionalProperties": False}
+    others = {name: _or_null(key) for name, key in _REDO_PROMPT.items()}
+    defaults = {"type": ["object", "null"], "properties": {**others, **parameters}, "additionalProperties": False}
     return {"properties": {"defaults": defaults, "jobs": {"items": job}}}
 
 

@@ -12,6 +12,7 @@ from batch_editor.files import NotThere
 from batch_editor.manifest.carry import Carry, carry_of
 from batch_editor.manifest.entry import Manifest
 from batch_editor.manifest.faults import KEPT, Problem, Refused, shown
+from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
 from batch_editor.manifest.rows import snake_case
 from batch_editor.manifest.table_files import TableFormat, find_table, format_of
 from batch_editor.manifest.templates import is_template
@@ -153,7 +154,7 @@ class EntryKeys:
         parameter = self._manifest.parameter(name)
         if value is None:
             return None
-        if self._manifest.is_input(name):
+        if self._manifest.is_input(name) or name == REDO_PROMPT:
             for text in value if isinstance(value, list) else [value]:
                 check_is_whole(text)
         if isinstance(value, list) and parameter is not None and parameter.type == "links":

@@ -16,6 +16,7 @@ from batch_editor.manifest.entry import Entry, Expansion, Manifest
 from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.move import Move
+from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
 from batch_editor.manifest.rows import Columns, Row
 from batch_editor.manifest.shop_table import TakenTable, shop_defaults, take_table
 from batch_editor.manifest.table_files import open_table
@@ -26,7 +27,7 @@ from batch_editor.records import FaultyRow, Job
 from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 
 _TOP = ("endpoint", "defaults", "jobs")
-_KEYS = ("id", "output", "rows", "format", "when", "carry", "matrix", "variants", "identity")
+_KEYS = ("id", "output", "rows", "format", "when", "carry", "matrix", "variants", "identity", REDO_PROMPT)
 # Where it is, its columns, its cells, what is wrong with it as a row, and what its job is called by default.
 _BaseRow: TypeAlias = "tuple[str, tuple[str, ...], Sequence[str], Problem | None, str | None]"
 
@@ -161,7 +162,7 @@ class _Reader:
             self._faults.add(where, f"defaults is {kind_of(block)}; expected parameters and their values")
             return {}
         keys = EntryKeys(self._manifest, block, "defaults: ")
-        defaults = keys.sources((*self._manifest.endpoint.parameters, *self._manifest.spellings))
+        defaults = keys.sources((*self._manifest.endpoint.parameters, *self._manifest.spellings, REDO_PROMPT))
         self._faults.refuse(keys.problems)
         return defaults
 
@@ -181,6 +182,8 @@ class _Reader:
                 all_cells = [*cells, *combination] if problem is None or cells else []
                 row = Row(where, next(self._numbers), known[names], all_cells)
                 row.problem, row.base = problem, base
+                if combination:
+                    row.axes = dict(zip(rows.matrix, combination, strict=True))
                 if name is not None:
                     row.default_id = self._manifest.default_ids.unique("-".join((name, *combination)))
                 yield row

@@ -134,7 +134,10 @@ class Reservations:
                 return None
         attempt_id, number = await self._writer.do(
             lambda: self._ledger.attempts.intend(
-                request.fingerprint, self._run_id, now=self._clock(), reserved_usd=reserved.usd
+                *(request.fingerprint, self._run_id),
+                now=self._clock(),
+                reserved_usd=reserved.usd,
+                is_redo=request.is_redo,
             )
         )
         return Intent(attempt_id, number, token)

@@ -18,6 +18,7 @@ from batch_editor.output.output_manifest import (
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
 from batch_editor.output.store import HISTORY, IMAGES, REJECTED, Store
+from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, verdicts_of
 
 __all__ = [
     "COLUMNS",
@@ -33,7 +34,9 @@ __all__ = [
     "Store",
     "Unplaced",
     "Verdict",
+    "VerdictCounts",
     "check_place",
+    "count_verdicts",
     "defused",
     "export_rows",
     "free_disk_reserve",
@@ -48,5 +51,6 @@ __all__ = [
     "retire_gone",
     "set_aside",
     "take_disk_reserve",
+    "verdicts_of",
     "write_manifest",
 ]

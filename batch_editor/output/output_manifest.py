@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Literal
 
 import orjson
@@ -18,13 +19,15 @@ import orjson
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.files import expect_regular, fsync_directory, open_regular
 from batch_editor.ledger import Connection, JobRow, files_from, readings
+from batch_editor.output.verdict_lookup import verdicts_of
 from batch_editor.records import LOCAL
 from batch_editor.text import escape_bytes
+from batch_editor.verdicts import Picture, Verdict, read_verdicts
 
 FILE_NAME = "manifest.csv"
 Format = Literal["csv", "jsonl", "parquet"]
 
-# What people said of the image, its finished files, and how far it is from its input: empty until something fills them.
+# What people said of the image; its finished files, and how far it is from its input: empty until something fills them.
 _SINCE_0_1 = ("verdict", "verdict_note", "finished", "fidelity")
 COLUMNS = (
     *("job_id", "status", "output_path", "http_status", "attempts", "latency_s"),
@@ -48,14 +51,16 @@ def write_manifest(db: Connection, path: Path) -> None:
 
     Raises:
         StorageError: the disk refuses to read or write.
+        VerdictsError: the verdicts beside it can't be read.
     """
+    verdicts = verdicts_of(db, path.parent)
     temporary = _temporary(path)
     try:
         try:
             # Prompts and links are nobody else's.
             temporary.unlink(missing_ok=True)  # whatever it is, nothing is written through it
             with os.fdopen(os.open(temporary, _FRESH, 0o660), "wb") as file:
-                export_rows(db, file, "csv")
+                export_rows(db, file, "csv", verdicts=verdicts)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -71,7 +76,9 @@ def check_place(path: Path) -> None:
 
     Raises:
         StorageError: something other than a file stands there.
+        VerdictsError: what it tells of verdicts can't be read.
     """
+    read_verdicts(path.parent)
     for place in (path, _temporary(path)):
         try:
             with suppress(FileNotFoundError):
@@ -95,16 +102,18 @@ def is_output_manifest(path: Path) -> bool:
         return False
 
 
-def export_rows(db: Connection, file: IO[bytes], format: Format) -> None:
+def export_rows(
+    db: Connection, file: IO[bytes], format: Format, *, verdicts: Mapping[Picture, Verdict] = MappingProxyType({})
+) -> None:
     """Every job of the manifest, a row each, in manifest order; one row in memory at a time, but for Parquet.
 
     CSV is for people and their spreadsheets, so formulas are defused; JSON lines and Parquet hold values as they
-    are. Parquet needs pyarrow.
+    are. Parquet needs pyarrow. `verdicts` are those of `verdicts_of`.
     """
     parameters, extras = readings.columns(db)
     names = [*COLUMNS, *map(column_of, parameters), *(f"row.{name}" for name in extras)]
     links = readings.uploads(db)
-    rows = (_cells(row, links, parameters, extras) for row in readings.rows(db))
+    rows = (_cells(row, links, parameters, extras, verdicts) for row in readings.rows(db))
     if format == "csv":
         _write_csv(file, names, rows)
     elif format == "jsonl":
@@ -144,13 +153,20 @@ def _write_parquet(file: IO[bytes], names: list[str], rows: Iterator[Sequence[An
     frame.astype(dict.fromkeys(_INTEGERS, "Int64")).to_parquet(file, index=False)
 
 
-def _cells(row: JobRow, links: Mapping[str, str], parameters: Sequence[str], extras: Sequence[str]) -> list[Any]:
+def _cells(
+    row: JobRow,
+    links: Mapping[str, str],
+    parameters: Sequence[str],
+    extras: Sequence[str],
+    verdicts: Mapping[Picture, Verdict],
+) -> list[Any]:
     """A row of the output manifest from a row of the ledger.
 
     A job that took another one's image sent nothing and cost nothing: so sums over a column are right.
     """
     reused = row.owner != row.job_id
     succeeded = row.status == "succeeded"
+    verdict = verdicts.get(Picture(row.fingerprint, row.sha256 or "")) if verdicts and row.output_path else None
     params, others = orjson.loads(row.params), orjson.loads(row.extras)
     values = map(params.get, parameters)
     if row.files != "{}" or '"data:' in row.params:
@@ -167,7 +183,8 @@ def _cells(row: JobRow, links: Mapping[str, str], parameters: Sequence[str], ext
         *(readings.iso(row.sent_at), readings.iso(row.ended_at)),
         *(row.width, row.height, row.format, row.size_bytes, row.sha256),
         *(row.request_id, row.fingerprint, row.endpoint),
-        *([None] * len(_SINCE_0_1)),
+        *((verdict.verdict, verdict.note) if verdict else (None, None)),
+        *(None, None),
         *["|".join(map(str, value)) if isinstance(value, list) else value for value in values],
         *map(others.get, extras),
     ]

@@ -42,7 +42,7 @@ def put(store: Store, images: Sequence[Unplaced]) -> list[str]:
     for image in images:
         former = image.placement.former_path
         if former is not None and former not in paths:
-            same = image.placement.former_fingerprint == image.placement.fingerprint
+            same = image.placement.former_sha256 == image.sha256
             store.clear(former, image.placement.former_sha256, keep=not same)
     return paths
 

@@ -63,6 +63,7 @@ class Catalog:
         self.today = today()
         self.skips_faulty_rows = settings.rows.faulty == "skip"
         self.endpoints: dict[str, Endpoint] = {}
+        self._others: dict[str, Endpoint] = {}
         self.default = self.load(settings.endpoint, None)
         self.moves: dict[str, Move] = {}
         self.replaced: Move | None = None
@@ -73,6 +74,17 @@ class Catalog:
     def shapes(self) -> dict[str, Shape]:
         """What requests to each of them are made of, by name."""
         return {name: endpoint.shape for name, endpoint in self.endpoints.items()}
+
+    @property
+    def sendable(self) -> dict[str, Endpoint]:
+        """The endpoints that requests may go to: the manifests', and those that made images which are kept."""
+        return {**self._others, **self.endpoints}
+
+    def load_others(self, names: Iterable[str]) -> None:
+        """Load endpoints that requests of a ledger went to, as far as they are known."""
+        for name in names:
+            with suppress(EndpointError):  # a file of somebody's own
+                self._others[name] = load_endpoint(name)
 
     def load(self, name: str, beside: Path | None) -> Endpoint:
         """The endpoint of that name, or of that file.
@@ -164,7 +176,7 @@ def stage_manifests(
         move_from=catalog.move_from,
         format=selection.format,
     )
-    staging.add(_with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))
+    staging.add(with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))
     choice = Choice(selection.only)
     for repeat in staging.repeats():
         is_chosen = choice.has_any([repeat.job_id])
@@ -186,10 +198,11 @@ def stage_manifests(
     return StagingReport(tuple(faults.warnings), dict(faults.skipped), faults.tables)
 
 
-def _with_kinds(
+def with_kinds(
     jobs: Iterable[Job | FaultyRow], catalog: Catalog, calibration: Calibration, staging: Staging
 ) -> Iterator[tuple[Job, int] | FaultyRow]:
     """Jobs, each with the number of its kind in the staging: what its price depends on, and what plans show."""
+    endpoints: dict[str, Endpoint] = {}
     prices: dict[str, Prices] = {}
     telling: dict[str, tuple[str, ...]] = {}
 
@@ -215,10 +228,11 @@ def _with_kinds(
             continue
         name, params = job.request.endpoint, job.request.params
         if name not in prices:
-            prices[name] = catalog.prices(catalog.endpoints[name])
+            endpoints[name] = catalog.sendable[name]
+            prices[name] = catalog.prices(endpoints[name])
             telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
-            calibration.read(catalog.endpoints[name], prices[name])
-        endpoint = catalog.endpoints[name]
+            calibration.read(endpoints[name], prices[name])
+        endpoint = endpoints[name]
         if endpoint.unsent_defaults:
             params = {**endpoint.unsent_defaults, **params}
         values = tuple([None if (value := params.get(each)) is None else str(value) for each in telling[name]])

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
-from batch_editor.endpoints import Endpoint, load_endpoint
-from batch_editor.errors import EndpointError
+from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Changes, Staging, readings, staging_readings
 from batch_editor.ledger.experience import Refusals
 from batch_editor.manifest import default_output_name
 from batch_editor.money import TOLERANCE_USD, Price
+from batch_editor.output import verdicts_of
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, Selection, StagingReport, stage_manifests
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
 from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
+from batch_editor.planning.stage_redos import stage_redos
 from batch_editor.records import Redo, Shape
 from batch_editor.scheduling import (
     SAMPLE,
@@ -80,7 +80,7 @@ def make_plan(
             return plan
         from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
 
-        return replace(plan, inputs=asyncio.run(look_at_inputs(staging, catalog.endpoints, settings, plan, say=say)))
+        return replace(plan, inputs=asyncio.run(look_at_inputs(staging, catalog.sendable, settings, plan, say=say)))
 
 
 def assess(
@@ -100,33 +100,38 @@ def assess(
 
     Raises:
         LedgerError: the output directory's ledger can't be read.
+        VerdictsError: its verdicts can't be, where rejected images are to be made again.
+        ManifestError: what is to be sent for them can't be.
     """
-    spent_usd, changes = 0.0, Changes()
+    spent_usd, changes, redos = 0.0, Changes(), None
     if readings.begun(output):
         with readings.reading(output) as db:
             run = readings.last_run(db)
             if run is not None and (rehearsal or not run.sandbox):
                 spent_usd = readings.spent_usd(db)
+                others = readings.other_endpoints(db, catalog.shapes)
+                catalog.load_others(others)
+                verdicts = verdicts_of(db, output) if "rejected" in redo else {}
                 changes = staging.compare(
                     readings.file_of(db),
                     catalog.shapes,
                     former=None
                     if settings.redo.endpoint or {"endpoint", "all"} & set(redo)
-                    else _former(readings.other_endpoints(db, catalog.shapes), catalog),
+                    else _former(others, catalog),
                     redo=redo,
+                    rejected=[picture for picture, verdict in verdicts.items() if verdict.verdict == "rejected"],
                 )
-    return plan_of(staging, catalog, settings, calibration, spent_usd=spent_usd, changes=changes, report=report)
+                if "rejected" in redo:
+                    redos = stage_redos(staging, catalog, calibration, changes.rejected, verdicts, redo)
+    plan = plan_of(staging, catalog, settings, calibration, spent_usd=spent_usd, changes=changes, report=report)
+    return replace(plan, redos=redos)
 
 
 def _former(others: Collection[str], catalog: Catalog) -> dict[str, Shape] | None:
     """The endpoints that a ledger's requests went to, as far as they are known; None if it has no other one."""
-    shapes = catalog.shapes
-    if len(shapes) == 1 and not others:
+    if len(catalog.shapes) == 1 and not others:
         return None
-    for name in others:
-        with suppress(EndpointError):  # a file of somebody's own
-            shapes[name] = load_endpoint(name).shape
-    return shapes
+    return {name: endpoint.shape for name, endpoint in catalog.sendable.items()}
 
 
 def plan_of(
@@ -142,7 +147,7 @@ def plan_of(
     """The plan of the staged jobs. `spent_usd`: what the budget has spent before; `changes`: those since then."""
     report = report or StagingReport()
     found = staging_readings.totals(staging)
-    used = [catalog.endpoints[name] for name in staging_readings.endpoints(staging)]
+    used = [catalog.sendable[name] for name in staging_readings.endpoints(staging)]
     work, made_of = _workload(staging, catalog, settings, calibration, found.requests)
     courses = simulate_often(work)
     p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
@@ -205,7 +210,7 @@ def _workload(
     refusals: list[Refusals] = []
     for name, count in staging_readings.requests_by_endpoint(staging):
         seen = calibration.latencies_s.get(name, [])
-        typical = catalog.endpoints[name].latency_s
+        typical = catalog.sendable[name].latency_s
         drawn = smoothed(seen) if seen else spread_latencies(typical)
         # Each endpoint weighs as much as it has requests, and is drawn from as a whole.
         weight = max(1, round(1000 * count / requests))

@@ -10,6 +10,7 @@ from typing import Any
 from batch_editor.ledger import Changes
 from batch_editor.manifest import TableRead
 from batch_editor.money import Price
+from batch_editor.planning.redos import Redos
 from batch_editor.text import duration
 
 IDENTIFIED = "done jobs are known by their identity from now on, and keep their images"
@@ -105,7 +106,7 @@ class Plan:
     first request to send. spent_usd: what the budget that the run resumes with has spent. skipped: rows that the
     manifest leaves out on purpose, by reason. tables: those that are a shop's export or resemble one. faulty: rows that
     are left out for their faults. retires: endpoints of which the last day or the successor is known. notices: what is
-    said first, of those that are retired.
+    said first, of those that are retired. redos: what becomes of rejected images, where they are to be made again.
     """
 
     jobs: int
@@ -132,6 +133,7 @@ class Plan:
     retires: tuple[Lifetime, ...] = ()
     notices: tuple[str, ...] = ()
     inputs: InputCheck | None = None
+    redos: Redos | None = None
 
     @property
     def exit_code(self) -> int:
@@ -150,6 +152,7 @@ class Plan:
             "skipped": dict(self.skipped),
             "faulty": self.faulty,
             "remade": self.changes.remade,
+            "redone": self.redos.sent if self.redos else 0,
             "identified": self.changes.identified,
             "kept": dict(self.changes.kept.jobs),
             "kept_differs": dict(self.changes.kept.differs),
@@ -196,6 +199,7 @@ class Plan:
         if any(count for kind, count in self.known.items() if kind != "new"):
             yield "  in the output directory: " + ", ".join(f"{kind} {n:,}" for kind, n in self.known.items() if n)
         yield from self._changed()
+        yield from (f"  {line}" for line in (self.redos.lines() if self.redos else ()))
         if self.uploads:
             yield f"Uploads: {self.uploads:,} local files, once each"
         cost = self.cost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from batch_editor.images import ENDINGS
 from batch_editor.ledger import Interrupted, Ledger, Placement
@@ -11,17 +12,25 @@ from batch_editor.output import IMAGES, Acceptance, Store, Unplaced, keep, put_o
 from batch_editor.records import Answer, Failure, SavedImage
 
 
+class Lost(NamedTuple):
+    """Attempts that may have been billed in vain: of requests without an image, and of redos."""
+
+    requests: int
+    redos: int
+
+
 def recover(
     ledger: Ledger, store: Store, acceptance: Acceptance, *, now: float, hold: bool = False, collect: bool = True
-) -> int:
+) -> Lost:
     """Settle what a run that died left open; return how many attempts may have been billed in vain. Blocks.
 
     An image that was whole on disk is checked, a second time perhaps, and kept: under its name or among the rejected.
     What was received is not sent again from here, whatever `retry.bad_response` says. What the provider has accepted
     stays open with `collect`, for a run to ask for. Any other attempt may have been billed; its request is sent
-    again, or with `hold` stays unknown until somebody says so.
+    again, or with `hold` stays unknown until somebody says so. A redo is sent again by those runs alone that are asked
+    for redos; until then its request keeps its image.
     """
-    lost = 0
+    lost = [0, 0]
     for attempt in ledger.attempts.left_open():
         staged, answer = store.staged_image(attempt.attempt_id), attempt.answer
         if staged is not None and answer is None:
@@ -40,7 +49,7 @@ def recover(
             elif not isinstance(image, SavedImage) or not finish(
                 ledger, store, attempt.attempt_id, attempt.fingerprint, image
             ):
-                lost += 1
+                lost[attempt.is_redo] += 1
                 placements = ledger.jobs.wanting(attempt.fingerprint)
                 set_aside(store, placements, attempt.attempt_id, attempt.fingerprint, attempt.number)
                 ledger.attempts.failed(
@@ -54,7 +63,7 @@ def recover(
                 )
         store.forget(attempt.attempt_id)
     store.sweep()
-    return lost
+    return Lost(*lost)
 
 
 def _refused(

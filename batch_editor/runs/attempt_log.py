@@ -67,5 +67,6 @@ class AttemptLog(AttemptListener):
         self._in_flight.discard(task.request.fingerprint)
 
 
-def _job(task: Task) -> dict[str, str]:
-    return {"job_id": task.request.job_id}
+def _job(task: Task) -> dict[str, object]:
+    redo = {"redo": True} if task.request.is_redo else {}
+    return {"job_id": task.request.job_id, **redo}

@@ -154,7 +154,7 @@ class Batch:
             start=start,
             settings=self.settings,
             options=self.options,
-            endpoints=self._planned.catalog.endpoints,
+            endpoints=self._planned.catalog.sendable,
             writer=LedgerWriter(self._ledger),
             store=self._opened.store,
             acceptance=self._opened.acceptance,
@@ -231,8 +231,9 @@ class Batch:
     def _conclude(self, stop: StopReason | None) -> Summary:
         ledger, root, run_id = self._ledger, self._opened.store.root, self._runs[-1].run_id
         standing = readings.standing(ledger.connection)
-        stop = what_stopped(standing.wanted, stop)
-        code = exit_code_of(standing.wanted, stop)
+        redos = ledger.requests.redo_jobs()
+        stop = what_stopped(standing.wanted, stop, redos=redos)
+        code = exit_code_of(standing.wanted, stop, redos=redos)
         with ledger.transaction():
             ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
         write_manifest(ledger.connection, root / MANIFEST_NAME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
@@ -113,7 +113,13 @@ class _Dispatch:
         if submitted:
             run.options.progress.say(f"fetching the results of {len(submitted)} requests that an earlier run submitted")
         for each in submitted:
-            yield Task(each.request, Tally(), each)
+            if each.request.endpoint in run.endpoints:
+                yield Task(each.request, Tally(), each)
+            else:
+                run.options.progress.say(
+                    f"{each.request.job_id}: its result is not fetched, for nothing here describes the endpoint"
+                    f" {each.request.endpoint}"
+                )
 
     async def _chosen(self, fingerprints: Collection[str]) -> AsyncIterator[Task]:
         for request in await self.run.writer.do(self.run.ledger.requests.pending_among, list(fingerprints)):
@@ -178,7 +184,9 @@ def _charged(run: Run) -> dict[PriceKind, tuple[int, float, float]]:
 
 
 def _counts(run: Run) -> Counts:
-    return readings.standing(run.ledger.connection).wanted
+    """The run's jobs as it begins; those whose image is to be made again are not done."""
+    wanted = readings.standing(run.ledger.connection).wanted
+    return replace(wanted, succeeded=wanted.succeeded - run.ledger.requests.redo_jobs())
 
 
 async def _one_after_the_other(*sources: AsyncIterator[Task]) -> AsyncIterator[Task]:

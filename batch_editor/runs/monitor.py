@@ -130,7 +130,8 @@ class RunMonitor(AttemptListener):
         """Count a request that left."""
         self._in_flight.add(task.request.fingerprint)
         if task.submitted is None:
-            self._retried += task.request.attempts + task.tally.attempts + task.tally.refusals > 0
+            before = 0 if task.request.is_redo else task.request.attempts
+            self._retried += before + task.tally.attempts + task.tally.refusals > 0
         self._show()
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
@@ -154,7 +155,10 @@ class RunMonitor(AttemptListener):
             jobs = task.request.jobs
             count, _ = self._kinds.get(failure.kind, (0, ""))
             self._kinds[failure.kind] = (count + jobs, f"{task.request.job_id}: {failure.message}")
-            self._failed += jobs
+            if task.request.is_redo:
+                self._succeeded += jobs  # each keeps the image that it has
+            else:
+                self._failed += jobs
             self._ended += jobs
             self._went_wrong += jobs
             self._check_failures()

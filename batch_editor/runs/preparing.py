@@ -111,7 +111,7 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     stack.callback(free_disk_reserve, store.root)
     ledger = _open_ledger(output)
     stack.callback(ledger.close)
-    acceptance = Acceptance(settings.checks, planned.catalog.endpoints)
+    acceptance = Acceptance(settings.checks, planned.catalog.sendable)
     stack.callback(acceptance.close)
     acceptance.start()
     spending = None if options.sandbox else shared_spending(settings, output)
@@ -136,10 +136,16 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
     hold = settings.retry.unknown == "hold" and not {"unknown", "all"} & set(options.redo)
     # A rehearsal's provider is gone with its run.
     lost = recover(ledger, store, opened.acceptance, now=time.time(), hold=hold, collect=not options.sandbox)
-    if lost:
+    if lost.requests:
         fate = "wait for --resend-unknown" if hold else "are sent again"
         options.progress.say(
-            f"the run before ended with {lost} requests in flight; they may have been billed and {fate}"
+            f"the run before ended with {lost.requests} requests in flight; they may have been billed and {fate}"
+        )
+    if lost.redos:
+        word = "--redo rejected --redo unknown" if hold else "--redo rejected"
+        options.progress.say(
+            f"the run before ended with {lost.redos} redos in flight; they may have been billed, the rejected images"
+            f" stay, and {word} sends them again"
         )
     if opened.spending is not None:
         charge_left_open(opened.spending, ledger)
@@ -192,7 +198,7 @@ def _gone(jobs: int, images: int) -> str:
 async def check_inputs(ledger: Ledger, planned: Planned) -> None:
     """Look at every input link; requests with a faulty one fail, unsent."""
     check = await look_at_inputs(
-        planned.staging, planned.catalog.endpoints, planned.settings, planned.plan, say=planned.options.progress.say
+        planned.staging, planned.catalog.sendable, planned.settings, planned.plan, say=planned.options.progress.say
     )
     for line in check.lines():
         planned.options.progress.say(line)

@@ -9,7 +9,10 @@ from typing import Any, Literal, cast, get_args
 
 from batch_editor.ledger import Connection, Counts, readings
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
+from batch_editor.ledger.redos import redo_jobs
+from batch_editor.output import VerdictCounts, count_verdicts, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
+from batch_editor.runs.redo_summary import RedoSummary, redo_summary
 from batch_editor.text import duration, printable
 
 # Where several hold, the first wins.
@@ -36,14 +39,17 @@ class StopReason:
         return other is None or order.index(self.kind) < order.index(other.kind)
 
 
-def what_stopped(wanted: Counts, stop: StopReason | None) -> StopReason | None:
-    """The reason that a run stopped, if it did. A limit that was met when no job was left has stopped nothing."""
-    if stop is None or wanted.pending or stop.kind in ("signal", "machine", "refused"):
+def what_stopped(wanted: Counts, stop: StopReason | None, *, redos: int = 0) -> StopReason | None:
+    """The reason that a run stopped, if it did. A limit that was met when no job was left has stopped nothing.
+
+    `redos`: how many jobs' rejected images are left to be made again.
+    """
+    if stop is None or wanted.pending or redos or stop.kind in ("signal", "machine", "refused"):
         return stop
     return None
 
 
-def exit_code_of(wanted: Counts, stop: StopReason | None) -> int:
+def exit_code_of(wanted: Counts, stop: StopReason | None, *, redos: int = 0) -> int:
     """How the process ends: by the reason that it stopped, else by the jobs that the run wanted.
 
     Jobs that are left come before those that failed: they may be paid for, and the next run may fetch their results.
@@ -54,7 +60,7 @@ def exit_code_of(wanted: Counts, stop: StopReason | None) -> int:
         return 6
     if stop is not None and stop.kind == "refused":
         return 3
-    if wanted.pending:
+    if wanted.pending or redos:
         return 4
     return 1 if wanted.failed or wanted.unknown else 0
 
@@ -80,6 +86,10 @@ class Comparison:
         }
 
 
+_NO_VERDICTS = VerdictCounts(0, 0, 0)
+_NO_REDO = RedoSummary()
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """A run's outcome. Jobs are the manifest's, requests the run's; money is over all runs of the manifest."""
@@ -99,6 +109,8 @@ class Summary:
     comparison: Comparison | None = None
     stop: StopReason | None = None
     sandbox: bool = False
+    verdicts: VerdictCounts = _NO_VERDICTS
+    redo: RedoSummary = _NO_REDO
 
     @property
     def manifest(self) -> Path:
@@ -132,6 +144,8 @@ class Summary:
             "plan": None if self.comparison is None else self.comparison.as_json(self.elapsed_s),
             "stopped_by": None if self.stop is None else self.stop.kind,
             "sandbox": self.sandbox,
+            "verdicts": self.verdicts._asdict(),
+            "redo": self.redo.as_json(),
         }
 
     def lines(self, *, command: str = "") -> Iterator[str]:
@@ -144,6 +158,10 @@ class Summary:
         for error in self.errors:
             said = printable(error.error or "", limit=200)
             yield f"  {error.kind}: {error.count}, for example {error.job_id}: {said}"
+        if self.verdicts.approved or self.verdicts.rejected:
+            approved, rejected, none = self.verdicts
+            yield f"Verdicts: {approved:,} approved, {rejected:,} rejected, {none:,} without"
+        yield from self.redo.lines()
         yield f"Requests: {self.sent} sent in this run, {self.retried} of them again"
         yield f"Money: {_money(self.cost, sandbox=self.sandbox)}"
         if self.p50_s is not None and self.p95_s is not None:
@@ -168,6 +186,8 @@ class Summary:
         jobs = self.jobs
         if jobs.pending and command:
             yield f"{jobs.pending} jobs are left; to resume: {command}"
+        elif self.redo.left and command:
+            yield f"{self.redo.left} rejected images are left to be made again; to resume: {command}"
         elif (jobs.failed or jobs.unknown) and command:
             risk = ", which may pay unknown ones twice" if jobs.unknown else ""
             yield f"To try failed jobs again{risk}: {command} --retry-failed"
@@ -187,6 +207,7 @@ def summarize(
     """The summary of a run out of the ledger."""
     sent, retried, possibly_billed = readings.attempts_of(db, run_id)
     p50_s, p95_s = readings.latencies(db)
+    said = verdicts_of(db, output)
     return Summary(
         run_id=run_id,
         output=output,
@@ -203,6 +224,8 @@ def summarize(
         comparison=_compare(db, run_id, elapsed_s),
         stop=stop,
         sandbox=sandbox,
+        verdicts=count_verdicts(db, said, succeeded=standing.jobs.succeeded),
+        redo=redo_summary(db, run_id, said),
     )
 
 
@@ -255,7 +278,9 @@ def last_summary(output: Path) -> Summary:
             standing,
             output=output,
             stop=StopReason(cast("StopKind", run.stop_kind), run.stop_message or "") if run and run.stop_kind else None,
-            exit_code=run.exit_code if run and run.exit_code is not None else exit_code_of(standing.wanted, None),
+            exit_code=run.exit_code
+            if run and run.exit_code is not None
+            else exit_code_of(standing.wanted, None, redos=redo_jobs(db)),
             elapsed_s=(run.ended_at - run.started_at) if run and run.ended_at is not None else 0.0,
             sandbox=bool(run and run.sandbox),
         )

@@ -37,7 +37,6 @@ def landed(store: Store, name: str, content: bytes, *, former: tuple[str, bytes]
         format="png",
         image_path=None,
         former_path=path,
-        former_fingerprint="then" if former else None,
         former_sha256=hashlib.sha256(before).hexdigest() if former else None,
     )
     return Unplaced(placement, source, sha256, "png")

@@ -55,7 +55,8 @@ def renamed(folder: Path, count: int) -> int:
                 path.write_bytes(fingerprint.encode())
                 sha256 = hashlib.sha256(fingerprint.encode()).hexdigest()
                 ledger.connection.execute(
-                    "INSERT INTO jobs VALUES (?, ?, 1, 1, ?, ?, '{}', ?, ?, ?, NULL)",
+                    "INSERT INTO jobs (job_id, position, active, selected, fingerprint, output, extras,"
+                    " placed_path, placed_output, placed_fingerprint) VALUES (?, ?, 1, 1, ?, ?, '{}', ?, ?, ?)",
                     (
                         *(f"job-{number}", number, fingerprint, f"new-{number}"),
                         *(f"images/{path.name}", f"old-{number}", fingerprint),

@@ -17,8 +17,8 @@ from batch_editor.import_files.rest import SHOWN, Rest
 from batch_editor.import_files.source import Source, source_table
 from batch_editor.import_files.writing import Written, write_import_file
 from batch_editor.ledger import readings
+from batch_editor.output import verdicts_of
 from batch_editor.shops import Format
-from batch_editor.verdicts import read_verdicts
 
 _COPIED = 2**20
 
@@ -54,7 +54,7 @@ def export_for_shop(output: Path, wanted: ImportFile, target: Path | IO[bytes]) 
         source = source_table(output, wanted.format, wanted.source, stack)
         pictures = Pictures(
             db,
-            read_verdicts(output),
+            verdicts_of(db, output),
             wanted.format,
             wanted.public_url,
             approved=wanted.approved,

@@ -155,3 +155,22 @@ async def test_the_tables_of_one_run_have_one_time(bench: Bench) -> None:
     )
     assert done.code == 0, done.err
     assert done.out.count(AT) == 3
+
+
+async def test_what_was_said_of_an_image_holds_under_its_request_s_new_name(bench: Bench) -> None:
+    await ran(bench)
+    shop = Shop(bench.folder)
+    shop.judge({"mug-1": "rejected", "mug-2": "approved"})
+    async with sandbox() as provider:
+        renamed = ("--set", "identity={{ handle }}-{{ position }}")
+        done = await bench.command(*bench.run_arguments(Path("table.csv"), provider, *SET, *renamed))
+        assert (done.code, provider.books.requests) == (0, 0), done.err
+    done = await bench.command(
+        *("export", "out", "--format", "shopify", "--approved", "--to", "import.csv"), environment=PUBLIC_URL, key=None
+    )
+    assert done.err.splitlines() == [
+        "import.csv: 1 of 3 pictures new (1 approved, 0 not reviewed)",
+        "2 stay as they are (rejected: 1, not approved: 1); listed in import.csv.rest.csv",
+    ]
+    made = (bench.folder / "import.csv").read_bytes().decode()
+    assert made == TABLE.replace(f"{HOST}/side.png", shop.addresses()["mug-2"])

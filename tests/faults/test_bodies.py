@@ -414,6 +414,7 @@ def jpeg_without_a_size() -> bytes:
     ],
 )
 @pytest.mark.fault(47)
+@pytest.mark.slow
 async def test_an_image_without_a_size_is_told_in_words_and_kept(
     bench: Bench, recorder: Recorder, format: str, body: bytes, checks: str
 ) -> None:

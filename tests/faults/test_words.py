@@ -43,6 +43,7 @@ async def test_an_account_that_is_empty_from_the_start_costs_one_request_and_no_
     ("fault", "version"),
     [*((fault, "v1") for fault in EMPTY), *((EMPTY[number], "v2") for number in (0, 3, 8))],
 )
+@pytest.mark.slow
 async def test_an_account_that_runs_empty_stops_the_run_and_loses_no_job(
     bench: Bench, fault: str, version: str
 ) -> None:

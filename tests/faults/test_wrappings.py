@@ -159,6 +159,7 @@ AS_TEXT = {
 @pytest.mark.parametrize("content_type", ["text/plain", "image/png", "application/json", "application/octet-stream"])
 @pytest.mark.parametrize("body", AS_TEXT.values(), ids=AS_TEXT)
 @pytest.mark.fault(2)
+@pytest.mark.slow
 async def test_an_image_that_comes_as_text_is_decoded(
     bench: Bench, recorder: Recorder, body: bytes, content_type: str
 ) -> None:

@@ -391,6 +391,7 @@ SOURCES: list[tuple[Callable[[Path], None], str, str, int, dict[str, object]]] =
 @pytest.mark.parametrize(
     ("make", "source", "stem", "jobs", "keys"), SOURCES, ids=[each[0].__name__ for each in SOURCES]
 )
+@pytest.mark.slow
 def test_what_init_writes_plans_as_it_stands(
     make: Callable[[Path], None],
     source: str,

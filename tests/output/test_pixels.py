@@ -116,6 +116,7 @@ def test_more_pixels_than_are_decoded_are_told_by_the_header(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("format", "how"), [("PNG", {}), ("JPEG", {"quality": 75}), ("WEBP", {"quality": 80})], ids=lambda value: str(value)
 )
+@pytest.mark.slow
 def test_the_input_is_known_again_scaled_cropped_and_encoded_anew(
     tmp_path: Path, path: Path, size: tuple[int, int] | None, format: str, how: dict[str, Any]
 ) -> None:
@@ -127,6 +128,7 @@ def test_the_input_is_known_again_scaled_cropped_and_encoded_anew(
 
 @pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("change", ["toned", "patch", "light", "alpha"])
+@pytest.mark.slow
 def test_an_edit_is_no_unchanged_input(tmp_path: Path, path: Path, change: str) -> None:
     image = photo(path, (1024, 1024))
     match change:

@@ -134,7 +134,7 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
     plan = planned.json
     assert list(plan) == [
         *("jobs", "requests", "reused", "done", "uploads", "skipped", "faulty", "remade"),
-        *("identified", "kept", "kept_differs", "gone", "asks"),
+        *("redone", "identified", "kept", "kept_differs", "gone", "asks"),
         *("cost_usd", "duration_s", "limited_by", "advice", "groups"),
         *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tables"),
     ]

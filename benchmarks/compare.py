@@ -164,7 +164,7 @@ SHORT = Plan(
     rounds=5,
     small=Load("small", 3000, 64),
     large=Load("large", 150, 32),
-    held=Load("held-10", 2000, 2000),
+    held=Load("held-10", 1000, 1000),
     bodies=Load("large-5", 500, 500),
     paced_s=10,
     waiting=2000,
@@ -174,7 +174,7 @@ FULL = Plan(
     rounds=5,
     small=Load("small", 20_000, 64),
     large=Load("large", 1000, 32),
-    held=Load("held-60", 10_000, 10_000),
+    held=Load("held-60", 1000, 1000),
     bodies=Load("large-5", 2000, 2000),
     paced_s=70,
     waiting=10_000,
@@ -196,12 +196,22 @@ def main() -> None:
         comparisons = [
             bench.compare(
                 plan.small,
-                [who.PIPELINE, who.CEILING, who.CEILING_NEW, who.CEILING_ASYNCIO, who.CURL, who.NAIVE, *peers],
+                [
+                    who.PIPELINE,
+                    who.DURABLE,
+                    who.CEILING,
+                    who.CEILING_NEW,
+                    who.CEILING_ASYNCIO,
+                    who.CURL,
+                    who.NAIVE,
+                    *peers,
+                ],
             ),
             bench.compare(
                 plan.large,
                 [
                     who.PIPELINE,
+                    who.DURABLE,
                     who.CEILING,
                     who.CURL,
                     who.NAIVE,
@@ -212,8 +222,8 @@ def main() -> None:
             ),
         ]
         starts = bench.starts(10)
-        thousands = Load("held-2", plan.waiting, plan.waiting)
-        stalls = [bench.stalls(load) for load in (plan.small, plan.large, thousands)]
+        waited_for = Load("held-2", 1000, 1000)
+        stalls = [bench.stalls(load) for load in (plan.small, plan.large, waited_for)]
         held = [bench.hold(plan.held, each) for each in (who.PIPELINE, who.CEILING)]
         held += [bench.hold(plan.bodies, each) for each in (who.PIPELINE, who.CEILING)]
         waiting = Load("held-0.5", plan.waiting, plan.waiting)

@@ -110,6 +110,7 @@ PIPELINE = Contender("batch-editor run", "image fsynced, ledger durable, manifes
 CEILING = Contender("bare aiohttp, uvloop", "nothing", _script("bare", "uvloop", "kept"))
 CEILING_ASYNCIO = Contender("bare aiohttp, asyncio", "nothing", _script("bare", "asyncio", "kept"))
 CEILING_NEW = Contender("bare aiohttp, uvloop, a connection each", "nothing", _script("bare", "uvloop", "new"))
+DURABLE = Contender("aiohttp, as durable", "image fsynced, row durable", _script("durable"))
 CURL = Contender("curl --parallel", "files", _curl)
 DISK = Contender("the disk alone, 8 threads", "files fsynced", _script("disk"), sends=False)
 NAIVE = Contender("asyncio.gather and a semaphore", "files", _script("naive"))

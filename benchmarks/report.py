@@ -13,7 +13,7 @@ from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
-from contenders import CEILING, CURL, PIPELINE, Load
+from contenders import DURABLE, PIPELINE, Load
 from measure import Measured
 
 from batch_editor.records import Rate
@@ -121,7 +121,7 @@ def _heading(comparison: Comparison) -> str:
 
 def _table(comparison: Comparison) -> Iterator[str]:
     large = comparison.load.what == "large"
-    other = CURL.name if large else CEILING.name
+    other = DURABLE.name
     head = ["", "MB/s" if large else "requests/s", "CPU per request", "peak memory", f"beside {other}", "keeps"]
     rows = []
     for name, rounds in comparison.rounds.items():

@@ -56,7 +56,7 @@ def test_thirty_pictures_are_judged_on_their_own_pages_by_keys_alone(visitor: Vi
 def test_a_key_pressed_before_the_next_picture_is_in_sight_judges_nothing(visitor: Visitor, server: Served) -> None:
     visitor.page.route(f"**/api/jobs/{FIRST[1]}*", lambda _: None)  # it never comes
     visitor.go(f"/job/{FIRST[0]}")
-    visitor.press("ArrowRight", "a", "r", "n")
+    visitor.press("ArrowRight", "a", "r")
     visitor.page.wait_for_timeout(500)
     assert visitor.current() == FIRST[0]
     assert server.verdicts() == {}
@@ -66,6 +66,7 @@ def test_back_goes_to_the_picture_just_judged_though_the_filter_has_lost_it(visi
     visitor.go("/job/B00000-beach?verdict=none")
     visitor.press("a")
     visitor.until_current(FIRST[1])
+    visitor.page.wait_for_timeout(2_500)  # until the page has asked what is new, and been told
     visitor.press("ArrowLeft")
     visitor.until_current(FIRST[0])
     assert visitor.page.get_attribute(".judge.approved", "aria-pressed") == "true"

@@ -32,12 +32,11 @@ async def test_it_says_the_same_and_ends_with_the_same_code(bench: Bench, argume
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 async def test_it_ends_by_a_signal_as_any_process(bench: Bench, number: signal.Signals) -> None:
-    async with sandbox(latency="30") as provider:
+    async with sandbox(latency="1") as provider:
         arguments = bench.run_arguments(bench.write(jobs(1)), provider)
         async with bench.started(*arguments) as process:
             await arrived(provider.books, 1)
             process.send(number)
-            process.send(number)  # who waits for what is in flight is told twice
             assert (await process.finished()).code == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(number, -9)
 
 

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 from zlib import crc32
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,8 @@ from batch_editor.ledger import readings
 from batch_editor.shops import Format
 from tests.import_files.importers import Product, google, rows_of, shopify, woocommerce
 from tests.support.done_output import SET, done_output
+
+pytestmark = pytest.mark.slow  # whole tables, many times
 
 AT = "https://cdn.example.com/spring"
 LINKS = st.sampled_from([*(f"https://shop.example/{name}.jpg" for name in "abcd"), "https://shop.example/ü,1.jpg?v=2"])

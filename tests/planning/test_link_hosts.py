@@ -24,6 +24,8 @@ from tests.support.fates import listening
 from tests.support.picture_server import Answer, PictureServer, picture
 from tests.support.proxy import ProxyServer
 
+pytestmark = pytest.mark.slow  # hosts are waited for
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[PictureServer]:

@@ -24,6 +24,8 @@ from tests.support.bench import Bench, jobs, sandbox
 from tests.support.made_output import MadeOutput
 from tests.support.page import Page, reviewed
 
+pytestmark = pytest.mark.slow  # runs and locks are waited for
+
 
 @contextmanager
 def looked_at(output: Path, *, threads: int = 2) -> Iterator[list[MachineError]]:

@@ -20,6 +20,8 @@ from batch_editor.sandbox import Books
 from batch_editor.verdicts import FILE_NAME, Picture, Verdicts, VerdictWord
 from tests.support.bench import KEY, LOW_USD, Bench, arrived, job, sandbox, sha256_of, with_options
 
+pytestmark = pytest.mark.slow  # several whole runs each
+
 MUG, LAMP, CUP = job("mug"), job("lamp"), job("cup")
 REDO = with_options(redo={"rejected"})
 

@@ -61,8 +61,8 @@ async def send(
     """Carry a batch out. `canary`: so many requests first, and the rest if they cost what the plan says.
 
     `ask` is shown some lines to decide by; None: nobody is there, and only the plan's questions and a canary that
-    costs much more than planned keep anything from being sent. `confirmed` is told the output directory when the plan
-    is confirmed, before anything is sent.
+    costs much more than planned keep anything from being sent. `confirmed` is called with the output directory when the
+    plan is confirmed, before anything is sent.
 
     Raises:
         UsageError: nobody is there to say that the run is what was meant; nothing was sent.

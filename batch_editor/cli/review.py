@@ -55,6 +55,7 @@ def review(
     )
 
     def began(url: str) -> None:
+        """Print the address of the page."""
         try:
             with written():
                 click.echo(f"Review: {url}")

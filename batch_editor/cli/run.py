@@ -192,6 +192,7 @@ def _terminal(manifests: Sequence[Path]) -> int | None:
 
 def _ask(terminal: int, lines: Sequence[str]) -> bool:
     def say(text: str) -> None:
+        """Write to the terminal, wherever standard input is."""
         if terminal == sys.stdin.fileno():
             tell(text, end="")
         else:

@@ -46,6 +46,7 @@ def sandbox(
         raise click.UsageError(str(error)) from error
 
     async def serve() -> None:
+        """Print the address, then serve until a signal."""
         async with Sandbox(options) as standing_in:
             click.echo(standing_in.base_url)
             await standing_in.serve_forever()

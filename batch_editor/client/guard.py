@@ -21,6 +21,7 @@ def socket_factory(allowed: Callable[[str], bool]) -> Callable[[Any], socket.soc
     """
 
     def guarded(address: Any) -> socket.socket:
+        """A socket to a public address; PermissionError for any other."""
         family, kind, protocol, _, where = address
         if not allowed(where[0]):
             raise PermissionError(errno.EACCES, f"{where[0]} is not a public address")

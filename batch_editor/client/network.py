@@ -84,6 +84,7 @@ def with_key(key: SecretStr) -> aiohttp.ClientMiddlewareType:
     """
 
     async def add(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """Send the request with the key."""
         request.headers["x-api-key"] = key.get_secret_value()
         return await handler(request)
 

@@ -138,6 +138,7 @@ def _host(link: str) -> str | None:
 
 def _unlisted(status: int) -> ErrorMeaning:
     def meaning(kind: str, text: str, *, billed: bool) -> ErrorMeaning:
+        """What concerns this job alone."""
         return ErrorMeaning(kind=kind, reach="job", billed=billed, meaning=text)
 
     if status in _EDGE_UNREACHED:

@@ -43,6 +43,8 @@ def load_settings(
     given = _without_none(flags or {})
 
     class Loaded(Settings):
+        """The settings, from the sources of this call."""
+
         @classmethod
         def settings_customise_sources(
             cls,
@@ -52,6 +54,7 @@ def load_settings(
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
+            """As pydantic-settings asks for the sources, the strongest first."""
             return (
                 init_settings,
                 env_settings,

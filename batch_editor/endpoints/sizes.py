@@ -129,6 +129,7 @@ def price_by_pixels(table: Mapping[str, float], size: Size) -> PixelPrice:
     points = [(each, each[0] * each[1], usd) for name, usd in table.items() if (each := size_of(name))]
 
     def unlike(each: Size) -> float:
+        """How far a size's shape is from the wanted one; 0 is the same shape."""
         # Of logarithms, so that 2:1 is as far from 1:1 as 1:2 is. Rounded: two sizes of one shape are as near.
         return round(abs(math.log(each[0] / each[1] * size[1] / size[0])), 6)
 

@@ -45,7 +45,7 @@ def export_for_shop(output: Path, wanted: ImportFile, target: Path | IO[bytes]) 
     first ones.
 
     Raises:
-        UsageError: there is no table to write again, or none of these jobs; or it isn't told which image is meant.
+        UsageError: there is no table to write again, or it has none of these jobs; or several images are for one place.
         StorageError: a file can't be read or written.
         LedgerError, VerdictsError: what is known of the images can't be read.
     """

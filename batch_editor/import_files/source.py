@@ -150,6 +150,7 @@ def _unpacked(path: Path, stack: ExitStack) -> TableFile:
         raise StorageError(f"{path}: isn't what its name says any more; give the shop's table: --from FILE")
 
     def opened() -> BinaryIO:
+        """The copy, opened anew."""
         return open(copy.name, "rb", opener=open_regular)
 
     return TableFile(Path(copy.name), ending, opened)

@@ -84,10 +84,12 @@ class _Cells:
 
     @property
     def holds_pictures(self) -> bool:
+        """Whether at least half of the filled cells name pictures."""
         return 2 * self.pictures >= self.filled > 0
 
     @property
     def holds_links(self) -> bool:
+        """Whether at least half of the filled cells are one link each."""
         return 2 * self.sole >= self.filled > 0
 
 

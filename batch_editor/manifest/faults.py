@@ -171,18 +171,22 @@ class _Listing:
 
     @property
     def full(self) -> bool:
+        """Whether further lines are only counted."""
         return len(self._kept) >= KEPT
 
     def add(self, line: str | _Kind) -> None:
+        """Count a line, and keep it while there is room."""
         self.total += 1
         if not self.full:
             self._kept.append(line)
 
     def add_once(self, line: str) -> None:
+        """As `add`, for a line that isn't kept yet."""
         if line not in self._kept:
             self.add(line)
 
     def extend(self, problems: Sequence[Problem], row: object) -> None:
+        """Add a row's problems: those with the same advice as one line with their count."""
         for problem in problems:
             if problem.advice:
                 self._count(problem, row)
@@ -190,6 +194,7 @@ class _Listing:
                 self.add(_line(problem.where, problem.label + problem.message))
 
     def join(self, other: _Listing) -> None:
+        """Add another listing's lines and counts."""
         for line in other._kept:
             self.add(line)
         self.total += other.total - len(other._kept)

@@ -62,6 +62,7 @@ class _Count:
 
     @property
     def is_foreign(self) -> bool:
+        """Whether more than half of the rows are wrong, and enough of them to judge by."""
         return 2 * self.wrong > self.rows and self.wrong >= (2 if self.wrong == self.rows else 3)
 
 

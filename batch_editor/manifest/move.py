@@ -53,6 +53,7 @@ class Move:
             return convert
 
         def moved(text: str | list[str], files: Files) -> ParamValue:
+            """Convert a value; one that the new endpoint lacks becomes its counterpart."""
             assert isinstance(text, str), "only links are read as lists"
             word = text.strip()
             try:

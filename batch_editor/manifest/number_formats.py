@@ -77,6 +77,7 @@ def shower_of(code: str, epoch: datetime) -> Show:
         return show_number
 
     def formatted(raw: str) -> str:
+        """The number by the section of the format that is meant for its sign."""
         value = _KEPT.create_decimal(raw)
         index = 0
         if value < 0 and len(sections) > 1:
@@ -92,6 +93,7 @@ def shower_of(code: str, epoch: datetime) -> Show:
         return _number(tokens, value, show_number(raw))
 
     def show(raw: str) -> str:
+        """As `formatted`; the plain number where the format can't show it."""
         try:
             return formatted(raw)
         except ArithmeticError:  # no number, or beyond the calendar or the digits that are written out
@@ -175,6 +177,7 @@ def _whole(tokens: Tokens, digits: str, *, grouped: bool) -> str:
     count = 0
 
     def put(character: str) -> None:
+        """Add a digit, and a comma behind every third."""
         nonlocal count
         if grouped and count and count % 3 == 0:
             out.append(",")

@@ -47,6 +47,7 @@ class TakenTable:
         faulty: deque[TakenRow] = deque()
 
         def sound_rows() -> Iterator[tuple[int, list[str]]]:
+            """The rows that can be read; faulty ones are put aside."""
             for line, cells, problem in self._table:
                 if problem is None:
                     yield line, cells

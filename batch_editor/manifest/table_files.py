@@ -167,6 +167,7 @@ def file_of(written: str, base: Path, *, format: TableFormat = "auto") -> TableF
     place = base / split_sheet(written, base)[0]
 
     def open_file() -> BinaryIO:
+        """The file, opened anew."""
         return open(place, "rb", opener=open_regular)
 
     file = TableFile(place, place.suffix.lower(), open_file, stamp_of(place))

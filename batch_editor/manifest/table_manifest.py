@@ -28,6 +28,7 @@ def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Ite
     manifest = Manifest(path, expansion.endpoint, expansion, faults, expansion.move)
 
     def opened(faults: Faults) -> Table:
+        """The table, opened anew; its faults go to `faults`."""
         return open_table(str(path), Path(), faults, format=expansion.format)
 
     with opened(faults) as table:
@@ -91,6 +92,7 @@ def _of_pictures(manifest: Manifest, written: str) -> dict[str, Source | None]:
     base = escape_bytes(base_of(written))  # as the paths in the rows are
 
     def name(row: Row) -> str:
+        """The picture's path below the folder, without its ending."""
         return os.path.splitext(os.path.relpath(row.cells[0], base))[0]  # noqa: PTH122
 
     own: dict[str, Source | None] = {"id": name, "output": name}
@@ -105,6 +107,7 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
     is_free = parameter is not None and is_free_text(parameter)
 
     def read_free(row: Row) -> str | None:
+        """The cell as it stands; warns where it looks like a template."""
         cell = row.cells[index]
         if is_template(cell):
             # Data, not a template: who writes the table may be anybody. But it looks meant otherwise.

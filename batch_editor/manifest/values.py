@@ -95,6 +95,7 @@ class Slot:
 
 def _first_said(readers: Sequence[Reader], convert: Converter) -> Callable[[Row, Files], ParamValue]:
     def read(row: Row, files: Files) -> ParamValue:
+        """The value of the first reader that has one."""
         blank = None
         for reader in readers:
             text = reader(row)
@@ -209,6 +210,7 @@ def _free_text(parameter: Parameter) -> Converter:
     most = sys.maxsize if parameter.max_length is None else parameter.max_length
 
     def convert(text: str | list[str], _files: Files) -> ParamValue:
+        """The text; blank is nothing."""
         assert isinstance(text, str), _LISTS
         check_text(text)
         if text == "" or text.isspace():  # an OddText is false for more than that
@@ -222,6 +224,7 @@ def _parsed(parameter: Parameter) -> Converter:
     known: dict[str, ParamValue] = {}
 
     def convert(text: str | list[str], _files: Files) -> ParamValue:
+        """One of the choices, whatever its capitals."""
         assert isinstance(text, str), _LISTS
         if text in known:
             return known[text]
@@ -241,6 +244,7 @@ def _links(parameter: Parameter, folder: Path) -> Converter:
     most = parameter.max_items if is_list else 1
 
     def convert(written: str | list[str], files: Files) -> ParamValue:
+        """The links, each once; local files are noted."""
         links: dict[str, None] = {}  # a repetition would only be paid for; two paths of the same content are one
         for item in read_links(written, folder):
             if isinstance(item, LocalFile):

@@ -127,10 +127,12 @@ class _Asked:
 
     @classmethod
     def from_params(cls, endpoint: Endpoint | None, params: Mapping[str, ParamValue]) -> _Asked:
+        """What a request asked for, by its parameters."""
         if endpoint is None:  # an endpoint of one's own that is no longer named, met by a recovery
             return cls()
 
         def value(role: str) -> str:
+            """The text of the parameter that has a role; empty where there is none."""
             return str(params.get(endpoint.parameter_of(role) or ""))
 
         size = _SIZE.fullmatch(value("size"))

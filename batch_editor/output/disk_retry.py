@@ -47,6 +47,7 @@ class DiskRetry:
         """
 
         async def alone() -> T:
+            """The work while no other that was refused is tried."""
             async with self._turn:
                 return await work()
 

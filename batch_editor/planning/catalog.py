@@ -208,6 +208,7 @@ def with_kinds(
 
     @lru_cache(maxsize=_KINDS)
     def kind_of(template: str, name: str, values: tuple[str | None, ...], inputs: int, prompt_length: int) -> int:
+        """The number of a kind in the staging, which is added when it is first met."""
         known = dict(zip(telling[name], values, strict=True))
         by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
         quote = calibration.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)

@@ -68,6 +68,7 @@ def offer_of_successor(
         return None
 
     def planned(settings: Settings, selection: Selection) -> Any:
+        """The plan under other settings."""
         return make_plan(manifests, settings, selection=selection, output=output, redo=redo, rehearsal=rehearsal)
 
     try:

@@ -1,4 +1,4 @@
-"""What pages are told of jobs, as JSON: a card for each in the gallery, all of it for one."""
+"""What the pages get of jobs, as JSON: a card for each in the gallery, all of it for one."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _SAID = "Review: "
 
 
 class ReviewBeside:
-    """Starts the command `review` for output directories; `say` is told its address, or why there is none.
+    """Starts the command `review` for output directories; `say` is called with its address, or why there is none.
 
     arguments: more of the command's. without: variables that it is not to have; nor has it any that hold a key.
     """

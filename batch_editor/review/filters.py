@@ -85,6 +85,7 @@ class Filter:
         key, sign = _KEYS[self.sort], -1 if self.descending else 1
 
         def order(job: ReviewJob) -> float:
+            """Where a job stands; last where it has no value."""
             value = key(job)
             return math.inf if value is None else sign * value
 

@@ -163,7 +163,7 @@ def content_sha256(path: Path, *, follow_links: bool = False) -> str:
 
 
 def opened_picture(path: Path) -> tuple[BinaryIO, str, int]:
-    """A picture's file, what a browser is told that it is (by its first bytes), and its size in bytes.
+    """A picture's file, its content type (by its first bytes), and its size in bytes.
 
     Raises:
         NoPicture: it is none that browsers show.

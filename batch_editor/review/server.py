@@ -42,8 +42,8 @@ _MOST_HEADER_BYTES = 64 * 2**10
 class ReviewOptions:
     """What is reviewed, and how: on which port (0: any that is free), in whose name.
 
-    said: told the next address under which a browser may come in, when one was used. allow_private: whether input
-    links may lead to this network. mounts: where the system lists its mounts.
+    said: called with the next address under which a browser may come in, when one was used. allow_private: whether
+    input links may lead to this network. mounts: where the system lists its mounts.
     """
 
     output: Path

@@ -27,7 +27,7 @@ async def serve(
 ) -> str | None:
     """Serve until a signal comes, or no page has asked for anything for `idle_s`; return what to say at the end.
 
-    began: told the first address. browse: whether to open a browser where there is one.
+    began: called with the first address. browse: whether to open a browser where there is one.
 
     Raises:
         UsageError: as `Review`.
@@ -88,10 +88,12 @@ def _ended_by_signals() -> Iterator[asyncio.Event]:
     heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
 
     def end() -> None:
+        """End serving; the next signal ends the process."""
         ended.set()
         release()
 
     def release() -> None:
+        """Give signals back to who had them before."""
         for number in heard:
             if loop.remove_signal_handler(number):
                 signal.signal(number, before[number])

@@ -67,6 +67,7 @@ class _Dispatch:
     monitor: RunMonitor
 
     async def send(self, key: SecretStr, only: Collection[str] | None, signals: RunSignals | None) -> StopReason | None:
+        """Send what is pending, or `only` some of it; return why it stopped, None at the end."""
         run, monitor, settings = self.run, self.monitor, self.run.settings
         reservations = Reservations(
             run.start.run_id,

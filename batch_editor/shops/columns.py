@@ -187,6 +187,7 @@ def _likely(columns: Sequence[str]) -> Recognition:
     spelled = {" ".join(column.split()).casefold(): column for column in columns}
 
     def first(names: Iterable[str]) -> str | None:
+        """The table's own spelling of the first of these columns that it has."""
         return next((spelled[name] for name in names if name in spelled), None)
 
     handle = first(_SHOPIFY["handle"])

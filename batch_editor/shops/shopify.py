@@ -34,6 +34,7 @@ class _Product:
 
     @property
     def size(self) -> int:
+        """The characters that are held."""
         return sum(map(len, self.texts))
 
 

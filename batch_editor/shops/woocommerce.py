@@ -101,6 +101,7 @@ class _Products:
         return self.is_new([parent])
 
     def keep(self, names: list[str], cells: list[str]) -> None:
+        """Keep a parent's cells for its variations; the oldest go first."""
         texts = [cells[index] for index in self._carried]
         for name in names:
             self._texts[name] = texts

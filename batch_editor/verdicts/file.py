@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Lock
 
@@ -76,15 +76,14 @@ class Verdicts:
             os.close(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o660))
             expect_side_files(path)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_LOCK_WAIT_S)
-            try:
+            with ExitStack() as stack:
+                stack.callback(self._db.close)
                 if not _is_there(self._db):
                     self._db.executescript(_SCHEMA)
                 # Also the deletion of the journal is durable: otherwise a power cut could bring it back.
                 self._db.execute("PRAGMA synchronous = EXTRA")
                 self._files = OpenFiles(path)
-            except BaseException:
-                self._db.close()
-                raise
+                stack.pop_all()
         except (OSError, sqlite3.Error, ValueError) as error:
             raise _unusable(path, error) from error
 

@@ -11,7 +11,7 @@ import { chosen, chosenWord, FilterPanel, readFilter, stillMatches, toggled } fr
 import { count, counted } from "./format.js";
 import { GalleryView, STEPS } from "./gallery_view.js";
 import { GridView } from "./grid_view.js";
-import { Judging } from "./judging.js";
+import { Judging, JUDGING_KEYS } from "./judging.js";
 import { listen } from "./keys.js";
 import { trouble } from "./messages.js";
 import { showOverview } from "./overview.js";
@@ -20,12 +20,7 @@ import { choose, setting, tab } from "./settings.js";
 const HELP = [
   [["←", "→", "↑", "↓"], "Move from picture to picture"],
   [["Enter", "Space"], "Open the picture, before and after"],
-  [["A"], "Approve, and on to the next"],
-  [["R"], "Reject, and on to the next"],
-  [["Shift A", "Shift R"], "The same, and stay"],
-  [["E"], "Write a note; it goes into the prompt of a rejected picture"],
-  [["N"], "Take the verdict away"],
-  [["U"], "Undo the last verdict or note"],
+  ...JUDGING_KEYS,
   [["B"], "Before and after together, or after alone"],
   [["-", "+"], "Smaller, larger pictures"],
   [["G"], "Gallery or grid"],

@@ -6,7 +6,7 @@ import { showHelp } from "./dialogs.js";
 import { byId, element } from "./elements.js";
 import { readFilter } from "./filters.js";
 import { count, words } from "./format.js";
-import { Judging, samePicture } from "./judging.js";
+import { Judging, JUDGING_KEYS, samePicture } from "./judging.js";
 import { listen } from "./keys.js";
 import { say, speak, trouble } from "./messages.js";
 import { drawPanel } from "./panel.js";
@@ -15,12 +15,7 @@ import { MODES, Stage } from "./stage.js";
 
 const HELP = [
   [["←", "→"], "Former, next job of the gallery's list"],
-  [["A"], "Approve, and on to the next"],
-  [["R"], "Reject, and on to the next"],
-  [["Shift A", "Shift R"], "The same, and stay"],
-  [["E"], "Write a note; it goes into the prompt of a rejected picture"],
-  [["N"], "Take the verdict away"],
-  [["U"], "Undo the last verdict or note"],
+  ...JUDGING_KEYS,
   [["Space"], "100 %, or all of the picture"],
   [["Shift ←↑↓→"], "Look at another part of it"],
   [["1", "2", "3", "4"], "Slider, side by side, difference, after alone"],

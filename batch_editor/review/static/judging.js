@@ -6,6 +6,16 @@ import { counted, verdictWord } from "./format.js";
 import { say, speak } from "./messages.js";
 import { tab } from "./settings.js";
 
+/** The keys of both pages, as their help shows them. */
+export const JUDGING_KEYS = [
+  [["A"], "Approve, and on to the next"],
+  [["R"], "Reject, and on to the next"],
+  [["Shift A", "Shift R"], "The same, and stay"],
+  [["E"], "Write a note; it goes into the prompt of a rejected picture"],
+  [["N"], "Take the verdict away"],
+  [["U"], "Undo the last verdict or note"],
+];
+
 const KEPT = 500; // how many acts of this tab can be taken back
 
 /** What a verdict belongs to. Jobs that share a picture share it. */

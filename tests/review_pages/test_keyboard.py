@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
+from playwright.sync_api import Route
+
 from tests.docs.pages import PAGES
 from tests.review_pages.conftest import Visit
 from tests.review_pages.served import Served, Visitor
@@ -51,6 +55,23 @@ def test_thirty_pictures_are_judged_on_their_own_pages_by_keys_alone(visitor: Vi
     visitor.until_counts(approved=25, rejected=6, to_judge=0)
     assert visitor.current() == seen[-1]
     assert len(server.verdicts()) == 31
+
+
+def slowly(route: Route) -> None:
+    time.sleep(1)
+    route.continue_()
+
+
+def test_a_verdict_is_kept_though_its_page_is_left_at_once(visitor: Visitor, server: Served) -> None:
+    visitor.page.route("**/api/verdicts", slowly)
+    visitor.go(f"/job/{FIRST[0]}")
+    visitor.press("Shift+A", "Shift+R", "Escape")
+    visitor.page.wait_for_url(f"{server.origin}/")
+    assert [verdict for verdict, _ in server.verdicts().values()] == ["rejected"]
+    visitor.shown()
+    visitor.press("Shift+A", "Enter")
+    visitor.page.wait_for_url("**/job/**")
+    assert [verdict for verdict, _ in server.verdicts().values()] == ["approved"]
 
 
 def test_a_key_pressed_before_the_next_picture_is_in_sight_judges_nothing(visitor: Visitor, server: Served) -> None:

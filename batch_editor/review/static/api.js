@@ -42,9 +42,10 @@ export function get(path, signal) {
   return answer(path, { signal });
 }
 
-/** What the server answers to this JSON. Raises Refused. */
+/** What the server answers to this JSON. It arrives though the page is left. Raises Refused. */
 export function post(path, body) {
-  return answer(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const headers = { "Content-Type": "application/json" };
+  return answer(path, { method: "POST", headers, body: JSON.stringify(body), keepalive: true });
 }
 
 /** The address of a job's page; `query` is the gallery's, so that next and previous keep to its order. */

@@ -207,9 +207,10 @@ function clear() {
 
 // What somebody does.
 
-function open(card) {
+async function open(card) {
   if (!card) return;
   tab.set("job", card.job_id);
+  await judging.sending; // what has not left goes with the page
   location.href = jobAddress(card.job_id, query());
 }
 

@@ -268,7 +268,8 @@ function panelAct(name, value) {
   else compare(sides(job).findIndex((side) => side.key === value));
 }
 
-function back() {
+async function back() {
+  await judging.sending; // what has not left goes with the page
   location.href = byId("to-gallery").href;
 }
 

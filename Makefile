@@ -89,9 +89,10 @@ audit: $(READY_DEV)  ## look the locked packages up among the known vulnerabilit
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --no-strip-extras --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock"
 
+# The larger lock first: what developing needs holds some of what running needs back (botocore wants python-dateutil 2).
 lock: $(READY_DEV)  ## pin the newest versions that pyproject.toml allows, with the hashes of their files
-	$(LOCK) pyproject.toml --group build --output-file requirements.lock
-	$(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --group build --constraint requirements-dev.lock --output-file requirements.lock
 	$(LOCK) --group servers --constraint requirements-dev.lock --output-file requirements-servers.lock
 
 format: $(READY_DEV)

@@ -15,9 +15,10 @@ from batch_editor.output.output_manifest import (
     plain,
     write_manifest,
 )
+from batch_editor.output.picture_store import HISTORY, IMAGES, REJECTED, NewName, PictureStore, image_path
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
-from batch_editor.output.store import HISTORY, IMAGES, REJECTED, Store
+from batch_editor.output.store import Store
 from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, under_present_names, verdicts_of
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "UNCHECKED",
     "Acceptance",
     "DiskRetry",
+    "NewName",
+    "PictureStore",
     "StagedFile",
     "Store",
     "Unplaced",
@@ -41,6 +44,7 @@ __all__ = [
     "export_rows",
     "free_disk_reserve",
     "holder_of",
+    "image_path",
     "is_output_manifest",
     "keep",
     "keep_table",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.errors import EndpointError, LedgerError, StorageError, UsageError
-from batch_editor.files import SIDE_FILES
+from batch_editor.files import SIDE_FILES, fsync_directory
 from batch_editor.images import ENDINGS
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger
@@ -24,7 +23,7 @@ from batch_editor.ledger.database import is_lost
 from batch_editor.ledger.restore import RestoredRow, restore
 from batch_editor.money import price_of
 from batch_editor.naming import safe_output
-from batch_editor.output import COLUMNS, COLUMNS_OF_0_1, IMAGES, Store, locked, plain
+from batch_editor.output import COLUMNS, COLUMNS_OF_0_1, IMAGES, PictureStore, Store, locked, plain
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 
 # Failures that a next run sends again; what was refused for good stays failed.
@@ -80,7 +79,7 @@ def rebuild(output: Path) -> Rebuilt:
         store.prepare()
         if not is_lost(ledger):
             raise UsageError(f"{ledger}: this ledger is sound; there is nothing to rebuild")
-        reader = _Reader(store, manifest)
+        reader = _Reader(store.pictures, manifest)
         rows = list(reader.rows())
         fresh = output / f"{LEDGER_NAME}.new"
         for ending in ("", *SIDE_FILES):
@@ -89,9 +88,9 @@ def rebuild(output: Path) -> Rebuilt:
         with closing(made), made.translated(), made.transaction():
             counted_usd = restore(made.connection, rows, now=time.time())
         kept = _put_aside(ledger)
-        store.keep([str(output)])  # of two renamings a power cut may leave the second: a journal beside a new ledger
+        _make_durable(output)  # of two renamings a power cut may leave the second: a journal beside a new ledger
         fresh.replace(ledger)
-        store.keep([str(output)])
+        _make_durable(output)
         return Rebuilt(
             jobs=len(rows),
             images=sum(row.stands for row in rows),
@@ -101,6 +100,13 @@ def rebuild(output: Path) -> Rebuilt:
             counted_usd=counted_usd,
             kept=kept,
         )
+
+
+def _make_durable(folder: Path) -> None:
+    try:
+        fsync_directory(folder)
+    except OSError as error:
+        raise StorageError(f"{folder}: can't be written ({error.strerror})", transient=False) from error
 
 
 def _put_aside(ledger: Path) -> Path | None:
@@ -118,8 +124,8 @@ def _put_aside(ledger: Path) -> Path | None:
 class _Reader:
     """An output manifest's rows as what they tell, compared with the images."""
 
-    def __init__(self, store: Store, manifest: Path) -> None:
-        self._store = store
+    def __init__(self, pictures: PictureStore, manifest: Path) -> None:
+        self._pictures = pictures
         self._manifest = manifest
         self._written_at = manifest.stat().st_mtime
         self._endpoints: dict[str, Endpoint | None] = {}
@@ -170,7 +176,7 @@ class _Reader:
             expected_usd=float(row["estimated_cost_usd"] or 0) or expected_usd,
             each_usd=max(each_usd, float(row["estimated_cost_usd"] or 0)),
             cost_usd=float(row["actual_cost_usd"]) if row["actual_cost_usd"] and not row["reused_from"] else None,
-            stands=path is not None and _sha256(self._store.root / path) == row["sha256"],
+            stands=path is not None and self._pictures.content_sha256(path) == row["sha256"],
             image_path=path,
             sent_at=_instant(row["started_at"]),
             ended_at=_instant(row["finished_at"]),
@@ -187,10 +193,12 @@ class _Reader:
     def _with_newer_image(self, restored: RestoredRow) -> RestoredRow:
         """What a run made that did not come to its end: an image under the job's name that the manifest knows not."""
         for ending in ENDINGS.values():
-            path = self._store.root / IMAGES / f"{restored.output}{ending}"
-            if path.is_file() and not path.is_symlink() and path.stat().st_mtime > self._written_at:
+            path = f"{IMAGES}/{restored.output}{ending}"
+            written_at = self._pictures.written_at(path)
+            if written_at is not None and written_at > self._written_at:
                 self.newer += 1
-                error = f"{path.name} is newer than the manifest; nothing says which request made it"
+                name = path.rpartition("/")[2]
+                error = f"{name} is newer than the manifest; nothing says which request made it"
                 return replace(
                     restored,
                     status="unknown",
@@ -283,13 +291,3 @@ def _output(path: str | None, job_id: str) -> str:
 
 def _instant(text: str) -> float | None:
     return datetime.fromisoformat(text).timestamp() if text else None
-
-
-def _sha256(path: Path) -> str | None:
-    if path.is_symlink() or not path.is_file():
-        return None
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise StorageError(f"{path}: can't be read ({error.strerror})") from error

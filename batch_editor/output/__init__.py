@@ -15,6 +15,7 @@ from batch_editor.output.output_manifest import (
     plain,
     write_manifest,
 )
+from batch_editor.output.picture_places import picture_store, picture_store_for_run, record_place
 from batch_editor.output.picture_store import HISTORY, IMAGES, REJECTED, NewName, PictureStore, image_path
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
@@ -49,10 +50,13 @@ __all__ = [
     "keep",
     "keep_table",
     "locked",
+    "picture_store",
+    "picture_store_for_run",
     "plain",
     "put",
     "put_all",
     "put_one",
+    "record_place",
     "retire_gone",
     "set_aside",
     "take_disk_reserve",

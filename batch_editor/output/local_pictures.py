@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -21,18 +20,24 @@ _COPIED = 2**20
 
 
 class LocalPictures:
-    """See `PictureStore`. `executor`: the threads on which a run gives names; None: the loop's own."""
+    """See `PictureStore`."""
 
     where = "on disk"
+    executor = None
 
-    def __init__(self, root: Path, executor: Executor | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self.folder = root
-        self.executor = executor
         # Between a look at what stands under a name and its removal no other thread may give the name to an image.
         self._names = Lock()
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, ledger_id: str, say: Callable[[str], None]) -> None:
         """Nothing to do: that files can be written here is seen by whoever stages them."""
+
+    def owner(self) -> None:
+        """See `PictureStore`. The ledger is beside them."""
+
+    def bring(self, names: Sequence[NewName]) -> None:
+        """Nothing to do: this is where images were kept before."""
 
     def place(self, names: Sequence[NewName]) -> list[str]:
         """See `PictureStore`. Links rather than renames, so that what is being read under either name stays whole."""

@@ -40,7 +40,7 @@ class PictureStore(Protocol):
 
     @property
     def executor(self) -> Executor | None:
-        """The threads on which a run gives names; None: the loop's own."""
+        """Threads on which names are given, where that takes time; None: any."""
 
     @property
     def where(self) -> str:
@@ -50,18 +50,24 @@ class PictureStore(Protocol):
     def folder(self) -> Path | None:
         """The directory in which the pictures are files; None where they are none."""
 
-    def prepare(self, say: Callable[[str], None]) -> None:
-        """See that pictures can be written, read and removed. Before anything is paid for.
+    def prepare(self, ledger_id: str, say: Callable[[str], None]) -> None:
+        """See that pictures of that ledger can be written, read and removed. Before anything is paid for.
 
         Raises:
-            UsageError: it is another output directory's, or the settings that lead to it are wrong.
+            UsageError: it has another ledger's, or the settings that lead to it are wrong.
         """
+
+    def owner(self) -> str | None:
+        """The id of the ledger whose pictures these are, where that is on record; else None."""
 
     def place(self, names: Sequence[NewName]) -> list[str]:
         """Give images their names, durably; return their paths, in order.
 
         What stands there with other content is moved to the history first: it was paid for.
         """
+
+    def bring(self, names: Sequence[NewName]) -> None:
+        """Have images here that have their names, and lie where images were kept before."""
 
     def set_aside(self, source: Path, path: str, sha256: str) -> None:
         """Keep what is no result under a path that nothing else ever has, durably."""

@@ -118,6 +118,10 @@ def _check_names(ledger: Ledger, store: Store, *, now: float) -> int:
 def _put_again(ledger: Ledger, store: Store, placements: Sequence[Placement], *, now: float) -> int:
     """Put images that the disk has somewhere under their names; return how many it has nowhere."""
     lost = 0
+    here = [each for each in placements if each.image_path == image_path(each.output, each.format)]
+    store.pictures.bring(
+        [NewName(image_path(each.output, each.format), each.output, each.sha256, each.format) for each in here]
+    )
     with ledger.transaction():
         for placement in placements:
             source = _found(ledger, store, placement)

@@ -40,7 +40,7 @@ class Store:
     ) -> None:
         self.root = root
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
-        self.pictures: PictureStore = pictures or LocalPictures(root, self._executor)
+        self.pictures: PictureStore = pictures or LocalPictures(root)
         self._memory = BodyMemory(memory_bytes)
 
     @property

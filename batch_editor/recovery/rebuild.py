@@ -23,7 +23,7 @@ from batch_editor.ledger.database import is_lost
 from batch_editor.ledger.restore import RestoredRow, restore
 from batch_editor.money import price_of
 from batch_editor.naming import safe_output
-from batch_editor.output import COLUMNS, COLUMNS_OF_0_1, IMAGES, PictureStore, Store, locked, plain
+from batch_editor.output import COLUMNS, COLUMNS_OF_0_1, IMAGES, PictureStore, Store, locked, picture_store, plain
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 
 # Failures that a next run sends again; what was refused for good stays failed.
@@ -69,17 +69,19 @@ def rebuild(output: Path) -> Rebuilt:
     Raises:
         UsageError: there is no output manifest, or the ledger is sound.
         LockedError: a run is at work there.
-        MachineError: the directory can't be written, or a newer version wrote the ledger.
+        MachineError: the directory can't be written, or its bucket read; or a newer version wrote the ledger.
     """
     manifest, ledger = output / MANIFEST_NAME, output / LEDGER_NAME
     if not manifest.is_file():
         raise UsageError(f"{output}: no {MANIFEST_NAME} here to rebuild a ledger from")
-    store = Store(output)
-    with closing(store), locked(store.root):
+    pictures = picture_store(output)
+    store = Store(output, pictures)
+    with closing(store), closing(pictures), locked(store.root):
         store.prepare()
         if not is_lost(ledger):
             raise UsageError(f"{ledger}: this ledger is sound; there is nothing to rebuild")
-        reader = _Reader(store.pictures, manifest)
+        owner = pictures.owner()
+        reader = _Reader(pictures, manifest)
         rows = list(reader.rows())
         fresh = output / f"{LEDGER_NAME}.new"
         for ending in ("", *SIDE_FILES):
@@ -87,6 +89,8 @@ def rebuild(output: Path) -> Rebuilt:
         made = Ledger(fresh)
         with closing(made), made.translated(), made.transaction():
             counted_usd = restore(made.connection, rows, now=time.time())
+            if owner is not None:
+                made.take_id(owner)
         kept = _put_aside(ledger)
         _make_durable(output)  # of two renamings a power cut may leave the second: a journal beside a new ledger
         fresh.replace(ledger)
@@ -95,7 +99,7 @@ def rebuild(output: Path) -> Rebuilt:
             jobs=len(rows),
             images=sum(row.stands for row in rows),
             missing=sum(row.status == "succeeded" and not row.stands for row in rows),
-            newer=reader.newer,
+            newer=len(reader.newer),
             unclaimed=store.keep_unclaimed(),
             counted_usd=counted_usd,
             kept=kept,
@@ -129,14 +133,18 @@ class _Reader:
         self._manifest = manifest
         self._written_at = manifest.stat().st_mtime
         self._endpoints: dict[str, Endpoint | None] = {}
-        self.newer = 0
+        self.newer: list[str] = []
 
     def rows(self) -> Iterator[RestoredRow]:
-        """Every row, in order.
+        """Every row, in order. Several images are looked at at a time.
 
         Raises:
             LedgerError: the file is no output manifest.
         """
+        threads = self._pictures.executor
+        yield from (threads.map if threads else map)(self._from_row, self._cells())
+
+    def _cells(self) -> Iterator[dict[str, str]]:
         try:
             with self._manifest.open(encoding="utf-8", newline="") as file:
                 rows = read_rows(file)
@@ -147,7 +155,7 @@ class _Reader:
                     if len(row) > len(header):
                         raise ValueError(f"line {line} has more cells than the header")
                     cells = dict(zip_longest(header, row, fillvalue=""))
-                    yield self._from_row({name: plain(cell) for name, cell in cells.items()})
+                    yield {name: plain(cell) for name, cell in cells.items()}
         except (OSError, ValueError) as error:
             raise LedgerError(f"{self._manifest}: can't be read as an output manifest ({error})") from error
 
@@ -196,7 +204,7 @@ class _Reader:
             path = f"{IMAGES}/{restored.output}{ending}"
             written_at = self._pictures.written_at(path)
             if written_at is not None and written_at > self._written_at:
-                self.newer += 1
+                self.newer.append(path)
                 name = path.rpartition("/")[2]
                 error = f"{name} is newer than the manifest; nothing says which request made it"
                 return replace(

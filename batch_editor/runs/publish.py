@@ -77,9 +77,8 @@ class Publisher:
     async def _named(self, work: Callable[[], T]) -> T:
         """The result of work that gives names: on threads of its own where that means to send images away."""
         pictures = self._store.pictures
-        return await self._disk_retry.persist(
-            lambda: finished(work, executor=pictures.executor, on_cancel=pictures.hurry)
-        )
+        threads = pictures.executor or self._store.executor
+        return await self._disk_retry.persist(lambda: finished(work, executor=threads, on_cancel=pictures.hurry))
 
     def _succeeded(self, attempt_id: int, placements: Sequence[Placement], paths: Sequence[str]) -> None:
         for placement, path in zip(placements, paths, strict=False):  # no job may want it: then it is kept

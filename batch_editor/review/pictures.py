@@ -133,7 +133,8 @@ class Pictures:
         key = f"picture {sha256}"
         if (kept := self._cache.path_of(key)) is not None:
             return kept
-        found = self._store.open(path)
+        place = self._store.find(path, sha256)
+        found = None if place is None else self._store.open(place)
         if found is None:
             return None
         with found:

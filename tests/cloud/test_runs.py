@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_editor.buckets import open_bucket, read_address
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.output import picture_store
 from batch_editor.recovery.rebuild import rebuild
@@ -173,7 +174,12 @@ async def test_a_rehearsal_leaves_nothing_of_memory_behind(bench: Bench) -> None
 
 
 async def test_a_burst_of_refusals_is_waited_for_and_stops_nothing(bench: Bench, s3: S3) -> None:
-    burst = [Fault("refused", 503, "SlowDown"), Fault("refused", 500, "InternalError"), Fault("reset"), Fault("lost")] * 3
+    burst = [
+        Fault("refused", 503, "SlowDown"),
+        Fault("refused", 500, "InternalError"),
+        Fault("reset"),
+        Fault("lost"),
+    ] * 3
 
     def fault_of(request: Request) -> Fault | None:
         return burst.pop() if burst and "images/job" in request.path else None
@@ -222,6 +228,18 @@ async def test_a_slow_bucket_slows_the_drawing_of_requests(bench: Bench, s3: S3)
     assert summary.exit_code == 0
     assert summary.elapsed_s > 1.4  # eight pictures, two at a time, while no more than two requests are in flight
     expect_whole(bench, s3)
+
+
+@pytest.mark.slow
+def test_a_listing_goes_on_where_it_was_refused(s3: S3) -> None:
+    client = s3.client
+    for number in range(1100):
+        client.put_object(Bucket=s3.bucket, Key=f"shop/images/{number:04}.png", Body=b"")
+    faults = {0: Fault("reset"), 2: Fault("refused", 503), 3: Fault("reset")}
+    s3.fault_of = lambda each: faults.get(each.number)
+    bucket = open_bucket(read_address(f"s3://{s3.bucket}/shop"))
+    assert list(bucket.paths("images")) == [f"images/{number:04}.png" for number in range(1100)]
+    assert len(s3.requests) == 5  # two pages, and three that failed
 
 
 async def test_what_another_program_put_there_is_kept_in_the_history(bench: Bench, s3: S3) -> None:

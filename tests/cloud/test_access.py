@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,6 +22,7 @@ KEYS = "AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 RIGHTS = "s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"
 
 
+@pytest.mark.fault(105)
 @pytest.mark.parametrize(
     ("fault", "error", "message"),
     [
@@ -198,3 +201,37 @@ def test_azure_says_that_it_refuses_the_credentials(s3: S3, monkeypatch: pytest.
 def test_azure_without_an_account_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"^az://pictures/shop: the access can't be used .*Account must be specified"):
         open_bucket(read_address("az://pictures/shop"))
+
+
+async def test_without_the_extra_it_says_what_to_install(bench: Bench) -> None:
+    (bench.folder / "config.yaml").write_text("outputs: {images: s3://pictures}")
+    async with sandbox() as provider:
+        arguments = list(map(str, bench.run_arguments(bench.write(jobs(1)), provider)))
+        code = (
+            "import sys; sys.modules['obstore'] = None\n"
+            f"from batch_editor.cli.main import main; sys.exit(main({arguments!r}))"
+        )
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code),
+            cwd=bench.folder,
+            env=bench.environment(),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await process.communicate()
+        assert provider.books.requests == 0
+    assert process.returncode == 2
+    assert said.decode().splitlines()[0] == (
+        "error: outputs.images s3://pictures/out: buckets need obstore; run: pip install 'batch_editor[cloud]'"
+    )
+
+
+async def test_an_export_without_an_address_shows_one_with_the_place_in_the_bucket(bench: Bench, s3: S3) -> None:
+    async with sandbox() as provider:
+        await bench.run(jobs(1), provider, outputs__images=f"s3://{s3.bucket}/shop")
+    ended = await bench.command("export", bench.out, "--format", "shopify")
+    assert ended.code == 2
+    assert ended.err == (
+        f"error: outputs.public_url is not set, the address at which the shop finds what is in s3://{s3.bucket}/shop/out:"
+        " outputs: {public_url: https://cdn.example.com/shop/out} in config.yaml, or"
+        " BATCH_EDITOR_OUTPUTS__PUBLIC_URL=https://cdn.example.com/shop/out\n"
+    )

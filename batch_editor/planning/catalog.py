@@ -17,7 +17,6 @@ from batch_editor.money import Kind, price_of
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.records import FaultyRow, Job, Shape
-from batch_editor.strict_yaml import Block, YamlFault, read_yaml
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
@@ -144,24 +143,6 @@ class Catalog:
         except ValueError as error:
             shape = " by ".join(endpoint.prices.by) or "one number"
             raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s ({shape})") from error
-
-
-def named_endpoints(manifests: Sequence[Path], settings: Settings) -> list[Endpoint]:
-    """The endpoints that the settings and the manifests' heads name, without those that can't be found or read."""
-    names: list[tuple[str, Path | None]] = [(settings.endpoint, None)]
-    for path in manifests:
-        with suppress(OSError, YamlFault):
-            # A pipe, which can be read but once, is left to the reading of the jobs.
-            is_yaml = path.suffix.lower() in (".yaml", ".yml") and path.is_file()
-            document = read_yaml(path) if is_yaml else None
-            if isinstance(document, Block) and isinstance(named := document.get("endpoint"), str):
-                names.append((named, path.parent))
-    endpoints: dict[str, Endpoint] = {}
-    for name, beside in names:
-        with suppress(EndpointError):
-            endpoint = load_endpoint(name, beside=beside)
-            endpoints.setdefault(endpoint.name, endpoint)
-    return list(endpoints.values())
 
 
 def stage_manifests(

@@ -22,6 +22,7 @@ from batch_editor.cli.reconcile import reconcile
 from batch_editor.cli.review import review
 from batch_editor.cli.run import run
 from batch_editor.cli.sandbox import sandbox
+from batch_editor.cli.schedule import schedule
 from batch_editor.cli.schema import schema
 from batch_editor.cli.status import status
 from batch_editor.errors import BatchEditorError
@@ -51,7 +52,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, init, status, review, export, reconcile, schema, sandbox):
+for command in (run, plan, init, status, review, export, reconcile, schedule, schema, sandbox):
     cli.add_command(command)
 
 

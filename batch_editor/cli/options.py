@@ -57,7 +57,7 @@ def _found(_: click.Context, __: click.Parameter, manifests: tuple[Path, ...]) -
     return tuple(paths)
 
 
-_SHARED = [
+_SENDING = [
     click.argument(
         "manifests",
         metavar="MANIFEST…",
@@ -128,6 +128,9 @@ _SHARED = [
     ),
     click.option("--check-inputs", is_flag=True, help="Look at every input link before money is spent."),
     click.option("--base-url", metavar="URL", help="The API, up to and with its version."),
+]
+_SHARED = [
+    *_SENDING,
     click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
     verbose("Say on standard error what happens to each request.", expose=True),
 ]
@@ -136,6 +139,13 @@ _SHARED = [
 def shared(function: F) -> F:
     """Give a command the shared options."""
     for option in reversed(_SHARED):
+        function = option(function)
+    return function
+
+
+def sending(function: F) -> F:
+    """Give a command the options that say what a run sends, and -v."""
+    for option in reversed([*_SENDING, verbose()]):
         function = option(function)
     return function
 

@@ -47,6 +47,9 @@ REVIEW_STARTS_S = 15.0
     help="Send N jobs first; send the rest if they cost what the plan says.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+@click.option(
+    "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
+)
 @click.option("--dry-run", is_flag=True, help="The same as plan.")
 @click.option(
     "--progress",
@@ -89,6 +92,7 @@ def run(**options: Any) -> int:
         check_inputs=options["check_inputs"],
         history=options["history"],
         yes=options["yes"],
+        expect_ledger=options["expect_ledger"],
         progress=progress_for(options["progress"]),
         signals=True,
     )

@@ -26,12 +26,10 @@ from batch_editor.cli.sandbox import sandbox
 from batch_editor.cli.schedule import schedule
 from batch_editor.cli.schema import schema
 from batch_editor.cli.status import status
+from batch_editor.cli.telling import BUG
 from batch_editor.errors import BatchEditorError
 from batch_editor.files import require_posix
 from batch_editor.text import redact
-
-# EX_SOFTWARE of sysexits.h: a bug of ours, which no code of the documented list describes.
-BUG = 70
 
 EXIT_CODES = """\b
 Exit codes:

@@ -37,8 +37,8 @@ def verbose(help: str = "Say where, if this meets a bug of the program.", *, exp
     )
 
 
-def _found(_: click.Context, __: click.Parameter, manifests: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The manifests that the names are meant for; those that aren't there stay as they are, to be told of as such.
+def find_manifests(options: dict[str, Any]) -> None:
+    """Put in the manifests that the names are meant for; those that aren't there stay, to be told of as such.
 
     Raises:
         UsageError: names that may be meant for another file.
@@ -47,14 +47,14 @@ def _found(_: click.Context, __: click.Parameter, manifests: tuple[Path, ...]) -
     from batch_editor.manifest.table_files import find_table
 
     paths, faults = [], []
-    for manifest in manifests:
+    for manifest in options["manifests"]:
         try:
             paths.append(Path(find_table(str(manifest), Path(), endings=MANIFESTS)))
         except NotThere as error:
             faults.append(f"{manifest}: there is no such file{error.hint}")
     if faults:
         raise UsageError("\n".join(faults))
-    return tuple(paths)
+    options["manifests"] = tuple(paths)
 
 
 _SENDING = [
@@ -64,7 +64,6 @@ _SENDING = [
         nargs=-1,
         required=True,
         type=click.Path(path_type=Path),
-        callback=_found,
     ),
     click.option(
         "-c",

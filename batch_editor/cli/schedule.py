@@ -6,14 +6,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from batch_editor.cli.options import sending, settings_from
+from batch_editor.cli.options import find_manifests, sending, settings_from
 from batch_editor.cli.output import tell, written
 from batch_editor.errors import UsageError
 from batch_editor.text import escape_bytes, quoted, shell_word
@@ -56,8 +56,9 @@ def schedule(at: str, kind: str, to: Path | None, timezone: str | None, *, force
     """
     from batch_editor.nightly import KINDS, listed, write_all
 
+    find_manifests(options)
     settings = settings_from(options)
-    nightly = _schedule(click.get_current_context(), settings, at, timezone)
+    nightly = _schedule(click.get_current_context(), options, settings, (at, timezone))
     folder = None if to is None else to.expanduser()
     made = KINDS[kind].make(nightly, folder)
     lines = listed(made.files) if folder is None else write_all(made.files, folder, force=force)
@@ -70,7 +71,9 @@ def schedule(at: str, kind: str, to: Path | None, timezone: str | None, *, force
     return 0
 
 
-def _schedule(context: click.Context, settings: Settings, at: str, timezone: str | None) -> Schedule:
+def _schedule(
+    context: click.Context, given: Mapping[str, Any], settings: Settings, when: tuple[str, str | None]
+) -> Schedule:
     """What the command line asks for.
 
     Raises:
@@ -79,7 +82,7 @@ def _schedule(context: click.Context, settings: Settings, at: str, timezone: str
     from batch_editor.manifest import default_output_name
     from batch_editor.nightly import Schedule, is_zone, local_zone
 
-    given = context.params
+    at, timezone = when
     found = _TIME.fullmatch(at)
     if found is None:
         raise UsageError(f"--at {quoted(at)}: expected a time of day, such as 02:00")

@@ -30,6 +30,7 @@ from batch_editor.runs.preparing import (
     OpenOutput,
     Planned,
     check_inputs,
+    expect_ledger,
     open_output,
     plan_run,
     resolve_the_past,
@@ -80,6 +81,8 @@ async def prepared(
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or settings.outputs.directory / default_output_name(paths[0])
+    if options.expect_ledger:
+        await to_the_end(expect_ledger, output)
     provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
     async with closed_on_a_thread() as stack:
         if not options.sandbox:

@@ -189,7 +189,7 @@ class Batch:
     def _open_again(self) -> None:
         """What the end of the run before has closed. Blocks."""
         root = self._opened.store.root
-        self._opened = replace(self._opened, store=Store(root))
+        self._opened = replace(self._opened, store=Store(root, self._opened.store.pictures))
         self._began_at = time.monotonic()
         take_disk_reserve(root, min(self.settings.concurrency, self.plan.requests))
 
@@ -251,6 +251,8 @@ class Batch:
         with ledger.transaction():
             ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
         write_manifest(ledger.connection, root / MANIFEST_NAME)
+        if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
+            self._opened.store.pictures.keep_manifest(root / MANIFEST_NAME)
         return summarize(
             *(ledger.connection, run_id, standing),
             output=root,

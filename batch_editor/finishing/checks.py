@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from batch_editor.finishing.compose import Composed
 from batch_editor.finishing.decode import is_srgb
 from batch_editor.finishing.finished_file import CannotFinish, Check
-from batch_editor.finishing.marks import MARKS, SET_MARKS
+from batch_editor.finishing.marks import SET_MARKS
 from batch_editor.finishing.measure import product_share, ring_not_white
 from batch_editor.finishing.rules import FinishRules
 from batch_editor.finishing.xmp import BadXmp, mark_of
@@ -132,8 +132,8 @@ def _seen(found: Found, rules: FinishRules, composed: Composed, name: str) -> It
     if checks.name:
         yield Check("name", re.fullmatch(checks.name, name) is not None, name, f"a name like {checks.name}")
     if checks.provenance:
-        wanted = [MARKS[each] for each in checks.provenance]
-        yield Check("provenance", found.mark in wanted, found.mark or "no AI mark", " or ".join(wanted))
+        got = found.mark or "no AI mark"
+        yield Check("provenance", found.mark in checks.provenance, got, " or ".join(checks.provenance))
 
 
 def _border(pixels: Image.Image, composed: Composed) -> Check:

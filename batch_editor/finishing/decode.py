@@ -16,7 +16,7 @@ from batch_editor.images.pixels import MAX_PIXELS, PILLOW_ERRORS
 
 # Larger than any answer of the endpoints by far; all of it is held while it is worked on.
 MOST_BYTES = 256 * 2**20
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _ORIENTATION = 0x0112
 # What is to be done to the pixels, by EXIF's number for where their first row and column lie.
 _TURNS = {

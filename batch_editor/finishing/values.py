@@ -121,6 +121,10 @@ def _flag(value: object) -> bool:
     return text == "true"
 
 
+def _mark(value: object) -> str:
+    return MARKS[_marks(value)]
+
+
 def _several(read: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:
     def read_all(value: object) -> tuple[str, ...]:
         values = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -146,6 +150,7 @@ def _either(known: tuple[str, ...]) -> str:
 
 _FORMATS: tuple[str, ...] = get_args(Format)
 _format = _words(*_FORMATS, jpg="jpeg")
+_marks = _words(*MARKS)
 _COUNT = {"type": "integer", "minimum": 1}
 _BOOL = {"type": "boolean"}
 
@@ -210,6 +215,6 @@ CHECKS: dict[str, Key] = {
     "srgb": Key(_flag, "true or false", "the colours are sRGB", {}),
     "name": Key(_pattern, "a regular expression", "the file's name, with its ending", {}),
     "provenance": Key(
-        _several(_words(*MARKS)), f"a list of {_either(tuple(MARKS))}", "the AI mark that the file carries", {}
+        _several(_mark), f"a list of {_either(tuple(MARKS.values()))}", "the AI mark that the file carries", {}
     ),
 }

@@ -30,7 +30,9 @@ def finish_picture(source: BinaryIO | Path, target: Path, rules: FinishRules, *,
     format, made, notes = _made(_bytes_of(source), rules)
     target.write_bytes(made.data)
     data = target.read_bytes()
-    found = read_again(data)
+    if data != made.data:
+        raise OSError(f"{target} isn't what was written to it")
+    found = read_again(data, rules)
     checks = checks_of(found, rules, made.composed, name=stem + rules.ending(format))
     return FinishedFile(
         format=format,

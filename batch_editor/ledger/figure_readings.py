@@ -158,6 +158,15 @@ def figures(db: sqlite3.Connection, *, now: float | None = None) -> Figures | No
     )
 
 
+def latest_images(db: sqlite3.Connection, count: int) -> list[tuple[str, str]]:
+    """Fingerprint and SHA-256 of the images that came last, those of the requests that were sent last first."""
+    return db.execute(
+        "SELECT fingerprint, sha256 FROM attempts WHERE state = 'succeeded' AND sha256 IS NOT NULL"
+        " ORDER BY attempt_id DESC LIMIT ?",
+        (count,),
+    ).fetchall()
+
+
 class _Attempt(NamedTuple):
     run_id: str
     state: str

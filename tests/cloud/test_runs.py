@@ -173,7 +173,12 @@ async def test_a_rehearsal_leaves_nothing_of_memory_behind(bench: Bench) -> None
 
 
 async def test_a_burst_of_refusals_is_waited_for_and_stops_nothing(bench: Bench, s3: S3) -> None:
-    burst = [Fault("refused", 503, "SlowDown"), Fault("refused", 500, "InternalError"), Fault("reset"), Fault("lost")] * 3
+    burst = [
+        Fault("refused", 503, "SlowDown"),
+        Fault("refused", 500, "InternalError"),
+        Fault("reset"),
+        Fault("lost"),
+    ] * 3
 
     def fault_of(request: Request) -> Fault | None:
         return burst.pop() if burst and "images/job" in request.path else None

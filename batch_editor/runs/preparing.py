@@ -89,10 +89,27 @@ def plan_run(
     return Planned(settings, options, catalog, staging, plan)
 
 
+def expect_ledger(output: Path) -> None:
+    """See that something has run in the output directory before. Blocks.
+
+    Raises:
+        UsageError: nothing has.
+    """
+    if _has_no_ledger(output) and not is_output_manifest(output / MANIFEST_NAME):
+        raise UsageError(
+            f"{output}: has no ledger yet, which --expect-ledger expects: everything would be bought. See that its disk"
+            " is mounted and the working directory is right; a first run goes without --expect-ledger"
+        )
+
+
+def _has_no_ledger(output: Path) -> bool:
+    path = output / LEDGER_NAME
+    return not path.exists() or (path.is_file() and not path.stat().st_size)
+
+
 def _open_ledger(output: Path) -> Ledger:
     path, manifest = output / LEDGER_NAME, output / MANIFEST_NAME
-    gone = not path.exists() or (path.is_file() and not path.stat().st_size)
-    if gone and is_output_manifest(manifest):
+    if _has_no_ledger(output) and is_output_manifest(manifest):
         raise LedgerError(
             f"{path}: the ledger is gone, and {manifest} tells of a run whose images would be paid for again;"
             f" `batch-editor status {output} --rebuild` makes it anew. To begin anew, remove {MANIFEST_NAME}"

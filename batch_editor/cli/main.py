@@ -14,6 +14,7 @@ from contextlib import suppress
 import click
 
 from batch_editor.cli.export import export
+from batch_editor.cli.finish import finish
 from batch_editor.cli.init import init
 from batch_editor.cli.interrupts import Terminated
 from batch_editor.cli.output import quieten, tell
@@ -51,7 +52,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, init, status, review, export, reconcile, schema, sandbox):
+for command in (run, plan, init, status, review, finish, export, reconcile, schema, sandbox):
     cli.add_command(command)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from batch_editor.endpoints import Endpoint, Parameter, load_endpoint, shipped_endpoints
+from batch_editor.finishing import finish_schema
 from batch_editor.manifest.table_files import FORMATS
 
 Schema: TypeAlias = dict[str, Any]
@@ -22,6 +23,7 @@ _REDO_PROMPT: Schema = {
         "default": "{{ prompt }}\n\n{{ note }}",
     }
 }
+_FINISH: Schema = {"finish": finish_schema()}
 
 _JOB_KEYS: Schema = {
     "id": {**_TEXT, "description": "Names the job. Unique; default: the manifest's name and the job's number."},
@@ -59,6 +61,7 @@ _JOB_KEYS: Schema = {
     },
     "identity": {**_TEXT, "description": "A template that stands for the links, where they change with every export."},
     **_REDO_PROMPT,
+    **_FINISH,
 }
 
 
@@ -80,7 +83,9 @@ def manifest_schema() -> Schema:
                 "description": "A shipped endpoint, or the path of an endpoint file.",
                 "anyOf": [{"enum": [*kinds, None]}, {"type": "string", "pattern": r"\.ya?ml$"}],
             },
-            "defaults": {"description": "Parameters of every job that doesn't give them itself, and redo_prompt."},
+            "defaults": {
+                "description": "Parameters of every job that doesn't give them itself, redo_prompt and finish."
+            },
             "jobs": {"type": "array", "minItems": 1},
         },
         "patternProperties": {"^x-": {}},
@@ -108,7 +113,7 @@ def _jobs(endpoints: Sequence[Endpoint]) -> Schema:
         parameters[name] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
     keys = {name: _or_null(key) for name, key in _JOB_KEYS.items()}
     job = {"type": "object", "properties": {**keys, **parameters}, "additionalProperties": False}
-    others = {name: _or_null(key) for name, key in _REDO_PROMPT.items()}
+    others = {name: _or_null(key) for name, key in (_REDO_PROMPT | _FINISH).items()}
     defaults = {"type": ["object", "null"], "properties": {**others, **parameters}, "additionalProperties": False}
     return {"properties": {"defaults": defaults, "jobs": {"items": job}}}
 

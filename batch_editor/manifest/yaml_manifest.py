@@ -15,6 +15,7 @@ from batch_editor.manifest.carry import Carrier
 from batch_editor.manifest.entry import Entry, Expansion, Manifest
 from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
+from batch_editor.manifest.finish_key import KEY as FINISH
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
 from batch_editor.manifest.rows import Columns, Row
@@ -27,7 +28,7 @@ from batch_editor.records import FaultyRow, Job
 from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 
 _TOP = ("endpoint", "defaults", "jobs")
-_KEYS = ("id", "output", "rows", "format", "when", "carry", "matrix", "variants", "identity", REDO_PROMPT)
+_KEYS = ("id", "output", "rows", "format", "when", "carry", "matrix", "variants", "identity", REDO_PROMPT, FINISH)
 # Where it is, its columns, its cells, what is wrong with it as a row, and what its job is called by default.
 _BaseRow: TypeAlias = "tuple[str, tuple[str, ...], Sequence[str], Problem | None, str | None]"
 
@@ -162,7 +163,7 @@ class _Reader:
             self._faults.add(where, f"defaults is {kind_of(block)}; expected parameters and their values")
             return {}
         keys = EntryKeys(self._manifest, block, "defaults: ")
-        defaults = keys.sources((*self._manifest.endpoint.parameters, *self._manifest.spellings, REDO_PROMPT))
+        defaults = keys.sources((*self._manifest.endpoint.parameters, *self._manifest.spellings, REDO_PROMPT, FINISH))
         self._faults.refuse(keys.problems)
         return defaults
 

@@ -3,6 +3,7 @@
 from batch_editor.output.acceptance import UNCHECKED, Acceptance, Verdict
 from batch_editor.output.disk_reserve import free_disk_reserve, take_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
+from batch_editor.output.finished_files import FINISHED, FinishedFiles
 from batch_editor.output.kept_tables import INPUTS, keep_table
 from batch_editor.output.lock import holder_of, locked
 from batch_editor.output.output_manifest import (
@@ -23,6 +24,7 @@ from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, un
 __all__ = [
     "COLUMNS",
     "COLUMNS_OF_0_1",
+    "FINISHED",
     "HISTORY",
     "IMAGES",
     "INPUTS",
@@ -30,6 +32,7 @@ __all__ = [
     "UNCHECKED",
     "Acceptance",
     "DiskRetry",
+    "FinishedFiles",
     "StagedFile",
     "Store",
     "Unplaced",

@@ -16,6 +16,7 @@ from batch_editor.ledger import Counts, experience, readings
 from batch_editor.money import Budget, PriceKind, Reservations, SteadyPrices
 from batch_editor.runs.attempt_log import AttemptLog
 from batch_editor.runs.attempts import Attempts
+from batch_editor.runs.finishing import Finishing
 from batch_editor.runs.listener import Listeners
 from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.rate_feedback import RateFeedback
@@ -77,6 +78,7 @@ class _Dispatch:
             prices=self.prices,
             clock=run.clock,
         )
+        finishing = Finishing(run)
         feedback = RateFeedback(self.limiter, monitor, give_up_s=settings.retry.give_up_s)
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both limiters.
@@ -87,12 +89,14 @@ class _Dispatch:
                 client=client,
                 limiter=self.limiter,
                 reservations=reservations,
-                listener=Listeners(AttemptLog(), feedback, monitor),  # whoever else wants to hear of attempts goes here
+                # Whoever else wants to hear of attempts goes here.
+                listener=Listeners(AttemptLog(), feedback, monitor, finishing),
                 may_start=monitor.may_start,
             )
             try:
                 with signals.hearing(monitor) if signals else nullcontext():
-                    await alongside(self._drain(attempts, only), self.limiter.run(), polls.run(), monitor.run())
+                    async with finishing.at_work():
+                        await alongside(self._drain(attempts, only), self.limiter.run(), polls.run(), monitor.run())
             finally:
                 monitor.close()
         if reservations.turned_away:

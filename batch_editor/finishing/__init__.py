@@ -6,9 +6,10 @@ Knows nothing of jobs, ledgers or output directories: a picture comes in, a file
 from batch_editor.finishing.finish import finish_picture
 from batch_editor.finishing.finished_file import CannotFinish, Check, FinishedFile
 from batch_editor.finishing.presets import Preset, PresetRule, load_preset, shipped_presets
-from batch_editor.finishing.reading import FinishFaults, finish_schema, read_finish
+from batch_editor.finishing.reading import finish_schema, read_finish
 from batch_editor.finishing.rules import Checks, FinishRules
 from batch_editor.finishing.stored import rules_from_text, rules_to_text
+from batch_editor.finishing.values import FinishFaults
 
 __all__ = [
     "CannotFinish",

@@ -3,31 +3,71 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
-
+from batch_editor.finishing.checks import checks_of, read_again
+from batch_editor.finishing.compose import compose, on_background
+from batch_editor.finishing.decode import MOST_BYTES, decode
+from batch_editor.finishing.encode import Encoded, encode_within
 from batch_editor.finishing.finished_file import CannotFinish, FinishedFile
-from batch_editor.finishing.rules import FinishRules
+from batch_editor.finishing.provenance import packet_for
+from batch_editor.finishing.rules import FinishRules, Format
 from batch_editor.images.pixels import PILLOW_ERRORS
 
 
 def finish_picture(source: BinaryIO | Path, target: Path, rules: FinishRules, *, stem: str) -> FinishedFile:
     """Write the finished file of a picture to `target`, and what was done and measured. The same rules, the same bytes.
 
-    `stem`: the file's name to be, without ending, as far as a rule looks at it. `target` is written in place.
+    `stem`: the file's name to be, without ending, as far as a rule looks at it. `target` is written in place: give a
+    temporary name, and rename it.
 
     Raises:
-        CannotFinish: the picture can't be read, or can't be made what the rules ask. Nothing is written.
+        CannotFinish: the picture can't be read, or can't be made what the rules ask.
         OSError: a file can't be read or written.
     """
-    try:
-        with Image.open(source) as image:
-            format = rules.format_of(image.format or "")
-            picture = image.convert("RGB")
-    except PILLOW_ERRORS as error:
-        raise CannotFinish(str(error)) from error
-    picture.save(target, format.upper())
+    format, made, notes = _made(_bytes_of(source), rules)
+    target.write_bytes(made.data)
     data = target.read_bytes()
-    return FinishedFile(format, *picture.size, len(data), hashlib.sha256(data).hexdigest(), (), ())
+    found = read_again(data)
+    checks = checks_of(found, rules, made.composed, name=stem + rules.ending(format))
+    return FinishedFile(
+        format=format,
+        width=found.pixels.width,
+        height=found.pixels.height,
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        notes=notes,
+        checks=checks,
+    )
+
+
+def _made(data: bytes, rules: FinishRules) -> tuple[Format, Encoded, tuple[str, ...]]:
+    source = decode(data)
+    format = rules.format_of(source.format)
+    packet, said = packet_for(source, rules.provenance, format)
+    try:
+        pixels, flattened = on_background(source.pixels, rules, format)
+        made = encode_within(
+            partial(compose, pixels, rules, format),
+            format,
+            quality=rules.quality,
+            max_bytes=rules.max_bytes,
+            xmp=packet,
+        )
+    except PILLOW_ERRORS as error:
+        if isinstance(error, CannotFinish):
+            raise
+        raise CannotFinish(f"it can't be made a {format}: {error}") from error
+    return format, made, (*source.notes, *flattened, *made.composed.notes, *made.notes, *said)
+
+
+def _bytes_of(source: BinaryIO | Path) -> bytes:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return _bytes_of(file)
+    data = source.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise CannotFinish(f"a file of more than {MOST_BYTES >> 20} MiB")
+    return data

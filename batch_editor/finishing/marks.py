@@ -7,5 +7,7 @@ from __future__ import annotations
 SCHEME = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
 GENERATED = "trainedAlgorithmicMedia"
+# By the value of `provenance` that sets them.
+SET_MARKS = {"composite": COMPOSITE, "generated": GENERATED}
 # By the word in lower case, for presets.
 MARKS = {each.lower(): each for each in (COMPOSITE, GENERATED)}

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from batch_editor.errors import did_you_mean
-from batch_editor.finishing.values import CHECKS, MAKES, Key, Wrong, shown
+from batch_editor.finishing.values import CHECKS, MAKES, FinishFaults, Key, Wrong, shown
 from batch_editor.strict_yaml import Block, Text, YamlFault, read_yaml
 
 Basis = Literal["documented", "inferred"]
@@ -41,14 +41,6 @@ class Preset(BaseModel):
     checks: dict[str, PresetRule]
 
 
-class PresetFaults(ValueError):
-    """A preset's file has faults; `faults` has all of them, each with its line."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = tuple(faults)
-
-
 def shipped_presets() -> list[str]:
     """The presets that come with the package, by name."""
     return sorted(path.stem for path in _SHIPPED.glob("*.yaml"))
@@ -58,7 +50,7 @@ def load_preset(name_or_path: str, *, beside: Path = Path()) -> Preset:
     """A shipped preset by its name, or one of your own by its file's path, which is relative to `beside`.
 
     Raises:
-        PresetFaults: there is none, it can't be read, or it has faults: all of them.
+        FinishFaults: there is none, it can't be read, or it has faults: all of them.
     """
     if name_or_path in shipped_presets():
         return _read(_SHIPPED / f"{name_or_path}.yaml", name_or_path)
@@ -66,26 +58,26 @@ def load_preset(name_or_path: str, *, beside: Path = Path()) -> Preset:
         return _read(beside / name_or_path, name_or_path)
     known = shipped_presets()
     hint = did_you_mean(name_or_path, known)
-    raise PresetFaults([f"is {shown(name_or_path)}; expected {', '.join(known)}, or a path such as ./own.yaml{hint}"])
+    raise FinishFaults(f"is {shown(name_or_path)}; expected {', '.join(known)}, or a path such as ./own.yaml{hint}")
 
 
 def _read(path: Path, said: str) -> Preset:
     try:
         document = read_yaml(path)
     except OSError as error:
-        raise PresetFaults([f"{said} can't be read: {error.strerror}"]) from error
+        raise FinishFaults(f"{said} can't be read: {error.strerror}") from error
     except YamlFault as fault:
-        raise PresetFaults([f"{said}:{each.place}: {each}" for each in (fault, *fault.more)]) from fault
+        raise FinishFaults(*(f"{said}:{each.place}: {each}" for each in (fault, *fault.more))) from fault
     faults: list[str] = []
     if not isinstance(document, Block):
-        raise PresetFaults([f"{said} is {shown(document)}; expected a mapping with the keys {', '.join(_TOP)}"])
+        raise FinishFaults(f"{said} is {shown(document)}; expected a mapping with the keys {', '.join(_TOP)}")
     faults += [f"{said}: {each!r} is unknown{did_you_mean(each, _TOP)}" for each in document if each not in _TOP]
     makes = _rules(document.get("makes"), "makes", MAKES, said, faults)
     checks = _rules(document.get("checks"), "checks", CHECKS, said, faults)
     if not faults and not makes and not checks:
         faults.append(f"{said} has no rule; expected some below makes or checks")
     if faults:
-        raise PresetFaults(faults)
+        raise FinishFaults(*faults)
     about = document.get("about")
     return Preset(name=path.stem, about=str(about or ""), makes=makes, checks=checks)
 

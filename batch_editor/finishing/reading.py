@@ -7,21 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from batch_editor.errors import did_you_mean
-from batch_editor.finishing.presets import PresetFaults, load_preset, shipped_presets
+from batch_editor.finishing.presets import load_preset, shipped_presets
 from batch_editor.finishing.rules import TRANSPARENT, FinishRules
-from batch_editor.finishing.values import MAKES, Wrong, shown
+from batch_editor.finishing.values import MAKES, FinishFaults, Wrong, shown
+from batch_editor.images.pixels import MAX_PIXELS
 from batch_editor.naming import collision_key, safe_output
 
 _KEYS = ("preset", *MAKES)
 _MOST_NAME = 64
-
-
-class FinishFaults(ValueError):
-    """What is wrong with a `finish`; `faults` has all of it, a sentence each."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = tuple(faults)
 
 
 def read_finish(value: object, *, beside: Path) -> tuple[FinishRules, ...]:
@@ -38,7 +31,7 @@ def read_finish(value: object, *, beside: Path) -> tuple[FinishRules, ...]:
     elif isinstance(value, Mapping):
         entries = [(str(name), each) for name, each in value.items()]
     else:
-        raise FinishFaults([f"finish is {shown(value)}; expected a mapping of names, or a list of presets"])
+        raise FinishFaults(f"finish is {shown(value)}; expected a mapping of names, or a list of presets")
     rules: list[FinishRules] = []
     names: dict[str, str] = {}
     for name, entry in entries:
@@ -49,7 +42,7 @@ def read_finish(value: object, *, beside: Path) -> tuple[FinishRules, ...]:
             faults.append(f"{place} would have the same folder as finish.{first}; give one another name")
         rules += _entry(name, entry, place, beside, faults)
     if faults:
-        raise FinishFaults(faults)
+        raise FinishFaults(*faults)
     return tuple(rules)
 
 
@@ -98,7 +91,7 @@ def _of_preset(
         return {}, {}
     try:
         preset = load_preset(str(said), beside=beside)
-    except PresetFaults as wrong:
+    except FinishFaults as wrong:
         faults += [
             f"{place}.preset {each}" if each.startswith("is ") else f"{place}.preset: {each}" for each in wrong.faults
         ]
@@ -118,6 +111,9 @@ def _contradictions(given: dict[str, Any], whole: dict[str, Any], place: str) ->
     ]
     if given.get("fit") == "cover" and "pad" in given:
         faults.append(f"{place}.pad does nothing with fit: cover, which leaves nothing to pad; leave one of them out")
+    width, height = whole.get("size", (1, 1))
+    if width * height > MAX_PIXELS and (whole.get("enlarge", True) or "pad" in whole):
+        faults.append(f"{place}.size is {width}x{height}; a file has at most {MAX_PIXELS:,} pixels: give a smaller one")
     if whole.get("pad") == TRANSPARENT and whole.get("format") == "jpeg":
         faults.append(f"{place}.pad is transparent, which JPEG can't be; expected format: png or webp, or another pad")
     if given.get("format") == "png" and "quality" in given:

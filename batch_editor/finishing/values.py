@@ -9,13 +9,23 @@ from typing import Any, NamedTuple, get_args
 from batch_editor.errors import did_you_mean
 from batch_editor.finishing.marks import MARKS
 from batch_editor.finishing.rules import TRANSPARENT, WHITE, Background, Fit, Format, Provenance
-from batch_editor.images.pixels import MAX_PIXELS
 from batch_editor.text import printable
 
 MOST_SIDE = 10_000
 _SIZE = re.compile(r"(\d{1,6})(?: ?[x×] ?(\d{1,6}))?", re.ASCII)
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+
+
+class FinishFaults(ValueError):
+    """What is wrong with a `finish` or a preset; `faults` has all of it, a sentence each."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        return "\n".join(self.faults)
 
 
 class Wrong(ValueError):
@@ -57,7 +67,7 @@ def _size(value: object) -> tuple[int, int]:
     if found is None:
         raise Wrong
     width, height = int(found[1]), int(found[2] or found[1])
-    if not (1 <= width <= MOST_SIDE and 1 <= height <= MOST_SIDE and width * height <= MAX_PIXELS):
+    if not (1 <= width <= MOST_SIDE and 1 <= height <= MOST_SIDE):
         raise Wrong
     return width, height
 
@@ -147,7 +157,7 @@ def _choice(known: tuple[str, ...], about: str) -> Key:
 MAKES: dict[str, Key] = {
     "size": Key(
         _size,
-        f"WIDTHxHEIGHT in pixels, such as 2000x2000: at most {MOST_SIDE:,} a side and {MAX_PIXELS:,} together",
+        f"WIDTHxHEIGHT in pixels, such as 2000x2000, of at most {MOST_SIDE:,} a side",
         "width and height in pixels; one number for both",
         {"anyOf": [{"type": "string", "pattern": r"^\d+( ?[x×] ?\d+)?$"}, _COUNT]},
     ),

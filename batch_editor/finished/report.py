@@ -33,6 +33,8 @@ def write_reports(db: Connection, root: Path) -> None:
     try:
         for name in names:
             (folder / name).mkdir(parents=True, exist_ok=True)
+            if (folder / name).resolve() != root.resolve() / FINISHED / name:
+                raise StorageError(f"{folder / name}: a link that leads elsewhere; expected a folder")
             with whole_file(folder / name / FILE_NAME) as file:
                 _write(file, db, name)
         for left in folder.glob(f"*/{FILE_NAME}"):

@@ -56,8 +56,8 @@ test: $(READY_DEV)
 test-fast: $(READY_DEV)  ## all but the slow ones
 	$(TEST) --numprocesses 4 -m "not slow"
 
-test-servers: $(READY_SERVERS)  ## the review's pages in Chromium, which has to be installed
-	$(TEST) --timeout 180 tests/review_pages
+test-servers: $(READY_SERVERS)  ## the review's pages in Chromium, finished files by other programs, which have to be installed
+	$(TEST) --timeout 180 tests/review_pages tests/other_programs
 
 cover: $(READY_DEV)  ## the branches that tests reach; Python 3.11 takes up to three times as long for it
 	$(TEST) --cov --cov-report=term

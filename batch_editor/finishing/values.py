@@ -169,12 +169,12 @@ MAKES: dict[str, Key] = {
     "enlarge": Key(
         _flag,
         "true or false",
-        "whether a smaller picture is enlarged to `size`; if not, the file has the shape of `size`, smaller. Default: true",
+        "whether a smaller picture is enlarged to `size`, or the file is smaller, in that shape. Default: true",
         _BOOL,
     ),
     "fit": _choice(
         get_args(Fit),
-        "`contain`: all of the picture lies within `size`; `cover`: it fills it and is cut at both sides. Default: contain",
+        "`contain`: all of the picture is within `size`; `cover`: it fills it, cut at both sides. Default: contain",
     ),
     "pad": Key(
         _colour,

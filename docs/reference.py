@@ -30,6 +30,7 @@ from batch_editor.recovery.reconcile import Finding, Reconciliation
 from batch_editor.runs.summary import Comparison, StopKind, Summary
 from docs.drawings import house
 from docs.drawings import path as path_of_a_row
+from docs.finishing import finish_checks, finish_keys, finish_presets
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -297,7 +298,10 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     made.__name__: made
-    for made in (commands, settings, columns, error_kinds, json_run, json_plan, json_reconcile, rooms)
+    for made in (
+        *(commands, settings, columns, error_kinds, json_run, json_plan, json_reconcile, rooms),
+        *(finish_checks, finish_keys, finish_presets),
+    )
 }
 
 

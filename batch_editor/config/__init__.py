@@ -1,7 +1,7 @@
 """Settings, and the key."""
 
 from batch_editor.config.key import api_key
-from batch_editor.config.loading import load_settings
+from batch_editor.config.loading import load_notify_settings, load_settings
 from batch_editor.config.schema import config_schema
 from batch_editor.config.settings import (
     DEFAULT_ENDPOINT,
@@ -9,10 +9,12 @@ from batch_editor.config.settings import (
     ApiSettings,
     BudgetSettings,
     InputSettings,
+    NotifySettings,
     OutputSettings,
     PricingSettings,
     RetrySettings,
     Settings,
+    notify_address,
     setting_names,
 )
 
@@ -22,12 +24,15 @@ __all__ = [
     "ApiSettings",
     "BudgetSettings",
     "InputSettings",
+    "NotifySettings",
     "OutputSettings",
     "PricingSettings",
     "RetrySettings",
     "Settings",
     "api_key",
     "config_schema",
+    "load_notify_settings",
     "load_settings",
+    "notify_address",
     "setting_names",
 ]

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from batch_editor.finishing.compose import Composed
 from batch_editor.finishing.decode import is_srgb
 from batch_editor.finishing.finished_file import CannotFinish, Check
-from batch_editor.finishing.marks import MARKS, SET_MARKS
+from batch_editor.finishing.marks import SET_MARKS
 from batch_editor.finishing.measure import product_share, ring_not_white
 from batch_editor.finishing.rules import FinishRules
 from batch_editor.finishing.xmp import BadXmp, mark_of
@@ -30,15 +30,16 @@ class Found:
     colours: str
 
 
-def read_again(data: bytes) -> Found:
-    """What a finished file holds.
+def read_again(data: bytes, rules: FinishRules) -> Found:
+    """What a finished file holds. Pixels are decoded where a rule looks at them; elsewhere the header says enough.
 
     Raises:
         CannotFinish: it can't be read, which is a fault of what wrote it.
     """
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
-            image.load()
+            if rules.checks.white_border or rules.checks.product_at_least:
+                image.load()
             xmp = image.info.get("xmp", b"")
             mark = mark_of(xmp.encode() if isinstance(xmp, str) else xmp)
             return Found((image.format or "").lower(), image, len(data), mark, _colours(image))
@@ -132,8 +133,8 @@ def _seen(found: Found, rules: FinishRules, composed: Composed, name: str) -> It
     if checks.name:
         yield Check("name", re.fullmatch(checks.name, name) is not None, name, f"a name like {checks.name}")
     if checks.provenance:
-        wanted = [MARKS[each] for each in checks.provenance]
-        yield Check("provenance", found.mark in wanted, found.mark or "no AI mark", " or ".join(wanted))
+        got = found.mark or "no AI mark"
+        yield Check("provenance", found.mark in checks.provenance, got, " or ".join(checks.provenance))
 
 
 def _border(pixels: Image.Image, composed: Composed) -> Check:

@@ -16,7 +16,7 @@ from batch_editor.images.pixels import MAX_PIXELS, PILLOW_ERRORS
 
 # Larger than any answer of the endpoints by far; all of it is held while it is worked on.
 MOST_BYTES = 256 * 2**20
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _ORIENTATION = 0x0112
 # What is to be done to the pixels, by EXIF's number for where their first row and column lie.
 _TURNS = {
@@ -131,21 +131,25 @@ def _by_profile(image: Image.Image, icc: bytes | None, notes: list[str]) -> Imag
     if not icc:
         if image.mode == "CMYK":
             notes.append("CMYK without a colour profile: converted to sRGB by a plain formula")
-        return image.convert("RGB")
+        return _rgb(image)
     try:
         name, space, transform = _transform(icc)
     except (ImageCms.PyCMSError, *PILLOW_ERRORS):
         notes.append("a colour profile that can't be read: the colours are taken for sRGB")
-        return image.convert("RGB")
+        return _rgb(image)
     modes, mode = _SPACES.get(space, ((), ""))
     if transform is None or image.mode not in modes:
         if transform is not None or image.mode not in ("RGB", "L"):
             notes.append(f"a colour profile for {space} in a picture of {image.mode}: it is left out")
-        return image.convert("RGB")
+        return _rgb(image)
     notes.append(f"colours converted from {name} to sRGB")
     converted = ImageCms.applyTransform(image.convert(mode), transform)
     assert converted is not None, "not in place"
     return converted
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")  # which copies, if there is nothing to convert
 
 
 @lru_cache(maxsize=8)  # most pictures of a run have the same one

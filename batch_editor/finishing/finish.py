@@ -10,7 +10,7 @@ from typing import BinaryIO
 from batch_editor.finishing.checks import checks_of, read_again
 from batch_editor.finishing.compose import compose, on_background
 from batch_editor.finishing.decode import MOST_BYTES, decode
-from batch_editor.finishing.encode import Encoded, encode_within
+from batch_editor.finishing.encode import Encoded, Encoder, encode_within
 from batch_editor.finishing.finished_file import CannotFinish, FinishedFile
 from batch_editor.finishing.provenance import packet_for
 from batch_editor.finishing.rules import FinishRules, Format
@@ -30,7 +30,9 @@ def finish_picture(source: BinaryIO | Path, target: Path, rules: FinishRules, *,
     format, made, notes = _made(_bytes_of(source), rules)
     target.write_bytes(made.data)
     data = target.read_bytes()
-    found = read_again(data)
+    if data != made.data:
+        raise OSError(f"{target} isn't what was written to it")
+    found = read_again(data, rules)
     checks = checks_of(found, rules, made.composed, name=stem + rules.ending(format))
     return FinishedFile(
         format=format,
@@ -49,13 +51,8 @@ def _made(data: bytes, rules: FinishRules) -> tuple[Format, Encoded, tuple[str, 
     packet, said = packet_for(source, rules.provenance, format)
     try:
         pixels, flattened = on_background(source.pixels, rules, format)
-        made = encode_within(
-            partial(compose, pixels, rules, format),
-            format,
-            quality=rules.quality,
-            max_bytes=rules.max_bytes,
-            xmp=packet,
-        )
+        encoder = Encoder(format, rules.quality, packet, full_colour=bool(rules.checks.white_border))
+        made = encode_within(partial(compose, pixels, rules, format), encoder, max_bytes=rules.max_bytes)
     except PILLOW_ERRORS as error:
         if isinstance(error, CannotFinish):
             raise

@@ -38,8 +38,9 @@ def read_finish(value: object, *, beside: Path) -> tuple[FinishRules, ...]:
         place = f"finish.{name}"
         if safe_output(name, folders=False) != name or len(name) > _MOST_NAME or name.startswith("."):
             faults.append(f"{place} can't be a folder's name; expected letters, digits, - and _, such as web-2000")
-        elif (first := names.setdefault(collision_key(name), name)) is not name:
+        elif (first := names.get(collision_key(name))) is not None:
             faults.append(f"{place} would have the same folder as finish.{first}; give one another name")
+        names.setdefault(collision_key(name), name)
         rules += _entry(name, entry, place, beside, faults)
     if faults:
         raise FinishFaults(*faults)

@@ -94,9 +94,9 @@ def _root(packet: bytes) -> ElementTree.Element:
             if depth > _MOST_DEPTH:
                 raise BadXmp(f"nested deeper than {_MOST_DEPTH}")
     except ElementTree.ParseError as error:
-        raise BadXmp(str(error)) from error
+        raise BadXmp("no well-formed XML") from error
     if root is None:
-        raise BadXmp("no element")
+        raise BadXmp("no well-formed XML")
     return root
 
 

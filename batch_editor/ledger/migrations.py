@@ -169,6 +169,12 @@ CREATE TABLE former_fingerprints (
 ) STRICT, WITHOUT ROWID;
 """
 
+M_STORAGE = """
+-- What the ledger is known by elsewhere: a bucket's marker says whose pictures are there. One row.
+CREATE TABLE ledger_id (id TEXT NOT NULL) STRICT;
+INSERT INTO ledger_id VALUES (lower(hex(randomblob(16))));
+"""
+
 M_FINISHED = """
 -- What manifests say of finished files, as JSON, by a hash of that text; '' is what the config says.
 CREATE TABLE finish_rules (
@@ -206,7 +212,7 @@ CREATE INDEX finished_by_path ON finished (path COLLATE NOCASE);
 CREATE TABLE former_finished (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_FINISHED)
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_FINISHED)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

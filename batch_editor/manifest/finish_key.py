@@ -34,5 +34,5 @@ def finish_in(text: str, folder: Path) -> Fixed:
     try:
         value = parse_yaml(text.encode(errors="replace"))
     except YamlFault as fault:
-        raise FinishFaults([f"finish can't be read: {fault}"]) from fault
+        raise FinishFaults(f"finish can't be read: {fault}") from fault
     return Fixed(rules_to_text(read_finish(value, beside=folder)))

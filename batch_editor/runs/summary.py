@@ -74,7 +74,10 @@ def exit_code_of_signal(number: signal.Signals) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A run's plan beside what became of it; `why` explains the difference, most telling first."""
+    """A run's plan beside what became of it; `why` explains the difference, most telling first.
+
+    possibly_usd: of `actual_usd`, what may have been billed without a result.
+    """
 
     expected_requests: int
     expected_usd: float
@@ -82,6 +85,7 @@ class Comparison:
     images: int
     actual_usd: float
     why: tuple[str, ...]
+    possibly_usd: float = 0.0
 
     def as_json(self, elapsed_s: float) -> dict[str, Any]:
         """The `plan` object of `--json`."""
@@ -181,7 +185,7 @@ class Summary:
         yield from self._against_plan()
         yield f"Images: {self.output / 'images'}"
         yield f"Manifest: {self.manifest}"
-        yield from self._next_step(command)
+        yield from self.next_step(command)
 
     def _against_plan(self) -> Iterator[str]:
         plan = self.comparison
@@ -193,7 +197,8 @@ class Summary:
             f" it was ${plan.actual_usd:,.2f} and {duration(self.elapsed_s)} for {plan.images}{why}"
         )
 
-    def _next_step(self, command: str) -> Iterator[str]:
+    def next_step(self, command: str) -> Iterator[str]:
+        """What to do about the jobs that have no image, if there are any. `command` is the run's own."""
         jobs = self.jobs
         if jobs.pending and command:
             yield f"{jobs.pending} jobs are left; to resume: {command}"
@@ -254,6 +259,7 @@ def _compare(db: Connection, run_id: str, elapsed_s: float) -> Comparison | None
         images=cost.images,
         actual_usd=actual_usd,
         why=tuple(_why(run, cost, elapsed_s)),
+        possibly_usd=cost.possibly_usd,
     )
 
 

@@ -83,7 +83,7 @@ class Asked:
     def _look_at_unasked(self, job: Finishable, row: FinishedRow, files: FinishedFiles, found: Found) -> None:
         """What a command once asked for stays while it is of the job's picture, and until somebody removes it."""
         is_of_picture = job.image_path is None or row.image_sha256 == job.image_sha256
-        stands = row.path is not None and files.size_of(row.path) == row.size_bytes
+        stands = row.path is not None and row.size_bytes is not None and files.stands(row.path, row.size_bytes)
         if not (row.by_command and is_of_picture and stands):
             found.forget.append(row)
 
@@ -100,5 +100,5 @@ def _is_as_asked(row: FinishedRow, job: Finishable, rules: FinishRules, path: st
     return (
         (row.rules, row.image_sha256, row.path) == (rules.digest, job.image_sha256, path)
         and row.size_bytes is not None
-        and files.size_of(path) == row.size_bytes
+        and files.stands(path, row.size_bytes)
     )

@@ -17,7 +17,7 @@ from batch_editor.finished.making import Maker
 from batch_editor.finished.report import write_reports
 from batch_editor.finishing import FinishFaults, FinishRules, read_finish, rules_to_text, shipped_presets
 from batch_editor.ledger import FILE_NAME, Ledger, readings
-from batch_editor.output import FinishedFiles, locked, write_manifest
+from batch_editor.output import FinishedFiles, locked, picture_store, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.processes import Processes
 
@@ -81,13 +81,14 @@ def finish_output(
                 f"{output}: neither its manifest nor the config asks for finished files; expected finish: there, or"
                 f" --preset {', '.join(shipped[:-1])} or {shipped[-1]}"
             )
-        files = FinishedFiles(output)
         cores = os.cpu_count() or 1
-        with closing(Processes(cores)) as processes:
-            maker = Maker(output, files, processes)
-            left = finish_left(ledger, files, maker, asked, at_once=cores, say=say)
-        write_reports(ledger.connection, output)
-        write_manifest(ledger.connection, output / MANIFEST_NAME)
+        with closing(picture_store(output)) as pictures, closing(Processes(cores)) as processes:
+            pictures.prepare(ledger.id, say)
+            files = FinishedFiles(output, pictures)
+            left = finish_left(ledger, files, Maker(files, processes), asked, at_once=cores, say=say)
+            write_reports(ledger.connection, output)
+            write_manifest(ledger.connection, output / MANIFEST_NAME)
+            pictures.keep_manifest(output / MANIFEST_NAME)
         return FinishOutcome(output, left, finished_summary(ledger.connection))
 
 

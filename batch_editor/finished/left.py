@@ -12,7 +12,7 @@ from batch_editor.finished.making import Maker
 from batch_editor.ledger import FinishedRow, Ledger
 from batch_editor.output import FinishedFiles
 
-# A commit and the syncs of folders before it are shared by this many files, or by those of a second.
+# A commit is shared by this many files, or by those of a second.
 _AT_ONCE = 50
 _COMMIT_S = 1.0
 _SAY_S = 10.0
@@ -48,7 +48,7 @@ def finish_left(
     if not asked.any and not ledger.finished.has_any():
         return Left()
     files.prepare()
-    work = _Work(ledger, files, maker, at_once, say)
+    work = _Work(ledger, maker, at_once, say)
     stopped = False
     try:
         for page in ledger.finished.pages():
@@ -75,20 +75,16 @@ def finish_left(
 class _Work:
     """Files being made on threads, and recorded on this one."""
 
-    def __init__(
-        self, ledger: Ledger, files: FinishedFiles, maker: Maker, at_once: int, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, ledger: Ledger, maker: Maker, at_once: int, say: Callable[[str], None]) -> None:
         self.made = 0
         self.failed = 0
         self._ledger = ledger
-        self._files = files
         self._maker = maker
         self._at_once = at_once
         self._say = say
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="finishing")
-        self._begun: set[Future[tuple[FinishedRow, set[str]]]] = set()
+        self._begun: set[Future[FinishedRow]] = set()
         self._unrecorded: list[FinishedRow] = []
-        self._folders: set[str] = set()
         self._commits_at = time.monotonic() + _COMMIT_S
         self._says_at = time.monotonic() + _SAY_S
 
@@ -106,7 +102,7 @@ class _Work:
         """Have a file made; waits while too many are."""
         while len(self._begun) > self._at_once:
             self._take(*wait(self._begun, return_when=FIRST_COMPLETED))
-        self._begun.add(self._threads.submit(self._make, wanted))
+        self._begun.add(self._threads.submit(self._maker.make, wanted))
 
     def end(self) -> None:
         """Wait for all of them."""
@@ -118,21 +114,14 @@ class _Work:
         """Begin no more; those that are being made end by themselves, or with the processes."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _make(self, wanted: Wanted) -> tuple[FinishedRow, set[str]]:
-        folders: set[str] = set()
-        return self._maker.make(wanted, folders), folders
-
-    def _take(
-        self, done: set[Future[tuple[FinishedRow, set[str]]]], begun: set[Future[tuple[FinishedRow, set[str]]]]
-    ) -> None:
+    def _take(self, done: set[Future[FinishedRow]], begun: set[Future[FinishedRow]]) -> None:
         self._begun = begun
         errors = []
         for future in done:
             if (error := future.exception()) is not None:
                 errors.append(error)
                 continue
-            row, folders = future.result()
-            self._folders |= folders
+            row = future.result()
             self.made += row.path is not None
             self.failed += row.path is None
             self._unrecorded.append(row)
@@ -147,8 +136,6 @@ class _Work:
 
     def _commit(self) -> None:
         self._commits_at = time.monotonic() + _COMMIT_S
-        self._files.keep(self._folders)
-        self._folders.clear()
         if self._unrecorded:
             with self._ledger.transaction():
                 for row in self._unrecorded:

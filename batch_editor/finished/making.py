@@ -24,34 +24,30 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 class Maker:
     """Makes finished files of an output directory. Threads may share it; all blocks."""
 
-    def __init__(self, root: Path, files: FinishedFiles, processes: Processes) -> None:
-        self._root = root
+    def __init__(self, files: FinishedFiles, processes: Processes) -> None:
         self._files = files
         self._processes = processes
 
-    def make(self, wanted: Wanted, folders: set[str]) -> FinishedRow:
-        """The row of a file that has its name now, or of why it couldn't be made.
+    def make(self, wanted: Wanted) -> FinishedRow:
+        """The row of a file that has its name now, durably, or of why it couldn't be made.
 
-        The name is durable when `FinishedFiles.keep` has been called with `folders`, to which this adds. The row of
-        what stood there has to be forgotten before.
+        The row of what stood there has to be forgotten before.
 
         Raises:
-            MachineError: the disk refuses, or no process can be started.
+            MachineError: the disk or the bucket refuses, or no process can be started.
         """
         job, rules = wanted.job, wanted.rules
         row = FinishedRow(job.job_id, rules.name, None, rules.digest, job.image_sha256, wanted.by_command)
-        staged = self._files.staged()
         try:
-            made = self._made(wanted, staged)
-            if isinstance(made, str):
-                return row._replace(fault=made)
-            self._files.place(staged, wanted.path, folders)
+            with self._files.staged() as staged:
+                made = self._made(wanted, staged)
+                if isinstance(made, str):
+                    return row._replace(fault=made)
+                self._files.place(staged, wanted.path)
         except StorageError as error:
             if error.transient:
                 raise
             return row._replace(fault=printable(str(error)))
-        finally:
-            staged.unlink(missing_ok=True)
         return row._replace(
             path=wanted.path,
             sha256=made.sha256,
@@ -71,16 +67,16 @@ class Maker:
             MachineError: the disk refuses, or no process can be started.
         """
         assert wanted.job.image_path is not None, "who has no picture is asked for nothing"
-        picture = self._root / wanted.job.image_path
         stem = PurePosixPath(wanted.job.output).name
-        try:
+        with self._files.picture(wanted.job.image_path) as picture:
             try:
-                made = self._processes.call(finished_file, picture, staged, wanted.rules, stem)
-            except CallFailed:
-                # Once more: its process may have been ended from outside, by a machine out of memory.
-                made = self._processes.call(finished_file, picture, staged, wanted.rules, stem)
-        except CallFailed as failed:
-            return printable(f"it could not be made: {failed}")
+                try:
+                    made = self._processes.call(finished_file, picture, staged, wanted.rules, stem)
+                except CallFailed:
+                    # Once more: its process may have been ended from outside, by a machine out of memory.
+                    made = self._processes.call(finished_file, picture, staged, wanted.rules, stem)
+            except CallFailed as failed:
+                return printable(f"it could not be made: {failed}")
         if isinstance(made, _DiskRefuses):
             raise StorageError(f"{staged.parent}: can't be written ({made})")
         return made

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 from batch_editor.errors import StorageError
 from batch_editor.files import fsync_directory
+from batch_editor.output.picture_store import FINISHED, PictureStore
 
-FINISHED = "finished"
 _STAGED = f"{FINISHED}/.staged"
 
 
 class FinishedFiles:
     """The finished files of an output directory. Paths are relative to it, with `/`. Threads may share it; all blocks.
 
-    A file is made in the staging folder, durable there, and takes its name by a rename: whoever reads that name sees
-    the former file or the new one, each whole.
+    A file is made in the staging folder, durable there, and then put under its name: whoever reads that name sees the
+    former file or the new one, each whole.
+
+    Raises, in all that follows:
+        StorageError: the disk or the bucket refuses.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, pictures: PictureStore) -> None:
         self._root = root
+        self._pictures = pictures
         self._numbers = count(1)
+        self._stands: Callable[[str, int], bool] = lambda path, size_bytes: False
 
     def prepare(self) -> None:
-        """Make the folders, and remove what a process that died has left staged.
-
-        Raises:
-            StorageError: the disk refuses.
-        """
+        """Make the folders, remove what a process that died has left staged, and see which files there are."""
         staged = self._root / _STAGED
         try:
             for folder in (self._root / FINISHED, staged):
@@ -40,84 +41,54 @@ class FinishedFiles:
                     raise StorageError(f"{folder}: a link that leads elsewhere; expected a folder")
             for left in staged.iterdir():
                 left.unlink()
+            fsync_directory(self._root)  # always, for who made the folder may have died before
         except OSError as error:
             raise StorageError(f"{staged}: can't be written ({error.strerror})") from error
+        self._stands = self._pictures.finished_files()
 
-    def staged(self) -> Path:
-        """Where the next file is to be made."""
-        return self._root / _STAGED / f"{next(self._numbers)}.part"
-
-    def place(self, staged: Path, path: str, folders: set[str]) -> None:
-        """Give a staged file, which is durable, its name; what stood there is gone.
-
-        The name is durable when `keep` has been called with `folders`, to which this adds.
-
-        Raises:
-            StorageError: the disk refuses; not `transient` if something else stands in the way of this file alone.
-        """
-        target = self._root / path
+    @contextmanager
+    def staged(self) -> Iterator[Path]:
+        """Where a file is to be made; gone at the block's end, unless it has its name."""
+        path = self._root / _STAGED / f"{next(self._numbers)}.part"
         try:
-            self._enter(target.parent, folders)
-            staged.replace(target)
-        except OSError as error:
-            in_the_way = isinstance(error, (FileExistsError, IsADirectoryError, NotADirectoryError))
-            raise StorageError(f"{target}: can't be written ({error.strerror})", transient=not in_the_way) from error
+            yield path
+        finally:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
-    def keep(self, folders: Iterable[str]) -> None:
-        """Make the names in these folders durable.
+    @contextmanager
+    def picture(self, path: str) -> Iterator[Path]:
+        """A picture as a file, for as long as the block lasts; one that isn't there is a path of nothing."""
+        if self._pictures.folder is not None:
+            yield self._pictures.folder / path
+            return
+        with self.staged() as copy:
+            content = self._pictures.open(path)
+            if content is not None:
+                try:
+                    with content, copy.open("wb") as file:
+                        shutil.copyfileobj(content, file)
+                except OSError as error:
+                    raise StorageError(f"{copy}: can't be written ({error.strerror})") from error
+            yield copy
 
-        Raises:
-            StorageError: the disk refuses.
+    def place(self, staged: Path, path: str) -> None:
+        """Give a staged file its name, durably; what stood there is gone.
+
+        An error that isn't `transient` is one of this path alone: something else stands in the way.
         """
-        for folder in folders:
-            try:
-                fsync_directory(folder)
-            except OSError as error:
-                raise StorageError(f"{folder}: can't be written ({error.strerror})") from error
+        self._pictures.place_finished(staged, path)
 
-    def size_of(self, path: str) -> int | None:
-        """The size of a finished file in bytes; None where there is none of that name."""
-        try:
-            found = os.lstat(self._root / path)
-        except OSError:
-            return None
-        return found.st_size
+    def stands(self, path: str, size_bytes: int) -> bool:
+        """Whether a finished file of that size stood there when `prepare` looked, or does now."""
+        return self._stands(path, size_bytes)
 
     def remove(self, path: str) -> bool:
-        """Remove a finished file, and folders that it leaves empty; return whether it was there.
-
-        Raises:
-            StorageError: the disk refuses.
-        """
-        target = self._root / path
-        if self._leads_out(target.parent):
-            return False
-        try:
-            target.unlink()
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise StorageError(f"{target}: can't be removed ({error.strerror})") from error
-        with suppress(OSError):  # not empty
-            for folder in target.relative_to(self._root).parents:
-                if len(folder.parts) > 1:
-                    (self._root / folder).rmdir()
-        return True
+        """Remove a finished file; return whether there may have been one."""
+        return self._pictures.remove_finished(path)
 
     def clean(self) -> None:
         """Remove the staging folder, which is empty now, and the one around it if that is."""
         with suppress(OSError):
             (self._root / _STAGED).rmdir()
             (self._root / FINISHED).rmdir()
-
-    def _enter(self, folder: Path, folders: set[str]) -> None:
-        if self._leads_out(folder):
-            raise StorageError(f"{folder}: a link on the way leads out of the output directory", transient=False)
-        folder.mkdir(parents=True, exist_ok=True)
-        while folder != self._root:
-            folders.add(str(folder))
-            folder = folder.parent
-        folders.add(str(self._root))
-
-    def _leads_out(self, folder: Path) -> bool:
-        return not folder.resolve().is_relative_to(self._root.resolve() / FINISHED)

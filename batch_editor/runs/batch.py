@@ -259,11 +259,11 @@ class Batch:
         What the machine refuses is told, and is no error of the run, whose jobs have all that was paid for.
         """
         store, processes, left = self._opened.store, self._opened.processes, Left()
-        files = FinishedFiles(store.root)
+        files = FinishedFiles(store.root, store.pictures)
         say = self.options.progress.say
         try:
             asked = Asked(self._ledger.finished.rules())
-            maker = Maker(store.root, files, processes)
+            maker = Maker(files, processes)
             left = finish_left(
                 *(self._ledger, files, maker, asked),
                 at_once=processes.count,

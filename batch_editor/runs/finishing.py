@@ -10,7 +10,6 @@ from functools import partial
 
 from batch_editor.errors import MachineError
 from batch_editor.finished import Asked, Maker, Wanted
-from batch_editor.ledger import FinishedRow
 from batch_editor.output import FinishedFiles
 from batch_editor.records import Answer
 from batch_editor.runs.listener import AttemptListener
@@ -31,8 +30,8 @@ class Finishing(AttemptListener):
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._files = FinishedFiles(run.store.root)
-        self._maker = Maker(run.store.root, self._files, run.processes)
+        self._files = FinishedFiles(run.store.root, run.store.pictures)
+        self._maker = Maker(self._files, run.processes)
         self._waiting: asyncio.Queue[str] = asyncio.Queue(MOST_WAITING)
         self._is_asked_for = True
 
@@ -90,10 +89,4 @@ class Finishing(AttemptListener):
         ledger, writer = self._run.ledger.finished, self._run.writer
         if wanted.former is not None:
             await writer.do(ledger.forget, wanted.former)
-        await writer.do(ledger.record, await finished(partial(self._made, wanted), executor=threads))
-
-    def _made(self, wanted: Wanted) -> FinishedRow:
-        folders: set[str] = set()
-        row = self._maker.make(wanted, folders)
-        self._files.keep(folders)
-        return row
+        await writer.do(ledger.record, await finished(partial(self._maker.make, wanted), executor=threads))

@@ -30,6 +30,7 @@ from batch_editor.recovery.reconcile import Finding, Reconciliation
 from batch_editor.runs.summary import Comparison, StopKind, Summary
 from docs.drawings import house
 from docs.drawings import path as path_of_a_row
+from docs.finishing import finish_checks, finish_keys, finish_presets
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -62,7 +63,7 @@ COLUMN_WORDS = {
     "endpoint": "which model made the image",
     "verdict": "what people said of the image: `approved`, `rejected` or empty",
     "verdict_note": "the note that they left with it",
-    "finished": "empty; for what is made of an image",
+    "finished": "the paths of its finished files, relative to OUT, joined by `|`",
     "fidelity": "empty; for how near an image is to its input",
 }
 
@@ -110,6 +111,8 @@ RUN_WORDS = {
     "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
     " (`failed`), may have been billed (`unknown`), or is sent by the next `--redo rejected` (`pending`)",
     "verdicts": "succeeded jobs by what people said of their images: `approved`, `rejected`, `none`",
+    "finished": "finished files by name: `made`, `failed` (could not be made), `left`, `failing_checks` (files that fail"
+    " any), `checks` (by rule, how many `failed`, one `example`), and an `example` of those that failed",
 }
 
 PLAN_WORDS = {
@@ -297,7 +300,10 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     made.__name__: made
-    for made in (commands, settings, columns, error_kinds, json_run, json_plan, json_reconcile, rooms)
+    for made in (
+        *(commands, settings, columns, error_kinds, json_run, json_plan, json_reconcile, rooms),
+        *(finish_checks, finish_keys, finish_presets),
+    )
 }
 
 

@@ -166,7 +166,7 @@ def _hints(manifest: Manifest, table: TakenTable) -> dict[str, str]:
 
 def _warn_of_near_names(manifest: Manifest, table: Table) -> None:
     """Say that a column `Quality` isn't the quality: the default may be the most expensive."""
-    required = {name for name, parameter in manifest.endpoint.parameters.items() if parameter.required}
+    required = {name for name, parameter in manifest.endpoint.parameters.items() if parameter.must_be_said}
     for column in table.columns:
         name = snake_case(column)
         is_near = name != column and name in manifest.own_columns and name not in table.columns

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from batch_editor import BatchOptions, Plan, load_settings, make_plan, run_batch
 from batch_editor.cli.main import main
 from batch_editor.endpoints import TODAY, load_endpoint, shipped_endpoints
+from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox, SandboxOptions
 from tests.support.bench import KEY
 from tests.support.sandbox_client import Bench, bench, data_link, png
@@ -71,6 +72,10 @@ async def test_a_job_is_planned_sent_checked_to_the_pixel_and_charged_as_planned
         assert planned.cost.min_usd <= sandbox.books.billed_usd <= planned.cost.max_usd
     with Image.open(out / f"images/job-0{'.jpg' if format == 'jpeg' else '.' + format}") as image:
         assert (image.format, image.size) == (format.upper(), size)
+    again = make_plan([manifest], settings, output=out)
+    assert (again.requests, again.done) == (0, 1)
+    (out / "ledger.sqlite3").unlink()
+    rebuild(out)
     again = make_plan([manifest], settings, output=out)
     assert (again.requests, again.done) == (0, 1)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_editor.endpoints import shipped_endpoints
 from tests.support.bench import Bench, arrived, job, sandbox
 from tests.support.recorder import png
 
@@ -143,8 +144,8 @@ MESSAGES = {
         ["plan", MANIFEST, "--endpoint", named(b"\xe9.yaml")],
         2,
         (
-            "endpoint '\\xe9.yaml' is unknown; expected gpt-image-1.5-edit, gpt-image-2.5-flare,"
-            " gpt-image-2.5-sunburst or nano-banana, or the path of a YAML file"
+            f"endpoint '\\xe9.yaml' is unknown; expected {', '.join(shipped_endpoints()[:-1])}"
+            f" or {shipped_endpoints()[-1]}, or the path of a YAML file"
         ),
     ),
     "no rate": (

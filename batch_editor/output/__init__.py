@@ -15,7 +15,7 @@ from batch_editor.output.output_manifest import (
     plain,
     write_manifest,
 )
-from batch_editor.output.picture_places import picture_store, picture_store_for_run, record_place
+from batch_editor.output.picture_places import images_in, picture_store, picture_store_for_run, record_place, recorded
 from batch_editor.output.picture_store import HISTORY, IMAGES, REJECTED, NewName, PictureStore, image_path
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
@@ -47,6 +47,7 @@ __all__ = [
     "free_disk_reserve",
     "holder_of",
     "image_path",
+    "images_in",
     "is_output_manifest",
     "keep",
     "keep_table",
@@ -59,6 +60,7 @@ __all__ = [
     "put_all",
     "put_one",
     "record_place",
+    "recorded",
     "retire_gone",
     "set_aside",
     "take_disk_reserve",

@@ -27,7 +27,7 @@ State = Literal["none", "beginning", "quiet", "running", "stopping", "silent", "
 
 # The file is written once a second.
 SILENT_S = 10.0
-LATEST = 12
+LATEST = 11
 # The figures of 10,000 attempts take 0.1 s.
 _SHARE_OF_TIME = 20
 _AGAIN_S = 0.9
@@ -213,11 +213,14 @@ def _words(
         case "died":
             assert run is not None
             last = f" {duration(max(now - status.written_at, 0.0))} ago" if status else ""
-            risk = f" {status.in_flight} requests were in flight, and may have been billed." if status else ""
-            return (
+            open_requests = status.in_flight if status else 0
+            were = "requests were" if open_requests > 1 else "request was"
+            risk = f" {open_requests} {were} in flight, and may have been billed."
+            words = (
                 f"The run died{last}: process {run.pid} on {run.host} is gone without an end. What was saved is safe,"
-                f" and the same command again resumes.{risk}"
+                f" and the same command again resumes."
             )
+            return f"{words}{risk}" if open_requests else words
         case "ended":
             assert run is not None
             why = f": {run.stop_message}" if run.stop_message else ""

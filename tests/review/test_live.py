@@ -104,7 +104,7 @@ async def test_a_run_is_told_as_it_goes_and_its_figures_are_the_ledger_s(bench: 
     assert last["figures"]["sums"]["confirmed_usd"] == pytest.approx(cost.charged_usd, abs=1e-6)
     assert provider.books.billed_usd == pytest.approx(standing.jobs.succeeded * LOW_USD)
     assert [(each["kind"], each["count"]) for each in last["failures"]] == [("invalid_parameter", standing.jobs.failed)]
-    assert len(last["latest"]) == min(12, standing.jobs.succeeded)
+    assert len(last["latest"]) == min(11, standing.jobs.succeeded)
     assert last["latest"][0]["thumb"].startswith("/thumb/")
 
 

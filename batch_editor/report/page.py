@@ -32,14 +32,14 @@ def page(found: Sequence[Gathered], thumbnails: Mapping[str, str], *, now: float
         count=lambda value: f"{value:,}",
         seconds=lambda value: "" if value is None else f"{value:,.1f} s",
         duration=duration,
-        instant=_instant,
+        instant=readings.moment,
         words=lambda name: name.replace("_", " "),
     )
     text = templates.get_template("report.html").render(
         found=found,
         plots={each.place: _drawn(each) for each in found},
         link=lambda sha256: Markup(thumbnails.get(sha256, "")),  # noqa: S704  # made here, of base64
-        made_at=_instant(now),
+        made_at=readings.moment(now),
     )
     return text.encode("ascii", "xmlcharrefreplace")
 
@@ -56,13 +56,3 @@ def _text(value: Any) -> Any:
 
 def _usd(value: float | None) -> str:
     return "" if value is None else f"${value:,.2f}"
-
-
-def _instant(value: float | None) -> str:
-    """To the second, UTC.
-
-    >>> _instant(0.0)
-    '1970-01-01 00:00:00 UTC'
-    """
-    said = readings.iso(None if value is None else float(int(value)))
-    return "" if said is None else f"{said[:10]} {said[11:19]} UTC"

@@ -119,7 +119,7 @@ def test_a_run_is_seen_as_it_goes_is_killed_begins_again_and_is_stopped(browser:
             assert visitor.page.is_visible("#stop")
             run.send_signal(signal.SIGKILL)
             run.wait()
-            visitor.until(f"{STATE}.startsWith('The run died ')")
+            visitor.until(f"{STATE}.startsWith('The run died (')")
             assert not visitor.page.is_visible("#stop")
             with run_of(tmp_path, address) as again:
                 visitor.until(f"{STATE}.startsWith('A run is at work')")

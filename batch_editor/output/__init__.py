@@ -4,7 +4,7 @@ from batch_editor.output.acceptance import UNCHECKED, Acceptance, Verdict
 from batch_editor.output.disk_reserve import free_disk_reserve, take_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
 from batch_editor.output.kept_tables import INPUTS, keep_table
-from batch_editor.output.lock import holder_of, locked
+from batch_editor.output.lock import Holder, holder_of, locked, process_at_work
 from batch_editor.output.output_manifest import (
     COLUMNS,
     COLUMNS_OF_0_1,
@@ -30,6 +30,7 @@ __all__ = [
     "UNCHECKED",
     "Acceptance",
     "DiskRetry",
+    "Holder",
     "StagedFile",
     "Store",
     "Unplaced",
@@ -46,6 +47,7 @@ __all__ = [
     "keep_table",
     "locked",
     "plain",
+    "process_at_work",
     "put",
     "put_all",
     "put_one",

@@ -217,6 +217,8 @@ class Attempts:
             await self._publisher.reject(intent.attempt_id, intent.number, task.request.fingerprint)
         await self._publisher.record(failed)
         self._reservations.charge(intent, charged_usd)
+        if failure.maybe_billed:
+            self._listener.possibly_billed(task, charged_usd)
         if paid:
             await self._publisher.forget(intent.attempt_id)
         return self._next(task, tally, failure, then)

@@ -35,6 +35,9 @@ class AttemptListener:
     def failed(self, task: Task, failure: Failure, then: Retry | GiveUp) -> None:
         """No image came of it, and `then` follows."""
 
+    def possibly_billed(self, task: Task, usd: float) -> None:
+        """The attempt that is about to be told as failed may have been charged, with so much at most."""
+
     def unsaved(self, task: Task, error: MachineError) -> None:
         """A paid answer is lost: nothing could keep it."""
 
@@ -67,6 +70,7 @@ class Listeners(AttemptListener):
     answered = _pass_on(AttemptListener.answered)
     succeeded = _pass_on(AttemptListener.succeeded)
     failed = _pass_on(AttemptListener.failed)
+    possibly_billed = _pass_on(AttemptListener.possibly_billed)
     unsaved = _pass_on(AttemptListener.unsaved)
     local_error = _pass_on(AttemptListener.local_error)
     ended = _pass_on(AttemptListener.ended)

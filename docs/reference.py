@@ -12,12 +12,14 @@ import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
 from html import escape
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
 import click
+from prometheus_client import CollectorRegistry
 
 from batch_editor import load_settings, make_plan
 from batch_editor.cli.main import cli
@@ -27,6 +29,7 @@ from batch_editor.ledger import Counts
 from batch_editor.ledger.readings import Money
 from batch_editor.output.output_manifest import COLUMNS
 from batch_editor.recovery.reconcile import Finding, Reconciliation
+from batch_editor.runs.metrics import Figures
 from batch_editor.runs.summary import Comparison, StopKind, Summary
 from docs.drawings import house
 from docs.drawings import path as path_of_a_row
@@ -256,6 +259,20 @@ def json_reconcile() -> str:
     return _worded("key", Reconciliation(Path("OUT"), (finding,), 0, 0).as_json(), RECONCILE_WORDS)
 
 
+def figures() -> str:
+    """What a run tells Prometheus."""
+    registered = Figures.registered(CollectorRegistry())
+    rows = []
+    for each in fields(registered):
+        figure = getattr(registered, each.name)
+        (described,) = figure.describe()
+        kind = described.type
+        name = described.name.removeprefix("batch_editor_") + ("_total" if kind == "counter" else "")
+        labels = ", ".join(f"`{label}`" for label in figure._labelnames if label != "output")
+        rows.append((f"`{name}`", kind, labels, described.documentation))
+    return _table(("figure", "type", "label", ""), rows)
+
+
 def rooms() -> str:
     """The package's rooms from the command line down, each with its first sentence."""
     rows = [(number, f"`{name}/`", _purpose(name)) for number, names in floors() for name in names]
@@ -297,7 +314,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     made.__name__: made
-    for made in (commands, settings, columns, error_kinds, json_run, json_plan, json_reconcile, rooms)
+    for made in (commands, settings, columns, error_kinds, figures, json_run, json_plan, json_reconcile, rooms)
 }
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -89,6 +90,17 @@ def _ping_address(text: str) -> str:
 
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
+
+
+def _port(text: str) -> str:
+    host, colon, number = text.strip().rpartition(":")
+    try:
+        is_host = not colon or bool(ip_address(host.strip("[]")))
+    except ValueError:
+        is_host = False
+    if not is_host or not re.fullmatch(r"[0-9]{1,5}", number) or not 0 < int(number) < 2**16:
+        raise ValueError("expected a port, such as 9464, or an address and a port, such as 0.0.0.0:9464")
+    return text.strip()
 
 
 def default_endpoint() -> str:
@@ -262,6 +274,20 @@ class NotifySettings(_Part):
     ping: Annotated[str, AfterValidator(_ping_address)] | None = None
 
 
+class MetricsSettings(_Part):
+    """Where a run's figures are for Prometheus."""
+
+    textfile: Path | None = None
+    port: Annotated[str, AfterValidator(_port)] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the number of the port; this machine's own unless the setting names another host."""
+        assert self.port is not None, "of a port that is set"
+        host, _, number = self.port.rpartition(":")
+        return host.strip("[]") or "127.0.0.1", int(number)
+
+
 class PricingSettings(_Part):
     """The price list, where the endpoint's own doesn't fit the account."""
 
@@ -294,6 +320,7 @@ class Settings(BaseSettings):
     checks: Literal["header", "full"] = "header"
     outputs: OutputSettings = OutputSettings()
     notify: NotifySettings = NotifySettings()
+    metrics: MetricsSettings = MetricsSettings()
     pricing: PricingSettings = PricingSettings()
 
     # A time of day means its next one when the settings are read, and not a day later because a question before the

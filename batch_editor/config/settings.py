@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -14,8 +13,6 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     WithJsonSchema,
@@ -27,9 +24,10 @@ from pydantic_settings import (
 )
 
 from batch_editor.config.deadline import deadline_at
+from batch_editor.config.hearing import MetricsSettings, NotifySettings
+from batch_editor.config.part import Part as _Part
 from batch_editor.endpoints import PriceTable, load_endpoint, today
 from batch_editor.links.encoded import encoded
-from batch_editor.links.loopback import is_loopback_url
 from batch_editor.records import Rate
 from batch_editor.scheduling import RetryPolicy
 
@@ -63,44 +61,6 @@ def _public_url(text: str) -> str:
         raise ValueError("expected a URL without ? and #, for a picture's path is put behind it")
     # What stands between the links of a cell.
     return url.replace(",", "%2C")
-
-
-def notify_address(text: str) -> str:
-    """An address that is told how runs end: a webhook, one of apprise's, or `env:NAME`.
-
-    Raises:
-        ValueError: it is none of them; the message doesn't have it, for it may be a secret.
-    """
-    text = text.strip()
-    scheme, colon, rest = text.partition(":")
-    if scheme == "env" and re.fullmatch(r"[A-Za-z_]\w*", rest, re.ASCII):
-        return text
-    if not colon or not rest.startswith("//") or not rest.strip("/") or re.search(r"\s", text):
-        raise ValueError("expected a webhook (https://…), an address of apprise's (scheme://…), or env:NAME")
-    if scheme.lower() == "http" and not is_loopback_url(text):
-        raise ValueError("expected https: what is told over http, others can read")
-    return text
-
-
-def _ping_address(text: str) -> str:
-    if not notify_address(text).lower().startswith(("https://", "http://", "env:")):
-        raise ValueError("expected an address of https://…, or env:NAME")
-    return text.strip().rstrip("/")
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _port(text: str) -> str:
-    host, colon, number = text.strip().rpartition(":")
-    try:
-        is_host = not colon or bool(ip_address(host.strip("[]")))
-    except ValueError:
-        is_host = False
-    if not is_host or not re.fullmatch(r"[0-9]{1,5}", number) or not 0 < int(number) < 2**16:
-        raise ValueError("expected a port, such as 9464, or an address and a port, such as 0.0.0.0:9464")
-    return text.strip()
 
 
 def default_endpoint() -> str:
@@ -151,10 +111,6 @@ CountOrShare = Annotated[
     AfterValidator(_max_failures),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+%?$"}]}),
 ]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class ApiSettings(_Part):
@@ -260,32 +216,6 @@ class OutputSettings(_Part):
     directory: Path = Path("outputs")
     public_url: PublicUrl | None = None
     wait_s: Seconds = 600.0
-
-
-class NotifySettings(_Part):
-    """Who is told how a run ended, and when."""
-
-    to: Annotated[
-        tuple[Annotated[str, AfterValidator(notify_address)], ...],
-        BeforeValidator(_listed),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-    ] = ()
-    when: Literal["always", "trouble", "never"] = "trouble"
-    ping: Annotated[str, AfterValidator(_ping_address)] | None = None
-
-
-class MetricsSettings(_Part):
-    """Where a run's figures are for Prometheus."""
-
-    textfile: Path | None = None
-    port: Annotated[str, AfterValidator(_port)] | None = None
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """The host and the number of the port; this machine's own unless the setting names another host."""
-        assert self.port is not None, "of a port that is set"
-        host, _, number = self.port.rpartition(":")
-        return host.strip("[]") or "127.0.0.1", int(number)
 
 
 class PricingSettings(_Part):

@@ -99,6 +99,8 @@ class LiveStatus(AttemptListener):
                 status = self.status()
                 self._news.hear(status.slow, time.monotonic())
                 writer.write(status)
+                if self._run.metrics is not None:
+                    self._run.metrics.take(status)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(EVERY_S):
                         await self._woken.wait()

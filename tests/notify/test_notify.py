@@ -257,7 +257,7 @@ async def posted_over(tls: ssl.SSLContext) -> AsyncIterator[tuple[str, list[str]
 
 async def test_addresses_come_from_the_environment_too(bench: Bench, hook: Recorder) -> None:
     configure(bench, {"to": ["env:SHOP_HOOK"], "when": "always", "ping": "env:SHOP_PING"})
-    environment = {"SHOP_HOOK": hook.url + HOOK, "SHOP_PING": hook.url + PING}
+    environment = {"SHOP_HOOK": hook.url + HOOK, "SHOP_PING": hook.url + PING + "/"}
     async with sandbox() as provider:
         manifest = bench.write(jobs(1))
         done = await bench.command(*bench.run_arguments(manifest, provider), environment=environment)
@@ -313,6 +313,9 @@ async def test_apprise_tells_the_rest(bench: Bench, hook: Recorder) -> None:
             "notify.to.0: expected a webhook (https://…), an address of apprise's (scheme://…), or",
         ),
         ({"to": ["env:A B"]}, "notify.to.0: expected a webhook"),
+        ({"to": "https://[secret-word/x"}, "notify.to.0: expected a host, as in https://hooks.example.com/…"),
+        ({"to": "https://example.com:secret-word/x"}, "notify.to.0: expected a host"),
+        ({"ping": "https://example.com/secret-word?a=1"}, "notify.ping: expected an address without ? and #"),
         ({"ping": "tgram://secret-word"}, "notify.ping: expected an address of https://…, or env:NAME"),
         ({"when": "sometimes"}, "notify.when is 'sometimes'; expected 'always', 'trouble' or 'never'"),
     ],

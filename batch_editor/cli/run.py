@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
+from batch_editor.cli.options import find_manifests, redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import quieten, show, tell
 from batch_editor.cli.plan import show_plan
+from batch_editor.cli.telling import Told, telling
 from batch_editor.errors import ConfigError, StorageError
 from batch_editor.text import shell_word
 
@@ -47,6 +48,9 @@ REVIEW_STARTS_S = 15.0
     help="Send N jobs first; send the rest if they cost what the plan says.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+@click.option(
+    "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
+)
 @click.option("--dry-run", is_flag=True, help="The same as plan.")
 @click.option(
     "--progress",
@@ -68,7 +72,15 @@ def run(**options: Any) -> int:
     """
     if options["dry_run"]:
         return show_plan(options)
+    with telling(options) as told:
+        return _carry_out(options, told)
+
+
+def _carry_out(options: dict[str, Any], told: Told) -> int:
+    """Make the run, and show what it comes to; return the exit code."""
+    find_manifests(options)
     settings = settings_from(options)
+    told.expect_reachable(settings)
     selection = selection_from(options)
 
     # Imported here: aiohttp and asyncio itself take a third of a second that --help need not wait for.
@@ -89,6 +101,7 @@ def run(**options: Any) -> int:
         check_inputs=options["check_inputs"],
         history=options["history"],
         yes=options["yes"],
+        expect_ledger=options["expect_ledger"],
         progress=progress_for(options["progress"]),
         signals=True,
     )
@@ -102,6 +115,7 @@ def run(**options: Any) -> int:
     gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary = runner.run(_run(options["manifests"], settings, key, batch, sending))
+    told.ended(summary)
     if beside is not None:
         beside.wait_until_said(REVIEW_STARTS_S)
     offer = _offer(options["manifests"], settings, batch) if _is_retired(summary) else None

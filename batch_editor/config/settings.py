@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from batch_editor.buckets import read_address
 from batch_editor.config.deadline import deadline_at
 from batch_editor.config.hearing import MetricsSettings, NotifySettings
 from batch_editor.config.part import Part as _Part
@@ -102,6 +103,7 @@ def _max_failures(text: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+BucketAddress = Annotated[str, AfterValidator(lambda text: str(read_address(text)))]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -214,6 +216,7 @@ class OutputSettings(_Part):
     """Where results go."""
 
     directory: Path = Path("outputs")
+    images: BucketAddress | None = None
     public_url: PublicUrl | None = None
     wait_s: Seconds = 600.0
 

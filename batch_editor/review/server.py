@@ -18,6 +18,7 @@ from aiohttp import web
 from batch_editor.client import InputPictures, Network
 from batch_editor.errors import BatchEditorError, UsageError
 from batch_editor.ledger.database import MOUNTS
+from batch_editor.output import picture_store
 from batch_editor.processes import Processes
 from batch_editor.review.access import HEADERS, TOKEN, Access, Forbidden
 from batch_editor.review.api import MOST_BYTES, Api, Handler
@@ -87,7 +88,9 @@ class Review:
             network = await asyncio.to_thread(Network.from_environment)
             links = await stack.enter_async_context(InputPictures(network, allow_private=options.allow_private))
             thumbnails = Thumbnails(cache, processes)
-            pictures = Pictures(options.output, index, thumbnails)
+            store = await asyncio.to_thread(picture_store, options.output)
+            stack.push_async_callback(asyncio.to_thread, store.close)
+            pictures = Pictures(options.output, store, index, cache, thumbnails)
             inputs = Inputs(options.output, index, cache, thumbnails, links.fetch)
             self._pages = await asyncio.to_thread(Pages)
             api = Api(options.output, index, self._pages, pictures, inputs, self.judge)

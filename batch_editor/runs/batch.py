@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from batch_editor.client import Network
 from batch_editor.config import Settings
+from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, readings
 from batch_editor.manifest import default_output_name
@@ -131,6 +132,11 @@ class Batch:
         """The output directory; its ledger is there."""
         return self._opened.store.root
 
+    @property
+    def endpoints(self) -> Collection[Endpoint]:
+        """The endpoints that requests may go to."""
+        return self._planned.catalog.sendable.values()
+
     def to_confirm(self) -> list[str]:
         """Why the run may not be what was meant; nothing with `options.yes`."""
         return [] if self.options.yes else list(self.plan.to_confirm())
@@ -184,7 +190,7 @@ class Batch:
     def _open_again(self) -> None:
         """What the end of the run before has closed. Blocks."""
         root = self._opened.store.root
-        self._opened = replace(self._opened, store=Store(root))
+        self._opened = replace(self._opened, store=Store(root, self._opened.store.pictures))
         self._began_at = time.monotonic()
         take_disk_reserve(root, min(self.settings.concurrency, self.plan.requests))
 
@@ -246,6 +252,8 @@ class Batch:
         with ledger.transaction():
             ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
         write_manifest(ledger.connection, root / MANIFEST_NAME)
+        if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
+            self._opened.store.pictures.keep_manifest(root / MANIFEST_NAME)
         summary = summarize(
             *(ledger.connection, run_id, standing),
             output=root,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch_editor.buckets.bucket import PATIENCE_S
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError, UsageError
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
@@ -24,7 +25,9 @@ from batch_editor.output import (
     is_output_manifest,
     keep_table,
     locked,
+    picture_store_for_run,
     put_all,
+    record_place,
     retire_gone,
     take_disk_reserve,
 )
@@ -123,7 +126,14 @@ def _open_ledger(output: Path) -> Ledger:
 def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     """The output directory, locked, its ledgers, and who checks its images; `stack` closes them. Blocks."""
     settings, options = planned.settings, planned.options
-    store = Store(output)
+    pictures = picture_store_for_run(
+        output,
+        settings.outputs.images,
+        rehearsal=options.sandbox,
+        patience_s=min(PATIENCE_S, settings.outputs.wait_s),
+    )
+    stack.callback(pictures.close)
+    store = Store(output, pictures)
     stack.callback(store.close)
     store.prepare()
     dead = stack.enter_context(locked(store.root))
@@ -134,6 +144,8 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     stack.callback(free_disk_reserve, store.root)
     ledger = _open_ledger(output)
     stack.callback(ledger.close)
+    pictures.prepare(ledger.id, options.progress.say)
+    record_place(output, pictures)
     acceptance = Acceptance(settings.checks, planned.catalog.sendable)
     stack.callback(acceptance.close)
     acceptance.start()
@@ -203,7 +215,7 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
     lost = put_all(ledger, store, now=now)
     if lost:
         options.progress.say(
-            f"warning: {lost} images that were paid for are no longer on disk;"
+            f"warning: {lost} images that were paid for are no longer {store.pictures.where};"
             " --retry-failed makes them, and pays them, again"
         )
     images = retire_gone(ledger, store)

@@ -58,7 +58,10 @@ async def test_names_in_another_encoding_work_from_the_plan_to_the_export(odd: B
         assert (planned.code, planned.json["requests"]) == (0, 2)
         run = await odd.command("run", MANIFEST, *quick, "--log-file", named(b"l\xf6g"), "-v", **how)
         assert run.code == 0, run.err
-        assert run.out.splitlines()[-1] == "Manifest: outputs/fr\\xfchling/manifest.csv"
+        assert run.out.splitlines()[-2:] == [
+            "Manifest: outputs/fr\\xfchling/manifest.csv",
+            "Report: batch-editor report $'outputs/fr\\xfchling'",
+        ]
         again = await odd.command("run", MANIFEST, *quick, "--json", **how)
         assert (again.code, provider.books.requests, provider.books.uploads) == (0, 2, 1)
         assert again.json["output"] == "outputs/fr\\xfchling"

@@ -34,6 +34,7 @@ from batch_editor.runs.metrics import Figures
 from batch_editor.runs.summary import Comparison, StopKind, Summary
 from docs.drawings import house
 from docs.drawings import path as path_of_a_row
+from docs.finishing import finish_checks, finish_keys, finish_presets
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -413,7 +414,7 @@ PARTS: dict[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
         *(commands, settings, columns, error_kinds, figures, json_run, json_plan, json_reconcile),
-        *(log_events, log_keys, rooms),
+        *(log_events, log_keys, rooms, finish_checks, finish_keys, finish_presets),
     )
 }
 

@@ -16,7 +16,7 @@ from batch_editor.output.output_manifest import (
     plain,
     write_manifest,
 )
-from batch_editor.output.picture_places import picture_store, picture_store_for_run, record_place
+from batch_editor.output.picture_places import images_in, picture_store, picture_store_for_run, record_place, recorded
 from batch_editor.output.picture_store import (
     FINISHED,
     HISTORY,
@@ -58,6 +58,7 @@ __all__ = [
     "free_disk_reserve",
     "holder_of",
     "image_path",
+    "images_in",
     "is_output_manifest",
     "keep",
     "keep_table",
@@ -70,6 +71,7 @@ __all__ = [
     "put_all",
     "put_one",
     "record_place",
+    "recorded",
     "retire_gone",
     "set_aside",
     "take_disk_reserve",

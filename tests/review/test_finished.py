@@ -25,7 +25,10 @@ async def test_a_job_s_page_shows_its_finished_files_with_their_checks_and_the_f
             "name": "shop",
             "url": f"/finished/shop/{sha256}/red%20mug/1",
             "path": path.relative_to(bench.out).as_posix(),
-            "format": "webp", "width": 8, "height": 8, "bytes": path.stat().st_size,
+            "format": "webp",
+            "width": 8,
+            "height": 8,
+            "bytes": path.stat().st_size,
             "fault": None,
             "notes": [],
         }

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
-from batch_editor.config.settings import ENV_PREFIX, NotifySettings, Settings, setting_names
+from batch_editor.config.hearing import NotifySettings
+from batch_editor.config.settings import ENV_PREFIX, Settings, setting_names
 from batch_editor.endpoints import TODAY
 from batch_editor.errors import ConfigError, did_you_mean
 from batch_editor.finishing import FinishFaults, read_finish

@@ -182,6 +182,7 @@ class Batch:
             acceptance=self._opened.acceptance,
             processes=self._opened.processes,
             shared=self._shared,
+            metrics=self._opened.metrics,
         )
         return await self._carry_out(run, list(self.sample) if first else None)
 
@@ -291,7 +292,7 @@ class Batch:
         write_manifest(ledger.connection, root / MANIFEST_NAME)
         if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
             self._opened.store.pictures.keep_manifest(root / MANIFEST_NAME)
-        return summarize(
+        summary = summarize(
             *(ledger.connection, run_id, standing),
             output=root,
             stop=stop,
@@ -299,6 +300,9 @@ class Batch:
             elapsed_s=time.monotonic() - self._began_at,
             sandbox=self.options.sandbox,
         )
+        if self._opened.metrics is not None:
+            self._opened.metrics.run_ended(summary, succeeded_at=ledger.runs.succeeded_at())
+        return summary
 
 
 def _on_its_thread(stack: ExitStack, spending: Spending | None) -> SharedBudget | None:

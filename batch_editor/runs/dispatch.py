@@ -48,6 +48,9 @@ async def send_pending(
         limiter = await _limiter(run, shared_rate)
         budget = Budget(run.settings.budget.max_cost_usd, spent_usd=run.start.spent_usd)
         counts = await run.writer.do(_counts, run)
+        if run.metrics is not None:
+            standing = await run.writer.do(readings.standing, run.ledger.connection)
+            run.metrics.began(standing.jobs, succeeded_at=await run.writer.do(run.ledger.runs.succeeded_at))
         monitor = RunMonitor(
             run.settings, limiter=limiter, budget=budget, progress=run.options.progress, counts=counts, clock=run.clock
         )
@@ -83,6 +86,9 @@ class _Dispatch:
         feedback = RateFeedback(self.limiter, monitor, give_up_s=settings.retry.give_up_s)
         stop_signal = signals.gentle if signals else None
         live = LiveStatus(run, monitor=monitor, limiter=self.limiter, budget=self.budget, stop_signal=stop_signal)
+        listeners = [AttemptLog(), feedback, monitor, live, finishing]  # whoever else wants to hear of attempts
+        if run.metrics is not None:
+            listeners.append(run.metrics)
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both limiters.
         polls = RateLimiter(settings.rate, retry=settings.retry.policy, requests="polls")
@@ -92,8 +98,7 @@ class _Dispatch:
                 client=client,
                 limiter=self.limiter,
                 reservations=reservations,
-                # Whoever else wants to hear of attempts goes here.
-                listener=Listeners(AttemptLog(), feedback, monitor, live, finishing),
+                listener=Listeners(*listeners),
                 may_start=monitor.may_start,
             )
             try:

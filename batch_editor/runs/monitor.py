@@ -129,9 +129,7 @@ class RunMonitor(AttemptListener):
     def started(self, task: Task, attempt_id: int) -> None:
         """Count a request that left."""
         self._in_flight.add(task.request.fingerprint)
-        if task.submitted is None:
-            before = 0 if task.request.is_redo else task.request.attempts
-            self._retried += before + task.tally.attempts + task.tally.refusals > 0
+        self._retried += task.is_retry
         self._show()
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batch_editor.buckets.bucket import PATIENCE_S
 from batch_editor.config import Settings
@@ -40,6 +41,9 @@ from batch_editor.recovery.recover import recover
 from batch_editor.runs.options import BatchOptions
 from batch_editor.threads import to_the_end
 
+if TYPE_CHECKING:
+    from batch_editor.runs.metrics import Metrics
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -57,7 +61,7 @@ class OpenOutput:
     """An output directory that is locked and in order, and who checks its images; see `open_output`.
 
     `processes`: where images are decoded. `spending`: the file of the day's and the month's budget; None if nothing
-    limits them.
+    limits them. `metrics`: who counts for Prometheus; None if nobody does.
     """
 
     store: Store
@@ -65,6 +69,7 @@ class OpenOutput:
     acceptance: Acceptance
     processes: Processes
     spending: Spending | None
+    metrics: Metrics | None
 
 
 def plan_run(
@@ -152,7 +157,18 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     spending = None if options.sandbox else shared_spending(settings, output)
     if spending is not None:
         stack.callback(spending.close)
-    return OpenOutput(store, ledger, acceptance, processes, spending)
+    return OpenOutput(store, ledger, acceptance, processes, spending, _metrics(stack, output, settings, options))
+
+
+def _metrics(stack: ExitStack, output: Path, settings: Settings, options: BatchOptions) -> Metrics | None:
+    if settings.metrics.textfile is None and settings.metrics.port is None:
+        return None
+    from batch_editor.runs.metrics import Metrics  # here: its library takes a tenth of a second to load
+
+    metrics = Metrics(output, settings.metrics, say=options.progress.say)
+    stack.callback(metrics.close)
+    metrics.serve()
+    return metrics
 
 
 def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptions) -> None:

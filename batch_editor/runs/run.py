@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
@@ -14,6 +15,9 @@ from batch_editor.money import SharedBudget
 from batch_editor.output import Acceptance, Store
 from batch_editor.processes import Processes
 from batch_editor.runs.options import BatchOptions
+
+if TYPE_CHECKING:
+    from batch_editor.runs.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,7 @@ class Run:
     writer: the ledger's thread; every statement of a run goes by it.
     store, acceptance: where images get their names, and who checks them.
     processes: where images are decoded, for checks and for finished files.
+    metrics: who counts for Prometheus; None if nobody does.
     shared: the budget of days and months, which other runs share; None if nothing limits them.
     clock, rng: seconds since 1970, and what spreads retries.
     """
@@ -37,6 +42,7 @@ class Run:
     store: Store
     acceptance: Acceptance
     processes: Processes
+    metrics: Metrics | None = None
     shared: SharedBudget | None = None
     clock: Callable[[], float] = time.time
     rng: random.Random = field(default_factory=random.Random)

@@ -15,7 +15,7 @@ from batch_editor.ledger.redos import redo_jobs
 from batch_editor.output import VerdictCounts, count_verdicts, images_in, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
 from batch_editor.runs.redo_summary import RedoSummary, redo_summary
-from batch_editor.text import duration, printable
+from batch_editor.text import duration, printable, shell_word
 
 # Where several hold, the first wins.
 StopKind = Literal[
@@ -185,6 +185,8 @@ class Summary:
         yield from self._against_plan()
         yield f"Images: {images_in(self.output)}"
         yield f"Manifest: {self.manifest}"
+        if command:
+            yield f"Report: batch-editor report {shell_word(str(self.output))}"
         yield from self.next_step(command)
 
     def _against_plan(self) -> Iterator[str]:

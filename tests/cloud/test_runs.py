@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from batch_editor.buckets import open_bucket, read_address
 from batch_editor.errors import StorageError, UsageError
@@ -280,3 +281,20 @@ async def test_a_directory_that_was_moved_finds_its_pictures(bench: Bench, s3: S
     assert sorted(s3.objects("shop/")) == [
         f"out/{path}" for path in (".batch-editor.json", "images/job-0.png", "images/job-1.png", "manifest.csv")
     ]
+
+
+async def test_finished_files_are_in_the_bucket_and_made_again_without_a_request(bench: Bench, s3: S3) -> None:
+    finish = {"web": {"size": "16x12", "fit": "cover", "format": "jpeg"}}
+    manifest = bench.write([job("a"), job("b", output="shelf/b")], finish=finish)
+    async with sandbox() as provider:
+        assert (await bench.run(manifest, provider, outputs__images=images(s3))).exit_code == 0
+        found = expect_whole(bench, s3)
+        assert [bench.row(name)["finished"] for name in "ab"] == ["finished/web/a.jpg", "finished/web/shelf/b.jpg"]
+        for path in ("finished/web/a.jpg", "finished/web/shelf/b.jpg"):
+            with Image.open(io.BytesIO(found[path])) as image:
+                assert (image.size, image.format) == ((16, 12), "JPEG")
+        s3.client.delete_object(Bucket=s3.bucket, Key="shop/out/finished/web/a.jpg")
+        ended = await bench.command("finish", bench.out, environment=s3.environment)
+        assert ended.code == 0, ended.err
+        assert provider.books.requests == 2
+    assert s3.objects("shop/out/")["finished/web/a.jpg"] == found["finished/web/a.jpg"]

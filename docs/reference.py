@@ -67,7 +67,7 @@ COLUMN_WORDS = {
     "endpoint": "which model made the image",
     "verdict": "what people said of the image: `approved`, `rejected` or empty",
     "verdict_note": "the note that they left with it",
-    "finished": "empty; for what is made of an image",
+    "finished": "the paths of its finished files, relative to OUT, joined by `|`",
     "fidelity": "empty; for how near an image is to its input",
 }
 
@@ -164,6 +164,8 @@ RUN_WORDS = {
     "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
     " (`failed`), may have been billed (`unknown`), or is sent by the next `--redo rejected` (`pending`)",
     "verdicts": "succeeded jobs by what people said of their images: `approved`, `rejected`, `none`",
+    "finished": "finished files by name: `made`, `failed` (could not be made), `left`, `failing_checks` (files that"
+    " fail any), `checks` (by rule, how many `failed`, one `example`), and an `example` of those that failed",
 }
 
 PLAN_WORDS = {

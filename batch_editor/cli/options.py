@@ -108,7 +108,7 @@ _SENDING = [
         "overrides",
         metavar="NAME=VALUE",
         multiple=True,
-        help="A parameter, id, output, when, carry, format, identity or redo_prompt of every job; a template;"
+        help="A parameter, id, output, when, carry, format, identity, redo_prompt or finish of every job; a template;"
         " repeatable.",
     ),
     click.option(

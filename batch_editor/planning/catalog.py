@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
@@ -15,6 +16,7 @@ from batch_editor.ledger import Choice, JobKind, Staging
 from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, TableRead, plain_move, read_manifests
 from batch_editor.money import Kind, price_of
 from batch_editor.planning.calibration import Calibration
+from batch_editor.planning.finish_names import mixed_finish_names
 from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.records import FaultyRow, Job, Shape
 
@@ -53,13 +55,15 @@ class Catalog:
 
     `default` is for manifests that name none; `replaced` is the shipped default where that is retired and nobody chose
     another one, so that `default` is its successor. `moves` are from endpoints that jobs were written for to `default`,
-    by the former's name. `today` is the day that retirements go by.
+    by the former's name. `today` is the day that retirements go by. `finish` is for jobs of which the manifest says
+    nothing of finished files.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.today = today()
         self.skips_faulty_rows = settings.rows.faulty == "skip"
+        self.finish = settings.finish or ()
         self.endpoints: dict[str, Endpoint] = {}
         self._others: dict[str, Endpoint] = {}
         self.default = self.load(settings.endpoint, None)
@@ -167,7 +171,8 @@ def stage_manifests(
     )
     staging.add(with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))
     choice = Choice(selection.only)
-    for repeat in staging.repeats():
+    repeats = chain(staging.repeats(), staging.mixed_finished(by_default=bool(catalog.finish)))
+    for repeat in repeats:
         is_chosen = choice.has_any([repeat.job_id])
         if is_chosen and not catalog.skips_faulty_rows:
             faults.add(repeat.where, repeat.message)
@@ -175,6 +180,8 @@ def stage_manifests(
         staging.leave_out(repeat, stem=Path(repeat.where.partition(":")[0]).stem)
         if is_chosen and not repeat.is_left_out:
             faults.leave_out([Problem(repeat.where, repeat.message)], repeat.where)
+    for where, message in mixed_finish_names(staging, catalog.finish):
+        faults.add(where, message)
     seen: dict[str, str] = {}
     for job_id, where in faults.faulty:
         first_where = seen.setdefault(job_id, staging.where_of(job_id) or where)

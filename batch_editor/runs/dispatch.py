@@ -16,6 +16,7 @@ from batch_editor.ledger import Counts, experience, readings
 from batch_editor.money import Budget, PriceKind, Reservations, SteadyPrices
 from batch_editor.runs.attempt_log import AttemptLog
 from batch_editor.runs.attempts import Attempts
+from batch_editor.runs.finishing import Finishing
 from batch_editor.runs.listener import Listeners
 from batch_editor.runs.live import LiveStatus
 from batch_editor.runs.monitor import RunMonitor
@@ -81,10 +82,11 @@ class _Dispatch:
             prices=self.prices,
             clock=run.clock,
         )
+        finishing = Finishing(run)
         feedback = RateFeedback(self.limiter, monitor, give_up_s=settings.retry.give_up_s)
         stop_signal = signals.gentle if signals else None
         live = LiveStatus(run, monitor=monitor, limiter=self.limiter, budget=self.budget, stop_signal=stop_signal)
-        listeners = [AttemptLog(), feedback, monitor, live]  # whoever else wants to hear of attempts
+        listeners = [AttemptLog(), feedback, monitor, live, finishing]  # whoever else wants to hear of attempts
         if run.metrics is not None:
             listeners.append(run.metrics)
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
@@ -102,7 +104,8 @@ class _Dispatch:
             try:
                 with signals.hearing(monitor) if signals else nullcontext():
                     draining = self._drain(attempts, only, live)
-                    await alongside(draining, self.limiter.run(), polls.run(), monitor.run(), live.run())
+                    async with finishing.at_work():
+                        await alongside(draining, self.limiter.run(), polls.run(), monitor.run(), live.run())
             finally:
                 monitor.close()
         if reservations.turned_away:

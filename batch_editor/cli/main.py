@@ -73,7 +73,8 @@ def cli() -> None:
 
 
 for command in (
-    *(run, plan, init, status, review, report, finish, export, reconcile, schedule, schema, completion, sandbox),
+    *(run, plan, init, status, review, report, finish, export),
+    *(reconcile, schedule, schema, completion, sandbox),
 ):
     cli.add_command(command)
 

@@ -283,6 +283,14 @@ async def test_a_directory_that_was_moved_finds_its_pictures(bench: Bench, s3: S
     ]
 
 
+async def test_a_report_shows_pictures_of_a_bucket(bench: Bench, s3: S3) -> None:
+    async with sandbox() as provider:
+        await bench.run(jobs(2), provider, outputs__images=images(s3))
+    ended = await bench.command("report", bench.out, environment=s3.environment)
+    assert ended.code == 0, ended.err
+    assert (bench.out / "report.html").read_text().count("data:image/webp;base64") >= 2
+
+
 async def test_finished_files_are_in_the_bucket_and_made_again_without_a_request(bench: Bench, s3: S3) -> None:
     finish = {"web": {"size": "16x12", "fit": "cover", "format": "jpeg"}}
     manifest = bench.write([job("a"), job("b", output="shelf/b")], finish=finish)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import io
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -306,3 +308,31 @@ async def test_finished_files_are_in_the_bucket_and_made_again_without_a_request
         assert ended.code == 0, ended.err
         assert provider.books.requests == 2
     assert s3.objects("shop/out/")["finished/web/a.jpg"] == found["finished/web/a.jpg"]
+
+
+async def test_a_second_signal_does_not_wait_for_a_store_that_is_away(bench: Bench, s3: S3) -> None:
+    (bench.folder / "config.yaml").write_text(f"outputs: {{images: '{images(s3)}'}}")
+    refused = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def fault_of(request: Request) -> Fault | None:
+        if request.method == "PUT" and "images/job" in request.path:
+            loop.call_soon_threadsafe(refused.set)
+            return Fault("reset")
+        return None
+
+    async with sandbox() as provider:
+        arguments = bench.run_arguments(bench.write(jobs(1)), provider)
+        s3.fault_of = fault_of
+        async with bench.started(*arguments, environment=s3.environment) as process:
+            await refused.wait()
+            process.send(signal.SIGINT)
+            await process.error_line()  # it has heard
+            process.send(signal.SIGINT)
+            async with asyncio.timeout(30):  # a minute is what a store is waited for otherwise
+                assert (await process.finished()).code == 130
+        paid = provider.books.requests
+        s3.fault_of = lambda _: None
+        assert (await bench.command(*arguments, environment=s3.environment)).code == 0
+        assert (paid, provider.books.requests) == (1, 1)
+    expect_whole(bench, s3)

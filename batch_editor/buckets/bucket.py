@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -15,7 +15,7 @@ from batch_editor.buckets.refusals import Refusal
 from batch_editor.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
-    from obstore import PutMode, UpdateVersion
+    from obstore import ObjectMeta, PutMode, UpdateVersion
     from obstore.store import ObjectStore
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ LONGEST_PAUSE_S = 5.0
 # All bodies that are on their way at once.
 MEMORY_BYTES = 64 * 2**20
 _SHA256 = "sha256"
+# Objects that are listed at once, as many as stores list in one answer.
+_PAGE = 1000
 
 
 class About(NamedTuple):
@@ -151,14 +153,23 @@ class Bucket:
             self._do(path, lambda: self._objects.delete(path))
 
     def paths(self, prefix: str) -> Iterator[str]:
-        """The paths of all objects in a folder and its folders, in no order."""
-        pages = iter(self._objects.list(prefix, chunk_size=1000))
-        while True:
-            # A page that failed isn't asked for again by the library: its errors are as final as its end.
-            page = self._do(prefix, lambda: next(pages, None), patience_s=0)
-            if page is None:
-                return
-            yield from (meta["path"] for meta in page)
+        """The paths of all objects in a folder and its folders."""
+        pages: Iterator[Sequence[ObjectMeta]] | None = None
+        last: str | None = None
+
+        def page() -> Sequence[ObjectMeta]:
+            """The next page; empty at the end. After one that failed the library goes on with none."""
+            nonlocal pages
+            pages = pages or iter(self._objects.list(prefix, offset=last, chunk_size=_PAGE))
+            try:
+                return next(pages, ())
+            except self._refuses:
+                pages = None
+                raise
+
+        while found := self._do(prefix, page):
+            yield from (meta["path"] for meta in found)
+            last = found[-1]["path"]
 
     def prove(self, path: str) -> None:
         """See that an object can be written, read and removed.
@@ -198,31 +209,33 @@ class Bucket:
             self._do(
                 path,
                 lambda: self._objects.put(path, body, attributes=attributes, mode=mode, use_multipart=False),
+                only_if=mode != "overwrite",
             )
         except self._stands:
             return False
         return True
 
-    def _do(self, path: str, work: Callable[[], T], *, patience_s: float | None = None) -> T:
+    def _do(self, path: str, work: Callable[[], T], *, only_if: bool = False) -> T:
         """The result of an operation, which is tried again while the store refuses it for a passing reason.
 
         Raises:
             FileNotFoundError: there is no such object.
-            the library's AlreadyExistsError, PreconditionError: the object isn't what it was taken for.
+            the library's AlreadyExistsError, PreconditionError: it was to be done `only_if` the object is what it was
+                taken for, and that it isn't.
         """
-        patience_s = self.patience_s if patience_s is None else patience_s
-        ends_at, pause_s = time.monotonic() + patience_s, FIRST_PAUSE_S
+        ends_at, pause_s = time.monotonic() + self.patience_s, FIRST_PAUSE_S
         while True:
             try:
                 return work()
-            except self._stands:
-                raise
             except self._refuses as error:
+                if only_if and isinstance(error, self._stands):
+                    raise
                 refusal = Refusal.read(error)
                 if isinstance(error, FileNotFoundError) and not refusal.is_missing_bucket:
                     raise
                 if not refusal.is_passing or self._is_hurried.is_set() or time.monotonic() + pause_s > ends_at:
-                    raise _Refused(f"{self}/{path}: refused by the store ({refusal})", refusal) from error
+                    said = "refused by the store" if refusal.status else "the store can't be reached"
+                    raise _Refused(f"{self}/{path}: {said} ({refusal})", refusal) from error
             self._is_hurried.wait(pause_s * self._rng.uniform(0.5, 1))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

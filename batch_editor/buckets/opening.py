@@ -35,7 +35,7 @@ def open_bucket(address: Address, *, patience_s: float = PATIENCE_S) -> Bucket:
     Raises:
         UsageError: the extra isn't installed; or what the environment says of access can't be used.
     """
-    missing = [name for name in ("obstore", "boto3") if find_spec(name) is None]
+    missing = [name for name in ("obstore", "boto3") if not _is_installed(name)]
     if missing:
         raise UsageError(
             f"outputs.images {address}: buckets need {' and '.join(missing)}; run: pip install 'batch_editor[cloud]'"
@@ -43,6 +43,13 @@ def open_bucket(address: Address, *, patience_s: float = PATIENCE_S) -> Bucket:
     if address.scheme == "s3":
         return _s3(address, patience_s)
     return Bucket(address, _other(address), patience_s=patience_s)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # set to None by whoever wants it to be absent
+        return False
 
 
 def _s3(address: Address, patience_s: float) -> Bucket:

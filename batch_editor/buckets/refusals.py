@@ -9,8 +9,9 @@ from typing import NamedTuple
 from batch_editor.buckets.address import Address
 from batch_editor.text import printable, redact
 
-# After these the same may work in a moment. 400s of S3 that say so: the body was too slow, or changed on its way.
-_PASSING_STATUS = frozenset([408, 429, 500, 502, 503, 504])
+# After these the same may work in a moment: a 409 is of two who write at once. 400s of S3 that say so: the body was too
+# slow, or changed on its way.
+_PASSING_STATUS = frozenset([408, 409, 429, 500, 502, 503, 504])
 _PASSING_CODES = frozenset(["RequestTimeout", "SlowDown", "BadDigest", "XAmzContentSHA256Mismatch", "OperationAborted"])
 
 _MISSING = frozenset(["NoSuchBucket", "ContainerNotFound"])
@@ -56,7 +57,8 @@ class Refusal(NamedTuple):
         """Whether the same may work in a moment: also where nothing was answered."""
         if self.code:
             return self.code in _PASSING_CODES or self.status in _PASSING_STATUS
-        return self.status is None or self.status in _PASSING_STATUS
+        # An answer to a question without a body has no code: a 400 may be any.
+        return self.status in (None, 400) or self.status in _PASSING_STATUS
 
     @property
     def is_missing_bucket(self) -> bool:

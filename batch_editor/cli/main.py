@@ -15,11 +15,13 @@ import click
 
 from batch_editor.cli.completion import completion
 from batch_editor.cli.export import export
+from batch_editor.cli.finish import finish
 from batch_editor.cli.init import init
 from batch_editor.cli.interrupts import Terminated
 from batch_editor.cli.output import quieten, tell
 from batch_editor.cli.plan import plan
 from batch_editor.cli.reconcile import reconcile
+from batch_editor.cli.report import report
 from batch_editor.cli.review import review
 from batch_editor.cli.run import run
 from batch_editor.cli.sandbox import sandbox
@@ -70,7 +72,10 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, init, status, review, export, reconcile, schedule, schema, completion, sandbox):
+for command in (
+    *(run, plan, init, status, review, report, finish, export),
+    *(reconcile, schedule, schema, completion, sandbox),
+):
     cli.add_command(command)
 
 

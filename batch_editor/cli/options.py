@@ -80,7 +80,9 @@ _SENDING = [
         help="Output directory; default: outputs/<manifest's stem>.",
     ),
     click.option(
-        "--endpoint", metavar="NAME", help="In place of the one of the config and of the manifests: a name, or a file."
+        "--endpoint",
+        metavar="NAME",
+        help="In place of the one of the config and of the manifests, not of a job's own: a name, or a file.",
     ),
     click.option("--concurrency", metavar="N", help="Requests in flight at most."),
     click.option("--rate", metavar="N/min", help="Rate limit: N/s, N/min or N/h."),
@@ -106,7 +108,7 @@ _SENDING = [
         "overrides",
         metavar="NAME=VALUE",
         multiple=True,
-        help="A parameter, id, output, when, carry, format, identity or redo_prompt of every job; a template;"
+        help="A parameter, id, output, when, carry, format, identity, redo_prompt or finish of every job; a template;"
         " repeatable.",
     ),
     click.option(

@@ -1,5 +1,6 @@
 """Settings, and the key."""
 
+from batch_editor.config.hearing import MetricsSettings, NotifySettings, notify_address
 from batch_editor.config.key import api_key
 from batch_editor.config.loading import load_notify_settings, load_settings
 from batch_editor.config.schema import config_schema
@@ -9,12 +10,10 @@ from batch_editor.config.settings import (
     ApiSettings,
     BudgetSettings,
     InputSettings,
-    NotifySettings,
     OutputSettings,
     PricingSettings,
     RetrySettings,
     Settings,
-    notify_address,
     setting_names,
 )
 
@@ -24,6 +23,7 @@ __all__ = [
     "ApiSettings",
     "BudgetSettings",
     "InputSettings",
+    "MetricsSettings",
     "NotifySettings",
     "OutputSettings",
     "PricingSettings",

@@ -14,7 +14,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     WithJsonSchema,
@@ -27,9 +26,11 @@ from pydantic_settings import (
 
 from batch_editor.buckets import read_address
 from batch_editor.config.deadline import deadline_at
+from batch_editor.config.hearing import MetricsSettings, NotifySettings
+from batch_editor.config.part import Part as _Part
 from batch_editor.endpoints import PriceTable, load_endpoint, today
+from batch_editor.finishing import FinishRules, finish_schema, read_finish
 from batch_editor.links.encoded import encoded
-from batch_editor.links.loopback import is_loopback_url
 from batch_editor.records import Rate
 from batch_editor.scheduling import RetryPolicy
 
@@ -63,33 +64,6 @@ def _public_url(text: str) -> str:
         raise ValueError("expected a URL without ? and #, for a picture's path is put behind it")
     # What stands between the links of a cell.
     return url.replace(",", "%2C")
-
-
-def notify_address(text: str) -> str:
-    """An address that is told how runs end: a webhook, one of apprise's, or `env:NAME`.
-
-    Raises:
-        ValueError: it is none of them; the message doesn't have it, for it may be a secret.
-    """
-    text = text.strip()
-    scheme, colon, rest = text.partition(":")
-    if scheme == "env" and re.fullmatch(r"[A-Za-z_]\w*", rest, re.ASCII):
-        return text
-    if not colon or not rest.startswith("//") or not rest.strip("/") or re.search(r"\s", text):
-        raise ValueError("expected a webhook (https://…), an address of apprise's (scheme://…), or env:NAME")
-    if scheme.lower() == "http" and not is_loopback_url(text):
-        raise ValueError("expected https: what is told over http, others can read")
-    return text
-
-
-def _ping_address(text: str) -> str:
-    if not notify_address(text).lower().startswith(("https://", "http://", "env:")):
-        raise ValueError("expected an address of https://…, or env:NAME")
-    return text.strip().rstrip("/")
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 def default_endpoint() -> str:
@@ -130,6 +104,13 @@ def _max_failures(text: str) -> str:
     raise ValueError("expected a count above zero, or a share such as 20%")
 
 
+def _finish(value: object) -> object:
+    """Rules from what stands in the environment; those of a file are read with its folder, see `load_settings`."""
+    is_read = isinstance(value, tuple) and all(isinstance(each, FinishRules) for each in value)
+    return value if is_read else read_finish(value, beside=Path())
+
+
+Finish = Annotated[tuple[FinishRules, ...], BeforeValidator(_finish), WithJsonSchema(finish_schema())]
 Url = Annotated[str, AfterValidator(_url)]
 BucketAddress = Annotated[str, AfterValidator(lambda text: str(read_address(text)))]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
@@ -141,10 +122,6 @@ CountOrShare = Annotated[
     AfterValidator(_max_failures),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+%?$"}]}),
 ]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class ApiSettings(_Part):
@@ -253,18 +230,6 @@ class OutputSettings(_Part):
     wait_s: Seconds = 600.0
 
 
-class NotifySettings(_Part):
-    """Who is told how a run ended, and when."""
-
-    to: Annotated[
-        tuple[Annotated[str, AfterValidator(notify_address)], ...],
-        BeforeValidator(_listed),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-    ] = ()
-    when: Literal["always", "trouble", "never"] = "trouble"
-    ping: Annotated[str, AfterValidator(_ping_address)] | None = None
-
-
 class PricingSettings(_Part):
     """The price list, where the endpoint's own doesn't fit the account."""
 
@@ -295,8 +260,10 @@ class Settings(BaseSettings):
     deadline: Annotated[str, AfterValidator(_deadline)] | None = None
     max_failures: CountOrShare | None = None
     checks: Literal["header", "full"] = "header"
+    finish: Finish | None = None
     outputs: OutputSettings = OutputSettings()
     notify: NotifySettings = NotifySettings()
+    metrics: MetricsSettings = MetricsSettings()
     pricing: PricingSettings = PricingSettings()
 
     # A time of day means its next one when the settings are read, and not a day later because a question before the

@@ -28,7 +28,8 @@ class ImportFile:
     """What to make: for which shop, at which address it finds the output directory, and of which images.
 
     approved: approved ones alone. only: those of jobs whose id matches one of these patterns, if there are any.
-    source: the shop's table, if it isn't the one that the last run read.
+    source: the shop's table, if it isn't the one that the last run read. finished: of which name the finished files go
+    out, in place of the images themselves.
     """
 
     format: Format
@@ -36,6 +37,7 @@ class ImportFile:
     approved: bool = False
     only: Sequence[str] = ()
     source: Path | None = None
+    finished: str | None = None
 
 
 def export_for_shop(output: Path, wanted: ImportFile, target: Path | IO[bytes]) -> list[str]:
@@ -59,6 +61,7 @@ def export_for_shop(output: Path, wanted: ImportFile, target: Path | IO[bytes]) 
             wanted.public_url,
             approved=wanted.approved,
             only=wanted.only,
+            finished=wanted.finished,
         )
         run = readings.last_run(db)
         rehearsed = [f"warning: {output} is a rehearsal's: its images are no edits"] if run and run.sandbox else []
@@ -114,6 +117,13 @@ def _said(name: str, source: Source, written: Written, rest: Rest) -> Iterator[s
     if written.unreadable:
         rows = f"{len(written.unreadable):,} row{'s' * (len(written.unreadable) != 1)}"
         yield f"warning: {rows} of {source.name} can't be read and stay as in it, first at line {written.unreadable[0]}"
+    if written.failing:
+        files = (
+            "1 finished file fails a check"
+            if written.failing == 1
+            else f"{written.failing:,} finished files fail checks"
+        )
+        yield f"warning: {files}, such as job {written.failing_job}'s; its report in finished/ says which"
     if written.absent:
         images = "1 image has" if written.absent == 1 else f"{written.absent:,} images have"
         yield f"warning: {images} no place in {source.name}, such as job {written.absent_job}'s"

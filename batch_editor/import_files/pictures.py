@@ -10,7 +10,7 @@ import orjson
 
 from batch_editor.errors import UsageError
 from batch_editor.import_files.addresses import address
-from batch_editor.ledger import Connection, Result, Results
+from batch_editor.ledger import Connection, FinishedRow, Result, Results, finished_readings
 from batch_editor.links.encoded import as_encoded
 from batch_editor.links.signed import unsigned
 from batch_editor.shops import Format, picture_of_job
@@ -18,11 +18,15 @@ from batch_editor.verdicts import Picture, Verdict
 
 
 class New(NamedTuple):
-    """A picture that goes out, at its address; its jobs are those of which it is the image."""
+    """A picture that goes out, at its address; its jobs are those of which it is the image, or the finished file.
+
+    fails_check: whether that fails one of its checks.
+    """
 
     address: str
     is_approved: bool
     jobs: tuple[str, ...]
+    fails_check: bool = False
 
 
 class Old(NamedTuple):
@@ -58,13 +62,60 @@ class Kept(NamedTuple):
 Found: TypeAlias = New | Several | Kept
 
 
+class _File(NamedTuple):
+    """A file that goes out: its path below the output directory, what it holds, and whether it fails a check."""
+
+    path: str
+    sha256: str
+    fails_check: bool = False
+
+
+class _Finished:
+    """Finished files of one name.
+
+    Raises:
+        UsageError: there are none.
+    """
+
+    def __init__(self, db: Connection, name: str) -> None:
+        names = finished_readings.finished_names(db)
+        if name not in names:
+            there = ", ".join(names) if names else "none; `batch-editor finish OUT --preset NAME` makes some"
+            raise UsageError(f"--finished {name}: there are no finished files of that name; there are: {there}")
+        self._db = db
+        self._name = name
+
+    def of(self, result: Result) -> _File:
+        """The finished file of a job that has one."""
+        row = self.row(result)
+        assert row is not None
+        assert row.path is not None
+        assert row.sha256 is not None
+        return _File(row.path, row.sha256, row.failing > 0)
+
+    def why_not(self, result: Result) -> Old | None:
+        """Why a job has none; None: it has."""
+        row = self.row(result)
+        if row is None:
+            return Old("not finished", f"it has no finished file {self._name}; make it by batch-editor finish", result)
+        if row.path is None:
+            return Old("not finished", f"its finished file {self._name} could not be made: {row.fault}", result)
+        return None
+
+    def row(self, result: Result) -> FinishedRow | None:
+        """What the ledger has of a job's finished file."""
+        rows = finished_readings.finished_of(self._db, result.job_id)
+        return next((row for row in rows if row.name == self._name), None)
+
+
 class Pictures:
     """What an output directory has for a shop. `approved`: approved images alone go out; rejected ones never do.
 
-    only: patterns of job ids; images of other jobs don't go out.
+    only: patterns of job ids; images of other jobs don't go out. finished: of which name the finished files go out, in
+    place of the images themselves.
 
     Raises:
-        UsageError: no job's id matches a pattern.
+        UsageError: no job's id matches a pattern, or there are no finished files of that name.
     """
 
     def __init__(
@@ -76,7 +127,9 @@ class Pictures:
         *,
         approved: bool = False,
         only: Sequence[str] = (),
+        finished: str | None = None,
     ) -> None:
+        self._files = _Finished(db, finished) if finished is not None else None
         self._results = Results(db, partial(_keys_of_job, format), only=only)
         self._verdicts = verdicts
         self._public_url = public_url
@@ -96,9 +149,9 @@ class Pictures:
         ready = [result for result, why_not in judged if why_not is None]
         if not ready:
             return Kept([why_not for _, why_not in judged if why_not is not None])
-        by_content: dict[str | None, list[Result]] = {}
+        by_content: dict[str, list[Result]] = {}
         for result in ready:
-            by_content.setdefault(result.sha256, []).append(result)
+            by_content.setdefault(self._file(result).sha256, []).append(result)
         new = [self._new(same) for same in by_content.values()]
         return new[0] if len(new) == 1 else Several(new)
 
@@ -108,11 +161,11 @@ class Pictures:
 
     def _new(self, results: Sequence[Result]) -> New:
         first = results[0]
-        assert first.output_path is not None
-        assert first.sha256 is not None
         verdict = self._verdict(first)
-        place = address(self._public_url, first.output_path, first.sha256)
-        return New(place, verdict is not None and verdict.verdict == "approved", tuple(each.job_id for each in results))
+        file = self._file(first)
+        place = address(self._public_url, file.path, file.sha256)
+        is_approved = verdict is not None and verdict.verdict == "approved"
+        return New(place, is_approved, tuple(each.job_id for each in results), file.fails_check)
 
     def _why_not(self, result: Result) -> Old | None:
         """Why a job's image doesn't go out; None: it does."""
@@ -126,7 +179,15 @@ class Pictures:
             return Old("rejected", f"rejected{f': {verdict.note}' if verdict.note else ''}", result)
         if self._approved and (verdict is None or verdict.verdict is None):
             return Old("not approved", "nobody has approved it yet", result)
-        return None
+        return None if self._files is None else self._files.why_not(result)
+
+    def _file(self, result: Result) -> _File:
+        """What goes out of a job that may."""
+        if self._files is not None:
+            return self._files.of(result)
+        assert result.output_path is not None
+        assert result.sha256 is not None
+        return _File(result.output_path, result.sha256)
 
     def _verdict(self, result: Result) -> Verdict | None:
         return self._verdicts.get(Picture(result.fingerprint, result.sha256 or ""))

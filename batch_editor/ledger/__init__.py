@@ -19,6 +19,8 @@ from batch_editor.ledger.entries import (
     UnresolvedAttempt,
     files_from,
 )
+from batch_editor.ledger.finished import OF_CONFIG, Finishable, FinishedRow
+from batch_editor.ledger.finished_readings import FinishedCount
 from batch_editor.ledger.importing import import_jobs
 from batch_editor.ledger.readings import Compared
 from batch_editor.ledger.redos import RejectedImage
@@ -28,6 +30,7 @@ from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
     "FILE_NAME",
+    "OF_CONFIG",
     "Changes",
     "Charge",
     "Choice",
@@ -35,6 +38,9 @@ __all__ = [
     "Connection",
     "Counts",
     "Expected",
+    "Finishable",
+    "FinishedCount",
+    "FinishedRow",
     "Gone",
     "Interrupted",
     "JobKind",

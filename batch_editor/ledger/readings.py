@@ -19,6 +19,7 @@ from batch_editor.errors import UsageError
 from batch_editor.files import expect_side_files
 from batch_editor.ledger.database import FILE_NAME, roll_back, unusable
 from batch_editor.ledger.entries import Counts, JobRow
+from batch_editor.ledger.finished_readings import PATHS, has_finished
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
 
 
@@ -296,6 +297,7 @@ def columns(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
 
 def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
     """The manifest's jobs in order."""
+    finished = PATHS if has_finished(db) else "NULL"  # a million looks into an empty table take a second
     return map(
         JobRow._make,
         db.execute(
@@ -305,7 +307,7 @@ def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
             " iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
             " coalesce(j.fault, r.error), r.job_id, r.sent_at, r.ended_at, r.width, r.height, r.format,"
             " r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint,"
-            " coalesce(r.sent_params, r.params), r.files, j.extras"
+            f" coalesce(r.sent_params, r.params), r.files, j.extras, {finished}"
             " FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active ORDER BY j.position"
         ),
     )
@@ -326,6 +328,15 @@ def iso(instant: float | None) -> str | None:
         return None
     second, microseconds = divmod(round(instant * 1_000_000), 1_000_000)
     return f"{_second(second)}.{microseconds // 1000:03}Z"
+
+
+def moment(instant: float | None) -> str:
+    """An instant for people: UTC, to the second; nothing for None.
+
+    >>> moment(0.9)
+    '1970-01-01 00:00:00 UTC'
+    """
+    return "" if instant is None else f"{_second(int(instant)).replace('T', ' ')} UTC"
 
 
 @lru_cache(maxsize=1024)

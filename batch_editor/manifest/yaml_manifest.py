@@ -14,6 +14,7 @@ from batch_editor.manifest.by_endpoint import ByEndpoint, Readings, renamed
 from batch_editor.manifest.entry import ENDPOINT, Entry, Expansion, Manifest
 from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
+from batch_editor.manifest.finish_key import KEY as FINISH
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
 from batch_editor.manifest.shop_table import TakenTable, shop_defaults, take_table
@@ -29,7 +30,7 @@ from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 _TOP = ("endpoint", "defaults", "jobs")
 _KEYS = (
     *("id", "output", "rows", "format", "when", "carry", ENDPOINT, "matrix", "variants", "identity"),
-    REDO_PROMPT,
+    *(REDO_PROMPT, FINISH),
 )
 
 
@@ -218,7 +219,8 @@ class _Reader:
         endpoint = manifest.endpoint
         if endpoint.name not in self._defaults:
             # What is meant for one endpoint of several is no fault for the others.
-            reads = self._readings.tolerant(endpoint) if self._readings.is_for_several else manifest
+            is_for_one = manifest is self._readings.main and not self._readings.is_for_several
+            reads = manifest if is_for_one else self._readings.tolerant(endpoint)
             on = on_endpoint(endpoint) if self._defaults else ""
             found, problems = self._read_defaults(reads, f"defaults{on}: ")
             if self._defaults:  # what is no endpoint's has been told
@@ -236,7 +238,7 @@ class _Reader:
             message = f"defaults is {kind_of(block)}; expected parameters and their values"
             return {}, [Problem(where, message)]
         keys = EntryKeys(manifest, block, label)
-        found = keys.sources((*manifest.endpoint.parameters, *manifest.spellings, REDO_PROMPT))
+        found = keys.sources((*manifest.endpoint.parameters, *manifest.spellings, REDO_PROMPT, FINISH))
         return found, keys.problems
 
 

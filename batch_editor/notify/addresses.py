@@ -30,8 +30,8 @@ def addresses_of(settings: NotifySettings) -> Addresses:
     faults: list[str] = []
     to = [address for each in settings.to if (address := _read(each, "notify.to", faults)) is not None]
     ping = None if settings.ping is None else _read(settings.ping, "notify.ping", faults)
-    if ping is not None and not is_webhook(ping):
-        faults.append("notify.ping: expected an address of https://…")
+    if ping is not None and (not is_webhook(ping) or "?" in ping or "#" in ping):
+        faults.append("notify.ping: expected an address of https://… without ? and #")
         ping = None
     others = []
     for address in (each for each in to if not is_webhook(each)):
@@ -40,7 +40,8 @@ def addresses_of(settings: NotifySettings) -> Addresses:
             others.append(address)
         else:
             faults.append(f"notify.to: {shown(address)} {fault}")
-    return Addresses(tuple(filter(is_webhook, to)), tuple(others), ping, tuple(faults))
+    webhooks = tuple(filter(is_webhook, to))
+    return Addresses(webhooks, tuple(others), None if ping is None else ping.rstrip("/"), tuple(faults))
 
 
 def is_webhook(address: str) -> bool:

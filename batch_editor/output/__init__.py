@@ -3,6 +3,7 @@
 from batch_editor.output.acceptance import UNCHECKED, Acceptance, Verdict
 from batch_editor.output.disk_reserve import free_disk_reserve, take_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
+from batch_editor.output.finished_files import FinishedFiles
 from batch_editor.output.kept_tables import INPUTS, keep_table
 from batch_editor.output.lock import Holder, holder_of, locked, process_at_work
 from batch_editor.output.output_manifest import (
@@ -15,8 +16,16 @@ from batch_editor.output.output_manifest import (
     plain,
     write_manifest,
 )
-from batch_editor.output.picture_places import picture_store, picture_store_for_run, record_place
-from batch_editor.output.picture_store import HISTORY, IMAGES, REJECTED, NewName, PictureStore, image_path
+from batch_editor.output.picture_places import images_in, picture_store, picture_store_for_run, record_place, recorded
+from batch_editor.output.picture_store import (
+    FINISHED,
+    HISTORY,
+    IMAGES,
+    REJECTED,
+    NewName,
+    PictureStore,
+    image_path,
+)
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
 from batch_editor.output.store import Store
@@ -25,6 +34,7 @@ from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, un
 __all__ = [
     "COLUMNS",
     "COLUMNS_OF_0_1",
+    "FINISHED",
     "HISTORY",
     "IMAGES",
     "INPUTS",
@@ -32,6 +42,7 @@ __all__ = [
     "UNCHECKED",
     "Acceptance",
     "DiskRetry",
+    "FinishedFiles",
     "Holder",
     "NewName",
     "PictureStore",
@@ -47,6 +58,7 @@ __all__ = [
     "free_disk_reserve",
     "holder_of",
     "image_path",
+    "images_in",
     "is_output_manifest",
     "keep",
     "keep_table",
@@ -59,6 +71,7 @@ __all__ = [
     "put_all",
     "put_one",
     "record_place",
+    "recorded",
     "retire_gone",
     "set_aside",
     "take_disk_reserve",

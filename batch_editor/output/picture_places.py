@@ -12,7 +12,7 @@ from batch_editor.errors import StorageError, UsageError
 from batch_editor.files import open_regular, whole_file
 from batch_editor.output.bucket_pictures import BucketPictures
 from batch_editor.output.local_pictures import LocalPictures
-from batch_editor.output.picture_store import PictureStore
+from batch_editor.output.picture_store import IMAGES, PictureStore
 
 # Beside the ledger, which may be lost: from it, what is in the bucket is found again.
 FILE_NAME = ".bucket.json"
@@ -55,6 +55,12 @@ def picture_store_for_run(root: Path, images: str | None, *, rehearsal: bool, pa
             f"outputs.images is {images}, which keeps nothing; expected a bucket, or a rehearsal (--sandbox)"
         )
     return BucketPictures(root, open_bucket(address, patience_s=patience_s))
+
+
+def images_in(root: Path) -> str:
+    """Where the images of an output directory are, for people."""
+    address = recorded(root)
+    return str(root / IMAGES) if address is None else f"{address}/{IMAGES}"
 
 
 def record_place(root: Path, pictures: PictureStore) -> None:

@@ -62,8 +62,8 @@ class RunStatus:
 
     stop_signal: the signal that ends it gently, None where it hears none. jobs_*: of those that the run wants; failed
     ones include those that may have been billed. sent, retried: requests. per_min: results of the last minute.
-    sent_per_min, limit_per_min, allowed_per_min: requests that left in the last minute, that may leave by the settings,
-    and by what the provider has taught. latency_p*_s: of the latest results. confirmed_usd: the run's own, as the
+    sent_last_minute: requests that left in it. limit_per_min, allowed_per_min: that may leave by the settings, and by
+    what the provider has taught. latency_p*_s: of the latest results. confirmed_usd: the run's own, as the
     provider said or the price list says. possibly_billed_usd: an upper bound. spent_usd: what counts against
     budget_usd, earlier runs that this one resumes included; a request whose charge nobody said counts with its max
     price there. reserved_usd: set aside for requests in flight and about to leave.
@@ -84,7 +84,7 @@ class RunStatus:
     in_flight: int
     concurrency: int
     per_min: float
-    sent_per_min: float
+    sent_last_minute: int
     limit: str
     limit_per_min: float
     allowed_per_min: float

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
@@ -15,12 +16,12 @@ from batch_editor.ledger import Choice, JobKind, Staging
 from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, TableRead, plain_move, read_manifests
 from batch_editor.money import Kind, price_of
 from batch_editor.planning.calibration import Calibration
+from batch_editor.planning.finish_names import mixed_finish_names
 from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.records import FaultyRow, Job, Shape
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
-_SHOWN = ("quality", "size")  # in plans, whether or not they are priced
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,15 @@ class Catalog:
 
     `default` is for manifests that name none; `replaced` is the shipped default where that is retired and nobody chose
     another one, so that `default` is its successor. `moves` are from endpoints that jobs were written for to `default`,
-    by the former's name. `today` is the day that retirements go by.
+    by the former's name. `today` is the day that retirements go by. `finish` is for jobs of which the manifest says
+    nothing of finished files.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.today = today()
         self.skips_faulty_rows = settings.rows.faulty == "skip"
+        self.finish = settings.finish or ()
         self.endpoints: dict[str, Endpoint] = {}
         self._others: dict[str, Endpoint] = {}
         self.default = self.load(settings.endpoint, None)
@@ -168,7 +171,8 @@ def stage_manifests(
     )
     staging.add(with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))
     choice = Choice(selection.only)
-    for repeat in staging.repeats():
+    repeats = chain(staging.repeats(), staging.mixed_finished(by_default=bool(catalog.finish)))
+    for repeat in repeats:
         is_chosen = choice.has_any([repeat.job_id])
         if is_chosen and not catalog.skips_faulty_rows:
             faults.add(repeat.where, repeat.message)
@@ -176,6 +180,8 @@ def stage_manifests(
         staging.leave_out(repeat, stem=Path(repeat.where.partition(":")[0]).stem)
         if is_chosen and not repeat.is_left_out:
             faults.leave_out([Problem(repeat.where, repeat.message)], repeat.where)
+    for where, message in mixed_finish_names(staging, catalog.finish):
+        faults.add(where, message)
     seen: dict[str, str] = {}
     for job_id, where in faults.faulty:
         first_where = seen.setdefault(job_id, staging.where_of(job_id) or where)
@@ -186,6 +192,11 @@ def stage_manifests(
     if selection.only and not staging.has_selected():
         raise UsageError(f"--only {' '.join(map(repr, selection.only))} matches no job's id")
     return StagingReport(tuple(faults.warnings), dict(faults.skipped), faults.tables)
+
+
+def _shown(endpoint: Endpoint) -> tuple[str, str]:
+    """What plans show of a request, whether or not it is priced: its quality, and the parameter that says the size."""
+    return "quality", endpoint.parameter_of("size") or "size"
 
 
 def with_kinds(
@@ -202,7 +213,7 @@ def with_kinds(
         known = dict(zip(telling[name], values, strict=True))
         by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
         quote = calibration.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
-        quality, size = map(known.get, _SHOWN)
+        quality, size = map(known.get, _shown(endpoints[name]))
         price = quote.price
         return staging.add_kind(
             JobKind(
@@ -221,7 +232,7 @@ def with_kinds(
         if name not in prices:
             endpoints[name] = catalog.sendable[name]
             prices[name] = catalog.prices(endpoints[name])
-            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
+            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_shown(endpoints[name]))))
             calibration.read(endpoints[name], prices[name])
         endpoint = endpoints[name]
         if endpoint.unsent_defaults:

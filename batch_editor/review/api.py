@@ -16,6 +16,7 @@ from batch_editor.errors import UsageError
 from batch_editor.ledger import readings, review_readings
 from batch_editor.review import answers
 from batch_editor.review.filters import Filter
+from batch_editor.review.finished import FinishedPictures, finished_details
 from batch_editor.review.grid import grid_of
 from batch_editor.review.index import Index
 from batch_editor.review.inputs import Inputs
@@ -39,7 +40,14 @@ class Api:
     """The answers of one server."""
 
     def __init__(
-        self, output: Path, index: Index, pages: Pages, pictures: Pictures, inputs: Inputs, judge: Judge
+        self,
+        output: Path,
+        index: Index,
+        pages: Pages,
+        pictures: Pictures,
+        inputs: Inputs,
+        judge: Judge,
+        finished: FinishedPictures,
     ) -> None:
         self._output = output
         self._name = output.resolve().name  # also of `.`
@@ -48,6 +56,7 @@ class Api:
         self._pictures = pictures
         self._inputs = inputs
         self._judge = judge
+        self._finished = finished
         self._last_overview: tuple[object, bytes] = None, b""
 
     def routes(self) -> list[web.RouteDef]:
@@ -67,6 +76,7 @@ class Api:
             web.get("/image/{fingerprint}/{sha256}", self.image),
             web.get("/before/{fingerprint}/{number}", self.before),
             web.get("/input/{fingerprint}/{number}", self.input),
+            web.get("/finished/{name}/{sha256}/{job_id:.+}", self.finished),
         ]
 
     async def gallery(self, _: web.Request) -> web.Response:
@@ -139,9 +149,10 @@ class Api:
         with readings.reading(self._output) as db:
             attempts = review_readings.attempts_of(db, job.row.fingerprint)
             files = review_readings.job_files(db, job_id, attempts)
+            finished = finished_details(db, job_id)
         if files is None:
             raise NoPicture(f"no job of the manifest is called {job_id!r}")
-        found = answers.details(snapshot, job, files, attempts)
+        found = answers.details(snapshot, job, files, attempts) | {"finished": finished}
         return orjson.dumps(found | answers.place(snapshot, job, wanted.chosen(snapshot), wanted))
 
     async def changes(self, request: web.Request) -> web.Response:
@@ -210,6 +221,12 @@ class Api:
         names = request.match_info
         path = await self._pictures.file(names["fingerprint"], names["sha256"])
         return await _sent(request, path, _FOR_EVER)
+
+    async def finished(self, request: web.Request) -> web.Response:
+        """A finished file."""
+        names = request.match_info
+        body, kind = await self._finished.read(names["name"], names["sha256"], names["job_id"])
+        return web.Response(body=body, content_type=kind, headers={"Cache-Control": _FOR_EVER})
 
     async def before(self, request: web.Request) -> web.Response:
         """The thumbnail of an input."""

@@ -20,14 +20,13 @@ from batch_editor.output.run_status import RunStatus, read_status
 from batch_editor.review.answers import thumb_url
 from batch_editor.review.index import Index, Snapshot
 from batch_editor.review.judging import Conflict
-from batch_editor.text import duration
 
 Json = dict[str, Any]
 State = Literal["none", "beginning", "quiet", "running", "stopping", "silent", "died", "ended"]
 
 # The file is written once a second.
 SILENT_S = 10.0
-LATEST = 12
+LATEST = 11
 # The figures of 10,000 attempts take 0.1 s.
 _SHARE_OF_TIME = 20
 _AGAIN_S = 0.9
@@ -43,6 +42,7 @@ class Live:
         self._lock = threading.Lock()  # one look at a time
         self._next_at = 0.0
         self._figures_at = 0.0
+        self._seen = ""  # the version of the index that the figures are of, where no run is at work
         self._figures: Figures | None = None
         self._latest: list[tuple[str, str]] = []
         self._runs: list[RunRow] = []
@@ -88,7 +88,7 @@ class Live:
         snapshot, now = self._index.snapshot(), self._clock()
         status, holder = read_status(self._output), process_at_work(self._output)
         if snapshot.outdated is None:
-            self._read(now if holder is not None else None)
+            self._read(now if holder is not None else None, snapshot.version)
         run = self._runs[-1] if self._runs else None
         quiet_s = self._quiet_s(status, now)
         state = state_of(run, holder, status, quiet_s=quiet_s)
@@ -96,7 +96,7 @@ class Live:
             status = None if state != "died" else status
         return {
             "state": state,
-            "words": _words(state, run, holder, status, quiet_s=quiet_s, now=now),
+            "words": _words(state, run, holder, status),
             "outdated": snapshot.outdated,
             "run": None if run is None else _run(run),
             "status": None if status is None else asdict(status),
@@ -107,7 +107,9 @@ class Live:
             "figures": None if self._figures is None else figures_as_json(self._figures),
         }
 
-    def _read(self, now: float | None) -> None:
+    def _read(self, now: float | None, version: str) -> None:
+        if now is None and version == self._seen:
+            return
         began_at = time.monotonic()
         try:
             with readings.reading(self._output) as db:
@@ -117,6 +119,7 @@ class Live:
                 at_work = bool(self._runs) and self._runs[-1].ended_at is None
                 self._figures = figure_readings.figures(db, now=now if at_work else None)
                 self._latest = figure_readings.latest_images(db, LATEST)
+                self._seen = version if now is None else ""
         except MachineError:
             # A run may hold it just now.
             if not self._runs:
@@ -148,15 +151,13 @@ def state_of(run: RunRow | None, holder: Holder | None, status: RunStatus | None
     beginning: a process is at work, and no run of it is on record yet. quiet: the run sends nothing: it prepares, or
     writes what it leaves. silent: it has said nothing for long.
     """
+    if holder is not None and status is not None and (holder.pid, holder.host) == (status.pid, status.host):
+        if quiet_s > SILENT_S:
+            return "silent"
+        return "running" if status.stopping is None else "stopping"
     if run is None or run.ended_at is not None:
         return "beginning" if holder is not None else "none" if run is None else "ended"
-    if holder is None or (holder.pid, holder.host) != (run.pid, run.host):
-        return "died"
-    if status is None or status.run_id != run.run_id:
-        return "quiet"
-    if quiet_s > SILENT_S:
-        return "silent"
-    return "running" if status.stopping is None else "stopping"
+    return "quiet" if holder is not None and (holder.pid, holder.host) == (run.pid, run.host) else "died"
 
 
 def figures_as_json(figures: Figures) -> Json:
@@ -184,9 +185,6 @@ def _words(
     run: RunRow | None,
     holder: Holder | None,
     status: RunStatus | None,
-    *,
-    quiet_s: float,
-    now: float,
 ) -> str:
     rehearsal = ", a rehearsal that costs nothing," if run is not None and run.sandbox else ""
     match state:
@@ -206,18 +204,22 @@ def _words(
             left = f"{status.in_flight} requests in flight are paid for and will be finished"
             return f"The run stops: {status.stopping.message}. {left}."
         case "silent":
+            assert status is not None
             return (
-                f"The run, {holder}, has said nothing for {duration(quiet_s)}: it may be held (Ctrl-Z), or its disk is"
-                " full or slow. What is shown is as old."
+                f"The run, {holder}, has said nothing since {readings.moment(status.written_at)}: it may be held"
+                " (Ctrl-Z), or its disk is full or slow. What is shown is as old."
             )
         case "died":
             assert run is not None
-            last = f" {duration(max(now - status.written_at, 0.0))} ago" if status else ""
-            risk = f" {status.in_flight} requests were in flight, and may have been billed." if status else ""
-            return (
+            last = f" (its last word is of {readings.moment(status.written_at)})" if status else ""
+            open_requests = status.in_flight if status else 0
+            were = "requests were" if open_requests > 1 else "request was"
+            risk = f" {open_requests} {were} in flight, and may have been billed."
+            words = (
                 f"The run died{last}: process {run.pid} on {run.host} is gone without an end. What was saved is safe,"
-                f" and the same command again resumes.{risk}"
+                " and the same command again resumes."
             )
+            return f"{words}{risk}" if open_requests else words
         case "ended":
             assert run is not None
             why = f": {run.stop_message}" if run.stop_message else ""

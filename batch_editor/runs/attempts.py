@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -92,7 +93,10 @@ class Attempts:
         try:
             if not await self._reservations.shared_room(request, reserved):
                 return None
+            clock = asyncio.get_running_loop().time
+            waits_since = clock()
             permit = await self._limiter.permit()
+            self._listener.permitted(task, clock() - waits_since)
             try:
                 return await self._send(task, endpoint, body, permit, reserved)
             finally:

@@ -16,10 +16,11 @@ from batch_editor.client import Network
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError, UsageError
+from batch_editor.finished import Asked, Left, Maker, finish_command, finish_left, write_reports
 from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, readings
 from batch_editor.manifest import default_output_name
 from batch_editor.money import SharedBudget, Spending
-from batch_editor.output import Store, free_disk_reserve, take_disk_reserve, write_manifest
+from batch_editor.output import FinishedFiles, Store, free_disk_reserve, take_disk_reserve, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.planning import Catalog
 from batch_editor.recovery.recover import recover
@@ -38,7 +39,14 @@ from batch_editor.runs.preparing import (
 )
 from batch_editor.runs.run import Run
 from batch_editor.runs.signals import RunSignals
-from batch_editor.runs.summary import StopReason, Summary, exit_code_of, summarize, what_stopped
+from batch_editor.runs.summary import (
+    StopReason,
+    Summary,
+    exit_code_of,
+    exit_code_of_signal,
+    summarize,
+    what_stopped,
+)
 from batch_editor.text import guarded
 from batch_editor.threads import closed_on_a_thread, finished, to_the_end
 
@@ -172,7 +180,9 @@ class Batch:
             writer=LedgerWriter(self._ledger),
             store=self._opened.store,
             acceptance=self._opened.acceptance,
+            processes=self._opened.processes,
             shared=self._shared,
+            metrics=self._opened.metrics,
         )
         return await self._carry_out(run, list(self.sample) if first else None)
 
@@ -222,13 +232,13 @@ class Batch:
         finally:
             await to_the_end(run.writer.close)
             try:
-                summary = await to_the_end(self._end, stop)
+                summary = await to_the_end(self._end, stop, signals)
             finally:
                 if signals:
                     signals.release()
         return summary
 
-    def _end(self, stop: StopReason | None) -> Summary:
+    def _end(self, stop: StopReason | None, signals: RunSignals | None) -> Summary:
         """Write what is known where people look for it. Blocks."""
         store = self._opened.store
         store.close()  # waits for what a dropped attempt still writes
@@ -240,7 +250,36 @@ class Batch:
             except MachineError as error:  # an image that can't be placed stays staged for the next run
                 machine = StopReason("machine", str(error))
                 stop = machine if machine.outranks(stop) else stop
+            if stop is None or stop.kind not in ("signal", "machine"):
+                stop = self._finish(signals) or stop
             return self._conclude(stop)
+
+    def _finish(self, signals: RunSignals | None) -> StopReason | None:
+        """Make the finished files that are left; return the signal that kept it from that. Blocks.
+
+        What the machine refuses is told, and is no error of the run, whose jobs have all that was paid for.
+        """
+        store, processes, left = self._opened.store, self._opened.processes, Left()
+        files = FinishedFiles(store.root, store.pictures)
+        say = self.options.progress.say
+        try:
+            asked = Asked(self._ledger.finished.rules())
+            maker = Maker(files, processes)
+            left = finish_left(
+                *(self._ledger, files, maker, asked),
+                at_once=processes.count,
+                say=say,
+                stop=lambda: signals is not None and signals.late is not None,
+            )
+            write_reports(self._ledger.connection, store.root)
+        except MachineError as error:
+            say(f"warning: not all finished files could be made: {error}; {finish_command(store.root)} tries it again")
+        if not left.stopped or signals is None or signals.late is None:
+            return None
+        name, code = signals.late.name, exit_code_of_signal(signals.late)
+        return StopReason(
+            "signal", f"by {name}; {finish_command(store.root)} makes the finished files that are left", code
+        )
 
     def _conclude(self, stop: StopReason | None) -> Summary:
         ledger, root, run_id = self._ledger, self._opened.store.root, self._runs[-1].run_id
@@ -253,7 +292,7 @@ class Batch:
         write_manifest(ledger.connection, root / MANIFEST_NAME)
         if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
             self._opened.store.pictures.keep_manifest(root / MANIFEST_NAME)
-        return summarize(
+        summary = summarize(
             *(ledger.connection, run_id, standing),
             output=root,
             stop=stop,
@@ -261,6 +300,9 @@ class Batch:
             elapsed_s=time.monotonic() - self._began_at,
             sandbox=self.options.sandbox,
         )
+        if self._opened.metrics is not None:
+            self._opened.metrics.run_ended(summary, succeeded_at=ledger.runs.succeeded_at())
+        return summary
 
 
 def _on_its_thread(stack: ExitStack, spending: Spending | None) -> SharedBudget | None:

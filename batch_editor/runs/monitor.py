@@ -16,7 +16,7 @@ from batch_editor.money import Budget
 from batch_editor.records import Answer, Failure
 from batch_editor.runs.listener import AttemptListener
 from batch_editor.runs.progress import Progress, Snapshot
-from batch_editor.runs.summary import StopReason
+from batch_editor.runs.summary import StopReason, exit_code_of_signal
 from batch_editor.runs.tasks import Task
 from batch_editor.scheduling import GiveUp, Permit, RateLimiter, Retry
 from batch_editor.text import duration
@@ -88,7 +88,7 @@ class RunMonitor(AttemptListener):
             f"{number.name}: {len(self._in_flight)} requests in flight are paid for and will be finished;"
             " a second signal drops them"
         )
-        code = 130 if number is signal.SIGINT else 143
+        code = exit_code_of_signal(number)
         self.halt(StopReason("signal", f"by {number.name}; running the same command again resumes", code))
 
     def drop(self) -> None:
@@ -129,9 +129,7 @@ class RunMonitor(AttemptListener):
     def started(self, task: Task, attempt_id: int) -> None:
         """Count a request that left."""
         self._in_flight.add(task.request.fingerprint)
-        if task.submitted is None:
-            before = 0 if task.request.is_redo else task.request.attempts
-            self._retried += before + task.tally.attempts + task.tally.refusals > 0
+        self._retried += task.is_retry
         self._show()
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batch_editor.buckets.bucket import PATIENCE_S
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError, UsageError
+from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger, Staging, import_jobs
 from batch_editor.manifest import TableRead
@@ -33,10 +35,14 @@ from batch_editor.output import (
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, stage_manifests
 from batch_editor.planning.input_check import look_at_inputs
+from batch_editor.processes import Processes
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.options import BatchOptions
 from batch_editor.threads import to_the_end
+
+if TYPE_CHECKING:
+    from batch_editor.runs.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +60,16 @@ class Planned:
 class OpenOutput:
     """An output directory that is locked and in order, and who checks its images; see `open_output`.
 
-    `spending`: the file of the day's and the month's budget; None if nothing limits them.
+    `processes`: where images are decoded. `spending`: the file of the day's and the month's budget; None if nothing
+    limits them. `metrics`: who counts for Prometheus; None if nobody does.
     """
 
     store: Store
     ledger: Ledger
     acceptance: Acceptance
+    processes: Processes
     spending: Spending | None
+    metrics: Metrics | None
 
 
 def plan_run(
@@ -140,13 +149,26 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     stack.callback(ledger.close)
     pictures.prepare(ledger.id, options.progress.say)
     record_place(output, pictures)
-    acceptance = Acceptance(settings.checks, planned.catalog.sendable)
+    processes = Processes()
+    stack.callback(processes.close)
+    acceptance = Acceptance(settings.checks, planned.catalog.sendable, processes)
     stack.callback(acceptance.close)
     acceptance.start()
     spending = None if options.sandbox else shared_spending(settings, output)
     if spending is not None:
         stack.callback(spending.close)
-    return OpenOutput(store, ledger, acceptance, spending)
+    return OpenOutput(store, ledger, acceptance, processes, spending, _metrics(stack, output, settings, options))
+
+
+def _metrics(stack: ExitStack, output: Path, settings: Settings, options: BatchOptions) -> Metrics | None:
+    if settings.metrics.textfile is None and settings.metrics.port is None:
+        return None
+    from batch_editor.runs.metrics import Metrics  # here: its library takes a tenth of a second to load
+
+    metrics = Metrics(output, settings.metrics, say=options.progress.say)
+    stack.callback(metrics.close)
+    metrics.serve()
+    return metrics
 
 
 def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptions) -> None:
@@ -193,6 +215,9 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         shapes=planned.catalog.shapes,
         extras=list(staging.extras),
     )
+    finish = planned.settings.finish
+    with ledger.transaction():
+        ledger.finished.use_config(None if finish is None else rules_to_text(finish))
     if identified := planned.plan.changes.identified:
         options.progress.say(f"{identified:,} {IDENTIFIED}")
     lost = put_all(ledger, store, now=now)

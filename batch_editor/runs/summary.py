@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from batch_editor.finished import FinishedSummary, finished_summary
 from batch_editor.ledger import Connection, Counts, readings
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
 from batch_editor.ledger.redos import redo_jobs
-from batch_editor.output import VerdictCounts, count_verdicts, verdicts_of
+from batch_editor.output import VerdictCounts, count_verdicts, images_in, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
 from batch_editor.runs.redo_summary import RedoSummary, redo_summary
-from batch_editor.text import duration, printable
+from batch_editor.text import duration, printable, shell_word
 
 # Where several hold, the first wins.
 StopKind = Literal[
@@ -65,6 +67,11 @@ def exit_code_of(wanted: Counts, stop: StopReason | None, *, redos: int = 0) -> 
     return 1 if wanted.failed or wanted.unknown else 0
 
 
+def exit_code_of_signal(number: signal.Signals) -> int:
+    """How the process ends that a signal has stopped."""
+    return 130 if number is signal.SIGINT else 143
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A run's plan beside what became of it; `why` explains the difference, most telling first.
@@ -92,6 +99,7 @@ class Comparison:
 
 _NO_VERDICTS = VerdictCounts(0, 0, 0)
 _NO_REDO = RedoSummary()
+_NO_FINISHED = FinishedSummary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,7 @@ class Summary:
     sandbox: bool = False
     verdicts: VerdictCounts = _NO_VERDICTS
     redo: RedoSummary = _NO_REDO
+    finished: FinishedSummary = _NO_FINISHED
 
     @property
     def manifest(self) -> Path:
@@ -150,6 +159,7 @@ class Summary:
             "sandbox": self.sandbox,
             "verdicts": self.verdicts._asdict(),
             "redo": self.redo.as_json(),
+            "finished": self.finished.as_json(),
         }
 
     def lines(self, *, command: str = "") -> Iterator[str]:
@@ -166,14 +176,17 @@ class Summary:
             approved, rejected, none = self.verdicts
             yield f"Verdicts: {approved:,} approved, {rejected:,} rejected, {none:,} without"
         yield from self.redo.lines()
+        yield from self.finished.lines(self.output)
         yield f"Requests: {self.sent} sent in this run, {self.retried} of them again"
         yield f"Money: {_money(self.cost, sandbox=self.sandbox)}"
         if self.p50_s is not None and self.p95_s is not None:
             yield f"Latency: half within {self.p50_s:.1f} s, 95 % within {self.p95_s:.1f} s"
         yield f"Time: {duration(self.elapsed_s)}"
         yield from self._against_plan()
-        yield f"Images: {self.output / 'images'}"
+        yield f"Images: {images_in(self.output)}"
         yield f"Manifest: {self.manifest}"
+        if command:
+            yield f"Report: batch-editor report {shell_word(str(self.output))}"
         yield from self.next_step(command)
 
     def _against_plan(self) -> Iterator[str]:
@@ -231,6 +244,7 @@ def summarize(
         sandbox=sandbox,
         verdicts=count_verdicts(db, said, succeeded=standing.jobs.succeeded),
         redo=redo_summary(db, run_id, said),
+        finished=finished_summary(db),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_editor.buckets import open_bucket, read_address
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.output import picture_store
 from batch_editor.recovery.rebuild import rebuild
@@ -83,6 +84,7 @@ async def test_changed_moved_and_gone_jobs_leave_their_pictures_in_the_history(b
     expect_whole(bench, s3)
 
 
+@pytest.mark.fault(108)
 async def test_another_output_directory_of_that_name_is_refused_before_money(bench: Bench, s3: S3) -> None:
     async with sandbox() as provider:
         await bench.run(jobs(1), provider, outputs__images=images(s3))
@@ -172,6 +174,7 @@ async def test_a_rehearsal_leaves_nothing_of_memory_behind(bench: Bench) -> None
     assert bench.files() == ["job-0.png", "job-1.png"]
 
 
+@pytest.mark.fault(106, 107)
 async def test_a_burst_of_refusals_is_waited_for_and_stops_nothing(bench: Bench, s3: S3) -> None:
     burst = [
         Fault("refused", 503, "SlowDown"),
@@ -191,6 +194,7 @@ async def test_a_burst_of_refusals_is_waited_for_and_stops_nothing(bench: Bench,
     expect_whole(bench, s3)
 
 
+@pytest.mark.fault(106)
 async def test_a_store_that_is_away_stops_the_run_and_the_next_one_pays_nothing_again(bench: Bench, s3: S3) -> None:
     def fault_of(request: Request) -> Fault | None:
         return Fault("reset") if request.method == "PUT" and "images/job" in request.path else None
@@ -229,6 +233,19 @@ async def test_a_slow_bucket_slows_the_drawing_of_requests(bench: Bench, s3: S3)
     expect_whole(bench, s3)
 
 
+@pytest.mark.slow
+def test_a_listing_goes_on_where_it_was_refused(s3: S3) -> None:
+    client = s3.client
+    for number in range(1100):
+        client.put_object(Bucket=s3.bucket, Key=f"shop/images/{number:04}.png", Body=b"")
+    faults = {0: Fault("reset"), 2: Fault("refused", 503), 3: Fault("reset")}
+    s3.fault_of = lambda each: faults.get(each.number)
+    bucket = open_bucket(read_address(f"s3://{s3.bucket}/shop"))
+    assert list(bucket.paths("images")) == [f"images/{number:04}.png" for number in range(1100)]
+    assert len(s3.requests) == 5  # two pages, and three that failed
+
+
+@pytest.mark.fault(108)
 async def test_what_another_program_put_there_is_kept_in_the_history(bench: Bench, s3: S3) -> None:
     key = "shop/out/images/job-0.png"
     theirs = b"somebody's"

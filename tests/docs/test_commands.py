@@ -29,6 +29,7 @@ BEFORE = {
     "move-to-another-model": "batch-editor run jobs/catalog.csv --limit 3",
     "output": "batch-editor run jobs/catalog.csv --limit 1",
     "recovery": "batch-editor run jobs/catalog.csv --limit 1",
+    "report": "batch-editor run jobs/catalog.csv --limit 1; batch-editor run jobs/minimal.yaml",
     "review": """
         printf '{jobs: [{id: mug, prompt: On white, image_urls: [photos/coffee.jpg]}]}' > jobs/spring.yaml
         batch-editor run jobs/spring.yaml""",
@@ -43,6 +44,7 @@ MADE = {
     "nightly": ["catalog"],
     "shop-exports": ["shopify"],
     "back-into-your-shop": ["shopify", "woocommerce", "google"],
+    "finished-files": ["marketplaces"],
     "sandbox": ["demo", "rehearsal"],
     "v1-or-v2": ["v2"],
 }
@@ -52,6 +54,7 @@ SAID = {
         "Endpoint: gpt-image-2.5-sunburst, in place of gpt-image-1.5-edit, which retired on 2026-12-01",
         "kept: 3 done jobs that gpt-image-1.5-edit made",
     ],
+    "finished-files": ["Finished amazon-main: 4 made", "Made 0 files", "Finished shopify-square: 4 made"],
     "README": ["Jobs: 1   succeeded 1", "Requests: 0 sent in this run"],
 }
 WITH_COMMANDS = [page for page in PAGES if ours(page)]

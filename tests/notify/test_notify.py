@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from batch_editor.config import load_notify_settings
-from batch_editor.notify import Message
+from batch_editor.config import NotifySettings, load_notify_settings
+from batch_editor.notify import Message, addresses_of
 from batch_editor.output import locked
+from batch_editor.text import redact
 from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox
 from tests.support.command import Finished
 from tests.support.recorder import Recorder, http
@@ -169,6 +170,37 @@ async def test_a_run_that_could_not_start_is_told(
     assert pings(hook) == ["/start", f"/{code}"]
 
 
+async def test_the_end_is_pinged_after_the_beginning_is_heard(bench: Bench, hook: Recorder) -> None:
+    heard: list[str] = []
+
+    async def slowly(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(1)
+        heard.append("the beginning is heard")
+        writer.write(DONE)
+
+    async def at_once(writer: asyncio.StreamWriter) -> None:
+        heard.append("the end is asked for")
+        writer.write(DONE)
+
+    hook.answers = {f"{PING}/start": slowly, f"{PING}/2": at_once}
+    configure(bench, {"ping": hook.url + PING})
+    async with sandbox() as provider:
+        assert (await no_key(bench, provider)).code == 2
+    assert heard == ["the beginning is heard", "the end is asked for"]
+
+
+@pytest.mark.parametrize(
+    "address", ["https://hooks.example.com/services/T1/guarded-1", "json://user:guarded-2@example.com/x"]
+)
+def test_an_address_is_removed_from_every_text(address: str) -> None:
+    found = addresses_of(NotifySettings(to=(address,)))
+    assert (found.webhooks + found.others, found.faults) == ((address,), ())
+    assert "guarded" not in repr(found)
+    part = address.partition("//")[2].removeprefix("hooks.example.com")
+    for text in (address, part):
+        assert "guarded" not in redact(f"can't reach {text}: no route")
+
+
 async def test_a_signal_is_told_of(bench: Bench, hook: Recorder) -> None:
     configure(bench, {"to": [hook.url + HOOK], "ping": hook.url + PING})
     async with sandbox(latency="0.3") as provider:
@@ -257,7 +289,7 @@ async def posted_over(tls: ssl.SSLContext) -> AsyncIterator[tuple[str, list[str]
 
 async def test_addresses_come_from_the_environment_too(bench: Bench, hook: Recorder) -> None:
     configure(bench, {"to": ["env:SHOP_HOOK"], "when": "always", "ping": "env:SHOP_PING"})
-    environment = {"SHOP_HOOK": hook.url + HOOK, "SHOP_PING": hook.url + PING}
+    environment = {"SHOP_HOOK": hook.url + HOOK, "SHOP_PING": hook.url + PING + "/"}
     async with sandbox() as provider:
         manifest = bench.write(jobs(1))
         done = await bench.command(*bench.run_arguments(manifest, provider), environment=environment)
@@ -313,6 +345,9 @@ async def test_apprise_tells_the_rest(bench: Bench, hook: Recorder) -> None:
             "notify.to.0: expected a webhook (https://…), an address of apprise's (scheme://…), or",
         ),
         ({"to": ["env:A B"]}, "notify.to.0: expected a webhook"),
+        ({"to": "https://[secret-word/x"}, "notify.to.0: expected a host, as in https://hooks.example.com/…"),
+        ({"to": "https://example.com:secret-word/x"}, "notify.to.0: expected a host"),
+        ({"ping": "https://example.com/secret-word?a=1"}, "notify.ping: expected an address without ? and #"),
         ({"ping": "tgram://secret-word"}, "notify.ping: expected an address of https://…, or env:NAME"),
         ({"when": "sometimes"}, "notify.when is 'sometimes'; expected 'always', 'trouble' or 'never'"),
     ],

@@ -251,7 +251,7 @@ def test_a_status_comes_back_as_it_was_written_and_nonsense_is_none(tmp_path: Pa
 
 _EXAMPLE = """{"run_id": "r", "pid": 1, "host": "h", "sandbox": false, "stop_signal": "SIGINT", "started_at": 1.0,
 "written_at": 2.0, "jobs": 9, "jobs_succeeded": 3, "jobs_failed": 1, "sent": 5, "retried": 1, "in_flight": 2,
-"concurrency": 64, "per_min": 60.0, "sent_per_min": 61.0, "limit": "60/min", "limit_per_min": 60.0,
+"concurrency": 64, "per_min": 60.0, "sent_last_minute": 61, "limit": "60/min", "limit_per_min": 60.0,
 "allowed_per_min": 45.0, "eta_s": null, "latency_p50_s": 4.0, "latency_p95_s": 6.0, "confirmed_usd": 0.5,
 "possibly_billed": 1, "possibly_billed_usd": 0.2, "reserved_usd": 0.4, "spent_usd": 0.7, "budget_usd": null,
 "slow": [{"cause": "rate", "message": "m"}], "failing": [{"kind": "k", "count": 1, "job_id": "j", "error": "e"}],

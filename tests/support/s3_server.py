@@ -29,8 +29,8 @@ class Fault:
     """What becomes of a request.
 
     reset: the connection breaks when half of the body has come. lost: it is carried out, and the connection breaks
-    before the answer. refused: answered with `status` and `code`, and not carried out. slow: carried out after
-    `seconds`.
+    before the answer, after `then`. refused: answered with `status` and `code`, and not carried out. slow: carried out
+    after `seconds`.
     """
 
     kind: Literal["reset", "lost", "refused", "slow"]
@@ -38,6 +38,7 @@ class Fault:
     code: str = "SlowDown"
     more: str = ""
     seconds: float = 0.0
+    then: Callable[[], None] = lambda: None
 
     @property
     def body(self) -> bytes:
@@ -62,6 +63,7 @@ class S3:
     bucket: str = "pictures"
     fault_of: Callable[[Request], Fault | None] = lambda _: None
     requests: list[Request] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
     faults: list[tuple[Request, Fault]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -119,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         fault = self.s3.seen(self.command, self.path)
+        self.s3.authorizations.append(self.headers.get("authorization", ""))
         length = int(self.headers.get("content-length") or 0)
         if fault is not None and fault.kind == "reset":
             self.rfile.read(length // 2)
@@ -132,6 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(fault.seconds)
         status, headers, answer = self._forwarded(body)
         if fault is not None and fault.kind == "lost":
+            fault.then()
             self._break()
             return
         self._answer(status, headers, answer)

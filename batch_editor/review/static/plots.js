@@ -11,11 +11,12 @@ const MARKS = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 1
 const PLOTS = {
   images: { series: [["Images", "--accent"], ["Plan", "--muted", true]], value: (number) => count(Math.round(number)) },
   cost: {
-    series: [["Confirmed", "--accent"], ["With possibly billed", "--rejected"], ["Plan", "--muted", true]],
+    // In this order, so that the one that is surer lies above the other.
+    series: [["With possibly billed", "--rejected"], ["Confirmed", "--accent"], ["Plan", "--muted", true]],
     value: money,
   },
   pace: { series: [["Images a minute", "--accent"], ["Limit", "--muted", true]], value: pace, steps: true },
-  latency: { series: [["Half within", "--accent"], ["95 % within", "--rejected"]], value: seconds },
+  latency: { series: [["95 % within", "--rejected"], ["Half within", "--accent"]], value: seconds },
 };
 const made = new Map();
 
@@ -28,10 +29,10 @@ export function showPlots(figures, status) {
   const per = buckets.map((bucket) => bucket.per_min);
   const limit = status?.limit_per_min ?? null;
   draw("images", [all.x, all.images, all.planned]);
-  draw("cost", [all.x, all.usd, all.upTo, all.plannedUsd]);
+  draw("cost", [all.x, all.upTo, all.usd, all.plannedUsd]);
   draw("pace", [[...starts, end], [...per, per.at(-1) ?? null], [...starts, end].map(() => limit)]);
   const middles = buckets.map((bucket) => bucket.at_s + bucket.length_s / 2);
-  draw("latency", [middles, buckets.map((bucket) => bucket.p50_s), buckets.map((bucket) => bucket.p95_s)]);
+  draw("latency", [middles, buckets.map((bucket) => bucket.p95_s), buckets.map((bucket) => bucket.p50_s)]);
 }
 
 function draw(name, data) {

@@ -12,7 +12,7 @@ export function showRun(live) {
   document.title = title(live);
   setText(byId("state"), live.words);
   byId("state").className = `is-${live.state}`;
-  fill(byId("slow"), (status?.slow ?? []).map((reason) => element("li", {}, reason.message)));
+  fill(byId("slow"), (live.state === "running" ? status.slow : []).map((reason) => element("li", {}, reason.message)));
   fill(byId("tiles"), tiles(live));
   showFailures(live);
   showLatest(live.latest);
@@ -36,7 +36,7 @@ function planWords(plan) {
   return `${counted(plan.requests, "image")}, ${money(plan.usd)}, ${duration(plan.s)}`;
 }
 
-function tiles({ jobs, status, figures, state }) {
+function tiles({ jobs, status, figures, state, run }) {
   const made = [];
   const parts = [
     [jobs.succeeded, "succeeded", "approved"],
@@ -59,7 +59,7 @@ function tiles({ jobs, status, figures, state }) {
   const budget = status?.budget_usd ?? null;
   made.push(
     tile(
-      "Money, confirmed",
+      run?.sandbox ? "By the price list; nothing is paid" : "Money, confirmed",
       cents(confirmed),
       [
         `up to ${cents(possibly)} more possibly billed`,
@@ -82,10 +82,10 @@ function tiles({ jobs, status, figures, state }) {
   if (state === "died") return made;
   const lowered = status.allowed_per_min < status.limit_per_min ? [`lowered to ${pace(status.allowed_per_min)} a minute`] : [];
   made.push(
-    tile("Requests a minute", pace(status.sent_per_min), [`limit ${status.limit}`, ...lowered], [
+    tile("Requests in the last minute", count(status.sent_last_minute), [`limit ${status.limit}`, ...lowered], [
       bar([
-        [Math.min(status.sent_per_min, status.limit_per_min), "approved"],
-        [Math.max(0, status.limit_per_min - status.sent_per_min), "unmade"],
+        [Math.min(status.sent_last_minute, status.limit_per_min), "approved"],
+        [Math.max(0, status.limit_per_min - status.sent_last_minute), "unmade"],
       ]),
     ]),
     tile("In flight", count(status.in_flight), [`at most ${count(status.concurrency)}`, `${count(status.sent)} sent, ${count(status.retried)} of them again`]),

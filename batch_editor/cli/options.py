@@ -126,6 +126,13 @@ _SHARED = [
         type=click.Path(path_type=Path),
         help="Another output directory whose real charges and latencies count for the plan; repeatable.",
     ),
+    click.option(
+        "--reuse",
+        metavar="OUT",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Take the images of the same requests from another output directory, for nothing; repeatable.",
+    ),
     click.option("--check-inputs", is_flag=True, help="Look at every input link before money is spent."),
     click.option("--base-url", metavar="URL", help="The API, up to and with its version."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),

@@ -40,6 +40,7 @@ def show_plan(options: dict[str, Any]) -> int:
         output=options["output"],
         history=options["history"],
         redo=redo_from(options),
+        reuse=options["reuse"],
         check_inputs=options["check_inputs"],
         say=tell,
     )

@@ -85,6 +85,7 @@ def run(**options: Any) -> int:
         selection=selection,
         output=options["output"],
         redo=redo_from(options),
+        reuse=options["reuse"],
         sandbox=options["sandbox"],
         check_inputs=options["check_inputs"],
         history=options["history"],
@@ -222,6 +223,7 @@ def _offer(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions)
         selection=batch.selection,
         output=batch.output,
         redo=batch.redo,
+        reuse=batch.reuse,
         rehearsal=batch.sandbox,
     )
 

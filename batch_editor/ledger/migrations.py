@@ -169,7 +169,12 @@ CREATE TABLE former_fingerprints (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO)
+M_REUSE = """
+-- Where the image was taken from: <directory>/<job id> of the output directory that has paid for it.
+ALTER TABLE requests ADD COLUMN reused_from TEXT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_REUSE)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

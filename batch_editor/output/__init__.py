@@ -18,6 +18,7 @@ from batch_editor.output.output_manifest import (
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
 from batch_editor.output.store import HISTORY, IMAGES, REJECTED, Store
+from batch_editor.output.taking import Taken, has_image, take_images
 from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, under_present_names, verdicts_of
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "DiskRetry",
     "StagedFile",
     "Store",
+    "Taken",
     "Unplaced",
     "Verdict",
     "VerdictCounts",
@@ -40,6 +42,7 @@ __all__ = [
     "defused",
     "export_rows",
     "free_disk_reserve",
+    "has_image",
     "holder_of",
     "is_output_manifest",
     "keep",
@@ -52,6 +55,7 @@ __all__ = [
     "retire_gone",
     "set_aside",
     "take_disk_reserve",
+    "take_images",
     "under_present_names",
     "verdicts_of",
     "write_manifest",

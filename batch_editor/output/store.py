@@ -207,6 +207,10 @@ class Store:
                 raise StorageError(f"{candidate}: can't be read ({error.strerror})") from error
         return None
 
+    def may_have(self, path: str, sha256: str) -> bool:
+        """Whether there is a file where `find` would look for that content."""
+        return any(each.is_file() for each in (self.root / path, self._history(self.root / path, sha256)))
+
     def holds(self, path: str) -> bool:
         """Whether there is a file of that path."""
         return (self.root / path).is_file()

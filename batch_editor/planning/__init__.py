@@ -5,8 +5,10 @@ from batch_editor.planning.catalog import Catalog, Selection, named_endpoints, s
 from batch_editor.planning.estimate import assess, make_plan
 from batch_editor.planning.offer import Offer, offer_of_successor
 from batch_editor.planning.plan import IDENTIFIED, Plan
+from batch_editor.planning.reuse import COMPARED, compared_output, reusable
 
 __all__ = [
+    "COMPARED",
     "IDENTIFIED",
     "Calibration",
     "Catalog",
@@ -14,8 +16,10 @@ __all__ = [
     "Plan",
     "Selection",
     "assess",
+    "compared_output",
     "make_plan",
     "named_endpoints",
     "offer_of_successor",
+    "reusable",
     "stage_manifests",
 ]

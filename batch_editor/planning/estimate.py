@@ -19,6 +19,7 @@ from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, Selection, StagingReport, stage_manifests
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
 from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
+from batch_editor.planning.reuse import find_images, reusable
 from batch_editor.planning.stage_redos import stage_redos
 from batch_editor.records import Redo, Shape
 from batch_editor.scheduling import (
@@ -46,13 +47,15 @@ def make_plan(
     output: Path | None = None,
     history: Sequence[Path] = (),
     redo: Collection[Redo] = (),
+    reuse: Sequence[Path] = (),
     check_inputs: bool = False,
     rehearsal: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Plan:
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
 
-    `history` are output directories whose real charges and latencies count, besides that of `output`. Only with
+    `history` are output directories whose real charges and latencies count, besides that of `output`; `reuse` those
+    whose images are taken as well. Only with
     `check_inputs` is the network used, to look at every distinct input link; then no event loop may be running,
     and `say` gets a line now and then.
 
@@ -63,7 +66,8 @@ def make_plan(
     paths = [Path(manifest) for manifest in manifests]
     root = output or settings.outputs.directory / default_output_name(paths[0])
     catalog = Catalog(settings)
-    calibration = Calibration(root, history, rehearsal=rehearsal)
+    sources = reusable(root, reuse)
+    calibration = Calibration(root, [*history, *sources], rehearsal=rehearsal)
     with Staging() as staging, staging.translated():
         report = stage_manifests(paths, catalog, selection or Selection(), calibration, staging)
         plan = assess(
@@ -73,6 +77,7 @@ def make_plan(
             calibration,
             output=root,
             redo=redo,
+            reuse=sources,
             rehearsal=rehearsal,
             report=report,
         )
@@ -91,10 +96,11 @@ def assess(
     *,
     output: Path,
     redo: Collection[Redo] = (),
+    reuse: Sequence[Path] = (),
     rehearsal: bool = False,
     report: StagingReport | None = None,
 ) -> Plan:
-    """The plan of the staged jobs, given what the output directory has of them. Blocks.
+    """The plan of the staged jobs, given what the output directory has of them, and those of `reuse`. Blocks.
 
     A rehearsal's results count for the next rehearsal only.
 
@@ -104,6 +110,8 @@ def assess(
         ManifestError: what is to be sent for them can't be.
     """
     spent_usd, changes, redos = 0.0, Changes(), None
+    # Whoever wants everything made again wants new images.
+    warnings = [] if "all" in redo else list(find_images(staging, reuse, catalog.shapes))
     if readings.begun(output):
         with readings.reading(output) as db:
             run = readings.last_run(db)
@@ -123,8 +131,9 @@ def assess(
                 )
                 if "rejected" in redo:
                     redos = stage_redos(staging, catalog, calibration, changes.rejected, verdicts, redo)
+    taken = staging.take_elsewhere()
     plan = plan_of(staging, catalog, settings, calibration, spent_usd=spent_usd, changes=changes, report=report)
-    return replace(plan, redos=redos)
+    return replace(plan, redos=redos, taken=taken, warnings=(*plan.warnings, *warnings))
 
 
 def _former(others: Collection[str], catalog: Catalog) -> dict[str, Shape] | None:

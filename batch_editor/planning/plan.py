@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -107,6 +107,7 @@ class Plan:
     manifest leaves out on purpose, by reason. tables: those that are a shop's export or resemble one. faulty: rows that
     are left out for their faults. retires: endpoints of which the last day or the successor is known. notices: what is
     said first, of those that are retired. redos: what becomes of rejected images, where they are to be made again.
+    taken: images that other output directories have paid for, by the directory's name.
     """
 
     jobs: int
@@ -134,6 +135,7 @@ class Plan:
     notices: tuple[str, ...] = ()
     inputs: InputCheck | None = None
     redos: Redos | None = None
+    taken: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -147,6 +149,7 @@ class Plan:
             "jobs": self.jobs,
             "requests": self.requests,
             "reused": self.reused,
+            "taken": dict(self.taken),
             "done": self.done,
             "uploads": self.uploads,
             "skipped": dict(self.skipped),
@@ -194,10 +197,12 @@ class Plan:
         now = now or datetime.now().astimezone()
         yield from self.notices
         yield from (table.said for table in self.tables)
-        sharing = f"sharing another's image {self.reused:,}"
+        sharing = f"sharing another's image {self.reused - sum(self.taken.values()):,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
         if any(count for kind, count in self.known.items() if kind != "new"):
             yield "  in the output directory: " + ", ".join(f"{kind} {n:,}" for kind, n in self.known.items() if n)
+        for directory, count in self.taken.items():
+            yield f"  taken from {directory}, for nothing: {_many(count, 'image')}"
         yield from self._changed()
         yield from (f"  {line}" for line in (self.redos.lines() if self.redos else ()))
         if self.uploads:

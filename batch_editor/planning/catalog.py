@@ -12,7 +12,7 @@ from batch_editor.config import DEFAULT_ENDPOINT, Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint, today
 from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.ledger import Choice, JobKind, Staging
-from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, TableRead, read_manifests
+from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, TableRead, plain_move, read_manifests
 from batch_editor.money import Kind, price_of
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.moving import move_between, successor_of
@@ -114,6 +114,14 @@ class Catalog:
             self.moves[old.name] = move_between(old, self.default)
         return self.moves.get(old.name)
 
+    def move_between(self, old: Endpoint, new: Endpoint, beside: Path | None) -> Move:
+        """What becomes of the parameters of one endpoint at another: as its successor's, if it is that one."""
+        try:
+            is_successor = successor_of(old, beside=beside) == new
+        except EndpointError:
+            is_successor = False
+        return move_between(old, new) if is_successor else plain_move(old, new)
+
     def prices(self, endpoint: Endpoint) -> Prices:
         """The endpoint's price list, with the settings' factor or table in place of its own.
 
@@ -174,6 +182,7 @@ def stage_manifests(
         is_given=selection.endpoint is not None,
         move=catalog.move_from(DEFAULT_ENDPOINT, None) if selection.endpoint is not None else catalog.replaced,
         move_from=catalog.move_from,
+        move_between=catalog.move_between,
         format=selection.format,
     )
     staging.add(with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))

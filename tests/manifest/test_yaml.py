@@ -120,7 +120,7 @@ def test_parameters_are_those_of_the_endpoint_that_the_manifest_names(tmp_path: 
     path = write(tmp_path / "m.yaml", jobs("{id: a, quality: low, " + REST + "}", head=head))
     assert read(path).fault == (
         "m.yaml:3: job a: 'quality' is no key here; "
-        "expected id, output, rows, format, when, carry, matrix, variants, identity, redo_prompt, prompt, image_urls,"
+        "expected id, output, rows, format, when, carry, endpoint, matrix, variants, identity, redo_prompt, prompt, image_urls,"
         " aspect_ratio, response_modalities"
     )
 

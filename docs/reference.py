@@ -141,6 +141,8 @@ PLAN_WORDS = {
     "budget": "null, or `limit`, `fits`, and how many `requests` do",
     "deadline": "null, or `limit`, `fits`, and how many `requests` do",
     "inputs": "null, or `looked_at` and `faulty` (`job_id`, `fault`)",
+    "compare": "null, or with `--compare`: `over`, `jobs`, `all_jobs`, and of each of the `ways` its `values`, what a"
+    " run is given by `--set`, `requests`, `cost_usd`, and of `all` jobs `jobs`, `requests`, `cost_usd`, `duration_s`",
     "tables": "shops' exports and tables that resemble one: `table`, `format`, `said` in words; of an export `rows`,"
     " `products`, `pictures`, `without_picture`, `repeated_links`",
 }

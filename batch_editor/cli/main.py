@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import click
 
+from batch_editor.cli.compare import compare
 from batch_editor.cli.export import export
 from batch_editor.cli.init import init
 from batch_editor.cli.interrupts import Terminated
@@ -51,7 +52,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, init, status, review, export, reconcile, schema, sandbox):
+for command in (run, plan, compare, init, status, review, export, reconcile, schema, sandbox):
     cli.add_command(command)
 
 

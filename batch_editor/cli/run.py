@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
-from batch_editor.cli.output import quieten, show, tell
+from batch_editor.cli.options import redo_from, selection_from, sending, settings_from, shared
+from batch_editor.cli.output import Shown, quieten, show, tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.errors import ConfigError, StorageError
 from batch_editor.text import shell_word
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from batch_editor.config import Settings
-    from batch_editor.planning import Offer
+    from batch_editor.planning import Offer, Plan
     from batch_editor.review.beside import ReviewBeside
     from batch_editor.runs.batch import Batch
     from batch_editor.runs.options import BatchOptions
@@ -39,24 +39,7 @@ REVIEW_STARTS_S = 15.0
 
 @click.command()
 @shared
-@click.option("--sandbox", is_flag=True, help="Rehearse against a stand-in inside this process: no key, no cost.")
-@click.option(
-    "--canary",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="Send N jobs first; send the rest if they cost what the plan says.",
-)
-@click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
-@click.option("--dry-run", is_flag=True, help="The same as plan.")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "bar", "plain", "none"]),
-    default="auto",
-    show_default=True,
-    help="How to show progress on standard error.",
-)
-@click.option("--open", "review_beside", is_flag=True, help="Open review beside the run, in a browser if there is one.")
-@click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log as JSON lines, appended.")
+@sending
 def run(**options: Any) -> int:
     """Expand manifests, check them, send the requests, save the images.
 
@@ -69,6 +52,28 @@ def run(**options: Any) -> int:
     if options["dry_run"]:
         return show_plan(options)
     settings = settings_from(options)
+    summary, _, batch = carry_out(options, settings)
+    offer = _offer(options["manifests"], settings, batch) if _is_retired(summary) else None
+    show_and_forget(_Told(summary, offer), as_json=options["as_json"])
+    return summary.exit_code
+
+
+def show_and_forget(found: Shown, *, as_json: bool) -> None:
+    """Print what a run has come to. Where nobody reads it, or its disk is full, the exit code still tells."""
+    try:
+        show(found, as_json=as_json)
+    except BrokenPipeError:
+        quieten()
+    except StorageError as error:
+        tell(f"error: {error}")
+
+
+def carry_out(options: dict[str, Any], settings: Settings) -> tuple[Summary, Plan, BatchOptions]:
+    """Prepare, confirm and send what the options of a command ask for; what came of it, its plan, and how it was made.
+
+    Raises:
+        BatchEditorError: as `send`.
+    """
     selection = selection_from(options)
 
     # Imported here: aiohttp and asyncio itself take a third of a second that --help need not wait for.
@@ -97,23 +102,15 @@ def run(**options: Any) -> int:
     terminal = None if batch.yes else _terminal(options["manifests"])
     ask = None if terminal is None else partial(_ask, terminal)
     beside = _beside(options, settings, batch) if options["review_beside"] else None
-    sending = partial(send, ask=ask, canary=options["canary"] or 0)
+    send_it = partial(send, ask=ask, canary=options["canary"] or 0)
     if beside is not None:
-        sending = partial(sending, confirmed=beside.start)
+        send_it = partial(send_it, confirmed=beside.start)
     gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        summary = runner.run(_run(options["manifests"], settings, key, batch, sending))
+        summary, plan = runner.run(_run(options["manifests"], settings, key, batch, send_it))
     if beside is not None:
         beside.wait_until_said(REVIEW_STARTS_S)
-    offer = _offer(options["manifests"], settings, batch) if _is_retired(summary) else None
-    # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
-    try:
-        show(_Told(summary, offer), as_json=options["as_json"])
-    except BrokenPipeError:
-        quieten()
-    except StorageError as error:
-        tell(f"error: {error}")
-    return summary.exit_code
+    return summary, plan, batch
 
 
 def _beside(options: Mapping[str, Any], settings: Settings, batch: BatchOptions) -> ReviewBeside:
@@ -146,14 +143,14 @@ async def _run(
     key: SecretStr | None,
     batch: BatchOptions,
     send: Callable[[Batch], Awaitable[Summary]],
-) -> Summary:
+) -> tuple[Summary, Plan]:
     from pydantic import SecretStr
 
     from batch_editor.runs.batch import prepared
 
     if key is not None:
         async with prepared(manifests, settings, key, batch) as ready:
-            return await send(ready)
+            return await send(ready), ready.plan
 
     import asyncio
 
@@ -161,12 +158,13 @@ async def _run(
     from batch_editor.sandbox import Sandbox, SandboxOptions
 
     options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit)
-    endpoints = await asyncio.to_thread(named_endpoints, manifests, settings)
+    also = batch.selection.over.get("endpoint", ())
+    endpoints = await asyncio.to_thread(named_endpoints, manifests, settings, also=also)
     async with Sandbox(options, endpoints=endpoints) as sandbox:
         api = settings.api.model_copy(update={"base_url": sandbox.base_url, "upload_url": sandbox.upload_url})
         rehearsed = settings.model_copy(update={"api": api})
         async with prepared(manifests, rehearsed, SecretStr("sandbox"), batch) as ready:
-            return await send(ready)
+            return await send(ready), ready.plan
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -255,6 +255,11 @@ def is_rehearsal(db: sqlite3.Connection) -> bool:
     return not db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE NOT sandbox)").fetchone()[0]
 
 
+def is_comparison(db: sqlite3.Connection) -> bool:
+    """Whether the jobs of the last manifest were a comparison's."""
+    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM columns WHERE name = 'compared')").fetchone()[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
     """What some requests were expected to cost, and what became of them."""

@@ -64,6 +64,12 @@ def totals(staging: Staging) -> Totals:
     return Totals(jobs, faulty, reused + taken, done - taken, uploads, requests, low, expected, high, first_usd, known)
 
 
+def prices_of_kinds(staging: Staging) -> dict[int, tuple[float, float, float]]:
+    """The min, expected and max price of each kind of jobs, by its number."""
+    rows = staging.query("SELECT kind, min_usd, expected_usd, max_usd FROM kinds")
+    return {kind: (low, expected, high) for kind, low, expected, high in rows}
+
+
 def groups(staging: Staging) -> list[tuple[str, str | None, str | None, int, int, float, str, int]]:
     """Requests that cost alike, the most expensive group first.
 

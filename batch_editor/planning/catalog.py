@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,8 +13,10 @@ from batch_editor.endpoints import Endpoint, Prices, load_endpoint, today
 from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.ledger import Choice, JobKind, Staging
 from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, TableRead, plain_move, read_manifests
+from batch_editor.manifest.yaml_destination import named_by
 from batch_editor.money import Kind, price_of
 from batch_editor.planning.calibration import Calibration
+from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.records import FaultyRow, Job, Shape
 from batch_editor.strict_yaml import Block, YamlFault, read_yaml
@@ -29,7 +31,8 @@ class Selection:
     """Which jobs of the manifest a run is about, and what is set for all of them.
 
     `endpoint`: where it is named, the settings' endpoint takes the place of those that the manifests name.
-    `format`: how tables that are manifests are read.
+    `format`: how tables that are manifests are read. `over`: compare these values of `endpoint` or of parameters, by
+    name, in all combinations; then `limit` is how many jobs are compared.
     """
 
     only: Sequence[str] = ()
@@ -37,17 +40,19 @@ class Selection:
     endpoint: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     format: TableFormat = "auto"
+    over: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class StagingReport:
     """What staging found: warnings, how many rows the manifests leave out on purpose, by reason, and tables that are a
-    shop's export or resemble one.
+    shop's export or resemble one. `comparison` is what the jobs are, where some are compared.
     """
 
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     tables: Sequence[TableRead] = ()
+    comparison: Comparison | None = None
 
 
 class Catalog:
@@ -146,9 +151,12 @@ class Catalog:
             raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s ({shape})") from error
 
 
-def named_endpoints(manifests: Sequence[Path], settings: Settings) -> list[Endpoint]:
-    """The endpoints that the settings and the manifests' heads name, without those that can't be found or read."""
-    names: list[tuple[str, Path | None]] = [(settings.endpoint, None)]
+def named_endpoints(manifests: Sequence[Path], settings: Settings, *, also: Sequence[str] = ()) -> list[Endpoint]:
+    """The endpoints that the settings and the manifests name, without those that can't be found or read.
+
+    `also`: others, by name or by a file beside the first manifest.
+    """
+    names: list[tuple[str, Path | None]] = [(settings.endpoint, None), *((name, manifests[0].parent) for name in also)]
     for path in manifests:
         with suppress(OSError, YamlFault):
             # A pipe, which can be read but once, is left to the reading of the jobs.
@@ -156,6 +164,8 @@ def named_endpoints(manifests: Sequence[Path], settings: Settings) -> list[Endpo
             document = read_yaml(path) if is_yaml else None
             if isinstance(document, Block) and isinstance(named := document.get("endpoint"), str):
                 names.append((named, path.parent))
+            if isinstance(document, Block) and isinstance(jobs := document.get("jobs"), list):
+                names += [(named, path.parent) for named in named_by(jobs)]
     endpoints: dict[str, Endpoint] = {}
     for name, beside in names:
         with suppress(EndpointError):
@@ -164,10 +174,22 @@ def named_endpoints(manifests: Sequence[Path], settings: Settings) -> list[Endpo
     return list(endpoints.values())
 
 
+Watch = Callable[[Iterable[Job | FaultyRow]], Iterable[Job | FaultyRow]]
+
+
 def stage_manifests(
-    manifests: Sequence[Path], catalog: Catalog, selection: Selection, calibration: Calibration, staging: Staging
+    manifests: Sequence[Path],
+    catalog: Catalog,
+    selection: Selection,
+    calibration: Calibration,
+    staging: Staging,
+    *,
+    watch: Watch | None = None,
+    all: bool = False,
 ) -> StagingReport:
     """Expand, check and price every job into the staging. Blocks.
+
+    `watch` is given what is read, and hands it on. With `all` every job is selected; `only` tells whose faults count.
 
     Raises:
         ManifestError: with every fault of every manifest.
@@ -185,7 +207,8 @@ def stage_manifests(
         move_between=catalog.move_between,
         format=selection.format,
     )
-    staging.add(with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))
+    jobs = read_manifests(manifests, expansion, faults)
+    staging.add(with_kinds(jobs if watch is None else watch(jobs), catalog, calibration, staging))
     choice = Choice(selection.only)
     for repeat in staging.repeats():
         is_chosen = choice.has_any([repeat.job_id])
@@ -201,8 +224,8 @@ def stage_manifests(
         if first_where != where:
             faults.add(where, f"duplicate id {job_id!r}, first used at {first_where}")
     faults.raise_if_any()
-    staging.finish(only=selection.only, limit=selection.limit)
-    if selection.only and not staging.has_selected():
+    staging.finish(only=() if all else selection.only, limit=selection.limit)
+    if selection.only and not all and not staging.has_selected():
         raise UsageError(f"--only {' '.join(map(repr, selection.only))} matches no job's id")
     return StagingReport(tuple(faults.warnings), dict(faults.skipped), faults.tables)
 

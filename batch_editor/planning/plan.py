@@ -10,6 +10,7 @@ from typing import Any
 from batch_editor.ledger import Changes
 from batch_editor.manifest import TableRead
 from batch_editor.money import Price
+from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.redos import Redos
 from batch_editor.text import duration
 
@@ -107,7 +108,8 @@ class Plan:
     manifest leaves out on purpose, by reason. tables: those that are a shop's export or resemble one. faulty: rows that
     are left out for their faults. retires: endpoints of which the last day or the successor is known. notices: what is
     said first, of those that are retired. redos: what becomes of rejected images, where they are to be made again.
-    taken: images that other output directories have paid for, by the directory's name.
+    taken: images that other output directories have paid for, by the directory's name. comparison: what jobs are
+    compared, and over what; is_another_comparison: so it was before in this output directory.
     """
 
     jobs: int
@@ -136,6 +138,8 @@ class Plan:
     inputs: InputCheck | None = None
     redos: Redos | None = None
     taken: Mapping[str, int] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    is_another_comparison: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -190,6 +194,7 @@ class Plan:
             "deadline": _fit_json(self.deadline),
             "inputs": None if self.inputs is None else self.inputs.as_json(),
             "tables": [table.as_json() for table in self.tables],
+            "compare": None if self.comparison is None else self.comparison.as_json(),
         }
 
     def lines(self, *, now: datetime | None = None) -> Iterator[str]:
@@ -197,6 +202,7 @@ class Plan:
         now = now or datetime.now().astimezone()
         yield from self.notices
         yield from (table.said for table in self.tables)
+        yield from self.comparison.lines() if self.comparison else ()
         sharing = f"sharing another's image {self.reused - sum(self.taken.values()):,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
         if any(count for kind, count in self.known.items() if kind != "new"):
@@ -271,7 +277,8 @@ class Plan:
                 f" they differ in {_counted(changes.differs)}"
             )
         # A job under another id asks for the same, and keeps its image: elsewhere it would be paid for again.
-        if changes.known - changes.gone + changes.renamed < changes.known / 2:
+        # A comparison over other values than the one before is no mistake; what that has made is found in the history.
+        if not self.is_another_comparison and changes.known - changes.gone + changes.renamed < changes.known / 2:
             others = f", and {changes.renamed:,} more under other ids" if changes.renamed else ""
             yield (
                 f"the manifest names {changes.known - changes.gone:,} of the {changes.known:,} jobs of this output"

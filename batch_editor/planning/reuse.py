@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from batch_editor.config import Settings
 from batch_editor.errors import UsageError
 from batch_editor.ledger import Staging, readings
+from batch_editor.manifest import default_output_name
 from batch_editor.output import has_image
+from batch_editor.planning.catalog import Selection
 from batch_editor.records import Shape
 
 # What `compare` adds to the name of a run's output directory.
 COMPARED = "-compare"
+
+
+def output_of(manifest: Path, settings: Settings, selection: Selection) -> Path:
+    """The output directory of a run of these jobs, where none is named."""
+    output = settings.outputs.directory / default_output_name(manifest)
+    return compared_output(output) if selection.over else output
 
 
 def compared_output(output: Path) -> Path:

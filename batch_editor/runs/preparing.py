@@ -29,7 +29,7 @@ from batch_editor.output import (
     take_images,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, reusable, stage_manifests
+from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, reusable, stage_jobs
 from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
@@ -68,7 +68,7 @@ def plan_run(
     with staging.translated():
         sources = reusable(output, options.reuse)
         calibration = Calibration(output, [*options.history, *sources], rehearsal=options.sandbox)
-        report = stage_manifests(paths, catalog, options.selection, calibration, staging)
+        report = stage_jobs(paths, catalog, settings, options.selection, calibration, staging)
         plan = assess(
             staging,
             catalog,
@@ -166,6 +166,7 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         redo=options.redo,
         shapes=planned.catalog.shapes,
         extras=list(staging.extras),
+        compared=planned.plan.comparison.names if planned.plan.comparison is not None else (),
     )
     if identified := planned.plan.changes.identified:
         options.progress.say(f"{identified:,} {IDENTIFIED}")

@@ -37,6 +37,7 @@ BEFORE = {
 BETWEEN = {"batch-editor status outputs/catalog --rebuild": "rm outputs/catalog/ledger.sqlite3*"}
 # What has an image afterwards, below outputs/.
 MADE = {
+    "choose-a-model": ["catalog-compare", "catalog"],
     "README": ["minimal", "catalog"],
     "tutorial": ["rehearsal-spring", "spring"],
     "start-from-a-file": ["products"],
@@ -48,6 +49,12 @@ MADE = {
 }
 # What they say, among other things.
 SAID = {
+    "choose-a-model": [
+        "All 3: $0.0468 · $0.72 · $0.12",
+        "Contact sheet: outputs/catalog-compare/compare.html",
+        "  batch-editor run jobs/catalog.csv --set endpoint=nano-banana",
+        "Jobs: 3   succeeded 3 (2 took another job's image)",
+    ],
     "move-to-another-model": [
         "Endpoint: gpt-image-2.5-sunburst, in place of gpt-image-1.5-edit, which retired on 2026-12-01",
         "kept: 3 done jobs that gpt-image-1.5-edit made",

@@ -51,7 +51,7 @@ def compare(**options: Any) -> int:
 
     \b
     Example:
-      batch-editor compare jobs/products.csv --over endpoint=gpt-image-2,nano-banana-2 --over quality=low,high
+      batch-editor compare jobs/products.csv --over quality=low,high --over size=1024x1024,1536x1024
     """
     options["over_option"] = "--over"
     if options["dry_run"]:

@@ -72,8 +72,8 @@ def said_of(values: Sequence[str], all_values: Sequence[str]) -> str:
 def names_of(ways: Sequence[Mapping[str, str]]) -> list[str]:
     """What jobs of each way are called: by its values, as far as names can be made of them; each another one.
 
-    >>> names_of([{"endpoint": "nano-banana", "quality": "any"}, {"endpoint": "mini", "quality": "low"}])
-    ['nano-banana', 'mini-low']
+    >>> names_of([{"endpoint": "flash-2", "quality": "any"}, {"endpoint": "mini", "quality": "low"}])
+    ['flash-2', 'mini-low']
     """
     names = ["-".join(_word(value) for value in way.values() if value != "any") or "any" for way in ways]
     if len(set(names)) == len(names):

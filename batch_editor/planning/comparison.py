@@ -34,7 +34,7 @@ class Way:
 
     @property
     def label(self) -> str:
-        """Its values in one line: `nano-banana, low`."""
+        """Its values in one line: `flash-2, low`."""
         return ", ".join(self.values.values())
 
     @property

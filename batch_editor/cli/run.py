@@ -152,18 +152,14 @@ async def _run(
         async with prepared(manifests, settings, key, batch) as ready:
             return await send(ready), ready.plan
 
-    import asyncio
-
-    from batch_editor.planning import named_endpoints
     from batch_editor.sandbox import Sandbox, SandboxOptions
 
     options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit)
-    also = batch.selection.over.get("endpoint", ())
-    endpoints = await asyncio.to_thread(named_endpoints, manifests, settings, also=also)
-    async with Sandbox(options, endpoints=endpoints) as sandbox:
+    async with Sandbox(options) as sandbox:
         api = settings.api.model_copy(update={"base_url": sandbox.base_url, "upload_url": sandbox.upload_url})
         rehearsed = settings.model_copy(update={"api": api})
         async with prepared(manifests, rehearsed, SecretStr("sandbox"), batch) as ready:
+            sandbox.serve(ready.endpoints)
             return await send(ready), ready.plan
 
 

@@ -109,28 +109,9 @@ class Manifest:
         self.format: TableFormat | None = None  # where it is set for all jobs
         self.carry: Carry = {}
         self.overrides: dict[str, Source | None] = {}
-        problems: list[Problem] = []
-        for name, value in expansion.overrides.items():
-            if name in self.converters or name in self.spellings:
-                parameter = self.parameter(name)
-                is_null = value == "null" and parameter is not None and parameter.nullable
-                self.overrides[name] = self.source("--set", name, None if is_null else value, problems)
-            elif name == "carry":
-                try:
-                    self.carry = carry_in(value)
-                except Refused as error:
-                    problems.append(Problem("--set", str(error.with_subject("carry"))))
-            elif name == "format":
-                try:
-                    self.format = format_of(value)
-                except Refused as error:
-                    problems.append(Problem("--set", str(error.with_subject("format"))))
-            else:
-                hint = did_you_mean(name, [*self.converters, "carry", "format"])
-                problems.append(Problem("--set", f"{shown(name)} is no parameter of {endpoint.name}{hint}"))
-        faults.refuse([problem for problem in problems if problem not in told])
-        self.set_problems = problems
-        self.is_sound = not problems
+        self.set_problems = self._set_for_all(expansion.overrides)
+        faults.refuse([problem for problem in self.set_problems if problem not in told])
+        self.is_sound = not self.set_problems
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter that a manifest means by that name; None where it means none, or one that has no place."""
@@ -181,6 +162,29 @@ class Manifest:
             end = f"; {MEND_IT}" if isinstance(error, SpreadsheetError) else ""
             problems.append(Problem(where, f"{error.with_subject(name)}{end}", label, about=name))
             return Fixed(None)  # so that it isn't missing as well
+
+    def _set_for_all(self, overrides: Mapping[str, str]) -> list[Problem]:
+        """Take over what is set for every job; what is wrong with it."""
+        problems: list[Problem] = []
+        for name, value in overrides.items():
+            if name in self.converters or name in self.spellings:
+                parameter = self.parameter(name)
+                is_null = value == "null" and parameter is not None and parameter.nullable
+                self.overrides[name] = self.source("--set", name, None if is_null else value, problems)
+            elif name == "carry":
+                try:
+                    self.carry = carry_in(value)
+                except Refused as error:
+                    problems.append(Problem("--set", str(error.with_subject("carry"))))
+            elif name == "format":
+                try:
+                    self.format = format_of(value)
+                except Refused as error:
+                    problems.append(Problem("--set", str(error.with_subject("format"))))
+            else:
+                hint = did_you_mean(name, [*self.converters, "carry", "format"])
+                problems.append(Problem("--set", f"{shown(name)} is no parameter of {self.endpoint.name}{hint}"))
+        return problems
 
     def _redo_prompt(self, where: str, written: Written, problems: list[Problem], label: str) -> Source | None:
         try:

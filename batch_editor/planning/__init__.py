@@ -1,7 +1,7 @@
 """From manifests to a plan: which jobs there are, what they will cost, and how long they will take."""
 
 from batch_editor.planning.calibration import Calibration
-from batch_editor.planning.catalog import Catalog, Selection, named_endpoints, stage_manifests
+from batch_editor.planning.catalog import Catalog, Selection, stage_manifests
 from batch_editor.planning.comparing import stage_jobs
 from batch_editor.planning.comparison import ComparedJob, Comparison, Way, usd, usd_each
 from batch_editor.planning.estimate import assess, make_plan
@@ -23,7 +23,6 @@ __all__ = [
     "assess",
     "compared_output",
     "make_plan",
-    "named_endpoints",
     "offer_of_successor",
     "output_of",
     "reusable",

@@ -13,13 +13,11 @@ from batch_editor.endpoints import Endpoint, Prices, load_endpoint, today
 from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.ledger import Choice, JobKind, Staging
 from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, TableRead, plain_move, read_manifests
-from batch_editor.manifest.yaml_destination import named_by
 from batch_editor.money import Kind, price_of
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.records import FaultyRow, Job, Shape
-from batch_editor.strict_yaml import Block, YamlFault, read_yaml
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
@@ -149,29 +147,6 @@ class Catalog:
         except ValueError as error:
             shape = " by ".join(endpoint.prices.by) or "one number"
             raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s ({shape})") from error
-
-
-def named_endpoints(manifests: Sequence[Path], settings: Settings, *, also: Sequence[str] = ()) -> list[Endpoint]:
-    """The endpoints that the settings and the manifests name, without those that can't be found or read.
-
-    `also`: others, by name or by a file beside the first manifest.
-    """
-    names: list[tuple[str, Path | None]] = [(settings.endpoint, None), *((name, manifests[0].parent) for name in also)]
-    for path in manifests:
-        with suppress(OSError, YamlFault):
-            # A pipe, which can be read but once, is left to the reading of the jobs.
-            is_yaml = path.suffix.lower() in (".yaml", ".yml") and path.is_file()
-            document = read_yaml(path) if is_yaml else None
-            if isinstance(document, Block) and isinstance(named := document.get("endpoint"), str):
-                names.append((named, path.parent))
-            if isinstance(document, Block) and isinstance(jobs := document.get("jobs"), list):
-                names += [(named, path.parent) for named in named_by(jobs)]
-    endpoints: dict[str, Endpoint] = {}
-    for name, beside in names:
-        with suppress(EndpointError):
-            endpoint = load_endpoint(name, beside=beside)
-            endpoints.setdefault(endpoint.name, endpoint)
-    return list(endpoints.values())
 
 
 Watch = Callable[[Iterable[Job | FaultyRow]], Iterable[Job | FaultyRow]]

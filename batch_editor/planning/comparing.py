@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from batch_editor.config import Settings
-from batch_editor.endpoints import Endpoint
-from batch_editor.errors import UsageError
+from batch_editor.endpoints import Endpoint, load_endpoint
+from batch_editor.errors import EndpointError, UsageError
+from batch_editor.files import YAML
 from batch_editor.ledger import Staging, staging_readings
 from batch_editor.manifest import STANDARD_INPUT
+from batch_editor.manifest.yaml_destination import named_by
 from batch_editor.money import Price
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import (
     Catalog,
     Selection,
     StagingReport,
-    named_endpoints,
     stage_manifests,
     with_kinds,
 )
@@ -28,6 +29,7 @@ from batch_editor.planning.compared_values import ENDPOINT, check_values, defaul
 from batch_editor.planning.comparison import ComparedJob, Comparison, Way
 from batch_editor.planning.picked_jobs import PickedJobs
 from batch_editor.records import FaultyRow, Job
+from batch_editor.strict_yaml import Block, YamlFault, read_yaml
 from batch_editor.text import quoted
 
 JOBS = 5  # that are compared, unless told otherwise
@@ -37,7 +39,6 @@ MOST_WAYS = 100
 def stage_jobs(
     manifests: Sequence[Path],
     catalog: Catalog,
-    settings: Settings,
     selection: Selection,
     calibration: Calibration,
     staging: Staging,
@@ -50,7 +51,7 @@ def stage_jobs(
     """
     if not selection.over:
         return stage_manifests(manifests, catalog, selection, calibration, staging)
-    return _Comparing(manifests, catalog, settings, selection, calibration).stage(staging)
+    return _Comparing(manifests, catalog, selection, calibration).stage(staging)
 
 
 Combination = Mapping[str, str]
@@ -81,7 +82,6 @@ class _Comparing:
         self,
         manifests: Sequence[Path],
         catalog: Catalog,
-        settings: Settings,
         selection: Selection,
         calibration: Calibration,
     ) -> None:
@@ -94,7 +94,7 @@ class _Comparing:
         self._beside = manifests[0].parent
         over = {name: list(dict.fromkeys(values)) for name, values in selection.over.items()}
         compared = [catalog.load(name, self._beside) for name in over.get(ENDPOINT, ())]
-        self._endpoints = {each.name: each for each in [*compared, *named_endpoints(manifests, settings)]}
+        self._endpoints = {each.name: each for each in [*compared, catalog.default, *_named(manifests)]}
         check_values(over, compared or list(self._endpoints.values()))
         self._over = over
         self._picked = PickedJobs(selection.only, selection.limit or JOBS)
@@ -242,6 +242,20 @@ class _Comparing:
             for way, axes, ids in zip(found, values, made, strict=True)
             for fingerprints in [[job.request.fingerprint for job in way.jobs.values()]]
         ]
+
+
+def _named(manifests: Sequence[Path]) -> Iterator[Endpoint]:
+    """The endpoints that YAML manifests and their jobs name. Those that can't be found are told where they are read."""
+    for path in manifests:
+        with suppress(OSError, YamlFault):
+            document = read_yaml(path) if path.suffix.lower() in YAML else None
+            if not isinstance(document, Block):
+                continue
+            jobs = document.get("jobs")
+            heads = [str(head)] if (head := document.get("endpoint")) is not None else []
+            for name in (*heads, *named_by(jobs if isinstance(jobs, list) else ())):
+                with suppress(EndpointError):
+                    yield load_endpoint(name, beside=path.parent)
 
 
 def _says(warning: str, name: str, endpoint: str) -> bool:

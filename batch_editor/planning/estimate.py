@@ -71,7 +71,7 @@ def make_plan(
     sources = reusable(root, reuse)
     calibration = Calibration(root, [*history, *sources], rehearsal=rehearsal)
     with Staging() as staging, staging.translated():
-        report = stage_jobs(paths, catalog, settings, selection, calibration, staging)
+        report = stage_jobs(paths, catalog, selection, calibration, staging)
         plan = assess(
             staging,
             catalog,

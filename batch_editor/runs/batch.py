@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from batch_editor.client import Network
 from batch_editor.config import Settings
+from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, readings
 from batch_editor.money import SharedBudget, Spending
@@ -129,6 +130,11 @@ class Batch:
     def output(self) -> Path:
         """The output directory; its ledger is there."""
         return self._opened.store.root
+
+    @property
+    def endpoints(self) -> Collection[Endpoint]:
+        """The endpoints that requests may go to."""
+        return self._planned.catalog.sendable.values()
 
     def to_confirm(self) -> list[str]:
         """Why the run may not be what was meant; nothing with `options.yes`."""

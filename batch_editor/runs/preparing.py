@@ -68,7 +68,7 @@ def plan_run(
     with staging.translated():
         sources = reusable(output, options.reuse)
         calibration = Calibration(output, [*options.history, *sources], rehearsal=options.sandbox)
-        report = stage_jobs(paths, catalog, settings, options.selection, calibration, staging)
+        report = stage_jobs(paths, catalog, options.selection, calibration, staging)
         plan = assess(
             staging,
             catalog,

@@ -64,6 +64,10 @@ class Api:
         self._jobs: set[asyncio.Task[None]] = set()
         self._public = PublicFiles(books, self._made_again)
 
+    def serve(self, endpoints: Iterable[Endpoint]) -> None:
+        """Serve these as well; one of a path that is known replaces that."""
+        self._gate.serve(endpoints)
+
     def application(self) -> web.Application:
         """The routes, to be served once."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)

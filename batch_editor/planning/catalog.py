@@ -117,6 +117,14 @@ class Catalog:
             self.moves[old.name] = move_between(old, self.default)
         return self.moves.get(old.name)
 
+    def move_given(self, name: str, beside: Path | None) -> Move | None:
+        """As `move_from`, where the default endpoint was named in place of that one: from any other one."""
+        try:
+            old = load_endpoint(name, beside=beside)
+        except EndpointError:
+            return None
+        return self.move_from(name, beside) or (plain_move(old, self.default) if old != self.default else None)
+
     def move_between(self, old: Endpoint, new: Endpoint, beside: Path | None) -> Move:
         """What becomes of the parameters of one endpoint at another: as its successor's, if it is that one."""
         try:
@@ -177,8 +185,8 @@ def stage_manifests(
         skip_faulty=catalog.skips_faulty_rows,
         only=selection.only,
         is_given=selection.endpoint is not None,
-        move=catalog.move_from(DEFAULT_ENDPOINT, None) if selection.endpoint is not None else catalog.replaced,
-        move_from=catalog.move_from,
+        move=catalog.move_given(DEFAULT_ENDPOINT, None) if selection.endpoint is not None else catalog.replaced,
+        move_from=catalog.move_given,
         move_between=catalog.move_between,
         format=selection.format,
     )

@@ -11,7 +11,7 @@ import click
 from batch_editor.cli.options import sending, settings_from, shared
 from batch_editor.cli.output import tell
 from batch_editor.cli.plan import show_plan
-from batch_editor.cli.run import carry_out, show_and_forget
+from batch_editor.cli.run import carry_out, given_command, show_and_forget
 from batch_editor.errors import MachineError
 from batch_editor.text import shell_word
 
@@ -117,7 +117,7 @@ class _Told:
 
     def lines(self) -> Iterator[str]:
         """The same for people."""
-        yield from self._summary.lines()
+        yield from self._summary.lines(command=given_command())
         if self._sheet is not None:
             yield f"Contact sheet: {self._sheet}"
         yield f"Side by side: batch-editor review {shell_word(str(self._results.output))}"

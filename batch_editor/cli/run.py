@@ -203,6 +203,12 @@ def _ask(terminal: int, lines: Sequence[str]) -> bool:
             return answer.startswith("y")
 
 
+def given_command() -> str:
+    """The command as it was given, to resume by."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--retry-failed"]
+    return " ".join(map(shell_word, ["batch-editor", *arguments]))
+
+
 def _is_retired(summary: Summary) -> bool:
     return summary.stop is not None and summary.stop.error_kind == "retired"
 
@@ -228,8 +234,7 @@ class _Told:
     def __init__(self, summary: Summary, offer: Offer | None) -> None:
         self._summary = summary
         self._offer = offer
-        arguments = [argument for argument in sys.argv[1:] if argument != "--retry-failed"]
-        self._command = " ".join(map(shell_word, ["batch-editor", *arguments]))
+        self._command = given_command()
         self._moving = "" if offer is None else f"{self._command} --endpoint {shlex.quote(offer.successor)}"
 
     def as_json(self) -> dict[str, Any]:

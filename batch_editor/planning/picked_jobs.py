@@ -60,6 +60,9 @@ class PickedJobs:
         single = [job for jobs in self._templates.values() if len(jobs) == 1 for job in jobs]
         turns = [entry for turn in zip_longest(single, *several) for entry in turn if entry is not None]
         picked: dict[str, tuple[int, Job]] = {}
+        known: set[str] = set()
         for position, job in turns:
-            picked.setdefault(job.request.fingerprint, (position, job))
+            if job.id not in known and job.request.fingerprint not in picked:
+                known.add(job.id)
+                picked[job.request.fingerprint] = (position, job)
         return list(picked.values())[: self._limit]

@@ -138,7 +138,7 @@ async def test_without_anybody_to_ask_it_does_not_send_what_may_not_be_meant(ben
         assert (refused.code, provider.books.requests) == (2, 25)
         assert "the manifest names 0 of the 25 jobs of this output directory" in refused.err
         # Other values in the comparison's own directory are meant.
-        for values in ("medium,high", "low,medium", "low"):
+        for values in ("medium,high", "low"):
             again = await bench.command("compare", path, *quick, "--over", f"quality={values}", "--limit", "2")
             assert again.code == 0, again.err
         assert provider.books.requests == 25 + 6
@@ -184,6 +184,16 @@ async def test_a_value_that_an_endpoint_lacks_is_its_default_there(bench: Bench)
     ]
     said = "warning: --over quality 'high' has no place in small; its default counts instead\n"
     assert plan.err.count(said) == 1
+
+
+async def test_values_that_come_to_the_same_requests_are_one_way(bench: Bench) -> None:
+    plan = await bench.command("plan", manifest(bench), "--compare", "quality=low,LOW,high", "--json", key=None)
+    assert plan.code == 0, plan.err
+    assert [(way["values"]["quality"], way["requests"]) for way in plan.json["compare"]["ways"]] == [
+        ("low or LOW", 3),
+        ("high", 3),
+    ]
+    assert plan.json["requests"] == 6
 
 
 async def test_values_with_a_comma_are_a_json_list_and_prompts_may_be_templates(bench: Bench) -> None:

@@ -82,7 +82,9 @@ _SHARED = [
         help="Output directory; default: outputs/<manifest's stem>.",
     ),
     click.option(
-        "--endpoint", metavar="NAME", help="In place of the one of the config and of the manifests: a name, or a file."
+        "--endpoint",
+        metavar="NAME",
+        help="In place of the one of the config and of the manifests, not of a job's own: a name, or a file.",
     ),
     click.option("--concurrency", metavar="N", help="Requests in flight at most."),
     click.option("--rate", metavar="N/min", help="Rate limit: N/s, N/min or N/h."),

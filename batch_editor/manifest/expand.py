@@ -184,7 +184,7 @@ class Expander:
             self._files |= end.files
             if slot.end_is_given:
                 self._given.add(slot.name)
-        elif self._endpoint.parameters[slot.name].required:
+        elif self._endpoint.parameters[slot.name].must_be_said:
             fault = (
                 "empty"
                 if any(layer.keys() & set(self._manifest.names_of(slot.name)) for layer in self._layers)
@@ -217,7 +217,7 @@ class Expander:
                 value = read(row, files)
                 if is_text and value is not None:
                     value = self._meant(row, slot, value)
-                if value is None and slot.end is None and self._endpoint.parameters[name].required:
+                if value is None and slot.end is None and self._endpoint.parameters[name].must_be_said:
                     raise _Empty("is empty")
             except Refused as error:
                 advice = self._way_to_skip(row, slot) if isinstance(error, _Empty) else ""

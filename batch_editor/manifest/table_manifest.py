@@ -165,8 +165,11 @@ def _hints(manifest: Manifest, table: TakenTable) -> dict[str, str]:
 
 
 def _warn_of_near_names(manifest: Manifest, table: Table) -> None:
-    """Say that a column `Quality` isn't the quality: the default may be the most expensive."""
-    required = {name for name, parameter in manifest.endpoint.parameters.items() if parameter.required}
+    """Say that a column `Quality` isn't the quality, nor `endpoint` the endpoint: the default may be the dearest."""
+    if ENDPOINT in table.columns and ENDPOINT not in manifest.overrides:
+        message = "column 'endpoint' is carried along; --set 'endpoint={{ endpoint }}' sends the jobs there"
+        manifest.faults.warn(str(manifest.path), message)
+    required = {name for name, parameter in manifest.endpoint.parameters.items() if parameter.must_be_said}
     for column in table.columns:
         name = snake_case(column)
         is_near = name != column and name in manifest.own_columns and name not in table.columns

@@ -21,7 +21,6 @@ from batch_editor.records import FaultyRow, Job, Shape
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
-_SHOWN = ("quality", "size")  # in plans, whether or not they are priced
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +212,11 @@ def stage_manifests(
     return StagingReport(tuple(faults.warnings), dict(faults.skipped), faults.tables)
 
 
+def _shown(endpoint: Endpoint) -> tuple[str, str]:
+    """What plans show of a request, whether or not it is priced: its quality, and the parameter that says the size."""
+    return "quality", endpoint.parameter_of("size") or "size"
+
+
 def with_kinds(
     jobs: Iterable[Job | FaultyRow], catalog: Catalog, calibration: Calibration, staging: Staging
 ) -> Iterator[tuple[Job, int] | FaultyRow]:
@@ -227,7 +231,7 @@ def with_kinds(
         known = dict(zip(telling[name], values, strict=True))
         by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
         quote = calibration.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
-        quality, size = map(known.get, _SHOWN)
+        quality, size = map(known.get, _shown(endpoints[name]))
         price = quote.price
         return staging.add_kind(
             JobKind(
@@ -246,7 +250,7 @@ def with_kinds(
         if name not in prices:
             endpoints[name] = catalog.sendable[name]
             prices[name] = catalog.prices(endpoints[name])
-            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
+            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_shown(endpoints[name]))))
             calibration.read(endpoints[name], prices[name])
         endpoint = endpoints[name]
         if endpoint.unsent_defaults:

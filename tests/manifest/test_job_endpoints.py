@@ -201,6 +201,9 @@ def test_a_table_takes_its_endpoints_from_a_template_that_is_set(tmp_path: Path)
     # A column of that name is carried along, as any other is.
     carried = read(write(tmp_path / "m.csv", f"id,prompt,image_urls,endpoint\na,x,{LINK},{NANO}\n"))
     assert (goes_to(carried), carried.job.extras) == ([OLD], {"endpoint": NANO})
+    assert carried.warnings == [
+        "m.csv: column 'endpoint' is carried along; --set 'endpoint={{ endpoint }}' sends the jobs there"
+    ]
 
 
 def test_rows_that_when_skips_are_not_asked_for_their_endpoint_and_are_counted_once(tmp_path: Path) -> None:
@@ -244,3 +247,36 @@ def test_defaults_have_no_endpoint_for_it_stands_at_the_top(tmp_path: Path) -> N
     assert (
         found.fault == "m.yaml:1: defaults: 'endpoint' is no key here; expected at the top of the manifest, or in a job"
     )
+
+
+SHOPIFY = """\
+Handle,Title,Variant SKU,Image Src,Image Position
+mug,Mug,M1,https://cdn.shopify.com/mug.jpg,1
+mug,,,https://cdn.shopify.com/mug-2.jpg,2
+"""
+
+
+def test_a_shops_pictures_go_to_each_endpoint_by_the_name_it_has_for_them(tmp_path: Path) -> None:
+    (tmp_path / "shop.csv").write_text(SHOPIFY, encoding="utf-8")
+    matrix = "{endpoint: [gpt-image-2, seedream-4.5]}"
+    for images in ("", "['{{ image }}']"):
+        found = manifest(
+            tmp_path,
+            entry(
+                id="", prompt=repr("Put the {{ title }} on white"), rows="shop.csv", matrix=matrix, image_urls=images
+            ),
+        )
+        assert found.ids[:3] == ["mug-1-gpt-image-2", "mug-1-seedream-4.5", "mug-2-gpt-image-2"]
+        links = [job.request.params.get("image") or job.request.params["image_input"] for job in found.jobs]
+        one, two = "https://cdn.shopify.com/mug.jpg", "https://cdn.shopify.com/mug-2.jpg"
+        assert links == [one, [one], two, [two]]
+
+
+def test_the_picture_of_an_endpoint_that_can_do_without_has_to_be_said(tmp_path: Path) -> None:
+    head = "endpoint: gpt-image-2\n"
+    assert manifest(tmp_path, entry(image_urls=""), head=head).fault == "m.yaml:3: job a: image is missing"
+    assert manifest(tmp_path, entry(image_urls="", image="null"), head=head).job.request.params["image"] is None
+    assert manifest(tmp_path, entry(image_urls="", image=f"[{LINK}]"), head=head).job.request.params["image"] == LINK
+    path = write(tmp_path / "m.csv", f"id,prompt,image\na,x,{LINK}\nb,x,\n")
+    empty = "m.csv: image is empty in 1 row, first at line 3; --set 'when={{ image }}' skips such rows"
+    assert read(path, endpoint="gpt-image-2").fault == empty

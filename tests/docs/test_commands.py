@@ -50,9 +50,9 @@ MADE = {
 # What they say, among other things.
 SAID = {
     "choose-a-model": [
-        "All 3: $0.0468 · $0.72 · $0.12",
+        "All 3: $0.0194 · $0.63 · $0.24 · $0.12",
         "Contact sheet: outputs/catalog-compare/compare.html",
-        "  batch-editor run jobs/catalog.csv --set endpoint=nano-banana",
+        "  batch-editor run jobs/catalog.csv --set endpoint=seedream-4.5",
         "Jobs: 3   succeeded 3 (2 took another job's image)",
     ],
     "move-to-another-model": [

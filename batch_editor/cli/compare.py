@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from batch_editor.cli.output import tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.cli.run import carry_out, given_command, show_and_forget
 from batch_editor.errors import MachineError
-from batch_editor.text import shell_word
+from batch_editor.text import printable, shell_word
 
 if TYPE_CHECKING:
     from batch_editor.compare import ComparisonResults
@@ -57,7 +57,7 @@ def compare(**options: Any) -> int:
     if options["dry_run"]:
         return show_plan(options)
     settings = settings_from(options)
-    summary, plan, batch = carry_out(options, settings)
+    summary, plan, _ = carry_out(options, settings)
 
     import asyncio
 
@@ -73,7 +73,7 @@ def compare(**options: Any) -> int:
             sheet = asyncio.run(write_sheet(results, allow_private=private))
         except MachineError as error:
             tell(f"warning: {error}")
-    show_and_forget(_Told(summary, results, sheet, rehearsal=batch.sandbox), as_json=options["as_json"])
+    show_and_forget(_Told(summary, results, sheet), as_json=options["as_json"])
     return summary.exit_code
 
 
@@ -104,11 +104,10 @@ def _command(options: Mapping[str, Any], settings: Settings, output: Path, way: 
 class _Told:
     """A comparison's outcome: the run's summary, the table, and the command of each way."""
 
-    def __init__(self, summary: Summary, results: ComparisonResults, sheet: Path | None, *, rehearsal: bool) -> None:
+    def __init__(self, summary: Summary, results: ComparisonResults, sheet: Path | None) -> None:
         self._summary = summary
         self._results = results
         self._sheet = sheet
-        self._rehearsal = rehearsal
 
     def as_json(self) -> dict[str, Any]:
         """The run's `--json` object, with `compare` and the contact sheet."""
@@ -124,11 +123,7 @@ class _Told:
         yield ""
         yield from self._results.lines()
         yield ""
-        yield from self._commands(self._results.ways)
-
-    def _commands(self, ways: Sequence[Any]) -> Iterator[str]:
-        paid = "nothing of this was paid for" if self._rehearsal else "what was compared isn't paid for again"
-        yield f"To do all {self._results.comparison.all_jobs:,} jobs one way; {paid}:"
-        for each in ways:
-            yield f"  # {each.way.label}"
+        yield f"To do all {self._results.comparison.all_jobs:,} jobs one way. {self._results.said_of_money}:"
+        for each in self._results.ways:
+            yield f"  # {printable(each.way.label, limit=100)}"
             yield f"  {each.command}"

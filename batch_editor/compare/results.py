@@ -83,6 +83,14 @@ class ComparisonResults:
     output: Path
     comparison: Comparison
     ways: Sequence[WayResults]
+    is_rehearsal: bool
+
+    @property
+    def said_of_money(self) -> str:
+        """What is said above the commands."""
+        if self.is_rehearsal:
+            return "This was a rehearsal: nothing of it was paid for, and a run takes nothing from it"
+        return "What was compared is taken over, and not paid for again"
 
     def as_json(self) -> dict[str, Any]:
         """The `compare` object of `compare --json`."""
@@ -119,13 +127,14 @@ def read_results(output: Path, comparison: Comparison, commands: Sequence[str]) 
     """
     with readings.reading(output) as db:
         rows = {row.job_id: row for row in readings.rows(db)}
+        is_rehearsal = readings.is_rehearsal(db)
     owners = rows.keys()
     ways = []
     for way, command in zip(comparison.ways, commands, strict=True):
         found = {job: rows[made] for job, made in way.job_ids.items() if made in rows}
         cells = {job: _cell(row, way, is_own=row.owner in owners) for job, row in found.items()}
         ways.append(WayResults(way, cells, command))
-    return ComparisonResults(output, comparison, ways)
+    return ComparisonResults(output, comparison, ways, is_rehearsal)
 
 
 def _cell(row: JobRow, way: Way, *, is_own: bool) -> Cell:

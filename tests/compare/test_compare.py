@@ -296,10 +296,21 @@ async def test_the_table_and_its_commands_stand_at_the_end(bench: Bench) -> None
         ]
         command = f"  batch-editor run {bench.folder}/shop.yaml --rate 100000/s --base-url {provider.base_url} --set"
         assert lines[-5:] == [
-            "To do all 3 jobs one way; what was compared isn't paid for again:",
+            "To do all 3 jobs one way. What was compared is taken over, and not paid for again:",
             "  # low",
             f"{command} quality=low",
             "  # high",
             f"{command} quality=high",
         ]
         assert "All 3: $0.0324 · $0.48\n" in made.err
+
+
+async def test_a_rehearsal_says_that_a_run_takes_nothing_from_it(bench: Bench) -> None:
+    over = ("--over", "quality=low,high", "--limit", "1", "--progress", "none")
+    made = await bench.command("compare", manifest(bench), *over, "--sandbox", key=None)
+    assert made.code == 0, made.err
+    said = "This was a rehearsal: nothing of it was paid for, and a run takes nothing from it"
+    assert f"To do all 3 jobs one way. {said}:\n" in made.out
+    assert said in (bench.folder / "outputs/shop-compare/compare.html").read_text(encoding="utf-8")
+    plan = await bench.command("plan", manifest(bench), "--set", "quality=low", key=None)
+    assert "to send 3" in plan.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -199,7 +200,7 @@ class Store:
         """
         if path is None:
             return None
-        for candidate in (self.root / path, self._history(self.root / path, sha256)):
+        for candidate in self.places(path, sha256):
             try:
                 if candidate.is_file() and _sha256(candidate) == sha256:
                     return candidate
@@ -207,9 +208,29 @@ class Store:
                 raise StorageError(f"{candidate}: can't be read ({error.strerror})") from error
         return None
 
-    def may_have(self, path: str, sha256: str) -> bool:
-        """Whether there is a file where `find` would look for that content."""
-        return any(each.is_file() for each in (self.root / path, self._history(self.root / path, sha256)))
+    def places(self, path: str, sha256: str) -> tuple[Path, Path]:
+        """Where an image with that content may be: under its path, and in the history."""
+        return self.root / path, self._history(self.root / path, sha256)
+
+    def stage_copy(self, source: Path, name: str, sha256: str) -> Path | None:
+        """Another directory's image as a file of the staging folder; None where it isn't there, or has other content.
+
+        A second name for it, or a copy on another file system: whole, or gone with the next `sweep`.
+
+        Raises:
+            StorageError: there is no room for it.
+        """
+        staged = self.root / STAGED / name
+        try:
+            staged.unlink(missing_ok=True)
+            if source.is_symlink() or not source.is_file():
+                return None
+            hard_link(source, staged)
+            return staged if _sha256(staged) == sha256 else None
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise StorageError(f"{staged}: can't be written ({error.strerror})") from error
+            return None
 
     def holds(self, path: str) -> bool:
         """Whether there is a file of that path."""

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from batch_editor.errors import StorageError
 from batch_editor.ledger import ImageElsewhere, Ledger, readings
 from batch_editor.output.placing import Unplaced, put
 from batch_editor.output.store import Store
@@ -25,14 +24,15 @@ class Taken(NamedTuple):
 
 def has_image(source: Path) -> Callable[[str, str], bool]:
     """Whether an output directory has an image of that path and SHA-256; only its name is looked for, for a plan."""
-    return Store(source).may_have
+    store = Store(source)
+    return lambda path, sha256: any(each.is_file() for each in store.places(path, sha256))
 
 
 def take_images(ledger: Ledger, store: Store, pages: Iterable[Sequence[ImageElsewhere]]) -> Taken:
     """Copy images, each checked by its content, and record that their requests are done. Blocks.
 
-    Killed anywhere and done again it comes to the same: an image has its name whole or not at all, its verdict before
-    its request is done. Directories that images come from are only read.
+    Killed anywhere and done again it comes to the same: an image has its name whole or not at all, and its verdict
+    before its request is done. Directories that images come from are only read.
 
     Raises:
         StorageError: the disk refuses to read or write.
@@ -54,17 +54,18 @@ def take_images(ledger: Ledger, store: Store, pages: Iterable[Sequence[ImageElse
             for (image, unplaced), path in zip(wanted, paths, strict=True):
                 ledger.requests.take(image, path)
                 ledger.jobs.placed(unplaced.placement, path)
+        for _, source in found:
+            source.unlink(missing_ok=True)
         taken += len(found)
     return Taken(taken, lost)
 
 
 def _fetched(store: Store, image: ImageElsewhere) -> Path | None:
-    """The image as a file that can be given its name here; None where it isn't there any more."""
-    try:
-        found = Store(image.source).find(image.image_path, image.sha256)
-    except StorageError:
-        return None
-    return None if found is None or found.is_symlink() else found
+    """The image as a file that can be given its name here; None where it isn't there as it was."""
+    for place in Store(image.source).places(image.image_path, image.sha256):
+        if (staged := store.stage_copy(place, f"{image.fingerprint}.taken", image.sha256)) is not None:
+            return staged
+    return None
 
 
 class _Verdicts:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_editor.cli.options import sending, settings_from, shared
+from batch_editor.cli.options import find_manifests, running, settings_from, shared
 from batch_editor.cli.output import tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.cli.run import carry_out, given_command, show_and_forget
+from batch_editor.cli.telling import Told, telling
 from batch_editor.errors import MachineError
 from batch_editor.text import printable, shell_word
 
@@ -36,7 +37,7 @@ _KEPT = {
 
 @click.command()
 @shared
-@sending
+@running
 @click.option(
     "--over",
     metavar="NAME=V1,V2",
@@ -56,8 +57,15 @@ def compare(**options: Any) -> int:
     options["over_option"] = "--over"
     if options["dry_run"]:
         return show_plan(options)
+    with telling(options) as told:
+        return _run_and_show(options, told)
+
+
+def _run_and_show(options: dict[str, Any], told: Told) -> int:
+    """Make the comparison, and show what it comes to; return the exit code."""
+    find_manifests(options)
     settings = settings_from(options)
-    summary, plan, _ = carry_out(options, settings)
+    summary, plan, _ = carry_out(options, settings, told)
 
     import asyncio
 
@@ -68,12 +76,11 @@ def compare(**options: Any) -> int:
     results = read_results(summary.output, plan.comparison, commands)
     sheet = None
     if summary.exit_code not in _STOPPED_BY_SIGNAL:
-        private = settings.inputs.allow_private_links
         try:
-            sheet = asyncio.run(write_sheet(results, allow_private=private))
+            sheet = asyncio.run(write_sheet(results, allow_private=settings.inputs.allow_private_links))
         except MachineError as error:
             tell(f"warning: {error}")
-    show_and_forget(_Told(summary, results, sheet), as_json=options["as_json"])
+    show_and_forget(_Shown(summary, results, sheet), as_json=options["as_json"])
     return summary.exit_code
 
 
@@ -101,7 +108,7 @@ def _command(options: Mapping[str, Any], settings: Settings, output: Path, way: 
     return " ".join(map(shell_word, words))
 
 
-class _Told:
+class _Shown:
     """A comparison's outcome: the run's summary, the table, and the command of each way."""
 
     def __init__(self, summary: Summary, results: ComparisonResults, sheet: Path | None) -> None:

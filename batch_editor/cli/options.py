@@ -38,8 +38,8 @@ def verbose(help: str = "Say where, if this meets a bug of the program.", *, exp
     )
 
 
-def _found(_: click.Context, __: click.Parameter, manifests: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The manifests that the names are meant for; those that aren't there stay as they are, to be told of as such.
+def find_manifests(options: dict[str, Any]) -> None:
+    """Put in the manifests that the names are meant for; those that aren't there stay, to be told of as such.
 
     Raises:
         UsageError: names that may be meant for another file.
@@ -48,24 +48,23 @@ def _found(_: click.Context, __: click.Parameter, manifests: tuple[Path, ...]) -
     from batch_editor.manifest.table_files import find_table
 
     paths, faults = [], []
-    for manifest in manifests:
+    for manifest in options["manifests"]:
         try:
             paths.append(Path(find_table(str(manifest), Path(), endings=MANIFESTS)))
         except NotThere as error:
             faults.append(f"{manifest}: there is no such file{error.hint}")
     if faults:
         raise UsageError("\n".join(faults))
-    return tuple(paths)
+    options["manifests"] = tuple(paths)
 
 
-_SHARED = [
+_SENDING = [
     click.argument(
         "manifests",
         metavar="MANIFEST…",
         nargs=-1,
         required=True,
         type=click.Path(path_type=Path),
-        callback=_found,
     ),
     click.option(
         "-c",
@@ -138,6 +137,9 @@ _SHARED = [
     ),
     click.option("--check-inputs", is_flag=True, help="Look at every input link before money is spent."),
     click.option("--base-url", metavar="URL", help="The API, up to and with its version."),
+]
+_SHARED = [
+    *_SENDING,
     click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
     verbose("Say on standard error what happens to each request.", expose=True),
 ]
@@ -150,7 +152,14 @@ def shared(function: F) -> F:
     return function
 
 
-_SENDING = [
+def sending(function: F) -> F:
+    """Give a command the options that say what a run sends, and -v."""
+    for option in reversed([*_SENDING, verbose()]):
+        function = option(function)
+    return function
+
+
+_RUNNING = [
     click.option("--sandbox", is_flag=True, help="Rehearse against a stand-in inside this process: no key, no cost."),
     click.option(
         "--canary",
@@ -159,6 +168,9 @@ _SENDING = [
         help="Send N jobs first; send the rest if they cost what the plan says.",
     ),
     click.option("-y", "--yes", is_flag=True, help="Ask nothing."),
+    click.option(
+        "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
+    ),
     click.option("--dry-run", is_flag=True, help="The same as plan."),
     click.option(
         "--progress",
@@ -174,9 +186,9 @@ _SENDING = [
 ]
 
 
-def sending(function: F) -> F:
+def running(function: F) -> F:
     """Give a command that sends the options of `run` which `plan` doesn't have."""
-    for option in reversed(_SENDING):
+    for option in reversed(_RUNNING):
         function = option(function)
     return function
 

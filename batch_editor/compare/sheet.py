@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from batch_editor.compare.results import Cell, ComparisonResults, WayResults
 from batch_editor.errors import MachineError, StorageError
 from batch_editor.files import whole_file
 from batch_editor.images.thumbnails import thumbnail
+from batch_editor.output import PictureStore, images_in, picture_store
 from batch_editor.planning import ComparedJob, usd, usd_each
 from batch_editor.processes import CallFailed, Processes
 from batch_editor.text import duration, printable, shell_word
@@ -102,19 +103,34 @@ def _rendered(results: ComparisonResults, inputs: dict[str, _Shown], processes: 
         usd=usd, usd_each=usd_each, duration=duration, line=partial(printable, limit=300), link=_link
     )
     template = environment.get_template("compare.html")
-    return template.render(
-        results=results,
-        inputs=inputs,
-        pictures={
-            cell.path: _small(results.output / cell.path, processes)
-            for way in results.ways
-            for cell in way.cells.values()
-            if cell.path is not None
-        },
-        name_of=_name_of,
-        cell_of=_cell_of,
-        review=f"batch-editor review {shell_word(str(results.output))}",
-    )
+    with closing(picture_store(results.output)) as pictures:
+        return template.render(
+            results=results,
+            inputs=inputs,
+            pictures=_pictures(results, pictures, processes),
+            are_beside=pictures.folder is not None,
+            where=images_in(results.output),
+            name_of=_name_of,
+            cell_of=_cell_of,
+            review=f"batch-editor review {shell_word(str(results.output))}",
+        )
+
+
+def _pictures(results: ComparisonResults, pictures: PictureStore, processes: Processes) -> dict[str, _Shown]:
+    """Every image of the comparison, by its path."""
+    shown: dict[str, _Shown] = {}
+    with tempfile.TemporaryDirectory(prefix="batch-editor-") as folder:
+        copy = Path(folder) / "picture"
+        for path in [cell.path for way in results.ways for cell in way.cells.values() if cell.path is not None]:
+            if pictures.folder is not None:
+                shown[path] = _small(pictures.folder / path, processes)
+            elif (file := pictures.open(path)) is not None:
+                with file:
+                    copy.write_bytes(file.read())
+                shown[path] = _small(copy, processes)
+            else:
+                shown[path] = _Shown(None, "it is no longer there")
+    return shown
 
 
 def _cell_of(way: WayResults, job: ComparedJob) -> Cell | None:

@@ -1,7 +1,8 @@
 """Settings, and the key."""
 
+from batch_editor.config.hearing import MetricsSettings, NotifySettings, notify_address
 from batch_editor.config.key import api_key
-from batch_editor.config.loading import load_settings
+from batch_editor.config.loading import load_notify_settings, load_settings
 from batch_editor.config.schema import config_schema
 from batch_editor.config.settings import (
     DEFAULT_ENDPOINT,
@@ -22,12 +23,16 @@ __all__ = [
     "ApiSettings",
     "BudgetSettings",
     "InputSettings",
+    "MetricsSettings",
+    "NotifySettings",
     "OutputSettings",
     "PricingSettings",
     "RetrySettings",
     "Settings",
     "api_key",
     "config_schema",
+    "load_notify_settings",
     "load_settings",
+    "notify_address",
     "setting_names",
 ]

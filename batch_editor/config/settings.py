@@ -10,13 +10,23 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     SettingsConfigDict,
 )
 
+from batch_editor.buckets import read_address
 from batch_editor.config.deadline import deadline_at
+from batch_editor.config.hearing import MetricsSettings, NotifySettings
+from batch_editor.config.part import Part as _Part
 from batch_editor.endpoints import PriceTable, load_endpoint, today
 from batch_editor.links.encoded import encoded
 from batch_editor.records import Rate
@@ -93,6 +103,7 @@ def _max_failures(text: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+BucketAddress = Annotated[str, AfterValidator(lambda text: str(read_address(text)))]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -102,10 +113,6 @@ CountOrShare = Annotated[
     AfterValidator(_max_failures),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+%?$"}]}),
 ]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class ApiSettings(_Part):
@@ -209,6 +216,7 @@ class OutputSettings(_Part):
     """Where results go."""
 
     directory: Path = Path("outputs")
+    images: BucketAddress | None = None
     public_url: PublicUrl | None = None
     wait_s: Seconds = 600.0
 
@@ -244,6 +252,8 @@ class Settings(BaseSettings):
     max_failures: CountOrShare | None = None
     checks: Literal["header", "full"] = "header"
     outputs: OutputSettings = OutputSettings()
+    notify: NotifySettings = NotifySettings()
+    metrics: MetricsSettings = MetricsSettings()
     pricing: PricingSettings = PricingSettings()
 
     # A time of day means its next one when the settings are read, and not a day later because a question before the

@@ -174,7 +174,13 @@ M_REUSE = """
 ALTER TABLE requests ADD COLUMN reused_from TEXT;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_REUSE)
+M_STORAGE = """
+-- What the ledger is known by elsewhere: a bucket's marker says whose pictures are there. One row.
+CREATE TABLE ledger_id (id TEXT NOT NULL) STRICT;
+INSERT INTO ledger_id VALUES (lower(hex(randomblob(16))));
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

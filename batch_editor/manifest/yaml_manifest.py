@@ -218,7 +218,8 @@ class _Reader:
         endpoint = manifest.endpoint
         if endpoint.name not in self._defaults:
             # What is meant for one endpoint of several is no fault for the others.
-            reads = self._readings.tolerant(endpoint) if self._readings.is_for_several else manifest
+            is_for_one = manifest is self._readings.main and not self._readings.is_for_several
+            reads = manifest if is_for_one else self._readings.tolerant(endpoint)
             on = on_endpoint(endpoint) if self._defaults else ""
             found, problems = self._read_defaults(reads, f"defaults{on}: ")
             if self._defaults:  # what is no endpoint's has been told

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from batch_editor.config import Settings
 from batch_editor.errors import UsageError
 from batch_editor.ledger import Staging, readings
 from batch_editor.manifest import default_output_name
-from batch_editor.output import has_image
+from batch_editor.output import has_image, picture_store
 from batch_editor.planning.catalog import Selection
 from batch_editor.records import Shape
 
@@ -54,5 +55,6 @@ def find_images(staging: Staging, sources: Sequence[Path], shapes: Mapping[str, 
         with readings.reading(source) as db:
             if readings.is_rehearsal(db):
                 yield f"{source}: holds a rehearsal, from which no image is taken"
-            else:
-                staging.find_elsewhere(readings.file_of(db), source, shapes, has_image(source))
+                continue
+            with closing(picture_store(source)) as pictures:
+                staging.find_elsewhere(readings.file_of(db), source, shapes, has_image(pictures))

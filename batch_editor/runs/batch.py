@@ -29,6 +29,7 @@ from batch_editor.runs.preparing import (
     OpenOutput,
     Planned,
     check_inputs,
+    expect_ledger,
     open_output,
     plan_run,
     resolve_the_past,
@@ -79,6 +80,8 @@ async def prepared(
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or output_of(paths[0], settings, options.selection)
+    if options.expect_ledger:
+        await to_the_end(expect_ledger, output)
     provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
     async with closed_on_a_thread() as stack:
         if not options.sandbox:
@@ -172,6 +175,7 @@ class Batch:
             store=self._opened.store,
             acceptance=self._opened.acceptance,
             shared=self._shared,
+            metrics=self._opened.metrics,
         )
         return await self._carry_out(run, list(self.sample) if first else None)
 
@@ -188,7 +192,7 @@ class Batch:
     def _open_again(self) -> None:
         """What the end of the run before has closed. Blocks."""
         root = self._opened.store.root
-        self._opened = replace(self._opened, store=Store(root))
+        self._opened = replace(self._opened, store=Store(root, self._opened.store.pictures))
         self._began_at = time.monotonic()
         take_disk_reserve(root, min(self.settings.concurrency, self.plan.requests))
 
@@ -250,7 +254,9 @@ class Batch:
         with ledger.transaction():
             ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
         write_manifest(ledger.connection, root / MANIFEST_NAME)
-        return summarize(
+        if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
+            self._opened.store.pictures.keep_manifest(root / MANIFEST_NAME)
+        summary = summarize(
             *(ledger.connection, run_id, standing),
             output=root,
             stop=stop,
@@ -258,6 +264,9 @@ class Batch:
             elapsed_s=time.monotonic() - self._began_at,
             sandbox=self.options.sandbox,
         )
+        if self._opened.metrics is not None:
+            self._opened.metrics.run_ended(summary, succeeded_at=ledger.runs.succeeded_at())
+        return summary
 
 
 def _on_its_thread(stack: ExitStack, spending: Spending | None) -> SharedBudget | None:

@@ -17,6 +17,7 @@ from batch_editor.money import Budget, PriceKind, Reservations, SteadyPrices
 from batch_editor.runs.attempt_log import AttemptLog
 from batch_editor.runs.attempts import Attempts
 from batch_editor.runs.listener import Listeners
+from batch_editor.runs.live import LiveStatus
 from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.rate_feedback import RateFeedback
 from batch_editor.runs.run import Run
@@ -46,6 +47,9 @@ async def send_pending(
         limiter = await _limiter(run, shared_rate)
         budget = Budget(run.settings.budget.max_cost_usd, spent_usd=run.start.spent_usd)
         counts = await run.writer.do(_counts, run)
+        if run.metrics is not None:
+            standing = await run.writer.do(readings.standing, run.ledger.connection)
+            run.metrics.began(standing.jobs, succeeded_at=await run.writer.do(run.ledger.runs.succeeded_at))
         monitor = RunMonitor(
             run.settings, limiter=limiter, budget=budget, progress=run.options.progress, counts=counts, clock=run.clock
         )
@@ -78,6 +82,11 @@ class _Dispatch:
             clock=run.clock,
         )
         feedback = RateFeedback(self.limiter, monitor, give_up_s=settings.retry.give_up_s)
+        stop_signal = signals.gentle if signals else None
+        live = LiveStatus(run, monitor=monitor, limiter=self.limiter, budget=self.budget, stop_signal=stop_signal)
+        listeners = [AttemptLog(), feedback, monitor, live]  # whoever else wants to hear of attempts
+        if run.metrics is not None:
+            listeners.append(run.metrics)
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both limiters.
         polls = RateLimiter(settings.rate, retry=settings.retry.policy, requests="polls")
@@ -87,24 +96,25 @@ class _Dispatch:
                 client=client,
                 limiter=self.limiter,
                 reservations=reservations,
-                listener=Listeners(AttemptLog(), feedback, monitor),  # whoever else wants to hear of attempts goes here
+                listener=Listeners(*listeners),
                 may_start=monitor.may_start,
             )
             try:
                 with signals.hearing(monitor) if signals else nullcontext():
-                    await alongside(self._drain(attempts, only), self.limiter.run(), polls.run(), monitor.run())
+                    draining = self._drain(attempts, only, live)
+                    await alongside(draining, self.limiter.run(), polls.run(), monitor.run(), live.run())
             finally:
                 monitor.close()
         if reservations.turned_away:
             await self._out_of_budget()
         return monitor.stop
 
-    async def _drain(self, attempts: Attempts, only: Collection[str] | None) -> None:
+    async def _drain(self, attempts: Attempts, only: Collection[str] | None, live: LiveStatus) -> None:
         """Have workers attempt whatever there is, until nothing is left or the run stops."""
         pending = self._pending() if only is None else self._chosen(only)
         tasks = _while_sound(_one_after_the_other(self._submitted(), pending), self.monitor)
         pool = Pool(tasks, attempts.work, concurrency=self.run.settings.concurrency)
-        self.monitor.on_stop(pool.stop, self.limiter.close, self.budget.close)
+        self.monitor.on_stop(pool.stop, self.limiter.close, self.budget.close, live.wake)
         await pool.run()
 
     async def _submitted(self) -> AsyncIterator[Task]:

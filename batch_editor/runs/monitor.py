@@ -112,7 +112,7 @@ class RunMonitor(AttemptListener):
 
     def may_start(self) -> bool:
         """Whether a request that leaves now will probably be back before the deadline."""
-        if self._deadline is None or self._clock() + (self._p95_s() or 0.0) <= self._deadline:
+        if self._deadline is None or self._clock() + (self.latency_s(0.95) or 0.0) <= self._deadline:
             return True
         self.halt(StopReason("deadline", "no further request would be back before the deadline"))
         return False
@@ -129,9 +129,7 @@ class RunMonitor(AttemptListener):
     def started(self, task: Task, attempt_id: int) -> None:
         """Count a request that left."""
         self._in_flight.add(task.request.fingerprint)
-        if task.submitted is None:
-            before = 0 if task.request.is_redo else task.request.attempts
-            self._retried += before + task.tally.attempts + task.tally.refusals > 0
+        self._retried += task.is_retry
         self._show()
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
@@ -276,37 +274,40 @@ class RunMonitor(AttemptListener):
                 )
             )
 
-    def _p95_s(self) -> float | None:
+    def snapshot(self) -> Snapshot:
+        """Where the run is now."""
+        now = time.monotonic()
+        recent = [at for at in self._ends if at > now - 60]
+        done = self._succeeded + self._failed
+        return Snapshot(
+            total=self._total,
+            done=done,
+            succeeded=self._succeeded,
+            failed=self._failed,
+            retried=self._retried,
+            in_flight=len(self._in_flight),
+            per_min=60 * len(recent) / max(now - recent[0], 1.0) if recent else 0.0,
+            spent_usd=self._budget.spent_usd,
+            eta_s=self._eta_s(self._total - done),
+        )
+
+    def latency_s(self, share: float) -> float | None:
+        """The seconds within which that share of the latest results came; None before the first."""
         ordered = sorted(self._latencies)
-        return ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)] if ordered else None
+        return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None
 
     def _show(self, *, last: bool = False) -> None:
         now = time.monotonic()
         if now < self._shows_at and not last:
             return
         self._shows_at = now + SHOW_EVERY_S
-        recent = [at for at in self._ends if at > now - 60]
-        per_min = 60 * len(recent) / max(now - recent[0], 1.0) if recent else 0.0
-        done = self._succeeded + self._failed
-        self._progress.show(
-            Snapshot(
-                total=self._total,
-                done=done,
-                succeeded=self._succeeded,
-                failed=self._failed,
-                retried=self._retried,
-                in_flight=len(self._in_flight),
-                per_min=per_min,
-                spent_usd=self._budget.spent_usd,
-                eta_s=self._eta_s(self._total - done),
-            )
-        )
+        self._progress.show(self.snapshot())
 
     def _eta_s(self, left: int) -> float | None:
         """Seconds to the end: what the rate limit allows, or what the slots can do, whichever is slower."""
-        if not self._latencies:
+        latency_s = self.latency_s(0.5)
+        if latency_s is None:
             return None
-        latency_s = sorted(self._latencies)[len(self._latencies) // 2]
         by_rate = left * self._settings.rate.period_s / self._limiter.allowed
         by_slots = left * latency_s / self._settings.concurrency
         return max(by_rate, by_slots) + (latency_s if left else 0.0) + self._limiter.pause_left_s()

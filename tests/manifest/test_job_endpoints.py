@@ -280,3 +280,14 @@ def test_the_picture_of_an_endpoint_that_can_do_without_has_to_be_said(tmp_path:
     path = write(tmp_path / "m.csv", f"id,prompt,image\na,x,{LINK}\nb,x,\n")
     empty = "m.csv: image is empty in 1 row, first at line 3; --set 'when={{ image }}' skips such rows"
     assert read(path, endpoint="gpt-image-2").fault == empty
+
+
+def test_defaults_that_rows_take_elsewhere_are_read_for_where_they_go(tmp_path: Path) -> None:
+    rows = "[{sku: a, m: gpt-image-2}, {sku: b, m: ''}]"
+    found = manifest(
+        tmp_path,
+        entry(id='"{{ sku }}"', rows=rows, endpoint='"{{ m }}"'),
+        head=f"endpoint: {SUNBURST}\ndefaults: {{quality: xhigh}}\n",
+    )
+    assert found.values("quality") == ["high", "xhigh"]
+    assert found.warnings == ["m.yaml: quality 'xhigh' has no place in gpt-image-2; its default counts instead"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_editor.endpoints import shipped_endpoints
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from tests.support.manifest_reading import ENDPOINT, LINK, load_beside, read, write
 
@@ -110,7 +111,7 @@ def test_a_manifest_names_its_endpoint_by_name_or_by_a_file_beside_it(tmp_path: 
     unknown = write(tmp_path / "b.yaml", jobs("{id: a, " + REST + "}", head="endpoint: nano-bananna\n"))
     assert read(unknown).fault == (
         "b.yaml:1: endpoint 'nano-bananna' is unknown (did you mean nano-banana?); "
-        "expected gpt-image-1.5-edit, gpt-image-2.5-flare, gpt-image-2.5-sunburst or nano-banana,"
+        f"expected {', '.join(shipped_endpoints()[:-1])} or {shipped_endpoints()[-1]},"
         " or the path of a YAML file"
     )
 

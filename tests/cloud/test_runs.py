@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from batch_editor.buckets import open_bucket, read_address
 from batch_editor.errors import StorageError, UsageError
@@ -280,3 +281,24 @@ async def test_a_directory_that_was_moved_finds_its_pictures(bench: Bench, s3: S
     assert sorted(s3.objects("shop/")) == [
         f"out/{path}" for path in (".batch-editor.json", "images/job-0.png", "images/job-1.png", "manifest.csv")
     ]
+
+
+async def test_finished_files_lie_in_the_bucket_beside_their_pictures(bench: Bench, s3: S3) -> None:
+    rules = {"web": {"size": "16x12", "fit": "cover", "format": "jpeg"}}
+    async with sandbox() as provider:
+        await bench.run(bench.write(jobs(3), finish=rules), provider, outputs__images=images(s3))
+        found = expect_whole(bench, s3)
+        made = {path: content for path, content in found.items() if path.startswith("finished/")}
+        assert (
+            sorted(made) == [row["finished"] for row in bench.rows()] == [f"finished/web/job-{n}.jpg" for n in range(3)]
+        )
+        with Image.open(io.BytesIO(made["finished/web/job-0.jpg"])) as image:
+            assert (image.size, image.format) == ((16, 12), "JPEG")
+        assert [path.name for path in (bench.out / "finished").rglob("*") if path.is_file()] == ["report.csv"]
+        s3.client.delete_object(Bucket=s3.bucket, Key="shop/out/finished/web/job-1.jpg")
+        before = len(s3.puts())
+        said = await bench.command("finish", bench.out, "--json", environment=s3.environment)
+        assert (said.code, said.json["made"]) == (0, 1)
+        assert [path for path in s3.puts()[before:] if "finished/" in path] == ["shop/out/finished/web/job-1.jpg"]
+        await bench.run(bench.write([job("job-0")]), provider, outputs__images=images(s3))
+        assert not [path for path in expect_whole(bench, s3) if path.startswith("finished/")]

@@ -54,7 +54,8 @@ COLUMN_WORDS = {
     "possibly_billed": "attempts that may have been charged without giving a result",
     "error_kind": "why it has no image, in [one word](errors.md)",
     "error": "the same in a sentence",
-    "reused_from": "the job whose image it shares: identical requests are sent, and paid, once",
+    "reused_from": "the job whose image it shares: identical requests are sent, and paid, once; `<directory>/<job id>`"
+    " where it was taken from another output directory",
     "started_at": "when the attempt that decided began; UTC, ISO 8601",
     "finished_at": "when it ended; UTC, ISO 8601",
     "width": "of the image, in pixels",
@@ -149,7 +150,8 @@ RUN_WORDS = {
     "run_id": "the run's id in the ledger",
     "output": "the output directory",
     "exit_code": "[how it ended](commands.md#exit-codes)",
-    "jobs": "`total`, `succeeded`, `failed`, `pending`, `unknown`; `reused`: those that share another's image",
+    "jobs": "`total`, `succeeded`, `failed`, `pending`, `unknown`; `reused`: those that share another's image,"
+    " or took it from another output directory",
     "requests": "of this run: `sent`, `retried` (those of them that were sent again), `possibly_billed`",
     "cost_usd": "over all runs: `estimated` by the price list, `actual` by the provider (null if it said nothing),"
     " `possibly_billed` (an upper bound)",
@@ -171,7 +173,8 @@ RUN_WORDS = {
 PLAN_WORDS = {
     "jobs": "jobs chosen",
     "requests": "requests to send",
-    "reused": "jobs that share another's request",
+    "reused": "jobs that share another's request, or take their image from another output directory",
+    "taken": "of these, the images of other output directories, by the directory's name",
     "done": "jobs that are done",
     "uploads": "local files to upload",
     "skipped": "rows that the manifest leaves out on purpose, by reason",
@@ -194,6 +197,8 @@ PLAN_WORDS = {
     "budget": "null, or `limit`, `fits`, and how many `requests` do",
     "deadline": "null, or `limit`, `fits`, and how many `requests` do",
     "inputs": "null, or `looked_at` and `faulty` (`job_id`, `fault`)",
+    "compare": "null, or with `--compare`: `over`, `jobs`, `all_jobs`, and of each of the `ways` its `values`, what a"
+    " run is given by `--set`, `requests`, `cost_usd`, and of `all` jobs `jobs`, `requests`, `cost_usd`, `duration_s`",
     "tables": "shops' exports and tables that resemble one: `table`, `format`, `said` in words; of an export `rows`,"
     " `products`, `pictures`, `without_picture`, `repeated_links`",
 }

@@ -3,6 +3,7 @@
 from batch_editor.ledger.choice import Choice
 from batch_editor.ledger.comparison import Changes
 from batch_editor.ledger.database import FILE_NAME, Ledger
+from batch_editor.ledger.elsewhere import ImageElsewhere
 from batch_editor.ledger.entries import (
     Charge,
     Connection,
@@ -42,6 +43,7 @@ __all__ = [
     "FinishedCount",
     "FinishedRow",
     "Gone",
+    "ImageElsewhere",
     "Interrupted",
     "JobKind",
     "JobRow",

@@ -38,12 +38,13 @@ def import_jobs(
     redo: Collection[Redo] = (),
     shapes: Mapping[str, Shape],
     extras: list[str],
+    compared: Sequence[str] = (),
 ) -> int:
     """Take over the manifest that was staged in that file; return how many jobs it no longer has. Not within a
     transaction: it makes its own.
 
     `shapes` are those of the manifest's endpoints, by name; `extras` the names of the rows' other columns, in the
-    order of the output manifest.
+    order of the output manifest. `compared`: what a comparison's jobs are over; nothing where they are no comparison's.
     """
     db = ledger.connection
     db.execute("ATTACH ? AS staging", (os.fsencode(staging),))  # as text it may be no UTF-8
@@ -59,6 +60,10 @@ def import_jobs(
                 "extras": extras,
                 HASHED_BY: {**hashed_by_of(db, "main"), **digests},
             }
+            if compared:
+                columns["compared"] = list(compared)
+            else:
+                db.execute("DELETE FROM columns WHERE name = 'compared'")
             db.executemany(
                 "INSERT OR REPLACE INTO columns VALUES (?, ?)",
                 [(name, orjson.dumps(value).decode()) for name, value in columns.items()],

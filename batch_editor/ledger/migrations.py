@@ -169,6 +169,11 @@ CREATE TABLE former_fingerprints (
 ) STRICT, WITHOUT ROWID;
 """
 
+M_REUSE = """
+-- Where the image was taken from: <directory>/<job id> of the output directory that has paid for it.
+ALTER TABLE requests ADD COLUMN reused_from TEXT;
+"""
+
 M_STORAGE = """
 -- What the ledger is known by elsewhere: a bucket's marker says whose pictures are there. One row.
 CREATE TABLE ledger_id (id TEXT NOT NULL) STRICT;
@@ -212,7 +217,7 @@ CREATE INDEX finished_by_path ON finished (path COLLATE NOCASE);
 CREATE TABLE former_finished (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_FINISHED)
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE, M_FINISHED)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

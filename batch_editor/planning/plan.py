@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from batch_editor.ledger import Changes
 from batch_editor.manifest import TableRead
 from batch_editor.money import Price
+from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.redos import Redos
 from batch_editor.text import duration
 
@@ -107,6 +108,8 @@ class Plan:
     manifest leaves out on purpose, by reason. tables: those that are a shop's export or resemble one. faulty: rows that
     are left out for their faults. retires: endpoints of which the last day or the successor is known. notices: what is
     said first, of those that are retired. redos: what becomes of rejected images, where they are to be made again.
+    taken: images that other output directories have paid for, by the directory's name. comparison: what jobs are
+    compared, and over what; is_another_comparison: so it was before in this output directory.
     """
 
     jobs: int
@@ -134,6 +137,9 @@ class Plan:
     notices: tuple[str, ...] = ()
     inputs: InputCheck | None = None
     redos: Redos | None = None
+    taken: Mapping[str, int] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    is_another_comparison: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -147,6 +153,7 @@ class Plan:
             "jobs": self.jobs,
             "requests": self.requests,
             "reused": self.reused,
+            "taken": dict(self.taken),
             "done": self.done,
             "uploads": self.uploads,
             "skipped": dict(self.skipped),
@@ -187,6 +194,7 @@ class Plan:
             "deadline": _fit_json(self.deadline),
             "inputs": None if self.inputs is None else self.inputs.as_json(),
             "tables": [table.as_json() for table in self.tables],
+            "compare": None if self.comparison is None else self.comparison.as_json(),
         }
 
     def lines(self, *, now: datetime | None = None) -> Iterator[str]:
@@ -194,10 +202,13 @@ class Plan:
         now = now or datetime.now().astimezone()
         yield from self.notices
         yield from (table.said for table in self.tables)
-        sharing = f"sharing another's image {self.reused:,}"
+        yield from self.comparison.lines() if self.comparison else ()
+        sharing = f"sharing another's image {self.reused - sum(self.taken.values()):,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
         if any(count for kind, count in self.known.items() if kind != "new"):
             yield "  in the output directory: " + ", ".join(f"{kind} {n:,}" for kind, n in self.known.items() if n)
+        for directory, count in self.taken.items():
+            yield f"  taken from {directory}, for nothing: {_many(count, 'image')}"
         yield from self._changed()
         yield from (f"  {line}" for line in (self.redos.lines() if self.redos else ()))
         if self.uploads:
@@ -266,7 +277,8 @@ class Plan:
                 f" they differ in {_counted(changes.differs)}"
             )
         # A job under another id asks for the same, and keeps its image: elsewhere it would be paid for again.
-        if changes.known - changes.gone + changes.renamed < changes.known / 2:
+        # A comparison over other values than the one before is no mistake; what that has made is found in the history.
+        if not self.is_another_comparison and changes.known - changes.gone + changes.renamed < changes.known / 2:
             others = f", and {changes.renamed:,} more under other ids" if changes.renamed else ""
             yield (
                 f"the manifest names {changes.known - changes.gone:,} of the {changes.known:,} jobs of this output"

@@ -18,11 +18,10 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.finished import Asked, Left, Maker, finish_command, finish_left, write_reports
 from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, readings
-from batch_editor.manifest import default_output_name
 from batch_editor.money import SharedBudget, Spending
 from batch_editor.output import FinishedFiles, Store, free_disk_reserve, take_disk_reserve, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import Catalog
+from batch_editor.planning import Catalog, output_of
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import send_pending
@@ -88,7 +87,7 @@ async def prepared(
     options = options or BatchOptions()
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
-    output = options.output or settings.outputs.directory / default_output_name(paths[0])
+    output = options.output or output_of(paths[0], settings, options.selection)
     if options.expect_ledger:
         await to_the_end(expect_ledger, output)
     provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
@@ -103,6 +102,9 @@ async def prepared(
             options.progress.say(notice)
         for table in planned.plan.tables:
             options.progress.say(table.said)
+        if planned.plan.comparison is not None:
+            for line in planned.plan.comparison.lines():
+                options.progress.say(line)
         uploads = [settings.api.uploads_to] if planned.plan.uploads else []
         if proxy := network.named_for(settings.api.edits_at, *uploads):
             options.progress.say(f"requests go through the proxy {proxy}")

@@ -31,9 +31,10 @@ from batch_editor.output import (
     record_place,
     retire_gone,
     take_disk_reserve,
+    take_images,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, stage_manifests
+from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, reusable, stage_jobs
 from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.processes import Processes
 from batch_editor.records import Failure
@@ -77,8 +78,9 @@ def plan_run(
 ) -> Planned:
     """What the run will do, before anything is written. Blocks."""
     with staging.translated():
-        calibration = Calibration(output, options.history, rehearsal=options.sandbox)
-        report = stage_manifests(paths, catalog, options.selection, calibration, staging)
+        sources = reusable(output, options.reuse)
+        calibration = Calibration(output, [*options.history, *sources], rehearsal=options.sandbox)
+        report = stage_jobs(paths, catalog, options.selection, calibration, staging)
         plan = assess(
             staging,
             catalog,
@@ -86,6 +88,7 @@ def plan_run(
             calibration,
             output=output,
             redo=options.redo,
+            reuse=sources,
             rehearsal=options.sandbox,
             report=report,
         )
@@ -214,12 +217,15 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         redo=options.redo,
         shapes=planned.catalog.shapes,
         extras=list(staging.extras),
+        compared=planned.plan.comparison.names if planned.plan.comparison is not None else (),
     )
     finish = planned.settings.finish
     with ledger.transaction():
         ledger.finished.use_config(None if finish is None else rules_to_text(finish))
     if identified := planned.plan.changes.identified:
         options.progress.say(f"{identified:,} {IDENTIFIED}")
+    if planned.plan.taken:
+        _take(ledger, store, staging, options)
     lost = put_all(ledger, store, now=now)
     if lost:
         options.progress.say(
@@ -229,6 +235,17 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
     images = retire_gone(ledger, store)
     if gone or images:  # of a run that died in between the images alone are left
         options.progress.say(_gone(max(gone, images), images))
+
+
+def _take(ledger: Ledger, store: Store, staging: Staging, options: BatchOptions) -> None:
+    """Take over the images that other output directories have paid for."""
+    taken = take_images(ledger, store, staging.images_elsewhere())
+    images = f"{taken.requests:,} image{'s' * (taken.requests != 1)}"
+    options.progress.say(f"took {images} of other output directories, for nothing")
+    if taken.lost:
+        options.progress.say(
+            f"warning: {taken.lost:,} more are no longer there as they were; their requests are sent and paid"
+        )
 
 
 def _keep(table: TableRead, root: Path, options: BatchOptions, now: float) -> None:

@@ -214,10 +214,12 @@ class Staging:
         links = {name: known_by(request.params.get(name)) for name in request.inputs}
         return hashlib.sha256(orjson.dumps(links)).hexdigest()[:32]
 
-    def repeats(self) -> Iterator[Repeat]:
-        """Jobs whose id, or whose explicit output, an earlier job has, or whose identity stands for other links there.
+    def repeats(self, *, all_finished: bool = False) -> Iterator[Repeat]:
+        """Jobs whose id, or whose explicit output, an earlier job has, or whose identity stands for other links there;
+        or whose finished files would have its names on some disks.
 
         Once, when all jobs have been added. Of a job and a row that is left out the job counts as the earlier one.
+        all_finished: whether jobs have finished files of which the manifest says nothing.
         """
         self._db.execute(
             "CREATE TEMP TABLE colliding AS SELECT output_key FROM staged GROUP BY output_key HAVING count(*) > 1"
@@ -230,20 +232,8 @@ class Staging:
             yield from repeats_of(self._db, "output", "named", "output_key IN colliding")
         if self._has_identities:
             yield from mixed_identities(self._db)
-
-    def mixed_finished(self, *, by_default: bool) -> Iterator[Repeat]:
-        """Jobs whose finished files would have an earlier one's names on some disks, see `repeats`. After `repeats`.
-
-        by_default: whether jobs have finished files of which the manifest says nothing.
-        """
         if self._collides:
-            yield from mixed_finished(self._db, by_default=by_default)
-
-    def finish_rules(self) -> list[tuple[str, str]]:
-        """What jobs say of finished files, as JSON, and the place of one that says so."""
-        return self.query(
-            "SELECT rules, (SELECT place FROM staged WHERE finish = digest LIMIT 1) FROM finishes ORDER BY rowid"
-        )
+            yield from mixed_finished(self._db, all_finished=all_finished)
 
     def leave_out(self, repeat: Repeat, *, stem: str) -> None:
         """Take the row of a repeated claim for one that is left out; one of a repeated id needs another name."""

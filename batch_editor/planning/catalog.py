@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
@@ -196,8 +195,7 @@ def stage_manifests(
     jobs = read_manifests(manifests, expansion, faults)
     staging.add(with_kinds(jobs if watch is None else watch(jobs), catalog, calibration, staging))
     choice = Choice(selection.only)
-    repeats = chain(staging.repeats(), staging.mixed_finished(by_default=bool(catalog.finish)))
-    for repeat in repeats:
+    for repeat in staging.repeats(all_finished=bool(catalog.finish)):
         is_chosen = choice.has_any([repeat.job_id])
         if is_chosen and not catalog.skips_faulty_rows:
             faults.add(repeat.where, repeat.message)

@@ -307,7 +307,9 @@ async def test_finished_files_are_in_the_bucket_and_made_again_without_a_request
         ended = await bench.command("finish", bench.out, environment=s3.environment)
         assert ended.code == 0, ended.err
         assert provider.books.requests == 2
-    assert s3.objects("shop/out/")["finished/web/a.jpg"] == found["finished/web/a.jpg"]
+        assert s3.objects("shop/out/")["finished/web/a.jpg"] == found["finished/web/a.jpg"]
+        await bench.run(bench.write([job("a")]), provider, outputs__images=images(s3))
+    assert not [path for path in expect_whole(bench, s3) if path.startswith("finished/")]
 
 
 async def test_a_second_signal_does_not_wait_for_a_store_that_is_away(bench: Bench, s3: S3) -> None:

@@ -127,7 +127,7 @@ _SHARED = [
         help="Another output directory whose real charges and latencies count for the plan; repeatable.",
     ),
     click.option("--check-inputs", is_flag=True, help="Look at every input link before money is spent."),
-    click.option("--base-url", metavar="URL", help="The API, up to and with its version."),
+    click.option("--base-url", metavar="URL", help="The API, up to and with its version; of every provider."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
     verbose("Say on standard error what happens to each request.", expose=True),
 ]
@@ -144,7 +144,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
     """Settings, with the flags on top."""
     from batch_editor.config import load_settings
 
-    return load_settings(
+    settings = load_settings(
         options["config"],
         flags={
             "endpoint": options["endpoint"],
@@ -157,6 +157,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
             "api": {"base_url": options["base_url"]},
         },
     )
+    return settings if options["base_url"] is None else settings.everywhere_at(settings.api.base_url)
 
 
 def redo_from(options: dict[str, Any]) -> set[Redo]:

@@ -1,7 +1,8 @@
-"""Settings, and the key."""
+"""Settings, and the keys."""
 
-from batch_editor.config.key import api_key
+from batch_editor.config.key import Keys, api_key, read_keys
 from batch_editor.config.loading import load_settings
+from batch_editor.config.provider import Provider
 from batch_editor.config.schema import config_schema
 from batch_editor.config.settings import (
     DEFAULT_ENDPOINT,
@@ -11,6 +12,7 @@ from batch_editor.config.settings import (
     InputSettings,
     OutputSettings,
     PricingSettings,
+    ProviderSettings,
     RetrySettings,
     Settings,
     setting_names,
@@ -22,12 +24,16 @@ __all__ = [
     "ApiSettings",
     "BudgetSettings",
     "InputSettings",
+    "Keys",
     "OutputSettings",
     "PricingSettings",
+    "Provider",
+    "ProviderSettings",
     "RetrySettings",
     "Settings",
     "api_key",
     "config_schema",
     "load_settings",
+    "read_keys",
     "setting_names",
 ]

@@ -20,6 +20,7 @@ from batch_editor.ledger.entries import (
     files_from,
 )
 from batch_editor.ledger.importing import import_jobs
+from batch_editor.ledger.providers import note_providers, note_stops, providers_of, stops_of
 from batch_editor.ledger.readings import Compared
 from batch_editor.ledger.redos import RejectedImage
 from batch_editor.ledger.results import Result, Results
@@ -52,4 +53,8 @@ __all__ = [
     "UnresolvedAttempt",
     "files_from",
     "import_jobs",
+    "note_providers",
+    "note_stops",
+    "providers_of",
+    "stops_of",
 ]

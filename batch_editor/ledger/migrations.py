@@ -169,7 +169,25 @@ CREATE TABLE former_fingerprints (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO)
+M_PROVIDERS = """
+-- The provider of each endpoint that a manifest ever named. One that is missing here is of the time when there was one
+-- provider, 'segmind'.
+CREATE TABLE endpoints (
+    name     TEXT PRIMARY KEY,
+    provider TEXT NOT NULL
+) STRICT;
+
+-- Why a run stopped to send to one of its providers, where it did; `kind` as in runs.stop_kind.
+CREATE TABLE provider_stops (
+    run_id   TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    kind     TEXT NOT NULL,
+    message  TEXT NOT NULL,
+    PRIMARY KEY (run_id, provider)
+) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_PROVIDERS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_editor.config import Settings
-from batch_editor.errors import LedgerError, UsageError
+from batch_editor.config import Keys, Provider, Settings
+from batch_editor.errors import ConfigError, LedgerError, UsageError
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger, Staging, import_jobs
 from batch_editor.manifest import TableRead
@@ -45,6 +45,11 @@ class Planned:
     catalog: Catalog
     staging: Staging
     plan: Plan
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests may be in flight at most, of all providers."""
+        return sum(min(self.settings.provider(name).concurrency, n) for name, n in self.plan.requests_to.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,26 @@ def plan_run(
     return Planned(settings, options, catalog, staging, plan)
 
 
+def expect_keys(planned: Planned, keys: Keys) -> list[Provider]:
+    """The providers that the jobs are of. Says of those that have no key that their jobs wait, and sends the others'.
+
+    Raises:
+        ConfigError: none has a key.
+    """
+    plan, settings = planned.plan, planned.settings
+    names = list(plan.requests_to)
+    if not any(name in keys.found for name in names):
+        raise ConfigError("\n".join(dict.fromkeys(keys.missing[name] for name in names)))
+    for name in names:
+        count = plan.requests_to.get(name, 0)
+        if count and name in keys.missing:
+            planned.options.progress.say(
+                f"warning: {name}: {keys.missing[name]}. Its {count:,} request{'s' * (count != 1)} wait; the others are"
+                " sent"
+            )
+    return [settings.provider(name) for name in names]
+
+
 def _open_ledger(output: Path) -> Ledger:
     path, manifest = output / LEDGER_NAME, output / MANIFEST_NAME
     gone = not path.exists() or (path.is_file() and not path.stat().st_size)
@@ -107,7 +132,7 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     if dead is not None:
         options.progress.say(f"took over from {dead}, which ended without a word")
     check_place(store.root / MANIFEST_NAME)
-    take_disk_reserve(store.root, min(settings.concurrency, planned.plan.requests))
+    take_disk_reserve(store.root, planned.in_flight)
     stack.callback(free_disk_reserve, store.root)
     ledger = _open_ledger(output)
     stack.callback(ledger.close)
@@ -162,6 +187,7 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         staging.path,
         redo=options.redo,
         shapes=planned.catalog.shapes,
+        providers={name: endpoint.provider for name, endpoint in planned.catalog.sendable.items()},
         extras=list(staging.extras),
     )
     if identified := planned.plan.changes.identified:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from batch_editor.config import Settings
+from batch_editor.config import Keys, Settings
 from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Ledger, LedgerWriter, RunStart
 from batch_editor.money import SharedBudget
@@ -20,7 +20,7 @@ class Run:
     """What one run is made of; whoever opened a part of it closes it.
 
     start: the run's id, and what its budget has already spent.
-    settings, options, endpoints: what is wanted, and of which models.
+    settings, options, endpoints: what is wanted, and of which models. keys: the API keys of their providers.
     writer: the ledger's thread; every statement of a run goes by it.
     store, acceptance: where images get their names, and who checks them.
     shared: the budget of days and months, which other runs share; None if nothing limits them.
@@ -30,6 +30,7 @@ class Run:
     start: RunStart
     settings: Settings
     options: BatchOptions
+    keys: Keys
     endpoints: Mapping[str, Endpoint]
     writer: LedgerWriter
     store: Store

@@ -56,8 +56,8 @@ test: $(READY_DEV)
 test-fast: $(READY_DEV)  ## all but the slow ones
 	$(TEST) --numprocesses 4 -m "not slow"
 
-test-servers: $(READY_SERVERS)  ## the review's pages in Chromium, which has to be installed
-	$(TEST) --timeout 180 tests/review_pages
+test-servers: $(READY_SERVERS)  ## what needs Chromium, systemd, promtool or an S3 server
+	$(TEST) --timeout 180 tests/review_pages tests/debian tests/cloud
 
 cover: $(READY_DEV)  ## the branches that tests reach; Python 3.11 takes up to three times as long for it
 	$(TEST) --cov --cov-report=term
@@ -90,7 +90,9 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --no-strip-extras --
 	--custom-compile-command "make lock"
 
 # The larger lock first: what developing needs holds some of what running needs back (botocore wants python-dateutil 2).
-lock: $(READY_DEV)  ## pin the newest versions that pyproject.toml allows, with the hashes of their files
+# Not after $(READY_DEV), which a library that the lock doesn't have yet stops.
+lock: $(LIBRARIES)  ## pin the newest versions that pyproject.toml allows, with the hashes of their files
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
 	$(LOCK) pyproject.toml --group build --constraint requirements-dev.lock --output-file requirements.lock
 	$(LOCK) --group servers --constraint requirements-dev.lock --output-file requirements-servers.lock

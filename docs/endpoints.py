@@ -1,9 +1,22 @@
 """Writes docs/endpoints.md from the endpoint files: `python docs/endpoints.py`. A test keeps the two in step."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from batch_editor.endpoints import SEGMIND, Endpoint, ErrorWords, Parameter, load_endpoint, shipped_endpoints
-from batch_editor.endpoints.wording import shared_error_words
+from batch_editor.config import DEFAULT_ENDPOINT
+from batch_editor.endpoints import (
+    SEGMIND,
+    Endpoint,
+    ErrorMeaning,
+    ErrorWords,
+    Parameter,
+    Prices,
+    PriceTable,
+    load_endpoint,
+    shared_error_words,
+    shipped_endpoints,
+)
+from batch_editor.money import price_of
 
 REACH = {"job": "this job", "run": "stops the run", "pace": "pauses the run"}
 WORDS = """\
@@ -68,9 +81,9 @@ parameters:
     type: string                 # string, integer, number, boolean, link or links (a list)
     required: true
     max_length: 4000
-    role: prompt                 # roles: prompt, images, mask, size, format, background
+    role: prompt                 # roles: prompt, images, mask, size, width, height, format, background
   photo:
-    type: link                   # local files work wherever links do: they are uploaded
+    type: link                   # one; or links. Local files work wherever links do: they are uploaded
     required: true
     role: images
   mask:
@@ -132,6 +145,20 @@ Write beside each value where it is from, and how certain it is: the shipped fil
 the model's own tokenizer: about four characters each is [OpenAI's rule](https://help.openai.com/en/articles/4936856)
 for English; Chinese or Japanese text has up to one for each character, which is what budgets go by."""
 
+STATUSES = """\
+What a status of the provider means, for every endpoint above that has no table of its own. It is in each endpoint's
+file, under `errors`."""
+
+OVERVIEW = """\
+## The same edit on each
+
+One input image, a prompt of 300 characters, one picture: what it is expected to cost by the list, from the cheapest
+choice to the most expensive one, and how long a request takes on average. `plan --compare` says it for a manifest of
+yours, and `compare` shows the pictures side by side."""
+
+_USUAL = {"quality": "medium", "size": "1024x1024", "output_resolution": "1K"}
+_PROMPT_LENGTH = 300  # of the overview: two or three sentences
+
 PAGE = Path(__file__).with_suffix(".md")
 
 
@@ -141,16 +168,18 @@ def page() -> str:
         "Made from `batch_editor/endpoints/*.yaml` by `python docs/endpoints.py`. An endpoint of your own is a file of"
         " the same shape. A parameter can't be named like a key of a manifest's jobs (`id`, `rows`, …)."
     )
-    parts = ["# Endpoints", intro, ADD]
-    parts += [_section(load_endpoint(name)) for name in shipped_endpoints()]
-    parts.append(SIZES)
+    endpoints = [load_endpoint(name) for name in shipped_endpoints()]
+    parts = ["# Endpoints", intro, OVERVIEW, _overview(endpoints), ADD]
+    usual = load_endpoint(DEFAULT_ENDPOINT).errors
+    parts += [_section(endpoint, usual) for endpoint in endpoints]
+    parts += [SIZES, "## Errors by their status", STATUSES, "\n".join(_errors(usual))]
     table = ["| statuses | `error_kind` | means | reach | may be billed |", "|---|---|---|---|---|"]
     table += dict.fromkeys(_words(each) for each in shared_error_words())
     parts += ["## Words in errors", WORDS, "\n".join(table)]
     return "\n\n".join(parts) + "\n"
 
 
-def _section(endpoint: Endpoint) -> str:
+def _section(endpoint: Endpoint, usual_errors: dict[int, ErrorMeaning]) -> str:
     lines = [
         f"## {endpoint.name}",
         "",
@@ -168,11 +197,8 @@ def _section(endpoint: Endpoint) -> str:
         lines.append(f"- {_when(rule.when)} needs {needs}: {rule.why}.")
     lines += [f"- With {_when(u.when)}, {u.parameter} has no effect: {u.why}." for u in endpoint.unused]
     lines += ["", *_prices(endpoint)]
-    lines += ["", "| status | `error_kind` | means | reach | may be billed |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {status} | `{error.kind}` | {error.meaning} | {REACH[error.reach]} | {'yes' if error.billed else 'no'} |"
-        for status, error in endpoint.errors.items()
-    ]
+    if endpoint.errors != usual_errors:
+        lines += ["", *_errors(endpoint.errors)]
     return "\n".join(lines)
 
 
@@ -184,6 +210,14 @@ def _at(endpoint: Endpoint) -> str:
     return f" of the provider `{endpoint.provider}` with {constants}"
 
 
+def _errors(errors: dict[int, ErrorMeaning]) -> Iterator[str]:
+    yield "| status | `error_kind` | means | reach | may be billed |"
+    yield "|---|---|---|---|---|"
+    for status, error in errors.items():
+        billed = "yes" if error.billed else "no"
+        yield f"| {status} | `{error.kind}` | {error.meaning} | {REACH[error.reach]} | {billed} |"
+
+
 def _lifetime(endpoint: Endpoint) -> str:
     if endpoint.retires is None:
         return ""
@@ -191,24 +225,100 @@ def _lifetime(endpoint: Endpoint) -> str:
     return f" It retires on {endpoint.retires}{successor}."
 
 
-def _prices(endpoint: Endpoint) -> list[str]:
-    """What an image is listed at, its factor included: a line, and a table where the price depends on two values."""
+def _overview(endpoints: list[Endpoint]) -> str:
+    """What one and the same edit costs on each, and how long it takes."""
+    lines = [
+        "| endpoint | pictures | cheapest | medium, a megapixel | by default | most expensive | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for endpoint in sorted(endpoints, key=lambda each: _usd(each, _usual(each))):
+        chosen = sorted((_usd(endpoint, values), _said(endpoint, values)) for values in _kinds(endpoint.prices))
+        cheapest, dearest = chosen[0], chosen[-1]
+        defaults = {name: str(endpoint.parameters[name].default_value) for name in endpoint.prices.by}
+        images = endpoint.parameters[endpoint.images or ""]
+        pictures = "one" if images.type == "link" else f"up to {images.max_items}"
+        costs = [
+            cheapest,
+            *((_usd(endpoint, each), _said(endpoint, each)) for each in (defaults | _usual(endpoint), defaults)),
+            dearest,
+        ]
+        cells = [f"**${usd:.3f}** {said}".strip() for usd, said in costs]
+        link = f"[{endpoint.name}](#{_anchor(endpoint.name)})"
+        lines.append(f"| {link} | {pictures} | {' | '.join(cells)} | {endpoint.latency_s:.0f} |")
+    return "\n".join(lines)
+
+
+def _anchor(heading: str) -> str:
+    """The part of a link that leads to a heading of the page."""
+    return heading.lower().replace(".", "")
+
+
+def _usual(endpoint: Endpoint) -> dict[str, str]:
+    """Medium and a megapixel, as far as the endpoint has them and the price goes by them."""
+    parameters, by = endpoint.parameters, endpoint.prices.by
+    return {name: value for name, value in _USUAL.items() if name in by and parameters[name].offers(value)}
+
+
+def _usd(endpoint: Endpoint, values: dict[str, str]) -> float:
+    """What the edit of the overview costs with these values, all others as they are by default."""
+    defaults = {name: parameter.default_value for name, parameter in endpoint.parameters.items()}
+    return price_of(endpoint.prices, {**defaults, **values}, inputs=1, prompt_length=_PROMPT_LENGTH).expected_usd
+
+
+def _said(endpoint: Endpoint, values: dict[str, str]) -> str:
+    """The values that the price goes by."""
+    return ", ".join(values[name] for name in endpoint.prices.by)
+
+
+def _kinds(prices: Prices) -> Iterator[dict[str, str]]:
+    """Every combination of values that the list has a price for."""
+
+    def below(table: PriceTable, names: tuple[str, ...]) -> Iterator[dict[str, str]]:
+        """The combinations of a part of the list."""
+        if not isinstance(table, dict):
+            yield {}
+            return
+        for value, inner in table.items():
+            yield from ({names[0]: value, **rest} for rest in below(inner, names[1:]))
+
+    yield from below(prices.table, prices.by)
+
+
+def _prices(endpoint: Endpoint) -> Iterator[str]:
+    """What an image is listed at, its factor included: the last parameter that it goes by down, the others across."""
     prices = endpoint.prices
-    image, token = prices.input_image.expected * prices.factor, prices.text_token * prices.factor
-    besides = f", besides ${image:.4f} an input image" if image else ""
-    besides += f" and ${token * 1e6:g} a million tokens of the prompt" if token else ""
-    if not isinstance(prices.table, dict):
-        return [f"An image is expected to cost ${prices.table * prices.factor:g}{besides}."]
-    lines = [f"USD an image by {' and '.join(prices.by)}, the factor {prices.factor:g} included{besides}:"]
-    columns = list(prices.table)
-    rows: dict[str, list[str]] = {}
-    for level in prices.table.values():
-        assert isinstance(level, dict), "prices of the shipped endpoints go by two values"
-        for size, usd in level.items():
-            assert isinstance(usd, float | int), "prices of the shipped endpoints go by two values"
-            rows.setdefault(size, []).append(f"{usd * prices.factor:.4f}")
-    lines += ["", f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
-    return [*lines, *(f"| {size} | {' | '.join(cells)} |" for size, cells in rows.items())]
+    if not prices.by:
+        yield f"An image costs ${_listed(prices, {}):g}."
+    else:
+        included = "" if prices.factor == 1 else f", the factor {prices.factor:g} included"
+        yield f"USD an image by {' and '.join(prices.by)}{included}:"
+        yield ""
+        *others, last = prices.by
+        kinds = list(_kinds(prices))
+        columns = list(dict.fromkeys(tuple(kind[name] for name in others) for kind in kinds))
+        yield f"| {last} | {' | '.join(', '.join(column) for column in columns) or 'USD'} |"
+        yield "|---|" + "---|" * len(columns)
+        usd = {(kind[last], tuple(kind[name] for name in others)): _listed(prices, kind) for kind in kinds}
+        for value in dict.fromkeys(kind[last] for kind in kinds):
+            cells = [f"{usd[value, column]:.4f}" if (value, column) in usd else "" for column in columns]
+            yield f"| {value} | {' | '.join(cells)} |"
+    yield ""
+    yield _besides(prices)
+
+
+def _listed(prices: Prices, values: dict[str, str]) -> float:
+    return price_of(prices, dict(values)).expected_usd
+
+
+def _besides(prices: Prices) -> str:
+    """What comes on top of the picture itself."""
+    image, token = prices.input_image, prices.text_token * prices.factor
+    if not (image.high or token or prices.prompt_character.high):
+        return "Inputs and prompt cost nothing besides."
+    most = f", at most ${image.high * prices.factor:.4f}" if image.high > image.expected else ""
+    each = f"${image.expected * prices.factor:.4f}" if image.expected else "nothing as a rule"
+    text = f"; the prompt ${token * 1e6:g} a million tokens" if token else ""
+    return f"Each input image adds {each}{most}{text}."
 
 
 def _words(entry: ErrorWords) -> str:
@@ -223,14 +333,14 @@ def _words(entry: ErrorWords) -> str:
 def _row(name: str, parameter: Parameter) -> str:
     allowed = ", ".join((*parameter.choices, *([str(parameter.sizes)] if parameter.sizes else [])))
     if parameter.minimum is not None:
-        allowed = f"{parameter.minimum:g} to {parameter.maximum:g}"
+        allowed = f"{parameter.minimum:,.15g} to {parameter.maximum:,.15g}"
     if parameter.max_items:
         allowed = f"up to {parameter.max_items}"
     default = "null" if parameter.nullable and parameter.default is None else parameter.default
     default = "" if default is None else str(default)
     if parameter.only_when_set:
         default = f"{default} (not sent)" if default else "not sent"
-    required = "yes" if parameter.required else ""
+    required = "yes" if parameter.must_be_said else ""
     return f"| `{name}` | {parameter.type} | {required} | {allowed} | {default} | {parameter.about} |"
 
 

@@ -7,17 +7,20 @@ is an error.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
 from html import escape
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
 import click
+from prometheus_client import CollectorRegistry
 
 from batch_editor import load_settings, make_plan
 from batch_editor.cli.main import cli
@@ -27,6 +30,7 @@ from batch_editor.ledger import Counts
 from batch_editor.ledger.readings import Money
 from batch_editor.output.output_manifest import COLUMNS
 from batch_editor.recovery.reconcile import Finding, Reconciliation
+from batch_editor.runs.metrics import Figures
 from batch_editor.runs.stops import StopKind
 from batch_editor.runs.summary import Comparison, Summary
 from docs.drawings import house
@@ -91,6 +95,55 @@ KIND_WORDS = {
 }
 # Those that no `Failure` and no endpoint's file names: they are written by a query or from a constant.
 ELSEWHERE = {"unchecked", "invalid_row", "budget", "deadline"}
+
+EVENT_WORDS = {
+    "sent": "a request left",
+    "fetching result": "the result of a request is asked for that an earlier run submitted (v2)",
+    "succeeded": "an image is saved",
+    "other than asked": "and has another format or size than was asked for",
+    "failed": "an attempt gave no image; `status` says what follows",
+    "unsaved": "a paid answer is lost: nothing could keep it",
+    "outage": "the provider is down; the run holds",
+    "outage over": "it answers again",
+    "rate_lowered": "429s came: fewer requests are sent",
+    "rate_raised": "more are sent again",
+    "concurrency_lowered": "the provider dropped requests: fewer are in flight",
+    "slow": "the run is slower than its settings allow",
+    "not slow any more": "it isn't any more",
+    "clock jumped": "the clock was set, or the machine slept",
+    "stopping": "the run starts nothing more",
+    "not told": "somebody whom `notify` names wasn't told how the run ended",
+}
+
+LOG_WORDS = {
+    "ts": "when; UTC, ISO 8601",
+    "level": "`debug`, `info`, `warning` or `error`",
+    "event": "what happened",
+    "job_id": "the job, the first of those that share a request",
+    "redo": "true where a rejected image is made again",
+    "attempt_id": "the attempt's number in the ledger",
+    "in_flight": "requests in flight, with this one",
+    "latency_s": "seconds from sending to the last byte",
+    "cost_usd": "what the provider said it charged; null if it said nothing",
+    "request_id": "the provider's id of the attempt",
+    "difference": "what is other than asked",
+    "status": "`pending` (it is sent again), `failed`, `unknown`",
+    "error_kind": "why, in [one word](errors.md)",
+    "http_status": "the provider's; null where it gave none",
+    "error": "the same in a sentence",
+    "possibly_billed": "whether the attempt may have been charged",
+    "again_in_s": "seconds until it is sent again; null where it isn't",
+    "next_try_s": "seconds until the provider is tried again",
+    "requests": "`edits`, or `polls` (v2)",
+    "limit": "the configured rate",
+    "old": "before; requests a period, or in flight (null: no limit)",
+    "new": "from now on",
+    "why": "the reason, in a sentence",
+    "cause": "`outage`, `pause`, `rate`, `dropped` or `concurrency`",
+    "jump_s": "seconds; negative: back",
+    "kind": "as `stopped_by` of [`--json`](json.md)",
+    "reason": "the same in a sentence",
+}
 
 RUN_WORDS = {
     "run_id": "the run's id in the ledger",
@@ -261,6 +314,67 @@ def json_reconcile() -> str:
     return _worded("key", Reconciliation(Path("OUT"), (finding,), 0, 0).as_json(), RECONCILE_WORDS)
 
 
+def figures() -> str:
+    """What a run tells Prometheus."""
+    registered = Figures.registered(CollectorRegistry())
+    rows = []
+    for each in fields(registered):
+        figure = getattr(registered, each.name)
+        (described,) = figure.describe()
+        kind = described.type
+        name = described.name.removeprefix("batch_editor_") + ("_total" if kind == "counter" else "")
+        labels = ", ".join(f"`{label}`" for label in figure._labelnames if label != "output")
+        rows.append((f"`{name}`", kind, labels, described.documentation))
+    return _table(("figure", "type", "label", ""), rows)
+
+
+def log_events() -> str:
+    """Every event of the log, and its keys."""
+    found = events()
+    _same("event of the log", set(found), EVENT_WORDS)
+    rows = [
+        (f"`{event}`", words, ", ".join(f"`{key}`" for key in sorted(found[event])))
+        for event, words in EVENT_WORDS.items()
+    ]
+    return _table(("`event`", "", "besides `ts` and `level`"), rows)
+
+
+def log_keys() -> str:
+    """Every key of the log."""
+    keys = {key for each in events().values() for key in each}
+    return _worded("key", [key for key in LOG_WORDS if key in keys | {"ts", "level", "event"}], LOG_WORDS)
+
+
+def events() -> dict[str, set[str]]:
+    """What the code logs: each event's keys."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(ROOT.glob("batch_editor/**/*.py")):
+        if path.parent.name == "sandbox":  # it has a log of its own
+            continue
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in _LOGGING:
+                carried = next((each.value for each in call.keywords if each.arg == "extra"), ast.Dict([], []))
+                for event in _texts(call.args[-1]):
+                    found.setdefault(event, set()).update(_keys(carried))
+    return found
+
+
+_LOGGING = {f"log.{name}" for name in ("debug", "info", "warning", "error", "log")}
+
+
+def _texts(node: ast.expr) -> set[str]:
+    return {each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+
+
+def _keys(carried: ast.expr) -> Iterator[str]:
+    assert isinstance(carried, ast.Dict), "the log's keys are read from the code"
+    for key in carried.keys:
+        if key is None:  # `**_job(task)` of runs/attempt_log.py
+            yield from ("job_id", "redo")
+        else:
+            yield ast.literal_eval(key)
+
+
 def rooms() -> str:
     """The package's rooms from the command line down, each with its first sentence."""
     rows = [(number, f"`{name}/`", _purpose(name)) for number, names in floors() for name in names]
@@ -302,7 +416,10 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     made.__name__: made
-    for made in (commands, settings, columns, error_kinds, json_run, json_plan, json_reconcile, rooms)
+    for made in (
+        *(commands, settings, columns, error_kinds, figures, json_run, json_plan, json_reconcile),
+        *(log_events, log_keys, rooms),
+    )
 }
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,7 @@ def make(folder: Path) -> list[Path]:
             page.wait_for_selector(".card.current")
             made = [_shot(page, folder / f"{name}.jpg", *how) for name, how in SHOTS.items()]
             browser.close()
+        made.append(_run_page(Path(work), folder / "review-run.jpg"))
     return made
 
 
@@ -56,6 +58,26 @@ def _shot(page: Page, path: Path, keys: list[str], shown: str) -> Path:
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(5_000)  # longer than a message stays
     page.screenshot(path=path, type="jpeg", quality=84)
+    return path
+
+
+def _run_page(folder: Path, path: Path) -> Path:
+    """The page of a run that has been at work for a while."""
+    output = folder / "autumn"
+    command = [sys.executable, "-m", "batch_editor", "run", str(folder / "spring.yaml"), "--output", str(output)]
+    limits = ["--sandbox", "--rate", "20/min", "--max-cost", "2"]
+    with subprocess.Popen([*command, *limits], stderr=subprocess.DEVNULL) as run:
+        while not (output / ".status.json").exists():
+            time.sleep(0.1)
+        with _review(output) as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="dark")
+            page.goto(address)
+            page.goto(f"{address.partition('/?')[0]}/run")
+            page.wait_for_timeout(27_000)
+            page.screenshot(path=path, type="jpeg", quality=84)
+            browser.close()
+        run.terminate()
     return path
 
 

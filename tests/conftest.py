@@ -16,7 +16,7 @@ from tests.support.command import OF_THE_NETWORK
 from tests.support.recorder import Recorder
 from tests.support.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401  # hooks
 
-# A day long before any endpoint retires: what plans say of that, and which one is the default, depends on it.
+# A day before any endpoint retires: what plans say of that, and which one is the default, depends on it.
 os.environ[TODAY] = "2026-10-15"
 # What is ignored stays so in processes that tests start: under nohup, or as a shell's job, they would hear nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)

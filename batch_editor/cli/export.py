@@ -76,15 +76,18 @@ def _export_for_shop(
     from batch_editor.config import load_settings
     from batch_editor.errors import UsageError
     from batch_editor.import_files import ImportFile, export_for_shop
+    from batch_editor.output import recorded
     from batch_editor.shops import Format
     from batch_editor.text import escape_bytes
 
     public_url = load_settings(config).outputs.public_url
     if public_url is None:
+        bucket = recorded(output)
+        what = "lies in the output directory" if bucket is None else f"is in {bucket}"
+        example = f"https://cdn.example.com/{output.name if bucket is None else bucket.prefix}"
         raise UsageError(
-            "outputs.public_url is not set, the address at which the shop finds what lies in the output directory:"
-            f" outputs: {{public_url: https://cdn.example.com/{output.name}}} in config.yaml, or"
-            f" BATCH_EDITOR_OUTPUTS__PUBLIC_URL=https://cdn.example.com/{output.name}"
+            f"outputs.public_url is not set, the address at which the shop finds what {what}: outputs: {{public_url:"
+            f" {example}}} in config.yaml, or BATCH_EDITOR_OUTPUTS__PUBLIC_URL={example}"
         )
     wanted = ImportFile(Format(form), public_url, approved, [escape_bytes(each) for each in only], source)
     raise_interrupts()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from datetime import datetime
+from functools import partial
+from io import TextIOWrapper
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TextIO
 
@@ -14,8 +18,12 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 
 from batch_editor.cli.output import tell
 from batch_editor.errors import StorageError
-from batch_editor.text import escape_all, escape_bytes, redact
+from batch_editor.text import escape_all, escape_bytes, printable, redact
 
+# Controls of eight bits, which some terminals obey, and what ends a line or turns its direction elsewhere.
+_CONTROLS = re.compile(r"[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LINE = 2000
+_MODE = 0o660
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
 
@@ -36,8 +44,8 @@ class JsonLines(OrjsonFormatter):
         return escape_all({"ts": log_data["ts"], **log_data, "level": log_data["level"].lower()})  # type: ignore[no-any-return]
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as a line."""
-        return redact(super().format(record))
+        """The record as a line: JSON escapes a terminal's first 32 controls, and no others."""
+        return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", redact(super().format(record)))
 
 
 class Lines(logging.Formatter):
@@ -46,7 +54,7 @@ class Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""
         carried = " ".join(f"{name}={value}" for name, value in _carried(record).items() if value is not None)
-        return redact(f"{datetime.now():%H:%M:%S} {record.getMessage()} {carried}".rstrip())
+        return printable(f"{datetime.now():%H:%M:%S} {record.getMessage()} {carried}", limit=_LINE)
 
 
 class _Console(logging.StreamHandler[TextIO]):
@@ -58,10 +66,21 @@ class _Console(logging.StreamHandler[TextIO]):
             super().handleError(record)
 
 
-class _File(logging.FileHandler):
-    """A file that says once if it can't be written."""
+class _File(WatchedFileHandler):
+    """A file that says once if it can't be written, and is begun anew where somebody has moved or removed it."""
 
     _is_told = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record; where the file can't be begun anew, as where it can't be written."""
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
+    def _open(self) -> TextIOWrapper:
+        # Prompts and links are nobody else's.
+        return open(self.baseFilename, "a", encoding="utf-8", opener=partial(os.open, mode=_MODE))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Say it the first time."""
@@ -87,7 +106,6 @@ def set_up_logging(file: Path | None, *, verbose: bool) -> None:
     log.addHandler(logging.NullHandler())
     if file is not None:
         try:
-            os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o660))  # prompts and links are nobody else's
             handler: logging.Handler = _File(file, encoding="utf-8")
         except OSError as error:
             raise StorageError(f"--log-file {file}: can't be written ({error.strerror})") from error

@@ -13,23 +13,24 @@ from contextlib import suppress
 
 import click
 
+from batch_editor.cli.completion import completion
 from batch_editor.cli.export import export
 from batch_editor.cli.init import init
 from batch_editor.cli.interrupts import Terminated
 from batch_editor.cli.output import quieten, tell
 from batch_editor.cli.plan import plan
 from batch_editor.cli.reconcile import reconcile
+from batch_editor.cli.report import report
 from batch_editor.cli.review import review
 from batch_editor.cli.run import run
 from batch_editor.cli.sandbox import sandbox
+from batch_editor.cli.schedule import schedule
 from batch_editor.cli.schema import schema
 from batch_editor.cli.status import status
+from batch_editor.cli.telling import BUG
 from batch_editor.errors import BatchEditorError
 from batch_editor.files import require_posix
 from batch_editor.text import redact
-
-# EX_SOFTWARE of sysexits.h: a bug of ours, which no code of the documented list describes.
-BUG = 70
 
 EXIT_CODES = """\b
 Exit codes:
@@ -39,8 +40,27 @@ Exit codes:
   3  the provider refused           130, 143  interrupted; run again to resume"""
 
 
+def _tell_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """What a report of a fault begins with."""
+    if not wanted or context.resilient_parsing:
+        return
+    import platform  # here: no other command needs it
+    from importlib.metadata import version  # the same
+
+    machine = f"{platform.system()} {platform.release()} {platform.machine()}"
+    click.echo(f"batch-editor {version('batch_editor')} (Python {platform.python_version()}, {machine})")
+    context.exit()
+
+
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="batch_editor", message="%(prog)s %(version)s", prog_name="batch-editor")
+@click.option(
+    *("--version", "version"),
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version, with Python's and the platform.",
+)
 def cli() -> None:
     """Edit images in batches through a paid API: predicted, rate-limited, resumable, nothing paid twice.
 
@@ -51,7 +71,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, init, status, review, export, reconcile, schema, sandbox):
+for command in (run, plan, init, status, review, report, export, reconcile, schedule, schema, completion, sandbox):
     cli.add_command(command)
 
 

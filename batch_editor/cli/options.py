@@ -37,8 +37,8 @@ def verbose(help: str = "Say where, if this meets a bug of the program.", *, exp
     )
 
 
-def _found(_: click.Context, __: click.Parameter, manifests: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The manifests that the names are meant for; those that aren't there stay as they are, to be told of as such.
+def find_manifests(options: dict[str, Any]) -> None:
+    """Put in the manifests that the names are meant for; those that aren't there stay, to be told of as such.
 
     Raises:
         UsageError: names that may be meant for another file.
@@ -47,24 +47,23 @@ def _found(_: click.Context, __: click.Parameter, manifests: tuple[Path, ...]) -
     from batch_editor.manifest.table_files import find_table
 
     paths, faults = [], []
-    for manifest in manifests:
+    for manifest in options["manifests"]:
         try:
             paths.append(Path(find_table(str(manifest), Path(), endings=MANIFESTS)))
         except NotThere as error:
             faults.append(f"{manifest}: there is no such file{error.hint}")
     if faults:
         raise UsageError("\n".join(faults))
-    return tuple(paths)
+    options["manifests"] = tuple(paths)
 
 
-_SHARED = [
+_SENDING = [
     click.argument(
         "manifests",
         metavar="MANIFEST…",
         nargs=-1,
         required=True,
         type=click.Path(path_type=Path),
-        callback=_found,
     ),
     click.option(
         "-c",
@@ -81,7 +80,9 @@ _SHARED = [
         help="Output directory; default: outputs/<manifest's stem>.",
     ),
     click.option(
-        "--endpoint", metavar="NAME", help="In place of the one of the config and of the manifests: a name, or a file."
+        "--endpoint",
+        metavar="NAME",
+        help="In place of the one of the config and of the manifests, not of a job's own: a name, or a file.",
     ),
     click.option("--concurrency", metavar="N", help="Requests in flight at most."),
     click.option("--rate", metavar="N/min", help="Rate limit: N/s, N/min or N/h."),
@@ -128,6 +129,9 @@ _SHARED = [
     ),
     click.option("--check-inputs", is_flag=True, help="Look at every input link before money is spent."),
     click.option("--base-url", metavar="URL", help="The API, up to and with its version; of every provider."),
+]
+_SHARED = [
+    *_SENDING,
     click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
     verbose("Say on standard error what happens to each request.", expose=True),
 ]
@@ -136,6 +140,13 @@ _SHARED = [
 def shared(function: F) -> F:
     """Give a command the shared options."""
     for option in reversed(_SHARED):
+        function = option(function)
+    return function
+
+
+def sending(function: F) -> F:
+    """Give a command the options that say what a run sends, and -v."""
+    for option in reversed([*_SENDING, verbose()]):
         function = option(function)
     return function
 

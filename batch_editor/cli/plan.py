@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
+from batch_editor.cli.options import find_manifests, redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import show, tell
 
 
@@ -26,6 +26,7 @@ def plan(**options: Any) -> int:
 
 def show_plan(options: dict[str, Any]) -> int:
     """Print the plan; return the exit code."""
+    find_manifests(options)
     settings = settings_from(options)
     selection = selection_from(options)
 

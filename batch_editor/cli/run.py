@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import redo_from, selection_from, settings_from, shared
+from batch_editor.cli.options import find_manifests, redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import quieten, show, tell
 from batch_editor.cli.plan import show_plan
+from batch_editor.cli.telling import Told, telling
 from batch_editor.errors import StorageError
 from batch_editor.text import shell_word
 
@@ -45,6 +46,9 @@ REVIEW_STARTS_S = 15.0
     help="Send N jobs first; send the rest if they cost what the plan says.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+@click.option(
+    "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
+)
 @click.option("--dry-run", is_flag=True, help="The same as plan.")
 @click.option(
     "--progress",
@@ -66,7 +70,15 @@ def run(**options: Any) -> int:
     """
     if options["dry_run"]:
         return show_plan(options)
+    with telling(options) as told:
+        return _carry_out(options, told)
+
+
+def _carry_out(options: dict[str, Any], told: Told) -> int:
+    """Make the run, and show what it comes to; return the exit code."""
+    find_manifests(options)
     settings = settings_from(options)
+    told.expect_reachable(settings)
     selection = selection_from(options)
 
     # Imported here: aiohttp and asyncio itself take a third of a second that --help need not wait for.
@@ -87,6 +99,7 @@ def run(**options: Any) -> int:
         check_inputs=options["check_inputs"],
         history=options["history"],
         yes=options["yes"],
+        expect_ledger=options["expect_ledger"],
         progress=progress_for(options["progress"]),
         signals=True,
     )
@@ -100,6 +113,7 @@ def run(**options: Any) -> int:
     gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary = runner.run(_run(options["manifests"], settings, keys, batch, sending))
+    told.ended(summary)
     if beside is not None:
         beside.wait_until_said(REVIEW_STARTS_S)
     offer = _offer(options["manifests"], settings, batch) if _is_retired(summary) else None
@@ -152,17 +166,14 @@ async def _run(
         async with prepared(manifests, settings, keys, batch) as ready:
             return await send(ready)
 
-    import asyncio
-
-    from batch_editor.planning import named_endpoints
     from batch_editor.sandbox import Sandbox, SandboxOptions
 
     rates = {name: str(settings.provider(name).rate) for name in settings.provider_names}
     options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit, provider_rates=rates)
-    endpoints = await asyncio.to_thread(named_endpoints, manifests, settings)
-    async with Sandbox(options, endpoints=endpoints) as sandbox:
+    async with Sandbox(options) as sandbox:
         rehearsed = settings.everywhere_at(sandbox.base_url, upload_url=sandbox.upload_url)
         async with prepared(manifests, rehearsed, SecretStr("sandbox"), batch) as ready:
+            sandbox.serve(ready.endpoints)
             return await send(ready)
 
 

@@ -7,6 +7,7 @@ from batch_editor.client.input_pictures import InputPictures, NotFetched
 from batch_editor.client.interface import Client, Sink, UploadRefused
 from batch_editor.client.links import LinkReport, look_at
 from batch_editor.client.network import Network
+from batch_editor.client.webhooks import NotTold, Webhooks
 
 __all__ = [
     "AccountHistory",
@@ -18,8 +19,10 @@ __all__ = [
     "Lost",
     "Network",
     "NotFetched",
+    "NotTold",
     "Results",
     "Sink",
     "UploadRefused",
+    "Webhooks",
     "look_at",
 ]

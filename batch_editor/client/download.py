@@ -11,13 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from batch_editor.client.guard import (
-    check_named_address,
-    is_loopback_url,
-    is_public,
-    is_public_or_loopback,
-    socket_factory,
-)
+from batch_editor.client.guard import check_named_address, is_public, is_public_or_loopback, socket_factory
 from batch_editor.client.interface import Sink
 from batch_editor.client.network import Network
 from batch_editor.client.packing import unpack
@@ -25,6 +19,7 @@ from batch_editor.client.pictures import commit
 from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.wire import MAX_BODY_BYTES, unusable
 from batch_editor.config import ApiSettings
+from batch_editor.links.loopback import is_loopback_url
 from batch_editor.records import Failure, SavedImage
 from batch_editor.text import printable
 

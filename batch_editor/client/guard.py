@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from batch_editor.links.loopback import parsed_address
+
 # Addresses that embed an IPv4 address (RFC 6052, RFC 3056); Python 3.11 calls some of them global.
 _TUNNELS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"), ipaddress.ip_network("::/96"))
 
@@ -53,7 +55,7 @@ def is_public(address: str) -> bool:
     >>> is_public("8.8.8.8"), is_public("169.254.169.254"), is_public("::ffff:127.0.0.1")
     (True, False, False)
     """
-    host = _parsed(address)
+    host = parsed_address(address)
     if isinstance(host, ipaddress.IPv6Address) and any(host in tunnel for tunnel in _TUNNELS):
         return False
     return host.is_global and not host.is_multicast
@@ -65,26 +67,4 @@ def is_public_or_loopback(address: str) -> bool:
     >>> is_public_or_loopback("127.0.0.1"), is_public_or_loopback("192.168.1.2"), is_public_or_loopback("0.0.0.0")
     (True, False, False)
     """
-    return _parsed(address).is_loopback or is_public(address)
-
-
-def is_loopback_url(url: str) -> bool:
-    """Whether a URL names this machine: localhost, 127.0.0.0/8 or ::1. Other names are not resolved.
-
-    >>> is_loopback_url("http://[::1]:8080/v1"), is_loopback_url("http://10.0.0.1/v1")
-    (True, False)
-    """
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return _parsed(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An address without its zone; one of IPv4 that is written as IPv6 is what it stands for."""
-    host = ipaddress.ip_address(address.partition("%")[0])
-    mapped = host.ipv4_mapped if isinstance(host, ipaddress.IPv6Address) else None
-    return host if mapped is None else mapped
+    return parsed_address(address).is_loopback or is_public(address)

@@ -17,8 +17,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from pydantic import SecretStr
 
-from batch_editor.client.guard import is_loopback_url
 from batch_editor.errors import ConfigError
+from batch_editor.links.loopback import is_loopback_url
 from batch_editor.records import Failure
 from batch_editor.text import guard, printable, quoted, redact
 

@@ -1,7 +1,8 @@
 """Settings, and the keys."""
 
+from batch_editor.config.hearing import MetricsSettings, NotifySettings, notify_address
 from batch_editor.config.key import Keys, api_key, read_keys
-from batch_editor.config.loading import load_settings
+from batch_editor.config.loading import load_notify_settings, load_settings
 from batch_editor.config.provider import Provider
 from batch_editor.config.schema import config_schema
 from batch_editor.config.settings import (
@@ -25,6 +26,8 @@ __all__ = [
     "BudgetSettings",
     "InputSettings",
     "Keys",
+    "MetricsSettings",
+    "NotifySettings",
     "OutputSettings",
     "PricingSettings",
     "Provider",
@@ -33,7 +36,9 @@ __all__ = [
     "Settings",
     "api_key",
     "config_schema",
+    "load_notify_settings",
     "load_settings",
+    "notify_address",
     "read_keys",
     "setting_names",
 ]

@@ -6,9 +6,11 @@ over the defaults.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
+from batch_editor.config.hearing import NotifySettings
 from batch_editor.config.settings import ENV_PREFIX, ProviderSettings, Settings, setting_names
 from batch_editor.endpoints import TODAY
 from batch_editor.errors import ConfigError, did_you_mean
@@ -37,9 +40,7 @@ def load_settings(
     Raises:
         ConfigError: every fault in one message, each with where it was found.
     """
-    if file is None and DEFAULT_FILE.is_file():
-        file = DEFAULT_FILE
-    values = _read(file) if file else Block()
+    file, values = _values(file)
     given = _without_none(flags or {})
 
     class Loaded(Settings):
@@ -76,6 +77,49 @@ def load_settings(
     if faults:
         raise ConfigError("\n".join(dict.fromkeys(faults)))
     return settings
+
+
+def load_notify_settings(file: Path | None = None) -> NotifySettings:
+    """Who is told how a run ended, as far as that can be read from where `load_settings` reads.
+
+    For runs that can't start: what is faulty here or elsewhere is left out, and never raised.
+    """
+    try:
+        _, values = _values(file)
+    except (ConfigError, OSError):
+        values = Block()
+    part = values.get("notify")
+    given: dict[str, Any] = dict(part) if isinstance(part, Mapping) else {}
+    for name in NotifySettings.model_fields:
+        text = os.environ.get(f"{ENV_PREFIX}NOTIFY__{name.upper()}")
+        if text is not None:
+            given[name] = _json(text)
+    addresses = given.get("to")
+    singles = [{"to": each} for each in (addresses if isinstance(addresses, list) else [addresses])]
+    sound: dict[str, Any] = {}
+    for single in [*singles, {"when": given.get("when")}, {"ping": given.get("ping")}]:
+        with suppress(ValidationError):
+            read = NotifySettings(**single).model_dump(exclude_unset=True)
+            sound |= {"to": (*sound.get("to", ()), *read["to"])} if "to" in read else read
+    return NotifySettings(**sound)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _values(file: Path | None) -> tuple[Path | None, Block]:
+    """The file that settings are read from, and what it says.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    if file is None and DEFAULT_FILE.is_file():
+        file = DEFAULT_FILE
+    return file, _read(file) if file else Block()
 
 
 def _read(file: Path) -> Block:
@@ -120,7 +164,9 @@ def _fault(loc: tuple[int | str, ...], message: str, file: Path | None, values: 
         where = f"{file}:{line}" if line else str(file or "config")
     if message == "Extra inputs are not permitted":
         return f"{where}: {name} is no setting{did_you_mean(path[-1], _names_beside(path))}"
-    shown = f" is {quoted(str(given)[:60])};" if isinstance(given, (str, int, float)) else ":"
+    # Addresses of webhooks are secrets: who knows one can write there.
+    is_secret = path[0] == "notify" and path[-1] != "when"
+    shown = f" is {quoted(str(given)[:60])};" if isinstance(given, (str, int, float)) and not is_secret else ":"
     return f"{where}: {name}{shown} {message[:1].lower()}{message[1:]}"
 
 

@@ -10,13 +10,23 @@ from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     SettingsConfigDict,
 )
 
+from batch_editor.buckets import read_address
 from batch_editor.config.deadline import deadline_at
+from batch_editor.config.hearing import MetricsSettings, NotifySettings
+from batch_editor.config.part import Part as _Part
 from batch_editor.config.provider import Provider
 from batch_editor.endpoints import SEGMIND, PriceTable, ProviderData, load_endpoint, shipped_providers, today
 from batch_editor.errors import ConfigError, did_you_mean
@@ -95,6 +105,7 @@ def _max_failures(text: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_url)]
+BucketAddress = Annotated[str, AfterValidator(lambda text: str(read_address(text)))]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -104,10 +115,6 @@ CountOrShare = Annotated[
     AfterValidator(_max_failures),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+%?$"}]}),
 ]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class ApiSettings(_Part):
@@ -227,6 +234,7 @@ class OutputSettings(_Part):
     """Where results go."""
 
     directory: Path = Path("outputs")
+    images: BucketAddress | None = None
     public_url: PublicUrl | None = None
     wait_s: Seconds = 600.0
 
@@ -263,6 +271,8 @@ class Settings(BaseSettings):
     max_failures: CountOrShare | None = None
     checks: Literal["header", "full"] = "header"
     outputs: OutputSettings = OutputSettings()
+    notify: NotifySettings = NotifySettings()
+    metrics: MetricsSettings = MetricsSettings()
     pricing: PricingSettings = PricingSettings()
 
     # A time of day means its next one when the settings are read, and not a day later because a question before the

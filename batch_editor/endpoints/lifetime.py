@@ -32,7 +32,8 @@ class Mapped(BaseModel):
 class Successor(BaseModel):
     """The endpoint that takes a retired one's place, and what becomes of the parameters there.
 
-    One that `map` doesn't name keeps name and values where the successor has them; null says that it has no place.
+    One that `map` doesn't name keeps its name, or else goes to the one of its role; its values stay where the successor
+    has them. null says that it has no place.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -35,8 +35,9 @@ class _Data(BaseModel):
 class Parameter(_Data):
     """One parameter of an endpoint: its type, whether it must be there, what it may be, and what it is about.
 
-    Roles that say what the image is to be: `size` takes WIDTHxHEIGHT, `format` png, jpeg, webp or gif, `background`
-    transparent. Any other value of theirs, such as auto, leaves it to the model.
+    Roles that say what the image is to be: `size` takes WIDTHxHEIGHT, `format` png, jpeg (or jpg), webp or gif,
+    `background` transparent. Any other value of theirs, such as auto or 2K, leaves it to the model. `width` and
+    `height` may say the size instead.
 
     One that is sent `only_when_set` is in a request only where a manifest gives it a value; null means no value. Its
     default is what the provider takes then, which prices and rules go by.
@@ -53,7 +54,7 @@ class Parameter(_Data):
     maximum: float | None = None
     max_length: int | None = None
     max_items: int | None = None
-    role: Literal["prompt", "images", "mask", "size", "format", "background"] | None = None
+    role: Literal["prompt", "images", "mask", "size", "width", "height", "format", "background"] | None = None
     about: str = ""
 
     @model_validator(mode="after")
@@ -64,6 +65,11 @@ class Parameter(_Data):
         if self.sizes is not None and self.type != "string":
             raise ValueError(f"has sizes and the type {self.type}; expected type string")
         return self
+
+    @property
+    def must_be_said(self) -> bool:
+        """Whether a job has to name it. Null for the picture to edit is no default: it would hide a misnamed column."""
+        return self.required or (self.role == "images" and self.nullable)
 
     @property
     def default_value(self) -> ParamValue:

@@ -9,14 +9,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from batch_editor.images.pixels import FORMATS, MAX_PIXELS, PILLOW_ERRORS
 
-_QUALITY = 78
+QUALITY = 78
 
 
 class NoThumbnail(ValueError):
     """The file is no picture that can be shown, or one of too many pixels; the message says which."""
 
 
-def thumbnail(path: Path, *, length: int) -> bytes:
+def thumbnail(path: Path, *, length: int, quality: int = QUALITY) -> bytes:
     """The picture as a WebP whose longer side has at most so many pixels, turned as its EXIF says.
 
     Raises:
@@ -31,7 +31,7 @@ def thumbnail(path: Path, *, length: int) -> bytes:
             small = ImageOps.exif_transpose(image)
             small = small.convert("RGBA" if small.has_transparency_data else "RGB")
             data = io.BytesIO()
-            small.save(data, "WEBP", quality=_QUALITY, method=2)
+            small.save(data, "WEBP", quality=quality, method=2)
     except NoThumbnail:
         raise
     except UnidentifiedImageError as error:  # its text is the file's path

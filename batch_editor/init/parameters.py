@@ -38,7 +38,7 @@ def first_defaults(endpoint: Endpoint, prices: Prices, *, filled: frozenset[str]
         values = {_QUALITY: (_CHEAP, f"costs about: {said} a picture"), **values}
     for name, parameter in named.items():
         is_said = parameter.default is not None or parameter.nullable or name in values or name in filled
-        if parameter.required and not is_said:
+        if parameter.must_be_said and not is_said:
             values[name] = (_some_value(endpoint, name, parameter), parameter.about or "needed; look at the value")
     return values
 

@@ -122,6 +122,16 @@ class Ledger:
         """The connection, for readings."""
         return self._db
 
+    @property
+    def id(self) -> str:
+        """What the ledger is known by elsewhere; the same for as long as it lasts."""
+        (known,) = self._db.execute("SELECT id FROM ledger_id").fetchone()
+        return str(known)
+
+    def take_id(self, known: str) -> None:
+        """Be known by another ledger's id, in whose place this one is. Within a transaction."""
+        self._db.execute("UPDATE ledger_id SET id = ?", (known,))
+
     def close(self) -> None:
         """Close the file, and leave it as one file, which a plan can read without a trace beside it."""
         with suppress(sqlite3.Error):

@@ -187,7 +187,13 @@ CREATE TABLE provider_stops (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_PROVIDERS)
+M_STORAGE = """
+-- What the ledger is known by elsewhere: a bucket's marker says whose pictures are there. One row.
+CREATE TABLE ledger_id (id TEXT NOT NULL) STRICT;
+INSERT INTO ledger_id VALUES (lower(hex(randomblob(16))));
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_PROVIDERS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -339,6 +339,15 @@ def iso(instant: float | None) -> str | None:
     return f"{_second(second)}.{microseconds // 1000:03}Z"
 
 
+def moment(instant: float | None) -> str:
+    """An instant for people: UTC, to the second; nothing for None.
+
+    >>> moment(0.9)
+    '1970-01-01 00:00:00 UTC'
+    """
+    return "" if instant is None else f"{_second(int(instant)).replace('T', ' ')} UTC"
+
+
 @lru_cache(maxsize=1024)
 def _second(instant: int) -> str:
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -50,6 +50,11 @@ class Runs:
         ).fetchone()
         return RunStart(run_id, budget_id, spent)
 
+    def succeeded_at(self) -> float | None:
+        """When a run last ended with exit code 0, in seconds since 1970; None if none has."""
+        (at,) = self._db.execute("SELECT max(ended_at) FROM runs WHERE exit_code = 0").fetchone()
+        return None if at is None else float(at)
+
     def end(self, run_id: str, *, now: float, exit_code: int, stop: tuple[str, str] | None) -> None:
         """Record a run's end, and the kind and words of what stopped it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batch_editor.manifest.entry import Expansion
 from batch_editor.manifest.faults import Faults, Problem
-from batch_editor.manifest.move import Move
+from batch_editor.manifest.move import Move, plain_move
 from batch_editor.manifest.reader import read_manifests
 from batch_editor.manifest.redo_prompt import redo_prompt_of
 from batch_editor.manifest.schema import manifest_schema
@@ -25,6 +25,7 @@ __all__ = [
     "default_output_name",
     "gather_standard_input",
     "manifest_schema",
+    "plain_move",
     "read_manifests",
     "redo_prompt_of",
 ]

@@ -13,7 +13,7 @@ from batch_editor.ledger import Choice
 from batch_editor.manifest.carry import Carry, carry_in
 from batch_editor.manifest.default_ids import DefaultIds
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
-from batch_editor.manifest.move import Move
+from batch_editor.manifest.move import Move, plain_move
 from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError, check_is_no_error
 from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
 from batch_editor.manifest.redo_prompt import redo_prompt_source
@@ -39,12 +39,13 @@ class Expansion:
 
     endpoint: for manifests that name none; for all of them where it `is_given`.
     load_endpoint: finds the one that a manifest names, by name and the manifest's folder; raises EndpointError.
-    overrides: values or templates for every job, by parameter, `id`, `output`, `when`, `identity` or `redo_prompt`;
-        `carry` and `format` as well.
+    overrides: values or templates for every job, by parameter, `id`, `output`, `when`, `endpoint`, `identity` or
+        `redo_prompt`; `carry` and `format` as well.
     skip_faulty: rows with a fault of their own come as `FaultyRow` and are no fault of the manifest.
     only: patterns of job ids, any if empty; a faulty row whose job none of them matches comes as `FaultyRow` as well.
     move: what becomes of the parameters of manifests that name no endpoint, where `endpoint` stands for a retired one.
     move_from: the same for manifests that name the given endpoint, by name and folder.
+    move_between: the same for jobs of one manifest that go to several endpoints, by these two and the folder.
     format: how tables that are manifests are read.
     """
 
@@ -56,14 +57,29 @@ class Expansion:
     is_given: bool = False
     move: Move | None = None
     move_from: Callable[[str, Path], Move | None] = lambda name, folder: None
+    move_between: Callable[[Endpoint, Endpoint, Path], Move] = lambda old, new, folder: plain_move(old, new)
     format: TableFormat = "auto"
 
 
+ENDPOINT = "endpoint"  # the key of a job that says where it goes
+
+
 class Manifest:
-    """A manifest that is being read: what all its entries share. Paths in it are relative to `folder`."""
+    """A manifest that is being read for an endpoint: what all its entries share. Paths in it are relative to `folder`.
+
+    `moves` are from the endpoints that it may have been written for as well; where several know a name, the first
+    counts that gives it a place. `told` are what was found wrong with what is set for every job, for another endpoint.
+    """
 
     def __init__(
-        self, path: Path, endpoint: Endpoint, expansion: Expansion, faults: Faults, move: Move | None = None
+        self,
+        path: Path,
+        endpoint: Endpoint,
+        expansion: Expansion,
+        faults: Faults,
+        *,
+        moves: Sequence[Move] = (),
+        told: Sequence[Problem] = (),
     ) -> None:
         written = str(path)
         self.path = Path(NAME) if is_standard_input(written) else path
@@ -78,41 +94,24 @@ class Manifest:
         self.skip_faulty = expansion.skip_faulty
         parameters = endpoint.parameters.items()
         self.converters = {name: converter_of(parameter, self.folder) for name, parameter in parameters}
-        self._move = move
+        self.moves = moves
         # Names that the endpoint doesn't have itself, with what it calls them; None: they have no place.
         self.spellings: dict[str, str | None] = {}
-        if move is not None:
-            self.spellings = move.spellings
-            self.converters |= move.converters(self.folder, lambda message: faults.warn(str(path), message))
+        for move in reversed(moves):
+            self.spellings |= {name: there or self.spellings.get(name) for name, there in move.spellings.items()}
+            self.converters |= move.converters(self.converters, lambda message: faults.warn(str(path), message))
         self.converters |= {"id": convert_id, "output": convert_output}
         # A column of one of these names is the value itself; any other is carried along.
         self.own_columns = frozenset(self.converters) | self.spellings.keys()
         self.converters |= {"when": convert_when, "identity": convert_identity, REDO_PROMPT: convert_when}
-        self.default_ids = DefaultIds()
+        self.converters[ENDPOINT] = convert_when
+        self.default_ids = DefaultIds()  # one for all endpoints of a manifest
         self.format: TableFormat | None = None  # where it is set for all jobs
         self.carry: Carry = {}
         self.overrides: dict[str, Source | None] = {}
-        problems: list[Problem] = []
-        for name, value in expansion.overrides.items():
-            if name in self.converters or name in self.spellings:
-                parameter = self.parameter(name)
-                is_null = value == "null" and parameter is not None and parameter.nullable
-                self.overrides[name] = self.source("--set", name, None if is_null else value, problems)
-            elif name == "carry":
-                try:
-                    self.carry = carry_in(value)
-                except Refused as error:
-                    problems.append(Problem("--set", str(error.with_subject("carry"))))
-            elif name == "format":
-                try:
-                    self.format = format_of(value)
-                except Refused as error:
-                    problems.append(Problem("--set", str(error.with_subject("format"))))
-            else:
-                hint = did_you_mean(name, [*self.converters, "carry", "format"])
-                problems.append(Problem("--set", f"{shown(name)} is no parameter of {endpoint.name}{hint}"))
-        faults.refuse(problems)
-        self.is_sound = not problems
+        self.set_problems = self._set_for_all(expansion.overrides)
+        faults.refuse([problem for problem in self.set_problems if problem not in told])
+        self.is_sound = not self.set_problems
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter that a manifest means by that name; None where it means none, or one that has no place."""
@@ -126,8 +125,8 @@ class Manifest:
         """Whether a parameter of that name is sent; one that isn't is warned of."""
         if self.spellings.get(name, name) is not None:
             return True
-        assert self._move is not None
-        message = f"{name} of {self._move.old.name} has no place in {self.endpoint.name} and is left out"
+        old = next(move.old for move in self.moves if name in move.spellings)
+        message = f"{name} of {old.name} has no place in {self.endpoint.name} and is left out"
         self.faults.warn(str(self.path), message)
         return False
 
@@ -145,6 +144,8 @@ class Manifest:
         self, where: str, name: str, written: Written, problems: list[Problem], *, label: str = ""
     ) -> Source | None:
         """The source of a written value; what is wrong with it is added to the problems, once for all rows."""
+        if written is None and self.spellings.get(name, name) is None:
+            return None
         if not self.has_place(name):
             return None
         if name == REDO_PROMPT:
@@ -162,6 +163,29 @@ class Manifest:
             problems.append(Problem(where, f"{error.with_subject(name)}{end}", label, about=name))
             return Fixed(None)  # so that it isn't missing as well
 
+    def _set_for_all(self, overrides: Mapping[str, str]) -> list[Problem]:
+        """Take over what is set for every job; what is wrong with it."""
+        problems: list[Problem] = []
+        for name, value in overrides.items():
+            if name in self.converters or name in self.spellings:
+                parameter = self.parameter(name)
+                is_null = value == "null" and parameter is not None and parameter.nullable
+                self.overrides[name] = self.source("--set", name, None if is_null else value, problems)
+            elif name == "carry":
+                try:
+                    self.carry = carry_in(value)
+                except Refused as error:
+                    problems.append(Problem("--set", str(error.with_subject("carry"))))
+            elif name == "format":
+                try:
+                    self.format = format_of(value)
+                except Refused as error:
+                    problems.append(Problem("--set", str(error.with_subject("format"))))
+            else:
+                hint = did_you_mean(name, [*self.converters, "carry", "format"])
+                problems.append(Problem("--set", f"{shown(name)} is no parameter of {self.endpoint.name}{hint}"))
+        return problems
+
     def _redo_prompt(self, where: str, written: Written, problems: list[Problem], label: str) -> Source | None:
         try:
             return redo_prompt_source(written)
@@ -176,11 +200,13 @@ class Entry:
 
     `hints` end the message that a parameter is missing; an entry that isn't sound gives faults but no jobs. What is
     wrong with an entry that `is_one_job` is wrong with this job alone: its `problems` are those of a row. One that
-    `has_rows` is expanded by a table; any other may have a matrix.
+    `has_rows` is expanded by a table; any other may have a matrix. `on` is how messages name the endpoint where it is
+    another one than the manifest's.
     """
 
     where: str
     label: str = ""
+    on: str = ""
     own: Mapping[str, Source | None] = field(default_factory=dict)
     defaults: Mapping[str, Source | None] = field(default_factory=dict)
     variants: int = 1

@@ -44,7 +44,8 @@ class _Empty(Refused):
 class Expander:
     """Makes the jobs of an entry's rows. What no row can change is decided, and reported, once.
 
-    `input_names` are the names that templates of prompts and links use.
+    `input_names` are the names that templates of prompts and links use. `problems` are what is wrong with the entry,
+    for the caller to report; it then gives no jobs.
     """
 
     def __init__(self, manifest: Manifest, entry: Entry) -> None:
@@ -72,6 +73,7 @@ class Expander:
         self._stem = escape_bytes(manifest.stem)
         self._variants = range(1, entry.variants + 1)
         self._problems = list(entry.problems)
+        self.problems: list[Problem] = []
         self._found: list[Problem] = []
         self._row_warnings: list[Problem] = []
         self.input_names: frozenset[str] = frozenset()
@@ -82,8 +84,7 @@ class Expander:
                 self.input_names |= slot.names
         self._is_sound = manifest.is_sound and entry.is_sound
         if self._problems and not entry.is_one_job:
-            manifest.faults.refuse(self._problems)
-            self._problems.clear()
+            self.problems, self._problems = self._problems, []
             self._is_sound = False
         # Each row asks for all of them.
         self._reading = [(slot, slot.name, slot.read, manifest.is_text(slot.name)) for slot in self._varying]
@@ -101,13 +102,13 @@ class Expander:
         if self._row_warnings:
             self._row_warnings.clear()
         # A row without its cells can't be asked whether it is wanted.
-        if self._when is not None and (row.problem is None or row.cells) and not self._is_wanted(row):
+        if not self.wants(row):
             return []
         if row.problem is not None:
             return self._refused_whole(row, row.problem)
         job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
         is_told = not problems or not any(problem.about == "id" for problem in problems)
-        label = f"job {job_id}: " if is_told else self._entry.label
+        label = f"job {job_id}{self._entry.on}: " if is_told else self._entry.label
         output = self._name(self._output, row, label) if self._has_outputs else None
         files: Files = {}
         params = self._filled(row, label, files)
@@ -146,9 +147,10 @@ class Expander:
                 return source
         return None
 
-    def _is_wanted(self, row: Row) -> bool:
-        """Whether `when` lets the row pass. One that fails is a problem, and lets it pass to be told."""
-        assert self._when is not None
+    def wants(self, row: Row) -> bool:
+        """Whether `when` lets the row pass; if not, that is counted. One that fails lets it pass, to be told."""
+        if self._when is None or (row.problem is not None and not row.cells):
+            return True
         try:
             text = self._when.value if isinstance(self._when, Fixed) else self._when.read(row)
         except Refused as error:
@@ -182,7 +184,7 @@ class Expander:
             self._files |= end.files
             if slot.end_is_given:
                 self._given.add(slot.name)
-        elif self._endpoint.parameters[slot.name].required:
+        elif self._endpoint.parameters[slot.name].must_be_said:
             fault = (
                 "empty"
                 if any(layer.keys() & set(self._manifest.names_of(slot.name)) for layer in self._layers)
@@ -215,7 +217,7 @@ class Expander:
                 value = read(row, files)
                 if is_text and value is not None:
                     value = self._meant(row, slot, value)
-                if value is None and slot.end is None and self._endpoint.parameters[name].required:
+                if value is None and slot.end is None and self._endpoint.parameters[name].must_be_said:
                     raise _Empty("is empty")
             except Refused as error:
                 advice = self._way_to_skip(row, slot) if isinstance(error, _Empty) else ""

@@ -47,6 +47,8 @@ def _can_differ(manifest: Manifest, name: str) -> bool:
     parameter = manifest.parameter(name)
     if parameter is None or manifest.is_text(name):
         return False
+    if parameter.must_be_said and not parameter.required:
+        return False
     return not parameter.required or parameter.nullable or parameter.default is not None
 
 

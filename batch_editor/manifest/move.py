@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from batch_editor.endpoints import Endpoint, Parameter
 from batch_editor.manifest.faults import Refused, shown
-from batch_editor.manifest.values import Converter, Files, converter_of, is_free_text
+from batch_editor.manifest.values import Converter, Files, is_free_text
 from batch_editor.records import ParamValue
+
+_FORMATS = (("jpeg", "jpg"), ("jpg", "jpeg"))  # one format, two spellings
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,18 @@ class Move:
         changed = any(old != new for values in self.values.values() for old, new in values.items())
         return bool(self.spellings) or changed
 
-    def converters(self, folder: Path, tell: Callable[[str], object]) -> dict[str, Converter]:
+    def converters(self, own: Mapping[str, Converter], tell: Callable[[str], object]) -> dict[str, Converter]:
         """Text to value for every parameter that has a place, by its old and its new name.
 
-        A value that has none says nothing; `tell` is told.
+        `own` are the new endpoint's, by name. A value that has no place says nothing; `tell` is told.
         """
         found: dict[str, Converter] = {}
         for name, there in self.names.items():
             if there is not None:
-                found[there] = found[name] = self._converter(name, there, folder, tell)
+                found[there] = found[name] = self._converter(name, own[there], tell)
         return found
 
-    def _converter(self, name: str, there: str, folder: Path, tell: Callable[[str], object]) -> Converter:
-        convert = converter_of(self.new.parameters[there], folder)
+    def _converter(self, name: str, convert: Converter, tell: Callable[[str], object]) -> Converter:
         parameter, values = self.old.parameters[name], self.values.get(name, {})
         if parameter.type in ("link", "links") or is_free_text(parameter):
             return convert
@@ -65,6 +65,35 @@ class Move:
             return None
 
         return moved
+
+
+def plain_move(old: Endpoint, new: Endpoint) -> Move:
+    """What becomes of an endpoint's parameters at another one that isn't its successor.
+
+    Each goes to the one of its name, else to the one of its role: `image_urls` to `image`. A format goes to the other
+    spelling of it: jpeg to jpg.
+    """
+    names = {name: place_of(old, new, name) for name in old.parameters}
+    values = {
+        name: _other_spellings(parameter, new.parameters[there])
+        for name, parameter in old.parameters.items()
+        if parameter.role == "format" and (there := names[name]) is not None
+    }
+    return Move(old=old, new=new, names=names, values={name: known for name, known in values.items() if known})
+
+
+def place_of(old: Endpoint, new: Endpoint, name: str) -> str | None:
+    """The parameter of `new` with the name of that one of `old`, else with its role; None if there is none."""
+    role = old.parameters[name].role
+    return name if name in new.parameters else new.parameter_of(role) if role is not None else None
+
+
+def _other_spellings(old: Parameter, new: Parameter) -> dict[str, str]:
+    return {
+        word: other
+        for word, other in _FORMATS
+        if word in old.choices and word not in new.choices and other in new.choices
+    }
 
 
 def _takes(parameter: Parameter, word: str) -> bool:

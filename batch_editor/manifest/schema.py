@@ -13,6 +13,8 @@ Schema: TypeAlias = dict[str, Any]
 # A number that stands without quotes is read as it is written.
 _TEXT: Schema = {"type": ["string", "number"]}
 _TEMPLATE: Schema = {"type": "string", "pattern": r"\{[{%]", "description": "A template, read from each row."}
+_FILE: Schema = {"type": "string", "pattern": r"\.ya?ml$"}
+_ANY = "any endpoint"
 _NAMES: Schema = {"anyOf": [{"type": "array", "items": {"type": "string"}, "minItems": 1}, {"type": "string"}]}
 _ROW: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number", "null"]}}
 _REDO_PROMPT: Schema = {
@@ -44,10 +46,17 @@ _JOB_KEYS: Schema = {
         "description": "Columns whose blank cells take the value above; {handle: [title]}: within one handle.",
         "anyOf": [*_NAMES["anyOf"], {"type": "object", "additionalProperties": _NAMES, "minProperties": 1}],
     },
+    "endpoint": {
+        "type": "string",
+        "minLength": 1,
+        "description": "Where the job goes, if not where the manifest says: a shipped endpoint, the path of an endpoint"
+        " file, or a template.",
+    },
     "matrix": {
         "type": "object",
         "minProperties": 1,
-        "description": "Names, each with a list of values: one job for each row and combination.",
+        "description": "Names, each with a list of values: one job for each row and combination. Values of endpoint say"
+        " where the jobs go.",
         "additionalProperties": {"type": "array", "items": _TEXT, "minItems": 1},
     },
     "variants": {
@@ -65,11 +74,18 @@ _JOB_KEYS: Schema = {
 def manifest_schema() -> Schema:
     """A JSON Schema (draft-07) of YAML manifests, made from the shipped endpoints.
 
-    A manifest that names a shipped endpoint is held to its parameters, and one that names none to those of them all;
-    one that names a file of its own may have any.
+    A job that goes to a shipped endpoint is held to its parameters; where rows or a matrix say where, or nothing
+    does, to those of all; one that goes to an endpoint file may have any. Defaults are held to the manifest's endpoint
+    where no job names another.
     """
     shipped = [load_endpoint(name) for name in shipped_endpoints()]
-    kinds = {endpoint.name: _jobs([endpoint]) for endpoint in shipped}
+    kinds = {endpoint.name: [endpoint] for endpoint in shipped}
+    definitions: Schema = {}
+    for name, endpoints in {**kinds, _ANY: shipped}.items():
+        parameters = _parameters(endpoints)
+        definitions[f"job of {name}"] = _job(parameters)
+        definitions[f"defaults of {name}"] = _defaults(parameters)
+        definitions[f"jobs of {name}"] = _held_to(name, [*kinds])
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "batch-editor manifest",
@@ -78,7 +94,7 @@ def manifest_schema() -> Schema:
         "properties": {
             "endpoint": {
                 "description": "A shipped endpoint, or the path of an endpoint file.",
-                "anyOf": [{"enum": [*kinds, None]}, {"type": "string", "pattern": r"\.ya?ml$"}],
+                "anyOf": [{"enum": [*kinds, None]}, _FILE],
             },
             "defaults": {"description": "Parameters of every job that doesn't give them itself, and redo_prompt."},
             "jobs": {"type": "array", "minItems": 1},
@@ -86,31 +102,81 @@ def manifest_schema() -> Schema:
         "patternProperties": {"^x-": {}},
         "additionalProperties": False,
         "allOf": [
-            *({"if": _names([name]), "then": {"$ref": f"#/definitions/{name}"}} for name in kinds),
-            {"if": {"not": _names(None)}, "then": {"$ref": "#/definitions/any"}},
+            *({"if": _names({"enum": [name]}), "then": _definition(f"jobs of {name}")} for name in kinds),
+            {"if": {"not": _names({"type": "string"})}, "then": _definition(f"jobs of {_ANY}")},
         ],
-        "definitions": {**kinds, "any": _jobs(shipped)},
+        "definitions": definitions,
     }
 
 
-def _names(endpoints: Sequence[str] | None) -> Schema:
-    """That a manifest names one of these endpoints; None: any."""
-    value = {"type": "string"} if endpoints is None else {"enum": endpoints}
+def _names(value: Schema) -> Schema:
+    """That a manifest, or a job, names an endpoint of this schema."""
     return {"required": ["endpoint"], "properties": {"endpoint": value}}
 
 
-def _jobs(endpoints: Sequence[Endpoint]) -> Schema:
-    """What the defaults and jobs of a manifest may say that is for one of these endpoints."""
-    parameters: dict[str, Schema] = {}
+def _chooses(value: Schema) -> Schema:
+    """That a job's matrix has an endpoint of this schema."""
+    values = {"type": "array", "contains": value}
+    return {
+        "required": ["matrix"],
+        "properties": {"matrix": {"type": "object", "required": ["endpoint"], "properties": {"endpoint": values}}},
+    }
+
+
+def _definition(name: str) -> Schema:
+    return {"$ref": f"#/definitions/{name}".replace(" ", "%20")}
+
+
+def _held_to(name: str, shipped: Sequence[str]) -> Schema:
+    """The defaults and jobs of a manifest for that endpoint, whose jobs may name others."""
+    named, goes_to_file = _names({"type": "string"}), {"anyOf": [_names(_FILE), _chooses(_FILE)]}
+    templated, chosen = _names(_TEMPLATE), _chooses({})
+    several = {"anyOf": [named, chosen]}
+    job = {
+        "type": "object",
+        "properties": {"endpoint": {"anyOf": [{"enum": [*shipped, None]}, _FILE, _TEMPLATE]}},
+        "allOf": [
+            *({"if": _names({"enum": [each]}), "then": _definition(f"job of {each}")} for each in shipped),
+            {
+                "if": {"anyOf": [templated, chosen], "not": goes_to_file},
+                "then": _definition(f"job of {_ANY}"),
+            },
+            {"if": {"not": several}, "then": _definition(f"job of {name}")},
+        ],
+    }
+    return {
+        "properties": {"jobs": {"items": job}},
+        "allOf": [
+            {
+                "if": {"not": {"properties": {"jobs": {"contains": goes_to_file}}}},
+                "then": {
+                    "if": {"properties": {"jobs": {"contains": several}}},
+                    "then": {"properties": {"defaults": _definition(f"defaults of {_ANY}")}},
+                    "else": {"properties": {"defaults": _definition(f"defaults of {name}")}},
+                },
+            }
+        ],
+    }
+
+
+def _parameters(endpoints: Sequence[Endpoint]) -> Schema:
+    """The parameters of all of these endpoints."""
+    found: Schema = {}
     for name in dict.fromkeys(name for endpoint in endpoints for name in endpoint.parameters):
         kinds = [_parameter(endpoint.parameters[name]) for endpoint in endpoints if name in endpoint.parameters]
         distinct = [kind for at, kind in enumerate(kinds) if kind not in kinds[:at]]
-        parameters[name] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+        found[name] = distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+    return found
+
+
+def _job(parameters: Schema) -> Schema:
     keys = {name: _or_null(key) for name, key in _JOB_KEYS.items()}
-    job = {"type": "object", "properties": {**keys, **parameters}, "additionalProperties": False}
+    return {"type": "object", "properties": {**keys, **parameters}, "additionalProperties": False}
+
+
+def _defaults(parameters: Schema) -> Schema:
     others = {name: _or_null(key) for name, key in _REDO_PROMPT.items()}
-    defaults = {"type": ["object", "null"], "properties": {**others, **parameters}, "additionalProperties": False}
-    return {"properties": {"defaults": defaults, "jobs": {"items": job}}}
+    return {"type": ["object", "null"], "properties": {**others, **parameters}, "additionalProperties": False}
 
 
 def _or_null(key: Schema) -> Schema:
@@ -146,6 +212,9 @@ def _values(parameter: Parameter) -> Iterator[Schema]:
             case "links":
                 most = {} if parameter.max_items is None else {"maxItems": parameter.max_items}
                 yield {"type": "array", "items": {"type": "string"}, **most}
+                yield {"type": "string"}
+            case "link" if parameter.role == "images":
+                yield {"type": "array", "items": {"type": "string"}, "maxItems": 1}
                 yield {"type": "string"}
             case _:
                 yield _TEXT

@@ -138,7 +138,7 @@ def _wants_pictures(manifest: Manifest, layers: Layers, names: Sequence[str]) ->
         return False
     said = _said(manifest, layers)
     if not said:
-        return manifest.endpoint.parameters[images].required
+        return manifest.endpoint.parameters[images].must_be_said
     uses = any(isinstance(source, Rendered) and "image" in source.names for source in said)
     return uses and "image" not in map(snake_case, names)
 

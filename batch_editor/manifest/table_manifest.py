@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
+from batch_editor.endpoints import Endpoint
+from batch_editor.manifest.by_endpoint import ByEndpoint, Readings
 from batch_editor.manifest.carry import Carrier
-from batch_editor.manifest.entry import Entry, Expansion, Manifest
+from batch_editor.manifest.entry import ENDPOINT, Entry, Expansion, Manifest
 from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.foreign_columns import foreign_columns
@@ -18,14 +20,15 @@ from batch_editor.manifest.shop_table import TakenTable, shop_defaults, take_tab
 from batch_editor.manifest.table import Table, columns_said
 from batch_editor.manifest.table_files import open_table
 from batch_editor.manifest.templates import is_template
-from batch_editor.manifest.values import Cell, Fixed, Reader, Source, is_free_text
+from batch_editor.manifest.values import Cell, Fixed, Reader, Rendered, Source, is_free_text
 from batch_editor.records import FaultyRow, Job
 from batch_editor.text import escape_bytes
 
 
 def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
     """The jobs of a table in the order of its rows, lazily."""
-    manifest = Manifest(path, expansion.endpoint, expansion, faults, expansion.move)
+    readings = Readings(path, expansion.endpoint, expansion, faults, move=expansion.move)
+    manifest = readings.main
 
     def opened(faults: Faults) -> Table:
         """The table, opened anew; its faults go to `faults`."""
@@ -37,18 +40,27 @@ def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Ite
         if taken is None:
             return
         where = f"{table.name}:{table.header_line}"
-        if taken.is_export:
-            own = shop_defaults(manifest, (manifest.overrides,))
-        else:
-            if manifest.has_pictures:
-                own = _of_pictures(manifest, str(path)) | own
+        if not taken.is_export:
             for name in manifest.own_columns.intersection(table.repeated):
                 faults.add(where, f"column {shown(name)} stands twice in the header; rename the one that isn't meant")
             for name, message in foreign_columns(manifest, table, own, lambda: opened(Faults())):
                 faults.add(where, message)
                 del own[name]
             _warn_of_near_names(manifest, table)
-        expander = Expander(manifest, Entry(where, own=own, hints=_hints(manifest, taken)))
+
+        def expander_for(endpoint: Endpoint) -> Expander:
+            """Expands the rows as they are read for one of the endpoints that they name."""
+            made = _expander(readings.tolerant(endpoint), table, taken, on=f" on {endpoint.name}")
+            faults.refuse(made.problems)
+            return made
+
+        main = _expander(manifest, table, taken, own=own)
+        source = manifest.overrides.get(ENDPOINT)
+        if isinstance(source, Rendered):
+            expander: Expander | ByEndpoint = ByEndpoint(readings, source.read, main, expander_for)
+        else:
+            expander = main
+            faults.refuse(main.problems)
         try:
             carrier = Carrier(manifest.carry, taken.columns)
         except Refused as error:
@@ -58,8 +70,23 @@ def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Ite
         yield from _jobs(manifest, taken, columns, carrier, expander)
 
 
+def _expander(
+    manifest: Manifest, table: Table, taken: TakenTable, *, own: dict[str, Source | None] | None = None, on: str = ""
+) -> Expander:
+    """Expands a table's rows as they are read for an endpoint."""
+    if taken.is_export:
+        own = shop_defaults(manifest, (manifest.overrides,))
+    else:
+        own = _own_columns(manifest, table) if own is None else own
+        if manifest.has_pictures:
+            own = _of_pictures(manifest, str(manifest.path)) | own
+    label = f"{on.strip()}: " if on else ""
+    where = f"{table.name}:{table.header_line}"
+    return Expander(manifest, Entry(where, label, on, own=own, hints=_hints(manifest, taken)))
+
+
 def _jobs(
-    manifest: Manifest, table: TakenTable, columns: Columns, carrier: Carrier, expander: Expander
+    manifest: Manifest, table: TakenTable, columns: Columns, carrier: Carrier, expander: Expander | ByEndpoint
 ) -> Iterator[Job | FaultyRow]:
     place = f"{table.name}:"
     is_carried = bool(carrier.columns)
@@ -138,8 +165,11 @@ def _hints(manifest: Manifest, table: TakenTable) -> dict[str, str]:
 
 
 def _warn_of_near_names(manifest: Manifest, table: Table) -> None:
-    """Say that a column `Quality` isn't the quality: the default may be the most expensive."""
-    required = {name for name, parameter in manifest.endpoint.parameters.items() if parameter.required}
+    """Say that a column `Quality` isn't the quality, nor `endpoint` the endpoint: the default may be the dearest."""
+    if ENDPOINT in table.columns and ENDPOINT not in manifest.overrides:
+        message = "column 'endpoint' is carried along; --set 'endpoint={{ endpoint }}' sends the jobs there"
+        manifest.faults.warn(str(manifest.path), message)
+    required = {name for name, parameter in manifest.endpoint.parameters.items() if parameter.must_be_said}
     for column in table.columns:
         name = snake_case(column)
         is_near = name != column and name in manifest.own_columns and name not in table.columns

@@ -140,7 +140,7 @@ def _rendered(written: str | list[str], *, is_prompt: bool) -> Rendered:
 
 def fallback_of(parameter: Parameter) -> Fixed | None:
     """What is sent where a manifest says nothing: the default, or null; None if that is nothing at all."""
-    if parameter.only_when_set:
+    if parameter.only_when_set or (parameter.must_be_said and not parameter.required):
         return None
     if parameter.default is not None:
         return Fixed(parameter.default_value)

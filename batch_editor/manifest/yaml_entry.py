@@ -10,7 +10,7 @@ from batch_editor.endpoints import Parameter
 from batch_editor.errors import did_you_mean
 from batch_editor.files import NotThere
 from batch_editor.manifest.carry import Carry, carry_of
-from batch_editor.manifest.entry import Manifest
+from batch_editor.manifest.entry import ENDPOINT, Manifest
 from batch_editor.manifest.faults import KEPT, Problem, Refused, shown
 from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
 from batch_editor.manifest.rows import snake_case
@@ -63,6 +63,8 @@ class EntryKeys:
                 # Likeness takes 0.1 ms a word.
                 is_full = self._manifest.faults.full or len(self.problems) >= KEPT
                 wanted = "" if is_full else did_you_mean(name, known) or f"; expected {', '.join(known)}"
+                if name == ENDPOINT:
+                    wanted = "; expected at the top of the manifest, or in a job"
                 self._add(value, f"{shown(name)} is no key here{wanted}")
             elif name in names:
                 try:
@@ -157,7 +159,8 @@ class EntryKeys:
         if self._manifest.is_input(name) or name == REDO_PROMPT:
             for text in value if isinstance(value, list) else [value]:
                 check_is_whole(text)
-        if isinstance(value, list) and parameter is not None and parameter.type == "links":
+        takes_list = parameter is not None and (parameter.type == "links" or parameter.role == "images")
+        if isinstance(value, list) and takes_list:
             if None in value:
                 raise Refused("has a link that is null; expected a link or a path")
             return [text_of(item) for item in value]
@@ -180,9 +183,9 @@ class EntryKeys:
         return f"{self._manifest.path}:{line}"
 
 
-def label_of(block: Block) -> str:
-    """How messages name an entry: by its id, if that is the same for all its jobs."""
+def label_of(block: Block, on: str = "") -> str:
+    """How messages name an entry: by its id, if that is the same for all its jobs, and where they go by `on`."""
     name = block.get("id")
     if not isinstance(name, Text) or not name.strip() or is_template(name):
-        return ""
-    return f"job {name[:60].strip()}: "
+        return f"{on.strip()}: " if on else ""
+    return f"job {name[:60].strip()}{on}: "

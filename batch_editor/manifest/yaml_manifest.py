@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from itertools import chain, count, product
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.files import expect_regular
-from batch_editor.manifest.carry import Carrier
-from batch_editor.manifest.entry import Entry, Expansion, Manifest
+from batch_editor.manifest.by_endpoint import ByEndpoint, Readings, renamed
+from batch_editor.manifest.entry import ENDPOINT, Entry, Expansion, Manifest
 from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
-from batch_editor.manifest.rows import Columns, Row
 from batch_editor.manifest.shop_table import TakenTable, shop_defaults, take_table
 from batch_editor.manifest.table_files import open_table
-from batch_editor.manifest.values import Source
+from batch_editor.manifest.values import Reader, Source
+from batch_editor.manifest.yaml_destination import Destination, destination_of, named_by, on_endpoint
 from batch_editor.manifest.yaml_entry import EntryKeys, Rows, label_of
-from batch_editor.manifest.yaml_values import cell_of, kind_of, line_of, text_of
+from batch_editor.manifest.yaml_rows import RowReader
+from batch_editor.manifest.yaml_values import RefusedAt, kind_of, line_of, text_of
 from batch_editor.records import FaultyRow, Job
 from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 
 _TOP = ("endpoint", "defaults", "jobs")
-_KEYS = ("id", "output", "rows", "format", "when", "carry", "matrix", "variants", "identity", REDO_PROMPT)
-# Where it is, its columns, its cells, what is wrong with it as a row, and what its job is called by default.
-_BaseRow: TypeAlias = "tuple[str, tuple[str, ...], Sequence[str], Problem | None, str | None]"
+_KEYS = (
+    *("id", "output", "rows", "format", "when", "carry", ENDPOINT, "matrix", "variants", "identity"),
+    REDO_PROMPT,
+)
 
 
 def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
@@ -47,8 +48,8 @@ def read_yaml_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iter
         return
     if endpoint is None or not jobs:
         return
-    manifest = Manifest(path, endpoint, expansion, faults, move)
-    reader = _Reader(manifest, document)
+    readings = Readings(path, endpoint, expansion, faults, move=move, names=named_by(jobs))
+    reader = _Reader(readings, document, faults)
     for job in jobs:
         yield from reader.jobs(job)
 
@@ -100,133 +101,159 @@ def _endpoint(path: Path, document: Block, expansion: Expansion, faults: Faults)
     return None, None
 
 
-class _Reader:
-    """Reads a manifest's entries; numbers its jobs."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A manifest as it is read for an endpoint, with its defaults."""
 
-    def __init__(self, manifest: Manifest, document: Block) -> None:
-        self._manifest = manifest
-        self._path = manifest.path
-        self._faults = manifest.faults
-        self._numbers = count(1)
-        self._bases = count(1)
-        before = self._faults.total
-        self._defaults = self._read_defaults(document)
-        self._is_sound = self._faults.total == before
+    manifest: Manifest
+    defaults: Mapping[str, Source | None]
+    is_sound: bool
+
+
+class _Reader:
+    """Reads a manifest's entries."""
+
+    def __init__(self, readings: Readings, document: Block, faults: Faults) -> None:
+        self._readings = readings
+        self._path = readings.main.path
+        self._faults = faults
+        self._document = document
+        self._rows = RowReader(readings.main, faults)
+        self._defaults: dict[str, tuple[dict[str, Source | None], bool]] = {}
+        self._reading(readings.main)  # what is wrong with the defaults is told once
 
     def jobs(self, block: Value) -> Iterator[Job | FaultyRow]:
         """The jobs of an entry."""
         if not isinstance(block, Block):
             self._faults.add(f"{self._path}:{line_of(block)}", f"a job is {kind_of(block)}; expected keys and values")
             return
-        keys = EntryKeys(self._manifest, block, label_of(block))
-        own = keys.sources((*self._manifest.converters, *self._manifest.spellings), _KEYS)
+        try:
+            goes_to = destination_of(block, self._readings)
+        except RefusedAt as error:
+            for line in str(error).splitlines():
+                self._faults.add(f"{self._path}:{error.line or block.line}", f"{label_of(block)}{line}")
+            return
+        reading = self._reading(goes_to.manifest)
+        keys = EntryKeys(reading.manifest, block, label_of(block, goes_to.on))
+        own = _own(keys, reading.manifest)
+        of_values = list(keys.problems)
         variants, rows = keys.variants(), keys.rows()
         with ExitStack() as stack:
             before = self._faults.total
-            taken = self._taken(stack, rows, own)
+            taken = self._taken(stack, rows, own, reading)
             is_readable = self._faults.total == before
-            defaults = self._defaults
-            if taken is not None and taken.is_export:
-                defaults = {**defaults, **shop_defaults(self._manifest, (self._manifest.overrides, own, defaults))}
             entry = Entry(
                 f"{self._path}:{block.line}",
                 keys.label,
+                goes_to.on,
                 own,
-                defaults,
+                _defaults(reading, own, taken),
                 variants,
-                is_sound=self._is_sound,
+                is_sound=reading.is_sound,
                 has_rows=block.get("rows") is not None,
-                is_one_job=block.get("rows") is None and block.get("matrix") is None,
-                problems=keys.problems,
+                is_one_job=block.get("rows") is None and block.get("matrix") is None and goes_to.read is None,
+                problems=keys.problems if goes_to.read is None else of_values,
             )
-            expander = Expander(self._manifest, entry)
+            main = Expander(reading.manifest, entry)
+            if goes_to.read is None:
+                expander: Expander | ByEndpoint = main
+                self._faults.refuse(main.problems)
+            else:
+                self._faults.refuse(keys.problems[len(of_values) :])
+                expander = self._by_endpoint(block, goes_to, goes_to.read, entry, main, taken)
             if rows is not None:
-                self._faults.refuse(keys.lost_ends(rows, expander.input_names))
-                for row in self._rows(rows, taken, entry) if is_readable else ():
+                self._faults.refuse(keys.lost_ends(rows, main.input_names))
+                for row in self._rows.rows(rows, taken, entry) if is_readable else ():
                     yield from expander.jobs(row)
 
-    def _taken(self, stack: ExitStack, rows: Rows | None, own: Mapping[str, Source | None]) -> TakenTable | None:
+    def _by_endpoint(
+        self, block: Block, goes_to: Destination, read: Reader, entry: Entry, main: Expander, taken: TakenTable | None
+    ) -> ByEndpoint:
+        """What expands an entry whose rows name their endpoints; what is wrong for all of a matrix is told once."""
+
+        def expander(endpoint: Endpoint) -> Expander:
+            """Expands the entry as it is read for one of them."""
+            reading = self._reading(self._readings.tolerant(endpoint))
+            keys = EntryKeys(reading.manifest, block, label_of(block, on_endpoint(endpoint)))
+            own = _own(keys, reading.manifest)
+            read_so = replace(
+                entry,
+                label=keys.label,
+                on=on_endpoint(endpoint),
+                own=own,
+                defaults=_defaults(reading, own, taken),
+                is_sound=reading.is_sound,
+                problems=keys.problems,
+            )
+            return Expander(reading.manifest, read_so)
+
+        def told(endpoint: Endpoint) -> Expander:
+            """The same; what is wrong with it is told."""
+            made = expander(endpoint)
+            self._faults.refuse(made.problems)
+            return made
+
+        if not goes_to.axis:
+            return ByEndpoint(self._readings, read, main, told)
+        known = {endpoint.name: expander(endpoint) for endpoint in goes_to.axis}
+        is_for_all = set.intersection(*({_wrong(each) for each in made.problems} for made in known.values()))
+        self._faults.refuse([each for each in main.problems if _wrong(each) in is_for_all])
+        for made in known.values():
+            self._faults.refuse([each for each in made.problems if _wrong(each) not in is_for_all])
+        return ByEndpoint(self._readings, read, main, lambda endpoint: known[endpoint.name])
+
+    def _taken(
+        self, stack: ExitStack, rows: Rows | None, own: Mapping[str, Source | None], reading: _Reading
+    ) -> TakenTable | None:
         """The table that an entry is expanded by; None where there is none, or it can't be read, which is told."""
         if rows is None or rows.table is None:
             return None
-        table = stack.enter_context(open_table(rows.table, self._manifest.folder, self._faults))
-        layers = (self._manifest.overrides, own, self._defaults)
-        return take_table(table, rows.format, self._manifest, layers, others=rows.matrix)
+        manifest = reading.manifest
+        table = stack.enter_context(open_table(rows.table, manifest.folder, self._faults))
+        layers = (manifest.overrides, own, reading.defaults)
+        return take_table(table, rows.format, manifest, layers, others=rows.matrix)
 
-    def _read_defaults(self, document: Block) -> dict[str, Source | None]:
-        block = document.get("defaults")
+    def _reading(self, manifest: Manifest) -> _Reading:
+        """The manifest with its defaults, which hold for all endpoints: each takes what it has of them."""
+        endpoint = manifest.endpoint
+        if endpoint.name not in self._defaults:
+            # What is meant for one endpoint of several is no fault for the others.
+            is_for_one = manifest is self._readings.main and not self._readings.is_for_several
+            reads = manifest if is_for_one else self._readings.tolerant(endpoint)
+            on = on_endpoint(endpoint) if self._defaults else ""
+            found, problems = self._read_defaults(reads, f"defaults{on}: ")
+            if self._defaults:  # what is no endpoint's has been told
+                problems = [problem for problem in problems if problem.about]
+            self._faults.refuse(problems)
+            self._defaults[endpoint.name] = renamed(reads, found), not problems
+        return _Reading(manifest, *self._defaults[endpoint.name])
+
+    def _read_defaults(self, manifest: Manifest, label: str) -> tuple[dict[str, Source | None], list[Problem]]:
+        block = self._document.get("defaults")
         if block is None:
-            return {}
+            return {}, []
         if not isinstance(block, Block):
-            where = f"{self._path}:{line_of(block, document)}"
-            self._faults.add(where, f"defaults is {kind_of(block)}; expected parameters and their values")
-            return {}
-        keys = EntryKeys(self._manifest, block, "defaults: ")
-        defaults = keys.sources((*self._manifest.endpoint.parameters, *self._manifest.spellings, REDO_PROMPT))
-        self._faults.refuse(keys.problems)
-        return defaults
+            where = f"{self._path}:{line_of(block, self._document)}"
+            message = f"defaults is {kind_of(block)}; expected parameters and their values"
+            return {}, [Problem(where, message)]
+        keys = EntryKeys(manifest, block, label)
+        found = keys.sources((*manifest.endpoint.parameters, *manifest.spellings, REDO_PROMPT))
+        return found, keys.problems
 
-    def _rows(self, rows: Rows, taken: TakenTable | None, entry: Entry) -> Iterator[Row]:
-        """Each row's combinations, the last name of the matrix varying fastest."""
-        known: dict[tuple[str, ...], Columns] = {}
-        before = self._faults.total
-        for where, names, cells, problem, name in self._base_rows(rows, taken, entry):
-            if names not in known:
-                if clash := next((name for name in rows.matrix if name in names), None):
-                    message = f"{entry.label}matrix has {shown(clash)}, which is a column of rows as well"
-                    self._faults.add(entry.where, message)
-                    return
-                known[names] = Columns((*names, *rows.matrix), chosen=rows.matrix)
-            base = next(self._bases)
-            for combination in product(*rows.matrix.values()):
-                all_cells = [*cells, *combination] if problem is None or cells else []
-                row = Row(where, next(self._numbers), known[names], all_cells)
-                row.problem, row.base = problem, base
-                if combination:
-                    row.axes = dict(zip(rows.matrix, combination, strict=True))
-                if name is not None:
-                    row.default_id = self._manifest.default_ids.unique("-".join((name, *combination)))
-                yield row
-        if not known and self._faults.total == before:
-            has_none = "no row with a picture" if taken is not None and taken.is_export else "no rows"
-            self._faults.add(entry.where, f"{entry.label}rows has {has_none}")
 
-    def _carrier(self, rows: Rows, columns: Sequence[str], entry: Entry) -> Carrier | None:
-        try:
-            return Carrier(rows.carry, columns)
-        except Refused as error:
-            self._faults.add(entry.where, f"{entry.label}{error.with_subject('carry')}")
-            return None
+def _wrong(problem: Problem) -> tuple[str, str]:
+    """What is wrong, without what was expected, which is another thing for each endpoint."""
+    return problem.where, problem.message.partition(";")[0]
 
-    def _base_rows(self, rows: Rows, taken: TakenTable | None, entry: Entry) -> Iterator[_BaseRow]:
-        if rows.table is not None:
-            if taken is not None and (carrier := self._carrier(rows, taken.columns, entry)) is not None:
-                yield from self._of_table(taken, carrier, entry)
-        elif rows.inline is not None:
-            names = tuple(dict.fromkeys(chain.from_iterable(rows.inline)))
-            if (carrier := self._carrier(rows, names, entry)) is not None:
-                yield from self._of_blocks(rows.inline, carrier, entry)
-        else:
-            yield entry.where, (), (), None, None
 
-    def _of_table(self, table: TakenTable, carrier: Carrier, entry: Entry) -> Iterator[_BaseRow]:
-        for line, cells, problem, name in table:
-            if cells:
-                carrier.fill(table.columns, cells)
-            place = f"{table.name}:{line}"
-            found = None if problem is None else Problem(place, problem)
-            yield f"{entry.where}, {place}", table.columns, cells, found, name
+def _own(keys: EntryKeys, manifest: Manifest) -> dict[str, Source | None]:
+    return keys.sources((*manifest.converters, *manifest.spellings), _KEYS)
 
-    def _of_blocks(self, blocks: Sequence[Block], carrier: Carrier, entry: Entry) -> Iterator[_BaseRow]:
-        for block in blocks:
-            where = f"{self._path}:{block.line}"
-            try:
-                cells = [cell_of(name, value) for name, value in block.items()]
-            except Refused as error:
-                self._faults.add(where, f"{entry.label}{error}")
-                continue
-            absent = [name for name in carrier.columns if name not in block]
-            cells += [""] * len(absent)
-            names = (*block, *absent)
-            carrier.fill(names, cells)
-            yield where, names, cells, None, None
+
+def _defaults(
+    reading: _Reading, own: Mapping[str, Source | None], taken: TakenTable | None
+) -> Mapping[str, Source | None]:
+    if taken is None or not taken.is_export:
+        return reading.defaults
+    layers = (reading.manifest.overrides, own, reading.defaults)
+    return {**reading.defaults, **shop_defaults(reading.manifest, layers)}

@@ -4,7 +4,7 @@ from batch_editor.output.acceptance import UNCHECKED, Acceptance, Verdict
 from batch_editor.output.disk_reserve import free_disk_reserve, take_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
 from batch_editor.output.kept_tables import INPUTS, keep_table
-from batch_editor.output.lock import holder_of, locked
+from batch_editor.output.lock import Holder, holder_of, locked, process_at_work
 from batch_editor.output.output_manifest import (
     COLUMNS,
     COLUMNS_OF_0_1,
@@ -15,9 +15,11 @@ from batch_editor.output.output_manifest import (
     plain,
     write_manifest,
 )
+from batch_editor.output.picture_places import images_in, picture_store, picture_store_for_run, record_place, recorded
+from batch_editor.output.picture_store import HISTORY, IMAGES, REJECTED, NewName, PictureStore, image_path
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
-from batch_editor.output.store import HISTORY, IMAGES, REJECTED, Store
+from batch_editor.output.store import Store
 from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, under_present_names, verdicts_of
 
 __all__ = [
@@ -30,6 +32,9 @@ __all__ = [
     "UNCHECKED",
     "Acceptance",
     "DiskRetry",
+    "Holder",
+    "NewName",
+    "PictureStore",
     "StagedFile",
     "Store",
     "Unplaced",
@@ -41,14 +46,21 @@ __all__ = [
     "export_rows",
     "free_disk_reserve",
     "holder_of",
+    "image_path",
+    "images_in",
     "is_output_manifest",
     "keep",
     "keep_table",
     "locked",
+    "picture_store",
+    "picture_store_for_run",
     "plain",
+    "process_at_work",
     "put",
     "put_all",
     "put_one",
+    "record_place",
+    "recorded",
     "retire_gone",
     "set_aside",
     "take_disk_reserve",

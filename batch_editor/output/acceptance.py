@@ -133,9 +133,11 @@ class _Asked:
 
         def value(role: str) -> str:
             """The text of the parameter that has a role; empty where there is none."""
-            return str(params.get(endpoint.parameter_of(role) or ""))
+            found = params.get(endpoint.parameter_of(role) or "")
+            return "" if found is None else str(found)
 
-        size = _SIZE.fullmatch(value("size"))
+        # Which of them counts where a size stands beside width and height isn't known.
+        size = None if value("width") or value("height") else _SIZE.fullmatch(value("size"))
         links = params.get(endpoint.images or "")
         return cls(
             size=(int(size[1]), int(size[2])) if size else None,

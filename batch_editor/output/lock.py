@@ -63,6 +63,12 @@ def holder_of(root: Path) -> str | None:
 
     For whoever only looks: to try the lock would keep a process out that wants it at that instant.
     """
+    holder = process_at_work(root)
+    return None if holder is None else str(holder)
+
+
+def process_at_work(root: Path) -> Holder | None:
+    """As `holder_of`, for programs."""
     try:
         lock = open_regular(root / ".lock", os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -71,12 +77,12 @@ def holder_of(root: Path) -> str | None:
         holder = _read(lock)
     finally:
         os.close(lock)
-    if holder is None or (holder.host == socket.gethostname() and not _is_alive(holder.pid)):
-        return None
-    return str(holder)
+    return None if holder is None or (holder.is_here and not _is_alive(holder.pid)) else holder
 
 
-class _Holder(NamedTuple):
+class Holder(NamedTuple):
+    """A process that holds a directory's lock, by what it wrote there."""
+
     pid: int
     host: str
     since: str
@@ -84,16 +90,40 @@ class _Holder(NamedTuple):
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} (since {self.since})"
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is, or was, a process of this machine."""
+        return self.host == socket.gethostname()
+
+    def has_open(self, root: Path) -> bool:
+        """Whether a process of that number has the lock open here and now, so that it is the one that is meant.
+
+        A machine of the same name may be another one, as containers are, and numbers come again. Where the system
+        doesn't tell, it is taken to be so.
+        """
+        if not Path("/proc/self/fd").is_dir():
+            return True
+        try:
+            lock = (root / ".lock").stat()
+            descriptors = list(Path(f"/proc/{self.pid}/fd").iterdir())
+        except OSError:
+            return False
+        for each in descriptors:
+            with suppress(OSError):  # closed meanwhile
+                if os.path.samestat(each.stat(), lock):
+                    return True
+        return False
+
 
 def _holder(lock: int) -> str | None:
     holder = _read(lock)
     return None if holder is None else str(holder)
 
 
-def _read(lock: int) -> _Holder | None:
+def _read(lock: int) -> Holder | None:
     try:
         holder = orjson.loads(os.pread(lock, 4096, 0))
-        return _Holder(int(holder["pid"]), holder["host"], holder["since"])
+        return Holder(int(holder["pid"]), holder["host"], holder["since"])
     except (OSError, ValueError, KeyError, TypeError):  # JSON's error is a ValueError
         return None
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_editor.images import ENDINGS
 from batch_editor.ledger import Ledger, Placement
-from batch_editor.output.store import HISTORY, IMAGES, Store
+from batch_editor.output.picture_store import HISTORY, IMAGES, NewName, image_path
+from batch_editor.output.store import Store
 from batch_editor.records import SavedImage
 
 PAGE = 500
@@ -19,7 +19,7 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
-    """A job's image, and where it is now."""
+    """A job's image, and where it is now: a file; or as text, its path in the store."""
 
     placement: Placement
     source: Path | str
@@ -34,16 +34,15 @@ def put(store: Store, images: Sequence[Unplaced]) -> list[str]:
     is durable, and unless another one of these images has just taken it.
 
     Raises:
-        StorageError: the disk refuses one of them.
+        StorageError: the disk or the bucket refuses one of them.
     """
-    folders: set[str] = set()
-    paths = [store.place(each.source, each.placement.output, each.sha256, each.format, folders) for each in images]
-    store.keep(folders)
+    names = [NewName(each.source, each.placement.output, each.sha256, each.format) for each in images]
+    paths = store.pictures.place(names)
     for image in images:
         former = image.placement.former_path
         if former is not None and former not in paths:
             same = image.placement.former_sha256 == image.sha256
-            store.clear(former, image.placement.former_sha256, keep=not same)
+            store.pictures.clear(former, image.placement.former_sha256, keep=not same)
     return paths
 
 
@@ -61,11 +60,8 @@ def keep(store: Store, fingerprint: str, source: Path, image: SavedImage) -> str
     Raises:
         StorageError: the disk refuses to read or write.
     """
-    folders: set[str] = set()
-    path = store.place(
-        source, f"{HISTORY.removeprefix(IMAGES + '/')}/{fingerprint}", image.sha256, image.format, folders
-    )
-    store.keep(folders)
+    name = f"{HISTORY.removeprefix(f'{IMAGES}/')}/{fingerprint}"
+    (path,) = store.pictures.place([NewName(source, name, image.sha256, image.format)])
     return path
 
 
@@ -99,7 +95,7 @@ def retire_gone(ledger: Ledger, store: Store) -> int:
     while page := ledger.jobs.gone_after(rowid, PAGE):
         for gone in page:
             if gone.path is not None:
-                store.clear(gone.path, gone.sha256, keep=True)
+                store.pictures.clear(gone.path, gone.sha256, keep=True)
         with ledger.transaction():
             for gone in page:
                 ledger.jobs.forget_placed(gone.job_id)
@@ -110,8 +106,9 @@ def retire_gone(ledger: Ledger, store: Store) -> int:
 
 def _check_names(ledger: Ledger, store: Store, *, now: float) -> int:
     lost, position = 0, -1
+    standing = store.pictures.standing()
     while page := ledger.jobs.images_after(position, PAGE):
-        missing = [at for at, path in page if path is None or not store.holds(path)]
+        missing = [at for at, path in page if path is None or path not in standing]
         if missing:
             lost += _put_again(ledger, store, ledger.jobs.placements_at(missing), now=now)
         position = page[-1][0]
@@ -121,6 +118,10 @@ def _check_names(ledger: Ledger, store: Store, *, now: float) -> int:
 def _put_again(ledger: Ledger, store: Store, placements: Sequence[Placement], *, now: float) -> int:
     """Put images that the disk has somewhere under their names; return how many it has nowhere."""
     lost = 0
+    here = [each for each in placements if each.image_path == image_path(each.output, each.format)]
+    store.pictures.bring(
+        [NewName(image_path(each.output, each.format), each.output, each.sha256, each.format) for each in here]
+    )
     with ledger.transaction():
         for placement in placements:
             source = _found(ledger, store, placement)
@@ -133,19 +134,14 @@ def _put_again(ledger: Ledger, store: Store, placements: Sequence[Placement], *,
     return lost
 
 
-def _found(ledger: Ledger, store: Store, placement: Placement) -> Path | None:
+def _found(ledger: Ledger, store: Store, placement: Placement) -> str | None:
     """The image where it was put last, or where any job that shares it has it or is to have it.
 
     A run that died while it put images under new names may have taken the former ones away, and not yet said so.
     """
-    if (source := store.find(placement.image_path, placement.sha256)) is not None:
+    if (source := store.pictures.find(placement.image_path, placement.sha256)) is not None:
         return source
     shared = ledger.jobs.wanting(placement.fingerprint)
-    paths = (path for each in shared for path in (each.former_path, _path(each)))
-    found = (store.find(path, placement.sha256) for path in paths)
+    paths = (path for each in shared for path in (each.former_path, image_path(each.output, each.format)))
+    found = (store.pictures.find(path, placement.sha256) for path in paths)
     return next((source for source in found if source is not None), None)
-
-
-def _path(placement: Placement) -> str:
-    """Where a job's image belongs."""
-    return f"{IMAGES}/{placement.output}{ENDINGS[placement.format]}"  # type: ignore[index]

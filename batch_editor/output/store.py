@@ -1,28 +1,23 @@
-"""The output directory: its folders, and the one way in which an image gets its place."""
+"""The output directory: its folders, what is staged in them, and where its pictures have their names."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 
 from batch_editor.errors import StorageError
 from batch_editor.files import fsync_directory, make_folder
 from batch_editor.images import ENDINGS, BadImage, inspect_image, sniff
 from batch_editor.output.disk_reserve import free_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
-from batch_editor.output.hard_link import hard_link
+from batch_editor.output.local_pictures import LocalPictures, file_sha256
+from batch_editor.output.picture_store import HISTORY, IMAGES, REJECTED, NewName, PictureStore
 from batch_editor.output.staged_file import ALL_BODIES_BYTES, BodyMemory, StagedFile
 from batch_editor.records import SavedImage
 
-IMAGES = "images"
-HISTORY = "images/.history"
-REJECTED = "images/.rejected"
 STAGED = "images/.landing"
 
 # What an attempt has received: a whole image, no image, or what may be one next time; see `StagedFile`.
@@ -35,20 +30,22 @@ THREADS = 4
 class Store:
     """An output directory. Everything but `staged_file` blocks; on the loop, call it through a thread.
 
-    Paths that go in and out are relative to the directory, with `/`. `memory_bytes`: how much all bodies together may
-    hold in memory until they are committed.
+    Paths that go in and out are relative to the directory, with `/`. `pictures`: where images get their names, for
+    whoever made it to close; in the directory itself, by default. `memory_bytes`: how much all bodies together may hold
+    in memory until they are committed.
     """
 
-    def __init__(self, root: Path, *, memory_bytes: int = ALL_BODIES_BYTES) -> None:
+    def __init__(
+        self, root: Path, pictures: PictureStore | None = None, *, memory_bytes: int = ALL_BODIES_BYTES
+    ) -> None:
         self.root = root
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
+        self.pictures: PictureStore = pictures or LocalPictures(root)
         self._memory = BodyMemory(memory_bytes)
-        # Between a look at what stands under a name and its removal no other thread may give the name to an image.
-        self._names = Lock()
 
     @property
     def executor(self) -> ThreadPoolExecutor:
-        """The threads that write; for other work on these files."""
+        """The threads that write what is staged; for other work on these files."""
         return self._executor
 
     def prepare(self) -> None:
@@ -96,7 +93,7 @@ class Store:
                 return None
             with path.open("rb") as file:
                 format, width, height = inspect_image(file)
-            return SavedImage(str(path), _sha256(path), path.stat().st_size, format, width, height)
+            return SavedImage(str(path), file_sha256(path), path.stat().st_size, format, width, height)
         except BadImage:
             return None
         except OSError as error:
@@ -119,97 +116,16 @@ class Store:
         source = next((path for path in received if path.is_file()), None)
         if source is None:
             return None
-        target = self.root / REJECTED / output
         try:
             with source.open("rb") as file:
                 format = sniff(file.read(12))
-            ending = ENDINGS[format] if format else ".bin"
-            target = self.root / REJECTED / f"{output}.attempt-{number}.{_sha256(source)[:12]}{ending}"
-            folders: set[str] = set()
-            self._enter(target.parent, folders)
-            hard_link(source, target)
-            self.keep(folders)  # also of a link that stood there: who made it may have died before
+            sha256 = file_sha256(source)
         except OSError as error:
-            raise StorageError(f"{target}: can't be written ({error.strerror})") from error
-        return target.relative_to(self.root).as_posix()
-
-    def place(self, source: Path | str, output: str, sha256: str, format: str, folders: set[str]) -> str:
-        """Give an image its name below the images folder; return its path.
-
-        The name is durable when `keep` has been called with `folders`, to which this adds: so many images need one
-        step a folder. Done again after a crash anywhere in it, it comes to the same. A file that stands there with
-        other content is moved to the history first: it was paid for. Links rather than renames, so that what is
-        being read under either name stays whole.
-
-        Raises:
-            StorageError: the disk refuses to read or write.
-        """
-        path = f"{IMAGES}/{output}{ENDINGS[format]}"  # type: ignore[index]
-        target = self.root / path
-        try:
-            self._enter(target.parent, folders)
-            with self._names:
-                if not hard_link(source, target):
-                    if target.is_file() and not target.is_symlink() and _sha256(target) == sha256:
-                        return path
-                    self._retire(target)
-                    hard_link(source, target)
-        except OSError as error:
-            raise StorageError(f"{target}: can't be written ({error.strerror})") from error
+            raise StorageError(f"{source}: can't be read ({error.strerror})") from error
+        ending = ENDINGS[format] if format else ".bin"
+        path = f"{REJECTED}/{output}.attempt-{number}.{sha256[:12]}{ending}"
+        self.pictures.set_aside(source, path, sha256)
         return path
-
-    def keep(self, folders: Iterable[str]) -> None:
-        """Make the names in these folders durable.
-
-        Raises:
-            StorageError: the disk refuses to read or write.
-        """
-        for folder in folders:
-            try:
-                fsync_directory(folder)
-            except OSError as error:
-                # After one that failed, the next may succeed without having written what the first one should.
-                raise StorageError(f"{folder}: can't be written ({error.strerror})", transient=False) from error
-
-    def clear(self, path: str, sha256: str | None, *, keep: bool) -> None:
-        """Take an image's former name away, if the image is still the one with that content.
-
-        With `keep` it moves to the history; without, it stands under another name already.
-
-        Raises:
-            StorageError: the disk refuses to read or write.
-        """
-        former = self.root / path
-        try:
-            with self._names:
-                if former.is_symlink() or not former.is_file() or _sha256(former) != sha256:
-                    return
-                if keep:
-                    self._retire(former)
-                else:
-                    former.unlink()
-        except OSError as error:
-            raise StorageError(f"{former}: can't be moved ({error.strerror})") from error
-
-    def find(self, path: str | None, sha256: str) -> Path | None:
-        """Where the image with that content is: under its path, or in the history.
-
-        Raises:
-            StorageError: there is a file, and the disk doesn't give it back.
-        """
-        if path is None:
-            return None
-        for candidate in (self.root / path, self._history(self.root / path, sha256)):
-            try:
-                if candidate.is_file() and _sha256(candidate) == sha256:
-                    return candidate
-            except OSError as error:
-                raise StorageError(f"{candidate}: can't be read ({error.strerror})") from error
-        return None
-
-    def holds(self, path: str) -> bool:
-        """Whether there is a file of that path."""
-        return (self.root / path).is_file()
 
     def forget(self, attempt_id: int) -> None:
         """Remove what an attempt received from the staging folder; what else it left goes with the next `sweep`."""
@@ -241,15 +157,14 @@ class Store:
             StorageError: the disk refuses to read or write.
         """
         kept: list[Path] = []
+        names: list[NewName] = []
         try:
             for left in (self.root / STAGED).glob("*.full"):
-                if not left.stem.isdecimal():
-                    continue
-                if (image := self.staged_image(int(left.stem))) is not None:
-                    name = f"unclaimed-{image.sha256[:12]}{ENDINGS[image.format]}"
-                    hard_link(left, self.root / HISTORY / name)
+                if left.stem.isdecimal() and (image := self.staged_image(int(left.stem))) is not None:
+                    name = f"{HISTORY.removeprefix(f'{IMAGES}/')}/unclaimed-{image.sha256[:12]}"
+                    names.append(NewName(left, name, image.sha256, image.format))
                     kept.append(left)
-            self.keep([str(self.root / HISTORY)])
+            self.pictures.place(names)
             for left in kept:
                 left.unlink()
         except OSError as error:
@@ -267,49 +182,3 @@ class Store:
             # Not the directory itself: it may be a mount that is away.
             for folder in (IMAGES, HISTORY, STAGED):
                 (self.root / folder).mkdir(exist_ok=True)
-
-    def _retire(self, path: Path) -> Path:
-        if path.is_symlink() or not path.is_file():
-            raise StorageError(f"{path}: something other than a file stands where an image belongs", transient=False)
-        sha256 = _sha256(path)
-        kept = self._history(path, sha256)
-        if not kept.parent.resolve().is_relative_to((self.root / HISTORY).resolve()):
-            raise StorageError(f"{kept}: a link on the way leads out of the output directory", transient=False)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        # Not renamed: of two folders, a power cut may leave the one without the old name and the other without the new.
-        if not kept.is_file() or _sha256(kept) != sha256:
-            kept.unlink(missing_ok=True)
-            hard_link(path, kept)
-        for folder in self._way_to(kept.parent):
-            fsync_directory(folder)
-        path.unlink()
-        return kept
-
-    def _way_to(self, folder: Path) -> Iterator[Path]:
-        """A folder below the images folder, and those on the way to it, whose names must be durable with its own.
-
-        Whoever made a folder on the way, in this run or in one that died, may not have come to that.
-        """
-        while folder != self.root:
-            yield folder
-            folder = folder.parent
-
-    def _history(self, path: Path, sha256: str) -> Path:
-        below = path.relative_to(self.root / IMAGES)
-        if below.parts[0] == ".history":
-            return path
-        return self.root / HISTORY / below.with_name(f"{below.stem}.{sha256[:12]}{below.suffix}")
-
-    def _enter(self, folder: Path, folders: set[str]) -> None:
-        """Make a folder below the images folder, which no folder on the way leaves by a link."""
-        way = list(self._way_to(folder))
-        # Links are rare: to resolve each folder took a seventh of the time of saving a small image.
-        if any(map(Path.is_symlink, way)) and not folder.resolve().is_relative_to((self.root / IMAGES).resolve()):
-            raise StorageError(f"{folder}: a link on the way leads out of the output directory", transient=False)
-        folder.mkdir(parents=True, exist_ok=True)
-        folders.update(map(str, way))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
 """From manifests to a plan: which jobs there are, what they will cost, and how long they will take."""
 
 from batch_editor.planning.calibration import Calibration
-from batch_editor.planning.catalog import Catalog, Selection, named_endpoints, stage_manifests
+from batch_editor.planning.catalog import Catalog, Selection, stage_manifests
 from batch_editor.planning.estimate import assess, make_plan
 from batch_editor.planning.offer import Offer, offer_of_successor
 from batch_editor.planning.plan import IDENTIFIED, Plan
@@ -15,7 +15,6 @@ __all__ = [
     "Selection",
     "assess",
     "make_plan",
-    "named_endpoints",
     "offer_of_successor",
     "stage_manifests",
 ]

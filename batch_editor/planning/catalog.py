@@ -12,16 +12,14 @@ from batch_editor.config import DEFAULT_ENDPOINT, Settings
 from batch_editor.endpoints import Endpoint, Prices, load_endpoint, today
 from batch_editor.errors import ConfigError, EndpointError, UsageError
 from batch_editor.ledger import Choice, JobKind, Staging
-from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, TableRead, read_manifests
+from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, TableRead, plain_move, read_manifests
 from batch_editor.money import Kind, price_of
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.records import FaultyRow, Job, Shape
-from batch_editor.strict_yaml import Block, YamlFault, read_yaml
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
-_SHOWN = ("quality", "size")  # in plans, whether or not they are priced
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +116,14 @@ class Catalog:
             self.moves[old.name] = move_between(old, self.default)
         return self.moves.get(old.name)
 
+    def move_between(self, old: Endpoint, new: Endpoint, beside: Path | None) -> Move:
+        """What becomes of the parameters of one endpoint at another: as its successor's, if it is that one."""
+        try:
+            is_successor = successor_of(old, beside=beside) == new
+        except EndpointError:
+            is_successor = False
+        return move_between(old, new) if is_successor else plain_move(old, new)
+
     def prices(self, endpoint: Endpoint) -> Prices:
         """The endpoint's price list, with the settings' factor or table in place of its own.
 
@@ -142,24 +148,6 @@ class Catalog:
             raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s ({shape})") from error
 
 
-def named_endpoints(manifests: Sequence[Path], settings: Settings) -> list[Endpoint]:
-    """The endpoints that the settings and the manifests' heads name, without those that can't be found or read."""
-    names: list[tuple[str, Path | None]] = [(settings.endpoint, None)]
-    for path in manifests:
-        with suppress(OSError, YamlFault):
-            # A pipe, which can be read but once, is left to the reading of the jobs.
-            is_yaml = path.suffix.lower() in (".yaml", ".yml") and path.is_file()
-            document = read_yaml(path) if is_yaml else None
-            if isinstance(document, Block) and isinstance(named := document.get("endpoint"), str):
-                names.append((named, path.parent))
-    endpoints: dict[str, Endpoint] = {}
-    for name, beside in names:
-        with suppress(EndpointError):
-            endpoint = load_endpoint(name, beside=beside)
-            endpoints.setdefault(endpoint.name, endpoint)
-    return list(endpoints.values())
-
-
 def stage_manifests(
     manifests: Sequence[Path], catalog: Catalog, selection: Selection, calibration: Calibration, staging: Staging
 ) -> StagingReport:
@@ -178,6 +166,7 @@ def stage_manifests(
         is_given=selection.endpoint is not None,
         move=catalog.move_from(DEFAULT_ENDPOINT, None) if selection.endpoint is not None else catalog.replaced,
         move_from=catalog.move_from,
+        move_between=catalog.move_between,
         format=selection.format,
     )
     staging.add(with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))
@@ -202,6 +191,11 @@ def stage_manifests(
     return StagingReport(tuple(faults.warnings), dict(faults.skipped), faults.tables)
 
 
+def _shown(endpoint: Endpoint) -> tuple[str, str]:
+    """What plans show of a request, whether or not it is priced: its quality, and the parameter that says the size."""
+    return "quality", endpoint.parameter_of("size") or "size"
+
+
 def with_kinds(
     jobs: Iterable[Job | FaultyRow], catalog: Catalog, calibration: Calibration, staging: Staging
 ) -> Iterator[tuple[Job, int] | FaultyRow]:
@@ -216,7 +210,7 @@ def with_kinds(
         known = dict(zip(telling[name], values, strict=True))
         by_list = price_of(prices[name], known, inputs=inputs, prompt_length=prompt_length)
         quote = calibration.charges.quote(Kind(name, tuple(map(known.get, prices[name].by)), inputs), by_list)
-        quality, size = map(known.get, _SHOWN)
+        quality, size = map(known.get, _shown(endpoints[name]))
         price = quote.price
         return staging.add_kind(
             JobKind(
@@ -235,7 +229,7 @@ def with_kinds(
         if name not in prices:
             endpoints[name] = catalog.sendable[name]
             prices[name] = catalog.prices(endpoints[name])
-            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_SHOWN)))
+            telling[name] = tuple(dict.fromkeys((*prices[name].by, *_shown(endpoints[name]))))
             calibration.read(endpoints[name], prices[name])
         endpoint = endpoints[name]
         if endpoint.unsent_defaults:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batch_editor.endpoints import WARN_DAYS, Endpoint, Mapped, load_endpoint
 from batch_editor.errors import EndpointError
-from batch_editor.manifest import Move
+from batch_editor.manifest import Move, plain_move
 from batch_editor.money import price_of
 
 
@@ -33,22 +33,20 @@ def successor_of(endpoint: Endpoint, *, beside: Path | None = None) -> Endpoint 
 def move_between(old: Endpoint, new: Endpoint) -> Move:
     """What becomes of the parameters of an endpoint's jobs at its successor."""
     given = old.successor.map if old.successor is not None else {}
-    mapped = {name: given.get(name, Mapped()) for name in old.parameters}
-    names = {name: None if each is None else each.name or name for name, each in mapped.items()}
-    values = {name: _values(old, new, name, each) for name, each in mapped.items() if each is not None}
-    return Move(
-        old=old,
-        new=new,
-        names={name: given if given in new.parameters else None for name, given in names.items()},
-        values={name: known for name, known in values.items() if known},
-    )
+    plain = plain_move(old, new)
+    names, values = dict(plain.names), dict(plain.values)
+    for name, mapped in given.items():
+        named = None if mapped is None else mapped.name or names[name]
+        there = names[name] = named if named in new.parameters else None
+        if mapped is not None and there is not None and (known := _values(old, new, name, there, mapped)):
+            values[name] = {**values.get(name, {}), **known}
+    return Move(old=old, new=new, names=names, values=values)
 
 
-def _values(old: Endpoint, new: Endpoint, name: str, mapped: Mapped) -> dict[str, str]:
-    """The values that are other ones at the successor."""
+def _values(old: Endpoint, new: Endpoint, name: str, there: str, mapped: Mapped) -> dict[str, str]:
+    """The values that are other ones at the successor, where the parameter is called `there`."""
     values: dict[str, str] = {}
     if mapped.tiers == "price":
-        there = mapped.name or name
         known = {each: _usual_usd(new, there, each) for each in new.parameters[there].choices if each != "auto"}
         kept = set(new.parameters[there].choices) - known.keys()  # auto stays auto
         for value in old.parameters[name].choices if known else ():

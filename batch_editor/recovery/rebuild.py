@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.errors import EndpointError, LedgerError, StorageError, UsageError
-from batch_editor.files import SIDE_FILES
+from batch_editor.files import SIDE_FILES, fsync_directory
 from batch_editor.images import ENDINGS
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger
@@ -24,7 +23,7 @@ from batch_editor.ledger.database import is_lost
 from batch_editor.ledger.restore import RestoredRow, restore
 from batch_editor.money import price_of
 from batch_editor.naming import safe_output
-from batch_editor.output import COLUMNS, COLUMNS_OF_0_1, IMAGES, Store, locked, plain
+from batch_editor.output import COLUMNS, COLUMNS_OF_0_1, IMAGES, PictureStore, Store, locked, picture_store, plain
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 
 # Failures that a next run sends again; what was refused for good stays failed.
@@ -70,17 +69,19 @@ def rebuild(output: Path) -> Rebuilt:
     Raises:
         UsageError: there is no output manifest, or the ledger is sound.
         LockedError: a run is at work there.
-        MachineError: the directory can't be written, or a newer version wrote the ledger.
+        MachineError: the directory can't be written, or its bucket read; or a newer version wrote the ledger.
     """
     manifest, ledger = output / MANIFEST_NAME, output / LEDGER_NAME
     if not manifest.is_file():
         raise UsageError(f"{output}: no {MANIFEST_NAME} here to rebuild a ledger from")
-    store = Store(output)
-    with closing(store), locked(store.root):
+    pictures = picture_store(output)
+    store = Store(output, pictures)
+    with closing(store), closing(pictures), locked(store.root):
         store.prepare()
         if not is_lost(ledger):
             raise UsageError(f"{ledger}: this ledger is sound; there is nothing to rebuild")
-        reader = _Reader(store, manifest)
+        owner = pictures.owner()
+        reader = _Reader(pictures, manifest)
         rows = list(reader.rows())
         fresh = output / f"{LEDGER_NAME}.new"
         for ending in ("", *SIDE_FILES):
@@ -88,19 +89,28 @@ def rebuild(output: Path) -> Rebuilt:
         made = Ledger(fresh)
         with closing(made), made.translated(), made.transaction():
             counted_usd = restore(made.connection, rows, providers=reader.providers(), now=time.time())
+            if owner is not None:
+                made.take_id(owner)
         kept = _put_aside(ledger)
-        store.keep([str(output)])  # of two renamings a power cut may leave the second: a journal beside a new ledger
+        _make_durable(output)  # of two renamings a power cut may leave the second: a journal beside a new ledger
         fresh.replace(ledger)
-        store.keep([str(output)])
+        _make_durable(output)
         return Rebuilt(
             jobs=len(rows),
             images=sum(row.stands for row in rows),
             missing=sum(row.status == "succeeded" and not row.stands for row in rows),
-            newer=reader.newer,
+            newer=len(reader.newer),
             unclaimed=store.keep_unclaimed(),
             counted_usd=counted_usd,
             kept=kept,
         )
+
+
+def _make_durable(folder: Path) -> None:
+    try:
+        fsync_directory(folder)
+    except OSError as error:
+        raise StorageError(f"{folder}: can't be written ({error.strerror})", transient=False) from error
 
 
 def _put_aside(ledger: Path) -> Path | None:
@@ -118,19 +128,23 @@ def _put_aside(ledger: Path) -> Path | None:
 class _Reader:
     """An output manifest's rows as what they tell, compared with the images."""
 
-    def __init__(self, store: Store, manifest: Path) -> None:
-        self._store = store
+    def __init__(self, pictures: PictureStore, manifest: Path) -> None:
+        self._pictures = pictures
         self._manifest = manifest
         self._written_at = manifest.stat().st_mtime
         self._endpoints: dict[str, Endpoint | None] = {}
-        self.newer = 0
+        self.newer: list[str] = []
 
     def rows(self) -> Iterator[RestoredRow]:
-        """Every row, in order.
+        """Every row, in order. Several images are looked at at a time.
 
         Raises:
             LedgerError: the file is no output manifest.
         """
+        threads = self._pictures.executor
+        yield from (threads.map if threads else map)(self._from_row, self._cells())
+
+    def _cells(self) -> Iterator[dict[str, str]]:
         try:
             with self._manifest.open(encoding="utf-8", newline="") as file:
                 rows = read_rows(file)
@@ -141,7 +155,7 @@ class _Reader:
                     if len(row) > len(header):
                         raise ValueError(f"line {line} has more cells than the header")
                     cells = dict(zip_longest(header, row, fillvalue=""))
-                    yield self._from_row({name: plain(cell) for name, cell in cells.items()})
+                    yield {name: plain(cell) for name, cell in cells.items()}
         except (OSError, ValueError) as error:
             raise LedgerError(f"{self._manifest}: can't be read as an output manifest ({error})") from error
 
@@ -174,7 +188,7 @@ class _Reader:
             expected_usd=float(row["estimated_cost_usd"] or 0) or expected_usd,
             each_usd=max(each_usd, float(row["estimated_cost_usd"] or 0)),
             cost_usd=float(row["actual_cost_usd"]) if row["actual_cost_usd"] and not row["reused_from"] else None,
-            stands=path is not None and _sha256(self._store.root / path) == row["sha256"],
+            stands=path is not None and self._pictures.content_sha256(path) == row["sha256"],
             image_path=path,
             sent_at=_instant(row["started_at"]),
             ended_at=_instant(row["finished_at"]),
@@ -191,10 +205,12 @@ class _Reader:
     def _with_newer_image(self, restored: RestoredRow) -> RestoredRow:
         """What a run made that did not come to its end: an image under the job's name that the manifest knows not."""
         for ending in ENDINGS.values():
-            path = self._store.root / IMAGES / f"{restored.output}{ending}"
-            if path.is_file() and not path.is_symlink() and path.stat().st_mtime > self._written_at:
-                self.newer += 1
-                error = f"{path.name} is newer than the manifest; nothing says which request made it"
+            path = f"{IMAGES}/{restored.output}{ending}"
+            written_at = self._pictures.written_at(path)
+            if written_at is not None and written_at > self._written_at:
+                self.newer.append(path)
+                name = path.rpartition("/")[2]
+                error = f"{name} is newer than the manifest; nothing says which request made it"
                 return replace(
                     restored,
                     status="unknown",
@@ -287,13 +303,3 @@ def _output(path: str | None, job_id: str) -> str:
 
 def _instant(text: str) -> float | None:
     return datetime.fromisoformat(text).timestamp() if text else None
-
-
-def _sha256(path: Path) -> str | None:
-    if path.is_symlink() or not path.is_file():
-        return None
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise StorageError(f"{path}: can't be read ({error.strerror})") from error

@@ -18,7 +18,7 @@ from batch_editor.endpoints import SEGMIND
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import FILE_NAME, Charge, Ledger, UnresolvedAttempt, readings
 from batch_editor.money import AttemptToken, Spending, shared_spending
-from batch_editor.output import Acceptance, DiskRetry, Store, check_place, locked, write_manifest
+from batch_editor.output import Acceptance, DiskRetry, Store, check_place, locked, picture_store, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.recovery.matching import Bodies, Matches, Sent, match
@@ -133,8 +133,10 @@ async def reconcile(
     with ExitStack() as stack:
         for each in keys.found.values():
             stack.enter_context(guarded(each.get_secret_value()))
-        store = Store(output)
         wait_s = settings.outputs.wait_s
+        pictures = picture_store(output)
+        stack.callback(pictures.close)
+        store = Store(output, pictures)
         waiting = _WaitingForDisk(say, wait_s)
         disk_retry = DiskRetry(wait_s, make_room=store.make_room, on_trouble=waiting.on_trouble)
         stack.callback(store.close)
@@ -155,6 +157,7 @@ async def reconcile(
             if listed or not unlisted:
                 findings += await _look_up(listed, resolver, settings.api, keys.of(SEGMIND), say)
             write_manifest(ledger.connection, output / MANIFEST_NAME)
+            pictures.keep_manifest(output / MANIFEST_NAME)
             return Reconciliation(
                 output,
                 tuple(findings),

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from batch_editor.images import ENDINGS
 from batch_editor.ledger import Interrupted, Ledger, Placement
-from batch_editor.output import IMAGES, Acceptance, Store, Unplaced, keep, put_one, set_aside
+from batch_editor.output import Acceptance, Store, Unplaced, image_path, keep, put_one, set_aside
 from batch_editor.records import Answer, Failure, SavedImage
 
 
@@ -83,7 +82,7 @@ def _refused(
 
 def _stands(store: Store, placements: Sequence[Placement], image: SavedImage) -> bool:
     """Whether the image has a name already: then it was accepted, by the settings of that time."""
-    return any(store.find(f"{IMAGES}/{each.output}{ENDINGS[image.format]}", image.sha256) for each in placements)
+    return any(store.pictures.find(image_path(each.output, image.format), image.sha256) for each in placements)
 
 
 _SPOILED = Failure(
@@ -114,7 +113,8 @@ def finish(ledger: Ledger, store: Store, attempt_id: int, fingerprint: str, imag
     staged = Path(image.path) if image.path else None
     path = None
     for placement in placements:
-        source = staged or store.find(f"{IMAGES}/{placement.output}{ENDINGS[image.format]}", image.sha256)
+        # First where it stands already: it isn't sent again to a bucket that has it.
+        source = store.pictures.find(image_path(placement.output, image.format), image.sha256) or staged
         if source is not None:
             path = put_one(store, Unplaced(placement, source, image.sha256, image.format))
             ledger.jobs.placed(placement, path)

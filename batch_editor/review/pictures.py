@@ -19,7 +19,7 @@ from batch_editor.images import sniff
 from batch_editor.images.pixels import load_decoders
 from batch_editor.images.thumbnails import thumbnail
 from batch_editor.ledger import readings, review_readings
-from batch_editor.output import HISTORY, IMAGES
+from batch_editor.output import IMAGES, PictureStore
 from batch_editor.processes import CallFailed, Processes
 from batch_editor.review.cache import Cache
 from batch_editor.review.index import Index
@@ -83,12 +83,17 @@ def _key(key: str) -> str:
 
 
 class Pictures:
-    """The pictures of an output directory, those of former requests and attempts included."""
+    """The pictures of an output directory, those of former requests and attempts included.
 
-    def __init__(self, output: Path, index: Index, thumbnails: Thumbnails) -> None:
+    Those of a bucket are fetched into the cache when they are first asked for.
+    """
+
+    def __init__(self, output: Path, store: PictureStore, index: Index, cache: Cache, thumbnails: Thumbnails) -> None:
         self._output = output
         self._root = output.resolve()
+        self._store = store
         self._index = index
+        self._cache = cache
         self._thumbnails = thumbnails
 
     def prepare(self) -> None:
@@ -117,11 +122,31 @@ class Pictures:
         if _SHA256.fullmatch(sha256) is None:
             raise NoPicture("no picture is called that")
         for path in self._places(fingerprint, sha256):
-            if self._holds(path, sha256):
-                return path
-        raise NoPicture("the picture is no longer on the disk, neither under its job's name nor in images/.history")
+            file = self._root / path if self._store.folder is not None else self._fetched(path, sha256)
+            if file is not None and (self._store.folder is None or self._holds(file, sha256)):
+                return file
+        where = "on the disk" if self._store.folder is not None else self._store.where
+        raise NoPicture(f"the picture is no longer {where}, neither under its job's name nor in images/.history")
 
-    def _places(self, fingerprint: str, sha256: str) -> Iterator[Path]:
+    def _fetched(self, path: str, sha256: str) -> Path | None:
+        """A file with what the bucket has under a path, if that is the picture."""
+        key = f"picture {sha256}"
+        if (kept := self._cache.path_of(key)) is not None:
+            return kept
+        place = self._store.find(path, sha256)
+        found = None if place is None else self._store.open(place)
+        if found is None:
+            return None
+        with found:
+            content = found.read()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            return None
+        try:
+            return self._cache.put(key, content)
+        except OSError as error:
+            raise NoPicture(f"the picture can't be kept to be shown ({error.strerror})") from error
+
+    def _places(self, fingerprint: str, sha256: str) -> Iterator[str]:
         """Where the picture may be: under its job's name; else where former ones go.
 
         Raises:
@@ -129,7 +154,7 @@ class Pictures:
         """
         job = self._index.snapshot().job_of(fingerprint)
         if job is not None and job.row.sha256 == sha256 and job.row.path is not None:
-            yield self._root / job.row.path
+            yield job.row.path
         with readings.reading(self._output) as db:
             places = review_readings.places_of(db, fingerprint)
             if all(place.sha256 != sha256 for place in places) and all(
@@ -138,9 +163,9 @@ class Pictures:
                 raise NoPicture("the ledger knows no such picture of that request")
         for place in places:
             if place.image_path is not None and place.sha256 == sha256:
-                yield self._root / place.image_path
+                yield place.image_path
         # The name that it had then, which may have been another one: `mug.<12 digits>.png`.
-        yield from sorted((self._root / HISTORY).rglob(f"*.{sha256[:12]}.*"))
+        yield from self._store.former(sha256)
 
     def _holds(self, path: Path, sha256: str) -> bool:
         """Whether a file of the images folder has that content; nothing is read through a link that leads elsewhere."""

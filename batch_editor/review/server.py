@@ -18,6 +18,7 @@ from aiohttp import web
 from batch_editor.client import InputPictures, Network
 from batch_editor.errors import BatchEditorError, UsageError
 from batch_editor.ledger.database import MOUNTS
+from batch_editor.output import picture_store
 from batch_editor.processes import Processes
 from batch_editor.review.access import HEADERS, TOKEN, Access, Forbidden
 from batch_editor.review.api import MOST_BYTES, Api, Handler
@@ -25,6 +26,8 @@ from batch_editor.review.cache import Cache
 from batch_editor.review.index import NETWORK, Index
 from batch_editor.review.inputs import Inputs
 from batch_editor.review.judging import Conflict, Judge
+from batch_editor.review.live import Live
+from batch_editor.review.live_api import LiveApi
 from batch_editor.review.pages import STATIC, Pages
 from batch_editor.review.pictures import NoPicture, Pictures, Thumbnails
 
@@ -85,17 +88,21 @@ class Review:
             network = await asyncio.to_thread(Network.from_environment)
             links = await stack.enter_async_context(InputPictures(network, allow_private=options.allow_private))
             thumbnails = Thumbnails(cache, processes)
-            pictures = Pictures(options.output, index, thumbnails)
+            store = await asyncio.to_thread(picture_store, options.output)
+            stack.push_async_callback(asyncio.to_thread, store.close)
+            pictures = Pictures(options.output, store, index, cache, thumbnails)
             inputs = Inputs(options.output, index, cache, thumbnails, links.fetch)
             self._pages = await asyncio.to_thread(Pages)
             api = Api(options.output, index, self._pages, pictures, inputs, self.judge)
-            await self._listen(stack, api)
+            live = LiveApi(Live(options.output, index), self._pages, options.output, seen=self._seen)
+            await self._listen(stack, api, live)
             self._stack = stack.pop_all()
         return self
 
-    async def _listen(self, stack: AsyncExitStack, api: Api) -> None:
+    async def _listen(self, stack: AsyncExitStack, api: Api, live: LiveApi) -> None:
         app = web.Application(middlewares=[self._guarded], client_max_size=MOST_BYTES)
-        app.add_routes(api.routes())
+        app.add_routes([*live.routes(), *api.routes()])
+        app.on_shutdown.append(live.end)
         app.on_response_prepare.append(_keep_to_itself)
         runner = web.AppRunner(
             app,
@@ -126,6 +133,10 @@ class Review:
         """The address under which a browser may come in: good for one."""
         return f"http://{HOST}:{self._port}/?token={self._access.token}"
 
+    def _seen(self) -> None:
+        """A page is there."""
+        self.asked_at = time.monotonic()
+
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let in who may come in; answer errors in words."""
@@ -135,7 +146,7 @@ class Review:
                 response = self._access.entered(request)
             else:
                 self._access.check(request, with_session=not request.path.startswith(STATIC))
-                self.asked_at = time.monotonic()
+                self._seen()
                 response = await handler(request)
         except Forbidden as error:
             response = self._refused(request, 403, error.message)
@@ -173,4 +184,4 @@ async def _keep_to_itself(_: web.Request, response: web.StreamResponse) -> None:
 
 
 def _is_page(request: web.Request) -> bool:
-    return request.method == "GET" and (request.path == "/" or request.path.startswith("/job/"))
+    return request.method == "GET" and (request.path in ("/", "/run") or request.path.startswith("/job/"))

@@ -10,12 +10,12 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from batch_editor.errors import LockedError
 from batch_editor.ledger import readings
-from batch_editor.output import locked, write_manifest
+from batch_editor.output import locked, picture_store, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.review.server import Review, ReviewOptions
 
@@ -65,6 +65,8 @@ def record_verdicts(output: Path) -> str | None:
     try:
         with locked(output), readings.reading(output) as db:
             write_manifest(db, output / MANIFEST_NAME)
+            with closing(picture_store(output)) as pictures:
+                pictures.keep_manifest(output / MANIFEST_NAME)
     except LockedError:
         return f"A run is at work here; it writes the verdicts into {MANIFEST_NAME} at its end."
     return f"The verdicts are in {output / MANIFEST_NAME}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -92,7 +93,10 @@ class Attempts:
         try:
             if not await self._reservations.shared_room(request, reserved):
                 return None
+            clock = asyncio.get_running_loop().time
+            waits_since = clock()
             permit = await self._limiter.permit()
+            self._listener.permitted(task, clock() - waits_since)
             try:
                 return await self._send(task, endpoint, body, permit, reserved)
             finally:
@@ -217,6 +221,8 @@ class Attempts:
             await self._publisher.reject(intent.attempt_id, intent.number, task.request.fingerprint)
         await self._publisher.record(failed)
         self._reservations.charge(intent, charged_usd)
+        if failure.maybe_billed:
+            self._listener.possibly_billed(task, charged_usd)
         if paid:
             await self._publisher.forget(intent.attempt_id)
         return self._next(task, tally, failure, then)

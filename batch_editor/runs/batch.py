@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from batch_editor.client import Network
 from batch_editor.config import Keys, Settings, read_keys
+from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, note_stops, readings
 from batch_editor.manifest import default_output_name
@@ -30,6 +31,7 @@ from batch_editor.runs.preparing import (
     Planned,
     check_inputs,
     expect_keys,
+    expect_ledger,
     open_output,
     plan_run,
     resolve_the_past,
@@ -84,6 +86,8 @@ async def prepared(
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
     output = options.output or settings.outputs.directory / default_output_name(paths[0])
+    if options.expect_ledger:
+        await to_the_end(expect_ledger, output)
     async with closed_on_a_thread() as stack:
         keys = await to_the_end(_all_keys, key, settings, rehearsal=options.sandbox)
         if not options.sandbox:
@@ -136,6 +140,11 @@ class Batch:
         """The output directory; its ledger is there."""
         return self._opened.store.root
 
+    @property
+    def endpoints(self) -> Collection[Endpoint]:
+        """The endpoints that requests may go to."""
+        return self._planned.catalog.sendable.values()
+
     def to_confirm(self) -> list[str]:
         """Why the run may not be what was meant; nothing with `options.yes`."""
         return [] if self.options.yes else list(self.plan.to_confirm())
@@ -173,6 +182,7 @@ class Batch:
             store=self._opened.store,
             acceptance=self._opened.acceptance,
             shared=self._shared,
+            metrics=self._opened.metrics,
         )
         return await self._carry_out(run, list(self.sample) if first else None)
 
@@ -189,7 +199,7 @@ class Batch:
     def _open_again(self) -> None:
         """What the end of the run before has closed. Blocks."""
         root = self._opened.store.root
-        self._opened = replace(self._opened, store=Store(root))
+        self._opened = replace(self._opened, store=Store(root, self._opened.store.pictures))
         self._began_at = time.monotonic()
         take_disk_reserve(root, self._planned.in_flight)
 
@@ -252,7 +262,9 @@ class Batch:
             note_stops(ledger.connection, run_id, stop.providers if stop else {})
             ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
         write_manifest(ledger.connection, root / MANIFEST_NAME)
-        return summarize(
+        if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
+            self._opened.store.pictures.keep_manifest(root / MANIFEST_NAME)
+        summary = summarize(
             *(ledger.connection, run_id, standing),
             output=root,
             stop=stop,
@@ -260,6 +272,9 @@ class Batch:
             elapsed_s=time.monotonic() - self._began_at,
             sandbox=self.options.sandbox,
         )
+        if self._opened.metrics is not None:
+            self._opened.metrics.run_ended(summary, succeeded_at=ledger.runs.succeeded_at())
+        return summary
 
 
 def _all_keys(key: SecretStr | Keys, settings: Settings, *, rehearsal: bool) -> Keys:

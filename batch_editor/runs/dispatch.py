@@ -17,6 +17,7 @@ from batch_editor.runs.attempt_log import AttemptLog
 from batch_editor.runs.attempts import Attempts
 from batch_editor.runs.lanes import Lane, open_lanes, stopped_by
 from batch_editor.runs.listener import Listeners
+from batch_editor.runs.live import LiveStatus
 from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.rate_feedback import RateFeedback
 from batch_editor.runs.run import Run
@@ -44,6 +45,9 @@ async def send_pending(
     async with open_lanes(run) as lanes:
         budget = Budget(run.settings.budget.max_cost_usd, spent_usd=run.start.spent_usd)
         counts = await run.writer.do(_counts, run)
+        if run.metrics is not None:
+            standing = await run.writer.do(readings.standing, run.ledger.connection)
+            run.metrics.began(standing.jobs, succeeded_at=await run.writer.do(run.ledger.runs.succeeded_at))
         monitor = RunMonitor(
             run.settings, lanes=lanes, budget=budget, progress=run.options.progress, counts=counts, clock=run.clock
         )
@@ -73,23 +77,32 @@ class _Dispatch:
             clock=run.clock,
         )
         await self._say_unknown()
+        stop_signal = signals.gentle if signals else None
+        live = LiveStatus(run, monitor=monitor, lanes=self.lanes, budget=self.budget, stop_signal=stop_signal)
         try:
             with signals.hearing(monitor) if signals else nullcontext():
-                await alongside(self._send_all(reservations, only), monitor.run())
+                await alongside(self._send_all(reservations, live, only), monitor.run(), live.run())
         finally:
             monitor.close()
         if reservations.turned_away or any(lane.is_out_of_budget for lane in self.lanes):
             await self._out_of_budget()
         return stopped_by(monitor.stop, self.lanes)
 
-    async def _send_all(self, reservations: Reservations, only: Collection[str] | None) -> None:
+    async def _send_all(self, reservations: Reservations, live: LiveStatus, only: Collection[str] | None) -> None:
+        for lane in self.lanes:
+            lane.on_close(self._close_budget, live.wake)
         open_lanes = [lane for lane in self.lanes if not lane.is_closed]
-        await all_of(*(self._send_to(lane, reservations, only) for lane in open_lanes))
+        await all_of(*(self._send_to(lane, reservations, live, only) for lane in open_lanes))
 
-    async def _send_to(self, lane: Lane, reservations: Reservations, only: Collection[str] | None) -> None:
+    async def _send_to(
+        self, lane: Lane, reservations: Reservations, live: LiveStatus, only: Collection[str] | None
+    ) -> None:
         """Send what is pending for one provider."""
         run, provider, retry = self.run, lane.provider, self.run.settings.retry
         feedback = RateFeedback(lane, give_up_s=retry.give_up_s)
+        listeners = [AttemptLog(), feedback, lane, self.monitor, live]  # whoever else wants to hear of attempts
+        if run.metrics is not None:
+            listeners.append(run.metrics)
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both limiters.
         polls = RateLimiter(provider.rate, retry=retry.policy, requests="polls")
@@ -99,8 +112,7 @@ class _Dispatch:
                 client=client,
                 limiter=lane.limiter,
                 reservations=reservations,
-                # Whoever else wants to hear of attempts goes here.
-                listener=Listeners(AttemptLog(), feedback, lane, self.monitor),
+                listener=Listeners(*listeners),
                 may_start=partial(self.monitor.may_start, lane),
             )
             await alongside(self._drain(lane, attempts, only), lane.limiter.run(), polls.run())
@@ -110,7 +122,7 @@ class _Dispatch:
         pending = self._pending(lane) if only is None else self._chosen(lane, only)
         tasks = _while_sound(_one_after_the_other(self._submitted(lane), pending), self.monitor)
         pool = Pool(tasks, attempts.work, concurrency=lane.provider.concurrency)
-        lane.on_close(pool.stop, lane.limiter.close, self._close_budget)
+        lane.on_close(pool.stop, lane.limiter.close)
         if lane.is_closed:  # a signal came before it began
             lane.close()
         await pool.run()

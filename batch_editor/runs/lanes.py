@@ -58,12 +58,13 @@ class Lane(AttemptListener):
         self._progress = run.options.progress
         self._called = "the provider" if is_alone else provider.name
         self._left = left
-        self._latencies: deque[float] = deque(maxlen=LATENCIES)
+        self._in_flight: set[str] = set()  # by fingerprint: a request has one attempt at a time
+        self.latencies_s: deque[float] = deque(maxlen=LATENCIES)
         self._close_callbacks: tuple[Callable[[], object], ...] = ()
 
     def on_close(self, *callbacks: Callable[[], object]) -> None:
-        """What to call when nothing more is to be drawn for this provider."""
-        self._close_callbacks = callbacks
+        """What else to call when nothing more is to be drawn for this provider."""
+        self._close_callbacks += callbacks
 
     def close(self) -> None:
         """Draw nothing more, and let what is in flight finish."""
@@ -92,11 +93,19 @@ class Lane(AttemptListener):
         if isinstance(answer.outcome, Failure):
             self._stop_if_refused(answer.outcome)
 
+    def started(self, task: Task, attempt_id: int) -> None:
+        """Count a request that left."""
+        self._in_flight.add(task.request.fingerprint)
+
+    def ended(self, task: Task) -> None:
+        """Count one less in flight."""
+        self._in_flight.discard(task.request.fingerprint)
+
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
         """Learn how long an image takes."""
         self._left -= 1
         if answer.latency_s is not None:
-            self._latencies.append(answer.latency_s)
+            self.latencies_s.append(answer.latency_s)
 
     def failed(self, task: Task, failure: Failure, then: Retry | GiveUp) -> None:
         """Count what is not sent again."""
@@ -138,19 +147,28 @@ class Lane(AttemptListener):
             )
         )
 
+    @property
+    def in_flight(self) -> int:
+        """How many of its requests are out."""
+        return len(self._in_flight)
+
+    @property
+    def prefix(self) -> str:
+        """What to put before words about it: its name, where the run has several."""
+        return "" if self._called == "the provider" else f"{self._called}: "
+
     def p95_s(self) -> float:
         """Seconds within which 95 % of its answers came; 0 before the first."""
-        ordered = sorted(self._latencies)
-        return ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)] if ordered else 0.0
+        return latency_s([self], 0.95) or 0.0
 
     def eta_s(self) -> float | None:
         """Seconds to its end: what the rate limit allows, or what the slots can do, whichever is slower."""
-        if not self._latencies:
+        half_s = latency_s([self], 0.5)
+        if half_s is None:
             return None
-        latency_s = sorted(self._latencies)[len(self._latencies) // 2]
         by_rate = self._left * self.provider.rate.period_s / self.limiter.allowed
-        by_slots = self._left * latency_s / self.provider.concurrency
-        return max(by_rate, by_slots) + (latency_s if self._left else 0.0) + self.limiter.pause_left_s()
+        by_slots = self._left * half_s / self.provider.concurrency
+        return max(by_rate, by_slots) + (half_s if self._left else 0.0) + self.limiter.pause_left_s()
 
     def _stop_if_refused(self, failure: Failure) -> None:
         """Where a refusal is of the account or the model, nothing more would succeed."""
@@ -169,6 +187,12 @@ _NEXT_STEPS = {
     "retired": "Move to its successor with --endpoint",
     "connection": "Check this machine's clock and certificates, and {base_url}",
 }
+
+
+def latency_s(lanes: Iterable[Lane], share: float) -> float | None:
+    """The seconds within which that share of the latest results came, of these providers; None before the first."""
+    ordered = sorted(latency for lane in lanes for latency in lane.latencies_s)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None
 
 
 @asynccontextmanager

@@ -16,12 +16,16 @@ Event = TypeVar("Event", bound=Callable[..., Any])
 class AttemptListener:
     """Hears what happens to attempts. A subclass overrides what it wants to hear of.
 
-    In this order: `started` → `answered` → `succeeded` or `failed` → `ended`, which comes last whatever happened, and
-    alone for what was not sent. Called on the event loop: it must neither block nor raise.
+    In this order: `permitted` → `started` → `answered` → `succeeded` or `failed` → `ended`, which comes last whatever
+    happened, and for what was not sent with at most `permitted` before it. Called on the event loop: it must neither
+    block nor raise.
     """
 
     def upload_refused(self, task: Task, failure: Failure) -> None:
         """The provider didn't take a local file that the request needs; `failed` follows."""
+
+    def permitted(self, task: Task, waited_s: float) -> None:
+        """It is the request's turn, after so many seconds' wait for the rate."""
 
     def started(self, task: Task, attempt_id: int) -> None:
         """A request leaves; with `task.submitted`, one for the result of what an earlier run submitted."""
@@ -34,6 +38,9 @@ class AttemptListener:
 
     def failed(self, task: Task, failure: Failure, then: Retry | GiveUp) -> None:
         """No image came of it, and `then` follows."""
+
+    def possibly_billed(self, task: Task, usd: float) -> None:
+        """The attempt that is about to be told as failed may have been charged, with so much at most."""
 
     def unsaved(self, task: Task, error: MachineError) -> None:
         """A paid answer is lost: nothing could keep it."""
@@ -63,10 +70,12 @@ class Listeners(AttemptListener):
         self.all = listeners
 
     upload_refused = _pass_on(AttemptListener.upload_refused)
+    permitted = _pass_on(AttemptListener.permitted)
     started = _pass_on(AttemptListener.started)
     answered = _pass_on(AttemptListener.answered)
     succeeded = _pass_on(AttemptListener.succeeded)
     failed = _pass_on(AttemptListener.failed)
+    possibly_billed = _pass_on(AttemptListener.possibly_billed)
     unsaved = _pass_on(AttemptListener.unsaved)
     local_error = _pass_on(AttemptListener.local_error)
     ended = _pass_on(AttemptListener.ended)

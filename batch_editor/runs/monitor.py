@@ -118,9 +118,7 @@ class RunMonitor(AttemptListener):
     def started(self, task: Task, attempt_id: int) -> None:
         """Count a request that left."""
         self._in_flight.add(task.request.fingerprint)
-        if task.submitted is None:
-            before = 0 if task.request.is_redo else task.request.attempts
-            self._retried += before + task.tally.attempts + task.tally.refusals > 0
+        self._retried += task.is_retry
         self._show()
 
     def succeeded(self, task: Task, answer: Answer, jobs: int, warning: str | None) -> None:
@@ -230,24 +228,26 @@ class RunMonitor(AttemptListener):
                 )
             )
 
+    def snapshot(self) -> Snapshot:
+        """Where the run is now."""
+        now = time.monotonic()
+        recent = [at for at in self._ends if at > now - 60]
+        done = self._succeeded + self._failed
+        return Snapshot(
+            total=self._total,
+            done=done,
+            succeeded=self._succeeded,
+            failed=self._failed,
+            retried=self._retried,
+            in_flight=len(self._in_flight),
+            per_min=60 * len(recent) / max(now - recent[0], 1.0) if recent else 0.0,
+            spent_usd=self._budget.spent_usd,
+            eta_s=max(filter(None, (lane.eta_s() for lane in self._lanes if not lane.is_closed)), default=None),
+        )
+
     def _show(self, *, last: bool = False) -> None:
         now = time.monotonic()
         if now < self._shows_at and not last:
             return
         self._shows_at = now + SHOW_EVERY_S
-        recent = [at for at in self._ends if at > now - 60]
-        per_min = 60 * len(recent) / max(now - recent[0], 1.0) if recent else 0.0
-        done = self._succeeded + self._failed
-        self._progress.show(
-            Snapshot(
-                total=self._total,
-                done=done,
-                succeeded=self._succeeded,
-                failed=self._failed,
-                retried=self._retried,
-                in_flight=len(self._in_flight),
-                per_min=per_min,
-                spent_usd=self._budget.spent_usd,
-                eta_s=max(filter(None, (lane.eta_s() for lane in self._lanes if not lane.is_closed)), default=None),
-            )
-        )
+        self._progress.show(self.snapshot())

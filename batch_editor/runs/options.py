@@ -22,6 +22,7 @@ class BatchOptions:
     sandbox: a rehearsal: nothing is paid, and its results make room for real ones.
     check_inputs: look at every input link first; requests with a faulty one fail unsent.
     yes: continue without asking where many done jobs would be made again, or the manifest looks like another one.
+    expect_ledger: begin nothing where the output directory has no ledger yet; its disk may not be mounted.
     progress: who is shown where the run is; lines alone, on standard error, by default.
     signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
     """
@@ -33,5 +34,6 @@ class BatchOptions:
     sandbox: bool = False
     check_inputs: bool = False
     yes: bool = False
+    expect_ledger: bool = False
     progress: Progress = field(default_factory=Quiet)
     signals: bool = False

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from batch_editor.buckets.bucket import PATIENCE_S
 from batch_editor.config import Keys, Provider, Settings
 from batch_editor.errors import ConfigError, LedgerError, UsageError
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
@@ -23,7 +25,9 @@ from batch_editor.output import (
     is_output_manifest,
     keep_table,
     locked,
+    picture_store_for_run,
     put_all,
+    record_place,
     retire_gone,
     take_disk_reserve,
 )
@@ -34,6 +38,9 @@ from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.options import BatchOptions
 from batch_editor.threads import to_the_end
+
+if TYPE_CHECKING:
+    from batch_editor.runs.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +63,15 @@ class Planned:
 class OpenOutput:
     """An output directory that is locked and in order, and who checks its images; see `open_output`.
 
-    `spending`: the file of the day's and the month's budget; None if nothing limits them.
+    `spending`: the file of the day's and the month's budget; None if nothing limits them. `metrics`: who counts for
+    Prometheus; None if nobody does.
     """
 
     store: Store
     ledger: Ledger
     acceptance: Acceptance
     spending: Spending | None
+    metrics: Metrics | None
 
 
 def plan_run(
@@ -111,10 +120,27 @@ def expect_keys(planned: Planned, keys: Keys) -> list[Provider]:
     return [settings.provider(name) for name in names]
 
 
+def expect_ledger(output: Path) -> None:
+    """See that something has run in the output directory before. Blocks.
+
+    Raises:
+        UsageError: nothing has.
+    """
+    if _has_no_ledger(output) and not is_output_manifest(output / MANIFEST_NAME):
+        raise UsageError(
+            f"{output}: has no ledger yet, which --expect-ledger expects: everything would be bought. See that its disk"
+            " is mounted and the working directory is right; a first run goes without --expect-ledger"
+        )
+
+
+def _has_no_ledger(output: Path) -> bool:
+    path = output / LEDGER_NAME
+    return not path.exists() or (path.is_file() and not path.stat().st_size)
+
+
 def _open_ledger(output: Path) -> Ledger:
     path, manifest = output / LEDGER_NAME, output / MANIFEST_NAME
-    gone = not path.exists() or (path.is_file() and not path.stat().st_size)
-    if gone and is_output_manifest(manifest):
+    if _has_no_ledger(output) and is_output_manifest(manifest):
         raise LedgerError(
             f"{path}: the ledger is gone, and {manifest} tells of a run whose images would be paid for again;"
             f" `batch-editor status {output} --rebuild` makes it anew. To begin anew, remove {MANIFEST_NAME}"
@@ -125,7 +151,14 @@ def _open_ledger(output: Path) -> Ledger:
 def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     """The output directory, locked, its ledgers, and who checks its images; `stack` closes them. Blocks."""
     settings, options = planned.settings, planned.options
-    store = Store(output)
+    pictures = picture_store_for_run(
+        output,
+        settings.outputs.images,
+        rehearsal=options.sandbox,
+        patience_s=min(PATIENCE_S, settings.outputs.wait_s),
+    )
+    stack.callback(pictures.close)
+    store = Store(output, pictures)
     stack.callback(store.close)
     store.prepare()
     dead = stack.enter_context(locked(store.root))
@@ -136,13 +169,26 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     stack.callback(free_disk_reserve, store.root)
     ledger = _open_ledger(output)
     stack.callback(ledger.close)
+    pictures.prepare(ledger.id, options.progress.say)
+    record_place(output, pictures)
     acceptance = Acceptance(settings.checks, planned.catalog.sendable)
     stack.callback(acceptance.close)
     acceptance.start()
     spending = None if options.sandbox else shared_spending(settings, output)
     if spending is not None:
         stack.callback(spending.close)
-    return OpenOutput(store, ledger, acceptance, spending)
+    return OpenOutput(store, ledger, acceptance, spending, _metrics(stack, output, settings, options))
+
+
+def _metrics(stack: ExitStack, output: Path, settings: Settings, options: BatchOptions) -> Metrics | None:
+    if settings.metrics.textfile is None and settings.metrics.port is None:
+        return None
+    from batch_editor.runs.metrics import Metrics  # here: its library takes a tenth of a second to load
+
+    metrics = Metrics(output, settings.metrics, say=options.progress.say)
+    stack.callback(metrics.close)
+    metrics.serve()
+    return metrics
 
 
 def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptions) -> None:
@@ -195,7 +241,7 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
     lost = put_all(ledger, store, now=now)
     if lost:
         options.progress.say(
-            f"warning: {lost} images that were paid for are no longer on disk;"
+            f"warning: {lost} images that were paid for are no longer {store.pictures.where};"
             " --retry-failed makes them, and pays them, again"
         )
     images = retire_gone(ledger, store)

@@ -47,16 +47,16 @@ class Publisher:
             """Write the row, and read who wants the image, in one transaction."""
             record()
             wanting = self._ledger.jobs.wanting(fingerprint)
-            return [Unplaced(placement, image.path, image.sha256, image.format) for placement in wanting]
+            return [Unplaced(placement, Path(image.path), image.sha256, image.format) for placement in wanting]
 
         return await self.record(received)
 
     async def publish(self, attempt_id: int, fingerprint: str, image: SavedImage, unplaced: Sequence[Unplaced]) -> int:
         """Give the image its names; return how many jobs have it now. One that no job wants goes to the history."""
         if unplaced:
-            paths = await self._on_disk(partial(put, self._store, unplaced))
+            paths = await self._named(partial(put, self._store, unplaced))
         else:
-            paths = [await self._on_disk(partial(keep, self._store, fingerprint, Path(image.path), image))]
+            paths = [await self._named(partial(keep, self._store, fingerprint, Path(image.path), image))]
         placements = [each.placement for each in unplaced]
         await self.record(partial(self._succeeded, attempt_id, placements, paths))
         await self.forget(attempt_id)
@@ -65,7 +65,7 @@ class Publisher:
     async def reject(self, attempt_id: int, number: int, fingerprint: str) -> None:
         """Put what an attempt has received, if anything, among the rejected: it was paid for."""
         placements = await self.record(partial(self._ledger.jobs.wanting, fingerprint))
-        await self._on_disk(partial(set_aside, self._store, placements, attempt_id, fingerprint, number))
+        await self._named(partial(set_aside, self._store, placements, attempt_id, fingerprint, number))
 
     async def forget(self, attempt_id: int) -> None:
         """Remove an attempt's staged file; it has its name, or is among the rejected."""
@@ -73,6 +73,12 @@ class Publisher:
 
     async def _on_disk(self, work: Callable[[], T]) -> T:
         return await self._disk_retry.persist(lambda: finished(work, executor=self._store.executor))
+
+    async def _named(self, work: Callable[[], T]) -> T:
+        """The result of work that gives names: on threads of its own where that means to send images away."""
+        pictures = self._store.pictures
+        threads = pictures.executor or self._store.executor
+        return await self._disk_retry.persist(lambda: finished(work, executor=threads, on_cancel=pictures.hurry))
 
     def _succeeded(self, attempt_id: int, placements: Sequence[Placement], paths: Sequence[str]) -> None:
         for placement, path in zip(placements, paths, strict=False):  # no job may want it: then it is kept

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from batch_editor.config import Keys, Settings
 from batch_editor.endpoints import Endpoint
@@ -13,6 +14,9 @@ from batch_editor.ledger import Ledger, LedgerWriter, RunStart
 from batch_editor.money import SharedBudget
 from batch_editor.output import Acceptance, Store
 from batch_editor.runs.options import BatchOptions
+
+if TYPE_CHECKING:
+    from batch_editor.runs.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,7 @@ class Run:
     settings, options, endpoints: what is wanted, and of which models. keys: the API keys of their providers.
     writer: the ledger's thread; every statement of a run goes by it.
     store, acceptance: where images get their names, and who checks them.
+    metrics: who counts for Prometheus; None if nobody does.
     shared: the budget of days and months, which other runs share; None if nothing limits them.
     clock, rng: seconds since 1970, and what spreads retries.
     """
@@ -35,6 +40,7 @@ class Run:
     writer: LedgerWriter
     store: Store
     acceptance: Acceptance
+    metrics: Metrics | None = None
     shared: SharedBudget | None = None
     clock: Callable[[], float] = time.time
     rng: random.Random = field(default_factory=random.Random)

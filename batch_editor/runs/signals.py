@@ -23,6 +23,11 @@ class RunSignals:
         handlers = {number: signal.getsignal(number) for number in ENDING}
         self._before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
 
+    @property
+    def gentle(self) -> str | None:
+        """The signal by which others may stop the run gently; None where it hears none."""
+        return next((number.name for number in ENDING if number in self._before), None)
+
     @contextmanager
     def hearing(self, monitor: RunMonitor) -> Iterator[None]:
         """Within the block, the first signal stops the run gently and the second drops what is in flight.

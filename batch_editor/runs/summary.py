@@ -10,16 +10,19 @@ from typing import Any, cast
 from batch_editor.ledger import Connection, Counts, providers_of, readings, stops_of
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
 from batch_editor.ledger.redos import redo_jobs
-from batch_editor.output import VerdictCounts, count_verdicts, verdicts_of
+from batch_editor.output import VerdictCounts, count_verdicts, images_in, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
 from batch_editor.runs.redo_summary import RedoSummary, redo_summary
 from batch_editor.runs.stops import StopKind, StopReason, exit_code_of
-from batch_editor.text import duration, printable
+from batch_editor.text import duration, printable, shell_word
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A run's plan beside what became of it; `why` explains the difference, most telling first."""
+    """A run's plan beside what became of it; `why` explains the difference, most telling first.
+
+    possibly_usd: of `actual_usd`, what may have been billed without a result.
+    """
 
     expected_requests: int
     expected_usd: float
@@ -27,6 +30,7 @@ class Comparison:
     images: int
     actual_usd: float
     why: tuple[str, ...]
+    possibly_usd: float = 0.0
 
     def as_json(self, elapsed_s: float) -> dict[str, Any]:
         """The `plan` object of `--json`."""
@@ -164,9 +168,11 @@ class Summary:
             yield f"Latency: half within {self.p50_s:.1f} s, 95 % within {self.p95_s:.1f} s"
         yield f"Time: {duration(self.elapsed_s)}"
         yield from self._against_plan()
-        yield f"Images: {self.output / 'images'}"
+        yield f"Images: {images_in(self.output)}"
         yield f"Manifest: {self.manifest}"
-        yield from self._next_step(command)
+        if command:
+            yield f"Report: batch-editor report {shell_word(str(self.output))}"
+        yield from self.next_step(command)
 
     def _against_plan(self) -> Iterator[str]:
         plan = self.comparison
@@ -178,7 +184,8 @@ class Summary:
             f" it was ${plan.actual_usd:,.2f} and {duration(self.elapsed_s)} for {plan.images}{why}"
         )
 
-    def _next_step(self, command: str) -> Iterator[str]:
+    def next_step(self, command: str) -> Iterator[str]:
+        """What to do about the jobs that have no image, if there are any. `command` is the run's own."""
         jobs = self.jobs
         if jobs.pending and command:
             yield f"{jobs.pending} jobs are left; to resume: {command}"
@@ -252,6 +259,7 @@ def _compare(db: Connection, run_id: str, elapsed_s: float) -> Comparison | None
         images=cost.images,
         actual_usd=actual_usd,
         why=tuple(_why(run, cost, elapsed_s)),
+        possibly_usd=cost.possibly_usd,
     )
 
 

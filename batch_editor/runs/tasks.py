@@ -19,6 +19,12 @@ class Task:
     tally: Tally
     submitted: SubmittedAttempt | None = None
 
+    @property
+    def is_retry(self) -> bool:
+        """Whether a request that leaves for it was sent before."""
+        before = 0 if self.request.is_redo else self.request.attempts
+        return self.submitted is None and before + self.tally.attempts + self.tally.refusals > 0
+
     @classmethod
     def from_request(cls, request: PendingRequest) -> Task:
         """A fresh one."""

@@ -44,6 +44,12 @@ class Api:
         self._queue: set[asyncio.Task[None]] = set()
         self._public = PublicFiles(books, self._made_again)
 
+    def serve(self, endpoints: Iterable[Endpoint]) -> None:
+        """Serve these as well; one of a path that is known replaces that."""
+        endpoints = tuple(endpoints)
+        self._gate.serve(endpoints)
+        self._openai.serve(endpoints)
+
     def application(self) -> web.Application:
         """The routes, to be served once."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
@@ -56,7 +62,6 @@ class Api:
                 web.get("/inference-request/request-history/{id}", self._history),
                 web.get("/v2/requests/{id}", self._polled),
                 web.get("/v2/requests/{id}/status", self._polled),
-                *self._openai.routes(),
                 web.route("*", "/v2/{slug:.+}", self._model),
                 web.route("*", "/v1/{slug:.+}", self._model),
                 web.post("/upload-asset", self._upload),
@@ -81,6 +86,8 @@ class Api:
     # Models.
 
     async def _model(self, request: web.Request) -> web.StreamResponse:
+        if request.path.startswith("/v1/") and self._openai.has(request.match_info["slug"]):
+            return await self._openai.edited(request, request.match_info["slug"])
         if request.method != "POST":
             return page(405, "405 Not Allowed", {"Allow": "POST"})
         entry = self._books.arrive()

@@ -37,11 +37,16 @@ class Gate:
     ) -> None:
         self._key = options.key
         self._credits_usd = _PLENTY_USD if math.isinf(options.credits_usd) else options.credits_usd
-        self._endpoints = {endpoint.path: endpoint for endpoint in endpoints if endpoint.wire == "segmind"}
+        self._endpoints: dict[str, Endpoint] = {}
+        self.serve(endpoints)
         self._books = books
         self._options = options
         self._windows: dict[str, SlidingWindow] = {}
         self._clock = clock
+
+    def serve(self, endpoints: Iterable[Endpoint]) -> None:
+        """Let requests to these in as well; one of a path that is known replaces that."""
+        self._endpoints |= {endpoint.path: endpoint for endpoint in endpoints if endpoint.wire == "segmind"}
 
     @property
     def credits_left_usd(self) -> float:

@@ -27,22 +27,27 @@ class OpenAiApi:
     """OpenAI's side of the wire, for the endpoints whose `wire` it is. One path may serve several models."""
 
     def __init__(self, endpoints: Iterable[Endpoint], gate: Gate, jobs: Jobs, books: Books) -> None:
-        self._models = {
-            (endpoint.path, str(endpoint.constants.get("model", endpoint.name))): endpoint
-            for endpoint in endpoints
-            if endpoint.wire == "openai"
-        }
+        self._models: dict[tuple[str, str], Endpoint] = {}
+        self.serve(endpoints)
         self._gate = gate
         self._jobs = jobs
         self._books = books
 
-    def routes(self) -> list[web.RouteDef]:
-        """A route for each path."""
-        return [web.route("*", f"/v1/{path}", self._edited) for path in dict.fromkeys(path for path, _ in self._models)]
+    def serve(self, endpoints: Iterable[Endpoint]) -> None:
+        """Serve these as well; one of a path and model that are known replaces that."""
+        self._models |= {
+            (endpoint.path, str(endpoint.constants.get("model", endpoint.name))): endpoint
+            for endpoint in endpoints
+            if endpoint.wire == "openai"
+        }
 
-    async def _edited(self, request: web.Request) -> web.StreamResponse:
+    def has(self, path: str) -> bool:
+        """Whether a model is at that path."""
+        return any(each == path for each, _ in self._models)
+
+    async def edited(self, request: web.Request, path: str) -> web.StreamResponse:
+        """The answer to a request to that path."""
         began_at = time.monotonic()
-        path = request.path.removeprefix("/v1/")
         provider = next(endpoint.provider for (each, _), endpoint in self._models.items() if each == path)
         if request.method != "POST":
             return error(405, f"Not allowed to {request.method} on {request.path}.", code="method_not_supported")

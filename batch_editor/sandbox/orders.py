@@ -14,7 +14,8 @@ from batch_editor.sandbox.images import Edit, ImageFormat, Size
 
 CHARACTERS_PER_TOKEN = 4
 # What models that are asked for a shape rather than a size make: about a megapixel.
-_AREA = 1024 * 1024
+_SIDE = 1024
+_RESOLUTION = re.compile(r"([1-9])K|([1-9][0-9]{2,3})px")  # the side of a square of as many pixels
 
 
 class Order:
@@ -33,10 +34,11 @@ class Order:
         self.prompt = str(self._value("prompt", "prompt"))
 
     @property
-    def image_link(self) -> str:
-        """The first reference image."""
+    def image_link(self) -> str | None:
+        """The first reference image; None where the picture is to be made of the prompt alone."""
         links = self._values[self._images]
-        return str(links[0] if isinstance(links, list) else links)
+        first = links[0] if isinstance(links, list) and links else links
+        return str(first) if first else None
 
     @property
     def image_parameter(self) -> str:
@@ -56,8 +58,7 @@ class Order:
 
     def edit(self, input_size: Size, *, scale: float) -> Edit:
         """The picture to make of an input of that size, at `scale` times the size asked for."""
-        shape = self._shape(input_size)
-        width, height = _pixels(shape) if shape else _of_area(*input_size)
+        width, height = self._size(input_size)
         compression = self._values.get("output_compression")
         return Edit(
             prompt=self.prompt,
@@ -67,6 +68,28 @@ class Order:
             transparent=self._value("background", "background") == "transparent",
             stamp=self.body_sha256,
         )
+
+    def _size(self, input_size: Size) -> Size:
+        """The size asked for: in pixels, as width and height, or as a shape of some resolution."""
+        sides = [self._values.get(self._endpoint.parameter_of(role) or "") for role in ("width", "height")]
+        size = self._endpoint.parameter_of("size")
+        is_custom = size is None or self._values[size] == "custom" or "custom" not in self._offered(size)
+        if is_custom and all(sides):
+            return int(sides[0] or 0), int(sides[1] or 0)
+        shape = self._shape(input_size)
+        if shape and "x" in shape:
+            return _sides(shape)
+        width, height = _sides(shape) if shape else input_size
+        return _of_area(width, height, side=self._resolution)
+
+    @property
+    def _resolution(self) -> int:
+        """The side of a square of as many pixels as are asked for, by 2K or 512px."""
+        found = _RESOLUTION.fullmatch(str(self._value("size", "output_resolution")))
+        return _SIDE if found is None else int(found[1]) * _SIDE if found[1] else int(found[2])
+
+    def _offered(self, name: str) -> tuple[str, ...]:
+        return self._endpoint.parameters[name].choices
 
     def price_usd(self, input_size: Size) -> float:
         """What the picture of an input of that size costs: by its tokens where these are charged, else by the list."""
@@ -95,7 +118,7 @@ class Order:
     def chosen(self, input_size: Size) -> dict[str, str]:
         """What the picture comes to be, where a request may leave it to the model."""
         return {
-            "size": self._shape(input_size) or "{}x{}".format(*_of_area(*input_size)),
+            "size": "{}x{}".format(*self._size(input_size)),
             "quality": self._priced_as("quality", self._qualities, input_size),
             "background": "transparent" if self._value("background", "background") == "transparent" else "opaque",
             "output_format": self.format,
@@ -144,7 +167,7 @@ class Order:
         return next((name for name, p in parameters if p.sizes is not None or _shapes(p.choices)), None)
 
     def _shape(self, input_size: Size) -> str | None:
-        if self._shape_name is None:
+        if self._shape_name is None or self._values[self._shape_name] == "match_input_image":
             return None
         value = str(self._values[self._shape_name])
         parameter = self._endpoint.parameters[self._shape_name]
@@ -178,22 +201,18 @@ def _nearest(shapes: tuple[str, ...], size: Size) -> str:
     return min(shapes, key=lambda shape: abs(_log_aspect(_sides(shape)) - _log_aspect(size)))
 
 
-def _pixels(shape: str) -> Size:
-    """A size as it stands; an aspect ratio as a size of the usual area.
-
-    >>> _pixels("1024x1536"), _pixels("16:9")
-    ((1024, 1536), (1365, 768))
-    """
-    return _sides(shape) if "x" in shape else _of_area(*_sides(shape))
-
-
 def _sides(shape: str) -> Size:
     width, height = re.split("[x:]", shape)
     return int(width), int(height)
 
 
-def _of_area(width: int, height: int) -> Size:
-    factor = math.sqrt(_AREA / (width * height))
+def _of_area(width: int, height: int, *, side: int) -> Size:
+    """A size of that shape with as many pixels as a square of that side.
+
+    >>> _of_area(16, 9, side=1024), _of_area(1, 1, side=2048)
+    ((1365, 768), (2048, 2048))
+    """
+    factor = side / math.sqrt(width * height)
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 

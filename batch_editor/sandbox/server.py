@@ -46,8 +46,8 @@ class Sandbox:
 
     async def __aenter__(self) -> Self:
         shipped = await asyncio.to_thread(_shipped)
-        api = Api(self._options, (*shipped, *self._endpoints), self.books)
-        self._runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=_STOP_WITHIN_S)
+        self._api = Api(self._options, (*shipped, *self._endpoints), self.books)
+        self._runner = web.AppRunner(self._api.application(), access_log=None, shutdown_timeout=_STOP_WITHIN_S)
         await self._runner.setup()
         try:
             site = web.TCPSite(self._runner, self._options.host, self._options.port, backlog=_BACKLOG)
@@ -68,6 +68,10 @@ class Sandbox:
         traceback: TracebackType | None,
     ) -> None:
         await self._runner.cleanup()
+
+    def serve(self, endpoints: Iterable[Endpoint]) -> None:
+        """Serve these as well, from now on; one of a path that is known replaces that."""
+        self._api.serve(endpoints)
 
     async def serve_forever(self) -> None:
         """Wait inside the block until cancelled."""

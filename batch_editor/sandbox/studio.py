@@ -13,7 +13,7 @@ from typing import Self
 import aiohttp
 
 from batch_editor.sandbox.checks import Refusal
-from batch_editor.sandbox.images import ImageFormat, Size, edited
+from batch_editor.sandbox.images import ImageFormat, Size, edited, placeholder
 from batch_editor.sandbox.inputs import Input, Inputs
 from batch_editor.sandbox.orders import Order
 
@@ -61,7 +61,7 @@ class Studio:
         Raises:
             Refusal: 400, an input can't be read or the mask doesn't fit.
         """
-        source = await self._inputs.read(order.image_link, parameter=order.image_parameter)
+        source = await self._source(order)
         mask = await self._mask(order, source)
         edit = order.edit(source.size, scale=self._scale)
         if flaw == "wrong-format":
@@ -71,6 +71,12 @@ class Studio:
         work = partial(edited, source.image, edit, mask=mask.image if mask else None, flaw=flaw)
         data = await asyncio.get_running_loop().run_in_executor(self._executor, work)
         return Picture(data, order.format, order.price_usd(source.size), source.size)
+
+    async def _source(self, order: Order) -> Input:
+        if order.image_link is not None:
+            return await self._inputs.read(order.image_link, parameter=order.image_parameter)
+        image = placeholder("no input", seed=order.prompt)
+        return Input(image, image.size, reachable=False)
 
     async def _mask(self, order: Order, source: Input) -> Input | None:
         if order.mask_link is None:

@@ -1,7 +1,7 @@
 """When a request may leave, how many at once, and whether a failed one is tried again."""
 
 from batch_editor.scheduling.pool import Pool, Requeue
-from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
+from batch_editor.scheduling.rate_limiter import LimiterClosed, LimiterState, RateLimiter
 from batch_editor.scheduling.retry import GiveUp, Retry, RetryPolicy, Tally, decide
 from batch_editor.scheduling.send_policy import Permit, slack_s, spacing_s
 from batch_editor.scheduling.shared_rate import SharedRateLimit, shared_rate_path
@@ -22,6 +22,7 @@ __all__ = [
     "Failed",
     "GiveUp",
     "LimiterClosed",
+    "LimiterState",
     "Permit",
     "Pool",
     "RateLimiter",

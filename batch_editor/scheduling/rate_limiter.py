@@ -8,6 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from aiolimiter import AsyncLimiter
 
@@ -21,6 +22,25 @@ log = logging.getLogger("batch_editor")
 
 class LimiterClosed(Exception):
     """The run stops: no further request may leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimiterState:
+    """What holds requests back at an instant.
+
+    limit, allowed: the configured rate, and how many of its requests a period are sent at present; why: what last
+    lowered or raised that. pause_s: seconds until a 429's pause is over. outage_s, probe_s: for how long the provider
+    has been down, and seconds until it is tried again; both 0 while it answers. most_in_flight: what is allowed in
+    flight after requests were dropped; None where nothing was.
+    """
+
+    limit: Rate
+    allowed: float
+    why: str
+    pause_s: float
+    outage_s: float
+    probe_s: float
+    most_in_flight: int | None
 
 
 class RateLimiter:
@@ -90,6 +110,19 @@ class RateLimiter:
     def held_s(self) -> float:
         """Seconds until the circuit breaker lets the next request try; 0 while the provider answers."""
         return self._policy.breaker.wait_s(self._now())
+
+    def state(self) -> LimiterState:
+        """What holds requests back now."""
+        cut = self._policy.concurrency.cut
+        return LimiterState(
+            limit=self._rate,
+            allowed=self.allowed,
+            why=self._policy.adaptive.reason,
+            pause_s=self.pause_left_s(),
+            outage_s=self.outage_s(),
+            probe_s=self.held_s(),
+            most_in_flight=None if math.isinf(cut) else int(cut),
+        )
 
     async def permit(self) -> Permit:
         """Wait for leave to send one request.

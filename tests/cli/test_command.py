@@ -26,11 +26,25 @@ from tests.support.bench import INPUT, Bench, job, jobs, sandbox
 
 RUN_OPTIONS = (
     *("-c", "--config", "-o", "--output", "--concurrency", "--rate", "--max-cost", "--deadline", "--limit", "--only"),
-    *("--retry-failed", "--set", "--base-url", "--json", "-v", "--sandbox", "--progress", "--log-file", "--dry-run"),
+    *(
+        "--expect-ledger",
+        "--retry-failed",
+        "--set",
+        "--base-url",
+        "--json",
+        "-v",
+        "--sandbox",
+        "--progress",
+        "--log-file",
+        "--dry-run",
+    ),
 )
+NOT_PLANNED = ("--progress", "--log-file", "--sandbox", "--dry-run", "--expect-ledger")
 OPTIONS = {
     "run": RUN_OPTIONS,
-    "plan": tuple(name for name in RUN_OPTIONS if name not in ("--progress", "--log-file", "--sandbox", "--dry-run")),
+    "plan": tuple(name for name in RUN_OPTIONS if name not in NOT_PLANNED),
+    "schedule": ("--at", "--as", "--to", "-c", "-o", "--max-cost", "--deadline", "--set"),
+    "completion": (),
     "status": ("--json",),
     "export": ("--format", "--to"),
     "sandbox": ("--port", "--latency", "--rate-limit", "--fault"),

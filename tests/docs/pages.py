@@ -17,11 +17,13 @@ _OTHER = re.compile(r"(git clone|cd|make|pip|pipx|docker|python) ")
 ELSEWHERE: dict[str, str] = {
     r"uvx --from \. batch-editor plan jobs/demo\.yaml": "tests/install runs it in an empty place",
     r"docker run .* batch-editor run jobs/catalog\.csv --max-cost 25": "tests/install reads the Dockerfile; no daemon",
+    r"(batch-editor catalog: stopped|Next: 12 jobs are left).*": "a message of a run; tests/notify has such",
     r"batch-editor \w+ \[OPTIONS\].*": "how a command is spelt, and no command",
-    r"17 1 \* \* \* .*": "a line of a crontab; the command above it on that page is run",
     r"batch-editor sandbox --rate-limit 60/min --fault 502:0\.05": "runs until it is stopped; see docs/sandbox.md",
     r"SEGMIND_API_KEY=any batch-editor run jobs/demo\.yaml --base-url http://127\.0\.0\.1:8080/v1": "the same",
     r"(ssh .* )?batch-editor review \S+( --.*)?": "runs until it is stopped; tests/review starts it",
+    r"AWS_PROFILE=shop batch-editor run jobs/catalog\.csv": "needs a bucket; tests/cloud runs it",
+    r"batch-editor run jobs/catalog\.csv --open": "starts a review that stays; tests/review starts it",
     r"batch-editor export outputs/products --format shopify --to import\.csv": "back-into-your-shop runs it",
     r"batch-editor run my-jobs\.yaml --limit 1 --max-cost 1": "of an endpoint that a server on its own doesn't serve",
 }

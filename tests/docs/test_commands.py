@@ -29,6 +29,7 @@ BEFORE = {
     "move-to-another-model": "batch-editor run jobs/catalog.csv --limit 3",
     "output": "batch-editor run jobs/catalog.csv --limit 1",
     "recovery": "batch-editor run jobs/catalog.csv --limit 1",
+    "report": "batch-editor run jobs/catalog.csv --limit 1; batch-editor run jobs/minimal.yaml",
     "review": """
         printf '{jobs: [{id: mug, prompt: On white, image_urls: [photos/coffee.jpg]}]}' > jobs/spring.yaml
         batch-editor run jobs/spring.yaml""",

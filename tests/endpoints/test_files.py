@@ -27,12 +27,24 @@ def own(tmp_path: Path) -> Path:
 # Loading ------------------------------------------------------------------------------------------------------------
 
 
+OF_THE_PROVIDER = {
+    "gpt-image-1.5-edit": "image_urls",
+    "gpt-image-2": "image",
+    "gpt-image-2.5-flare": "image_urls",
+    "gpt-image-2.5-sunburst": "image_urls",
+    "nano-banana": "image_urls",
+    "nano-banana-2": "image_urls",
+    "nano-banana-pro": "image_urls",
+    "seedream-4.5": "image_input",
+}
+
+
 def test_the_shipped_endpoints_load_and_are_named_like_their_files() -> None:
-    assert shipped_endpoints() == ["gpt-image-1.5-edit", "gpt-image-2.5-flare", "gpt-image-2.5-sunburst", "nano-banana"]
-    for name in shipped_endpoints():
+    assert [name for name in shipped_endpoints() if not name.startswith("openai-")] == list(OF_THE_PROVIDER)
+    for name, images in OF_THE_PROVIDER.items():
         endpoint = load_endpoint(name)
         assert (endpoint.name, endpoint.path) == (name, name)
-        assert (endpoint.prompt, endpoint.images) == ("prompt", "image_urls")
+        assert (endpoint.prompt, endpoint.images) == ("prompt", images)
         assert {400, 401, 402, 403, 404, 405, 406, 408, 410, 422, 429, 500, 502, 503, 504} == set(endpoint.errors)
 
 
@@ -71,7 +83,7 @@ def test_a_relative_path_is_looked_for_beside_the_manifest_first(
     assert load_endpoint("mine.yaml", beside=Path("/nowhere")).path == "here"
 
 
-KNOWN = "gpt-image-1.5-edit, gpt-image-2.5-flare, gpt-image-2.5-sunburst or nano-banana"
+KNOWN = f"{', '.join(shipped_endpoints()[:-1])} or {shipped_endpoints()[-1]}"
 EXPECTED = f"expected {KNOWN}, or the path of a YAML file"
 
 

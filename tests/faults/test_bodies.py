@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from batch_editor.client.guard import is_loopback_url
+from batch_editor.links.loopback import is_loopback_url
 from batch_editor.sandbox import Sandbox, SandboxOptions
 from tests.support.bench import KEY, Bench, job, jobs, sandbox, sha256_of
 from tests.support.fates import document, edits, failed, fate, fates, head_of, in_turn, listening, succeeded, unknown

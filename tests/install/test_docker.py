@@ -107,7 +107,9 @@ def test_the_steps_of_the_build_install_the_command_with_what_was_copied(tmp_pat
                     shutil.copy2(tree / name, source / target)
         if step.stage == BUILD and step.instruction == "RUN":
             run_well(step.value.replace("/opt/", f"{root}/"), source, PIP_COMPILE="0")
-    assert run_well(f"{root}/batch-editor/bin/batch-editor --version", tmp_path).startswith("batch-editor 0.1.0\n")
+    assert run_well(f"{root}/batch-editor/bin/batch-editor --version", tmp_path).startswith(
+        "batch-editor 0.1.0 (Python "
+    )
     said = run_well(f"{root}/batch-editor/bin/batch-editor plan jobs/demo.yaml", tree)
     assert said.startswith("Jobs: 9 ")
     assert not list(root.glob("batch-editor/lib/python3.*/site-packages/pytest*"))

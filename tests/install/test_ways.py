@@ -54,13 +54,13 @@ def test_the_readme_names_three_ways() -> None:
 def test_pip_install_gives_the_command_in_an_empty_environment(tree: Path) -> None:
     run_well("python3 -m venv --without-pip ../env", tree)
     run_well(COMMANDS[0], tree, **variables(tree.parent), PIP_PYTHON=str(tree.parent / "env/bin/python"))
-    assert planned("../env/bin/batch-editor", tree).startswith("batch-editor 0.1.0\n")
+    assert planned("../env/bin/batch-editor", tree).startswith("batch-editor 0.1.0 (Python ")
 
 
 @pytest.mark.timeout(600)
 def test_pipx_install_gives_the_command(tree: Path) -> None:
     run_well(COMMANDS[1], tree, **variables(tree.parent))
-    assert planned("../bin/batch-editor", tree).startswith("batch-editor 0.1.0\n")
+    assert planned("../bin/batch-editor", tree).startswith("batch-editor 0.1.0 (Python ")
 
 
 @pytest.mark.timeout(600)

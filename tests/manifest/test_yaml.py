@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_editor.endpoints import shipped_endpoints
 from batch_editor.manifest import Expansion, Faults, read_manifests
 from tests.support.manifest_reading import ENDPOINT, LINK, load_beside, read, write
 
@@ -110,7 +111,7 @@ def test_a_manifest_names_its_endpoint_by_name_or_by_a_file_beside_it(tmp_path: 
     unknown = write(tmp_path / "b.yaml", jobs("{id: a, " + REST + "}", head="endpoint: nano-bananna\n"))
     assert read(unknown).fault == (
         "b.yaml:1: endpoint 'nano-bananna' is unknown (did you mean nano-banana?); "
-        "expected gpt-image-1.5-edit, gpt-image-2.5-flare, gpt-image-2.5-sunburst or nano-banana,"
+        f"expected {', '.join(shipped_endpoints()[:-1])} or {shipped_endpoints()[-1]},"
         " or the path of a YAML file"
     )
 
@@ -120,7 +121,7 @@ def test_parameters_are_those_of_the_endpoint_that_the_manifest_names(tmp_path: 
     path = write(tmp_path / "m.yaml", jobs("{id: a, quality: low, " + REST + "}", head=head))
     assert read(path).fault == (
         "m.yaml:3: job a: 'quality' is no key here; "
-        "expected id, output, rows, format, when, carry, matrix, variants, identity, redo_prompt, prompt, image_urls,"
+        "expected id, output, rows, format, when, carry, endpoint, matrix, variants, identity, redo_prompt, prompt, image_urls,"
         " aspect_ratio, response_modalities"
     )
 

@@ -32,7 +32,7 @@ prices: {table: 1}
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acceptance]:
     own = tmp_path_factory.mktemp("endpoint") / "mine.yaml"
     own.write_text(OWN)
-    names = ("gpt-image-1.5-edit", "nano-banana", str(own))
+    names = ("gpt-image-1.5-edit", "gpt-image-2", "nano-banana", "nano-banana-2", str(own))
     acceptance = Acceptance("full", {endpoint.name: endpoint for endpoint in map(load_endpoint, names)})
     yield acceptance
     acceptance.close()
@@ -65,6 +65,22 @@ def test_roles_say_which_parameter_means_what(
     full: Acceptance, tmp_path: Path, params: dict[str, ParamValue], said: str | None
 ) -> None:
     assert full.judge("mine", params, {}, image(tmp_path)) == (rejected(said) if said else Verdict())
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "params", "said"),
+    [
+        ("gpt-image-2", {"size": "48x64"}, "asked for 48x64, got 64x48"),
+        # Which of them the model goes by isn't known.
+        ("gpt-image-2", {"size": "48x64", "width": 64, "height": 48}, None),
+        ("nano-banana-2", {"output_resolution": "4K", "output_format": "jpg"}, "asked for jpeg, got png"),
+        ("nano-banana-2", {"output_resolution": "4K", "output_format": "png"}, None),
+    ],
+)
+def test_what_a_shipped_endpoint_is_asked_for_is_held_against_the_image(
+    full: Acceptance, tmp_path: Path, endpoint: str, params: dict[str, ParamValue], said: str | None
+) -> None:
+    assert full.judge(endpoint, params, {}, image(tmp_path)) == (rejected(said) if said else Verdict())
 
 
 @pytest.mark.parametrize("endpoint", ["nano-banana", "one-that-is-named-no-more"])

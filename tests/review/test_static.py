@@ -26,7 +26,7 @@ def needed(entry: str) -> set[str]:
     return found - {entry}
 
 
-@pytest.mark.parametrize("page", ["gallery", "job"])
+@pytest.mark.parametrize("page", ["gallery", "job", "run"])
 def test_a_page_asks_at_once_for_every_module_that_it_needs(page: str) -> None:
     template = (ROOM / "templates" / f"{page}.html").read_text(encoding="utf-8")
     listed = re.search(r"{% for name in \[(.*?)\] %}", template)
@@ -35,7 +35,8 @@ def test_a_page_asks_at_once_for_every_module_that_it_needs(page: str) -> None:
 
 
 def test_every_module_is_needed_by_a_page() -> None:
-    assert needed("gallery") | needed("job") | {"gallery", "job"} == MODULES.keys()
+    pages = ["gallery", "job", "run"]
+    assert set().union(pages, *map(needed, pages)) == MODULES.keys()
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -52,9 +53,11 @@ def test_no_page_has_a_script_a_style_or_a_handler_of_its_own() -> None:
         assert re.findall(r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=|\|\s*safe|https?:", text) == [], path.name
 
 
-def test_the_slider_is_the_published_one() -> None:
-    folder = STATIC / "vendor" / "img-comparison-slider"
-    said = re.search(r"([0-9a-f]{64}), SHA-256", (folder / "README.md").read_text(encoding="utf-8"))
-    assert said is not None
-    assert hashlib.sha256((folder / "index.js").read_bytes()).hexdigest() == said[1]
+@pytest.mark.parametrize(
+    ("name", "files"), [("img-comparison-slider", ["index.js"]), ("uplot", ["uPlot.esm.js", "uPlot.min.css"])]
+)
+def test_what_others_have_written_is_as_they_have_published_it(name: str, files: list[str]) -> None:
+    folder = STATIC / "vendor" / name
+    said = re.findall(r"[0-9a-f]{64}", (folder / "README.md").read_text(encoding="utf-8"))
+    assert said == [hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files]
     assert "Permission is hereby granted" in (folder / "LICENSE").read_text(encoding="utf-8")

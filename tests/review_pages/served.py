@@ -24,7 +24,7 @@ from batch_editor.verdicts import read_verdicts
 PATIENCE_S = 45.0
 DESKTOP = (1280, 800)
 TELEPHONE = (390, 844)
-SHOWN = "#scroller .card.current, #panel section, #empty:not([hidden])"
+SHOWN = "#scroller .card.current, #panel section, #empty:not([hidden]), #run:not([hidden])"
 
 
 @dataclass

@@ -157,7 +157,7 @@ async def test_a_run_that_died_between_the_move_and_its_record_loses_nothing(ben
         await bench.run(named("abcd"), provider)
         digest = hashlib.sha256((bench.images / "a.png").read_bytes()).hexdigest()
         store = Store(bench.out)
-        store.clear("images/a.png", digest, keep=True)
+        store.pictures.clear("images/a.png", digest, keep=True)
         store.close()
         assert bench.files()[0].startswith(".history/a.")
         wanted = named("abcd" if comes_back else "bcd")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_editor.endpoints import shipped_endpoints
 from tests.support.bench import Bench, arrived, job, sandbox
 from tests.support.recorder import png
 
@@ -58,7 +59,10 @@ async def test_names_in_another_encoding_work_from_the_plan_to_the_export(odd: B
         assert (planned.code, planned.json["requests"]) == (0, 2)
         run = await odd.command("run", MANIFEST, *quick, "--log-file", named(b"l\xf6g"), "-v", **how)
         assert run.code == 0, run.err
-        assert run.out.splitlines()[-1] == "Manifest: outputs/fr\\xfchling/manifest.csv"
+        assert run.out.splitlines()[-2:] == [
+            "Manifest: outputs/fr\\xfchling/manifest.csv",
+            "Report: batch-editor report $'outputs/fr\\xfchling'",
+        ]
         again = await odd.command("run", MANIFEST, *quick, "--json", **how)
         assert (again.code, provider.books.requests, provider.books.uploads) == (0, 2, 1)
         assert again.json["output"] == "outputs/fr\\xfchling"
@@ -143,8 +147,8 @@ MESSAGES = {
         ["plan", MANIFEST, "--endpoint", named(b"\xe9.yaml")],
         2,
         (
-            "endpoint '\\xe9.yaml' is unknown; expected gpt-image-1.5-edit, gpt-image-2.5-flare,"
-            " gpt-image-2.5-sunburst or nano-banana, or the path of a YAML file"
+            f"endpoint '\\xe9.yaml' is unknown; expected {', '.join(shipped_endpoints()[:-1])}"
+            f" or {shipped_endpoints()[-1]}, or the path of a YAML file"
         ),
     ),
     "no rate": (

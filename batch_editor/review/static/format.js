@@ -26,6 +26,22 @@ export function seconds(value) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
 }
 
+/** `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`. */
+export function duration(value) {
+  const whole = Math.round(value);
+  if (whole < 120) return `${whole} s`;
+  if (whole < 3600) return whole % 60 && whole < 600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${Math.round(whole / 60)} min`;
+  const minutes = Math.round(whole / 60);
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
+  const hours = Math.round(minutes / 60);
+  return `${Math.floor(hours / 24)} d${hours % 24 ? ` ${hours % 24} h` : ""}`;
+}
+
+/** How many a minute: `3.5`, `61`, `1,200`. */
+export function pace(perMinute) {
+  return perMinute.toLocaleString("en-US", { maximumFractionDigits: perMinute < 10 ? 1 : 0 });
+}
+
 /** `820 kB`, `1.2 MB`; nothing for null. */
 export function bytes(value) {
   if (value === null || value === undefined) return "";

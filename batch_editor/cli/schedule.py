@@ -1,0 +1,155 @@
+"""`batch-editor schedule`. What it needs is imported when it runs, see `main`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from batch_editor.cli.options import find_manifests, sending, settings_from
+from batch_editor.cli.output import tell, written
+from batch_editor.errors import UsageError
+from batch_editor.text import escape_bytes, quoted, shell_word
+
+if TYPE_CHECKING:
+    from batch_editor.config import Settings
+    from batch_editor.nightly import Schedule
+
+# What every night may spend and last where neither the config nor an option says: a hundred pictures, and long before
+# the next night.
+MAX_COST_USD, DEADLINE = "25", "4h"
+_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
+# Kubernetes has room for 52 characters of a CronJob's name.
+_NAME_LENGTH = 39
+_OWN = frozenset(("manifests", "at", "kind", "to", "force", "timezone", "output", "verbose"))
+_PATHS = frozenset(("config", "output", "history"))
+
+
+@click.command()
+@sending
+@click.option("--at", metavar="HH:MM", required=True, help="When, every night.")
+@click.option(
+    "--as",
+    "kind",
+    required=True,
+    type=click.Choice(["systemd", "cron", "kubernetes", "github", "airflow"]),
+    help="What starts it.",
+)
+@click.option("--timezone", metavar="NAME", help="Whose clock, such as Europe/Berlin; default: this machine's.")
+@click.option("--to", metavar="DIR", type=click.Path(path_type=Path), help="Write the files there instead.")
+@click.option("--force", is_flag=True, help="Overwrite files that are there, but never the one with the key.")
+def schedule(at: str, kind: str, to: Path | None, timezone: str | None, *, force: bool, **options: Any) -> int:
+    """Print what runs manifests every night: whole files, from the working directory, with the options of run.
+
+    What comes next is said beside it: where the key goes, what starts it, and the first run, which is made by hand.
+
+    \b
+    Example:
+      batch-editor schedule jobs/products.csv --at 02:00 --as systemd
+    """
+    from batch_editor.nightly import KINDS, listed, write_all
+
+    find_manifests(options)
+    settings = settings_from(options)
+    nightly = _schedule(click.get_current_context(), options, settings, (at, timezone))
+    folder = None if to is None else to.expanduser()
+    made = KINDS[kind].make(nightly, folder)
+    lines = listed(made.files) if folder is None else write_all(made.files, folder, force=force)
+    with written():
+        for line in lines:
+            click.echo(escape_bytes(line))
+    tell("Next:")
+    for number, step in enumerate((*made.steps, *_not_at_night()), 1):
+        tell(f"  {number}. {step}")
+    return 0
+
+
+def _schedule(
+    context: click.Context, given: Mapping[str, Any], settings: Settings, when: tuple[str, str | None]
+) -> Schedule:
+    """What the command line asks for.
+
+    Raises:
+        UsageError: a manifest isn't there, or a value is wrong.
+    """
+    from batch_editor.manifest import default_output_name
+    from batch_editor.nightly import Schedule, is_zone, local_zone
+
+    at, timezone = when
+    found = _TIME.fullmatch(at)
+    if found is None:
+        raise UsageError(f"--at {quoted(at)}: expected a time of day, such as 02:00")
+    if timezone is not None and not is_zone(timezone):
+        raise UsageError(f"--timezone {quoted(timezone)}: expected the name of a time zone, such as Europe/Berlin")
+    for manifest in given["manifests"]:
+        if not manifest.exists():
+            raise UsageError(f"{quoted(str(manifest))}: there is no such file, and a schedule needs one")
+    directory = Path.cwd()
+    output = given["output"] or settings.outputs.directory / default_output_name(given["manifests"][0])
+    budget = () if given["max_cost"] or settings.budget.max_cost_usd else ("--max-cost", MAX_COST_USD)
+    deadline = () if settings.deadline else ("--deadline", DEADLINE)
+    return Schedule(
+        name=_name(output),
+        hour=int(found[1]),
+        minute=int(found[2]),
+        zone=timezone or local_zone(),
+        directory=directory,
+        program=_program(),
+        manifests=tuple(_below(directory, str(each)) for each in given["manifests"]),
+        output=_below(directory, str(output)),
+        options=(*_options(context, directory), *budget),
+        paths=tuple(_below(directory, str(each)) for each in (given["config"], *given["history"]) if each is not None),
+        nightly=deadline,
+        key_env=settings.api.key_env if settings.api.key_file is None else None,
+        timeout_s=settings.api.timeout_s,
+        made_by=" ".join(map(shell_word, ["batch-editor", *sys.argv[1:]])),
+    )
+
+
+def _options(context: click.Context, directory: Path) -> Iterator[str]:
+    """The options of run that were given, as words."""
+    for option in context.command.params:
+        assert option.name is not None
+        if option.name in _OWN or context.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE:
+            continue
+        flag, value = max(option.opts, key=len), context.params[option.name]
+        for each in value if option.multiple else [value]:
+            yield flag
+            if each is not True:
+                yield _below(directory, str(each)) if option.name in _PATHS else str(each)
+
+
+def _below(directory: Path, path: str) -> str:
+    """A path as seen from the working directory, where it lies below it."""
+    return str(Path(path).relative_to(directory)) if Path(path).is_relative_to(directory) else path
+
+
+def _name(output: Path) -> str:
+    """What is called after an output directory: letters, digits and hyphens, as Kubernetes takes them."""
+    plain = re.sub(r"[^a-z0-9]+", "-", output.name.lower()).strip("-")[:_NAME_LENGTH].strip("-")
+    return f"batch-editor-{plain}" if plain else "batch-editor"
+
+
+def _program() -> tuple[str, ...]:
+    """How this program is started where there is no PATH of a person's."""
+    beside = Path(sys.executable).with_name("batch-editor")
+    found = str(beside) if beside.exists() else shutil.which("batch-editor")
+    return (sys.executable, "-m", "batch_editor") if found is None else (found,)
+
+
+def _not_at_night() -> Iterator[str]:
+    """Settings of this environment, which no schedule has."""
+    from batch_editor.config import ENV_PREFIX
+    from batch_editor.endpoints import TODAY
+
+    for name in sorted(os.environ):
+        if name.startswith(ENV_PREFIX) and name != TODAY:
+            setting = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            yield f"{name} is set here and won't be at night: set {setting} in the config"

@@ -1,0 +1,136 @@
+"""One nightly run: which command, where, when, and for how long it may go on when it is stopped."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_editor.errors import UsageError
+from batch_editor.text import quoted, shell_word
+
+# Where a key waits for the runs that nobody starts by hand. It must not go into a repository.
+ENVIRONMENT_FILE = "batch-editor.env"
+# Beyond the provider's longest answer: to save what came, and to write the output manifest.
+_SAVING_S = 60.0
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """One nightly run.
+
+    name: what its units, jobs and files are called.
+    hour, minute, zone: when, by the clock of that time zone.
+    directory: the working directory; relative paths of the command are relative to it.
+    program: how the program is started on this machine.
+    manifests, output: paths as the command has them.
+    options: the options of `run` that hold for the first run too, as words; paths among them are in `paths`.
+    nightly: those of every night alone, but `--log-file` and `--expect-ledger`.
+    key_env: the variable of the key; None where it comes from a file that the config names.
+    timeout_s: of one attempt, in seconds.
+    made_by: the command that made this schedule, for its readers.
+    """
+
+    name: str
+    hour: int
+    minute: int
+    zone: str
+    directory: Path
+    program: tuple[str, ...]
+    manifests: tuple[str, ...]
+    output: str
+    options: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    nightly: tuple[str, ...] = ()
+    key_env: str | None
+    timeout_s: float
+    made_by: str
+
+    def __post_init__(self) -> None:
+        """See that every word can stand in a file of lines.
+
+        Raises:
+            UsageError: one can't.
+        """
+        for word in (*self.command(), str(self.directory), self.made_by):
+            if _CONTROL.search(word):
+                raise UsageError(
+                    f"{quoted(word)}: holds a line break, or what isn't text, and can't stand in a schedule; what is"
+                    " set for the jobs can stand in the manifest, and a file can be renamed"
+                )
+
+    @property
+    def stop_s(self) -> int:
+        """Seconds that a run which is told to stop needs: what is in flight is paid for, and is waited for."""
+        return math.ceil(self.timeout_s + _SAVING_S)
+
+    @property
+    def cron(self) -> str:
+        """When, as cron writes it."""
+        return f"{self.minute} {self.hour} * * *"
+
+    @property
+    def clock(self) -> str:
+        """When, for people."""
+        return f"{self.hour:02d}:{self.minute:02d} {self.zone}"
+
+    @property
+    def log(self) -> str:
+        """The file of the log, in the working directory."""
+        return f"{self.name}.jsonl"
+
+    def arguments(self, *, output: str | None = None, log: str | None = None) -> tuple[str, ...]:
+        """The arguments of every night's run; with another output directory or log where that is given."""
+        quiet = ("--progress", "none", "--log-file", log or self.log)
+        return (*self._first(output or self.output), *self.nightly, "--expect-ledger", *quiet)
+
+    def command(self) -> tuple[str, ...]:
+        """Every night's command on this machine."""
+        return (*self.program, *self.arguments())
+
+    def first_command(self, *, output: str | None = None) -> str:
+        """The command of the first run, as a shell takes it: by hand, with somebody to look at it."""
+        words = (*self.program, *self._first(output or self.output))
+        return f"cd {shell_word(str(self.directory))} && {' '.join(map(shell_word, words))}"
+
+    def has_ledger(self) -> bool:
+        """Whether something has run in the output directory, so that no first run is needed."""
+        return (self.directory / self.output / "ledger.sqlite3").exists()
+
+    def about(self) -> Iterator[str]:
+        """What the file is, in lines for its head."""
+        yield f"batch-editor: {' '.join(self.manifests)} every night at {self.clock}."
+        yield f"Made by: {self.made_by}"
+
+    def outside(self) -> list[str]:
+        """The paths of the command that don't lie in the working directory."""
+        named = (*self.manifests, self.output, *self.paths)
+        return [each for each in named if Path(each).is_absolute() or ".." in Path(each).parts]
+
+    def _first(self, output: str) -> tuple[str, ...]:
+        return ("run", *self.manifests, "-o", output, *self.options)
+
+
+def shell_line(schedule: Schedule, environment: Path | None) -> str:
+    """Every night's command as one line of a POSIX shell, with the key from an environment file."""
+    steps = [f"cd {shell_word(str(schedule.directory))}", f"export TZ={schedule.zone}"]
+    if environment is not None:
+        steps.append(f"set -a && . {shell_word(str(environment))} && set +a")
+    steps.append(f"exec {words(schedule.command())}")
+    return " && ".join(steps)
+
+
+def words(arguments: Sequence[str]) -> str:
+    """Arguments as a POSIX shell reads them back."""
+    return " ".join(map(shell_word, arguments))
+
+
+def environment_file(schedule: Schedule) -> str:
+    """The text of an environment file without its key, as shells and systemd read it."""
+    return (
+        "# The environment of nightly runs. Only you may read it (chmod 600), and it belongs into no repository.\n"
+        f"{schedule.key_env}=''\n"
+    )

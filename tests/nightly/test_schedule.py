@@ -1,0 +1,392 @@
+"""`schedule`: each text is taken by the program that it is for, and starts what was asked for, word for word."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import stat
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import check_jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from click.testing import CliRunner
+from cronsim import CronSim
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batch_editor.cli.main import main
+from batch_editor.errors import UsageError
+from batch_editor.nightly import KINDS, Schedule
+from batch_editor.nightly.cron import cron_files
+from batch_editor.nightly.github import github_files
+from batch_editor.nightly.kubernetes import kubernetes_files
+from batch_editor.nightly.schedule import shell_line
+from batch_editor.nightly.systemd import systemd_files
+from tests.support.bench import Bench
+
+# What some program takes for something else than it is.
+ODD = (
+    "50% off",
+    "%H %%",
+    "$HOME ${HOME} $$ $(id)",
+    'say "hi"',
+    "it's",
+    "a\\b \\\\ \\% \\$ \\",
+    "{{ title }} {% if x %} ${{ secrets.KEY }}",
+    "; rm x; # no & | > `id` !1 *?[a] ~ é 猫",
+    " two  blanks ",
+    "",
+    "-x",
+    "on",
+)
+# Written as people may: a backslash before `%` is always dropped, one before another one by some crons.
+UNESCAPED = (re.compile(r"\\(%)"), re.compile(r"\\([%\\])"))
+
+
+@dataclass
+class Said:
+    """What a command ended with and said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def say(bench: Bench, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """The command, in a folder with a catalog."""
+    (bench.folder / "jobs").mkdir()
+    (bench.folder / "jobs" / "catalog.csv").write_text("prompt,image_urls\nOn white,https://example.com/a.jpg\n")
+
+    def run(*arguments: str) -> Said:
+        capsys.readouterr()
+        code = main(["schedule", *arguments])
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+def schedule(*options: str, program: tuple[str, ...] = ("/usr/bin/printf", "%s\\0"), **changes: Any) -> Schedule:
+    values: dict[str, Any] = {
+        "name": "batch-editor-catalog",
+        "hour": 2,
+        "minute": 30,
+        "zone": "Europe/Berlin",
+        "directory": Path("/"),
+        "program": program,
+        "manifests": ("jobs/catalog.csv",),
+        "output": "outputs/catalog",
+        "options": options,
+        "nightly": ("--deadline", "4h"),
+        "key_env": "SEGMIND_API_KEY",
+        "timeout_s": 300.0,
+        "made_by": "batch-editor schedule jobs/catalog.csv",
+    }
+    return Schedule(**(values | changes))
+
+
+def shell(command: str, *, name: str = "sh") -> list[str]:
+    """The words that a shell gives to what it starts, which is `printf`."""
+    done = subprocess.run([name, "-c", command], capture_output=True, text=True, check=True)
+    return done.stdout.split("\0")[:-1]
+
+
+def arguments(output: str = "outputs/catalog", *options: str, log: str = "batch-editor-catalog.jsonl") -> list[str]:
+    nightly = ["--deadline", "4h", "--expect-ledger", "--progress", "none", "--log-file", log]
+    return ["run", "jobs/catalog.csv", "-o", output, *options, *nightly]
+
+
+EXPECTED = arguments("outputs/catalog", *ODD)
+
+
+@pytest.mark.parametrize("unescaped", UNESCAPED)
+def test_cron_starts_what_was_asked_for(unescaped: re.Pattern[str]) -> None:
+    (file,) = cron_files(schedule(*ODD), None)
+    line = file.text.splitlines()[-1]
+    minute, hour, day, month, weekday, command = line.split(maxsplit=5)
+    assert not re.search(r"(?<!\\)%", command)
+    assert shell(unescaped.sub(r"\1", command)) == EXPECTED
+    assert (minute, hour, day, month, weekday) == ("30", "2", "*", "*", "*")
+
+
+@settings(max_examples=20)
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"])), max_size=20))
+def test_whatever_the_words_are_each_shell_reads_them_back(words: list[str]) -> None:
+    plan = schedule(*words)
+    assert shell(shell_line(plan, None)) == arguments("outputs/catalog", *words)
+    command = cron_files(plan, None)[0].text.splitlines()[-1].split(maxsplit=5)[5]
+    assert {tuple(shell(each.sub(r"\1", command))) for each in UNESCAPED} == {
+        tuple(arguments("outputs/catalog", *words))
+    }
+
+
+def test_cron_s_line_is_at_that_time_of_that_zone() -> None:
+    (file,) = cron_files(schedule(), None)
+    assert "\nCRON_TZ=Europe/Berlin\n" in file.text
+    assert " && export TZ=Europe/Berlin && " in file.text
+    expression = " ".join(file.text.splitlines()[-1].split()[:5])
+    nights = CronSim(expression, datetime(2026, 10, 24, 12, 0, tzinfo=ZoneInfo("Europe/Berlin")))
+    assert [next(nights).isoformat() for _ in range(2)] == ["2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"]
+
+
+def test_a_line_that_cron_would_cut_off_is_refused() -> None:
+    message = (
+        r"^the crontab's line would have \d{4} characters; cron takes 998\. What is set by --set can stand in the "
+    )
+    with pytest.raises(UsageError, match=message):
+        cron_files(schedule("--set", "prompt=" + 900 * "x"), None)
+
+
+def systemd_words(line: str) -> list[str]:
+    """The words of a command line as systemd.service(5) has them read."""
+    found = re.findall(r'"((?:[^"\\]|\\.)*)"|(\S+)', line)
+    words = [plain or re.sub(r"\\(.)", r"\1", quoted) for quoted, plain in found]
+    assert not any(re.search(r"(?<!%)(%%)*%(?!%)", word) for word in words)
+    return [word.replace("%%", "%") for word in words]
+
+
+def test_systemd_starts_what_was_asked_for() -> None:
+    service, timer = systemd_files(schedule(*ODD, program=("/srv/my $cat/50%/batch-editor",)), None)
+    (line,) = re.findall(r"^ExecStart=(.*)$", service.text, re.MULTILINE)
+    program, *words = systemd_words(line)
+    assert program == "/srv/my $cat/50%/batch-editor"
+    assert [word.replace("$$", "$") for word in words] == EXPECTED
+    assert not any(re.search(r"(?<!\$)(\$\$)*\$(?!\$)", word) for word in words)
+    assert "\nOnCalendar=*-*-* 02:30:00 Europe/Berlin\nPersistent=true\n" not in service.text
+    assert "\nOnCalendar=*-*-* 02:30:00 Europe/Berlin\n" in timer.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Type=oneshot",
+        "Restart=on-abnormal",
+        "SuccessExitStatus=4 143",
+        "TimeoutStopSec=360",
+        "KillMode=mixed",
+        "WorkingDirectory=/srv/50%% cat",
+        "EnvironmentFile=/srv/50%% cat/batch-editor.env",
+        "Environment=TZ=Europe/Berlin",
+    ],
+)
+def test_the_service_says_how_it_ends(line: str) -> None:
+    service, _ = systemd_files(schedule(directory=Path("/srv/50% cat")), Path("/srv/50% cat/batch-editor.env"))
+    assert f"\n{line}\n" in service.text
+
+
+@pytest.mark.parametrize("name", ["/srv/cat ", "/srv/cat\\"])
+def test_a_folder_that_no_unit_can_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        systemd_files(schedule(directory=Path(name)), None)
+    assert str(refused.value) == (
+        f"{name!r}: a unit of systemd can't name a path that ends in white space or a backslash"
+    )
+
+
+@pytest.mark.parametrize("word", ["a\nb", "a\x1b[31m", "caf\udce9", "a\u2028b"])
+def test_what_can_t_stand_in_a_line_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match=r"holds a line break, or what isn't text, and can't stand in a schedule"):
+        schedule("--set", word)
+
+
+def test_kubernetes_takes_the_cron_job_and_it_starts_what_was_asked_for() -> None:
+    (file,) = kubernetes_files(schedule(*ODD, timeout_s=299.5), None)
+    documents = list(yaml.safe_load_all(file.text))
+    for document in documents:
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+    job, catalog, state = documents
+    assert (job["kind"], catalog["kind"], state["kind"]) == ("CronJob", *2 * ["PersistentVolumeClaim"])
+    spec = job["spec"]
+    assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == ("30 2 * * *", "Europe/Berlin", "Forbid")
+    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+    assert (pod["restartPolicy"], pod["terminationGracePeriodSeconds"]) == ("Never", 360)
+    (container,) = pod["containers"]
+    # As Kubernetes reads them: `$$(` stands for `$(`.
+    assert [word.replace("$$(", "$(") for word in container["args"]] == EXPECTED
+    assert not any(re.search(r"(?<!\$)\$\(", word) for word in container["args"])
+    assert {name["name"]: name for name in container["env"]}["TZ"]["value"] == "Europe/Berlin"
+
+
+def test_the_first_job_in_kubernetes_expects_no_ledger() -> None:
+    plan = schedule(*ODD)
+    made = KINDS["kubernetes"].make(plan, None)
+    (step,) = [step for step in made.steps if step.startswith("First run: ")]
+    (pattern,) = re.findall(r"grep -v -- '(.*?)'", step)
+    kept = [line for line in made.files[0].text.splitlines() if pattern not in line]
+    (container,) = next(yaml.safe_load_all("\n".join(kept)))["spec"]["jobTemplate"]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert [word.replace("$$(", "$(") for word in container["args"]] == [w for w in EXPECTED if w != "--expect-ledger"]
+
+
+def test_kubernetes_has_no_path_outside_of_the_working_directory(say: Callable[..., Said], bench: Bench) -> None:
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", "kubernetes", "-o", "/srv/out")
+    assert said.code == 2
+    assert said.err == (
+        f"error: /srv/out lies outside of {bench.folder}, which is the volume /catalog in Kubernetes; run this where"
+        " all files are below the working directory\n"
+    )
+
+
+def test_github_takes_the_workflow_and_it_starts_what_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    shop = tmp_path / "my shop"
+    (file,) = github_files(schedule(*ODD, directory=shop), None)
+    path = tmp_path / file.name
+    path.write_text(file.text, encoding="utf-8")
+    checked = CliRunner().invoke(check_jsonschema.main, ["--builtin-schema", "vendor.github-workflows", str(path)])
+    assert checked.exit_code == 0, checked.output
+    workflow = yaml.safe_load(file.text)
+    assert workflow["on"]["schedule"] == [{"cron": "30 2 * * *", "timezone": "Europe/Berlin"}]
+    assert workflow["concurrency"] == {"group": "batch-editor-catalog", "cancel-in-progress": False}
+    job = workflow["jobs"]["run"]
+    assert job["runs-on"] == "self-hosted"
+    assert job["env"]["SEGMIND_API_KEY"] == "${{ secrets.SEGMIND_API_KEY }}"
+    step = job["steps"][-1]
+    assert "${{" not in step["run"]
+    assert step["working-directory"] == "my shop"
+    log = str(shop / "batch-editor-catalog.jsonl")
+    assert shell(step["run"], name="bash") == arguments(str(shop / "outputs/catalog"), *ODD, log=log)
+
+
+def test_the_dag_starts_what_was_asked_for() -> None:
+    (file,) = KINDS["airflow"].files(schedule(*ODD), None)
+    calls = {
+        node.func.id: {each.arg: each.value for each in node.keywords}
+        for node in ast.walk(ast.parse(file.text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    dag = {name: value for name, value in calls["DAG"].items() if name != "start_date"}
+    assert {name: ast.literal_eval(value) for name, value in dag.items()} == {
+        "dag_id": "batch-editor-catalog",
+        "description": "batch-editor, jobs/catalog.csv, every night",
+        "schedule": "30 2 * * *",
+        "catchup": False,
+        "max_active_runs": 1,
+        "default_args": {"retries": 0},
+    }
+    assert ast.unparse(calls["DAG"]["start_date"]) == "datetime(2026, 1, 1, tzinfo=ZoneInfo('Europe/Berlin'))"
+    assert shell(ast.literal_eval(calls["Command"]["bash_command"]), name="bash") == EXPECTED
+    assert "\n# AIRFLOW__CORE__KILLED_TASK_CLEANUP_TIME=360\n" in file.text
+    assert file.name == "batch_editor_catalog.py"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_night_has_a_budget_an_end_a_log_and_expects_a_ledger(kind: str, say: Callable[..., Said]) -> None:
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", kind, "--timezone", "Europe/Berlin")
+    assert (said.code, said.out.count("Europe/Berlin") >= 2) == (0, True)
+    plain = re.sub(r"[\s\"'-]+", " ", said.out)
+    for wanted in ("max cost 25", "deadline 4h", "expect ledger", "progress none", "batch editor catalog.jsonl"):
+        assert wanted in plain
+    assert "SEGMIND_API_KEY" in said.out + said.err
+
+
+def test_what_the_config_says_is_left_to_it(say: Callable[..., Said], bench: Bench) -> None:
+    (bench.folder / "key").touch(0o600)
+    (bench.folder / "config.yaml").write_text(
+        "{budget: {max_cost_usd: 40}, deadline: '06:00', api: {timeout_s: 120, key_file: key}}"
+    )
+    said = say("jobs/catalog.csv", "--at", "2:05", "--as", "systemd")
+    assert "--max-cost" not in said.out
+    assert "--deadline" not in said.out
+    assert "EnvironmentFile" not in said.out
+    assert "\nTimeoutStopSec=180\n" in said.out
+    assert "OnCalendar=*-*-* 02:05:00 " in said.out
+
+
+def test_options_of_run_come_along_and_paths_below_the_folder_are_relative(
+    say: Callable[..., Said], bench: Bench
+) -> None:
+    (bench.folder / "my config.yaml").write_text("concurrency: 3")
+    given_options = ["-c", str(bench.folder / "my config.yaml"), "--set", "quality=low", "--set", "size=1024x1024"]
+    given_options += ["--skip-faulty", "--max-cost", "3", "--only", "a*", "-o", str(bench.folder / "out")]
+    said = say(str(bench.folder / "jobs/catalog.csv"), "--at", "02:00", "--as", "systemd", *given_options)
+    (line,) = re.findall(r"^ExecStart=(.*)$", said.out, re.MULTILINE)
+    _, *words = systemd_words(line)
+    first = ["run", "jobs/catalog.csv", "-o", "out", "--config", "my config.yaml", "--max-cost", "3"]
+    first += ["--only", "a*", "--skip-faulty", "--set", "quality=low", "--set", "size=1024x1024"]
+    assert words == [*first, "--deadline", "4h", *arguments("", log="batch-editor-out.jsonl")[-5:]]
+    (step,) = re.findall(r"First run, by hand, for every night expects its ledger: cd \S+ && (.*)", said.err)
+    assert shell(f"printf '%s\\0' {step}")[1:] == first
+
+
+def test_where_something_has_run_no_first_run_is_asked_for(say: Callable[..., Said], bench: Bench) -> None:
+    (bench.folder / "outputs/catalog").mkdir(parents=True)
+    (bench.folder / "outputs/catalog/ledger.sqlite3").touch()
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", "cron")
+    assert "outputs/catalog has its ledger, so a first run isn't needed\n" in said.err
+
+
+def test_the_step_for_the_key_writes_a_file_that_only_the_user_may_read(say: Callable[..., Said], bench: Bench) -> None:
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", "cron")
+    (step,) = re.findall(r"^  1\. (\(umask .*?\))    # mode 600; keep it out of repositories$", said.err, re.MULTILINE)
+    subprocess.run(["sh", "-c", step], env={**os.environ, "SEGMIND_API_KEY": "k$e y%"}, check=True)
+    file = bench.folder / "batch-editor.env"
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("SEGMIND_API_KEY='k$e y%'\n", 0o600)
+    assert f". {file} " in said.out
+
+
+def test_files_are_written_the_key_s_for_the_user_alone_and_nothing_is_overwritten(
+    say: Callable[..., Said], bench: Bench
+) -> None:
+    command = ("jobs/catalog.csv", "--at", "02:00", "--as", "systemd", "--to", "units")
+    said = say(*command)
+    units = bench.folder / "units"
+    assert said.out.splitlines() == [
+        "Wrote units/batch-editor-catalog.service",
+        "Wrote units/batch-editor-catalog.timer",
+        "Wrote units/batch-editor.env, which only you may read (mode 600)",
+    ]
+    key = units / "batch-editor.env"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert f"\nEnvironmentFile={key}\n" in (units / "batch-editor-catalog.service").read_text()
+    assert f"systemctl --user link {units}/batch-editor-catalog.service {units}/batch-editor-catalog.timer" in said.err
+    key.write_text("SEGMIND_API_KEY='mine'\n")
+    again = say(*command)
+    assert again.code == 2
+    assert again.err == (
+        "error: units/batch-editor-catalog.service is there already: --force overwrites it, --to DIR writes elsewhere\n"
+    )
+    forced = say(*command, "--force")
+    assert (forced.code, key.read_text()) == (0, "SEGMIND_API_KEY='mine'\n")
+    assert "Kept units/batch-editor.env, as it was" in forced.out
+    key.chmod(0o644)
+    assert "Kept units/batch-editor.env, which others can read; run: chmod 600 " in say(*command, "--force").out
+
+
+def test_settings_of_this_environment_are_named(say: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCH_EDITOR_RETRY__MAX_ATTEMPTS", "3")
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", "cron")
+    assert said.err.endswith(
+        "BATCH_EDITOR_RETRY__MAX_ATTEMPTS is set here and won't be at night: set retry.max_attempts in the config\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--at", "25:00"], "--at '25:00': expected a time of day, such as 02:00"),
+        (["--at", "02:00", "--timezone", "Berlin"], "--timezone 'Berlin': expected the name of a time zone, such as"),
+        (["--at", "02:00", "--rate", "fast"], "command line: rate_limit is 'fast'; expected"),
+    ],
+)
+def test_a_wrong_value_is_told(say: Callable[..., Said], arguments: list[str], message: str) -> None:
+    said = say("jobs/catalog.csv", "--as", "cron", *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("name", ["jobs/spring.csv", "-"])
+def test_a_manifest_that_isn_t_there_has_no_nights(say: Callable[..., Said], name: str) -> None:
+    said = say(name, "--at", "02:00", "--as", "cron", "-o", "out")
+    assert (said.code, said.err) == (2, f"error: {name!r}: there is no such file, and a schedule needs one\n")

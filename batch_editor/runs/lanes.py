@@ -113,17 +113,17 @@ class Lane(AttemptListener):
 
     def outage(self, failure: Failure | None, next_s: float) -> None:
         """The provider is down, or, without a failure, answers again."""
-        extra: dict[str, object] = {"provider": self.provider.name}
+        name = self.provider.name
         if failure is None:
             self._progress.say(f"{self._called} answers again; resuming")
-            log.warning("outage over", extra=extra)
+            log.warning("outage over", extra={"provider": name})
         else:
             holds = "the run holds, tries" if self._called == "the provider" else "its requests hold. It is tried"
             self._progress.say(
                 f"{self._called} is down ({failure.message}): {holds} with one request at a time, next in"
                 f" {next_s:.0f} s, and charges no job for it"
             )
-            log.warning("outage", extra={**extra, "error": failure.message, "next_try_s": round(next_s, 3)})
+            log.warning("outage", extra={"provider": name, "error": failure.message, "next_try_s": round(next_s, 3)})
 
     def gave_up(self, failure: Failure, lasted_s: float) -> None:
         """The provider is down for too long: leave the rest to the next run."""

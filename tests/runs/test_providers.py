@@ -420,3 +420,19 @@ async def test_a_provider_of_one_s_own_is_set_by_the_config_alone(bench: Bench) 
         )
         assert acme.books.billed == 2
     assert (done.code, list(done.json["providers"])) == (0, ["acme"])
+
+
+async def test_one_template_goes_to_endpoints_of_several_providers(bench: Bench) -> None:
+    job = {
+        "id": "{{ sku }}-{{ endpoint }}",
+        "rows": [{"sku": "mug"}, {"sku": "cup"}],
+        "matrix": {"endpoint": ["gpt-image-1.5-edit", FLARE]},
+        "prompt": "Show the {{ sku }}",
+        "image_urls": [INPUT],
+    }
+    path = bench.folder / "both.yaml"
+    path.write_text(json.dumps({"defaults": CHEAP, "jobs": [job]}))
+    async with segmind() as first, openai() as second:
+        summary = await run(bench, [path], settings(first, second))
+        assert (first.books.billed, second.books.billed) == (2, 2)
+    assert summary.exit_code == 0

@@ -42,6 +42,16 @@ class Requests:
         requests = self._pending("fingerprint IN (SELECT value FROM json_each(?))", wanted)
         return requests + pending_redos(self._db, "d.fingerprint IN (SELECT value FROM json_each(?))", wanted)
 
+    def pending_count(self) -> int:
+        """How many requests are left to send. An index alone tells."""
+        (requests,) = self._db.execute(
+            "SELECT count(*) FROM requests WHERE state = 'pending' AND position IS NOT NULL"
+        ).fetchone()
+        (redos,) = self._db.execute(
+            "SELECT count(*) FROM redos WHERE state = 'pending' AND position IS NOT NULL"
+        ).fetchone()
+        return int(requests + redos)
+
     def pending_by_endpoint(self) -> dict[str, int]:
         """How many requests are left to send, by their endpoints."""
         return dict(self._db.execute(f"SELECT endpoint, count(*) FROM ({_LEFT}) GROUP BY endpoint"))

@@ -203,10 +203,10 @@ async def open_lanes(run: Run) -> AsyncIterator[list[Lane]]:
     Raises:
         MachineError: the ledger can't be read.
     """
-    left = await run.writer.do(run.ledger.requests.pending_by_endpoint)
+    left = await _left(run)
     submitted = await run.writer.do(run.ledger.attempts.all_submitted, run.start.budget_id)
-    names = [*left, *(each.request.endpoint for each in submitted if each.request.endpoint in run.endpoints)]
-    wanted = list(dict.fromkeys(run.endpoints[name].provider for name in names))
+    named = [each.request.endpoint for each in submitted if each.request.endpoint in run.endpoints]
+    wanted = list(dict.fromkeys([*left, *(run.endpoints[name].provider for name in named)]))
     shared: list[SharedRateLimit] = []
     try:
         lanes = []
@@ -215,8 +215,7 @@ async def open_lanes(run: Run) -> AsyncIterator[list[Lane]]:
             turns = None if key is None else await asyncio.to_thread(_shared_rate, run, provider, key)
             shared += [] if turns is None else [turns]
             limiter = await _limiter(run, provider, turns, is_alone=len(wanted) == 1)
-            count = sum(count for each, count in left.items() if run.endpoints[each].provider == name)
-            lane = Lane(provider, run, limiter=limiter, left=count, is_alone=len(wanted) == 1)
+            lane = Lane(provider, run, limiter=limiter, left=left.get(name, 0), is_alone=len(wanted) == 1)
             if key is None:
                 lane.halt(StopReason("refused", run.keys.missing[name], error_kind="auth"))
             lanes.append(lane)
@@ -224,6 +223,19 @@ async def open_lanes(run: Run) -> AsyncIterator[list[Lane]]:
     finally:
         for turns in shared:
             turns.close()
+
+
+async def _left(run: Run) -> dict[str, int]:
+    """How many requests are to be sent to each provider that has any."""
+    providers = {endpoint.provider for endpoint in run.endpoints.values()}
+    if len(providers) == 1:  # to look at every request's endpoint takes a second of a million
+        count = await run.writer.do(run.ledger.requests.pending_count)
+        return {name: count for name in providers if count}
+    left: dict[str, int] = {}
+    for endpoint, count in (await run.writer.do(run.ledger.requests.pending_by_endpoint)).items():
+        provider = run.endpoints[endpoint].provider
+        left[provider] = left.get(provider, 0) + count
+    return left
 
 
 def stopped_by(run_stop: StopReason | None, lanes: Iterable[Lane]) -> StopReason | None:

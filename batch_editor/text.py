@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-# The shape of the provider's keys; the key of the run itself is redacted exactly, whatever its shape.
-KEY_SHAPE = re.compile(r"SG_[0-9a-fA-F]{16}")
+# The shapes of Segmind's and OpenAI's keys (the mark within the latter is "OpenAI" in base64); the keys of a run itself
+# are redacted exactly, whatever their shape. Bounded: else a text of nothing but `sk-` takes time by its square.
+KEY_SHAPE = re.compile(r"SG_[0-9a-fA-F]{16}|\bsk-[\w-]{10,200}T3BlbkFJ[\w-]{10,200}", re.ASCII)
 REDACTED = "[key]"
 
 # What is shorter is no key, but a word such as "test" that stands in other words too.
@@ -43,6 +44,12 @@ def guarded(secret: str) -> Iterator[None]:
     finally:
         with suppress(ValueError):  # too short to be there
             _guarded.remove(secret)  # once: another run may use the same key
+
+
+def has_key_shape(text: str) -> bool:
+    """Whether something in the text looks like an API key."""
+    # The marks first: this is asked of every cell of a table.
+    return ("SG_" in text or "T3BlbkFJ" in text) and KEY_SHAPE.search(text) is not None
 
 
 def redact(text: str) -> str:

@@ -136,7 +136,7 @@ _SENDING = [
         help="Take the images of the same requests from another output directory, for nothing; repeatable.",
     ),
     click.option("--check-inputs", is_flag=True, help="Look at every input link before money is spent."),
-    click.option("--base-url", metavar="URL", help="The API, up to and with its version."),
+    click.option("--base-url", metavar="URL", help="The API, up to and with its version; of every provider."),
 ]
 _SHARED = [
     *_SENDING,
@@ -197,7 +197,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
     """Settings, with the flags on top."""
     from batch_editor.config import load_settings
 
-    return load_settings(
+    settings = load_settings(
         options["config"],
         flags={
             "endpoint": options["endpoint"],
@@ -210,6 +210,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
             "api": {"base_url": options["base_url"]},
         },
     )
+    return settings if options["base_url"] is None else settings.everywhere_at(settings.api.base_url)
 
 
 def redo_from(options: dict[str, Any]) -> set[Redo]:

@@ -19,15 +19,13 @@ from batch_editor.cli.options import find_manifests, redo_from, running, selecti
 from batch_editor.cli.output import Shown, quieten, show, tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.cli.telling import Told, telling
-from batch_editor.errors import ConfigError, StorageError
+from batch_editor.errors import StorageError
 from batch_editor.text import shell_word
 
 if TYPE_CHECKING:
     import asyncio
 
-    from pydantic import SecretStr
-
-    from batch_editor.config import Settings
+    from batch_editor.config import Keys, Settings
     from batch_editor.planning import Offer, Plan
     from batch_editor.review.beside import ReviewBeside
     from batch_editor.runs.batch import Batch
@@ -108,7 +106,7 @@ def carry_out(options: dict[str, Any], settings: Settings, told: Told) -> tuple[
         progress=progress_for(options["progress"]),
         signals=True,
     )
-    key = None if batch.sandbox else _key(options["manifests"], settings, batch)
+    keys = None if batch.sandbox else _keys(settings)
     terminal = None if batch.yes else _terminal(options["manifests"])
     ask = None if terminal is None else partial(_ask, terminal)
     beside = _beside(options, settings, batch) if options["review_beside"] else None
@@ -117,7 +115,7 @@ def carry_out(options: dict[str, Any], settings: Settings, told: Told) -> tuple[
         send_it = partial(send_it, confirmed=beside.start)
     gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        summary, plan = runner.run(_run(options["manifests"], settings, key, batch, send_it))
+        summary, plan = runner.run(_run(options["manifests"], settings, keys, batch, send_it))
     told.ended(summary)
     if beside is not None:
         beside.wait_until_said(REVIEW_STARTS_S)
@@ -129,29 +127,29 @@ def _beside(options: Mapping[str, Any], settings: Settings, batch: BatchOptions)
     from batch_editor.review.beside import ReviewBeside
 
     arguments = [] if options["config"] is None else ["--config", str(options["config"])]
-    return ReviewBeside(say=batch.progress.say, arguments=arguments, without=[settings.api.key_env])
+    return ReviewBeside(say=batch.progress.say, arguments=arguments, without=_key_variables(settings))
 
 
-def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -> SecretStr:
-    """The API key. Not on the event loop: its file may be a pipe, and Ctrl-C ends the waiting for it."""
-    from batch_editor.config import api_key
-    from batch_editor.planning import make_plan
+def _key_variables(settings: Settings) -> list[str]:
+    """The environment variables that hold keys."""
+    return [settings.provider(name).api.key_env for name in settings.provider_names]
+
+
+def _keys(settings: Settings) -> Keys:
+    """The API keys. Not on the event loop: their files may be pipes, and Ctrl-C ends the waiting for them."""
+    from batch_editor.config import read_keys
     from batch_editor.text import guard
 
-    try:
-        key = api_key(settings.api)
-    except ConfigError:
-        # What is wrong with the manifest is the better news to begin with.
-        make_plan(manifests, settings, selection=batch.selection, output=batch.output)
-        raise
-    guard(key.get_secret_value())
-    return key
+    keys = read_keys(settings)
+    for key in keys.found.values():
+        guard(key.get_secret_value())
+    return keys
 
 
 async def _run(
     manifests: tuple[Path, ...],
     settings: Settings,
-    key: SecretStr | None,
+    keys: Keys | None,
     batch: BatchOptions,
     send: Callable[[Batch], Awaitable[Summary]],
 ) -> tuple[Summary, Plan]:
@@ -159,16 +157,16 @@ async def _run(
 
     from batch_editor.runs.batch import prepared
 
-    if key is not None:
-        async with prepared(manifests, settings, key, batch) as ready:
+    if keys is not None:
+        async with prepared(manifests, settings, keys, batch) as ready:
             return await send(ready), ready.plan
 
     from batch_editor.sandbox import Sandbox, SandboxOptions
 
-    options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit)
+    rates = {name: str(settings.provider(name).rate) for name in settings.provider_names}
+    options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit, provider_rates=rates)
     async with Sandbox(options) as sandbox:
-        api = settings.api.model_copy(update={"base_url": sandbox.base_url, "upload_url": sandbox.upload_url})
-        rehearsed = settings.model_copy(update={"api": api})
+        rehearsed = settings.everywhere_at(sandbox.base_url, upload_url=sandbox.upload_url)
         async with prepared(manifests, rehearsed, SecretStr("sandbox"), batch) as ready:
             sandbox.serve(ready.endpoints)
             return await send(ready), ready.plan

@@ -116,9 +116,15 @@ def _schedule(
 
 
 def _secrets(settings: Settings) -> Iterator[str]:
-    """The variables of the environment that every night needs."""
-    if settings.api.key_file is None:
-        yield settings.api.key_env
+    """The variables of the environment that every night needs.
+
+    Of the keys of other providers those that are set up: in the config, or by their variable.
+    """
+    for name in settings.provider_names:
+        api = settings.provider(name).api
+        is_set_up = api is settings.api or name in settings.providers or api.key_env in os.environ
+        if api.key_file is None and is_set_up:
+            yield api.key_env
     for address in (*settings.notify.to, settings.notify.ping or ""):
         if address.startswith("env:"):
             yield address.removeprefix("env:")

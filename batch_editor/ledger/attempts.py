@@ -17,6 +17,7 @@ from typing import Literal
 import orjson
 
 from batch_editor.ledger.entries import Interrupted, PendingRequest, SubmittedAttempt, files_from
+from batch_editor.ledger.providers import PROVIDER
 from batch_editor.ledger.requests import requests_where
 from batch_editor.records import Answer, Failure, SavedImage
 
@@ -249,9 +250,13 @@ class Attempts:
         ).fetchone()
         return None if row is None else float(row[0])
 
-    def sent_since(self, instant: float) -> list[float]:
-        """When attempts were sent after that instant, oldest first."""
-        rows = self._db.execute("SELECT sent_at FROM attempts WHERE sent_at > ? ORDER BY sent_at", (instant,))
+    def sent_since(self, instant: float, provider: str) -> list[float]:
+        """When attempts were sent to that provider after that instant, oldest first."""
+        rows = self._db.execute(
+            "SELECT a.sent_at FROM attempts a JOIN requests r USING (fingerprint)"
+            f" WHERE a.sent_at > ? AND {PROVIDER} = ? ORDER BY a.sent_at",
+            (instant, provider),
+        )
         return [at for (at,) in rows]
 
 

@@ -21,6 +21,7 @@ from batch_editor.ledger.database import FILE_NAME, roll_back, unusable
 from batch_editor.ledger.entries import Counts, JobRow
 from batch_editor.ledger.finished_readings import PATHS, has_finished
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
+from batch_editor.ledger.providers import PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ OWNER = "iif(r.state = 'succeeded' AND r.reused_from IS NOT NULL, r.reused_from,
 # Requests with the job that each belongs to, one of those of the manifest that ask for it. CROSS JOIN: both in the
 # order of the file, while fingerprints lie in none.
 _OWNED = "FROM requests r CROSS JOIN jobs j ON j.job_id = r.job_id AND j.fingerprint = r.fingerprint"
+_OF_ATTEMPT = "FROM requests r WHERE r.fingerprint = attempts.fingerprint"
 # The manifest's requests that have their image, each once.
 _SUCCEEDED = f"{_OWNED} WHERE r.state = 'succeeded' AND j.active"
 
@@ -144,8 +146,8 @@ def _errors(path: Path) -> Iterator[None]:
         raise unusable(path, error) from error
 
 
-def standing(db: sqlite3.Connection) -> Standing:
-    """How the manifest's jobs stand, and what they cost over all runs, each request once.
+def standing(db: sqlite3.Connection, *, provider: str | None = None) -> Standing:
+    """How the manifest's jobs stand, and what they cost over all runs, each request once; of one provider, or of all.
 
     A request is counted with the job that it belongs to, in one look at all of them; only those that several jobs ask
     for are looked up by their fingerprints.
@@ -156,19 +158,24 @@ def standing(db: sqlite3.Connection) -> Standing:
         for state in _STATES
     ]
     done = "FILTER (WHERE r.state = 'succeeded')"
+    of, name = ("", ()) if provider is None else (f" AND {PROVIDER} = ?", (provider,))
     *owned, taken, estimated, actual, known = db.execute(
         f"SELECT {', '.join(tallies)}, count(r.reused_from) {done},"
         f" coalesce(sum(expected_usd + former_expected_usd) {done}, 0), coalesce(sum({_SAID_USD}) {done}, 0),"
-        f" count({_SAID_USD}) {done} {_OWNED} WHERE j.active"
+        f" count({_SAID_USD}) {done} {_OWNED} WHERE j.active{of}",
+        name,
     ).fetchone()
     shared = db.execute(
         f"SELECT {', '.join(tallies)} FROM (SELECT fingerprint FROM jobs GROUP BY fingerprint HAVING count(*) > 1)"
         " CROSS JOIN jobs j USING (fingerprint) CROSS JOIN requests r USING (fingerprint)"
-        " WHERE j.active AND r.job_id <> j.job_id"
+        f" WHERE j.active AND r.job_id <> j.job_id{of}",
+        name,
     ).fetchone()
+    of = of and f" AND EXISTS (SELECT 1 {_OF_ATTEMPT}{of})"
     (possibly,) = db.execute(
         "SELECT coalesce(sum(charged_usd), 0) FROM attempts WHERE possibly_billed"
-        " AND EXISTS (SELECT 1 FROM jobs WHERE jobs.fingerprint = attempts.fingerprint AND active)"
+        f" AND EXISTS (SELECT 1 FROM jobs WHERE jobs.fingerprint = attempts.fingerprint AND active){of}",
+        name,
     ).fetchone()
     count = len(_STATES)
     return Standing(
@@ -196,14 +203,18 @@ def examples(db: sqlite3.Connection) -> list[Example]:
     ]
 
 
-def attempts_of(db: sqlite3.Connection, run_id: str) -> tuple[int, int, int]:
-    """How many requests a run sent, how many of them were retries, how many may have been billed in vain."""
+def attempts_of(db: sqlite3.Connection, run_id: str, *, provider: str | None = None) -> tuple[int, int, int]:
+    """How many requests a run sent, how many of them were retries, how many may have been billed in vain.
+
+    To one provider, or to all.
+    """
+    of = "" if provider is None else f" AND (SELECT {PROVIDER} {_OF_ATTEMPT}) = ?"
     row = db.execute(
         # The first attempt of a redo is sent again to nobody.
         "SELECT count(*), coalesce(sum(number > 1 AND redo_params IS NULL), 0) + count(redo_params)"
         " - count(DISTINCT iif(redo_params IS NULL, NULL, fingerprint)), coalesce(sum(possibly_billed), 0)"
-        " FROM attempts WHERE run_id = ?",
-        (run_id,),
+        f" FROM attempts WHERE run_id = ?{of}",
+        (run_id,) if provider is None else (run_id, provider),
     ).fetchone()
     return row[0], row[1], row[2]
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from batch_editor.ledger.providers import note_providers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoredRow:
@@ -46,11 +48,12 @@ class RestoredRow:
 _SAME = ("http_status", "error_kind", "error", "request_id", "sha256", "format", "width", "height")
 
 
-def restore(db: sqlite3.Connection, rows: Sequence[RestoredRow], *, now: float) -> float:
+def restore(db: sqlite3.Connection, rows: Sequence[RestoredRow], *, providers: Mapping[str, str], now: float) -> float:
     """Fill an empty ledger; return the USD that attempts count for in the budget. Within a transaction.
 
-    They count on if jobs are left, as after a run that died.
+    They count on if jobs are left, as after a run that died. `providers` are those of the endpoints that are known.
     """
+    note_providers(db, providers)
     left = any(row.status == "pending" for row in rows)
     run_id = f"rebuilt-{int(now)}"
     db.execute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -37,8 +37,11 @@ class Totals:
     known: dict[str, int]
 
 
-def totals(staging: Staging) -> Totals:
-    """What there is. Counts the jobs anew: after `Staging.compare`, before the other questions."""
+def totals(staging: Staging, *, inline: Collection[str] = ()) -> Totals:
+    """What there is. Counts the jobs anew: after `Staging.compare`, before the other questions.
+
+    `inline`: the endpoints to which local files aren't uploaded.
+    """
     staging.tally()
     ((faulty,),) = staging.query("SELECT count(*) FROM staged WHERE selected AND fault IS NOT NULL")
     ((jobs, reused, done, has_files),) = staging.query(
@@ -50,6 +53,8 @@ def totals(staging: Staging) -> Totals:
     if has_files:
         ((uploads,),) = staging.query(
             "SELECT count(DISTINCT file.key) FROM to_send, json_each(files) file WHERE files <> '{}'"
+            " AND endpoint NOT IN (SELECT value FROM json_each(?))",
+            orjson.dumps(sorted(inline)).decode(),
         )
     ((requests, low, expected, high),) = staging.query(
         "SELECT coalesce(sum(requests), 0), coalesce(sum(requests * min_usd), 0),"

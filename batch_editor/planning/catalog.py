@@ -95,9 +95,13 @@ class Catalog:
         """The endpoint of that name, or of that file.
 
         Raises:
-            EndpointError: there is none, or another one of the same name has been loaded.
+            EndpointError: there is none, another one of the same name has been loaded, or its provider is unknown.
         """
         endpoint = load_endpoint(name, beside=beside)
+        try:
+            self._settings.provider(endpoint.provider)
+        except ConfigError as error:
+            raise EndpointError(f"endpoint {endpoint.name}: {error}") from error
         known = self.endpoints.setdefault(endpoint.name, endpoint)
         if known != endpoint:
             raise EndpointError(f"two endpoints are named {endpoint.name!r}; give one another name in its file")

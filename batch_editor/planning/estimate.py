@@ -11,7 +11,6 @@ from pathlib import Path
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
 from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Changes, Staging, readings, staging_readings
-from batch_editor.ledger.experience import Refusals
 from batch_editor.money import TOLERANCE_USD, Price
 from batch_editor.output import verdicts_of
 from batch_editor.planning.calibration import Calibration
@@ -19,25 +18,11 @@ from batch_editor.planning.catalog import Catalog, Selection, StagingReport
 from batch_editor.planning.comparing import stage_jobs
 from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
+from batch_editor.planning.pace import Pace, paces_of, slowest
 from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
 from batch_editor.planning.reuse import find_images, output_of, reusable
 from batch_editor.planning.stage_redos import stage_redos
 from batch_editor.records import Redo, Shape
-from batch_editor.scheduling import (
-    SAMPLE,
-    Course,
-    Failed,
-    Workload,
-    at_share,
-    simulate_often,
-    smoothed,
-    spread_latencies,
-)
-from batch_editor.text import duration
-
-# Where fewer attempts than this have been seen, this share of transient failures is assumed.
-SEEN_ENOUGH = 20
-ASSUMED_FAILURES = 0.01
 
 
 def make_plan(
@@ -163,12 +148,11 @@ def plan_of(
 ) -> Plan:
     """The plan of the staged jobs. `spent_usd`: what the budget has spent before; `changes`: those since then."""
     report = report or StagingReport()
-    found = staging_readings.totals(staging)
     used = [catalog.sendable[name] for name in staging_readings.endpoints(staging)]
-    work, made_of = _workload(staging_readings.requests_by_endpoint(staging), catalog, settings, calibration)
-    courses = simulate_often(work)
-    p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
-    limited_by, advice = _limit(work, settings, p50)
+    inline = [endpoint.name for endpoint in used if endpoint.wire == "openai"]
+    found = staging_readings.totals(staging, inline=inline)
+    paces = paces_of(used, staging_readings.requests_by_endpoint(staging), catalog, settings, calibration)
+    pace = slowest(paces)
     return Plan(
         jobs=found.jobs + found.faulty,
         requests=found.requests,
@@ -177,13 +161,14 @@ def plan_of(
         uploads=found.uploads,
         known=found.known,
         cost=Price(found.min_usd, found.expected_usd, found.max_usd),
-        duration_s=(p10.end_s, p50.end_s, p90.end_s),
-        made_of=made_of,
-        limited_by=limited_by,
-        advice=advice,
+        paces=tuple(paces),
+        duration_s=pace.duration_s,
+        made_of=pace.made_of,
+        limited_by=pace.limited_by if len(paces) == 1 else f"{pace.limited_by} of {pace.provider}",
+        advice=pace.advice if len(paces) == 1 else f"{pace.provider}: {pace.advice}",
         groups=tuple(Group(*row) for row in staging_readings.groups(staging)),
         budget=_within_budget(staging, settings, spent_usd, found.requests),
-        deadline=_within_deadline(settings, p90),
+        deadline=_within_deadline(settings, paces),
         first_usd=found.first_usd,
         spent_usd=spent_usd,
         changes=changes or Changes(),
@@ -205,8 +190,9 @@ def _timed(
         return None
     ways = []
     for way in comparison.ways:
-        work, _ = _workload(way.by_endpoint, catalog, settings, calibration)
-        ways.append(replace(way, all_s=at_share(simulate_often(work), 0.5).end_s))
+        used = [catalog.sendable[name] for name, _ in way.by_endpoint]
+        paces = paces_of(used, way.by_endpoint, catalog, settings, calibration)
+        ways.append(replace(way, all_s=slowest(paces).duration_s[1]))
     return replace(comparison, ways=ways)
 
 
@@ -231,73 +217,6 @@ def _notices(staging: Staging, catalog: Catalog, used: Sequence[Endpoint]) -> It
             yield from retired_lines(endpoint, catalog.today)
 
 
-def _workload(
-    by_endpoint: Sequence[tuple[str, int]], catalog: Catalog, settings: Settings, calibration: Calibration
-) -> tuple[Workload, str]:
-    """What the simulation of so many requests to each endpoint starts from, and that in words."""
-    requests = sum(count for _, count in by_endpoint)
-    latencies: list[float] = []
-    failures: list[Failed] = []
-    attempts, means = 0, []
-    refusals: list[Refusals] = []
-    for name, count in by_endpoint:
-        seen = calibration.latencies_s.get(name, [])
-        typical = catalog.sendable[name].latency_s
-        drawn = smoothed(seen) if seen else spread_latencies(typical)
-        # Each endpoint weighs as much as it has requests, and is drawn from as a whole.
-        weight = max(1, round(1000 * count / requests))
-        latencies += [drawn[n * len(drawn) // weight] for n in range(weight)]
-        failures += [Failed(*failed) for failed in calibration.failures.get(name, [])]
-        attempts += calibration.attempts.get(name, 0)
-        refusals += calibration.refusals.get(name, [])
-        means.append(f"{name}'s published average of {typical:g} s" if not seen else f"{len(seen)} measured latencies")
-    enough = attempts >= SEEN_ENOUGH
-    refused = sum(each.count for each in refusals)
-    share = min(0.9, len(failures) / attempts) if enough else ASSUMED_FAILURES
-    work = Workload(
-        requests=requests,
-        concurrency=settings.concurrency,
-        rate=settings.rate,
-        latencies_s=sorted(latencies) or [catalog.default.latency_s],
-        failure_share=share,
-        failures=failures or [Failed(latency_s) for latency_s in latencies or [catalog.default.latency_s]],
-        policy=settings.retry.policy,
-        refused_share=min(0.9, refused / (attempts + refused)) if enough else 0.0,
-        refused_s=sum(each.count * each.latency_s for each in refusals) / max(refused, 1),
-        pause_s=sum(each.count * each.pause_s for each in refusals) / max(refused, 1),
-    )
-    seen_share = f"as {attempts} attempts showed" if enough else "assumed"
-    paused = f"; {work.refused_share:.1%} met a 429 and paused the run" if work.refused_share else ""
-    if not means:
-        return work, "nothing to send"
-    return work, f"simulated from {', '.join(means)}; {share:.1%} of attempts made again, {seen_share}{paused}"
-
-
-def _limit(work: Workload, settings: Settings, course: Course) -> tuple[str, str]:
-    """What holds the run back, in a word and in a sentence with the next step."""
-    if not work.requests:
-        return "nothing", "nothing to send"
-    latency_s = sum(work.latencies_s) / len(work.latencies_s)
-    rate, in_flight = settings.rate, work.in_flight
-    if work.requests <= work.concurrency and (work.requests - 1) * work.spacing_s < latency_s:
-        return "latency", (
-            f"the provider's {latency_s:.0f} s an image is the limit; all {work.requests} requests are in flight"
-            " together"
-        )
-    if in_flight <= settings.concurrency:
-        return "rate limit", (
-            f"rate limit {rate} is the limit; {in_flight} request{'' if in_flight == 1 else 's'} would be in flight,"
-            f" concurrency {settings.concurrency} is enough"
-        )
-    wanted = min(in_flight, work.requests)
-    quicker = at_share(simulate_often(replace(work, concurrency=wanted), repeats=1 if wanted > SAMPLE else 5), 0.5)
-    per_min = 60 * work.concurrency / latency_s
-    return "concurrency", (
-        f"concurrency {settings.concurrency} gives {per_min:.1f}/min; {wanted} would use your {rate} and finish in"
-        f" {duration(quicker.end_s)} instead of {duration(course.end_s)}"
-    )
-
-
 def _within_budget(staging: Staging, settings: Settings, spent_usd: float, requests: int) -> Fit | None:
     limit = settings.budget.max_cost_usd
     if limit is None:
@@ -308,10 +227,11 @@ def _within_budget(staging: Staging, settings: Settings, spent_usd: float, reque
     return Fit(f"${limit:,.2f}{already}", within == requests, within)
 
 
-def _within_deadline(settings: Settings, late: Course) -> Fit | None:
+def _within_deadline(settings: Settings, paces: Sequence[Pace]) -> Fit | None:
     """What nine in ten runs have done by the deadline."""
     deadline = settings.ends_at
     if deadline is None:
         return None
-    within = late.done_by(deadline.timestamp() - datetime.now().timestamp())
-    return Fit(f"{deadline:%Y-%m-%d %H:%M}", within == late.requests, within)
+    left_s = deadline.timestamp() - datetime.now().timestamp()
+    within = sum(pace.late.done_by(left_s) for pace in paces)
+    return Fit(f"{deadline:%Y-%m-%d %H:%M}", within == sum(pace.requests for pace in paces), within)

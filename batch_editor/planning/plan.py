@@ -11,6 +11,7 @@ from batch_editor.ledger import Changes
 from batch_editor.manifest import TableRead
 from batch_editor.money import Price
 from batch_editor.planning.comparison import Comparison
+from batch_editor.planning.pace import Pace
 from batch_editor.planning.redos import Redos
 from batch_editor.text import duration
 
@@ -103,7 +104,8 @@ class InputCheck:
 class Plan:
     """What a run would do.
 
-    duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the max price of the
+    paces: of each provider, which work at the same time; duration_s, made_of, limited_by and advice are the slowest
+    one's. duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the max price of the
     first request to send. spent_usd: what the budget that the run resumes with has spent. skipped: rows that the
     manifest leaves out on purpose, by reason. tables: those that are a shop's export or resemble one. faulty: rows that
     are left out for their faults. retires: endpoints of which the last day or the successor is known. notices: what is
@@ -119,6 +121,7 @@ class Plan:
     uploads: int
     known: dict[str, int]
     cost: Price
+    paces: tuple[Pace, ...]
     duration_s: tuple[float, float, float]
     made_of: str
     limited_by: str
@@ -140,6 +143,11 @@ class Plan:
     taken: Mapping[str, int] = field(default_factory=dict)
     comparison: Comparison | None = None
     is_another_comparison: bool = False
+
+    @property
+    def requests_to(self) -> dict[str, int]:
+        """How many requests go to each provider of the jobs, by their names; 0 where all of them are done."""
+        return {pace.provider: pace.requests for pace in self.paces}
 
     @property
     def exit_code(self) -> int:
@@ -173,6 +181,7 @@ class Plan:
             "duration_s": {"p10": round(p10, 1), "p50": round(p50, 1), "p90": round(p90, 1)},
             "limited_by": self.limited_by,
             "advice": self.advice,
+            "providers": {pace.provider: pace.as_json() for pace in self.paces},
             "groups": [
                 {
                     "endpoint": group.endpoint,
@@ -221,14 +230,7 @@ class Plan:
                 "  at least: auto is the cheapest, inputs and prompt are free;"
                 " at most: auto is the most expensive, inputs and prompt cost the most they can"
             )
-        if self.requests:
-            p10, p50, p90 = self.duration_s
-            end = now + timedelta(seconds=p50)
-            yield (
-                f"Time: {duration(p50)} expected, one run in ten below {duration(p10)}, one in ten above"
-                f" {duration(p90)}; started now, done at {end:%Y-%m-%d %H:%M}"
-            )
-            yield f"  {self.made_of}"
+        yield from self._time(now)
         yield f"Limit: {self.advice}"
         for name, fit in (("Budget", self.budget), ("Deadline", self.deadline)):
             if fit is not None:
@@ -239,6 +241,21 @@ class Plan:
             yield f"Asks before it sends: {question}"
         if self.inputs is not None:
             yield from self.inputs.lines()
+
+    def _time(self, now: datetime) -> Iterator[str]:
+        if not self.requests:
+            return
+        p10, p50, p90 = self.duration_s
+        end = now + timedelta(seconds=p50)
+        yield (
+            f"Time: {duration(p50)} expected, one run in ten below {duration(p10)}, one in ten above"
+            f" {duration(p90)}; started now, done at {end:%Y-%m-%d %H:%M}"
+        )
+        yield f"  {self.made_of}"
+        if len(self.paces) > 1:
+            yield "  at the same time: " + ", ".join(
+                f"{pace.provider} {pace.requests:,} in {duration(pace.duration_s[1])}" for pace in self.paces
+            )
 
     def _changed(self) -> Iterator[str]:
         changes = self.changes

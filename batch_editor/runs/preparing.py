@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_editor.buckets.bucket import PATIENCE_S
-from batch_editor.config import Settings
-from batch_editor.errors import LedgerError, UsageError
+from batch_editor.config import Keys, Provider, Settings
+from batch_editor.errors import ConfigError, LedgerError, UsageError
 from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger, Staging, import_jobs
@@ -56,6 +56,11 @@ class Planned:
     staging: Staging
     plan: Plan
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests may be in flight at most, of all providers."""
+        return sum(min(self.settings.provider(name).concurrency, n) for name, n in self.plan.requests_to.items())
+
 
 @dataclass(frozen=True, slots=True)
 class OpenOutput:
@@ -99,6 +104,26 @@ def plan_run(
             f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
     return Planned(settings, options, catalog, staging, plan)
+
+
+def expect_keys(planned: Planned, keys: Keys) -> list[Provider]:
+    """The providers that the jobs are of. Says of those that have no key that their jobs wait, and sends the others'.
+
+    Raises:
+        ConfigError: none has a key.
+    """
+    plan, settings = planned.plan, planned.settings
+    names = list(plan.requests_to)
+    if not any(name in keys.found for name in names):
+        raise ConfigError("\n".join(dict.fromkeys(keys.missing[name] for name in names)))
+    for name in names:
+        count = plan.requests_to.get(name, 0)
+        if count and name in keys.missing:
+            planned.options.progress.say(
+                f"warning: {name}: {keys.missing[name]}. Its {count:,} request{'s' * (count != 1)} wait; the others are"
+                " sent"
+            )
+    return [settings.provider(name) for name in names]
 
 
 def expect_ledger(output: Path) -> None:
@@ -146,7 +171,7 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     if dead is not None:
         options.progress.say(f"took over from {dead}, which ended without a word")
     check_place(store.root / MANIFEST_NAME)
-    take_disk_reserve(store.root, min(settings.concurrency, planned.plan.requests))
+    take_disk_reserve(store.root, planned.in_flight)
     stack.callback(free_disk_reserve, store.root)
     ledger = _open_ledger(output)
     stack.callback(ledger.close)
@@ -216,6 +241,7 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         staging.path,
         redo=options.redo,
         shapes=planned.catalog.shapes,
+        providers={name: endpoint.provider for name, endpoint in planned.catalog.sendable.items()},
         extras=list(staging.extras),
         compared=planned.plan.comparison.names if planned.plan.comparison is not None else (),
     )

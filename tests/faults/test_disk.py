@@ -21,14 +21,13 @@ from typing import Protocol
 
 import pytest
 from PIL import Image
-from pydantic import SecretStr
 
 from batch_editor import StorageError
 from batch_editor.errors import MachineError
 from batch_editor.images import BadImage
 from batch_editor.output import DiskRetry, StagedFile, Store
 from batch_editor.recovery.reconcile import reconcile
-from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox, sha256_of
+from tests.support.bench import KEY, KEYS, Bench, arrived, job, jobs, sandbox, sha256_of
 from tests.support.command import Process
 from tests.support.needs import need_root
 from tests.support.recorder import Recorder, http
@@ -226,7 +225,7 @@ async def test_reconcile_waits_for_room_as_long_as_is_set_and_says_so(bench: Ben
         settings = bench.settings(provider, outputs__wait_s=2)
         began_at = time.monotonic()
         with pytest.raises(StorageError, match="No space left on device"):
-            await reconcile(bench.out, settings, SecretStr(KEY), say=said.append)
+            await reconcile(bench.out, settings, KEYS, say=said.append)
         assert time.monotonic() - began_at < 20
         assert len(said) == 1
         assert said[0].endswith(
@@ -234,7 +233,7 @@ async def test_reconcile_waits_for_room_as_long_as_is_set_and_says_so(bench: Ben
             " within 2s"
         )
         (disk.place / "filler").unlink()
-        found = await reconcile(bench.out, settings, SecretStr(KEY), say=said.append)
+        found = await reconcile(bench.out, settings, KEYS, say=said.append)
     assert [finding.outcome for finding in found.findings] == ["image"]
 
 

@@ -135,7 +135,7 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
     assert list(plan) == [
         *("jobs", "requests", "reused", "taken", "done", "uploads", "skipped", "faulty", "remade"),
         *("redone", "identified", "kept", "kept_differs", "gone", "asks"),
-        *("cost_usd", "duration_s", "limited_by", "advice", "groups"),
+        *("cost_usd", "duration_s", "limited_by", "advice", "providers", "groups"),
         *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tables", "compare"),
     ]
     assert plan["cost_usd"] == {"low": 0.0216, "expected": 0.0216, "high": 0.10236}

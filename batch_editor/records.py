@@ -129,7 +129,8 @@ class Job(NamedTuple):
     `extras` are the row's other columns; `files` the local files that the request names, by content; `where` is
     `file:line`; `template` where the entry is that the job was made from, the same for all its jobs; `axes` are its
     values of the entry's matrix, by name. `redo_prompt` is the template of what is sent when its image was rejected;
-    None: the prompt and the note.
+    None: the prompt and the note. `finish` is what the manifest says of its finished files, as `finishing` stores it;
+    None: nothing, and what the config says holds.
     """
 
     id: str
@@ -141,6 +142,7 @@ class Job(NamedTuple):
     template: str = ""
     axes: Mapping[str, str] = _NONE
     redo_prompt: str | None = None
+    finish: str | None = None
 
 
 class FaultyRow(NamedTuple):

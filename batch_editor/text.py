@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -137,3 +137,21 @@ def shell_word(argument: str) -> str:
         return shlex.quote(argument)
     inner = argument.replace("\\", "\\\\").replace("'", "\\'")
     return f"$'{escape_bytes(inner)}'"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: int = 0) -> Iterator[str]:
+    """Lines of a table; the last `right` columns are figures, and stand to the right.
+
+    >>> for line in table(["quality", "USD"], [["low", "0.01"], ["high", "10.20"]], right=1):
+    ...     print(line)
+    quality    USD
+    low       0.01
+    high     10.20
+    """
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = [
+            cell.ljust(width) if at < len(head) - right else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()

@@ -43,6 +43,18 @@ async def finished(
         raise
 
 
+async def done(future: asyncio.Future[T]) -> None:
+    """Wait until it is done, whatever it comes to; a cancellation of the caller waits for that as well."""
+    cancelled = False
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+
+
 @asynccontextmanager
 async def closed_on_a_thread() -> AsyncIterator[ExitStack]:
     """For what blocks when it is closed: folders are cleared, files are synced."""

@@ -35,6 +35,7 @@ from batch_editor.runs.stops import StopKind
 from batch_editor.runs.summary import Comparison, Summary
 from docs.drawings import house
 from docs.drawings import path as path_of_a_row
+from docs.finishing import finish_checks, finish_keys, finish_presets
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -54,7 +55,8 @@ COLUMN_WORDS = {
     "possibly_billed": "attempts that may have been charged without giving a result",
     "error_kind": "why it has no image, in [one word](errors.md)",
     "error": "the same in a sentence",
-    "reused_from": "the job whose image it shares: identical requests are sent, and paid, once",
+    "reused_from": "the job whose image it shares: identical requests are sent, and paid, once; `<directory>/<job id>`"
+    " where it was taken from another output directory",
     "started_at": "when the attempt that decided began; UTC, ISO 8601",
     "finished_at": "when it ended; UTC, ISO 8601",
     "width": "of the image, in pixels",
@@ -67,7 +69,7 @@ COLUMN_WORDS = {
     "endpoint": "which model made the image",
     "verdict": "what people said of the image: `approved`, `rejected` or empty",
     "verdict_note": "the note that they left with it",
-    "finished": "empty; for what is made of an image",
+    "finished": "the paths of its finished files, relative to OUT, joined by `|`",
     "fidelity": "empty; for how near an image is to its input",
 }
 
@@ -150,7 +152,8 @@ RUN_WORDS = {
     "run_id": "the run's id in the ledger",
     "output": "the output directory",
     "exit_code": "[how it ended](commands.md#exit-codes)",
-    "jobs": "`total`, `succeeded`, `failed`, `pending`, `unknown`; `reused`: those that share another's image",
+    "jobs": "`total`, `succeeded`, `failed`, `pending`, `unknown`; `reused`: those that share another's image,"
+    " or took it from another output directory",
     "requests": "of this run: `sent`, `retried` (those of them that were sent again), `possibly_billed`",
     "cost_usd": "over all runs: `estimated` by the price list, `actual` by the provider (null if it said nothing),"
     " `possibly_billed` (an upper bound)",
@@ -167,12 +170,15 @@ RUN_WORDS = {
     "providers": "for each provider of the jobs, by its name: `jobs`, `requests` and `cost_usd` as above, and what"
     " stopped it before its jobs were done: `stopped_by`, `why` (null: nothing)",
     "verdicts": "succeeded jobs by what people said of their images: `approved`, `rejected`, `none`",
+    "finished": "finished files by name: `made`, `failed` (could not be made), `left`, `failing_checks` (files that"
+    " fail any), `checks` (by rule, how many `failed`, one `example`), and an `example` of those that failed",
 }
 
 PLAN_WORDS = {
     "jobs": "jobs chosen",
     "requests": "requests to send",
-    "reused": "jobs that share another's request",
+    "reused": "jobs that share another's request, or take their image from another output directory",
+    "taken": "of these, the images of other output directories, by the directory's name",
     "done": "jobs that are done",
     "uploads": "local files to upload",
     "skipped": "rows that the manifest leaves out on purpose, by reason",
@@ -197,6 +203,8 @@ PLAN_WORDS = {
     "budget": "null, or `limit`, `fits`, and how many `requests` do",
     "deadline": "null, or `limit`, `fits`, and how many `requests` do",
     "inputs": "null, or `looked_at` and `faulty` (`job_id`, `fault`)",
+    "compare": "null, or with `--compare`: `over`, `jobs`, `all_jobs`, and of each of the `ways` its `values`, what a"
+    " run is given by `--set`, `requests`, `cost_usd`, and of `all` jobs `jobs`, `requests`, `cost_usd`, `duration_s`",
     "tables": "shops' exports and tables that resemble one: `table`, `format`, `said` in words; of an export `rows`,"
     " `products`, `pictures`, `without_picture`, `repeated_links`",
 }
@@ -419,7 +427,7 @@ PARTS: dict[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
         *(commands, settings, columns, error_kinds, figures, json_run, json_plan, json_reconcile),
-        *(log_events, log_keys, rooms),
+        *(log_events, log_keys, rooms, finish_checks, finish_keys, finish_presets),
     )
 }
 

@@ -37,6 +37,11 @@ _SHOPS = ("shopify", "woocommerce", "google")
     type=click.Path(path_type=Path),
     help="For a shop: its table, if not the one that the last run read.",
 )
+@click.option(
+    "--finished",
+    metavar="NAME",
+    help="For a shop: the finished files of that name, in place of the pictures themselves.",
+)
 @click.option("--only", metavar="GLOB", multiple=True, help="For a shop: of jobs whose id matches only; repeatable.")
 @click.option(
     "-c",
@@ -56,9 +61,9 @@ def export(output: Path, form: str, target: str, **options: Any) -> int:
     """
     if form in _SHOPS:
         return _export_for_shop(output, form, target, **options)
-    if options["approved"] or options["only"] or options["source"] is not None:
+    if any(options[name] for name in ("approved", "only", "source", "finished")):
         raise click.UsageError(
-            f"--approved, --from and --only are of --format {', '.join(_SHOPS[:-1])} or {_SHOPS[-1]}"
+            f"--approved, --finished, --from and --only are of --format {', '.join(_SHOPS[:-1])} or {_SHOPS[-1]}"
         )
     return _export_manifest(output, form, target)  # type: ignore[arg-type]  # as click has checked
 
@@ -71,6 +76,7 @@ def _export_for_shop(
     approved: bool,
     source: Path | None,
     only: tuple[str, ...],
+    finished: str | None,
     config: Path | None,
 ) -> int:
     from batch_editor.config import load_settings
@@ -89,7 +95,7 @@ def _export_for_shop(
             f"outputs.public_url is not set, the address at which the shop finds what {what}: outputs: {{public_url:"
             f" {example}}} in config.yaml, or BATCH_EDITOR_OUTPUTS__PUBLIC_URL={example}"
         )
-    wanted = ImportFile(Format(form), public_url, approved, [escape_bytes(each) for each in only], source)
+    wanted = ImportFile(Format(form), public_url, approved, [escape_bytes(each) for each in only], source, finished)
     raise_interrupts()
     if target == "-":
         with written():

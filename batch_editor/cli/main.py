@@ -13,8 +13,10 @@ from contextlib import suppress
 
 import click
 
+from batch_editor.cli.compare import compare
 from batch_editor.cli.completion import completion
 from batch_editor.cli.export import export
+from batch_editor.cli.finish import finish
 from batch_editor.cli.init import init
 from batch_editor.cli.interrupts import Terminated
 from batch_editor.cli.output import quieten, tell
@@ -71,7 +73,10 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, init, status, review, report, export, reconcile, schedule, schema, completion, sandbox):
+for command in (
+    *(run, plan, compare, init, status, review, report, finish, export),
+    *(reconcile, schedule, schema, completion, sandbox),
+):
     cli.add_command(command)
 
 

@@ -22,6 +22,7 @@ from batch_editor.config.hearing import NotifySettings
 from batch_editor.config.settings import ENV_PREFIX, ProviderSettings, Settings, setting_names
 from batch_editor.endpoints import TODAY
 from batch_editor.errors import ConfigError, did_you_mean
+from batch_editor.finishing import FinishFaults, read_finish
 from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 from batch_editor.text import quoted
 
@@ -42,6 +43,7 @@ def load_settings(
     """
     file, values = _values(file)
     given = _without_none(flags or {})
+    finish, faults = _finish(values, file)
 
     class Loaded(Settings):
         """The settings, from the sources of this call."""
@@ -59,10 +61,10 @@ def load_settings(
             return (
                 init_settings,
                 env_settings,
-                InitSettingsSource(settings_cls, init_kwargs=_without_none(values)),
+                InitSettingsSource(settings_cls, init_kwargs=_without_none(values) | finish),
             )
 
-    faults = [*_unknown_env()]
+    faults += _unknown_env()
     try:
         settings = Loaded(**given)
     except ValidationError as error:
@@ -134,6 +136,18 @@ def _read(file: Path) -> Block:
     if not isinstance(value, Block):
         raise ConfigError(f"{file}: not a config; expected settings such as `concurrency: 64`")
     return value
+
+
+def _finish(values: Block, file: Path | None) -> tuple[dict[str, Any], list[str]]:
+    """The file's rules for finished files, whose presets lie beside it, by the setting's name; and what is wrong."""
+    value = values.get("finish")
+    if value is None or file is None:
+        return {}, []
+    try:
+        return {"finish": read_finish(value, beside=file.parent)}, []
+    except FinishFaults as error:
+        where = f"{file}:{_line(values, ['finish'])}"
+        return {"finish": ()}, [f"{where}: {fault}" for fault in error.faults]
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,8 +235,9 @@ def _line(values: Block, path: list[str]) -> int | None:
         if not isinstance(value, Block) or part not in value:
             break
         value = value[part]
-        if isinstance(value, (Text, Block)):
-            line = value.line
+        first = value[0] if isinstance(value, list) and value else value
+        if isinstance(first, (Text, Block)):
+            line = first.line
     return line
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     Field,
     PrivateAttr,
     WithJsonSchema,
@@ -30,6 +31,7 @@ from batch_editor.config.part import Part as _Part
 from batch_editor.config.provider import Provider
 from batch_editor.endpoints import SEGMIND, PriceTable, ProviderData, load_endpoint, shipped_providers, today
 from batch_editor.errors import ConfigError, did_you_mean
+from batch_editor.finishing import FinishRules, finish_schema, read_finish
 from batch_editor.links.encoded import encoded
 from batch_editor.records import Rate
 from batch_editor.scheduling import RetryPolicy
@@ -104,6 +106,13 @@ def _max_failures(text: str) -> str:
     raise ValueError("expected a count above zero, or a share such as 20%")
 
 
+def _finish(value: object) -> object:
+    """Rules from what stands in the environment; those of a file are read with its folder, see `load_settings`."""
+    is_read = isinstance(value, tuple) and all(isinstance(each, FinishRules) for each in value)
+    return value if is_read else read_finish(value, beside=Path())
+
+
+Finish = Annotated[tuple[FinishRules, ...], BeforeValidator(_finish), WithJsonSchema(finish_schema())]
 Url = Annotated[str, AfterValidator(_url)]
 BucketAddress = Annotated[str, AfterValidator(lambda text: str(read_address(text)))]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
@@ -270,6 +279,7 @@ class Settings(BaseSettings):
     deadline: Annotated[str, AfterValidator(_deadline)] | None = None
     max_failures: CountOrShare | None = None
     checks: Literal["header", "full"] = "header"
+    finish: Finish | None = None
     outputs: OutputSettings = OutputSettings()
     notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()

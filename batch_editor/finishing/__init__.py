@@ -8,7 +8,8 @@ from batch_editor.finishing.finished_file import CannotFinish, Check, FinishedFi
 from batch_editor.finishing.presets import Preset, PresetRule, load_preset, shipped_presets
 from batch_editor.finishing.reading import finish_schema, read_finish
 from batch_editor.finishing.rules import Checks, FinishRules
-from batch_editor.finishing.values import FinishFaults
+from batch_editor.finishing.stored import rules_from_text, rules_to_text
+from batch_editor.finishing.values import FinishFaults, known_rules
 
 __all__ = [
     "CannotFinish",
@@ -21,7 +22,10 @@ __all__ = [
     "PresetRule",
     "finish_picture",
     "finish_schema",
+    "known_rules",
     "load_preset",
     "read_finish",
+    "rules_from_text",
+    "rules_to_text",
     "shipped_presets",
 ]

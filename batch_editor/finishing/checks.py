@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageCms
 
-from batch_editor.finishing.compose import Composed
+from batch_editor.finishing.compose import Placing
 from batch_editor.finishing.decode import is_srgb
 from batch_editor.finishing.finished_file import CannotFinish, Check
 from batch_editor.finishing.marks import SET_MARKS
@@ -57,18 +57,18 @@ def _colours(image: Image.Image) -> str:
     return "sRGB" if is_srgb(name) else name
 
 
-def checks_of(found: Found, rules: FinishRules, composed: Composed, *, name: str) -> tuple[Check, ...]:
+def checks_of(found: Found, rules: FinishRules, placing: Placing, *, name: str) -> tuple[Check, ...]:
     """Every rule, in the order in which they are written; `name` is the file's."""
-    return (*_made(found, rules, composed), *_sides(found, rules), *_seen(found, rules, composed, name))
+    return (*_made(found, rules, placing), *_sides(found, rules), *_seen(found, rules, placing, name))
 
 
-def _made(found: Found, rules: FinishRules, composed: Composed) -> Iterator[Check]:
+def _made(found: Found, rules: FinishRules, placing: Placing) -> Iterator[Check]:
     width, height = found.pixels.size
     if rules.size:
         yield _size(rules, width, height)
         if rules.enlarge:
-            got = f"{composed.enlarged:.2f} times" if composed.enlarged > 1 else "not enlarged"
-            yield Check("enlarged", composed.enlarged <= 1, got, "not enlarged")
+            got = f"{placing.enlarged:.2f} times" if placing.enlarged > 1 else "not enlarged"
+            yield Check("enlarged", placing.enlarged <= 1, got, "not enlarged")
     if rules.format:
         yield Check("format", found.format == rules.format, found.format, rules.format)
     if rules.max_bytes:
@@ -122,10 +122,10 @@ def _at_most(rule: str, got: int, wanted: int, unit: str) -> Check:
     return Check(rule, got <= wanted, f"{got:,} {unit}", f"at most {wanted:,} {unit}")
 
 
-def _seen(found: Found, rules: FinishRules, composed: Composed, name: str) -> Iterator[Check]:
+def _seen(found: Found, rules: FinishRules, placing: Placing, name: str) -> Iterator[Check]:
     checks = rules.checks
     if checks.white_border:
-        yield _border(found.pixels, composed)
+        yield _border(found.pixels, placing)
     if checks.product_at_least:
         yield _product(found.pixels, checks.product_at_least)
     if checks.srgb:
@@ -137,13 +137,13 @@ def _seen(found: Found, rules: FinishRules, composed: Composed, name: str) -> It
         yield Check("provenance", found.mark in checks.provenance, got, " or ".join(checks.provenance))
 
 
-def _border(pixels: Image.Image, composed: Composed) -> Check:
+def _border(pixels: Image.Image, placing: Placing) -> Check:
     """The file's edge; and the picture's own within the padding, for a white frame isn't a white background."""
     wanted = "every pixel exactly #ffffff"
     wrong, total, example = ring_not_white(pixels, (0, 0, *pixels.size))
     where = "at the edge"
-    if not wrong and composed.box != (0, 0, *pixels.size):
-        wrong, total, example = ring_not_white(pixels, composed.box)
+    if not wrong and placing.box != (0, 0, *pixels.size):
+        wrong, total, example = ring_not_white(pixels, placing.box)
         where = "at the picture's edge within the padding"
     if wrong:
         return Check(

@@ -16,24 +16,32 @@ _CLEAR = (255, 255, 255, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Composed:
-    """The finished pixels; where in them the picture itself lies; how many times it was enlarged, 1 for not at all."""
+class Placing:
+    """Where in the finished file the picture itself lies, and how many times it was enlarged, 1 for not at all."""
 
-    pixels: Image.Image
     box: Box
     enlarged: float
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """The finished pixels, where in them the picture is, and what is to be said of it."""
+
+    pixels: Image.Image
+    placing: Placing
     notes: tuple[str, ...]
 
 
 def on_background(pixels: Image.Image, rules: FinishRules, format: Format) -> tuple[Image.Image, list[str]]:
     """The pixels without what can be seen through, where the rules or the format want none; and what is to be said."""
-    if pixels.mode != "RGBA" or (rules.background == "keep" and format != "jpeg"):
+    padding = rules.pad if rules.pad != TRANSPARENT else None
+    if pixels.mode != "RGBA" or (rules.background == "keep" and padding is None and format != "jpeg"):
         return pixels, []
     if rules.background == "white":
         return _flat(pixels, WHITE), []
-    colour = rules.pad or WHITE
-    colour = WHITE if colour == TRANSPARENT else colour
-    return _flat(pixels, colour), [f"transparency is lost, for JPEG has none: it became {colour}"]
+    if padding is not None:  # or a window would be seen through in a wall of that colour
+        return _flat(pixels, padding), [f"what was transparent became {padding}, as the padding is"]
+    return _flat(pixels, WHITE), [f"what was transparent became {WHITE}, for JPEG has no transparency"]
 
 
 def compose(pixels: Image.Image, rules: FinishRules, format: Format, scale: float = 1.0) -> Composed:
@@ -66,7 +74,7 @@ def compose(pixels: Image.Image, rules: FinishRules, format: Format, scale: floa
         )
     if ratio > 1:
         notes.append(f"enlarged {ratio:.2f} times, from {width}x{height}")
-    return Composed(made, box, max(ratio, 1.0), tuple(notes))
+    return Composed(made, Placing(box, max(ratio, 1.0)), tuple(notes))
 
 
 def _ratio(picture: tuple[int, int], size: tuple[int, int], rules: FinishRules) -> float:

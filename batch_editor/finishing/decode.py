@@ -58,7 +58,7 @@ def decode(data: bytes) -> Decoded:
     notes: list[str] = []
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _refuse(image)
+            _look_at(image, notes)
             image.load()
             pixels = _turned(_srgb(image, notes), image, notes)
             xmp = _xmp(image)
@@ -75,13 +75,16 @@ def decode(data: bytes) -> Decoded:
     return Decoded(pixels, format, xmp, manifest_of(data, format), tuple(notes))
 
 
-def _refuse(image: Image.Image) -> None:
+def _look_at(image: Image.Image, notes: list[str]) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise CannotFinish(f"{width}x{height} pixels, more than the {MAX_PIXELS:,} that are decoded")
-    # A phone's JPEG has further pictures behind the first, which is the one that everybody shows.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+    if not getattr(image, "is_animated", False):
+        return
+    if image.format != "MPO":
         raise CannotFinish("an animated picture; expected a still one")
+    # A phone's, of which everybody shows the first: the others are its light, its depth or a smaller copy.
+    notes.append("further pictures behind the first, as phones write them, are left out")
 
 
 def _turned(pixels: Image.Image, image: Image.Image, notes: list[str]) -> Image.Image:
@@ -104,7 +107,8 @@ def _srgb(image: Image.Image, notes: list[str]) -> Image.Image:
     if image.mode.startswith("I"):
         image = _of_16_bits(image)
     elif image.has_transparency_data:
-        image = image.convert("LA" if image.mode == "LA" else "RGBA")
+        if image.mode not in ("LA", "RGBA"):
+            image = image.convert("RGBA")
         alpha = image.getchannel("A")
         image = image.convert("L" if image.mode == "LA" else "RGB")
     elif image.mode not in ("RGB", "L", "CMYK"):

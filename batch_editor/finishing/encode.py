@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from batch_editor.finishing.compose import Composed
+from batch_editor.finishing.compose import Composed, Placing
 from batch_editor.finishing.finished_file import CannotFinish
 from batch_editor.finishing.rules import Format
 
@@ -21,10 +21,10 @@ _SMALLEST_SIDE = 32
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A file's bytes, the pixels in it, and what was lowered to make it small enough."""
+    """A file's bytes, where the picture is in it, and what is to be said of both."""
 
     data: bytes
-    composed: Composed
+    placing: Placing
     notes: tuple[str, ...]
 
 
@@ -69,7 +69,7 @@ def encode_within(compose_at: Callable[[float], Composed], encoder: Encoder, *, 
     composed = compose_at(1.0)
     data = encoder.encoded(composed.pixels)
     if max_bytes is None or len(data) <= max_bytes:
-        return Encoded(data, composed, ())
+        return Encoded(data, composed.placing, composed.notes)
     quality, format = encoder.quality, encoder.format
     wanted = f"for at most {max_bytes:,} bytes"
     lowest = quality if format == "png" else min(LOWEST_QUALITY, quality)
@@ -77,7 +77,8 @@ def encode_within(compose_at: Callable[[float], Composed], encoder: Encoder, *, 
         data = encoder.encoded(composed.pixels, lowest)
         if len(data) <= max_bytes:
             data, reached = _by_quality(composed.pixels, encoder, range(lowest, quality), data, max_bytes)
-            return Encoded(data, composed, (f"quality lowered from {quality} to {reached}, {wanted}",))
+            said = f"quality lowered from {quality} to {reached}, {wanted}"
+            return Encoded(data, composed.placing, (*composed.notes, said))
     scale, size = 1.0, composed.pixels.size
     while len(data) > max_bytes:
         # Bytes go with the pixels, roughly; a little less than that, so that a second try is rare.
@@ -90,7 +91,7 @@ def encode_within(compose_at: Callable[[float], Composed], encoder: Encoder, *, 
     notes = [f"quality lowered from {quality} to {lowest}, {wanted}"] if lowest < quality else []
     made = "{}x{}".format(*composed.pixels.size)
     notes.append("size lowered from {}x{} to {}, {}".format(*size, made, wanted))
-    return Encoded(data, composed, tuple(notes))
+    return Encoded(data, composed.placing, (*composed.notes, *notes))
 
 
 def _by_quality(

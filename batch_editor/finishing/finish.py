@@ -33,7 +33,7 @@ def finish_picture(source: BinaryIO | Path, target: Path, rules: FinishRules, *,
     if data != made.data:
         raise OSError(f"{target} isn't what was written to it")
     found = read_again(data, rules)
-    checks = checks_of(found, rules, made.composed, name=stem + rules.ending(format))
+    checks = checks_of(found, rules, made.placing, name=stem + rules.ending(format))
     return FinishedFile(
         format=format,
         width=found.pixels.width,
@@ -57,7 +57,7 @@ def _made(data: bytes, rules: FinishRules) -> tuple[Format, Encoded, tuple[str, 
         if isinstance(error, CannotFinish):
             raise
         raise CannotFinish(f"it can't be made a {format}: {error}") from error
-    return format, made, (*source.notes, *flattened, *made.composed.notes, *made.notes, *said)
+    return format, made, (*source.notes, *flattened, *made.notes, *said)
 
 
 def _bytes_of(source: BinaryIO | Path) -> bytes:

@@ -169,30 +169,40 @@ MAKES: dict[str, Key] = {
     "enlarge": Key(
         _flag,
         "true or false",
-        "whether a smaller picture is enlarged to `size`; if not, the file keeps the shape of `size` and is smaller",
+        "whether a smaller picture is enlarged to `size`, or the file is smaller, in that shape. Default: true",
         _BOOL,
     ),
     "fit": _choice(
-        get_args(Fit), "`contain`: all of the picture lies within `size`; `cover`: it fills it, what juts out is cut"
+        get_args(Fit),
+        "`contain`: all of the picture is within `size`; `cover`: it fills it, cut at both sides. Default: contain",
     ),
     "pad": Key(
         _colour,
         "white, transparent, or a colour such as '#f4f4f4'",
-        "the colour around a picture of another shape than `size`",
+        "the colour beside a picture of another shape than `size`. Default: none, the file has the picture's shape",
         {"type": "string"},
     ),
-    "format": Key(_format, _either(_FORMATS), "the file's format", {"enum": [*_FORMATS, "jpg"]}),
+    "format": Key(
+        _format, _either(_FORMATS), "the file's format. Default: the picture's", {"enum": [*_FORMATS, "jpg"]}
+    ),
     "quality": Key(
         _whole(1, 100),
         "a whole number from 1 to 100",
-        "of JPEG and WebP",
+        "of JPEG and WebP. Default: 90",
         {"type": "integer", "minimum": 1, "maximum": 100},
     ),
     "max_bytes": Key(
-        _whole(1, 10**12), "a whole number of bytes", "the file's greatest size: quality, then size, is lowered", _COUNT
+        _whole(1, 10**12),
+        "a whole number of bytes",
+        "the largest file: quality is lowered down to 40, then width and height",
+        _COUNT,
     ),
-    "background": _choice(get_args(Background), "`white`: what is transparent becomes white"),
-    "provenance": _choice(get_args(Provenance), "the AI mark"),
+    "background": _choice(
+        get_args(Background), "what becomes of what is transparent; `white`: it becomes white. Default: keep"
+    ),
+    "provenance": _choice(
+        get_args(Provenance), "the AI mark: what came is kept, or one is set, or all XMP is stripped. Default: keep"
+    ),
 }
 
 CHECKS: dict[str, Key] = {
@@ -202,19 +212,24 @@ CHECKS: dict[str, Key] = {
     "shortest_side_at_least": Key(_whole(1, 10**6), "a number of pixels", "the shorter side, in pixels", {}),
     "pixels_at_most": Key(_whole(1, 10**12), "a number of pixels", "width times height, in pixels", {}),
     "bytes_at_most": Key(_whole(1, 10**12), "a whole number of bytes", "the file's size, in bytes", {}),
-    "square": Key(_flag, "true or false", "width and height are equal", {}),
+    "square": Key(_flag, "true or false", "whether width and height are equal", {}),
     "white_border": Key(
         _flag,
         "true or false",
-        "every pixel at the edge, and at the picture's within the padding, is exactly #ffffff",
+        "the pixels at the edge, and at the picture's own within the padding: exactly #ffffff",
         {},
     ),
     "product_at_least": Key(
         _share, "a share above 0, at most 1, such as 0.85", "what isn't background, as a share of the longer side", {}
     ),
-    "srgb": Key(_flag, "true or false", "the colours are sRGB", {}),
+    "srgb": Key(_flag, "true or false", "the colours: sRGB", {}),
     "name": Key(_pattern, "a regular expression", "the file's name, with its ending", {}),
     "provenance": Key(
         _several(_mark), f"a list of {_either(tuple(MARKS.values()))}", "the AI mark that the file carries", {}
     ),
 }
+
+
+def known_rules() -> tuple[dict[str, Key], dict[str, Key]]:
+    """The rules by which files are made, and those by which they are checked, by name."""
+    return MAKES, CHECKS

@@ -12,7 +12,7 @@ from typing import IO
 
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.files import whole_file
-from batch_editor.import_files.pictures import Pictures
+from batch_editor.import_files.pictures import Files, FinishedFiles, Pictures
 from batch_editor.import_files.rest import SHOWN, Rest
 from batch_editor.import_files.source import Source, source_table
 from batch_editor.import_files.writing import Written, write_import_file
@@ -28,7 +28,8 @@ class ImportFile:
     """What to make: for which shop, at which address it finds the output directory, and of which images.
 
     approved: approved ones alone. only: those of jobs whose id matches one of these patterns, if there are any.
-    source: the shop's table, if it isn't the one that the last run read.
+    source: the shop's table, if it isn't the one that the last run read. finished: of which name the finished files go
+    out, in place of the images themselves.
     """
 
     format: Format
@@ -36,6 +37,7 @@ class ImportFile:
     approved: bool = False
     only: Sequence[str] = ()
     source: Path | None = None
+    finished: str | None = None
 
 
 def export_for_shop(output: Path, wanted: ImportFile, target: Path | IO[bytes]) -> list[str]:
@@ -52,14 +54,12 @@ def export_for_shop(output: Path, wanted: ImportFile, target: Path | IO[bytes]) 
     with ExitStack() as stack:
         db = stack.enter_context(readings.reading(output))
         source = source_table(output, wanted.format, wanted.source, stack)
-        pictures = Pictures(
-            db,
-            verdicts_of(db, output),
-            wanted.format,
-            wanted.public_url,
-            approved=wanted.approved,
-            only=wanted.only,
-        )
+        if wanted.finished is None:
+            files = Files(wanted.public_url)
+        else:
+            files = FinishedFiles(wanted.public_url, db, wanted.finished)
+        verdicts = verdicts_of(db, output)
+        pictures = Pictures(db, verdicts, wanted.format, files, approved=wanted.approved, only=wanted.only)
         run = readings.last_run(db)
         rehearsed = [f"warning: {output} is a rehearsal's: its images are no edits"] if run and run.sandbox else []
         if isinstance(target, Path):
@@ -114,6 +114,13 @@ def _said(name: str, source: Source, written: Written, rest: Rest) -> Iterator[s
     if written.unreadable:
         rows = f"{len(written.unreadable):,} row{'s' * (len(written.unreadable) != 1)}"
         yield f"warning: {rows} of {source.name} can't be read and stay as in it, first at line {written.unreadable[0]}"
+    if written.failing:
+        files = (
+            "1 finished file fails a check"
+            if written.failing == 1
+            else f"{written.failing:,} finished files fail checks"
+        )
+        yield f"warning: {files}, such as job {written.failing_job}'s; its report in finished/ says which"
     if written.absent:
         images = "1 image has" if written.absent == 1 else f"{written.absent:,} images have"
         yield f"warning: {images} no place in {source.name}, such as job {written.absent_job}'s"

@@ -10,7 +10,7 @@ import orjson
 
 from batch_editor.errors import UsageError
 from batch_editor.import_files.addresses import address
-from batch_editor.ledger import Connection, Result, Results
+from batch_editor.ledger import Connection, FinishedRow, Result, Results, finished_readings
 from batch_editor.links.encoded import as_encoded
 from batch_editor.links.signed import unsigned
 from batch_editor.shops import Format, picture_of_job
@@ -18,11 +18,15 @@ from batch_editor.verdicts import Picture, Verdict
 
 
 class New(NamedTuple):
-    """A picture that goes out, at its address; its jobs are those of which it is the image."""
+    """A picture that goes out, at its address; its jobs are those of which it is the image, or the finished file.
+
+    fails_check: whether that fails one of its checks.
+    """
 
     address: str
     is_approved: bool
     jobs: tuple[str, ...]
+    fails_check: bool = False
 
 
 class Old(NamedTuple):
@@ -58,6 +62,74 @@ class Kept(NamedTuple):
 Found: TypeAlias = New | Several | Kept
 
 
+class _File(NamedTuple):
+    """A file that goes out: its path below the output directory, what it holds, and whether it fails a check."""
+
+    path: str
+    sha256: str
+    fails_check: bool = False
+
+
+class Files:
+    """What goes out of a job: its picture as it came."""
+
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
+
+    def of(self, result: Result) -> _File:
+        """What goes out of a job of which `why_not` says nothing."""
+        assert result.output_path is not None
+        assert result.sha256 is not None
+        return _File(result.output_path, result.sha256)
+
+    def why_not(self, result: Result) -> Old | None:
+        """Why nothing goes out of a job that has its picture; None: it does."""
+        return None
+
+    def address(self, result: Result) -> str:
+        """Where the shop finds it."""
+        file = self.of(result)
+        return address(self._public_url, file.path, file.sha256)
+
+
+class FinishedFiles(Files):
+    """Or its finished file of one name.
+
+    Raises:
+        UsageError: there are none.
+    """
+
+    def __init__(self, public_url: str, db: Connection, name: str) -> None:
+        super().__init__(public_url)
+        names = finished_readings.finished_names(db)
+        if name not in names:
+            there = ", ".join(names) if names else "none; `batch-editor finish OUT --preset NAME` makes some"
+            raise UsageError(f"--finished {name}: there are no finished files of that name; there are: {there}")
+        self._db = db
+        self._name = name
+
+    def of(self, result: Result) -> _File:
+        """See `Files`."""
+        row = self._row(result)
+        assert row is not None
+        assert row.path is not None
+        assert row.sha256 is not None
+        return _File(row.path, row.sha256, row.failing > 0)
+
+    def why_not(self, result: Result) -> Old | None:
+        """See `Files`."""
+        row = self._row(result)
+        if row is None:
+            return Old("not finished", f"it has no finished file {self._name}; make it by batch-editor finish", result)
+        if row.path is None:
+            return Old("not finished", f"its finished file {self._name} could not be made: {row.fault}", result)
+        return None
+
+    def _row(self, result: Result) -> FinishedRow | None:
+        rows = finished_readings.finished_of(self._db, result.job_id)
+        return next((row for row in rows if row.name == self._name), None)
+
+
 class Pictures:
     """What an output directory has for a shop. `approved`: approved images alone go out; rejected ones never do.
 
@@ -72,14 +144,14 @@ class Pictures:
         db: Connection,
         verdicts: Mapping[Picture, Verdict],
         format: Format,
-        public_url: str,
+        files: Files,
         *,
         approved: bool = False,
         only: Sequence[str] = (),
     ) -> None:
+        self._files = files
         self._results = Results(db, partial(_keys_of_job, format), only=only)
         self._verdicts = verdicts
-        self._public_url = public_url
         self._approved = approved
         if only and next(self._results.chosen(), None) is None:
             raise UsageError(f"--only {' '.join(map(repr, only))} matches no job of a {format.label}")
@@ -96,9 +168,9 @@ class Pictures:
         ready = [result for result, why_not in judged if why_not is None]
         if not ready:
             return Kept([why_not for _, why_not in judged if why_not is not None])
-        by_content: dict[str | None, list[Result]] = {}
+        by_content: dict[str, list[Result]] = {}
         for result in ready:
-            by_content.setdefault(result.sha256, []).append(result)
+            by_content.setdefault(self._files.of(result).sha256, []).append(result)
         new = [self._new(same) for same in by_content.values()]
         return new[0] if len(new) == 1 else Several(new)
 
@@ -108,11 +180,10 @@ class Pictures:
 
     def _new(self, results: Sequence[Result]) -> New:
         first = results[0]
-        assert first.output_path is not None
-        assert first.sha256 is not None
         verdict = self._verdict(first)
-        place = address(self._public_url, first.output_path, first.sha256)
-        return New(place, verdict is not None and verdict.verdict == "approved", tuple(each.job_id for each in results))
+        place, fails_check = self._files.address(first), self._files.of(first).fails_check
+        is_approved = verdict is not None and verdict.verdict == "approved"
+        return New(place, is_approved, tuple(each.job_id for each in results), fails_check)
 
     def _why_not(self, result: Result) -> Old | None:
         """Why a job's image doesn't go out; None: it does."""
@@ -126,7 +197,7 @@ class Pictures:
             return Old("rejected", f"rejected{f': {verdict.note}' if verdict.note else ''}", result)
         if self._approved and (verdict is None or verdict.verdict is None):
             return Old("not approved", "nobody has approved it yet", result)
-        return None
+        return self._files.why_not(result)
 
     def _verdict(self, result: Result) -> Verdict | None:
         return self._verdicts.get(Picture(result.fingerprint, result.sha256 or ""))

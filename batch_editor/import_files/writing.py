@@ -22,6 +22,7 @@ _LINE_ENDS = str.maketrans("\t\r\n", "   ")
 class Written:
     """What went out. `approved` and `unreviewed` count pictures that are new; `matched` those that jobs have at all.
 
+    failing: how many finished files go out that fail a check, and the job of one of them.
     unreadable: lines of rows that stay as they are for they can't be read. absent: how many images that could go out
     the table has no place for, and the job of one of them.
     """
@@ -29,6 +30,8 @@ class Written:
     approved: int = 0
     unreviewed: int = 0
     matched: int = 0
+    failing: int = 0
+    failing_job: str = ""
     unreadable: list[int] = field(default_factory=list)
     absent: int = 0
     absent_job: str = ""
@@ -39,6 +42,9 @@ class Written:
         if isinstance(found, New):
             self.approved += found.is_approved
             self.unreviewed += not found.is_approved
+            if found.fails_check:
+                self.failing += 1
+                self.failing_job = self.failing_job or found.jobs[0]
 
     def miss(self, job: str) -> None:
         """An image that could go out, and has no place."""

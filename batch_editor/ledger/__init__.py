@@ -3,6 +3,7 @@
 from batch_editor.ledger.choice import Choice
 from batch_editor.ledger.comparison import Changes
 from batch_editor.ledger.database import FILE_NAME, Ledger
+from batch_editor.ledger.elsewhere import ImageElsewhere
 from batch_editor.ledger.entries import (
     Charge,
     Connection,
@@ -19,6 +20,8 @@ from batch_editor.ledger.entries import (
     UnresolvedAttempt,
     files_from,
 )
+from batch_editor.ledger.finished import OF_CONFIG, Finishable, FinishedRow
+from batch_editor.ledger.finished_readings import FinishedCount
 from batch_editor.ledger.importing import import_jobs
 from batch_editor.ledger.providers import note_providers, note_stops, providers_of, stops_of
 from batch_editor.ledger.readings import Compared
@@ -29,6 +32,7 @@ from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
     "FILE_NAME",
+    "OF_CONFIG",
     "Changes",
     "Charge",
     "Choice",
@@ -36,7 +40,11 @@ __all__ = [
     "Connection",
     "Counts",
     "Expected",
+    "Finishable",
+    "FinishedCount",
+    "FinishedRow",
     "Gone",
+    "ImageElsewhere",
     "Interrupted",
     "JobKind",
     "JobRow",

@@ -13,6 +13,7 @@ from pathlib import Path
 from batch_editor.errors import LedgerError
 from batch_editor.files import OpenFiles, expect_side_files, open_regular
 from batch_editor.ledger.attempts import Attempts
+from batch_editor.ledger.finished import Finished
 from batch_editor.ledger.jobs import Jobs
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
 from batch_editor.ledger.requests import Requests
@@ -85,7 +86,7 @@ class Ledger:
 
     Synchronous; one connection, used by one thread at a time. `mounts` is where the system lists its mounts.
 
-    runs, jobs, requests, attempts, unresolved: what is recorded of each, over this connection.
+    runs, jobs, requests, attempts, unresolved, finished: what is recorded of each, over this connection.
 
     Raises:
         LedgerError: the file can't be opened, is damaged, or a newer version wrote it.
@@ -116,6 +117,7 @@ class Ledger:
         self.requests = Requests(self._db)
         self.attempts = Attempts(self._db)
         self.unresolved = UnresolvedAttempts(self._db)
+        self.finished = Finished(self._db)
 
     @property
     def connection(self) -> sqlite3.Connection:

@@ -168,8 +168,8 @@ class Counts:
 class JobRow(NamedTuple):
     """A job of the manifest, with what became of its request.
 
-    `owner` is the job that the request was sent for; `params`, `files` and `extras` are JSON. A named tuple, for it is
-    made a million times for one file.
+    `owner` is the job that the request was sent for; `params`, `files` and `extras` are JSON; `finished` has
+    the paths of its finished files, joined by `|`. A named tuple, for it is made a million times for one file.
     """
 
     job_id: str
@@ -197,6 +197,7 @@ class JobRow(NamedTuple):
     params: str
     files: str
     extras: str
+    finished: str | None
 
 
 @dataclass(frozen=True, slots=True)

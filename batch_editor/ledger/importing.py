@@ -41,12 +41,14 @@ def import_jobs(
     shapes: Mapping[str, Shape],
     extras: list[str],
     providers: Mapping[str, str] = MappingProxyType({}),
+    compared: Sequence[str] = (),
 ) -> int:
     """Take over the manifest that was staged in that file; return how many jobs it no longer has. Not within a
     transaction: it makes its own.
 
     `shapes` and `providers` are those of the manifest's endpoints, by name; `extras` the names of the rows' other
-    columns, in the order of the output manifest.
+    columns, in the order of the output manifest. `compared`: what a comparison's jobs are over; nothing where they are
+    no comparison's.
     """
     db = ledger.connection
     db.execute("ATTACH ? AS staging", (os.fsencode(staging),))  # as text it may be no UTF-8
@@ -62,6 +64,10 @@ def import_jobs(
                 "extras": extras,
                 HASHED_BY: {**hashed_by_of(db, "main"), **digests},
             }
+            if compared:
+                columns["compared"] = list(compared)
+            else:
+                db.execute("DELETE FROM columns WHERE name = 'compared'")
             db.executemany(
                 "INSERT OR REPLACE INTO columns VALUES (?, ?)",
                 [(name, orjson.dumps(value).decode()) for name, value in columns.items()],
@@ -106,6 +112,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
             " AND fingerprint NOT IN (SELECT fingerprint FROM main.attempts"
             " WHERE state IN ('sent', 'accepted', 'received'))"
         )
+    db.execute("INSERT OR IGNORE INTO main.finish_rules SELECT digest, rules FROM staging.finishes")
     gone = _take_over_jobs(db)
     _find_unfinished(db)
     _take_over_requests(db)
@@ -164,14 +171,15 @@ def _take_over_jobs(db: sqlite3.Connection) -> int:
     db.execute(
         "CREATE TEMP TABLE differing AS SELECT s.position, k.template FROM staging.staged s"
         " LEFT JOIN staging.kinds k USING (kind) LEFT JOIN main.jobs j USING (job_id)"
-        " WHERE (j.active, j.selected, j.position, j.fingerprint, j.output, j.extras, j.fault, j.template, j.axes)"
-        " IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras, s.fault, k.template, s.axes)"
+        " WHERE (j.active, j.selected, j.position, j.fingerprint, j.output, j.extras, j.fault, j.template, j.axes,"
+        " j.finish) IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras, s.fault, k.template, s.axes,"
+        " s.finish)"
     )
     # A job whose row is left out keeps its request, and with that its image.
     kept = ", ".join(f"{name} = iif(excluded.fault IS NULL, excluded.{name}, {name})" for name in _OF_SOUND_ROWS)
     db.execute(
-        "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras, fault, template, axes)"
-        " SELECT job_id, position, 1, selected, fingerprint, output, extras, fault, template, axes"
+        "INSERT INTO main.jobs (job_id, position, active, selected, fingerprint, output, extras, fault, template, axes,"
+        " finish) SELECT job_id, position, 1, selected, fingerprint, output, extras, fault, template, axes, finish"
         " FROM temp.differing CROSS JOIN staging.staged USING (position) WHERE 1"
         " ON CONFLICT (job_id) DO UPDATE SET position = excluded.position, active = 1,"
         f" selected = excluded.selected, fault = excluded.fault, {kept}"
@@ -208,7 +216,7 @@ def _find_unfinished(db: sqlite3.Connection) -> None:
     )
 
 
-_OF_SOUND_ROWS = ("fingerprint", "output", "extras", "template", "axes")
+_OF_SOUND_ROWS = ("fingerprint", "output", "extras", "template", "axes", "finish")
 _UNFINISHED = "rowid IN (SELECT request FROM temp.unfinished)"
 
 

@@ -187,13 +187,55 @@ CREATE TABLE provider_stops (
 ) STRICT, WITHOUT ROWID;
 """
 
+M_REUSE = """
+-- Where the image was taken from: <directory>/<job id> of the output directory that has paid for it.
+ALTER TABLE requests ADD COLUMN reused_from TEXT;
+"""
+
 M_STORAGE = """
 -- What the ledger is known by elsewhere: a bucket's marker says whose pictures are there. One row.
 CREATE TABLE ledger_id (id TEXT NOT NULL) STRICT;
 INSERT INTO ledger_id VALUES (lower(hex(randomblob(16))));
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_PROVIDERS)
+M_FINISHED = """
+-- What manifests say of finished files, as JSON, by a hash of that text; '' is what the config says.
+CREATE TABLE finish_rules (
+    digest TEXT PRIMARY KEY,
+    rules  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What the manifest says of the job's finished files; NULL: nothing, and what the config says holds.
+ALTER TABLE jobs ADD COLUMN finish TEXT;
+
+-- One row a job and name of its finished files. path: the file below the output directory; NULL: none could be made,
+-- for `fault`. rules, image_sha256: a digest of what it was made by, and the picture it was made from. by_command: only
+-- a command asked for it, no manifest and no config. failing: how many of the `checks` it fails.
+CREATE TABLE finished (
+    job_id       TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    path         TEXT,
+    rules        TEXT NOT NULL,
+    image_sha256 TEXT NOT NULL,
+    by_command   INTEGER NOT NULL,
+    sha256       TEXT,
+    size_bytes   INTEGER,
+    format       TEXT,
+    width        INTEGER,
+    height       INTEGER,
+    notes        TEXT NOT NULL DEFAULT '[]',
+    checks       TEXT NOT NULL DEFAULT '[]',
+    failing      INTEGER NOT NULL DEFAULT 0,
+    fault        TEXT,
+    PRIMARY KEY (job_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX finished_by_path ON finished (path COLLATE NOCASE);
+
+-- Finished files that no row tells of any more. They are removed, unless a row does so again by then.
+CREATE TABLE former_finished (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE, M_FINISHED, M_PROVIDERS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

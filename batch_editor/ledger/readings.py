@@ -19,6 +19,7 @@ from batch_editor.errors import UsageError
 from batch_editor.files import expect_side_files
 from batch_editor.ledger.database import FILE_NAME, roll_back, unusable
 from batch_editor.ledger.entries import Counts, JobRow
+from batch_editor.ledger.finished_readings import PATHS, has_finished
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
 from batch_editor.ledger.providers import PROVIDER
 
@@ -72,6 +73,8 @@ _STATES = ("succeeded", "failed", "pending", "unknown")
 _STATUS = "iif(j.fault IS NULL, r.state, 'failed')"
 # What the provider said that a request's images cost: the one that it has, and those which that one replaced.
 _SAID_USD = "iif(r.cost_usd IS NULL, r.former_cost_usd, r.cost_usd + coalesce(r.former_cost_usd, 0))"
+# Whose image a job has: the job's that it was sent for, or that of another output directory.
+OWNER = "iif(r.state = 'succeeded' AND r.reused_from IS NOT NULL, r.reused_from, r.job_id)"
 # Requests with the job that each belongs to, one of those of the manifest that ask for it. CROSS JOIN: both in the
 # order of the file, while fingerprints lie in none.
 _OWNED = "FROM requests r CROSS JOIN jobs j ON j.job_id = r.job_id AND j.fingerprint = r.fingerprint"
@@ -156,9 +159,10 @@ def standing(db: sqlite3.Connection, *, provider: str | None = None) -> Standing
     ]
     done = "FILTER (WHERE r.state = 'succeeded')"
     of, name = ("", ()) if provider is None else (f" AND {PROVIDER} = ?", (provider,))
-    *owned, estimated, actual, known = db.execute(
-        f"SELECT {', '.join(tallies)}, coalesce(sum(expected_usd + former_expected_usd) {done}, 0),"
-        f" coalesce(sum({_SAID_USD}) {done}, 0), count({_SAID_USD}) {done} {_OWNED} WHERE j.active{of}",
+    *owned, taken, estimated, actual, known = db.execute(
+        f"SELECT {', '.join(tallies)}, count(r.reused_from) {done},"
+        f" coalesce(sum(expected_usd + former_expected_usd) {done}, 0), coalesce(sum({_SAID_USD}) {done}, 0),"
+        f" count({_SAID_USD}) {done} {_OWNED} WHERE j.active{of}",
         name,
     ).fetchone()
     shared = db.execute(
@@ -175,15 +179,15 @@ def standing(db: sqlite3.Connection, *, provider: str | None = None) -> Standing
     ).fetchone()
     count = len(_STATES)
     return Standing(
-        jobs=_counts(owned[:count], shared[:count]),
+        jobs=_counts(owned[:count], shared[:count], taken=taken),
         wanted=_counts(owned[count:], shared[count:]),
         money=Money(estimated, actual if known else None, possibly),
     )
 
 
-def _counts(owned: Sequence[int], shared: Sequence[int]) -> Counts:
+def _counts(owned: Sequence[int], shared: Sequence[int], *, taken: int = 0) -> Counts:
     by_state = {state: mine + others for state, mine, others in zip(_STATES, owned, shared, strict=True)}
-    return Counts(total=sum(by_state.values()), reused=shared[0], **by_state)
+    return Counts(total=sum(by_state.values()), reused=shared[0] + taken, **by_state)
 
 
 def examples(db: sqlite3.Connection) -> list[Example]:
@@ -258,6 +262,16 @@ def last_run(db: sqlite3.Connection) -> LastRun | None:
     return None if row is None else LastRun(*row)
 
 
+def is_rehearsal(db: sqlite3.Connection) -> bool:
+    """Whether no run has been anything but a rehearsal."""
+    return not db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE NOT sandbox)").fetchone()[0]
+
+
+def is_comparison(db: sqlite3.Connection) -> bool:
+    """Whether the jobs of the last manifest were a comparison's."""
+    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM columns WHERE name = 'compared')").fetchone()[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
     """What some requests were expected to cost, and what became of them."""
@@ -307,6 +321,7 @@ def columns(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
 
 def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
     """The manifest's jobs in order."""
+    finished = PATHS if has_finished(db) else "NULL"  # a million looks into an empty table take a second
     return map(
         JobRow._make,
         db.execute(
@@ -314,9 +329,9 @@ def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
             " AND r.state = 'succeeded' THEN j.placed_path END, r.http_status, r.attempts, r.latency_s,"
             f" r.expected_usd + r.former_expected_usd, {_SAID_USD}, r.possibly_billed,"
             " iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
-            " coalesce(j.fault, r.error), r.job_id, r.sent_at, r.ended_at, r.width, r.height, r.format,"
+            f" coalesce(j.fault, r.error), {OWNER}, r.sent_at, r.ended_at, r.width, r.height, r.format,"
             " r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint,"
-            " coalesce(r.sent_params, r.params), r.files, j.extras"
+            f" coalesce(r.sent_params, r.params), r.files, j.extras, {finished}"
             " FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active ORDER BY j.position"
         ),
     )

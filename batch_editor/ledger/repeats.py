@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Claim = Literal["id", "output", "identity"]
+Claim = Literal["id", "output", "identity", "finished"]
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A job that claims what an earlier one has, the same id, output or identity; `position` is its place.
+    """A job that claims what an earlier one has: id, output, identity or finished file; `position` is its place.
 
     `is_left_out`: its row has a fault besides, for which it is left out already.
     """
@@ -35,6 +35,12 @@ class Repeat:
                 f"identity {self.name!r} of job {self.job_id} is that of {first}, which has other links; expected an"
                 " identity for each picture"
             )
+        if self.what == "finished":
+            first = f"job {self.first_id} at {self.first_where}"
+            return (
+                f"finished files {self.name!r} of job {self.job_id} would take the name of those of {first} on some"
+                " disks; give one of them another output"
+            )
         return f"duplicate {self.what} {self.name!r}, first used at {self.first_where}"
 
 
@@ -49,6 +55,21 @@ def repeats_of(db: sqlite3.Connection, what: Claim, column: str, where: str) -> 
 def mixed_identities(db: sqlite3.Connection) -> Iterator[Repeat]:
     """Rows that would send what an earlier one of the same identity does, but for other links."""
     return _found(db, "identity", "identity", "fingerprint", "links IS NOT NULL", "j.links <> f.links")
+
+
+def mixed_finished(db: sqlite3.Connection, *, all_finished: bool) -> Iterator[Repeat]:
+    """Rows whose finished files would have an earlier one's names on some disks, where people chose either name.
+
+    all_finished: whether jobs have finished files of which the manifest says nothing.
+    """
+    some = "finish NOT IN (SELECT digest FROM finishes WHERE rules = '[]')"
+    has_files = f"iif(finish IS NULL, {int(all_finished)}, {some})"
+    where = f"output_key IN colliding AND fault IS NULL AND {has_files}"
+    chosen = "(j.named IS NOT NULL OR f.named IS NOT NULL) AND j.named IS NOT f.named"
+    is_one = (
+        f"j.position <> f.position AND {chosen} AND j.fault IS NULL AND {has_files.replace('finish ', 'j.finish ')}"
+    )
+    return _found(db, "finished", "output", "output_key", where, is_one)
 
 
 def _found(db: sqlite3.Connection, what: Claim, column: str, claim: str, where: str, differs: str) -> Iterator[Repeat]:

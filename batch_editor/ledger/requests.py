@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from batch_editor.ledger.elsewhere import ImageElsewhere
 from batch_editor.ledger.entries import PendingRequest, files_from
 from batch_editor.ledger.redos import pending_redos, redo_jobs
 from batch_editor.records import Failure
@@ -89,6 +90,20 @@ class Requests:
                 " WHERE fingerprint = ?",
                 (*became, failure.http_status, now, fingerprint),
             )
+
+    def take(self, image: ImageElsewhere, path: str) -> None:
+        """Record that a request's image was taken from another output directory, for nothing."""
+        self._db.execute(
+            "UPDATE requests SET state = 'succeeded', reused_from = ?, image_path = ?, sha256 = ?, size_bytes = ?,"
+            " format = ?, width = ?, height = ?, http_status = ?, latency_s = ?, request_id = ?, sent_at = ?,"
+            " ended_at = ?, sent_params = ?, expected_usd = 0, cost_usd = NULL, error_kind = NULL, error = NULL,"
+            " passing = 0, position = NULL WHERE fingerprint = ?",
+            (
+                *(image.reused_from, path, image.sha256, image.size_bytes, image.format, image.width, image.height),
+                *(image.http_status, image.latency_s, image.request_id, image.sent_at, image.ended_at),
+                *(image.sent_params, image.fingerprint),
+            ),
+        )
 
     def redo_jobs(self) -> int:
         """How many of the run's jobs have an image that is left to be made again."""

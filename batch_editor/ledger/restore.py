@@ -18,7 +18,8 @@ from batch_editor.ledger.providers import note_providers
 class RestoredRow:
     """One row of an output manifest, as values. `each_usd` is what an attempt counts for whose charge nobody knows.
 
-    `owner` is the job whose request it is, `stands` whether the image is under its name with that content.
+    `owner` is the job whose request it is, or where its image was taken from; `stands` whether the image is under its
+    name with that content.
     """
 
     job_id: str
@@ -62,7 +63,9 @@ def restore(db: sqlite3.Connection, rows: Sequence[RestoredRow], *, providers: M
     # The owner's row tells what the others, which took its image, leave out. Where it is gone, one of them owns it.
     asked = {row.job_id: row.fingerprint for row in rows}
     for row in sorted(rows, key=lambda row: row.owner != row.job_id):
-        _request(db, row, run_id, owner=row.owner if asked.get(row.owner) == row.fingerprint else row.job_id)
+        owner = row.owner if asked.get(row.owner) == row.fingerprint else row.job_id
+        is_elsewhere = "/" in row.owner and row.owner not in asked
+        _request(db, row, run_id, owner=owner, reused_from=row.owner if is_elsewhere else None)
     for position, row in enumerate(rows):
         db.execute(
             "INSERT INTO jobs (job_id, position, active, selected, fingerprint, output, extras, placed_path,"
@@ -83,17 +86,24 @@ def restore(db: sqlite3.Connection, rows: Sequence[RestoredRow], *, providers: M
     return float(charged) if left else 0.0
 
 
-def _request(db: sqlite3.Connection, row: RestoredRow, run_id: str, *, owner: str) -> None:
+def _request(db: sqlite3.Connection, row: RestoredRow, run_id: str, *, owner: str, reused_from: str | None) -> None:
     same = [row.columns.get(name) for name in _SAME]
     params = {name: value for name, value in row.params.items() if value is not None}
     added = db.execute(
         "INSERT OR IGNORE INTO requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd,"
         " attempts, possibly_billed, passing, latency_s, cost_usd, sent_at, ended_at, image_path, size_bytes,"
-        f" {', '.join(_SAME)}) VALUES ({', '.join('?' * (17 + len(_SAME)))})",
+        f" reused_from, {', '.join(_SAME)}) VALUES ({', '.join('?' * (18 + len(_SAME)))})",
         (
             *(row.fingerprint, row.endpoint, orjson.dumps(params).decode(), "{}", owner, row.status),
-            *(row.expected_usd, row.each_usd, row.attempts, row.possibly_billed, row.passing, row.latency_s),
-            *(row.cost_usd, row.sent_at, row.ended_at, row.image_path, row.columns.get("bytes"), *same),
+            *(
+                0.0 if reused_from else row.expected_usd,
+                row.each_usd,
+                row.attempts,
+                row.possibly_billed,
+                row.passing,
+                row.latency_s,
+            ),
+            *(row.cost_usd, row.sent_at, row.ended_at, row.image_path, row.columns.get("bytes"), reused_from, *same),
         ),
     ).rowcount
     if not added:

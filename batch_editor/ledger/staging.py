@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, replace
 from itertools import chain, islice
@@ -20,9 +20,11 @@ import orjson
 from batch_editor.errors import StorageError
 from batch_editor.files import path_to_text
 from batch_editor.ledger.comparison import RENAMED, Changes, compare
+from batch_editor.ledger.elsewhere import ELSEWHERE, ImageElsewhere, find_elsewhere, images_elsewhere, take_elsewhere
 from batch_editor.ledger.entries import JobKind
+from batch_editor.ledger.finished import digest_of_rules
 from batch_editor.ledger.redos import RejectedImage, stage_redo
-from batch_editor.ledger.repeats import Repeat, mixed_identities, repeats_of, share_requests
+from batch_editor.ledger.repeats import Repeat, mixed_finished, mixed_identities, repeats_of, share_requests
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, ParamValue, Redo, Shape, known_by
 from batch_editor.text import escape_all, escape_bytes
@@ -32,6 +34,7 @@ from batch_editor.text import escape_all, escape_bytes
 # fault: why the job's row is left out; then it has no request. links: a hash of the input links that an identity stands
 # for. known_as: what the ledger calls the request, where that is something else. redo: the image that is to be made
 # again, by its content; then kind and params are those of what is sent for that, and redo_prompt what came of it.
+# finish: what the manifest says of the job's finished files is called, see `finishes`.
 # Pages of 32 KiB take a fifth less time to fill, and to look through, than those of 4 KiB: rows have half a kilobyte.
 _SCHEMA = (
     """
@@ -46,9 +49,10 @@ CREATE TABLE kinds (
 CREATE TABLE staged (
     position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, kind INTEGER, named TEXT, output TEXT, output_key TEXT,
     fingerprint TEXT, params TEXT, files TEXT, extras TEXT, variant INTEGER, identity TEXT, links TEXT, fault TEXT,
-    axes TEXT, redo_prompt TEXT, known_as TEXT, redo TEXT,
+    axes TEXT, redo_prompt TEXT, finish TEXT, known_as TEXT, redo TEXT,
     selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
 );
+CREATE TABLE finishes (digest TEXT PRIMARY KEY, rules TEXT);
 CREATE TABLE past (position INTEGER PRIMARY KEY, known TEXT, done INTEGER, was_active INTEGER);
 CREATE INDEX past_that_changed ON past (was_active) WHERE was_active;
 CREATE VIEW jobs AS
@@ -57,12 +61,13 @@ CREATE VIEW jobs AS
 CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done AND fault IS NULL;
 """
     + RENAMED
+    + ELSEWHERE
 )
 
 
 _INTO_STAGED = (
     "INTO staged (position, job_id, place, kind, named, output, output_key, fingerprint, params, files, extras,"
-    " variant, identity, links, fault, axes, redo_prompt) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    " variant, identity, links, fault, axes, redo_prompt, finish) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 # Jobs that are drawn, made rows of, and written together: the code of each of these steps then stays in the processor's
 # caches. One job at a time took a third longer.
@@ -94,6 +99,8 @@ class Staging:
         self._are_named = False
         self._collides = False
         self._has_identities = False
+        self._finishes: dict[str, str] = {}
+        self._sources: list[Path] = []
 
     def cancel(self) -> None:
         """Let whatever is at work on it fail soon, with a `StorageError` that means nothing. From any thread."""
@@ -172,6 +179,7 @@ class Staging:
             None,
             _json(job.axes) if job.axes else "{}",
             job.redo_prompt,
+            self._finish(job.finish),
         )
 
     def _left_out(self, row: FaultyRow) -> tuple[object, ...]:
@@ -191,17 +199,27 @@ class Staging:
             "{}",
             extras,
         )
-        return *named, None, None, None, row.message, "{}", None
+        return *named, None, None, None, row.message, "{}", None, None
+
+    def _finish(self, rules: str | None) -> str | None:
+        if rules is None:
+            return None
+        if (digest := self._finishes.get(rules)) is None:
+            digest = self._finishes[rules] = digest_of_rules(rules)
+            self._db.execute("INSERT INTO finishes VALUES (?, ?)", (digest, rules))
+        return digest
 
     def _links(self, request: EditRequest) -> str:
         self._has_identities = True
         links = {name: known_by(request.params.get(name)) for name in request.inputs}
         return hashlib.sha256(orjson.dumps(links)).hexdigest()[:32]
 
-    def repeats(self) -> Iterator[Repeat]:
-        """Jobs whose id, or whose explicit output, an earlier job has, or whose identity stands for other links there.
+    def repeats(self, *, all_finished: bool = False) -> Iterator[Repeat]:
+        """Jobs whose id, or whose explicit output, an earlier job has, or whose identity stands for other links there;
+        or whose finished files would have its names on some disks.
 
         Once, when all jobs have been added. Of a job and a row that is left out the job counts as the earlier one.
+        all_finished: whether jobs have finished files of which the manifest says nothing.
         """
         self._db.execute(
             "CREATE TEMP TABLE colliding AS SELECT output_key FROM staged GROUP BY output_key HAVING count(*) > 1"
@@ -214,6 +232,8 @@ class Staging:
             yield from repeats_of(self._db, "output", "named", "output_key IN colliding")
         if self._has_identities:
             yield from mixed_identities(self._db)
+        if self._collides:
+            yield from mixed_finished(self._db, all_finished=all_finished)
 
     def leave_out(self, repeat: Repeat, *, stem: str) -> None:
         """Take the row of a repeated claim for one that is left out; one of a repeated id needs another name."""
@@ -269,6 +289,21 @@ class Staging:
     ) -> Changes:
         """Mark what a ledger has of the jobs, see `comparison.compare`. Once."""
         return compare(self._db, ledger, shapes, former=former, redo=redo, rejected=rejected)
+
+    def find_elsewhere(
+        self, ledger: Path, source: Path, shapes: Mapping[str, Shape], has_image: Callable[[str, str], bool]
+    ) -> None:
+        """Look for the jobs' requests in the ledger of another output directory, `source`; before `compare`."""
+        self._sources.append(source)
+        find_elsewhere(self._db, ledger, len(self._sources) - 1, shapes, has_image)
+
+    def take_elsewhere(self) -> dict[str, int]:
+        """Take for done what was found there and isn't done here, after `compare`: how many requests by directory."""
+        return take_elsewhere(self._db, self._sources) if self._sources else {}
+
+    def images_elsewhere(self) -> Iterator[list[ImageElsewhere]]:
+        """The images that were taken so, some hundreds at a time."""
+        return images_elsewhere(self._db, self._sources)
 
     def redo(self, image: RejectedImage, *, kind: int, prompt: str, params: Mapping[str, ParamValue]) -> None:
         """Have a rejected image made again, after `compare`: with that prompt, which the parameters have as well."""

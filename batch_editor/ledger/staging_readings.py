@@ -18,9 +18,10 @@ _TO_SEND = "(SELECT * FROM to_send WHERE endpoint = ?)"
 class Totals:
     """Selected jobs and what is to be sent for them; USD are of all requests together.
 
-    jobs: those that have a request. faulty: rows that are left out. reused: jobs that share an earlier one's request.
-    done: jobs that have their image. uploads: local files that requests name. known: jobs by what the ledger has of
-    them. first_usd: the max price of the first request, None where nothing is to be sent.
+    jobs: those that have a request. faulty: rows that are left out. reused: jobs that share an earlier one's request,
+    and requests whose image another output directory has. done: jobs that have their image. uploads: local files that
+    requests name. known: jobs by what the ledger has of them. first_usd: the max price of the first request, None where
+    nothing is to be sent.
     """
 
     jobs: int
@@ -47,6 +48,7 @@ def totals(staging: Staging, *, inline: Collection[str] = ()) -> Totals:
         "SELECT coalesce(sum(jobs), 0), coalesce(sum(jobs * (NOT sends)), 0),"
         " coalesce(sum(jobs * (sends AND done)), 0), coalesce(max(has_files), 0) FROM tallies"
     )
+    ((taken,),) = staging.query("SELECT count(*) FROM elsewhere")
     uploads = 0
     if has_files:
         ((uploads,),) = staging.query(
@@ -64,7 +66,13 @@ def totals(staging: Staging, *, inline: Collection[str] = ()) -> Totals:
         "SELECT max_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
     )
     first_usd = first[0][0] if first else None
-    return Totals(jobs, faulty, reused, done, uploads, requests, low, expected, high, first_usd, known)
+    return Totals(jobs, faulty, reused + taken, done - taken, uploads, requests, low, expected, high, first_usd, known)
+
+
+def prices_of_kinds(staging: Staging) -> dict[int, tuple[float, float, float]]:
+    """The min, expected and max price of each kind of jobs, by its number."""
+    rows = staging.query("SELECT kind, min_usd, expected_usd, max_usd FROM kinds")
+    return {kind: (low, expected, high) for kind, low, expected, high in rows}
 
 
 def groups(staging: Staging) -> list[tuple[str, str | None, str | None, int, int, float, str, int]]:

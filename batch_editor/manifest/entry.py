@@ -9,10 +9,13 @@ from pathlib import Path
 from batch_editor.endpoints import Endpoint, Parameter
 from batch_editor.errors import did_you_mean
 from batch_editor.files import YAML
+from batch_editor.finishing import FinishFaults
 from batch_editor.ledger import Choice
 from batch_editor.manifest.carry import Carry, carry_in
 from batch_editor.manifest.default_ids import DefaultIds
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
+from batch_editor.manifest.finish_key import KEY as FINISH
+from batch_editor.manifest.finish_key import finish_in
 from batch_editor.manifest.move import Move, plain_move
 from batch_editor.manifest.odd_cells import MEND_IT, SpreadsheetError, check_is_no_error
 from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
@@ -40,7 +43,7 @@ class Expansion:
     endpoint: for manifests that name none; for all of them where it `is_given`.
     load_endpoint: finds the one that a manifest names, by name and the manifest's folder; raises EndpointError.
     overrides: values or templates for every job, by parameter, `id`, `output`, `when`, `endpoint`, `identity` or
-        `redo_prompt`; `carry` and `format` as well.
+        `redo_prompt`; `carry`, `finish` and `format` as well.
     skip_faulty: rows with a fault of their own come as `FaultyRow` and are no fault of the manifest.
     only: patterns of job ids, any if empty; a faulty row whose job none of them matches comes as `FaultyRow` as well.
     move: what becomes of the parameters of manifests that name no endpoint, where `endpoint` stands for a retired one.
@@ -181,8 +184,13 @@ class Manifest:
                     self.format = format_of(value)
                 except Refused as error:
                     problems.append(Problem("--set", str(error.with_subject("format"))))
+            elif name == FINISH:
+                try:
+                    self.overrides[name] = finish_in(value, self.folder)
+                except FinishFaults as error:
+                    problems += [Problem("--set", fault) for fault in error.faults]
             else:
-                hint = did_you_mean(name, [*self.converters, "carry", "format"])
+                hint = did_you_mean(name, [*self.converters, "carry", FINISH, "format"])
                 problems.append(Problem("--set", f"{shown(name)} is no parameter of {self.endpoint.name}{hint}"))
         return problems
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from batch_editor.manifest.entry import Entry, Manifest
 from batch_editor.manifest.faults import Problem, Refused, shown
+from batch_editor.manifest.finish_key import KEY as FINISH
 from batch_editor.manifest.odd_cells import (
     IS_IT_MEANT,
     MEND_IT,
@@ -57,6 +58,8 @@ class Expander:
         self._last_skipped: object = None
         redo_prompt = self._first_said(REDO_PROMPT)
         self._redo_prompt = str(redo_prompt.value) if isinstance(redo_prompt, Fixed) else None
+        finish = self._first_said(FINISH)
+        self._finish = str(finish.value) if isinstance(finish, Fixed) else None
         self._id = self._slot("id", None)
         self._identity = self._slot("identity", None)
         self._has_identity = self._identity.varies or self._identity.end is not None
@@ -126,7 +129,9 @@ class Expander:
             request = request._replace(identity=identity, inputs=self._inputs)
         extras = row.columns.extras(row.cells)
         job = Job(
-            job_id, output or None, request, row.where, extras, files, self._entry.where, row.axes, self._redo_prompt
+            *(job_id, output or None, request, row.where, extras, files, self._entry.where, row.axes),
+            redo_prompt=self._redo_prompt,
+            finish=self._finish,
         )
         return [job] if self._entry.variants == 1 else [self._variant(job, number) for number in self._variants]
 

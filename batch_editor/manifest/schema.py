@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from batch_editor.endpoints import Endpoint, Parameter, load_endpoint, shipped_endpoints
+from batch_editor.finishing import finish_schema
 from batch_editor.manifest.table_files import FORMATS
 
 Schema: TypeAlias = dict[str, Any]
@@ -24,6 +25,7 @@ _REDO_PROMPT: Schema = {
         "default": "{{ prompt }}\n\n{{ note }}",
     }
 }
+_FINISH: Schema = {"finish": finish_schema()}
 
 _JOB_KEYS: Schema = {
     "id": {**_TEXT, "description": "Names the job. Unique; default: the manifest's name and the job's number."},
@@ -68,6 +70,7 @@ _JOB_KEYS: Schema = {
     },
     "identity": {**_TEXT, "description": "A template that stands for the links, where they change with every export."},
     **_REDO_PROMPT,
+    **_FINISH,
 }
 
 
@@ -96,7 +99,9 @@ def manifest_schema() -> Schema:
                 "description": "A shipped endpoint, or the path of an endpoint file.",
                 "anyOf": [{"enum": [*kinds, None]}, _FILE],
             },
-            "defaults": {"description": "Parameters of every job that doesn't give them itself, and redo_prompt."},
+            "defaults": {
+                "description": "Parameters of every job that doesn't give them itself, redo_prompt and finish."
+            },
             "jobs": {"type": "array", "minItems": 1},
         },
         "patternProperties": {"^x-": {}},
@@ -175,7 +180,7 @@ def _job(parameters: Schema) -> Schema:
 
 
 def _defaults(parameters: Schema) -> Schema:
-    others = {name: _or_null(key) for name, key in _REDO_PROMPT.items()}
+    others = {name: _or_null(key) for name, key in (_REDO_PROMPT | _FINISH).items()}
     return {"type": ["object", "null"], "properties": {**others, **parameters}, "additionalProperties": False}
 
 

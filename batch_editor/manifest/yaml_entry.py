@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from batch_editor.endpoints import Parameter
 from batch_editor.errors import did_you_mean
 from batch_editor.files import NotThere
+from batch_editor.finishing import FinishFaults
 from batch_editor.manifest.carry import Carry, carry_of
 from batch_editor.manifest.entry import ENDPOINT, Manifest
 from batch_editor.manifest.faults import KEPT, Problem, Refused, shown
+from batch_editor.manifest.finish_key import KEY as FINISH
+from batch_editor.manifest.finish_key import finish_source
 from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
 from batch_editor.manifest.rows import snake_case
 from batch_editor.manifest.table_files import TableFormat, find_table, format_of
@@ -66,6 +69,8 @@ class EntryKeys:
                 if name == ENDPOINT:
                     wanted = "; expected at the top of the manifest, or in a job"
                 self._add(value, f"{shown(name)} is no key here{wanted}")
+            elif name == FINISH:
+                sources[name] = self._finish(value)
             elif name in names:
                 try:
                     written = self._written(name, value)
@@ -170,6 +175,14 @@ class EntryKeys:
         is_typed = parameter is not None and parameter.type in ("boolean", "integer", "number")
         may_be_truth = is_typed or name == "when"
         return text_of(value, may_be_truth=may_be_truth)
+
+    def _finish(self, value: Value) -> Source | None:
+        try:
+            return finish_source(value, self._manifest.folder)
+        except FinishFaults as error:
+            for fault in error.faults:
+                self._add(value, fault, about=FINISH)
+            return None
 
     def _add(self, value: Value, message: str | Refused, *, about: str = "") -> None:
         at = message.line if isinstance(message, RefusedAt) else 0

@@ -14,6 +14,7 @@ from batch_editor.manifest.by_endpoint import ByEndpoint, Readings, renamed
 from batch_editor.manifest.entry import ENDPOINT, Entry, Expansion, Manifest
 from batch_editor.manifest.expand import Expander
 from batch_editor.manifest.faults import Faults, Problem, Refused, shown
+from batch_editor.manifest.finish_key import KEY as FINISH
 from batch_editor.manifest.move import Move
 from batch_editor.manifest.redo_prompt import KEY as REDO_PROMPT
 from batch_editor.manifest.shop_table import TakenTable, shop_defaults, take_table
@@ -29,7 +30,7 @@ from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
 _TOP = ("endpoint", "defaults", "jobs")
 _KEYS = (
     *("id", "output", "rows", "format", "when", "carry", ENDPOINT, "matrix", "variants", "identity"),
-    REDO_PROMPT,
+    *(REDO_PROMPT, FINISH),
 )
 
 
@@ -237,7 +238,7 @@ class _Reader:
             message = f"defaults is {kind_of(block)}; expected parameters and their values"
             return {}, [Problem(where, message)]
         keys = EntryKeys(manifest, block, label)
-        found = keys.sources((*manifest.endpoint.parameters, *manifest.spellings, REDO_PROMPT))
+        found = keys.sources((*manifest.endpoint.parameters, *manifest.spellings, REDO_PROMPT, FINISH))
         return found, keys.problems
 
 

@@ -3,6 +3,7 @@
 from batch_editor.output.acceptance import UNCHECKED, Acceptance, Verdict
 from batch_editor.output.disk_reserve import free_disk_reserve, take_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
+from batch_editor.output.finished_files import FinishedFiles
 from batch_editor.output.kept_tables import INPUTS, keep_table
 from batch_editor.output.lock import Holder, holder_of, locked, process_at_work
 from batch_editor.output.output_manifest import (
@@ -16,15 +17,25 @@ from batch_editor.output.output_manifest import (
     write_manifest,
 )
 from batch_editor.output.picture_places import images_in, picture_store, picture_store_for_run, record_place, recorded
-from batch_editor.output.picture_store import HISTORY, IMAGES, REJECTED, NewName, PictureStore, image_path
+from batch_editor.output.picture_store import (
+    FINISHED,
+    HISTORY,
+    IMAGES,
+    REJECTED,
+    NewName,
+    PictureStore,
+    image_path,
+)
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
 from batch_editor.output.store import Store
+from batch_editor.output.taking import Taken, has_image, take_images
 from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, under_present_names, verdicts_of
 
 __all__ = [
     "COLUMNS",
     "COLUMNS_OF_0_1",
+    "FINISHED",
     "HISTORY",
     "IMAGES",
     "INPUTS",
@@ -32,11 +43,13 @@ __all__ = [
     "UNCHECKED",
     "Acceptance",
     "DiskRetry",
+    "FinishedFiles",
     "Holder",
     "NewName",
     "PictureStore",
     "StagedFile",
     "Store",
+    "Taken",
     "Unplaced",
     "Verdict",
     "VerdictCounts",
@@ -45,6 +58,7 @@ __all__ = [
     "defused",
     "export_rows",
     "free_disk_reserve",
+    "has_image",
     "holder_of",
     "image_path",
     "images_in",
@@ -64,6 +78,7 @@ __all__ = [
     "retire_gone",
     "set_aside",
     "take_disk_reserve",
+    "take_images",
     "under_present_names",
     "verdicts_of",
     "write_manifest",

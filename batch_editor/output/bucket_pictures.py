@@ -16,7 +16,7 @@ from batch_editor.buckets import About, Bucket, Found
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.images import ENDINGS
 from batch_editor.output.local_pictures import LocalPictures, file_sha256
-from batch_editor.output.picture_store import HISTORY, IMAGES, NewName, history_path
+from batch_editor.output.picture_store import FINISHED, HISTORY, IMAGES, NewName, history_path
 from batch_editor.shops import Seen
 
 # The object that says whose pictures these are.
@@ -149,9 +149,17 @@ class BucketPictures:
             with self.bucket.body(source) as body:
                 self.bucket.write(path, body, _about(path, sha256))
 
-    def remove_finished(self, path: str) -> None:
+    def finished_files(self) -> Callable[[str, int], bool]:
+        """See `PictureStore`. By one list: to ask for each file would take as long as to make it."""
+        seen = Seen()
+        for path in self.bucket.paths(FINISHED):
+            seen.add(path)
+        return lambda path, size_bytes: path in seen
+
+    def remove_finished(self, path: str) -> bool:
         """See `PictureStore`."""
         self.bucket.remove(path)
+        return True
 
     def keep_manifest(self, path: Path) -> None:
         """See `PictureStore`."""

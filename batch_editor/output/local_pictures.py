@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -14,9 +13,7 @@ from typing import BinaryIO
 from batch_editor.errors import StorageError
 from batch_editor.files import fsync_directory, open_regular
 from batch_editor.output.hard_link import hard_link
-from batch_editor.output.picture_store import HISTORY, IMAGES, NewName, history_path
-
-_COPIED = 2**20
+from batch_editor.output.picture_store import FINISHED, HISTORY, IMAGES, NewName, history_path
 
 
 class LocalPictures:
@@ -123,32 +120,43 @@ class LocalPictures:
     def place_finished(self, source: Path, path: str) -> None:
         """See `PictureStore`."""
         target = self.folder / path
+        folders: set[str] = set()
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.parent.resolve().is_relative_to(self.folder.resolve()):
-                raise StorageError(f"{target}: a link on the way leads out of the output directory", transient=False)
-            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".part-", delete=False) as part:
-                try:
-                    with source.open("rb") as file:
-                        shutil.copyfileobj(file, part, _COPIED)
-                    part.flush()
-                    os.fsync(part.fileno())
-                    Path(part.name).replace(target)
-                except OSError:
-                    Path(part.name).unlink(missing_ok=True)
-                    raise
-            for folder in self._way_to(target.parent):
-                fsync_directory(folder)
+            self._enter(target.parent, folders, within=FINISHED)
+            source.replace(target)
         except OSError as error:
-            raise StorageError(f"{target}: can't be written ({error.strerror})") from error
+            in_the_way = isinstance(error, (FileExistsError, IsADirectoryError, NotADirectoryError))
+            raise StorageError(f"{target}: can't be written ({error.strerror})", transient=not in_the_way) from error
+        self._keep(folders)
 
-    def remove_finished(self, path: str) -> None:
+    def finished_files(self) -> Callable[[str, int], bool]:
         """See `PictureStore`."""
+
+        def stands(path: str, size_bytes: int) -> bool:
+            """Whether it does now."""
+            try:
+                return os.lstat(self.folder / path).st_size == size_bytes
+            except OSError:
+                return False
+
+        return stands
+
+    def remove_finished(self, path: str) -> bool:
+        """See `PictureStore`. Folders that it leaves empty go as well."""
         file = self.folder / path
+        if not file.parent.resolve().is_relative_to(self.folder.resolve() / FINISHED):
+            return False  # a link leads elsewhere
         try:
-            file.unlink(missing_ok=True)
+            file.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
         except OSError as error:
             raise StorageError(f"{file}: can't be removed ({error.strerror})") from error
+        with suppress(OSError):  # not empty
+            for folder in self._way_to(file.parent):
+                if folder != self.folder / FINISHED:
+                    folder.rmdir()
+        return True
 
     def keep_manifest(self, path: Path) -> None:
         """Nothing to do: it is beside them."""
@@ -211,11 +219,11 @@ class LocalPictures:
             yield folder
             folder = folder.parent
 
-    def _enter(self, folder: Path, folders: set[str]) -> None:
-        """Make a folder below the images folder, which no folder on the way leaves by a link."""
+    def _enter(self, folder: Path, folders: set[str], *, within: str = IMAGES) -> None:
+        """Make a folder within that of images or another one, which no folder on the way leaves by a link."""
         way = list(self._way_to(folder))
         # Links are rare: to resolve each folder took a seventh of the time of saving a small image.
-        if any(map(Path.is_symlink, way)) and not folder.resolve().is_relative_to((self.folder / IMAGES).resolve()):
+        if any(map(Path.is_symlink, way)) and not folder.resolve().is_relative_to(self.folder.resolve() / within):
             raise StorageError(f"{folder}: a link on the way leads out of the output directory", transient=False)
         folder.mkdir(parents=True, exist_ok=True)
         folders.update(map(str, way))

@@ -184,7 +184,7 @@ def _cells(
         *(row.width, row.height, row.format, row.size_bytes, row.sha256),
         *(row.request_id, row.fingerprint, row.endpoint),
         *((verdict.verdict, verdict.note) if verdict else (None, None)),
-        *(None, None),
+        *(row.finished, None),
         *["|".join(map(str, value)) if isinstance(value, list) else value for value in values],
         *map(others.get, extras),
     ]

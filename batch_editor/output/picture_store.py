@@ -12,6 +12,7 @@ from batch_editor.images import ENDINGS
 IMAGES = "images"
 HISTORY = "images/.history"
 REJECTED = "images/.rejected"
+FINISHED = "finished"
 
 
 class NewName(NamedTuple):
@@ -97,10 +98,17 @@ class PictureStore(Protocol):
         """When what a path holds was written, in seconds since 1970; None if nothing is there."""
 
     def place_finished(self, source: Path, path: str) -> None:
-        """Put a finished file under its path, durably, in the place of what is there."""
+        """Put a finished file under its path, durably, in the place of what is there.
 
-    def remove_finished(self, path: str) -> None:
-        """Remove a finished file, if it is there."""
+        `source` is a file of the output directory, durable, and may be gone then. Not `transient` is an error of this
+        file's path alone.
+        """
+
+    def finished_files(self) -> Callable[[str, int], bool]:
+        """Tells of a path whether a finished file of that size in bytes stands there, as far as is known so."""
+
+    def remove_finished(self, path: str) -> bool:
+        """Remove a finished file; return whether there may have been one."""
 
     def keep_manifest(self, path: Path) -> None:
         """Have the output manifest where the pictures are."""

@@ -11,14 +11,16 @@ from pathlib import Path
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
 from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Changes, Staging, readings, staging_readings
-from batch_editor.manifest import default_output_name
 from batch_editor.money import TOLERANCE_USD, Price
 from batch_editor.output import verdicts_of
 from batch_editor.planning.calibration import Calibration
-from batch_editor.planning.catalog import Catalog, Selection, StagingReport, stage_manifests
+from batch_editor.planning.catalog import Catalog, Selection, StagingReport
+from batch_editor.planning.comparing import stage_jobs
+from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
-from batch_editor.planning.pace import Pace, pace_of
+from batch_editor.planning.pace import Pace, paces_of
 from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
+from batch_editor.planning.reuse import find_images, output_of, reusable
 from batch_editor.planning.stage_redos import stage_redos
 from batch_editor.records import Redo, Shape
 
@@ -31,13 +33,15 @@ def make_plan(
     output: Path | None = None,
     history: Sequence[Path] = (),
     redo: Collection[Redo] = (),
+    reuse: Sequence[Path] = (),
     check_inputs: bool = False,
     rehearsal: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Plan:
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
 
-    `history` are output directories whose real charges and latencies count, besides that of `output`. Only with
+    `history` are output directories whose real charges and latencies count, besides that of `output`; `reuse` those
+    whose images are taken as well. Only with
     `check_inputs` is the network used, to look at every distinct input link; then no event loop may be running,
     and `say` gets a line now and then.
 
@@ -46,11 +50,13 @@ def make_plan(
         MachineError: a ledger can't be read, or there is no room for the expanded manifest.
     """
     paths = [Path(manifest) for manifest in manifests]
-    root = output or settings.outputs.directory / default_output_name(paths[0])
+    selection = selection or Selection()
+    root = output or output_of(paths[0], settings, selection)
     catalog = Catalog(settings)
-    calibration = Calibration(root, history, rehearsal=rehearsal)
+    sources = reusable(root, reuse)
+    calibration = Calibration(root, [*history, *sources], rehearsal=rehearsal)
     with Staging() as staging, staging.translated():
-        report = stage_manifests(paths, catalog, selection or Selection(), calibration, staging)
+        report = stage_jobs(paths, catalog, selection, calibration, staging)
         plan = assess(
             staging,
             catalog,
@@ -58,6 +64,7 @@ def make_plan(
             calibration,
             output=root,
             redo=redo,
+            reuse=sources,
             rehearsal=rehearsal,
             report=report,
         )
@@ -76,10 +83,11 @@ def assess(
     *,
     output: Path,
     redo: Collection[Redo] = (),
+    reuse: Sequence[Path] = (),
     rehearsal: bool = False,
     report: StagingReport | None = None,
 ) -> Plan:
-    """The plan of the staged jobs, given what the output directory has of them. Blocks.
+    """The plan of the staged jobs, given what the output directory has of them, and those of `reuse`. Blocks.
 
     A rehearsal's results count for the next rehearsal only.
 
@@ -88,12 +96,14 @@ def assess(
         VerdictsError: its verdicts can't be, where rejected images are to be made again.
         ManifestError: what is to be sent for them can't be.
     """
-    spent_usd, changes, redos = 0.0, Changes(), None
+    spent_usd, changes, redos, compared = 0.0, Changes(), None, False
+    # Whoever wants everything made again wants new images.
+    warnings = [] if "all" in redo else list(find_images(staging, reuse, catalog.shapes))
     if readings.begun(output):
         with readings.reading(output) as db:
             run = readings.last_run(db)
             if run is not None and (rehearsal or not run.sandbox):
-                spent_usd = readings.spent_usd(db)
+                spent_usd, compared = readings.spent_usd(db), readings.is_comparison(db)
                 others = readings.other_endpoints(db, catalog.shapes)
                 catalog.load_others(others)
                 verdicts = verdicts_of(db, output) if "rejected" in redo else {}
@@ -108,8 +118,15 @@ def assess(
                 )
                 if "rejected" in redo:
                     redos = stage_redos(staging, catalog, calibration, changes.rejected, verdicts, redo)
+    taken = staging.take_elsewhere()
     plan = plan_of(staging, catalog, settings, calibration, spent_usd=spent_usd, changes=changes, report=report)
-    return replace(plan, redos=redos)
+    return replace(
+        plan,
+        redos=redos,
+        taken=taken,
+        warnings=(*plan.warnings, *warnings),
+        is_another_comparison=compared and plan.comparison is not None,
+    )
 
 
 def _former(others: Collection[str], catalog: Catalog) -> dict[str, Shape] | None:
@@ -131,10 +148,11 @@ def plan_of(
 ) -> Plan:
     """The plan of the staged jobs. `spent_usd`: what the budget has spent before; `changes`: those since then."""
     report = report or StagingReport()
-    used = [catalog.sendable[name] for name in staging_readings.endpoints(staging)]
-    inline = [endpoint.name for endpoint in used if endpoint.wire == "openai"]
+    inline = [name for name, endpoint in catalog.sendable.items() if endpoint.wire == "openai"]
     found = staging_readings.totals(staging, inline=inline)
-    paces = [pace_of(name, staging, catalog, settings, calibration) for name in _providers(used, catalog)]
+    used = [catalog.sendable[name] for name in staging_readings.endpoints(staging)]
+    by_endpoint = staging_readings.requests_by_endpoint(staging)
+    paces = paces_of(_providers(used, catalog), by_endpoint, catalog, settings, calibration)
     slowest = max(paces, key=lambda pace: pace.duration_s[1])
     return Plan(
         jobs=found.jobs + found.faulty,
@@ -161,12 +179,27 @@ def plan_of(
         skipped=report.skipped,
         tables=tuple(report.tables),
         faulty=found.faulty,
+        comparison=_timed(report.comparison, catalog, settings, calibration),
     )
 
 
 def _providers(used: Sequence[Endpoint], catalog: Catalog) -> list[str]:
     """The providers of these endpoints; of none, that of the default one."""
     return list(dict.fromkeys(endpoint.provider for endpoint in used or [catalog.default]))
+
+
+def _timed(
+    comparison: Comparison | None, catalog: Catalog, settings: Settings, calibration: Calibration
+) -> Comparison | None:
+    """A comparison with how long all jobs take in each way."""
+    if comparison is None:
+        return None
+    ways = []
+    for way in comparison.ways:
+        names = _providers([catalog.sendable[name] for name, _ in way.by_endpoint], catalog)
+        paces = paces_of(names, way.by_endpoint, catalog, settings, calibration)
+        ways.append(replace(way, all_s=max(pace.duration_s[1] for pace in paces)))
+    return replace(comparison, ways=ways)
 
 
 def _lifetimes(used: Sequence[Endpoint], on: date) -> Iterator[Lifetime]:

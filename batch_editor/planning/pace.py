@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from batch_editor.config import Provider, Settings
-from batch_editor.ledger import Staging, staging_readings
 from batch_editor.ledger.experience import Refusals
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog
@@ -54,30 +54,39 @@ class Pace:
         }
 
 
-def pace_of(name: str, staging: Staging, catalog: Catalog, settings: Settings, calibration: Calibration) -> Pace:
-    """The pace of the staged requests that go to the provider of that name."""
-    work, made_of = _workload(settings.provider(name), staging, catalog, settings, calibration)
-    courses = simulate_often(work)
-    p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
-    limited_by, advice = _limit(work, p50)
-    return Pace(name, work.requests, (p10.end_s, p50.end_s, p90.end_s), p90, made_of, limited_by, advice)
+def paces_of(
+    providers: Sequence[str],
+    by_endpoint: Sequence[tuple[str, int]],
+    catalog: Catalog,
+    settings: Settings,
+    calibration: Calibration,
+) -> list[Pace]:
+    """The pace at each of these providers of so many requests to each endpoint."""
+    paces = []
+    for name in providers:
+        its = [(endpoint, count) for endpoint, count in by_endpoint if catalog.sendable[endpoint].provider == name]
+        work, made_of = _workload(settings.provider(name), its, catalog, settings, calibration)
+        courses = simulate_often(work)
+        p10, p50, p90 = (at_share(courses, share) for share in (0.1, 0.5, 0.9))
+        duration_s = p10.end_s, p50.end_s, p90.end_s
+        paces.append(Pace(name, work.requests, duration_s, p90, made_of, *_limit(work, p50)))
+    return paces
 
 
 def _workload(
-    provider: Provider, staging: Staging, catalog: Catalog, settings: Settings, calibration: Calibration
+    provider: Provider,
+    by_endpoint: Sequence[tuple[str, int]],
+    catalog: Catalog,
+    settings: Settings,
+    calibration: Calibration,
 ) -> tuple[Workload, str]:
-    """What the simulation starts from, and that in words."""
-    counts = [
-        (name, count)
-        for name, count in staging_readings.requests_by_endpoint(staging)
-        if catalog.sendable[name].provider == provider.name
-    ]
-    requests = sum(count for _, count in counts)
+    """What the simulation of so many requests to each endpoint starts from, and that in words."""
+    requests = sum(count for _, count in by_endpoint)
     latencies: list[float] = []
     failures: list[Failed] = []
     attempts, means = 0, []
     refusals: list[Refusals] = []
-    for name, count in counts:
+    for name, count in by_endpoint:
         seen = calibration.latencies_s.get(name, [])
         typical = catalog.sendable[name].latency_s
         drawn = smoothed(seen) if seen else spread_latencies(typical)

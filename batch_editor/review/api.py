@@ -16,6 +16,7 @@ from batch_editor.errors import UsageError
 from batch_editor.ledger import readings, review_readings
 from batch_editor.review import answers
 from batch_editor.review.filters import Filter
+from batch_editor.review.finished import finished_details, read_finished
 from batch_editor.review.grid import grid_of
 from batch_editor.review.index import Index
 from batch_editor.review.inputs import Inputs
@@ -67,6 +68,7 @@ class Api:
             web.get("/image/{fingerprint}/{sha256}", self.image),
             web.get("/before/{fingerprint}/{number}", self.before),
             web.get("/input/{fingerprint}/{number}", self.input),
+            web.get("/finished/{name}/{sha256}/{job_id:.+}", self.finished),
         ]
 
     async def gallery(self, _: web.Request) -> web.Response:
@@ -139,9 +141,10 @@ class Api:
         with readings.reading(self._output) as db:
             attempts = review_readings.attempts_of(db, job.row.fingerprint)
             files = review_readings.job_files(db, job_id, attempts)
+            finished = finished_details(db, job_id)
         if files is None:
             raise NoPicture(f"no job of the manifest is called {job_id!r}")
-        found = answers.details(snapshot, job, files, attempts)
+        found = answers.details(snapshot, job, files, attempts) | {"finished": finished}
         return orjson.dumps(found | answers.place(snapshot, job, wanted.chosen(snapshot), wanted))
 
     async def changes(self, request: web.Request) -> web.Response:
@@ -210,6 +213,13 @@ class Api:
         names = request.match_info
         path = await self._pictures.file(names["fingerprint"], names["sha256"])
         return await _sent(request, path, _FOR_EVER)
+
+    async def finished(self, request: web.Request) -> web.Response:
+        """A finished file."""
+        names = request.match_info
+        wanted = names["name"], names["sha256"], names["job_id"]
+        body, kind = await asyncio.to_thread(read_finished, self._output, self._pictures.store, *wanted)
+        return web.Response(body=body, content_type=kind, headers={"Cache-Control": _FOR_EVER})
 
     async def before(self, request: web.Request) -> web.Response:
         """The thumbnail of an input."""

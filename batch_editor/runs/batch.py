@@ -16,12 +16,12 @@ from batch_editor.client import Network
 from batch_editor.config import Keys, Settings, read_keys
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError, UsageError
+from batch_editor.finished import Asked, Left, Maker, finish_command, finish_left, write_reports
 from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, note_stops, readings
-from batch_editor.manifest import default_output_name
 from batch_editor.money import SharedBudget, Spending
-from batch_editor.output import Store, free_disk_reserve, take_disk_reserve, write_manifest
+from batch_editor.output import FinishedFiles, Store, free_disk_reserve, take_disk_reserve, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import Catalog
+from batch_editor.planning import Catalog, output_of
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import send_pending
@@ -39,7 +39,7 @@ from batch_editor.runs.preparing import (
 )
 from batch_editor.runs.run import Run
 from batch_editor.runs.signals import RunSignals
-from batch_editor.runs.stops import StopReason, exit_code_of, what_stopped
+from batch_editor.runs.stops import StopReason, exit_code_of, exit_code_of_signal, what_stopped
 from batch_editor.runs.summary import Summary, summarize
 from batch_editor.text import guarded
 from batch_editor.threads import closed_on_a_thread, finished, to_the_end
@@ -85,7 +85,7 @@ async def prepared(
     options = options or BatchOptions()
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
-    output = options.output or settings.outputs.directory / default_output_name(paths[0])
+    output = options.output or output_of(paths[0], settings, options.selection)
     if options.expect_ledger:
         await to_the_end(expect_ledger, output)
     async with closed_on_a_thread() as stack:
@@ -103,6 +103,9 @@ async def prepared(
             options.progress.say(notice)
         for table in planned.plan.tables:
             options.progress.say(table.said)
+        if planned.plan.comparison is not None:
+            for line in planned.plan.comparison.lines():
+                options.progress.say(line)
         uploads = [settings.api.uploads_to] if planned.plan.uploads else []
         if proxy := network.named_for(*(each.api.edits_at for each in providers), *uploads):
             options.progress.say(f"requests go through the proxy {proxy}")
@@ -181,6 +184,7 @@ class Batch:
             writer=LedgerWriter(self._ledger),
             store=self._opened.store,
             acceptance=self._opened.acceptance,
+            processes=self._opened.processes,
             shared=self._shared,
             metrics=self._opened.metrics,
         )
@@ -232,13 +236,13 @@ class Batch:
         finally:
             await to_the_end(run.writer.close)
             try:
-                summary = await to_the_end(self._end, stop)
+                summary = await to_the_end(self._end, stop, signals)
             finally:
                 if signals:
                     signals.release()
         return summary
 
-    def _end(self, stop: StopReason | None) -> Summary:
+    def _end(self, stop: StopReason | None, signals: RunSignals | None) -> Summary:
         """Write what is known where people look for it. Blocks."""
         store = self._opened.store
         store.close()  # waits for what a dropped attempt still writes
@@ -250,7 +254,36 @@ class Batch:
             except MachineError as error:  # an image that can't be placed stays staged for the next run
                 machine = StopReason("machine", str(error))
                 stop = machine if machine.outranks(stop) else stop
+            if stop is None or stop.kind not in ("signal", "machine"):
+                stop = self._finish(signals) or stop
             return self._conclude(stop)
+
+    def _finish(self, signals: RunSignals | None) -> StopReason | None:
+        """Make the finished files that are left; return the signal that kept it from that. Blocks.
+
+        What the machine refuses is told, and is no error of the run, whose jobs have all that was paid for.
+        """
+        store, processes, left = self._opened.store, self._opened.processes, Left()
+        files = FinishedFiles(store.root, store.pictures)
+        say = self.options.progress.say
+        try:
+            asked = Asked(self._ledger.finished.rules())
+            maker = Maker(files, processes)
+            left = finish_left(
+                *(self._ledger, files, maker, asked),
+                at_once=processes.count,
+                say=say,
+                stop=lambda: signals is not None and signals.late is not None,
+            )
+            write_reports(self._ledger.connection, store.root)
+        except MachineError as error:
+            say(f"warning: not all finished files could be made: {error}; {finish_command(store.root)} tries it again")
+        if not left.stopped or signals is None or signals.late is None:
+            return None
+        name, code = signals.late.name, exit_code_of_signal(signals.late)
+        return StopReason(
+            "signal", f"by {name}; {finish_command(store.root)} makes the finished files that are left", code
+        )
 
     def _conclude(self, stop: StopReason | None) -> Summary:
         ledger, root, run_id = self._ledger, self._opened.store.root, self._runs[-1].run_id

@@ -15,8 +15,9 @@ from batch_editor.ledger import Counts, SubmittedAttempt, experience, readings
 from batch_editor.money import Budget, PriceKind, Reservations, SteadyPrices
 from batch_editor.runs.attempt_log import AttemptLog
 from batch_editor.runs.attempts import Attempts
+from batch_editor.runs.finishing import Finishing
 from batch_editor.runs.lanes import Lane, open_lanes, stopped_by
-from batch_editor.runs.listener import Listeners
+from batch_editor.runs.listener import AttemptListener, Listeners
 from batch_editor.runs.live import LiveStatus
 from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.rate_feedback import RateFeedback
@@ -79,30 +80,42 @@ class _Dispatch:
         await self._say_unknown()
         stop_signal = signals.gentle if signals else None
         live = LiveStatus(run, monitor=monitor, lanes=self.lanes, budget=self.budget, stop_signal=stop_signal)
+        finishing = Finishing(run)
+        listeners = [monitor, live, finishing]  # whoever else wants to hear of attempts
+        if run.metrics is not None:
+            listeners.append(run.metrics)
         try:
             with signals.hearing(monitor) if signals else nullcontext():
-                await alongside(self._send_all(reservations, live, only), monitor.run(), live.run())
+                async with finishing.at_work():
+                    await alongside(self._send_all(reservations, listeners, live, only), monitor.run(), live.run())
         finally:
             monitor.close()
         if reservations.turned_away or any(lane.is_out_of_budget for lane in self.lanes):
             await self._out_of_budget()
         return stopped_by(monitor.stop, self.lanes)
 
-    async def _send_all(self, reservations: Reservations, live: LiveStatus, only: Collection[str] | None) -> None:
+    async def _send_all(
+        self,
+        reservations: Reservations,
+        listeners: Sequence[AttemptListener],
+        live: LiveStatus,
+        only: Collection[str] | None,
+    ) -> None:
         for lane in self.lanes:
             lane.on_close(self._close_budget, live.wake)
         open_lanes = [lane for lane in self.lanes if not lane.is_closed]
-        await all_of(*(self._send_to(lane, reservations, live, only) for lane in open_lanes))
+        await all_of(*(self._send_to(lane, reservations, listeners, only) for lane in open_lanes))
 
     async def _send_to(
-        self, lane: Lane, reservations: Reservations, live: LiveStatus, only: Collection[str] | None
+        self,
+        lane: Lane,
+        reservations: Reservations,
+        listeners: Sequence[AttemptListener],
+        only: Collection[str] | None,
     ) -> None:
         """Send what is pending for one provider."""
         run, provider, retry = self.run, lane.provider, self.run.settings.retry
         feedback = RateFeedback(lane, give_up_s=retry.give_up_s)
-        listeners = [AttemptLog(), feedback, lane, self.monitor, live]  # whoever else wants to hear of attempts
-        if run.metrics is not None:
-            listeners.append(run.metrics)
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both limiters.
         polls = RateLimiter(provider.rate, retry=retry.policy, requests="polls")
@@ -112,7 +125,7 @@ class _Dispatch:
                 client=client,
                 limiter=lane.limiter,
                 reservations=reservations,
-                listener=Listeners(*listeners),
+                listener=Listeners(AttemptLog(), feedback, lane, *listeners),
                 may_start=partial(self.monitor.may_start, lane),
             )
             await alongside(self._drain(lane, attempts, only), lane.limiter.run(), polls.run())

@@ -45,7 +45,7 @@ _MINUTE = 60
 class LiveStatus(AttemptListener):
     """Counts what the monitor doesn't, and tells how the run stands while `run` runs.
 
-    A snapshot is taken on the event loop, where nothing changes meanwhile (0.2 ms); it is written on a thread.
+    A snapshot is taken on the event loop, where nothing changes meanwhile (0.5 ms); it is written on a thread.
     `stop_signal`: the signal that stops the run gently, None where it hears none.
     """
 

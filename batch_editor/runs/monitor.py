@@ -17,7 +17,7 @@ from batch_editor.records import Answer, Failure
 from batch_editor.runs.lanes import Lane
 from batch_editor.runs.listener import AttemptListener
 from batch_editor.runs.progress import Progress, Snapshot
-from batch_editor.runs.stops import StopReason
+from batch_editor.runs.stops import StopReason, exit_code_of_signal
 from batch_editor.runs.tasks import Task
 from batch_editor.scheduling import GiveUp, Retry
 from batch_editor.text import duration
@@ -83,7 +83,7 @@ class RunMonitor(AttemptListener):
             f"{number.name}: {len(self._in_flight)} requests in flight are paid for and will be finished;"
             " a second signal drops them"
         )
-        code = 130 if number is signal.SIGINT else 143
+        code = exit_code_of_signal(number)
         self.halt(StopReason("signal", f"by {number.name}; running the same command again resumes", code))
 
     def drop(self) -> None:

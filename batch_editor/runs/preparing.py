@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from batch_editor.buckets.bucket import PATIENCE_S
 from batch_editor.config import Keys, Provider, Settings
 from batch_editor.errors import ConfigError, LedgerError, UsageError
+from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger, Staging, import_jobs
 from batch_editor.manifest import TableRead
@@ -30,10 +31,12 @@ from batch_editor.output import (
     record_place,
     retire_gone,
     take_disk_reserve,
+    take_images,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, stage_manifests
+from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, reusable, stage_jobs
 from batch_editor.planning.input_check import look_at_inputs
+from batch_editor.processes import Processes
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.options import BatchOptions
@@ -63,13 +66,14 @@ class Planned:
 class OpenOutput:
     """An output directory that is locked and in order, and who checks its images; see `open_output`.
 
-    `spending`: the file of the day's and the month's budget; None if nothing limits them. `metrics`: who counts for
-    Prometheus; None if nobody does.
+    `processes`: where images are decoded. `spending`: the file of the day's and the month's budget; None if nothing
+    limits them. `metrics`: who counts for Prometheus; None if nobody does.
     """
 
     store: Store
     ledger: Ledger
     acceptance: Acceptance
+    processes: Processes
     spending: Spending | None
     metrics: Metrics | None
 
@@ -79,8 +83,9 @@ def plan_run(
 ) -> Planned:
     """What the run will do, before anything is written. Blocks."""
     with staging.translated():
-        calibration = Calibration(output, options.history, rehearsal=options.sandbox)
-        report = stage_manifests(paths, catalog, options.selection, calibration, staging)
+        sources = reusable(output, options.reuse)
+        calibration = Calibration(output, [*options.history, *sources], rehearsal=options.sandbox)
+        report = stage_jobs(paths, catalog, options.selection, calibration, staging)
         plan = assess(
             staging,
             catalog,
@@ -88,6 +93,7 @@ def plan_run(
             calibration,
             output=output,
             redo=options.redo,
+            reuse=sources,
             rehearsal=options.sandbox,
             report=report,
         )
@@ -171,13 +177,15 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     stack.callback(ledger.close)
     pictures.prepare(ledger.id, options.progress.say)
     record_place(output, pictures)
-    acceptance = Acceptance(settings.checks, planned.catalog.sendable)
+    processes = Processes()
+    stack.callback(processes.close)
+    acceptance = Acceptance(settings.checks, planned.catalog.sendable, processes)
     stack.callback(acceptance.close)
     acceptance.start()
     spending = None if options.sandbox else shared_spending(settings, output)
     if spending is not None:
         stack.callback(spending.close)
-    return OpenOutput(store, ledger, acceptance, spending, _metrics(stack, output, settings, options))
+    return OpenOutput(store, ledger, acceptance, processes, spending, _metrics(stack, output, settings, options))
 
 
 def _metrics(stack: ExitStack, output: Path, settings: Settings, options: BatchOptions) -> Metrics | None:
@@ -235,9 +243,15 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         shapes=planned.catalog.shapes,
         providers={name: endpoint.provider for name, endpoint in planned.catalog.sendable.items()},
         extras=list(staging.extras),
+        compared=planned.plan.comparison.names if planned.plan.comparison is not None else (),
     )
+    finish = planned.settings.finish
+    with ledger.transaction():
+        ledger.finished.use_config(None if finish is None else rules_to_text(finish))
     if identified := planned.plan.changes.identified:
         options.progress.say(f"{identified:,} {IDENTIFIED}")
+    if planned.plan.taken:
+        _take(ledger, store, staging, options)
     lost = put_all(ledger, store, now=now)
     if lost:
         options.progress.say(
@@ -247,6 +261,17 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
     images = retire_gone(ledger, store)
     if gone or images:  # of a run that died in between the images alone are left
         options.progress.say(_gone(max(gone, images), images))
+
+
+def _take(ledger: Ledger, store: Store, staging: Staging, options: BatchOptions) -> None:
+    """Take over the images that other output directories have paid for."""
+    taken = take_images(ledger, store, staging.images_elsewhere())
+    images = f"{taken.requests:,} image{'s' * (taken.requests != 1)}"
+    options.progress.say(f"took {images} of other output directories, for nothing")
+    if taken.lost:
+        options.progress.say(
+            f"warning: {taken.lost:,} more are no longer there as they were; their requests are sent and paid"
+        )
 
 
 def _keep(table: TableRead, root: Path, options: BatchOptions, now: float) -> None:

@@ -13,6 +13,7 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Ledger, LedgerWriter, RunStart
 from batch_editor.money import SharedBudget
 from batch_editor.output import Acceptance, Store
+from batch_editor.processes import Processes
 from batch_editor.runs.options import BatchOptions
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Run:
     settings, options, endpoints: what is wanted, and of which models. keys: the API keys of their providers.
     writer: the ledger's thread; every statement of a run goes by it.
     store, acceptance: where images get their names, and who checks them.
+    processes: where images are decoded, for checks and for finished files.
     metrics: who counts for Prometheus; None if nobody does.
     shared: the budget of days and months, which other runs share; None if nothing limits them.
     clock, rng: seconds since 1970, and what spreads retries.
@@ -40,6 +42,7 @@ class Run:
     writer: LedgerWriter
     store: Store
     acceptance: Acceptance
+    processes: Processes
     metrics: Metrics | None = None
     shared: SharedBudget | None = None
     clock: Callable[[], float] = time.time

@@ -16,12 +16,14 @@ class RunSignals:
     """The signals that end a run, but those that its process ignores: `nohup` and a shell's `&` let it start so, in
     order that it continues when the terminal is closed or its Ctrl-C is meant for others.
 
-    On the running loop. `hearing` is for while requests are in flight, `release` for when the run is over.
+    On the running loop. `hearing` is for while requests are in flight, `release` for when the run is over. `late` is
+    a signal that came in between.
     """
 
     def __init__(self) -> None:
         handlers = {number: signal.getsignal(number) for number in ENDING}
         self._before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+        self.late: signal.Signals | None = None
 
     @property
     def gentle(self) -> str | None:
@@ -32,7 +34,7 @@ class RunSignals:
     def hearing(self, monitor: RunMonitor) -> Iterator[None]:
         """Within the block, the first signal stops the run gently and the second drops what is in flight.
 
-        Signals are heard, and come to nothing, until `release`: one that comes while the output manifest is written
+        Signals are heard, and no more than noted, until `release`: one that comes while the output manifest is written
         would leave the old one there.
         """
         loop = asyncio.get_running_loop()
@@ -43,7 +45,8 @@ class RunSignals:
         def on_signal(number: signal.Signals) -> None:
             """The first time gently, the second time at once."""
             nonlocal dropped
-            if over:  # it was on its way when the block ended
+            if over:  # it was on its way when the block ended, or came after it
+                self.late = number
                 return
             if not monitor.interrupted:
                 monitor.interrupt(number)
@@ -62,8 +65,6 @@ class RunSignals:
             main.uncancel()
         finally:
             over = True
-            for number in self._before:
-                loop.add_signal_handler(number, lambda: None)
 
     def release(self) -> None:
         """Leave signals to who heard them before."""

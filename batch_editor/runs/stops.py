@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -62,3 +63,8 @@ def exit_code_of(wanted: Counts, stop: StopReason | None, *, redos: int = 0) -> 
     if wanted.pending or redos:
         return 4
     return 1 if wanted.failed or wanted.unknown else 0
+
+
+def exit_code_of_signal(number: signal.Signals) -> int:
+    """How the process ends that a signal has stopped."""
+    return 130 if number is signal.SIGINT else 143

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from batch_editor.finished import FinishedSummary, finished_summary
 from batch_editor.ledger import Connection, Counts, providers_of, readings, stops_of
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
 from batch_editor.ledger.redos import redo_jobs
@@ -95,6 +96,7 @@ def _money_json(cost: Money) -> dict[str, float | None]:
 
 _NO_VERDICTS = VerdictCounts(0, 0, 0)
 _NO_REDO = RedoSummary()
+_NO_FINISHED = FinishedSummary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Summary:
     sandbox: bool = False
     verdicts: VerdictCounts = _NO_VERDICTS
     redo: RedoSummary = _NO_REDO
+    finished: FinishedSummary = _NO_FINISHED
     providers: tuple[ProviderSummary, ...] = ()
 
     @property
@@ -143,6 +146,7 @@ class Summary:
             "sandbox": self.sandbox,
             "verdicts": self.verdicts._asdict(),
             "redo": self.redo.as_json(),
+            "finished": self.finished.as_json(),
             "providers": {each.name: each.as_json() for each in self.providers},
         }
 
@@ -160,6 +164,7 @@ class Summary:
             approved, rejected, none = self.verdicts
             yield f"Verdicts: {approved:,} approved, {rejected:,} rejected, {none:,} without"
         yield from self.redo.lines()
+        yield from self.finished.lines(self.output)
         yield f"Requests: {self.sent} sent in this run, {self.retried} of them again"
         yield f"Money: {_money(self.cost, sandbox=self.sandbox)}"
         if len(self.providers) > 1:
@@ -229,6 +234,7 @@ def summarize(
         sandbox=sandbox,
         verdicts=count_verdicts(db, said, succeeded=standing.jobs.succeeded),
         redo=redo_summary(db, run_id, said),
+        finished=finished_summary(db),
         providers=tuple(_by_provider(db, run_id, standing)),
     )
 

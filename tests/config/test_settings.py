@@ -128,7 +128,7 @@ def test_settings_can_not_be_changed() -> None:
         ("concurrency: 1.5", "c.yaml:1: concurrency is '1.5'; expected a whole number"),
         ("concurrency: 0", "c.yaml:1: concurrency is '0'; expected at least 1"),
         ("concurrency: 20001", "c.yaml:1: concurrency is '20001'; expected at most 20000"),
-        ("concurrency: [1]", "c.yaml: concurrency: expected a whole number"),
+        ("concurrency: [1]", "c.yaml:1: concurrency: expected a whole number"),
         (
             "\nrate_limit: 60",
             "c.yaml:2: rate_limit is '60'; expected a count and a period, such as 60/min, 10/s or 500/h",

@@ -38,21 +38,30 @@ BEFORE = {
 BETWEEN = {"batch-editor status outputs/catalog --rebuild": "rm outputs/catalog/ledger.sqlite3*"}
 # What has an image afterwards, below outputs/.
 MADE = {
+    "choose-a-model": ["catalog-compare", "catalog"],
     "README": ["minimal", "catalog"],
     "tutorial": ["rehearsal-spring", "spring"],
     "start-from-a-file": ["products"],
     "nightly": ["catalog"],
     "shop-exports": ["shopify"],
     "back-into-your-shop": ["shopify", "woocommerce", "google"],
+    "finished-files": ["marketplaces"],
     "sandbox": ["demo", "rehearsal"],
     "v1-or-v2": ["v2"],
 }
 # What they say, among other things.
 SAID = {
+    "choose-a-model": [
+        "All 3: $0.0194 · $0.63 · $0.24 · $0.12",
+        "Contact sheet: outputs/catalog-compare/compare.html",
+        "  batch-editor run jobs/catalog.csv --set endpoint=seedream-4.5",
+        "Jobs: 3   succeeded 3 (2 took another job's image)",
+    ],
     "move-to-another-model": [
         "Endpoint: gpt-image-2.5-sunburst, in place of gpt-image-1.5-edit, which retired on 2026-12-01",
         "kept: 3 done jobs that gpt-image-1.5-edit made",
     ],
+    "finished-files": ["Finished amazon-main: 4 made", "Made 0 files", "Finished shopify-square: 4 made"],
     "README": ["Jobs: 1   succeeded 1", "Requests: 0 sent in this run"],
 }
 WITH_COMMANDS = [page for page in PAGES if ours(page)]

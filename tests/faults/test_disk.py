@@ -527,3 +527,27 @@ async def test_temporary_files_without_room_are_told_before_anything_is_sent(
             assert ended.err.rstrip().endswith("Make room, or let TMPDIR name another one")
     assert provider.books.requests == 0
     assert not out.exists()
+
+
+@pytest.mark.fault(67)
+async def test_finished_files_for_which_there_is_no_room_cost_no_picture_and_are_made_later(
+    bench: Bench, disk: Disk, recorder: Recorder
+) -> None:
+    disk.mount(30_000)
+    recorder.answer = http(noise(1))
+    manifest = bench.write(jobs(4))
+    assert (await bench.run(manifest, recorder.base_url)).exit_code == 0
+    disk.fill()
+    os.truncate(disk.place / "filler", (disk.place / "filler").stat().st_size - 2_000_000)
+    large = bench.write(jobs(4), name="large.yaml", finish={"web": {"size": "900x900", "format": "png"}})
+    finished = await bench.command(*run_of(bench, recorder, large))
+    assert (finished.code, len(recorder.requests)) == (0, 4), finished.err
+    (told,) = [line for line in finished.err.splitlines() if "not all finished files could be made" in line]
+    assert "No space left on device" in told
+    assert set(bench.statuses().values()) == {"succeeded"}
+    refused = await bench.command("finish", bench.out)
+    assert refused.code == 6
+    assert "No space left on device" in refused.err
+    disk.change("size=200m")
+    again = await bench.command("finish", bench.out, "--json")
+    assert (again.code, again.json["finished"]["web"]["made"]) == (0, 4)

@@ -17,12 +17,12 @@ from tests.support.finishing import failed, finished, mug, photograph, rules_of,
 @pytest.mark.parametrize("format", ["jpeg", "webp"])
 @pytest.mark.parametrize("share", [0.9, 0.6, 0.45])
 def test_the_highest_quality_that_fits_is_taken(tmp_path: Path, format: str, share: float) -> None:
-    data = saved(photograph((640, 480)), "PNG")
+    data = saved(photograph((320, 240)), "PNG")
     whole, _ = finished(data, tmp_path, format=format)
     limit = round(whole.bytes * share)
     made, written = finished(data, tmp_path, format=format, max_bytes=limit)
     assert made.bytes == len(written) <= limit
-    assert (made.width, made.height, failed(made)) == (640, 480, {})
+    assert (made.width, made.height, failed(made)) == (320, 240, {})
     (note,) = made.notes
     head, _, tail = note.partition(" to ")
     quality = int(tail.partition(",")[0])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,38 @@ async def test_what_a_run_made_goes_back_at_the_address_of_its_files(bench: Benc
     links = {f"{HOST}/front.png": at["mug-1"], f"{HOST}/side.png": at["mug-2"], f"{HOST}/cup.png": at["cup-1"]}
     assert (done.code, done.out) == (0, replaced(TABLE, links))
     assert done.err.splitlines() == ["out: 3 of 3 pictures new (0 approved, 3 not reviewed)"]
+
+
+async def test_finished_files_go_out_in_place_of_the_pictures(bench: Bench) -> None:
+    """One job's could not be made, and one's fails a check."""
+    (bench.folder / "shop.yaml").write_text("makes: {size: 8x8}\nchecks: {name: mug.*}\n")
+    await ran(bench, TABLE)
+    (bench.images / "mug-2.png").write_bytes(b"no picture any more")
+    export = ("export", "out", "--format", "shopify", "--finished", "shop")
+    none = await bench.command(*export, environment=PUBLIC_URL, key=None)
+    assert none.code == 2
+    assert none.err == (
+        "error: --finished shop: there are no finished files of that name; there are: none;"
+        " `batch-editor finish OUT --preset NAME` makes some\n"
+    )
+    assert (await bench.command("finish", "out", "--preset", "shop.yaml")).code == 1
+    done = await bench.command(*export, "--to", "import.csv", environment=PUBLIC_URL, key=None)
+    files = {id: bench.out / "finished" / "shop" / f"{id}.png" for id in ("mug-1", "cup-1")}
+    at = {
+        id: f"{AT}/finished/shop/{id}.png?v={hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
+        for id, file in files.items()
+    }
+    links = {f"{HOST}/front.png": at["mug-1"], f"{HOST}/cup.png": at["cup-1"]}
+    assert (done.code, (bench.folder / "import.csv").read_bytes()) == (0, replaced(TABLE, links).encode())
+    assert done.err.splitlines() == [
+        "import.csv: 2 of 3 pictures new (0 approved, 2 not reviewed)",
+        "warning: 1 finished file fails a check, such as job cup-1's; its report in finished/ says which",
+        "1 stays as it is (not finished: 1); listed in import.csv.rest.csv",
+    ]
+    with (bench.folder / "import.csv.rest.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["job_id"], row["status"]) == ("mug-2", "succeeded")
+    assert row["reason"].startswith("its finished file shop could not be made: ")
 
 
 async def test_on_standard_output_what_stays_is_told_on_standard_error(bench: Bench) -> None:
@@ -117,14 +151,16 @@ def test_an_address_has_nothing_in_it_that_separates_links(url: str, meant: str)
     assert load_settings(flags={"outputs": {"public_url": url}}).outputs.public_url == meant
 
 
-@pytest.mark.parametrize("option", [("--approved",), ("--only", "mug*"), ("--from", "table.csv")])
+@pytest.mark.parametrize(
+    "option", [("--approved",), ("--only", "mug*"), ("--from", "table.csv"), ("--finished", "google")]
+)
 async def test_what_is_said_of_a_shop_s_file_is_refused_with_the_output_manifest(
     bench: Bench, option: tuple[str, ...]
 ) -> None:
     done = await bench.command("export", "out", "--format", "jsonl", *option, key=None)
     assert done.code == 2
     assert done.err.splitlines()[-1] == (
-        "Error: --approved, --from and --only are of --format shopify, woocommerce or google"
+        "Error: --approved, --finished, --from and --only are of --format shopify, woocommerce or google"
     )
 
 

@@ -211,7 +211,7 @@ def test_columns_with_the_names_of_these_keys_are_carried_along(tmp_path: Path) 
     assert job.request.identity is None
 
 
-@pytest.mark.parametrize("key", ["rows", "matrix", "variants", "finish"])
+@pytest.mark.parametrize("key", ["rows", "matrix", "variants"])
 def test_keys_that_cannot_be_set_for_every_job_are_none(tmp_path: Path, key: str) -> None:
     path = write(tmp_path / "m.csv", f"id,prompt,image_urls\na,x,{LINK}\n")
     overrides: dict[str, Any] = {key: "x"}

@@ -121,7 +121,8 @@ def test_parameters_are_those_of_the_endpoint_that_the_manifest_names(tmp_path: 
     path = write(tmp_path / "m.yaml", jobs("{id: a, quality: low, " + REST + "}", head=head))
     assert read(path).fault == (
         "m.yaml:3: job a: 'quality' is no key here; "
-        "expected id, output, rows, format, when, carry, endpoint, matrix, variants, identity, redo_prompt, prompt, image_urls,"
+        "expected id, output, rows, format, when, carry, endpoint, matrix, variants, identity, redo_prompt, finish,"
+        " prompt, image_urls,"
         " aspect_ratio, response_modalities"
     )
 
@@ -267,7 +268,7 @@ def test_unknown_keys_of_the_manifest_and_of_defaults_are_faults(tmp_path: Path)
         "m.yaml:1: 'default' is no key of a manifest (did you mean defaults?)",
         "m.yaml:3: 'zebra' is no key of a manifest; expected endpoint, defaults or jobs",
         "m.yaml:2: defaults: 'qualty' is no key here (did you mean quality?)",
-        f"m.yaml:2: defaults: 'id' is no key here; expected {', '.join(ENDPOINT.parameters)}, redo_prompt",
+        f"m.yaml:2: defaults: 'id' is no key here; expected {', '.join(ENDPOINT.parameters)}, redo_prompt, finish",
     ]
 
 

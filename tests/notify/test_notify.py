@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from batch_editor.config import load_notify_settings
-from batch_editor.notify import Message
+from batch_editor.config import NotifySettings, load_notify_settings
+from batch_editor.notify import Message, addresses_of
 from batch_editor.output import locked
+from batch_editor.text import redact
 from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox
 from tests.support.command import Finished
 from tests.support.recorder import Recorder, http
@@ -167,6 +168,38 @@ async def test_a_run_that_could_not_start_is_told(
     assert f"\nLook: on {HOST}, in {bench.folder}\n" in message
     assert message.splitlines()[-1].startswith("Next: when that is mended, run ")
     assert pings(hook) == ["/start", f"/{code}"]
+
+
+async def test_the_end_is_pinged_after_the_beginning_is_heard(bench: Bench, hook: Recorder) -> None:
+    heard: list[str] = []
+
+    async def slowly(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(1)
+        heard.append("the beginning is heard")
+        writer.write(DONE)
+
+    async def at_once(writer: asyncio.StreamWriter) -> None:
+        heard.append("the end is asked for")
+        writer.write(DONE)
+
+    hook.answers = {f"{PING}/start": slowly, f"{PING}/2": at_once}
+    configure(bench, {"ping": hook.url + PING})
+    async with sandbox() as provider:
+        assert (await no_key(bench, provider)).code == 2
+    assert heard == ["the beginning is heard", "the end is asked for"]
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # of apprise's, where Python is older than 3.13
+@pytest.mark.parametrize(
+    "address", ["https://hooks.example.com/services/T1/guarded-1", "json://user:guarded-2@example.com/x"]
+)
+def test_an_address_is_removed_from_every_text(address: str) -> None:
+    found = addresses_of(NotifySettings(to=(address,)))
+    assert (found.webhooks + found.others, found.faults) == ((address,), ())
+    assert "guarded" not in repr(found)
+    part = address.partition("//")[2].removeprefix("hooks.example.com")
+    for text in (address, part):
+        assert "guarded" not in redact(f"can't reach {text}: no route")
 
 
 async def test_a_signal_is_told_of(bench: Bench, hook: Recorder) -> None:

@@ -20,6 +20,7 @@ from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts, Expected, Ledger, LedgerWriter
 from batch_editor.money import Budget, Reservations, SharedBudget, Spending, SteadyPrices
 from batch_editor.output import Acceptance, Store
+from batch_editor.processes import Processes
 from batch_editor.records import Answer, Failure
 from batch_editor.runs.attempts import Attempts
 from batch_editor.runs.lanes import Lane
@@ -178,6 +179,7 @@ async def desk(
             writer=writer,
             store=store,
             acceptance=checker,
+            processes=Processes(),
             shared=shared,
         )
         limiter = RateLimiter(settings.rate, retry=settings.retry.policy)

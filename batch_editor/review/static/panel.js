@@ -13,6 +13,7 @@ export function drawPanel(root, job, { query, act }) {
       trouble(job),
       prompt(job),
       facts(job, query),
+      finished(job),
       former(job, act),
       table("Row", job.row),
       table("Parameters", job.params),
@@ -107,6 +108,70 @@ function facts(job, query) {
     ["Made again", job.redone ? `${job.redone}` : null],
   ];
   return element("section", {}, heading("Job"), list(rows.filter(([, value]) => value)));
+}
+
+/** What was made of the picture for its marketplaces, and how its checks came out. */
+function finished(job) {
+  if (!job.finished?.length) return null;
+  const entries = job.finished.map((file) => {
+    const failing = file.checks.filter((check) => !check.ok);
+    const passing = file.checks.filter((check) => check.ok);
+    return element(
+      "li",
+      {},
+      file.url &&
+        element(
+          "a",
+          { class: "thumb", href: file.url, target: "_blank", rel: "noopener", title: "See the file" },
+          element("img", { src: file.url, alt: `${file.name}: ${job.job_id}`, loading: "lazy" }),
+        ),
+      element(
+        "div",
+        {},
+        element("p", {}, element("b", {}, file.name), standing(file, failing.length)),
+        file.fault && element("p", { class: "text is-rejected" }, file.fault),
+        file.url &&
+          element("p", { class: "hint" }, `${file.width} × ${file.height}, ${file.format}, ${bytes(file.bytes)}`),
+        failing.length > 0 && checks(failing),
+        file.notes.map((note) => element("p", { class: "hint" }, note)),
+        passing.length > 0 &&
+          element("details", {}, element("summary", { class: "hint" }, `${passing.length} met`), checks(passing)),
+      ),
+    );
+  });
+  return element("section", { class: "finished" }, heading("Finished files"), element("ul", {}, entries));
+}
+
+function standing(file, failing) {
+  if (file.fault) return element("span", { class: "is-rejected" }, " not made");
+  if (!file.checks.length) return null;
+  if (!failing) return element("span", { class: "is-approved" }, " meets every rule");
+  return element("span", { class: "is-rejected" }, ` fails ${failing} of ${file.checks.length} rules`);
+}
+
+function checks(found) {
+  return element(
+    "ul",
+    { class: "checks" },
+    found.map((check) =>
+      element(
+        "li",
+        {},
+        sign(check.ok ? "approved" : "rejected"),
+        element(
+          "span",
+          {},
+          element("b", {}, ruleWords(check.rule)),
+          ` ${check.got}`,
+          !check.ok && element("span", { class: "hint" }, ` wanted ${check.wanted}`),
+        ),
+      ),
+    ),
+  );
+}
+
+function ruleWords(rule) {
+  return rule.replaceAll("_", " ");
 }
 
 function former(job, act) {

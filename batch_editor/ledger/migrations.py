@@ -231,7 +231,8 @@ CREATE TABLE finished (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX finished_by_path ON finished (path COLLATE NOCASE);
 
--- Finished files that no row tells of any more. They are removed, unless a row does so again by then.
+-- Finished files that no row tells of: former ones, and those on their way to a name. They are removed, unless a row
+-- tells of them by then.
 CREATE TABLE former_finished (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 

@@ -259,10 +259,7 @@ class Batch:
             return self._conclude(stop)
 
     def _finish(self, signals: RunSignals | None) -> StopReason | None:
-        """Make the finished files that are left; return the signal that kept it from that. Blocks.
-
-        What the machine refuses is told, and is no error of the run, whose jobs have all that was paid for.
-        """
+        """Make the finished files that are left; return what kept it from that: a signal, a disk or bucket. Blocks."""
         store, processes, left = self._opened.store, self._opened.processes, Left()
         files = FinishedFiles(store.root, store.pictures)
         say = self.options.progress.say
@@ -277,7 +274,8 @@ class Batch:
             )
             write_reports(self._ledger.connection, store.root)
         except MachineError as error:
-            say(f"warning: not all finished files could be made: {error}; {finish_command(store.root)} tries it again")
+            said = f"not all finished files could be made: {error}; {finish_command(store.root)} tries it again"
+            return StopReason("machine", said)
         if not left.stopped or signals is None or signals.late is None:
             return None
         name, code = signals.late.name, exit_code_of_signal(signals.late)
@@ -285,8 +283,24 @@ class Batch:
             "signal", f"by {name}; {finish_command(store.root)} makes the finished files that are left", code
         )
 
+    def _write_manifest(self, stop: StopReason | None) -> StopReason | None:
+        """Write the output manifest; return why the run stopped, for which a disk or bucket that refuses is a reason.
+
+        Before the run's end is recorded, which then has its exit code.
+        """
+        try:
+            path = self._opened.store.root / MANIFEST_NAME
+            write_manifest(self._ledger.connection, path)
+            if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
+                self._opened.store.pictures.keep_manifest(path)
+        except MachineError as error:
+            machine = StopReason("machine", str(error))
+            return machine if machine.outranks(stop) else stop
+        return stop
+
     def _conclude(self, stop: StopReason | None) -> Summary:
         ledger, root, run_id = self._ledger, self._opened.store.root, self._runs[-1].run_id
+        stop = self._write_manifest(stop)
         standing = readings.standing(ledger.connection)
         redos = ledger.requests.redo_jobs()
         stop = what_stopped(standing.wanted, stop, redos=redos)
@@ -294,9 +308,6 @@ class Batch:
         with ledger.transaction():
             note_stops(ledger.connection, run_id, stop.providers if stop else {})
             ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
-        write_manifest(ledger.connection, root / MANIFEST_NAME)
-        if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
-            self._opened.store.pictures.keep_manifest(root / MANIFEST_NAME)
         summary = summarize(
             *(ledger.connection, run_id, standing),
             output=root,

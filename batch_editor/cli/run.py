@@ -90,6 +90,7 @@ def carry_out(options: dict[str, Any], settings: Settings, told: Told) -> tuple[
 
     from batch_editor.cli.asking import send  # and with it all that sending needs: a signal meanwhile ends the process
     from batch_editor.cli.logs import set_up_logging
+    from batch_editor.ledger import GivenCommand
     from batch_editor.runs.options import BatchOptions
     from batch_editor.runs.progress import progress_for
 
@@ -107,6 +108,7 @@ def carry_out(options: dict[str, Any], settings: Settings, told: Told) -> tuple[
         expect_ledger=options["expect_ledger"],
         progress=progress_for(options["progress"]),
         signals=True,
+        command=GivenCommand([shell_word(argument) for argument in sys.argv[1:]], shell_word(str(Path.cwd()))),
     )
     key = None if batch.sandbox else _key(options["manifests"], settings, batch)
     terminal = None if batch.yes else _terminal(options["manifests"])

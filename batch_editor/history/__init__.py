@@ -1,0 +1,5 @@
+"""What an output directory has on record: every run, and the whole story of a job."""
+
+from batch_editor.history.past_runs import History, history_of
+
+__all__ = ["History", "history_of"]

@@ -120,7 +120,7 @@ def _lines(run: RunOnRecord, state: RunState) -> Iterator[str]:
     rehearsal = "rehearsal, " if row.sandbox else ""
     yield f"{local(row.started_at)}  {ending:<8}  {rehearsal}{_jobs(run)}"
     yield (
-        f"{_INDENT}{sums.images:,} of {row.plan_requests:,} image{'s' * (row.plan_requests != 1)} planned,"
+        f"{_INDENT}{sums.images:,} image{'s' * (sums.images != 1)} of {row.plan_requests:,} planned,"
         f" ${sums.confirmed_usd:,.2f} of ${row.plan_usd:,.2f}, {duration(run.elapsed_s)} of {duration(row.plan_s)}"
     )
     if sums.possibly_billed:

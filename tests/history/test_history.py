@@ -142,7 +142,7 @@ def test_people_get_local_time_and_programs_utc(
     assert shown.splitlines() == [
         f"out: 1 run, $0.65 confirmed; times in {name}",
         f"{at}  exit 1    9,999 of 10,000 jobs done, 1 failed; new 45, changed 143, gone 12",
-        "                  60 of 60 images planned, $0.65 of $0.65, 1m 5s of 1m 0s",
+        "                  60 images of 60 planned, $0.65 of $0.65, 1m 5s of 1m 0s",
     ]
     (output,) = json.loads(capsys.readouterr().out)["outputs"]
     assert output["runs"][0]["started_at"] == "2026-10-14T17:46:40.000Z"

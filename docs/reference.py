@@ -157,6 +157,8 @@ RUN_WORDS = {
     " `possibly_billed` (an upper bound)",
     "latency_s": "`p50`, `p95`; null without a result",
     "elapsed_s": "seconds that the run took",
+    "causes": "the same with one example each: `kind`, `count`, `job_id`, `error`; `command`: what sends just these"
+    " again, of `status`, where it is known",
     "errors": "jobs without an image, by [error kind](errors.md)",
     "manifest": "the path of manifest.csv",
     "plan": "null, or the plan beside what came: `requests`, `cost_usd`, `duration_s` (each `expected` and `actual`),"

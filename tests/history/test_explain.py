@@ -50,7 +50,8 @@ async def test_a_job_s_requests_attempts_files_verdicts_and_money_are_told(bench
     for said in (
         "mug: succeeded\n",
         "  prompt: black\n",
-        "attempt 1: HTTP 502, server_error in 0.0 s, possibly billed, up to $0.0511\n",
+        "attempt 1: HTTP 502, server_error in ",
+        " s, possibly billed, up to $0.0511\n",
         "s of waiting: HTTP 200, an image in ",
         "$0.0108 by the provider\n",
         ": too dark\n",

@@ -236,7 +236,21 @@ CREATE INDEX finished_by_path ON finished (path COLLATE NOCASE);
 CREATE TABLE former_finished (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
+<<<<<<< HEAD
 MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE, M_FINISHED, M_PROVIDERS)
+=======
+M_HISTORY = """
+-- command, folder: the words that the run was started with, as a shell reads them, and where; JSON. NULL: no command.
+ALTER TABLE runs ADD COLUMN command TEXT;
+ALTER TABLE runs ADD COLUMN folder TEXT;
+-- changes: the jobs that the run was about, beside what the output directory had of them; JSON. NULL: not on record.
+-- jobs: the manifest's jobs by status at the run's end; JSON. NULL: it died, or an earlier version made it.
+ALTER TABLE runs ADD COLUMN changes TEXT;
+ALTER TABLE runs ADD COLUMN jobs TEXT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE, M_FINISHED, M_HISTORY)
+>>>>>>> w/f
 
 
 def migrate(connection: sqlite3.Connection) -> None:

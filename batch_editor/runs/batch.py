@@ -216,8 +216,11 @@ class Batch:
             if not options.sandbox and not ledger.runs.holds_paid_results():
                 ledger.runs.forget_rehearsals()
             run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"-{uuid.uuid4().hex[:6]}"
-            expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1])
-            start = ledger.runs.begin(run_id, now=now, sandbox=options.sandbox, expected=expected)
+            changes = None if self._runs else plan.job_changes
+            expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1], changes)
+            start = ledger.runs.begin(
+                run_id, now=now, sandbox=options.sandbox, expected=expected, command=options.command
+            )
         if not self._runs:
             take_over(self._opened, self._planned, now=now)
         self._runs.append(start)
@@ -306,8 +309,16 @@ class Batch:
         stop = what_stopped(standing.wanted, stop, redos=redos)
         code = exit_code_of(standing.wanted, stop, redos=redos)
         with ledger.transaction():
+<<<<<<< HEAD
             note_stops(ledger.connection, run_id, stop.providers if stop else {})
             ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
+=======
+            ended = (stop.kind, stop.message) if stop else None
+            ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=ended, jobs=standing.jobs)
+        write_manifest(ledger.connection, root / MANIFEST_NAME)
+        if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
+            self._opened.store.pictures.keep_manifest(root / MANIFEST_NAME)
+>>>>>>> w/f
         summary = summarize(
             *(ledger.connection, run_id, standing),
             output=root,

@@ -18,6 +18,7 @@ ELSEWHERE: dict[str, str] = {
     r"uvx --from \. batch-editor plan jobs/demo\.yaml": "tests/install runs it in an empty place",
     r"docker run .* batch-editor run jobs/catalog\.csv --max-cost 25": "tests/install reads the Dockerfile; no daemon",
     r"(batch-editor catalog: stopped|Next: 12 jobs are left).*": "a message of a run; tests/notify has such",
+    r"to redo just these: .*": "a line of status; tests/history runs such",
     r"batch-editor \w+ \[OPTIONS\].*": "how a command is spelt, and no command",
     r"batch-editor sandbox --rate-limit 60/min --fault 502:0\.05": "runs until it is stopped; see docs/sandbox.md",
     r"SEGMIND_API_KEY=any batch-editor run jobs/demo\.yaml --base-url http://127\.0\.0\.1:8080/v1": "the same",

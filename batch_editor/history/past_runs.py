@@ -118,7 +118,9 @@ def _lines(run: RunOnRecord, state: RunState) -> Iterator[str]:
     row, sums = run.row, run.sums
     ending = {"ended": f"exit {row.exit_code}", "at work": "at work", "died": "died"}[state]
     rehearsal = "rehearsal, " if row.sandbox else ""
-    yield f"{local(row.started_at)}  {ending:<8}  {rehearsal}{_jobs(run)}"
+    first, *rest = _jobs(run)
+    yield f"{local(row.started_at)}  {ending:<8}  {rehearsal}{first}"
+    yield from (f"{_INDENT}{line}" for line in rest)
     yield (
         f"{_INDENT}{sums.images:,} image{'s' * (sums.images != 1)} of {row.plan_requests:,} planned,"
         f" ${sums.confirmed_usd:,.2f} of ${row.plan_usd:,.2f}, {duration(run.elapsed_s)} of {duration(row.plan_s)}"
@@ -135,16 +137,16 @@ def _attempts(count: int) -> str:
     return f"{count:,} attempt{'s' * (count != 1)}"
 
 
-def _jobs(run: RunOnRecord) -> str:
-    """What the run was about, and what was left at its end."""
-    told = []
+def _jobs(run: RunOnRecord) -> list[str]:
+    """What was left at the run's end, and what it was about: a line each, which fits into 80 columns."""
+    lines = []
     if run.jobs is not None:
-        told.append(f"{run.jobs.succeeded:,} of {run.jobs.total:,} jobs done")
         rest = ((run.jobs.failed, "failed"), (run.jobs.unknown, "unknown"), (run.jobs.pending, "left"))
-        told += [f"{count:,} {word}" for count, word in rest if count]
+        done = f"{run.jobs.succeeded:,} of {run.jobs.total:,} jobs done"
+        lines.append(", ".join([done, *(f"{count:,} {word}" for count, word in rest if count)]))
     changes = run.changes
     if changes is not None:
         counts = ((changes.new, "new"), (changes.changed, "changed"), (changes.gone, "gone"))
         named = ", ".join(f"{word} {count:,}" for count, word in counts if count)
-        return "; ".join(filter(None, (", ".join(told), named or "nothing new")))
-    return ", ".join(told) or "its jobs aren't on record"
+        lines.append(named or "nothing new")
+    return lines or ["its jobs aren't on record"]

@@ -236,9 +236,6 @@ CREATE INDEX finished_by_path ON finished (path COLLATE NOCASE);
 CREATE TABLE former_finished (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
-<<<<<<< HEAD
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE, M_FINISHED, M_PROVIDERS)
-=======
 M_HISTORY = """
 -- command, folder: the words that the run was started with, as a shell reads them, and where; JSON. NULL: no command.
 ALTER TABLE runs ADD COLUMN command TEXT;
@@ -249,8 +246,16 @@ ALTER TABLE runs ADD COLUMN changes TEXT;
 ALTER TABLE runs ADD COLUMN jobs TEXT;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE, M_FINISHED, M_HISTORY)
->>>>>>> w/f
+MIGRATIONS: tuple[str, ...] = (
+    M001_INITIAL,
+    M002_IDENTITY,
+    M003_REDO,
+    M_STORAGE,
+    M_REUSE,
+    M_FINISHED,
+    M_PROVIDERS,
+    M_HISTORY,
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -309,16 +309,9 @@ class Batch:
         stop = what_stopped(standing.wanted, stop, redos=redos)
         code = exit_code_of(standing.wanted, stop, redos=redos)
         with ledger.transaction():
-<<<<<<< HEAD
             note_stops(ledger.connection, run_id, stop.providers if stop else {})
-            ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
-=======
             ended = (stop.kind, stop.message) if stop else None
             ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=ended, jobs=standing.jobs)
-        write_manifest(ledger.connection, root / MANIFEST_NAME)
-        if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
-            self._opened.store.pictures.keep_manifest(root / MANIFEST_NAME)
->>>>>>> w/f
         summary = summarize(
             *(ledger.connection, run_id, standing),
             output=root,

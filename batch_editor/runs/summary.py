@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Iterator
-from dataclasses import dataclass
-=======
-import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
->>>>>>> w/f
 from pathlib import Path
 from typing import Any, cast
 
@@ -128,11 +122,8 @@ class Summary:
     verdicts: VerdictCounts = _NO_VERDICTS
     redo: RedoSummary = _NO_REDO
     finished: FinishedSummary = _NO_FINISHED
-<<<<<<< HEAD
     providers: tuple[ProviderSummary, ...] = ()
-=======
     redo_commands: Mapping[str, str] = field(default_factory=dict)
->>>>>>> w/f
 
     @property
     def manifest(self) -> Path:

@@ -244,6 +244,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class RateSaid:
+    """What an answer says of the provider's rate limit, as of when its request came in; None where it doesn't say.
+
+    per_min: requests that it takes a minute. left: how many of them are left. reset_s: seconds until none is counted.
+    """
+
+    per_min: int | None
+    left: int | None
+    reset_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came of one attempt: an image or a failure, with the provider's own figures where it gave them.
 
@@ -257,3 +269,4 @@ class Answer:
     request_id: str | None = None
     remaining_credits: float | None = None
     fetchable: bool = False
+    rate: RateSaid | None = None

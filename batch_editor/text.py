@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-# The shape of the provider's keys; the key of the run itself is redacted exactly, whatever its shape.
-KEY_SHAPE = re.compile(r"SG_[0-9a-fA-F]{16}")
+# The shapes of Segmind's and OpenAI's keys (the mark within the latter is "OpenAI" in base64); the keys of a run itself
+# are redacted exactly, whatever their shape. Bounded: else a text of nothing but `sk-` takes time by its square.
+KEY_SHAPE = re.compile(r"SG_[0-9a-fA-F]{16}|\bsk-[\w-]{10,200}T3BlbkFJ[\w-]{10,200}", re.ASCII)
 REDACTED = "[key]"
 
 # What is shorter is no key, but a word such as "test" that stands in other words too.
@@ -43,6 +44,12 @@ def guarded(secret: str) -> Iterator[None]:
     finally:
         with suppress(ValueError):  # too short to be there
             _guarded.remove(secret)  # once: another run may use the same key
+
+
+def has_key_shape(text: str) -> bool:
+    """Whether something in the text looks like an API key."""
+    # The marks first: this is asked of every cell of a table.
+    return ("SG_" in text or "T3BlbkFJ" in text) and KEY_SHAPE.search(text) is not None
 
 
 def redact(text: str) -> str:
@@ -130,3 +137,21 @@ def shell_word(argument: str) -> str:
         return shlex.quote(argument)
     inner = argument.replace("\\", "\\\\").replace("'", "\\'")
     return f"$'{escape_bytes(inner)}'"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: int = 0) -> Iterator[str]:
+    """Lines of a table; the last `right` columns are figures, and stand to the right.
+
+    >>> for line in table(["quality", "USD"], [["low", "0.01"], ["high", "10.20"]], right=1):
+    ...     print(line)
+    quality    USD
+    low       0.01
+    high     10.20
+    """
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = [
+            cell.ljust(width) if at < len(head) - right else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()

@@ -2,7 +2,7 @@
 
     python benchmarks/finishing.py [--quick] [--pictures 2000]
 
-Bare Pillow checks nothing, reads no file again and writes none of the metadata. Both work in turns on the same quarters
+Bare Pillow checks nothing, reads no file again and writes none of the metadata. Both work in turns on the same tenths
 of the pictures, so that what else runs on the machine slows both. The memory is that of all processes.
 """
 
@@ -30,7 +30,7 @@ from tests.support.finishing import mug, photograph  # noqa: E402
 from tests.support.memory import memory_mb  # noqa: E402
 
 KINDS = 24  # different pictures; the others are hard links to them
-TURNS = 4
+TURNS = 10
 RULES: dict[str, dict[str, Any]] = {
     "amazon-main": {"preset": "amazon-main"},
     "shopify-square": {"preset": "shopify-square", "format": "jpeg"},
@@ -80,15 +80,15 @@ def measure(name: str, rules: FinishRules, pictures: Sequence[Path], folder: Pat
         for function in (finish_barely, finish_picture):
             timed(function, pictures[: 2 * cores], target, rules, workers)
         for turn in range(TURNS):
-            quarter = pictures[turn::TURNS]
-            bare_s += timed(finish_barely, quarter, target, rules, workers)
-            ours_s += timed(finish_picture, quarter, target, rules, workers)
+            part = pictures[turn::TURNS]
+            bare_s += timed(finish_barely, part, target, rules, workers)
+            ours_s += timed(finish_picture, part, target, rules, workers)
             memory.append(memory_mb(os.getpid()))
     finally:
         workers.close()
     rate, bare = len(pictures) / ours_s, len(pictures) / bare_s
     print(f"{name:16} {rate:6.1f} a second, bare Pillow {bare:6.1f}: {rate / bare:.2f}", end="; ")
-    print("MB after each quarter:", " ".join(f"{each:.0f}" for each in memory))
+    print("MB after each tenth:", " ".join(f"{each:.0f}" for each in memory))
 
 
 def timed(

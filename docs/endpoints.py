@@ -5,6 +5,7 @@ from pathlib import Path
 
 from batch_editor.config import DEFAULT_ENDPOINT
 from batch_editor.endpoints import (
+    SEGMIND,
     Endpoint,
     ErrorMeaning,
     ErrorWords,
@@ -66,7 +67,10 @@ file's path as `endpoint:` in a manifest (from there) or a config.
 ```yaml
 name: studio-edit                # for the ledger and the plan; not the name of a shipped endpoint
 title: Studio Edit
-path: studio-edit-v3             # requests go to <api.base_url>/<path>
+provider: segmind                # optional: openai, or one of your own, which the config's `providers` describe
+wire: segmind                    # optional: how requests and answers are written; or openai
+path: studio-edit-v3             # requests go to <the provider's base URL>/<path>
+constants: {style: photo}        # optional: sent beside the parameters in every request
 latency_s: 20                    # what a request takes on average; plans start from it. Default: 60
 retires: 2027-06-30              # optional: the day from which on it is served no longer, by UTC
 successor: {endpoint: nano-banana, map: {photo: {name: image_urls}}}  # optional: see move-to-another-model.md
@@ -125,6 +129,8 @@ prices:
   expected: {size: 1024x1024}    # what `auto` is expected to be; without it, the max
   input_image: {expected: 0.001, high: 0.004}      # for each input image; without it nothing
   text_token: 0.000002           # for each token of the prompt: about four characters, at worst one
+# optional: USD a million tokens, where answers say how many they took: what was charged is these (× factor)
+usage: {input_image: 8, input_text: 5, output_image: 30}
 ```
 
 Then see what it comes to, and rehearse it: the sandbox takes the file at its word.
@@ -177,7 +183,7 @@ def _section(endpoint: Endpoint, usual_errors: dict[int, ErrorMeaning]) -> str:
     lines = [
         f"## {endpoint.name}",
         "",
-        f"{endpoint.title}, `POST <base_url>/{endpoint.path}`, about {endpoint.latency_s:g} s a request."
+        f"{endpoint.title}, `POST <base_url>/{endpoint.path}`{_at(endpoint)}, about {endpoint.latency_s:g} s a request."
         + _lifetime(endpoint),
         "",
         "| parameter | type | required | allowed | default | |",
@@ -194,6 +200,14 @@ def _section(endpoint: Endpoint, usual_errors: dict[int, ErrorMeaning]) -> str:
     if endpoint.errors != usual_errors:
         lines += ["", *_errors(endpoint.errors)]
     return "\n".join(lines)
+
+
+def _at(endpoint: Endpoint) -> str:
+    """Of another provider than `api`: which one, and what is sent in every request."""
+    if endpoint.provider == SEGMIND:
+        return ""
+    constants = ", ".join(f"`{name}: {value}`" for name, value in endpoint.constants.items())
+    return f" of the provider `{endpoint.provider}` with {constants}"
 
 
 def _errors(errors: dict[int, ErrorMeaning]) -> Iterator[str]:

@@ -31,7 +31,8 @@ from batch_editor.ledger.readings import Money
 from batch_editor.output.output_manifest import COLUMNS
 from batch_editor.recovery.reconcile import Finding, Reconciliation
 from batch_editor.runs.metrics import Figures
-from batch_editor.runs.summary import Comparison, StopKind, Summary
+from batch_editor.runs.stops import StopKind
+from batch_editor.runs.summary import Comparison, Summary
 from docs.drawings import house
 from docs.drawings import path as path_of_a_row
 from docs.finishing import finish_checks, finish_keys, finish_presets
@@ -54,7 +55,8 @@ COLUMN_WORDS = {
     "possibly_billed": "attempts that may have been charged without giving a result",
     "error_kind": "why it has no image, in [one word](errors.md)",
     "error": "the same in a sentence",
-    "reused_from": "the job whose image it shares: identical requests are sent, and paid, once",
+    "reused_from": "the job whose image it shares: identical requests are sent, and paid, once; `<directory>/<job id>`"
+    " where it was taken from another output directory",
     "started_at": "when the attempt that decided began; UTC, ISO 8601",
     "finished_at": "when it ended; UTC, ISO 8601",
     "width": "of the image, in pixels",
@@ -134,7 +136,8 @@ LOG_WORDS = {
     "possibly_billed": "whether the attempt may have been charged",
     "again_in_s": "seconds until it is sent again; null where it isn't",
     "next_try_s": "seconds until the provider is tried again",
-    "requests": "`edits`, or `polls` (v2)",
+    "requests": "`edits`, or `polls` (v2); of several providers `edits at openai`",
+    "provider": "the provider; of `stopping`: where it is one alone that is sent nothing more",
     "limit": "the configured rate",
     "old": "before; requests a period, or in flight (null: no limit)",
     "new": "from now on",
@@ -149,7 +152,8 @@ RUN_WORDS = {
     "run_id": "the run's id in the ledger",
     "output": "the output directory",
     "exit_code": "[how it ended](commands.md#exit-codes)",
-    "jobs": "`total`, `succeeded`, `failed`, `pending`, `unknown`; `reused`: those that share another's image",
+    "jobs": "`total`, `succeeded`, `failed`, `pending`, `unknown`; `reused`: those that share another's image,"
+    " or took it from another output directory",
     "requests": "of this run: `sent`, `retried` (those of them that were sent again), `possibly_billed`",
     "cost_usd": "over all runs: `estimated` by the price list, `actual` by the provider (null if it said nothing),"
     " `possibly_billed` (an upper bound)",
@@ -163,6 +167,8 @@ RUN_WORDS = {
     "sandbox": "whether it was a rehearsal",
     "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
     " (`failed`), may have been billed (`unknown`), or is sent by the next `--redo rejected` (`pending`)",
+    "providers": "for each provider of the jobs, by its name: `jobs`, `requests` and `cost_usd` as above, and what"
+    " stopped it before its jobs were done: `stopped_by`, `why` (null: nothing)",
     "verdicts": "succeeded jobs by what people said of their images: `approved`, `rejected`, `none`",
     "finished": "finished files by name: `made`, `failed` (could not be made), `left`, `failing_checks` (files that"
     " fail any), `checks` (by rule, how many `failed`, one `example`), and an `example` of those that failed",
@@ -171,12 +177,14 @@ RUN_WORDS = {
 PLAN_WORDS = {
     "jobs": "jobs chosen",
     "requests": "requests to send",
-    "reused": "jobs that share another's request",
+    "reused": "jobs that share another's request, or take their image from another output directory",
+    "taken": "of these, the images of other output directories, by the directory's name",
     "done": "jobs that are done",
     "uploads": "local files to upload",
     "skipped": "rows that the manifest leaves out on purpose, by reason",
     "faulty": "rows that are left out for their faults",
     "remade": "done jobs that would be made again",
+    "providers": "for each provider of the jobs, by its name: `requests`, `duration_s`, `limited_by` and `advice`",
     "redone": "rejected images that are made again, with `--redo rejected`",
     "identified": "done jobs that keep their image under an `identity` that is new",
     "kept": "done jobs that keep their image of another endpoint, by that endpoint",
@@ -185,7 +193,8 @@ PLAN_WORDS = {
     "asks": "what a run would ask before it sends anything; without anybody to ask it ends with exit code 2",
     "cost_usd": "`low`, `expected`, `high`",
     "duration_s": "`p10`, `p50`, `p90`, in seconds",
-    "limited_by": "`rate limit`, `concurrency`, `latency` or `nothing`",
+    "limited_by": "`rate limit`, `concurrency`, `latency` or `nothing`; of several providers with the name"
+    " of the slowest, as in `rate limit of openai`",
     "advice": "the same in a sentence, with the next step",
     "groups": "`endpoint`, `quality`, `size`, `inputs`, `requests`, `unit_usd`, `cost_usd`, `price_from`, `charges`",
     "retires": "endpoints whose last day or successor is known: `endpoint`, `date`, `days_left`, `successor`",
@@ -194,6 +203,8 @@ PLAN_WORDS = {
     "budget": "null, or `limit`, `fits`, and how many `requests` do",
     "deadline": "null, or `limit`, `fits`, and how many `requests` do",
     "inputs": "null, or `looked_at` and `faulty` (`job_id`, `fault`)",
+    "compare": "null, or with `--compare`: `over`, `jobs`, `all_jobs`, and of each of the `ways` its `values`, what a"
+    " run is given by `--set`, `requests`, `cost_usd`, and of `all` jobs `jobs`, `requests`, `cost_usd`, `duration_s`",
     "tables": "shops' exports and tables that resemble one: `table`, `format`, `said` in words; of an export `rows`,"
     " `products`, `pictures`, `without_picture`, `repeated_links`",
 }
@@ -253,15 +264,15 @@ def _options(command: click.Command, context: click.Context) -> Iterator[tuple[s
 def settings() -> str:
     """Every setting, from config.example.yaml: its default, the variable that overrides it, its comment."""
     rows: list[list[str]] = []
-    prefix = ""
+    above: list[str] = []
     for line in (ROOT / "config.example.yaml").read_text(encoding="utf-8").splitlines():
         if found := re.match(r"^( *)(\w+):(?: +([^#\s][^#]*?))? *(?:# (.*))?$", line):
             indent, key, value, comment = found.groups()
-            prefix = prefix if indent else ""
+            above = above[: len(indent) // 2]
             if value is None:
-                prefix = f"{key}."
+                above.append(key)
                 continue
-            rows.append([f"`{prefix}{key}`", f"`{value}`", escape(comment or "", quote=False)])
+            rows.append([f"`{'.'.join([*above, key])}`", f"`{value}`", escape(comment or "", quote=False)])
         elif further := re.match(r"^ +# (.*)$", line):
             rows[-1][2] += f" {escape(further[1], quote=False)}"
     return _table(("setting", "default", ""), rows)

@@ -65,7 +65,7 @@ def _run_page(folder: Path, path: Path) -> Path:
     """The page of a run that has been at work for a while."""
     output = folder / "autumn"
     command = [sys.executable, "-m", "batch_editor", "run", str(folder / "spring.yaml"), "--output", str(output)]
-    limits = ["--sandbox", "--rate", "20/min", "--max-cost", "2"]
+    limits = ["--sandbox", "--rate", "12/min", "--max-cost", "2"]
     with subprocess.Popen([*command, *limits], stderr=subprocess.DEVNULL) as run:
         while not (output / ".status.json").exists():
             time.sleep(0.1)
@@ -74,7 +74,8 @@ def _run_page(folder: Path, path: Path) -> Path:
             page = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="dark")
             page.goto(address)
             page.goto(f"{address.partition('/?')[0]}/run")
-            page.wait_for_timeout(27_000)
+            page.wait_for_selector("#latest li:nth-child(9) img", timeout=120_000)
+            page.wait_for_timeout(2_000)
             page.screenshot(path=path, type="jpeg", quality=84)
             browser.close()
         run.terminate()

@@ -53,11 +53,11 @@ def _is_installed(name: str) -> bool:
 
 
 def _s3(address: Address, patience_s: float) -> Bucket:
-    import boto3
-    from botocore.exceptions import BotoCoreError
-    from obstore.auth.boto3 import Boto3CredentialProvider
-    from obstore.exceptions import BaseError
-    from obstore.store import S3Store
+    import boto3  # of an extra
+    from botocore.exceptions import BotoCoreError  # of an extra
+    from obstore.auth.boto3 import Boto3CredentialProvider  # of an extra
+    from obstore.exceptions import BaseError  # of an extra
+    from obstore.store import S3Store  # of an extra
 
     try:
         session = boto3.Session()
@@ -99,7 +99,7 @@ def _s3(address: Address, patience_s: float) -> Bucket:
 
 def _region_of(session: Any, bucket: str) -> str | None:
     """The region that a bucket is in, as the store says, if it does."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import BotoCoreError, ClientError  # of an extra
 
     with suppress(BotoCoreError, ClientError, KeyError):
         answer = session.client("s3", region_name=session.region_name or _FIRST_REGION).head_bucket(Bucket=bucket)
@@ -108,8 +108,8 @@ def _region_of(session: Any, bucket: str) -> str | None:
 
 
 def _other(address: Address) -> ObjectStore:
-    from obstore.exceptions import BaseError
-    from obstore.store import AzureStore, GCSStore, MemoryStore
+    from obstore.exceptions import BaseError  # of an extra
+    from obstore.store import AzureStore, GCSStore, MemoryStore  # of an extra
 
     if address.scheme == "memory":
         return _IN_MEMORY.setdefault(address, MemoryStore())

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from batch_editor.errors import Declined
 from batch_editor.runs.batch import Batch
-from batch_editor.runs.summary import StopReason, Summary
+from batch_editor.runs.stops import StopReason
+from batch_editor.runs.summary import Summary
 
 # A canary that costs this much more than planned stops a run that nobody watches.
 CANARY_EXCESS = 1.5

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import click
 
+from batch_editor.cli.compare import compare
 from batch_editor.cli.completion import completion
 from batch_editor.cli.export import export
 from batch_editor.cli.finish import finish
@@ -73,7 +74,7 @@ def cli() -> None:
 
 
 for command in (
-    *(run, plan, init, status, review, report, finish, export),
+    *(run, plan, compare, init, status, review, report, finish, export),
     *(reconcile, schedule, schema, completion, sandbox),
 ):
     cli.add_command(command)

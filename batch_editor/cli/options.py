@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -127,8 +128,15 @@ _SENDING = [
         type=click.Path(path_type=Path),
         help="Another output directory whose real charges and latencies count for the plan; repeatable.",
     ),
+    click.option(
+        "--reuse",
+        metavar="OUT",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Take the images of the same requests from another output directory, for nothing; repeatable.",
+    ),
     click.option("--check-inputs", is_flag=True, help="Look at every input link before money is spent."),
-    click.option("--base-url", metavar="URL", help="The API, up to and with its version."),
+    click.option("--base-url", metavar="URL", help="The API, up to and with its version; of every provider."),
 ]
 _SHARED = [
     *_SENDING,
@@ -151,11 +159,45 @@ def sending(function: F) -> F:
     return function
 
 
+_RUNNING = [
+    click.option("--sandbox", is_flag=True, help="Rehearse against a stand-in inside this process: no key, no cost."),
+    click.option(
+        "--canary",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Send N jobs first; send the rest if they cost what the plan says.",
+    ),
+    click.option("-y", "--yes", is_flag=True, help="Ask nothing."),
+    click.option(
+        "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
+    ),
+    click.option("--dry-run", is_flag=True, help="The same as plan."),
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "bar", "plain", "none"]),
+        default="auto",
+        show_default=True,
+        help="How to show progress on standard error.",
+    ),
+    click.option(
+        "--open", "review_beside", is_flag=True, help="Open review beside the run, in a browser if there is one."
+    ),
+    click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log as JSON lines, appended."),
+]
+
+
+def running(function: F) -> F:
+    """Give a command that sends the options of `run` which `plan` doesn't have."""
+    for option in reversed(_RUNNING):
+        function = option(function)
+    return function
+
+
 def settings_from(options: dict[str, Any]) -> Settings:
     """Settings, with the flags on top."""
     from batch_editor.config import load_settings
 
-    return load_settings(
+    settings = load_settings(
         options["config"],
         flags={
             "endpoint": options["endpoint"],
@@ -168,6 +210,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
             "api": {"base_url": options["base_url"]},
         },
     )
+    return settings if options["base_url"] is None else settings.everywhere_at(settings.api.base_url)
 
 
 def redo_from(options: dict[str, Any]) -> set[Redo]:
@@ -203,7 +246,37 @@ def selection_from(options: dict[str, Any]) -> Selection:
         limit=options["limit"],
         overrides=overrides,
         format=options["table_format"],
+        over=over_from(options.get("over", ()), options.get("over_option", "")),
     )
+
+
+def over_from(texts: Sequence[str], option: str) -> dict[str, list[str]]:
+    """What is compared: `NAME=V1,V2`, or `NAME=["a, b", "c"]` where a value has a comma.
+
+    Raises:
+        click.UsageError: one of them says no such thing, or a name is given twice.
+    """
+    over: dict[str, list[str]] = {}
+    for text in texts:
+        name, _, written = text.partition("=")
+        values = _values(written.strip())
+        if not name.strip() or not values or not all(values):
+            wanted = f'{option} quality=low,high, or {option} \'prompt=["a, b", "c"]\' where a value has a comma'
+            raise click.UsageError(f"{option} {quoted(text)}: expected NAME=V1,V2, such as {wanted}")
+        if name.strip() in over:
+            raise click.UsageError(f"{option} {name.strip()} is given twice; expected all its values in one")
+        over[name.strip()] = values
+    return over
+
+
+def _values(written: str) -> list[str]:
+    if not written.startswith("["):
+        return [value.strip() for value in written.split(",")]
+    try:
+        listed = json.loads(written)
+    except ValueError:
+        return []
+    return [value if isinstance(value, str) else json.dumps(value) for value in listed]
 
 
 def _gather_standard_input(options: dict[str, Any]) -> None:

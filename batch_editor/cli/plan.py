@@ -14,6 +14,13 @@ from batch_editor.cli.output import show, tell
 
 @click.command()
 @shared
+@click.option(
+    "--compare",
+    "over",
+    metavar="NAME=V1,V2",
+    multiple=True,
+    help="What compare --over would cost, for its few jobs and for all; repeatable.",
+)
 def plan(**options: Any) -> int:
     """Say what a run would cost and how long it would take. Sends nothing, needs no key.
 
@@ -21,7 +28,7 @@ def plan(**options: Any) -> int:
     Example:
       batch-editor plan jobs/products.csv --max-cost 25
     """
-    return show_plan(options)
+    return show_plan({**options, "over_option": "--compare"})
 
 
 def show_plan(options: dict[str, Any]) -> int:
@@ -41,6 +48,7 @@ def show_plan(options: dict[str, Any]) -> int:
         output=options["output"],
         history=options["history"],
         redo=redo_from(options),
+        reuse=options["reuse"],
         check_inputs=options["check_inputs"],
         say=tell,
     )

@@ -34,14 +34,15 @@ def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_jso
     """
     import asyncio
 
-    from batch_editor.config import api_key, load_settings
+    from batch_editor.config import load_settings, read_keys
     from batch_editor.recovery.reconcile import reconcile as reconcile_attempts
     from batch_editor.text import guard
 
     settings = load_settings(config, flags={"api": {"base_url": base_url}})
-    key = api_key(settings.api)
-    guard(key.get_secret_value())
+    keys = read_keys(settings)
+    for key in keys.found.values():
+        guard(key.get_secret_value())
     raise_interrupts()
-    found = asyncio.run(reconcile_attempts(output, settings, key, say=tell))
+    found = asyncio.run(reconcile_attempts(output, settings, keys, say=tell))
     show(found, as_json=as_json)
     return found.exit_code

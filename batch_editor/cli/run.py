@@ -15,20 +15,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import find_manifests, redo_from, selection_from, settings_from, shared
-from batch_editor.cli.output import quieten, show, tell
+from batch_editor.cli.options import find_manifests, redo_from, running, selection_from, settings_from, shared
+from batch_editor.cli.output import Shown, quieten, show, tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.cli.telling import Told, telling
-from batch_editor.errors import ConfigError, StorageError
+from batch_editor.errors import StorageError
 from batch_editor.text import shell_word
 
 if TYPE_CHECKING:
     import asyncio
 
-    from pydantic import SecretStr
-
-    from batch_editor.config import Settings
-    from batch_editor.planning import Offer
+    from batch_editor.config import Keys, Settings
+    from batch_editor.planning import Offer, Plan
     from batch_editor.review.beside import ReviewBeside
     from batch_editor.runs.batch import Batch
     from batch_editor.runs.options import BatchOptions
@@ -40,27 +38,7 @@ REVIEW_STARTS_S = 15.0
 
 @click.command()
 @shared
-@click.option("--sandbox", is_flag=True, help="Rehearse against a stand-in inside this process: no key, no cost.")
-@click.option(
-    "--canary",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="Send N jobs first; send the rest if they cost what the plan says.",
-)
-@click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
-@click.option(
-    "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
-)
-@click.option("--dry-run", is_flag=True, help="The same as plan.")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "bar", "plain", "none"]),
-    default="auto",
-    show_default=True,
-    help="How to show progress on standard error.",
-)
-@click.option("--open", "review_beside", is_flag=True, help="Open review beside the run, in a browser if there is one.")
-@click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log as JSON lines, appended.")
+@running
 def run(**options: Any) -> int:
     """Expand manifests, check them, send the requests, save the images.
 
@@ -73,13 +51,35 @@ def run(**options: Any) -> int:
     if options["dry_run"]:
         return show_plan(options)
     with telling(options) as told:
-        return _carry_out(options, told)
+        return _run_and_show(options, told)
 
 
-def _carry_out(options: dict[str, Any], told: Told) -> int:
+def _run_and_show(options: dict[str, Any], told: Told) -> int:
     """Make the run, and show what it comes to; return the exit code."""
     find_manifests(options)
     settings = settings_from(options)
+    summary, _, batch = carry_out(options, settings, told)
+    offer = _offer(options["manifests"], settings, batch) if _is_retired(summary) else None
+    show_and_forget(_Told(summary, offer), as_json=options["as_json"])
+    return summary.exit_code
+
+
+def show_and_forget(found: Shown, *, as_json: bool) -> None:
+    """Print what a run has come to. Where nobody reads it, or its disk is full, the exit code still tells."""
+    try:
+        show(found, as_json=as_json)
+    except BrokenPipeError:
+        quieten()
+    except StorageError as error:
+        tell(f"error: {error}")
+
+
+def carry_out(options: dict[str, Any], settings: Settings, told: Told) -> tuple[Summary, Plan, BatchOptions]:
+    """Prepare, confirm and send what the options of a command ask for; what came of it, its plan, and how it was made.
+
+    Raises:
+        BatchEditorError: as `send`.
+    """
     told.expect_reachable(settings)
     selection = selection_from(options)
 
@@ -97,6 +97,7 @@ def _carry_out(options: dict[str, Any], told: Told) -> int:
         selection=selection,
         output=options["output"],
         redo=redo_from(options),
+        reuse=options["reuse"],
         sandbox=options["sandbox"],
         check_inputs=options["check_inputs"],
         history=options["history"],
@@ -105,28 +106,20 @@ def _carry_out(options: dict[str, Any], told: Told) -> int:
         progress=progress_for(options["progress"]),
         signals=True,
     )
-    key = None if batch.sandbox else _key(options["manifests"], settings, batch)
+    keys = None if batch.sandbox else _keys(settings)
     terminal = None if batch.yes else _terminal(options["manifests"])
     ask = None if terminal is None else partial(_ask, terminal)
     beside = _beside(options, settings, batch) if options["review_beside"] else None
-    sending = partial(send, ask=ask, canary=options["canary"] or 0)
+    send_it = partial(send, ask=ask, canary=options["canary"] or 0)
     if beside is not None:
-        sending = partial(sending, confirmed=beside.start)
+        send_it = partial(send_it, confirmed=beside.start)
     gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        summary = runner.run(_run(options["manifests"], settings, key, batch, sending))
+        summary, plan = runner.run(_run(options["manifests"], settings, keys, batch, send_it))
     told.ended(summary)
     if beside is not None:
         beside.wait_until_said(REVIEW_STARTS_S)
-    offer = _offer(options["manifests"], settings, batch) if _is_retired(summary) else None
-    # Where nobody reads it, or its disk is full, the exit code still tells how the run ended.
-    try:
-        show(_Told(summary, offer), as_json=options["as_json"])
-    except BrokenPipeError:
-        quieten()
-    except StorageError as error:
-        tell(f"error: {error}")
-    return summary.exit_code
+    return summary, plan, batch
 
 
 def _beside(options: Mapping[str, Any], settings: Settings, batch: BatchOptions) -> ReviewBeside:
@@ -134,49 +127,49 @@ def _beside(options: Mapping[str, Any], settings: Settings, batch: BatchOptions)
     from batch_editor.review.beside import ReviewBeside
 
     arguments = [] if options["config"] is None else ["--config", str(options["config"])]
-    return ReviewBeside(say=batch.progress.say, arguments=arguments, without=[settings.api.key_env])
+    return ReviewBeside(say=batch.progress.say, arguments=arguments, without=_key_variables(settings))
 
 
-def _key(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions) -> SecretStr:
-    """The API key. Not on the event loop: its file may be a pipe, and Ctrl-C ends the waiting for it."""
-    from batch_editor.config import api_key
-    from batch_editor.planning import make_plan
+def _key_variables(settings: Settings) -> list[str]:
+    """The environment variables that hold keys."""
+    return [settings.provider(name).api.key_env for name in settings.provider_names]
+
+
+def _keys(settings: Settings) -> Keys:
+    """The API keys. Not on the event loop: their files may be pipes, and Ctrl-C ends the waiting for them."""
+    from batch_editor.config import read_keys
     from batch_editor.text import guard
 
-    try:
-        key = api_key(settings.api)
-    except ConfigError:
-        # What is wrong with the manifest is the better news to begin with.
-        make_plan(manifests, settings, selection=batch.selection, output=batch.output)
-        raise
-    guard(key.get_secret_value())
-    return key
+    keys = read_keys(settings)
+    for key in keys.found.values():
+        guard(key.get_secret_value())
+    return keys
 
 
 async def _run(
     manifests: tuple[Path, ...],
     settings: Settings,
-    key: SecretStr | None,
+    keys: Keys | None,
     batch: BatchOptions,
     send: Callable[[Batch], Awaitable[Summary]],
-) -> Summary:
+) -> tuple[Summary, Plan]:
     from pydantic import SecretStr
 
     from batch_editor.runs.batch import prepared
 
-    if key is not None:
-        async with prepared(manifests, settings, key, batch) as ready:
-            return await send(ready)
+    if keys is not None:
+        async with prepared(manifests, settings, keys, batch) as ready:
+            return await send(ready), ready.plan
 
     from batch_editor.sandbox import Sandbox, SandboxOptions
 
-    options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit)
+    rates = {name: str(settings.provider(name).rate) for name in settings.provider_names}
+    options = SandboxOptions(latency="0.5-1.5", rate_limit=settings.rate_limit, provider_rates=rates)
     async with Sandbox(options) as sandbox:
-        api = settings.api.model_copy(update={"base_url": sandbox.base_url, "upload_url": sandbox.upload_url})
-        rehearsed = settings.model_copy(update={"api": api})
+        rehearsed = settings.everywhere_at(sandbox.base_url, upload_url=sandbox.upload_url)
         async with prepared(manifests, rehearsed, SecretStr("sandbox"), batch) as ready:
             sandbox.serve(ready.endpoints)
-            return await send(ready)
+            return await send(ready), ready.plan
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -219,6 +212,12 @@ def _ask(terminal: int, lines: Sequence[str]) -> bool:
             return answer.startswith("y")
 
 
+def given_command() -> str:
+    """The command as it was given, to resume by."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--retry-failed"]
+    return " ".join(map(shell_word, ["batch-editor", *arguments]))
+
+
 def _is_retired(summary: Summary) -> bool:
     return summary.stop is not None and summary.stop.error_kind == "retired"
 
@@ -233,6 +232,7 @@ def _offer(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions)
         selection=batch.selection,
         output=batch.output,
         redo=batch.redo,
+        reuse=batch.reuse,
         rehearsal=batch.sandbox,
     )
 
@@ -243,8 +243,7 @@ class _Told:
     def __init__(self, summary: Summary, offer: Offer | None) -> None:
         self._summary = summary
         self._offer = offer
-        arguments = [argument for argument in sys.argv[1:] if argument != "--retry-failed"]
-        self._command = " ".join(map(shell_word, ["batch-editor", *arguments]))
+        self._command = given_command()
         self._moving = "" if offer is None else f"{self._command} --endpoint {shlex.quote(offer.successor)}"
 
     def as_json(self) -> dict[str, Any]:

@@ -28,6 +28,8 @@ MAX_COST_USD, DEADLINE = "25", "4h"
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 # Kubernetes has room for 52 characters of a CronJob's name.
 _NAME_LENGTH = 39
+# Where each service's credentials and addresses are, as its own tools have it.
+_OF_BUCKETS = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 _OWN = frozenset(("manifests", "at", "kind", "to", "force", "timezone", "output", "verbose"))
 _PATHS = frozenset(("config", "output", "history"))
 
@@ -107,10 +109,29 @@ def _schedule(
         options=(*_options(context, directory), *budget),
         paths=tuple(_below(directory, str(each)) for each in (given["config"], *given["history"]) if each is not None),
         nightly=deadline,
-        key_env=settings.api.key_env if settings.api.key_file is None else None,
+        secrets=tuple(dict.fromkeys(_secrets(settings))),
         timeout_s=settings.api.timeout_s,
         made_by=" ".join(map(shell_word, ["batch-editor", *sys.argv[1:]])),
     )
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    """The variables of the environment that every night needs.
+
+    Of the keys of other providers those that are set up: in the config, or by their variable.
+    """
+    for name in settings.provider_names:
+        api = settings.provider(name).api
+        is_set_up = api is settings.api or name in settings.providers or api.key_env in os.environ
+        if api.key_file is None and is_set_up:
+            yield api.key_env
+    for address in (*settings.notify.to, settings.notify.ping or ""):
+        if address.startswith("env:"):
+            yield address.removeprefix("env:")
+    bucket = settings.outputs.images or ""
+    for scheme, prefix in _OF_BUCKETS.items():
+        if bucket.startswith(f"{scheme}://"):
+            yield from (name for name in sorted(os.environ) if name.startswith(prefix))
 
 
 def _options(context: click.Context, directory: Path) -> Iterator[str]:

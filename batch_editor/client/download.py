@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -151,7 +151,16 @@ def _link(url: str, *, base: str = "") -> str | None:
     return absolute if usable else None
 
 
-async def stream(response: aiohttp.ClientResponse, sink: Sink) -> Failure | None:
+class Stream(Protocol):
+    """What takes a body as it comes. `size_bytes`: how much it has taken."""
+
+    size_bytes: int
+
+    async def write(self, data: bytes) -> None:
+        """Take the next part."""
+
+
+async def stream(response: aiohttp.ClientResponse, sink: Stream) -> Failure | None:
     """Write the body to the sink, at most 64 MiB of it; a failure if it is longer."""
     declared = response.content_length or 0
     if declared <= MAX_BODY_BYTES:

@@ -1,4 +1,4 @@
-"""The provider over HTTP: sends each request once, streams its answer to a sink, turns every error into data.
+"""A provider over HTTP: sends each request once, streams its answer to a sink, turns every error into data.
 
 aiohttp's own errors stop here. Redirects are not followed on a paid request, for aiohttp would hand the key to
 whatever host they name; answers that are links are fetched by a session that never had the key.
@@ -22,11 +22,13 @@ from pydantic import SecretStr
 from batch_editor.client.download import MAX_HEADER_BYTES, READ_BYTES, Lost, Results, said_by, stream
 from batch_editor.client.interface import Sink, UploadRefused
 from batch_editor.client.network import CONNECTIONS, Network, proxy_failure, refused_by_proxy, with_key
+from batch_editor.client.openai_wire import EmbeddedImage, request_body
 from batch_editor.client.packing import readable, unpack
 from batch_editor.client.pictures import IMAGE_STARTS, Linked, commit, image_in_json
 from batch_editor.client.polling import Asked, Polling, PollLimiter
 from batch_editor.client.user_agent import USER_AGENT
 from batch_editor.client.v2 import Submitted, submitted_in
+from batch_editor.client.waits import rate_said
 from batch_editor.client.wire import (
     BYTE_ORDER_MARK,
     MAX_ERROR_BYTES,
@@ -49,7 +51,7 @@ _SUBMITTED = (201, 202)
 
 
 class HttpClient:
-    """A `Client` for the provider's API. An async context manager: it owns its sessions.
+    """A `Client` for a provider's API. An async context manager: it owns its sessions.
 
     An answer may hold a request id instead of the image. That is how v2 works; it is understood from v1 as well.
 
@@ -120,6 +122,7 @@ class HttpClient:
         loop = asyncio.get_running_loop()
         began = loop.time()
         departure, asked = _Departure(), Asked.of(endpoint, body)
+        embedded = EmbeddedImage(sink) if endpoint.wire == "openai" else None
         url = f"{self._api.edits_at}/{endpoint.path}"
         proxy = self._network.proxy_for(url)
         status: int | None = None
@@ -127,15 +130,16 @@ class HttpClient:
         try:
             async with self._session.post(
                 url,
-                data=_json(body),
+                data=_json({**endpoint.constants, **body} if embedded is None else request_body(endpoint, body)),
                 headers={"Content-Type": "application/json"},
+                middlewares=(with_key(self._key, is_bearer=embedded is not None),),
                 allow_redirects=False,
                 trace_request_ctx=departure,
                 **self._network.options_for(url),
             ) as response:
                 status, headers = response.status, response.headers
                 if status == 200:
-                    outcome: SavedImage | Failure | Submitted = await self._image(response, sink, asked)
+                    outcome: SavedImage | Failure | Submitted = await self._image(response, sink, asked, embedded)
                 elif status == 407 and proxy is not None:  # of a plain http URL, which proxies don't tunnel
                     outcome = refused_by_proxy(status, url, proxy)
                 else:
@@ -163,9 +167,10 @@ class HttpClient:
             outcome,
             http_status=status,
             latency_s=loop.time() - began,
-            cost_usd=billing.cost_usd,
+            cost_usd=billing.cost_usd if embedded is None else endpoint.cost_of_usage(embedded.usage()),
             request_id=billing.request_id,
             remaining_credits=billing.remaining_credits,
+            rate=None if embedded is None else rate_said(headers, now=datetime.now(UTC)),
         )
 
     async def fetch_result(self, endpoint: Endpoint, body: Mapping[str, Any], request_id: str, sink: Sink) -> Answer:
@@ -221,15 +226,18 @@ class HttpClient:
         )
 
     async def _image(
-        self, response: aiohttp.ClientResponse, sink: Sink, asked: Asked
+        self, response: aiohttp.ClientResponse, sink: Sink, asked: Asked, embedded: EmbeddedImage | None
     ) -> SavedImage | Failure | Submitted:
         """What a 200 holds, by its bytes: the image, or a request id.
 
-        The provider's page promises an image, its code sample reads JSON, and v2 gives a request id.
+        Segmind's page promises an image, its code sample reads JSON, and v2 gives a request id. Where the image is
+        expected within JSON, `embedded` takes it out.
         """
-        if (too_large := await stream(response, sink)) is not None:
+        if (too_large := await stream(response, embedded or sink)) is not None:
             await sink.restart()  # no image is so large: nothing to keep, and a disk to fill
             return too_large
+        if embedded is not None:
+            await embedded.end()
         packed = await unpack(response, sink)
         # Look for the image whether unpacking worked or not: the Content-Encoding header may be wrong.
         found = await self._found(sink, said_to_be=response.headers.get("content-type", ""))

@@ -77,15 +77,19 @@ class Network:
         return " and ".join(f"{shown} ({', '.join(variables)})" for shown, variables in used.items()) or None
 
 
-def with_key(key: SecretStr) -> aiohttp.ClientMiddlewareType:
-    """Adds the API key to requests of a session.
+def with_key(key: SecretStr, *, is_bearer: bool = False) -> aiohttp.ClientMiddlewareType:
+    """Adds the API key to requests of a session: as `x-api-key`, or as `Authorization: Bearer`.
 
     Not by the session's headers: aiohttp sends those to the proxy as well, outside of the tunnel.
     """
 
     async def add(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         """Send the request with the key."""
-        request.headers["x-api-key"] = key.get_secret_value()
+        secret = key.get_secret_value()
+        if is_bearer:
+            request.headers["Authorization"] = f"Bearer {secret}"
+        else:
+            request.headers["x-api-key"] = secret
         return await handler(request)
 
     return add

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from batch_editor.records import RateSaid
+
 # Segmind doesn't document the format of its reset header; an instant further away than this is ignored.
 RESET_WITHIN = timedelta(minutes=15)
 # Some gateways write the instant, where RFC 9110 has seconds: as an epoch, in seconds or milliseconds.
@@ -47,6 +49,22 @@ def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
     if reset is not None and timedelta(0) < reset - server_now <= RESET_WITHIN:
         return (reset - server_now).total_seconds()
     return _reset(headers, server_now)
+
+
+def rate_said(headers: Mapping[str, str], *, now: datetime) -> RateSaid | None:
+    """What an answer's `x-ratelimit-…-requests` headers say; None if nothing.
+
+    I: the limit is of a minute, as the limits of OpenAI's accounts are. One of a day is larger than any pace.
+
+    >>> noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    >>> rate_said({"x-ratelimit-limit-requests": "50", "x-ratelimit-remaining-requests": "49"}, now=noon)
+    RateSaid(per_min=50, left=49, reset_s=None)
+    """
+    per_min, left = (_number(headers.get(f"x-ratelimit-{name}-requests", "")) for name in ("limit", "remaining"))
+    reset_s = _delay(headers.get("x-ratelimit-reset-requests", ""), now)
+    if per_min is None and left is None:
+        return None
+    return RateSaid(int(per_min) if per_min else None, None if left is None else int(left), reset_s)
 
 
 def _reset(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -1,8 +1,9 @@
-"""Settings, and the key."""
+"""Settings, and the keys."""
 
 from batch_editor.config.hearing import MetricsSettings, NotifySettings, notify_address
-from batch_editor.config.key import api_key
+from batch_editor.config.key import Keys, api_key, read_keys
 from batch_editor.config.loading import load_notify_settings, load_settings
+from batch_editor.config.provider import Provider
 from batch_editor.config.schema import config_schema
 from batch_editor.config.settings import (
     DEFAULT_ENDPOINT,
@@ -12,6 +13,7 @@ from batch_editor.config.settings import (
     InputSettings,
     OutputSettings,
     PricingSettings,
+    ProviderSettings,
     RetrySettings,
     Settings,
     setting_names,
@@ -23,10 +25,13 @@ __all__ = [
     "ApiSettings",
     "BudgetSettings",
     "InputSettings",
+    "Keys",
     "MetricsSettings",
     "NotifySettings",
     "OutputSettings",
     "PricingSettings",
+    "Provider",
+    "ProviderSettings",
     "RetrySettings",
     "Settings",
     "api_key",
@@ -34,5 +39,6 @@ __all__ = [
     "load_notify_settings",
     "load_settings",
     "notify_address",
+    "read_keys",
     "setting_names",
 ]

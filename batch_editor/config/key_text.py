@@ -28,9 +28,9 @@ _EMPTY = "is empty; expected the API key"
 _NAMES = frozenset(("key", "apikey", "token", "apitoken", "xapikey", "authorization", "secret", "bearer"))
 # Of templates and instructions; any word may be a stand-in's key.
 _PLACEHOLDER = re.compile(
-    r"(?:sg_)?[x*.…•·?_-]+|<.*>|\[.*\]|\{.*\}|\$.*|%.*%|(?:sg_|.*[-_])?(?:your|my)[-_]?(?:[-_\w]*key|[-_\w]*token|key).*"
-    r"|(?:sg_)?(?:insert|paste|put|enter|add)[-_].*|.*[-_]here|change[-_]?me|placeholder|replace[-_]?me|todo"
-    r"|none|null|undefined|api[-_]?key|segmind[-_]api[-_]key",
+    r"(?:sg_|sk-)?[x*.…•·?_-]+|<.*>|\[.*\]|\{.*\}|\$.*|%.*%|(?:sg_|.*[-_])?(?:your|my)[-_]?(?:[-_\w]*key|[-_\w]*token|key).*"
+    r"|(?:sg_|sk-)?(?:insert|paste|put|enter|add)[-_].*|.*[-_]here|change[-_]?me|placeholder|replace[-_]?me|todo"
+    r"|none|null|undefined|api[-_]?key|(?:segmind|openai)[-_]api[-_]key",
     re.IGNORECASE,
 )
 
@@ -67,8 +67,8 @@ def decode_key(data: bytes) -> str:
         raise NoKey("is no text; expected the API key as plain text (UTF-8 or UTF-16)") from None
 
 
-def key_of(text: str, name: str) -> str:
-    """The key that a text holds; `name` is the environment variable that keys are kept in.
+def key_of(text: str, name: str, provider: str) -> str:
+    """The key of a provider that a text holds; `name` is the environment variable that its keys are kept in.
 
     Raises:
         NoKey: it holds none, or it isn't clear which.
@@ -77,8 +77,8 @@ def key_of(text: str, name: str) -> str:
     lines = list(_lines(text))
     if not lines:
         raise NoKey("holds comments alone; expected the API key" if text.strip() else _EMPTY)
-    line = _meant(lines, name)
-    if line.name is not None and not _is_ours(line.name, name):
+    line = _meant(lines, name, provider)
+    if line.name is not None and not _is_ours(line.name, name, provider):
         raise NoKey(f"holds a key by the name of another service; expected the API key alone, or {name}=…")
     if not line.value:
         raise NoKey(_EMPTY if line.name is None else f"has a name without a key; expected {name}=…")
@@ -120,7 +120,7 @@ def _unquoted(text: str) -> str:
     return _BEHIND.sub("", text).strip()
 
 
-def _meant(lines: list[_Line], name: str) -> _Line:
+def _meant(lines: list[_Line], name: str, provider: str) -> _Line:
     """The line that has the key.
 
     Raises:
@@ -131,7 +131,7 @@ def _meant(lines: list[_Line], name: str) -> _Line:
         [
             line
             for line in lines
-            if KEY_SHAPE.fullmatch(line.value) and (line.name is None or _is_ours(line.name, name))
+            if KEY_SHAPE.fullmatch(line.value) and (line.name is None or _is_ours(line.name, name, provider))
         ],
         lines,
     ):
@@ -145,9 +145,9 @@ def _meant(lines: list[_Line], name: str) -> _Line:
     raise NoKey(f"may hold a key in each of lines {listed}; expected one: the API key alone, or {name}=…")
 
 
-def _is_ours(written: str, name: str) -> bool:
+def _is_ours(written: str, name: str, provider: str) -> bool:
     plain = _plain(written)
-    return plain in _NAMES or plain == _plain(name) or "segmind" in plain
+    return plain in _NAMES or plain == _plain(name) or _plain(provider) in plain
 
 
 def _plain(name: str) -> str:

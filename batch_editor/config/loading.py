@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
 from batch_editor.config.hearing import NotifySettings
-from batch_editor.config.settings import ENV_PREFIX, Settings, setting_names
+from batch_editor.config.settings import ENV_PREFIX, ProviderSettings, Settings, setting_names
 from batch_editor.endpoints import TODAY
 from batch_editor.errors import ConfigError, did_you_mean
 from batch_editor.finishing import FinishFaults, read_finish
@@ -244,6 +244,8 @@ def _line(values: Block, path: list[str]) -> int | None:
 def _names_beside(path: list[str]) -> list[str]:
     model: type[BaseModel] = Settings
     for part in path[:-1]:
+        if part == "providers":
+            return list(ProviderSettings.model_fields)
         field = model.model_fields.get(part)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             return []
@@ -251,12 +253,20 @@ def _names_beside(path: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
+def _named_by_users(variable: str) -> bool:
+    """Whether it is below a setting whose parts have names of the user's own: levels of a price table, providers."""
+    if variable.startswith(f"{ENV_PREFIX}PRICING__TABLE__"):
+        return True
+    _, is_below, name = variable.partition(f"{ENV_PREFIX}PROVIDERS__")
+    return bool(is_below) and name.partition("__")[2].lower() in ProviderSettings.model_fields
+
+
 def _unknown_env() -> Iterator[str]:
     """Variables with our prefix that name no setting: a typo would otherwise be a setting silently ignored."""
     leaves = {ENV_PREFIX + name.replace(".", "__").upper() for name in setting_names()}
     parts = {ENV_PREFIX + name.partition(".")[0].upper() for name in setting_names()}
     for name in sorted(os.environ):
-        known = name.upper() in leaves | parts | {TODAY} or name.upper().startswith(f"{ENV_PREFIX}PRICING__TABLE__")
+        known = name.upper() in leaves | parts | {TODAY} or _named_by_users(name.upper())
         if name.startswith(ENV_PREFIX) and not known:
             written = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
             yield f"environment: {name} is no setting{did_you_mean(written, list(setting_names()))}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -28,7 +28,9 @@ from batch_editor.buckets import read_address
 from batch_editor.config.deadline import deadline_at
 from batch_editor.config.hearing import MetricsSettings, NotifySettings
 from batch_editor.config.part import Part as _Part
-from batch_editor.endpoints import PriceTable, load_endpoint, today
+from batch_editor.config.provider import Provider
+from batch_editor.endpoints import SEGMIND, PriceTable, ProviderData, load_endpoint, shipped_providers, today
+from batch_editor.errors import ConfigError, did_you_mean
 from batch_editor.finishing import FinishRules, finish_schema, read_finish
 from batch_editor.links.encoded import encoded
 from batch_editor.records import Rate
@@ -167,6 +169,22 @@ class ApiSettings(_Part):
         return f"{parts.scheme}://{parts.netloc}{urlsplit(default).path}"
 
 
+class ProviderSettings(_Part):
+    """Where another provider than `api` is, and how much it may be asked; null: as it is shipped."""
+
+    base_url: Url | None = None
+    key_env: str | None = None
+    key_file: Path | None = None
+    rate_limit: RateLimit | None = None
+    concurrency: int | None = Field(default=None, ge=1, le=20_000)
+
+
+def _not_segmind(providers: dict[str, ProviderSettings]) -> dict[str, ProviderSettings]:
+    if SEGMIND in providers:
+        raise ValueError(f"{SEGMIND} is set by api, rate_limit and concurrency")
+    return providers
+
+
 class InputSettings(_Part):
     """What becomes of local files that a manifest names."""
 
@@ -249,6 +267,7 @@ class Settings(BaseSettings):
     )
 
     api: ApiSettings = ApiSettings()
+    providers: Annotated[dict[str, ProviderSettings], AfterValidator(_not_segmind)] = Field(default_factory=dict)
     inputs: InputSettings = InputSettings()
     endpoint: str = Field(default_factory=default_endpoint)
     rows: RowSettings = RowSettings()
@@ -269,11 +288,49 @@ class Settings(BaseSettings):
     # A time of day means its next one when the settings are read, and not a day later because a question before the
     # run was answered after it.
     _read_at: datetime = PrivateAttr(default_factory=datetime.now)
+    # Of every provider, in place of its own, see `everywhere_at`.
+    _base_url: str | None = PrivateAttr(default=None)
 
     @property
     def rate(self) -> Rate:
         """The rate limit as a record."""
         return Rate.parse(self.rate_limit)
+
+    def everywhere_at(self, base_url: str, *, upload_url: str | None = None) -> Self:
+        """The same settings, with every provider at that base URL, whatever is set or shipped."""
+        api = self.api.model_copy(update={"base_url": base_url, "upload_url": upload_url or self.api.upload_url})
+        settings = self.model_copy(update={"api": api})
+        settings._base_url = base_url
+        return settings
+
+    @property
+    def provider_names(self) -> tuple[str, ...]:
+        """The providers that are shipped or set, that of `api` first."""
+        return tuple(dict.fromkeys((SEGMIND, *shipped_providers(), *self.providers)))
+
+    def provider(self, name: str) -> Provider:
+        """The provider of that name: what is set of it, else what is shipped.
+
+        Raises:
+            ConfigError: nothing is shipped of it, and the settings don't say where it is or which key it takes.
+        """
+        if name == SEGMIND:
+            return Provider(name, self.api, self.rate, self.concurrency)
+        given, shipped = self.providers.get(name, ProviderSettings()), shipped_providers().get(name, _UNKNOWN)
+        base_url, key_env = self._base_url or given.base_url or shipped.base_url, given.key_env or shipped.key_env
+        if not base_url or not (key_env or given.key_file):
+            hint = did_you_mean(name, [each for each in self.provider_names if each != name])
+            wanted = f"providers.{name}.{'key_env' if base_url else 'base_url'}"
+            raise ConfigError(f"provider {name!r} is unknown{hint}; expected {wanted} in the config")
+        api = ApiSettings(
+            base_url=base_url,
+            key_env=key_env,
+            key_file=given.key_file,
+            timeout_s=self.api.timeout_s,
+            connect_timeout_s=self.api.connect_timeout_s,
+        )
+        rate = Rate.parse(given.rate_limit or shipped.rate_limit)
+        return Provider(name, api, rate, given.concurrency or shipped.concurrency)
 
     @property
     def ends_at(self) -> datetime | None:
@@ -281,9 +338,21 @@ class Settings(BaseSettings):
         return None if self.deadline is None else deadline_at(self.deadline, self._read_at)
 
 
+# A provider that nothing is shipped of has the rate and concurrency that `api` has by default.
+_UNKNOWN = ProviderData(
+    base_url="",
+    key_env="",
+    rate_limit=Settings.model_fields["rate_limit"].default,
+    concurrency=Settings.model_fields["concurrency"].default,
+)
+
+
 def setting_names(model: type[BaseModel] = Settings) -> Iterator[str]:
-    """Every setting by its dotted name, in order."""
+    """Every setting by its dotted name, in order; NAME stands for that of any provider."""
     for name, field in model.model_fields.items():
+        if name == "providers":
+            yield from (f"{name}.NAME.{inner}" for inner in setting_names(ProviderSettings))
+            continue
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from (f"{name}.{inner}" for inner in setting_names(field.annotation))
         else:

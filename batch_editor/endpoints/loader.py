@@ -9,7 +9,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from batch_editor.endpoints.schema import Endpoint, either
-from batch_editor.endpoints.wording import SHARED
 from batch_editor.errors import EndpointError, did_you_mean
 from batch_editor.strict_yaml import YamlFault, parse_yaml
 from batch_editor.text import quoted
@@ -20,7 +19,7 @@ def shipped_endpoints() -> list[str]:
     return sorted(
         entry.name.removesuffix(".yaml")
         for entry in resources.files(__package__).iterdir()
-        if entry.name.endswith(".yaml") and entry.name != SHARED
+        if entry.name.endswith(".yaml") and not entry.name.startswith("_")
     )
 
 

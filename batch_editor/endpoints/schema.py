@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from batch_editor.endpoints.lifetime import Successor
 from batch_editor.endpoints.prices import Prices
+from batch_editor.endpoints.providers import SEGMIND
 from batch_editor.endpoints.sizes import SizePattern, size_of
+from batch_editor.endpoints.usage import TokenPrices
 from batch_editor.endpoints.wording import ErrorMeaning, ErrorWords, shared_error_words
 from batch_editor.errors import did_you_mean
 from batch_editor.records import ParamValue, Shape
+from batch_editor.strict_yaml import Text
 
 # What a job of a manifest may say besides the endpoint's parameters, now or later. A parameter can't be named so: the
 # manifests that use it would come to mean something else.
@@ -147,15 +151,34 @@ class Unused(_Data):
     why: str
 
 
-class Endpoint(_Data):
-    """A model of the provider. `path` is appended to the API's base URL.
+def _as_json(value: object) -> object:
+    """What a YAML value is as JSON: without quotes numbers, true, false and null are these, all else is text."""
+    if isinstance(value, Mapping):
+        return {str(name): _as_json(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_as_json(each) for each in value]
+    if not isinstance(value, Text):
+        return value
+    try:
+        return orjson.loads(str(value)) if value.plain else str(value)
+    except orjson.JSONDecodeError:
+        return str(value)
 
-    On the day that it `retires`, by UTC, the provider stops serving it; `successor` takes its place.
+
+class Endpoint(_Data):
+    """A model of a provider. `path` is appended to the base URL of its `provider`.
+
+    `wire` is how requests and answers are written: as Segmind's API has them, or as OpenAI's. `constants` are sent
+    beside the parameters, in every request, as they stand. `usage` are the prices of tokens, where answers say how many
+    were used. On the day that it `retires`, by UTC, the provider stops serving it; `successor` takes its place.
     """
 
     name: str
     title: str = ""
+    provider: str = SEGMIND
+    wire: Literal["segmind", "openai"] = "segmind"
     path: str
+    constants: Annotated[dict[str, Any], BeforeValidator(_as_json)] = Field(default_factory=dict)
     latency_s: float = Field(default=60.0, gt=0)
     retires: date | None = None
     successor: Successor | None = None
@@ -165,6 +188,7 @@ class Endpoint(_Data):
     errors: dict[int, ErrorMeaning] = Field(default_factory=dict)
     error_words: tuple[ErrorWords, ...] = ()
     prices: Prices
+    usage: TokenPrices | None = None
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Endpoint:
@@ -178,6 +202,9 @@ class Endpoint(_Data):
         for name in named:
             if name not in self.parameters:
                 raise ValueError(f"{name!r} is used but is no parameter")
+        for name in self.constants:
+            if name in self.parameters:
+                raise ValueError(f"{name!r} is a constant and a parameter; expected one of them")
         for name, parameter in self.parameters.items():
             if name in JOB_KEYS:
                 raise ValueError(f"parameter {name!r} is named like a key of a manifest's jobs; it needs another name")
@@ -239,6 +266,11 @@ class Endpoint(_Data):
         """What the provider takes for parameters that are sent only when set, where that is known."""
         named = self.parameters.items()
         return {name: each.default_value for name, each in named if each.only_when_set and each.default is not None}
+
+    def cost_of_usage(self, usage: object) -> float | None:
+        """USD for the tokens that an answer says it used; None where that doesn't tell."""
+        by_list = None if self.usage is None else self.usage.cost_usd(usage)
+        return None if by_list is None else by_list * self.prices.factor
 
     def is_retired(self, on: date) -> bool:
         """Whether it is served no longer on that day."""

@@ -9,8 +9,6 @@ from batch_editor.finishing.compose import Box
 # A pixel with a channel darker than this is the product's, its shadow's or its background's: JPEG of quality 90
 # darkens white beside a black edge by up to 12, models' white backgrounds lie between 248 and 255.
 NEARLY_WHITE = 240
-# A row or column is the product's if so much of it is: a few specks in the background are none.
-_SPECKS = 0.002
 
 
 def ring_not_white(pixels: Image.Image, box: Box) -> tuple[int, int, str]:
@@ -64,8 +62,8 @@ def _mean(values: list[int]) -> float:
 
 
 def _span(line: Image.Image) -> int:
-    """From the first to the last row or column in which there is more than specks."""
-    found = [at for at, value in enumerate(line.tobytes()) if value > 255 * _SPECKS]
+    """From the first to the last row or column of which a 510th is dark: less is specks, and a mean of 0."""
+    found = [at for at, value in enumerate(line.tobytes()) if value]
     return found[-1] - found[0] + 1 if found else 0
 
 

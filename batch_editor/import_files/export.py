@@ -12,7 +12,7 @@ from typing import IO
 
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.files import whole_file
-from batch_editor.import_files.pictures import Pictures
+from batch_editor.import_files.pictures import Files, FinishedFiles, Pictures
 from batch_editor.import_files.rest import SHOWN, Rest
 from batch_editor.import_files.source import Source, source_table
 from batch_editor.import_files.writing import Written, write_import_file
@@ -54,15 +54,12 @@ def export_for_shop(output: Path, wanted: ImportFile, target: Path | IO[bytes]) 
     with ExitStack() as stack:
         db = stack.enter_context(readings.reading(output))
         source = source_table(output, wanted.format, wanted.source, stack)
-        pictures = Pictures(
-            db,
-            verdicts_of(db, output),
-            wanted.format,
-            wanted.public_url,
-            approved=wanted.approved,
-            only=wanted.only,
-            finished=wanted.finished,
-        )
+        if wanted.finished is None:
+            files = Files(wanted.public_url)
+        else:
+            files = FinishedFiles(wanted.public_url, db, wanted.finished)
+        verdicts = verdicts_of(db, output)
+        pictures = Pictures(db, verdicts, wanted.format, files, approved=wanted.approved, only=wanted.only)
         run = readings.last_run(db)
         rehearsed = [f"warning: {output} is a rehearsal's: its images are no edits"] if run and run.sandbox else []
         if isinstance(target, Path):

@@ -70,14 +70,37 @@ class _File(NamedTuple):
     fails_check: bool = False
 
 
-class _Finished:
-    """Finished files of one name.
+class Files:
+    """What goes out of a job: its picture as it came."""
+
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
+
+    def of(self, result: Result) -> _File:
+        """What goes out of a job of which `why_not` says nothing."""
+        assert result.output_path is not None
+        assert result.sha256 is not None
+        return _File(result.output_path, result.sha256)
+
+    def why_not(self, result: Result) -> Old | None:
+        """Why nothing goes out of a job that has its picture; None: it does."""
+        return None
+
+    def address(self, result: Result) -> str:
+        """Where the shop finds it."""
+        file = self.of(result)
+        return address(self._public_url, file.path, file.sha256)
+
+
+class FinishedFiles(Files):
+    """Or its finished file of one name.
 
     Raises:
         UsageError: there are none.
     """
 
-    def __init__(self, db: Connection, name: str) -> None:
+    def __init__(self, public_url: str, db: Connection, name: str) -> None:
+        super().__init__(public_url)
         names = finished_readings.finished_names(db)
         if name not in names:
             there = ", ".join(names) if names else "none; `batch-editor finish OUT --preset NAME` makes some"
@@ -86,24 +109,23 @@ class _Finished:
         self._name = name
 
     def of(self, result: Result) -> _File:
-        """The finished file of a job that has one."""
-        row = self.row(result)
+        """See `Files`."""
+        row = self._row(result)
         assert row is not None
         assert row.path is not None
         assert row.sha256 is not None
         return _File(row.path, row.sha256, row.failing > 0)
 
     def why_not(self, result: Result) -> Old | None:
-        """Why a job has none; None: it has."""
-        row = self.row(result)
+        """See `Files`."""
+        row = self._row(result)
         if row is None:
             return Old("not finished", f"it has no finished file {self._name}; make it by batch-editor finish", result)
         if row.path is None:
             return Old("not finished", f"its finished file {self._name} could not be made: {row.fault}", result)
         return None
 
-    def row(self, result: Result) -> FinishedRow | None:
-        """What the ledger has of a job's finished file."""
+    def _row(self, result: Result) -> FinishedRow | None:
         rows = finished_readings.finished_of(self._db, result.job_id)
         return next((row for row in rows if row.name == self._name), None)
 
@@ -111,11 +133,10 @@ class _Finished:
 class Pictures:
     """What an output directory has for a shop. `approved`: approved images alone go out; rejected ones never do.
 
-    only: patterns of job ids; images of other jobs don't go out. finished: of which name the finished files go out, in
-    place of the images themselves.
+    only: patterns of job ids; images of other jobs don't go out.
 
     Raises:
-        UsageError: no job's id matches a pattern, or there are no finished files of that name.
+        UsageError: no job's id matches a pattern.
     """
 
     def __init__(
@@ -123,16 +144,14 @@ class Pictures:
         db: Connection,
         verdicts: Mapping[Picture, Verdict],
         format: Format,
-        public_url: str,
+        files: Files,
         *,
         approved: bool = False,
         only: Sequence[str] = (),
-        finished: str | None = None,
     ) -> None:
-        self._files = _Finished(db, finished) if finished is not None else None
+        self._files = files
         self._results = Results(db, partial(_keys_of_job, format), only=only)
         self._verdicts = verdicts
-        self._public_url = public_url
         self._approved = approved
         if only and next(self._results.chosen(), None) is None:
             raise UsageError(f"--only {' '.join(map(repr, only))} matches no job of a {format.label}")
@@ -151,7 +170,7 @@ class Pictures:
             return Kept([why_not for _, why_not in judged if why_not is not None])
         by_content: dict[str, list[Result]] = {}
         for result in ready:
-            by_content.setdefault(self._file(result).sha256, []).append(result)
+            by_content.setdefault(self._files.of(result).sha256, []).append(result)
         new = [self._new(same) for same in by_content.values()]
         return new[0] if len(new) == 1 else Several(new)
 
@@ -162,10 +181,9 @@ class Pictures:
     def _new(self, results: Sequence[Result]) -> New:
         first = results[0]
         verdict = self._verdict(first)
-        file = self._file(first)
-        place = address(self._public_url, file.path, file.sha256)
+        place, fails_check = self._files.address(first), self._files.of(first).fails_check
         is_approved = verdict is not None and verdict.verdict == "approved"
-        return New(place, is_approved, tuple(each.job_id for each in results), file.fails_check)
+        return New(place, is_approved, tuple(each.job_id for each in results), fails_check)
 
     def _why_not(self, result: Result) -> Old | None:
         """Why a job's image doesn't go out; None: it does."""
@@ -179,15 +197,7 @@ class Pictures:
             return Old("rejected", f"rejected{f': {verdict.note}' if verdict.note else ''}", result)
         if self._approved and (verdict is None or verdict.verdict is None):
             return Old("not approved", "nobody has approved it yet", result)
-        return None if self._files is None else self._files.why_not(result)
-
-    def _file(self, result: Result) -> _File:
-        """What goes out of a job that may."""
-        if self._files is not None:
-            return self._files.of(result)
-        assert result.output_path is not None
-        assert result.sha256 is not None
-        return _File(result.output_path, result.sha256)
+        return self._files.why_not(result)
 
     def _verdict(self, result: Result) -> Verdict | None:
         return self._verdicts.get(Picture(result.fingerprint, result.sha256 or ""))

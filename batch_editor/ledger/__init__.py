@@ -3,6 +3,7 @@
 from batch_editor.ledger.choice import Choice
 from batch_editor.ledger.comparison import Changes
 from batch_editor.ledger.database import FILE_NAME, Ledger
+from batch_editor.ledger.elsewhere import ImageElsewhere
 from batch_editor.ledger.entries import (
     Charge,
     Connection,
@@ -22,6 +23,7 @@ from batch_editor.ledger.entries import (
 from batch_editor.ledger.finished import OF_CONFIG, Finishable, FinishedRow
 from batch_editor.ledger.finished_readings import FinishedCount
 from batch_editor.ledger.importing import import_jobs
+from batch_editor.ledger.providers import note_providers, note_stops, providers_of, stops_of
 from batch_editor.ledger.readings import Compared
 from batch_editor.ledger.redos import RejectedImage
 from batch_editor.ledger.results import Result, Results
@@ -42,6 +44,7 @@ __all__ = [
     "FinishedCount",
     "FinishedRow",
     "Gone",
+    "ImageElsewhere",
     "Interrupted",
     "JobKind",
     "JobRow",
@@ -58,4 +61,8 @@ __all__ = [
     "UnresolvedAttempt",
     "files_from",
     "import_jobs",
+    "note_providers",
+    "note_stops",
+    "providers_of",
+    "stops_of",
 ]

@@ -17,6 +17,7 @@ from typing import Literal
 import orjson
 
 from batch_editor.ledger.entries import Interrupted, PendingRequest, SubmittedAttempt, files_from
+from batch_editor.ledger.providers import PROVIDER
 from batch_editor.ledger.requests import requests_where
 from batch_editor.records import Answer, Failure, SavedImage
 
@@ -105,7 +106,7 @@ class Attempts:
             " http_status = a.http_status, latency_s = a.latency_s, cost_usd = a.cost_usd,"
             " request_id = a.request_id, sent_at = a.sent_at, ended_at = a.ended_at, sha256 = a.sha256,"
             " size_bytes = a.size_bytes, format = a.format, width = a.width, height = a.height,"
-            " sent_params = a.redo_params"
+            " sent_params = a.redo_params, reused_from = NULL"
             " FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
             (image_path, attempt_id),
         )
@@ -249,9 +250,13 @@ class Attempts:
         ).fetchone()
         return None if row is None else float(row[0])
 
-    def sent_since(self, instant: float) -> list[float]:
-        """When attempts were sent after that instant, oldest first."""
-        rows = self._db.execute("SELECT sent_at FROM attempts WHERE sent_at > ? ORDER BY sent_at", (instant,))
+    def sent_since(self, instant: float, provider: str) -> list[float]:
+        """When attempts were sent to that provider after that instant, oldest first."""
+        rows = self._db.execute(
+            "SELECT a.sent_at FROM attempts a JOIN requests r USING (fingerprint)"
+            f" WHERE a.sent_at > ? AND {PROVIDER} = ? ORDER BY a.sent_at",
+            (instant, provider),
+        )
         return [at for (at,) in rows]
 
 

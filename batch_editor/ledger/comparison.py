@@ -107,18 +107,12 @@ def _hash_anew(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> bool:
 
     Return whether the manifest has any of those that do.
     """
-    hashed_by = hashed_by_of(db, "ledger")
-    stale = [name for name, shape in shapes.items() if hashed_by.get(name) != shape.digest]
-    if not stale:
+    anew = requests_anew(db, "ledger", shapes)
+    if anew is None:
         return False
     db.execute("CREATE TEMP TABLE anew (old TEXT PRIMARY KEY, new TEXT, variant INTEGER, identity TEXT, rank INTEGER)")
-    rows = db.execute(
-        "SELECT fingerprint, endpoint, params, variant, identity, state = 'succeeded', coalesce(ended_at, 0)"
-        " FROM ledger.requests WHERE endpoint IN (SELECT value FROM json_each(?))",
-        (orjson.dumps(stale).decode(),),
-    )
     db.execute("BEGIN")
-    db.executemany("INSERT INTO temp.anew VALUES (?, ?, ?, ?, ?)", _anew(rows, shapes))
+    db.executemany("INSERT INTO temp.anew VALUES (?, ?, ?, ?, ?)", anew)
     # Of several that are one now (links renewed, and paid for each time) the newest image counts.
     db.execute(
         "INSERT INTO renamed (new, old, variant, identity) SELECT new, old, variant, identity FROM"
@@ -132,6 +126,23 @@ def _hash_anew(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> bool:
         " AND renamed.new <> renamed.old"
     )
     return found.rowcount > 0
+
+
+def requests_anew(db: sqlite3.Connection, schema: str, shapes: Mapping[str, Shape]) -> Iterator[tuple[Any, ...]] | None:
+    """The requests of an attached ledger whose endpoints' shapes have changed since they were hashed, each with the
+    fingerprint that it has now: old, new, variant, identity, rank (the newest image has the highest). None: no shape
+    has changed.
+    """
+    hashed_by = hashed_by_of(db, schema)
+    stale = [name for name, shape in shapes.items() if hashed_by.get(name) != shape.digest]
+    if not stale:
+        return None
+    rows = db.execute(
+        "SELECT fingerprint, endpoint, params, variant, identity, state = 'succeeded', coalesce(ended_at, 0)"
+        f" FROM {schema}.requests WHERE endpoint IN (SELECT value FROM json_each(?))",
+        (orjson.dumps(stale).decode(),),
+    )
+    return _anew(rows, shapes)
 
 
 def hashed_by_of(db: sqlite3.Connection, schema: str) -> dict[str, str]:
@@ -218,7 +229,8 @@ def _look_at_changed(db: sqlite3.Connection, shapes: Mapping[str, Shape]) -> Cha
     differs: Counter[str] = Counter()
     remade = links_alone = identified = 0
     rows = db.execute(
-        "SELECT s.position, s.selected AND s.sends, s.fingerprint, k.endpoint, s.params, s.variant, s.identity,"
+        "SELECT s.position, s.selected AND s.sends AND s.fingerprint NOT IN (SELECT fingerprint FROM elsewhere),"
+        " s.fingerprint, k.endpoint, s.params, s.variant, s.identity,"
         " r.fingerprint, r.endpoint, r.params, r.variant, r.identity"
         " FROM past p JOIN staged s USING (position) JOIN kinds k USING (kind) JOIN ledger.jobs j USING (job_id)"
         " JOIN ledger.requests r ON r.fingerprint = j.fingerprint"

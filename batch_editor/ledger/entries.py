@@ -138,6 +138,7 @@ class UnresolvedAttempt:
     fingerprint: str
     job_id: str
     request_state: str
+    provider: str
     params: Mapping[str, ParamValue]
     files: Mapping[str, tuple[str, str]]
 

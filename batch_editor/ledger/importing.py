@@ -7,12 +7,14 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from batch_editor.ledger.comparison import HASHED_BY, hashed_by_of
 from batch_editor.ledger.database import CACHE_SIZE, Ledger
+from batch_editor.ledger.providers import note_providers
 from batch_editor.ledger.redos import take_over_redos
 from batch_editor.records import Redo, Shape
 
@@ -38,12 +40,15 @@ def import_jobs(
     redo: Collection[Redo] = (),
     shapes: Mapping[str, Shape],
     extras: list[str],
+    compared: Sequence[str] = (),
+    providers: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Take over the manifest that was staged in that file; return how many jobs it no longer has. Not within a
     transaction: it makes its own.
 
-    `shapes` are those of the manifest's endpoints, by name; `extras` the names of the rows' other columns, in the
-    order of the output manifest.
+    `shapes` and `providers` are those of the manifest's endpoints, by name; `extras` the names of the rows' other
+    columns, in the order of the output manifest. `compared`: what a comparison's jobs are over; nothing where they are
+    no comparison's.
     """
     db = ledger.connection
     db.execute("ATTACH ? AS staging", (os.fsencode(staging),))  # as text it may be no UTF-8
@@ -59,10 +64,15 @@ def import_jobs(
                 "extras": extras,
                 HASHED_BY: {**hashed_by_of(db, "main"), **digests},
             }
+            if compared:
+                columns["compared"] = list(compared)
+            else:
+                db.execute("DELETE FROM columns WHERE name = 'compared'")
             db.executemany(
                 "INSERT OR REPLACE INTO columns VALUES (?, ?)",
                 [(name, orjson.dumps(value).decode()) for name, value in columns.items()],
             )
+            note_providers(db, providers)
     except sqlite3.Error as error:
         raise ledger.error(error) from error
     finally:

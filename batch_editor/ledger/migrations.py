@@ -169,6 +169,29 @@ CREATE TABLE former_fingerprints (
 ) STRICT, WITHOUT ROWID;
 """
 
+M_REUSE = """
+-- Where the image was taken from: <directory>/<job id> of the output directory that has paid for it.
+ALTER TABLE requests ADD COLUMN reused_from TEXT;
+"""
+
+M_PROVIDERS = """
+-- The provider of each endpoint that a manifest ever named. One that is missing here is of the time when there was one
+-- provider, 'segmind'.
+CREATE TABLE endpoints (
+    name     TEXT PRIMARY KEY,
+    provider TEXT NOT NULL
+) STRICT;
+
+-- Why a run stopped to send to one of its providers, where it did; `kind` as in runs.stop_kind.
+CREATE TABLE provider_stops (
+    run_id   TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    kind     TEXT NOT NULL,
+    message  TEXT NOT NULL,
+    PRIMARY KEY (run_id, provider)
+) STRICT, WITHOUT ROWID;
+"""
+
 M_STORAGE = """
 -- What the ledger is known by elsewhere: a bucket's marker says whose pictures are there. One row.
 CREATE TABLE ledger_id (id TEXT NOT NULL) STRICT;
@@ -213,7 +236,7 @@ CREATE INDEX finished_by_path ON finished (path COLLATE NOCASE);
 CREATE TABLE former_finished (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_FINISHED)
+MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE, M_FINISHED, M_PROVIDERS)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -21,6 +21,7 @@ from batch_editor.ledger.database import FILE_NAME, roll_back, unusable
 from batch_editor.ledger.entries import Counts, JobRow
 from batch_editor.ledger.finished_readings import PATHS, has_finished
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
+from batch_editor.ledger.providers import PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,12 @@ _STATES = ("succeeded", "failed", "pending", "unknown")
 _STATUS = "iif(j.fault IS NULL, r.state, 'failed')"
 # What the provider said that a request's images cost: the one that it has, and those which that one replaced.
 _SAID_USD = "iif(r.cost_usd IS NULL, r.former_cost_usd, r.cost_usd + coalesce(r.former_cost_usd, 0))"
+# Whose image a job has: the job's that it was sent for, or that of another output directory.
+OWNER = "iif(r.state = 'succeeded' AND r.reused_from IS NOT NULL, r.reused_from, r.job_id)"
 # Requests with the job that each belongs to, one of those of the manifest that ask for it. CROSS JOIN: both in the
 # order of the file, while fingerprints lie in none.
 _OWNED = "FROM requests r CROSS JOIN jobs j ON j.job_id = r.job_id AND j.fingerprint = r.fingerprint"
+_OF_ATTEMPT = "FROM requests r WHERE r.fingerprint = attempts.fingerprint"
 # The manifest's requests that have their image, each once.
 _SUCCEEDED = f"{_OWNED} WHERE r.state = 'succeeded' AND j.active"
 
@@ -142,8 +146,8 @@ def _errors(path: Path) -> Iterator[None]:
         raise unusable(path, error) from error
 
 
-def standing(db: sqlite3.Connection) -> Standing:
-    """How the manifest's jobs stand, and what they cost over all runs, each request once.
+def standing(db: sqlite3.Connection, *, provider: str | None = None) -> Standing:
+    """How the manifest's jobs stand, and what they cost over all runs, each request once; of one provider, or of all.
 
     A request is counted with the job that it belongs to, in one look at all of them; only those that several jobs ask
     for are looked up by their fingerprints.
@@ -154,30 +158,36 @@ def standing(db: sqlite3.Connection) -> Standing:
         for state in _STATES
     ]
     done = "FILTER (WHERE r.state = 'succeeded')"
-    *owned, estimated, actual, known = db.execute(
-        f"SELECT {', '.join(tallies)}, coalesce(sum(expected_usd + former_expected_usd) {done}, 0),"
-        f" coalesce(sum({_SAID_USD}) {done}, 0), count({_SAID_USD}) {done} {_OWNED} WHERE j.active"
+    of, name = ("", ()) if provider is None else (f" AND {PROVIDER} = ?", (provider,))
+    *owned, taken, estimated, actual, known = db.execute(
+        f"SELECT {', '.join(tallies)}, count(r.reused_from) {done},"
+        f" coalesce(sum(expected_usd + former_expected_usd) {done}, 0), coalesce(sum({_SAID_USD}) {done}, 0),"
+        f" count({_SAID_USD}) {done} {_OWNED} WHERE j.active{of}",
+        name,
     ).fetchone()
     shared = db.execute(
         f"SELECT {', '.join(tallies)} FROM (SELECT fingerprint FROM jobs GROUP BY fingerprint HAVING count(*) > 1)"
         " CROSS JOIN jobs j USING (fingerprint) CROSS JOIN requests r USING (fingerprint)"
-        " WHERE j.active AND r.job_id <> j.job_id"
+        f" WHERE j.active AND r.job_id <> j.job_id{of}",
+        name,
     ).fetchone()
+    of = of and f" AND EXISTS (SELECT 1 {_OF_ATTEMPT}{of})"
     (possibly,) = db.execute(
         "SELECT coalesce(sum(charged_usd), 0) FROM attempts WHERE possibly_billed"
-        " AND EXISTS (SELECT 1 FROM jobs WHERE jobs.fingerprint = attempts.fingerprint AND active)"
+        f" AND EXISTS (SELECT 1 FROM jobs WHERE jobs.fingerprint = attempts.fingerprint AND active){of}",
+        name,
     ).fetchone()
     count = len(_STATES)
     return Standing(
-        jobs=_counts(owned[:count], shared[:count]),
+        jobs=_counts(owned[:count], shared[:count], taken=taken),
         wanted=_counts(owned[count:], shared[count:]),
         money=Money(estimated, actual if known else None, possibly),
     )
 
 
-def _counts(owned: Sequence[int], shared: Sequence[int]) -> Counts:
+def _counts(owned: Sequence[int], shared: Sequence[int], *, taken: int = 0) -> Counts:
     by_state = {state: mine + others for state, mine, others in zip(_STATES, owned, shared, strict=True)}
-    return Counts(total=sum(by_state.values()), reused=shared[0], **by_state)
+    return Counts(total=sum(by_state.values()), reused=shared[0] + taken, **by_state)
 
 
 def examples(db: sqlite3.Connection) -> list[Example]:
@@ -193,14 +203,18 @@ def examples(db: sqlite3.Connection) -> list[Example]:
     ]
 
 
-def attempts_of(db: sqlite3.Connection, run_id: str) -> tuple[int, int, int]:
-    """How many requests a run sent, how many of them were retries, how many may have been billed in vain."""
+def attempts_of(db: sqlite3.Connection, run_id: str, *, provider: str | None = None) -> tuple[int, int, int]:
+    """How many requests a run sent, how many of them were retries, how many may have been billed in vain.
+
+    To one provider, or to all.
+    """
+    of = "" if provider is None else f" AND (SELECT {PROVIDER} {_OF_ATTEMPT}) = ?"
     row = db.execute(
         # The first attempt of a redo is sent again to nobody.
         "SELECT count(*), coalesce(sum(number > 1 AND redo_params IS NULL), 0) + count(redo_params)"
         " - count(DISTINCT iif(redo_params IS NULL, NULL, fingerprint)), coalesce(sum(possibly_billed), 0)"
-        " FROM attempts WHERE run_id = ?",
-        (run_id,),
+        f" FROM attempts WHERE run_id = ?{of}",
+        (run_id,) if provider is None else (run_id, provider),
     ).fetchone()
     return row[0], row[1], row[2]
 
@@ -246,6 +260,16 @@ def last_run(db: sqlite3.Connection) -> LastRun | None:
         " ORDER BY started_at DESC, rowid DESC LIMIT 1"
     ).fetchone()
     return None if row is None else LastRun(*row)
+
+
+def is_rehearsal(db: sqlite3.Connection) -> bool:
+    """Whether no run has been anything but a rehearsal."""
+    return not db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE NOT sandbox)").fetchone()[0]
+
+
+def is_comparison(db: sqlite3.Connection) -> bool:
+    """Whether the jobs of the last manifest were a comparison's."""
+    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM columns WHERE name = 'compared')").fetchone()[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +329,7 @@ def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
             " AND r.state = 'succeeded' THEN j.placed_path END, r.http_status, r.attempts, r.latency_s,"
             f" r.expected_usd + r.former_expected_usd, {_SAID_USD}, r.possibly_billed,"
             " iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
-            " coalesce(j.fault, r.error), r.job_id, r.sent_at, r.ended_at, r.width, r.height, r.format,"
+            f" coalesce(j.fault, r.error), {OWNER}, r.sent_at, r.ended_at, r.width, r.height, r.format,"
             " r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint,"
             f" coalesce(r.sent_params, r.params), r.files, j.extras, {finished}"
             " FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active ORDER BY j.position"

@@ -57,13 +57,13 @@ def mixed_identities(db: sqlite3.Connection) -> Iterator[Repeat]:
     return _found(db, "identity", "identity", "fingerprint", "links IS NOT NULL", "j.links <> f.links")
 
 
-def mixed_finished(db: sqlite3.Connection, *, by_default: bool) -> Iterator[Repeat]:
+def mixed_finished(db: sqlite3.Connection, *, all_finished: bool) -> Iterator[Repeat]:
     """Rows whose finished files would have an earlier one's names on some disks, where people chose either name.
 
-    by_default: whether jobs have finished files of which the manifest says nothing.
+    all_finished: whether jobs have finished files of which the manifest says nothing.
     """
     some = "finish NOT IN (SELECT digest FROM finishes WHERE rules = '[]')"
-    has_files = f"iif(finish IS NULL, {int(by_default)}, {some})"
+    has_files = f"iif(finish IS NULL, {int(all_finished)}, {some})"
     where = f"output_key IN colliding AND fault IS NULL AND {has_files}"
     chosen = "(j.named IS NOT NULL OR f.named IS NOT NULL) AND j.named IS NOT f.named"
     is_one = (

@@ -11,12 +11,15 @@ from typing import Any
 
 import orjson
 
+from batch_editor.ledger.providers import note_providers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoredRow:
     """One row of an output manifest, as values. `each_usd` is what an attempt counts for whose charge nobody knows.
 
-    `owner` is the job whose request it is, `stands` whether the image is under its name with that content.
+    `owner` is the job whose request it is, or where its image was taken from; `stands` whether the image is under its
+    name with that content.
     """
 
     job_id: str
@@ -45,11 +48,12 @@ class RestoredRow:
 _SAME = ("http_status", "error_kind", "error", "request_id", "sha256", "format", "width", "height")
 
 
-def restore(db: sqlite3.Connection, rows: Sequence[RestoredRow], *, now: float) -> float:
+def restore(db: sqlite3.Connection, rows: Sequence[RestoredRow], *, providers: Mapping[str, str], now: float) -> float:
     """Fill an empty ledger; return the USD that attempts count for in the budget. Within a transaction.
 
-    They count on if jobs are left, as after a run that died.
+    They count on if jobs are left, as after a run that died. `providers` are those of the endpoints that are known.
     """
+    note_providers(db, providers)
     left = any(row.status == "pending" for row in rows)
     run_id = f"rebuilt-{int(now)}"
     db.execute(
@@ -59,7 +63,9 @@ def restore(db: sqlite3.Connection, rows: Sequence[RestoredRow], *, now: float) 
     # The owner's row tells what the others, which took its image, leave out. Where it is gone, one of them owns it.
     asked = {row.job_id: row.fingerprint for row in rows}
     for row in sorted(rows, key=lambda row: row.owner != row.job_id):
-        _request(db, row, run_id, owner=row.owner if asked.get(row.owner) == row.fingerprint else row.job_id)
+        owner = row.owner if asked.get(row.owner) == row.fingerprint else row.job_id
+        is_elsewhere = "/" in row.owner and row.owner not in asked
+        _request(db, row, run_id, owner=owner, reused_from=row.owner if is_elsewhere else None)
     for position, row in enumerate(rows):
         db.execute(
             "INSERT INTO jobs (job_id, position, active, selected, fingerprint, output, extras, placed_path,"
@@ -80,17 +86,24 @@ def restore(db: sqlite3.Connection, rows: Sequence[RestoredRow], *, now: float) 
     return float(charged) if left else 0.0
 
 
-def _request(db: sqlite3.Connection, row: RestoredRow, run_id: str, *, owner: str) -> None:
+def _request(db: sqlite3.Connection, row: RestoredRow, run_id: str, *, owner: str, reused_from: str | None) -> None:
     same = [row.columns.get(name) for name in _SAME]
     params = {name: value for name, value in row.params.items() if value is not None}
     added = db.execute(
         "INSERT OR IGNORE INTO requests (fingerprint, endpoint, params, files, job_id, state, expected_usd, high_usd,"
         " attempts, possibly_billed, passing, latency_s, cost_usd, sent_at, ended_at, image_path, size_bytes,"
-        f" {', '.join(_SAME)}) VALUES ({', '.join('?' * (17 + len(_SAME)))})",
+        f" reused_from, {', '.join(_SAME)}) VALUES ({', '.join('?' * (18 + len(_SAME)))})",
         (
             *(row.fingerprint, row.endpoint, orjson.dumps(params).decode(), "{}", owner, row.status),
-            *(row.expected_usd, row.each_usd, row.attempts, row.possibly_billed, row.passing, row.latency_s),
-            *(row.cost_usd, row.sent_at, row.ended_at, row.image_path, row.columns.get("bytes"), *same),
+            *(
+                0.0 if reused_from else row.expected_usd,
+                row.each_usd,
+                row.attempts,
+                row.possibly_billed,
+                row.passing,
+                row.latency_s,
+            ),
+            *(row.cost_usd, row.sent_at, row.ended_at, row.image_path, row.columns.get("bytes"), reused_from, *same),
         ),
     ).rowcount
     if not added:

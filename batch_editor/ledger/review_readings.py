@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from batch_editor.ledger.readings import OWNER
+
 # A run waits for five seconds; whoever looks at pages must not be noticed at all.
 MOST_S = 0.02
 # Jobs of one transaction, 2 ms of them.
@@ -124,7 +126,7 @@ _PARAMS = f"iif(length(r.params) <= {LONGEST}, r.params, ({_SHORTENED}))"
 _PATH = "iif(j.placed_fingerprint = j.fingerprint AND r.state = 'succeeded', j.placed_path, NULL)"
 _ROWS = (
     "SELECT j.position, j.job_id, coalesce(j.template, ''), j.axes, j.extras, iif(j.fault IS NULL, r.state, 'failed'),"
-    f" {_PATH}, r.fingerprint, r.endpoint, {_PARAMS}, r.files, r.job_id, r.variant, r.identity, r.expected_usd,"
+    f" {_PATH}, r.fingerprint, r.endpoint, {_PARAMS}, r.files, {OWNER}, r.variant, r.identity, r.expected_usd,"
     " r.cost_usd, r.attempts, r.possibly_billed, iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
     " coalesce(j.fault, r.error), r.latency_s, r.sha256, r.width, r.height,"
     " coalesce(r.former_cost_usd, r.former_expected_usd), d.state, d.error_kind, d.error"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, replace
 from itertools import chain, islice
@@ -20,6 +20,7 @@ import orjson
 from batch_editor.errors import StorageError
 from batch_editor.files import path_to_text
 from batch_editor.ledger.comparison import RENAMED, Changes, compare
+from batch_editor.ledger.elsewhere import ELSEWHERE, ImageElsewhere, find_elsewhere, images_elsewhere, take_elsewhere
 from batch_editor.ledger.entries import JobKind
 from batch_editor.ledger.finished import digest_of_rules
 from batch_editor.ledger.redos import RejectedImage, stage_redo
@@ -60,6 +61,7 @@ CREATE VIEW jobs AS
 CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done AND fault IS NULL;
 """
     + RENAMED
+    + ELSEWHERE
 )
 
 
@@ -98,6 +100,7 @@ class Staging:
         self._collides = False
         self._has_identities = False
         self._finishes: dict[str, str] = {}
+        self._sources: list[Path] = []
 
     def cancel(self) -> None:
         """Let whatever is at work on it fail soon, with a `StorageError` that means nothing. From any thread."""
@@ -211,10 +214,12 @@ class Staging:
         links = {name: known_by(request.params.get(name)) for name in request.inputs}
         return hashlib.sha256(orjson.dumps(links)).hexdigest()[:32]
 
-    def repeats(self) -> Iterator[Repeat]:
-        """Jobs whose id, or whose explicit output, an earlier job has, or whose identity stands for other links there.
+    def repeats(self, *, all_finished: bool = False) -> Iterator[Repeat]:
+        """Jobs whose id, or whose explicit output, an earlier job has, or whose identity stands for other links there;
+        or whose finished files would have its names on some disks.
 
         Once, when all jobs have been added. Of a job and a row that is left out the job counts as the earlier one.
+        all_finished: whether jobs have finished files of which the manifest says nothing.
         """
         self._db.execute(
             "CREATE TEMP TABLE colliding AS SELECT output_key FROM staged GROUP BY output_key HAVING count(*) > 1"
@@ -227,20 +232,8 @@ class Staging:
             yield from repeats_of(self._db, "output", "named", "output_key IN colliding")
         if self._has_identities:
             yield from mixed_identities(self._db)
-
-    def mixed_finished(self, *, by_default: bool) -> Iterator[Repeat]:
-        """Jobs whose finished files would have an earlier one's names on some disks, see `repeats`. After `repeats`.
-
-        by_default: whether jobs have finished files of which the manifest says nothing.
-        """
         if self._collides:
-            yield from mixed_finished(self._db, by_default=by_default)
-
-    def finish_rules(self) -> list[tuple[str, str]]:
-        """What jobs say of finished files, as JSON, and the place of one that says so."""
-        return self.query(
-            "SELECT rules, (SELECT place FROM staged WHERE finish = digest LIMIT 1) FROM finishes ORDER BY rowid"
-        )
+            yield from mixed_finished(self._db, all_finished=all_finished)
 
     def leave_out(self, repeat: Repeat, *, stem: str) -> None:
         """Take the row of a repeated claim for one that is left out; one of a repeated id needs another name."""
@@ -296,6 +289,21 @@ class Staging:
     ) -> Changes:
         """Mark what a ledger has of the jobs, see `comparison.compare`. Once."""
         return compare(self._db, ledger, shapes, former=former, redo=redo, rejected=rejected)
+
+    def find_elsewhere(
+        self, ledger: Path, source: Path, shapes: Mapping[str, Shape], has_image: Callable[[str, str], bool]
+    ) -> None:
+        """Look for the jobs' requests in the ledger of another output directory, `source`; before `compare`."""
+        self._sources.append(source)
+        find_elsewhere(self._db, ledger, len(self._sources) - 1, shapes, has_image)
+
+    def take_elsewhere(self) -> dict[str, int]:
+        """Take for done what was found there and isn't done here, after `compare`: how many requests by directory."""
+        return take_elsewhere(self._db, self._sources) if self._sources else {}
+
+    def images_elsewhere(self) -> Iterator[list[ImageElsewhere]]:
+        """The images that were taken so, some hundreds at a time."""
+        return images_elsewhere(self._db, self._sources)
 
     def redo(self, image: RejectedImage, *, kind: int, prompt: str, params: Mapping[str, ParamValue]) -> None:
         """Have a rejected image made again, after `compare`: with that prompt, which the parameters have as well."""

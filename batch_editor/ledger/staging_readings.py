@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -18,9 +18,10 @@ _TO_SEND = "(SELECT * FROM to_send WHERE endpoint = ?)"
 class Totals:
     """Selected jobs and what is to be sent for them; USD are of all requests together.
 
-    jobs: those that have a request. faulty: rows that are left out. reused: jobs that share an earlier one's request.
-    done: jobs that have their image. uploads: local files that requests name. known: jobs by what the ledger has of
-    them. first_usd: the max price of the first request, None where nothing is to be sent.
+    jobs: those that have a request. faulty: rows that are left out. reused: jobs that share an earlier one's request,
+    and requests whose image another output directory has. done: jobs that have their image. uploads: local files that
+    requests name. known: jobs by what the ledger has of them. first_usd: the max price of the first request, None where
+    nothing is to be sent.
     """
 
     jobs: int
@@ -36,18 +37,24 @@ class Totals:
     known: dict[str, int]
 
 
-def totals(staging: Staging) -> Totals:
-    """What there is. Counts the jobs anew: after `Staging.compare`, before the other questions."""
+def totals(staging: Staging, *, inline: Collection[str] = ()) -> Totals:
+    """What there is. Counts the jobs anew: after `Staging.compare`, before the other questions.
+
+    `inline`: the endpoints to which local files aren't uploaded.
+    """
     staging.tally()
     ((faulty,),) = staging.query("SELECT count(*) FROM staged WHERE selected AND fault IS NOT NULL")
     ((jobs, reused, done, has_files),) = staging.query(
         "SELECT coalesce(sum(jobs), 0), coalesce(sum(jobs * (NOT sends)), 0),"
         " coalesce(sum(jobs * (sends AND done)), 0), coalesce(max(has_files), 0) FROM tallies"
     )
+    ((taken,),) = staging.query("SELECT count(*) FROM elsewhere")
     uploads = 0
     if has_files:
         ((uploads,),) = staging.query(
             "SELECT count(DISTINCT file.key) FROM to_send, json_each(files) file WHERE files <> '{}'"
+            " AND endpoint NOT IN (SELECT value FROM json_each(?))",
+            orjson.dumps(sorted(inline)).decode(),
         )
     ((requests, low, expected, high),) = staging.query(
         "SELECT coalesce(sum(requests), 0), coalesce(sum(requests * min_usd), 0),"
@@ -59,7 +66,13 @@ def totals(staging: Staging) -> Totals:
         "SELECT max_usd FROM tallies JOIN kinds USING (kind) WHERE sends AND NOT done ORDER BY first LIMIT 1"
     )
     first_usd = first[0][0] if first else None
-    return Totals(jobs, faulty, reused, done, uploads, requests, low, expected, high, first_usd, known)
+    return Totals(jobs, faulty, reused + taken, done - taken, uploads, requests, low, expected, high, first_usd, known)
+
+
+def prices_of_kinds(staging: Staging) -> dict[int, tuple[float, float, float]]:
+    """The min, expected and max price of each kind of jobs, by its number."""
+    rows = staging.query("SELECT kind, min_usd, expected_usd, max_usd FROM kinds")
+    return {kind: (low, expected, high) for kind, low, expected, high in rows}
 
 
 def groups(staging: Staging) -> list[tuple[str, str | None, str | None, int, int, float, str, int]]:

@@ -8,6 +8,7 @@ import orjson
 
 from batch_editor.ledger.attempts import count_billed
 from batch_editor.ledger.entries import Charge, UnresolvedAttempt
+from batch_editor.ledger.providers import PROVIDER
 from batch_editor.records import Failure
 
 # Nearer than this, a charge that is known tells whether the history covers an attempt.
@@ -26,7 +27,7 @@ class UnresolvedAttempts:
         """Attempts that may have been billed in vain, oldest first; those of rehearsals are none."""
         rows = self._db.execute(
             "SELECT a.attempt_id, a.run_id, a.number, a.state, a.sent_at, a.request_id, a.charged_usd, a.fingerprint,"
-            f" r.job_id, iif(a.redo_params IS NULL, r.state, coalesce(d.state, 'succeeded')), {_PARAMS},"
+            f" r.job_id, iif(a.redo_params IS NULL, r.state, coalesce(d.state, 'succeeded')), {PROVIDER}, {_PARAMS},"
             " coalesce(a.redo_files, r.files) FROM attempts a JOIN runs USING (run_id)"
             " JOIN requests r USING (fingerprint) LEFT JOIN redos d USING (fingerprint)"
             " WHERE a.possibly_billed AND a.cost_usd IS NULL AND NOT runs.sandbox"

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from batch_editor.manifest.csv_cells import bare, written_cells
 from batch_editor.manifest.file_types import AS_UTF8, foreign_type
 from batch_editor.manifest.table import EXPLAINS_COLUMNS, HAS_KEY, Record, TableFault
-from batch_editor.text import KEY_SHAPE
+from batch_editor.text import has_key_shape
 
 # Characters: the csv module's own limit, which is process-wide. It stays as it is, for a host's other readers.
 MAX_CELL = 131_072
@@ -158,7 +158,7 @@ class _Lines:
                 self.has_formula = True
             if "\0" in line:
                 raise _Broken(f"a NUL character; {AS_UTF8}")
-            if KEY_SHAPE.search(line):
+            if has_key_shape(line):
                 self.has_key = True
             yield line
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from batch_editor.errors import ManifestError
 from batch_editor.manifest.table_read import TableRead
-from batch_editor.text import KEY_SHAPE, escape_bytes, printable, quoted, redact
+from batch_editor.text import escape_bytes, has_key_shape, printable, quoted, redact
 
 # A wrong column is wrong in every row: twenty lines show the pattern, the count tells the extent.
 KEPT = 20
@@ -237,7 +237,7 @@ def check_text(text: str) -> None:
     Raises:
         Refused: it holds an API key, a NUL, or half a surrogate pair (which no UTF-8 can carry).
     """
-    if "SG_" in text and KEY_SHAPE.search(text):
+    if has_key_shape(text):
         raise Refused("looks like an API key; keys come from the environment, never from a manifest")
     if "\0" in text:
         raise Refused(f"is {shown(text)}; expected text without NUL characters")

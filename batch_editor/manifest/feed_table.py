@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from batch_editor.manifest.table import HAS_KEY, Record, TableFault
 from batch_editor.shops import ShopError, feed_columns, feed_rows
-from batch_editor.text import KEY_SHAPE
+from batch_editor.text import has_key_shape
 
 
 class FeedReader:
@@ -25,7 +25,7 @@ class FeedReader:
             yield 1, list(columns), None
             with self._open() as stream:
                 for line, cells in feed_rows(stream, columns):
-                    has_key = any("SG_" in cell and KEY_SHAPE.search(cell) for cell in cells)
+                    has_key = any(map(has_key_shape, cells))
                     yield line, cells, HAS_KEY if has_key else None
         except ShopError as error:
             raise TableFault(str(error), error.line or 0) from error

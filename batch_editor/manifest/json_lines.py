@@ -11,7 +11,7 @@ from batch_editor.manifest.csv_table import MAX_ROW
 from batch_editor.manifest.faults import shown
 from batch_editor.manifest.file_types import JSON, foreign_type
 from batch_editor.manifest.table import HAS_KEY, Record, TableFault
-from batch_editor.text import KEY_SHAPE
+from batch_editor.text import has_key_shape
 
 _TOO_DEEP = "nested too deep; expected one object a line"
 MAX_COLUMNS = 16_384  # as a spreadsheet's; more are ids that were taken for names
@@ -99,7 +99,7 @@ def _cells(text: str) -> dict[str, str]:
     >>> _cells('{"sku": 1e12, "price": {"amount": 12.50}, "images": ["a.jpg", "b.jpg"], "new": true, "note": null}')
     {'sku': '1e12', 'price.amount': '12.50', 'images': 'a.jpg|b.jpg', 'new': 'true', 'note': ''}
     """
-    if "SG_" in text and KEY_SHAPE.search(text):
+    if has_key_shape(text):
         raise _Fault(HAS_KEY)
     try:
         value = _DECODER.decode(text)

@@ -16,7 +16,7 @@ from batch_editor.manifest.faults import shown
 from batch_editor.manifest.file_types import XLSX, foreign_type
 from batch_editor.manifest.number_formats import Show, show_number, shower_of, text_shower_of
 from batch_editor.manifest.table import HAS_KEY, Record, TableFault
-from batch_editor.text import KEY_SHAPE
+from batch_editor.text import has_key_shape
 
 MAX_COLUMNS = 16_384  # Excel's own bound
 # What a workbook's parts unpack to: openpyxl holds the texts and styles in memory, the sheet is a stream.
@@ -194,7 +194,7 @@ def _has_value(book: _Book, sheet: str, offset: int) -> bool:
 
 
 def _is_key(text: str) -> bool:
-    return "SG_" in text and KEY_SHAPE.search(text) is not None
+    return has_key_shape(text)
 
 
 class _Cells:

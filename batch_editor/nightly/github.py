@@ -52,8 +52,8 @@ def _workflow(schedule: Schedule) -> Iterator[str]:
     yield f"    timeout-minutes: {_LONGEST_MIN}"
     yield "    env:"
     yield f"      TZ: {json.dumps(schedule.zone)}"
-    if schedule.key_env is not None:
-        yield f"      {schedule.key_env}: ${{{{ secrets.{schedule.key_env} }}}}"
+    for name in schedule.secrets:
+        yield f"      {name}: ${{{{ secrets.{name} }}}}"
     yield "    steps:"
     yield "      - uses: actions/checkout@v4"
     yield "      - name: Run"
@@ -77,6 +77,6 @@ def github_steps(schedule: Schedule, folder: Path | None) -> Iterator[str]:
     """What to do with the file."""
     if folder is None:
         yield f"Save it as .github/workflows/{schedule.name}.yml (or use --to .github/workflows)"
-    if schedule.key_env is not None:
-        yield f'printf %s "${schedule.key_env}" | gh secret set {schedule.key_env}'
+    for name in schedule.secrets:
+        yield f'printf %s "${name}" | gh secret set {name}'
     yield "Commit it, and have a runner on this machine, as yourself: Settings, Actions, Runners of the repository"

@@ -11,7 +11,7 @@ from batch_editor.nightly.cron import cron_files, cron_steps
 from batch_editor.nightly.files import NightlyFile
 from batch_editor.nightly.github import github_files, github_steps
 from batch_editor.nightly.kubernetes import kubernetes_files, kubernetes_steps
-from batch_editor.nightly.schedule import ENVIRONMENT_FILE, Schedule, environment_file
+from batch_editor.nightly.schedule import ENVIRONMENT_FILE, Schedule, environment_file, secret_values
 from batch_editor.nightly.systemd import systemd_files, systemd_steps
 from batch_editor.text import shell_word
 
@@ -44,7 +44,7 @@ class Maker:
             UsageError: that program can't have it so.
         """
         environment = None
-        if self.has_environment and schedule.key_env is not None:
+        if self.has_environment and schedule.secrets:
             environment = (schedule.directory if folder is None else folder.absolute()) / ENVIRONMENT_FILE
         files = self.files(schedule, environment)
         if environment is not None and folder is not None:
@@ -62,10 +62,11 @@ class Maker:
 
 
 def _key_step(schedule: Schedule, environment: Path, *, is_written: bool) -> str:
-    file, name = shell_word(str(environment)), schedule.key_env
+    file = shell_word(str(environment))
     if is_written:
         return f"Put the key into {file}, between the quotes; only you may read it (mode 600), and no repository has it"
-    return f"""(umask 077 && printf "{name}='%s'\\n" "${name}" > {file})    # mode 600; keep it out of repositories"""
+    values = secret_values(schedule)
+    return f"""(umask 077 && printf "%s='%s'\\n" {values} > {file})    # mode 600; keep it out of repositories"""
 
 
 KINDS: Mapping[str, Maker] = {

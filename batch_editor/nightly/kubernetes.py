@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch_editor.errors import UsageError
 from batch_editor.nightly.files import NightlyFile
-from batch_editor.nightly.schedule import Schedule, words
+from batch_editor.nightly.schedule import Schedule, secret_values, words
 
 # As the Dockerfile has them.
 _CATALOG, _STATE, _USER = "/catalog", "/state", 1000
@@ -71,9 +71,9 @@ def _pod(schedule: Schedule) -> Iterator[str]:
     yield from (f"      - {_argument(word)}" for word in schedule.arguments())
     yield "    env:"
     yield f"      - {{name: TZ, value: {_text(schedule.zone)}}}"
-    if schedule.key_env is not None:
-        secret = f"secretKeyRef: {{name: {schedule.name}, key: {schedule.key_env}}}"
-        yield f"      - {{name: {schedule.key_env}, valueFrom: {{{secret}}}}}"
+    for name in schedule.secrets:
+        secret = f"secretKeyRef: {{name: {schedule.name}, key: {name}}}"
+        yield f"      - {{name: {name}, valueFrom: {{{secret}}}}}"
     yield "    volumeMounts:"
     yield f"      - {{name: catalog, mountPath: {_CATALOG}}}"
     yield f"      - {{name: state, mountPath: {_STATE}}}"
@@ -110,9 +110,9 @@ def kubernetes_steps(schedule: Schedule, folder: Path | None) -> Iterator[str]:
     file = f"{name}.yaml" if folder is None else str(folder / f"{name}.yaml")
     if folder is None:
         yield f"Save it as {file}"
-    if schedule.key_env is not None:
-        key = schedule.key_env
-        yield f'printf %s "${key}" | kubectl create secret generic {name} --from-file={key}=/dev/stdin'
+    if schedule.secrets:
+        create = f"kubectl create secret generic {name} --from-env-file=/dev/stdin"
+        yield f"printf '%s=%s\\n' {secret_values(schedule)} | {create}"
     yield f"kubectl apply -f {words([file])}"
     yield f"Copy the manifest and what it names onto the volume {name}"
     yield (

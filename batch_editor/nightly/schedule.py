@@ -15,6 +15,7 @@ from batch_editor.text import quoted, shell_word
 ENVIRONMENT_FILE = "batch-editor.env"
 # Beyond the provider's longest answer: to save what came, and to write the output manifest.
 _SAVING_S = 60.0
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -29,7 +30,8 @@ class Schedule:
     manifests, output: paths as the command has them.
     options: the options of `run` that hold for the first run too, as words; paths among them are in `paths`.
     nightly: those of every night alone, but `--log-file` and `--expect-ledger`.
-    key_env: the variable of the key; None where it comes from a file that the config names.
+    secrets: the environment's variables that every night needs: the key's, unless it comes from a file that the config
+    names, those of addresses that are told, those of a bucket.
     timeout_s: of one attempt, in seconds.
     made_by: the command that made this schedule, for its readers.
     """
@@ -45,7 +47,7 @@ class Schedule:
     options: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     nightly: tuple[str, ...] = ()
-    key_env: str | None
+    secrets: tuple[str, ...] = ()
     timeout_s: float
     made_by: str
 
@@ -53,8 +55,13 @@ class Schedule:
         """See that every word can stand in a file of lines.
 
         Raises:
-            UsageError: one can't.
+            UsageError: one can't, or a variable has a name that no shell takes.
         """
+        for name in self.secrets:
+            if not _VARIABLE.fullmatch(name):
+                raise UsageError(
+                    f"{quoted(name)}: expected the name of an environment variable, such as SEGMIND_API_KEY"
+                )
         for word in (*self.command(), str(self.directory), self.made_by):
             if _CONTROL.search(word):
                 raise UsageError(
@@ -129,8 +136,11 @@ def words(arguments: Sequence[str]) -> str:
 
 
 def environment_file(schedule: Schedule) -> str:
-    """The text of an environment file without its key, as shells and systemd read it."""
-    return (
-        "# The environment of nightly runs. Only you may read it (chmod 600), and it belongs into no repository.\n"
-        f"{schedule.key_env}=''\n"
-    )
+    """The text of an environment file without its values, as shells and systemd read it."""
+    head = "# The environment of nightly runs. Only you may read it (chmod 600), and it belongs into no repository.\n"
+    return head + "".join(f"{name}=''\n" for name in schedule.secrets)
+
+
+def secret_values(schedule: Schedule) -> str:
+    """The variables and their values, as a shell gives them to `printf`."""
+    return " ".join(f'{name} "${name}"' for name in schedule.secrets)

@@ -29,6 +29,7 @@ from batch_editor.output.picture_store import (
 from batch_editor.output.placing import Unplaced, keep, put, put_all, put_one, retire_gone, set_aside
 from batch_editor.output.staged_file import StagedFile
 from batch_editor.output.store import Store
+from batch_editor.output.taking import Taken, has_image, take_images
 from batch_editor.output.verdict_lookup import VerdictCounts, count_verdicts, under_present_names, verdicts_of
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "PictureStore",
     "StagedFile",
     "Store",
+    "Taken",
     "Unplaced",
     "Verdict",
     "VerdictCounts",
@@ -56,6 +58,7 @@ __all__ = [
     "defused",
     "export_rows",
     "free_disk_reserve",
+    "has_image",
     "holder_of",
     "image_path",
     "images_in",
@@ -75,6 +78,7 @@ __all__ = [
     "retire_gone",
     "set_aside",
     "take_disk_reserve",
+    "take_images",
     "under_present_names",
     "verdicts_of",
     "write_manifest",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def _copy(source: Path, target: Path) -> None:
         with source.open("rb") as original:
             while block := original.read(2**20):
                 copy.write(block)
+            os.fchmod(copy.fileno(), stat.S_IMODE(os.fstat(original.fileno()).st_mode))  # not of a temporary file
         copy.flush()
         os.fsync(copy.fileno())
     Path(copy.name).replace(target)

@@ -60,7 +60,8 @@ def keep(store: Store, fingerprint: str, source: Path, image: SavedImage) -> str
     Raises:
         StorageError: the disk refuses to read or write.
     """
-    name = f"{HISTORY.removeprefix(f'{IMAGES}/')}/{fingerprint}"
+    # With its content in its name: two images of one request both stay.
+    name = f"{HISTORY.removeprefix(f'{IMAGES}/')}/{fingerprint}.{image.sha256[:12]}"
     (path,) = store.pictures.place([NewName(source, name, image.sha256, image.format)])
     return path
 

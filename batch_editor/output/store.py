@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +15,7 @@ from batch_editor.files import fsync_directory, make_folder
 from batch_editor.images import ENDINGS, BadImage, inspect_image, sniff
 from batch_editor.output.disk_reserve import free_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
+from batch_editor.output.hard_link import hard_link
 from batch_editor.output.local_pictures import LocalPictures, file_sha256
 from batch_editor.output.picture_store import HISTORY, IMAGES, REJECTED, NewName, PictureStore
 from batch_editor.output.staged_file import ALL_BODIES_BYTES, BodyMemory, StagedFile
@@ -127,6 +130,27 @@ class Store:
         self.pictures.set_aside(source, path, sha256)
         return path
 
+    def stage_copy(self, pictures: PictureStore, path: str, name: str, sha256: str) -> Path | None:
+        """Another directory's picture as a file of the staging folder; None where it isn't there, or has other content.
+
+        A second name for it, or a copy from another file system or a bucket: whole, or gone with the next `sweep`.
+
+        Raises:
+            StorageError: there is no room for it, or a bucket refuses.
+        """
+        staged = self.root / STAGED / name
+        try:
+            staged.unlink(missing_ok=True)
+            if pictures.folder is None:
+                _copy(pictures, path, staged)
+            elif (source := pictures.folder / path).is_file() and not source.is_symlink():
+                hard_link(source, staged)
+            return staged if staged.is_file() and file_sha256(staged) == sha256 else None
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise StorageError(f"{staged}: can't be written ({error.strerror})") from error
+            return None
+
     def forget(self, attempt_id: int) -> None:
         """Remove what an attempt received from the staging folder; what else it left goes with the next `sweep`."""
         for ending in _RECEIVED:
@@ -182,3 +206,12 @@ class Store:
             # Not the directory itself: it may be a mount that is away.
             for folder in (IMAGES, HISTORY, STAGED):
                 (self.root / folder).mkdir(exist_ok=True)
+
+
+def _copy(pictures: PictureStore, path: str, target: Path) -> None:
+    """Write a picture to a file, durably; nothing where it isn't there."""
+    if (source := pictures.open(path)) is not None:
+        with source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy, 2**20)
+            copy.flush()
+            os.fsync(copy.fileno())

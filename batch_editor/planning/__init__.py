@@ -2,19 +2,32 @@
 
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, Selection, stage_manifests
+from batch_editor.planning.comparing import stage_jobs
+from batch_editor.planning.comparison import ComparedJob, Comparison, Way, usd, usd_each
 from batch_editor.planning.estimate import assess, make_plan
 from batch_editor.planning.offer import Offer, offer_of_successor
 from batch_editor.planning.plan import IDENTIFIED, Plan
+from batch_editor.planning.reuse import COMPARED, compared_output, output_of, reusable
 
 __all__ = [
+    "COMPARED",
     "IDENTIFIED",
     "Calibration",
     "Catalog",
+    "ComparedJob",
+    "Comparison",
     "Offer",
     "Plan",
     "Selection",
+    "Way",
     "assess",
+    "compared_output",
     "make_plan",
     "offer_of_successor",
+    "output_of",
+    "reusable",
+    "stage_jobs",
     "stage_manifests",
+    "usd",
+    "usd_each",
 ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
@@ -16,6 +15,7 @@ from batch_editor.ledger import Choice, JobKind, Staging
 from batch_editor.manifest import Expansion, Faults, Move, Problem, TableFormat, TableRead, plain_move, read_manifests
 from batch_editor.money import Kind, price_of
 from batch_editor.planning.calibration import Calibration
+from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.finish_names import mixed_finish_names
 from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.records import FaultyRow, Job, Shape
@@ -29,7 +29,8 @@ class Selection:
     """Which jobs of the manifest a run is about, and what is set for all of them.
 
     `endpoint`: where it is named, the settings' endpoint takes the place of those that the manifests name.
-    `format`: how tables that are manifests are read.
+    `format`: how tables that are manifests are read. `over`: compare these values of `endpoint` or of parameters, by
+    name, in all combinations; then `limit` is how many jobs are compared.
     """
 
     only: Sequence[str] = ()
@@ -37,17 +38,19 @@ class Selection:
     endpoint: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     format: TableFormat = "auto"
+    over: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class StagingReport:
     """What staging found: warnings, how many rows the manifests leave out on purpose, by reason, and tables that are a
-    shop's export or resemble one.
+    shop's export or resemble one. `comparison` is what the jobs are, where some are compared.
     """
 
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     tables: Sequence[TableRead] = ()
+    comparison: Comparison | None = None
 
 
 class Catalog:
@@ -92,9 +95,13 @@ class Catalog:
         """The endpoint of that name, or of that file.
 
         Raises:
-            EndpointError: there is none, or another one of the same name has been loaded.
+            EndpointError: there is none, another one of the same name has been loaded, or its provider is unknown.
         """
         endpoint = load_endpoint(name, beside=beside)
+        try:
+            self._settings.provider(endpoint.provider)
+        except ConfigError as error:
+            raise EndpointError(f"endpoint {endpoint.name}: {error}") from error
         known = self.endpoints.setdefault(endpoint.name, endpoint)
         if known != endpoint:
             raise EndpointError(f"two endpoints are named {endpoint.name!r}; give one another name in its file")
@@ -115,6 +122,14 @@ class Catalog:
         if old.name not in self.moves and successor_of(old, beside=beside) == self.default:
             self.moves[old.name] = move_between(old, self.default)
         return self.moves.get(old.name)
+
+    def move_given(self, name: str, beside: Path | None) -> Move | None:
+        """As `move_from`, where the default endpoint was named in place of that one: from any other one."""
+        try:
+            old = load_endpoint(name, beside=beside)
+        except EndpointError:
+            return None
+        return self.move_from(name, beside) or (plain_move(old, self.default) if old != self.default else None)
 
     def move_between(self, old: Endpoint, new: Endpoint, beside: Path | None) -> Move:
         """What becomes of the parameters of one endpoint at another: as its successor's, if it is that one."""
@@ -148,10 +163,22 @@ class Catalog:
             raise ConfigError(f"pricing.table does not have the shape of {endpoint.name}'s ({shape})") from error
 
 
+Watch = Callable[[Iterable[Job | FaultyRow]], Iterable[Job | FaultyRow]]
+
+
 def stage_manifests(
-    manifests: Sequence[Path], catalog: Catalog, selection: Selection, calibration: Calibration, staging: Staging
+    manifests: Sequence[Path],
+    catalog: Catalog,
+    selection: Selection,
+    calibration: Calibration,
+    staging: Staging,
+    *,
+    watch: Watch | None = None,
+    all: bool = False,
 ) -> StagingReport:
     """Expand, check and price every job into the staging. Blocks.
+
+    `watch` is given what is read, and hands it on. With `all` every job is selected; `only` tells whose faults count.
 
     Raises:
         ManifestError: with every fault of every manifest.
@@ -164,15 +191,15 @@ def stage_manifests(
         skip_faulty=catalog.skips_faulty_rows,
         only=selection.only,
         is_given=selection.endpoint is not None,
-        move=catalog.move_from(DEFAULT_ENDPOINT, None) if selection.endpoint is not None else catalog.replaced,
-        move_from=catalog.move_from,
+        move=catalog.move_given(DEFAULT_ENDPOINT, None) if selection.endpoint is not None else catalog.replaced,
+        move_from=catalog.move_given,
         move_between=catalog.move_between,
         format=selection.format,
     )
-    staging.add(with_kinds(read_manifests(manifests, expansion, faults), catalog, calibration, staging))
+    jobs = read_manifests(manifests, expansion, faults)
+    staging.add(with_kinds(jobs if watch is None else watch(jobs), catalog, calibration, staging))
     choice = Choice(selection.only)
-    repeats = chain(staging.repeats(), staging.mixed_finished(by_default=bool(catalog.finish)))
-    for repeat in repeats:
+    for repeat in staging.repeats(all_finished=bool(catalog.finish)):
         is_chosen = choice.has_any([repeat.job_id])
         if is_chosen and not catalog.skips_faulty_rows:
             faults.add(repeat.where, repeat.message)
@@ -188,8 +215,8 @@ def stage_manifests(
         if first_where != where:
             faults.add(where, f"duplicate id {job_id!r}, first used at {first_where}")
     faults.raise_if_any()
-    staging.finish(only=selection.only, limit=selection.limit)
-    if selection.only and not staging.has_selected():
+    staging.finish(only=() if all else selection.only, limit=selection.limit)
+    if selection.only and not all and not staging.has_selected():
         raise UsageError(f"--only {' '.join(map(repr, selection.only))} matches no job's id")
     return StagingReport(tuple(faults.warnings), dict(faults.skipped), faults.tables)
 

@@ -12,7 +12,8 @@ from batch_editor.naming import collision_key
 def mixed_finish_names(staging: Staging, of_config: Sequence[FinishRules]) -> Iterator[tuple[str, str]]:
     """Places and messages of names that some disks take for one which another job, or the config, has."""
     first: dict[str, tuple[str, str]] = {collision_key(each.name): (each.name, "the config") for each in of_config}
-    for text, where in staging.finish_rules():
+    place_of = "(SELECT place FROM staged WHERE finish = digest LIMIT 1)"
+    for text, where in staging.query(f"SELECT rules, {place_of} FROM finishes ORDER BY rowid"):
         for rules in rules_from_text(text):
             name, place = first.setdefault(collision_key(rules.name), (rules.name, where))
             if name != rules.name:

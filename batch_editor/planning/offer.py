@@ -58,6 +58,7 @@ def offer_of_successor(
     selection: Selection,
     output: Path | None,
     redo: Collection[Redo] = (),
+    reuse: Sequence[Path] = (),
     rehearsal: bool = False,
 ) -> Offer | None:
     """What moving the rest of the manifests to the successor of their endpoint comes to. Sends nothing. Blocks.
@@ -69,7 +70,9 @@ def offer_of_successor(
 
     def planned(settings: Settings, selection: Selection) -> Any:
         """The plan under other settings."""
-        return make_plan(manifests, settings, selection=selection, output=output, redo=redo, rehearsal=rehearsal)
+        return make_plan(
+            manifests, settings, selection=selection, output=output, redo=redo, reuse=reuse, rehearsal=rehearsal
+        )
 
     try:
         before = planned(settings, selection)

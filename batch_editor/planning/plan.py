@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from batch_editor.ledger import Changes
 from batch_editor.manifest import TableRead
 from batch_editor.money import Price
+from batch_editor.planning.comparison import Comparison
+from batch_editor.planning.pace import Pace
 from batch_editor.planning.redos import Redos
 from batch_editor.text import duration
 
@@ -102,11 +104,14 @@ class InputCheck:
 class Plan:
     """What a run would do.
 
-    duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the max price of the
+    paces: of each provider, which work at the same time; duration_s, made_of, limited_by and advice are the slowest
+    one's. duration_s: p10, p50 and p90. known: jobs by what the ledger has of them. first_usd: the max price of the
     first request to send. spent_usd: what the budget that the run resumes with has spent. skipped: rows that the
     manifest leaves out on purpose, by reason. tables: those that are a shop's export or resemble one. faulty: rows that
     are left out for their faults. retires: endpoints of which the last day or the successor is known. notices: what is
     said first, of those that are retired. redos: what becomes of rejected images, where they are to be made again.
+    taken: images that other output directories have paid for, by the directory's name. comparison: what jobs are
+    compared, and over what; is_another_comparison: so it was before in this output directory.
     """
 
     jobs: int
@@ -116,6 +121,7 @@ class Plan:
     uploads: int
     known: dict[str, int]
     cost: Price
+    paces: tuple[Pace, ...]
     duration_s: tuple[float, float, float]
     made_of: str
     limited_by: str
@@ -134,6 +140,14 @@ class Plan:
     notices: tuple[str, ...] = ()
     inputs: InputCheck | None = None
     redos: Redos | None = None
+    taken: Mapping[str, int] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    is_another_comparison: bool = False
+
+    @property
+    def requests_to(self) -> dict[str, int]:
+        """How many requests go to each provider of the jobs, by their names; 0 where all of them are done."""
+        return {pace.provider: pace.requests for pace in self.paces}
 
     @property
     def exit_code(self) -> int:
@@ -147,6 +161,7 @@ class Plan:
             "jobs": self.jobs,
             "requests": self.requests,
             "reused": self.reused,
+            "taken": dict(self.taken),
             "done": self.done,
             "uploads": self.uploads,
             "skipped": dict(self.skipped),
@@ -166,6 +181,7 @@ class Plan:
             "duration_s": {"p10": round(p10, 1), "p50": round(p50, 1), "p90": round(p90, 1)},
             "limited_by": self.limited_by,
             "advice": self.advice,
+            "providers": {pace.provider: pace.as_json() for pace in self.paces},
             "groups": [
                 {
                     "endpoint": group.endpoint,
@@ -187,6 +203,7 @@ class Plan:
             "deadline": _fit_json(self.deadline),
             "inputs": None if self.inputs is None else self.inputs.as_json(),
             "tables": [table.as_json() for table in self.tables],
+            "compare": None if self.comparison is None else self.comparison.as_json(),
         }
 
     def lines(self, *, now: datetime | None = None) -> Iterator[str]:
@@ -194,10 +211,13 @@ class Plan:
         now = now or datetime.now().astimezone()
         yield from self.notices
         yield from (table.said for table in self.tables)
-        sharing = f"sharing another's image {self.reused:,}"
+        yield from self.comparison.lines() if self.comparison else ()
+        sharing = f"sharing another's image {self.reused - sum(self.taken.values()):,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
         if any(count for kind, count in self.known.items() if kind != "new"):
             yield "  in the output directory: " + ", ".join(f"{kind} {n:,}" for kind, n in self.known.items() if n)
+        for directory, count in self.taken.items():
+            yield f"  taken from {directory}, for nothing: {_many(count, 'image')}"
         yield from self._changed()
         yield from (f"  {line}" for line in (self.redos.lines() if self.redos else ()))
         if self.uploads:
@@ -210,14 +230,7 @@ class Plan:
                 "  at least: auto is the cheapest, inputs and prompt are free;"
                 " at most: auto is the most expensive, inputs and prompt cost the most they can"
             )
-        if self.requests:
-            p10, p50, p90 = self.duration_s
-            end = now + timedelta(seconds=p50)
-            yield (
-                f"Time: {duration(p50)} expected, one run in ten below {duration(p10)}, one in ten above"
-                f" {duration(p90)}; started now, done at {end:%Y-%m-%d %H:%M}"
-            )
-            yield f"  {self.made_of}"
+        yield from self._time(now)
         yield f"Limit: {self.advice}"
         for name, fit in (("Budget", self.budget), ("Deadline", self.deadline)):
             if fit is not None:
@@ -228,6 +241,21 @@ class Plan:
             yield f"Asks before it sends: {question}"
         if self.inputs is not None:
             yield from self.inputs.lines()
+
+    def _time(self, now: datetime) -> Iterator[str]:
+        if not self.requests:
+            return
+        p10, p50, p90 = self.duration_s
+        end = now + timedelta(seconds=p50)
+        yield (
+            f"Time: {duration(p50)} expected, one run in ten below {duration(p10)}, one in ten above"
+            f" {duration(p90)}; started now, done at {end:%Y-%m-%d %H:%M}"
+        )
+        yield f"  {self.made_of}"
+        if len(self.paces) > 1:
+            yield "  at the same time: " + ", ".join(
+                f"{pace.provider} {pace.requests:,} in {duration(pace.duration_s[1])}" for pace in self.paces
+            )
 
     def _changed(self) -> Iterator[str]:
         changes = self.changes
@@ -266,7 +294,8 @@ class Plan:
                 f" they differ in {_counted(changes.differs)}"
             )
         # A job under another id asks for the same, and keeps its image: elsewhere it would be paid for again.
-        if changes.known - changes.gone + changes.renamed < changes.known / 2:
+        # A comparison over other values than the one before is no mistake; what that has made is found in the history.
+        if not self.is_another_comparison and changes.known - changes.gone + changes.renamed < changes.known / 2:
             others = f", and {changes.renamed:,} more under other ids" if changes.renamed else ""
             yield (
                 f"the manifest names {changes.known - changes.gone:,} of the {changes.known:,} jobs of this output"

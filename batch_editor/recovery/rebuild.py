@@ -88,7 +88,7 @@ def rebuild(output: Path) -> Rebuilt:
             fresh.with_name(fresh.name + ending).unlink(missing_ok=True)  # of a rebuilding that died
         made = Ledger(fresh)
         with closing(made), made.translated(), made.transaction():
-            counted_usd = restore(made.connection, rows, now=time.time())
+            counted_usd = restore(made.connection, rows, providers=reader.providers(), now=time.time())
             if owner is not None:
                 made.take_id(owner)
         kept = _put_aside(ledger)
@@ -158,6 +158,10 @@ class _Reader:
                     yield {name: plain(cell) for name, cell in cells.items()}
         except (OSError, ValueError) as error:
             raise LedgerError(f"{self._manifest}: can't be read as an output manifest ({error})") from error
+
+    def providers(self) -> dict[str, str]:
+        """The providers of the endpoints that the rows named, where these are known."""
+        return {name: endpoint.provider for name, endpoint in self._endpoints.items() if endpoint is not None}
 
     def _from_row(self, row: Mapping[str, str]) -> RestoredRow:
         endpoint = self._endpoint(row["endpoint"])

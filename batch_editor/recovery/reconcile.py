@@ -13,7 +13,8 @@ from typing import Any, Literal
 from pydantic import SecretStr
 
 from batch_editor.client import AccountHistory, HistoryRow, Lost, Results
-from batch_editor.config import Settings
+from batch_editor.config import ApiSettings, Keys, Settings
+from batch_editor.endpoints import SEGMIND
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import FILE_NAME, Charge, Ledger, UnresolvedAttempt, readings
 from batch_editor.money import AttemptToken, Spending, shared_spending
@@ -109,7 +110,7 @@ class Reconciliation:
 async def reconcile(
     output: Path,
     settings: Settings,
-    key: SecretStr,
+    keys: Keys,
     *,
     say: Callable[[str], None],
     clock: Callable[[], float] = time.time,
@@ -117,10 +118,12 @@ async def reconcile(
     """Compare an output directory's ledger with the provider's history, and resolve what that shows.
 
     Sends nothing that costs. Not for a loop with other work: ledger and disk are used on it. A disk that
-    refuses an image is retried for `outputs.wait_s`; `say` gets a line about it.
+    refuses an image is retried for `outputs.wait_s`; `say` gets a line about it. Attempts of providers that list no
+    requests stay open.
 
     Raises:
         UsageError: nothing has run there.
+        ConfigError: there is no key to ask the history with.
         HistoryError: the history can't be read; nothing was resolved.
         LockedError: another process is at work on the output directory.
         MachineError: the output directory or its ledger can't be used.
@@ -128,7 +131,8 @@ async def reconcile(
     if not (output / FILE_NAME).is_file():
         raise UsageError(f"{output}: no ledger here; expected the output directory of a run")
     with ExitStack() as stack:
-        stack.enter_context(guarded(key.get_secret_value()))
+        for each in keys.found.values():
+            stack.enter_context(guarded(each.get_secret_value()))
         wait_s = settings.outputs.wait_s
         pictures = picture_store(output)
         stack.callback(pictures.close)
@@ -147,14 +151,11 @@ async def reconcile(
         with ledger.translated():
             # Every staged image is accepted: rejecting it here would say no more of its money.
             recover(ledger, store, Acceptance("header", {}), now=clock(), hold=settings.retry.unknown == "hold")
-            async with AccountHistory(settings.api, key) as history, Results(settings.api) as results:
-                if proxy := results.network.named_for(settings.api.history_at):
-                    say(f"requests go through the proxy {proxy}")
-                resolver = _Resolver(ledger, store, disk_retry, spending, settings, clock)
-                findings: list[Finding] = []
-                for attempts in _windows(ledger.unresolved.all()):
-                    rows = await history.rows(*_days(attempts))
-                    findings += [finding async for finding in resolver.resolve(attempts, rows, results)]
+            resolver = _Resolver(ledger, store, disk_retry, spending, settings, clock)
+            listed, unlisted = _by_history(ledger.unresolved.all())
+            findings = [_unlisted(attempt) for attempt in unlisted]
+            if listed or not unlisted:
+                findings += await _look_up(listed, resolver, settings.api, keys.of(SEGMIND), say)
             write_manifest(ledger.connection, output / MANIFEST_NAME)
             pictures.keep_manifest(output / MANIFEST_NAME)
             return Reconciliation(
@@ -163,6 +164,37 @@ async def reconcile(
                 sum(attempt.charged_usd for attempt in ledger.unresolved.all()),
                 readings.standing(ledger.connection).jobs.unknown,
             )
+
+
+async def _look_up(
+    attempts: Sequence[UnresolvedAttempt],
+    resolver: _Resolver,
+    api: ApiSettings,
+    key: SecretStr,
+    say: Callable[[str], None],
+) -> list[Finding]:
+    """What the provider's history says of these attempts."""
+    found: list[Finding] = []
+    async with AccountHistory(api, key) as history, Results(api) as results:
+        if proxy := results.network.named_for(api.history_at):
+            say(f"requests go through the proxy {proxy}")
+        for window in _windows(attempts):
+            rows = await history.rows(*_days(window))
+            found += [finding async for finding in resolver.resolve(window, rows, results)]
+    return found
+
+
+def _by_history(attempts: Sequence[UnresolvedAttempt]) -> tuple[list[UnresolvedAttempt], list[UnresolvedAttempt]]:
+    """Attempts at the provider that lists an account's requests, and those at others."""
+    return (
+        [attempt for attempt in attempts if attempt.provider == SEGMIND],
+        [attempt for attempt in attempts if attempt.provider != SEGMIND],
+    )
+
+
+def _unlisted(attempt: UnresolvedAttempt) -> Finding:
+    why = f"open: {attempt.provider} lists no requests to look it up in; see its usage page"
+    return _finding(attempt, "open", attempt.request_id, None, why)
 
 
 class _WaitingForDisk:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import shutil
+import tempfile
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
 from batch_editor.errors import MachineError
 from batch_editor.images.thumbnails import thumbnail
-from batch_editor.output import IMAGES
+from batch_editor.output import IMAGES, PictureStore, picture_store
 from batch_editor.processes import CallFailed, Processes
 
 PROCESSES = 2
@@ -40,11 +43,13 @@ def thumbnails(pictures: Sequence[tuple[Path, str, str]]) -> Mapping[str, str]:
     wanted: dict[str, tuple[Path, str]] = {}
     for output, path, sha256 in pictures:
         wanted.setdefault(sha256, (output, path))
+    outputs = {output for output, _ in wanted.values()}
     length = next((length for most, length in _LENGTHS if len(pictures) <= most), _SHORTEST)
     processes = Processes(PROCESSES, limit_s=LIMIT_S)
     try:
-        with ThreadPoolExecutor(PROCESSES) as threads:
-            made = threads.map(partial(_made, processes, length), wanted.values())
+        with ExitStack() as stack, ThreadPoolExecutor(PROCESSES) as threads:
+            stores = {output: stack.enter_context(closing(picture_store(output))) for output in outputs}
+            made = threads.map(partial(_made, processes, length, stores), wanted.values())
             return dict(_fitting(zip(wanted, made, strict=True), times))
     finally:
         processes.close()
@@ -61,19 +66,33 @@ def _fitting(made: Iterator[tuple[str, bytes | None]], times: Mapping[str, int])
             yield sha256, link
 
 
-def _made(processes: Processes, length: int, place: tuple[Path, str]) -> bytes | None:
-    path = picture_file(*place)
+def _made(
+    processes: Processes, length: int, stores: Mapping[Path, PictureStore], place: tuple[Path, str]
+) -> bytes | None:
+    output, path = place
     try:
-        return None if path is None else processes.call(thumbnail, path, length=length, quality=_QUALITY)
-    except (CallFailed, MachineError):
+        with picture_file(stores[output], path) as file:
+            return None if file is None else processes.call(thumbnail, file, length=length, quality=_QUALITY)
+    except (CallFailed, MachineError, OSError):
         return None
 
 
-def picture_file(output: Path, path: str) -> Path | None:
-    """The file of a picture that the ledger names; None where that leads out of the images folder."""
-    found = output / path
+@contextmanager
+def picture_file(store: PictureStore, path: str) -> Iterator[Path | None]:
+    """A picture that the ledger names as a file; None where it isn't there, or leads out of the images folder."""
+    if store.folder is None:
+        found = store.open(path)
+        if found is None:
+            yield None
+            return
+        with found, tempfile.NamedTemporaryFile(prefix="batch-editor-report-") as file:
+            shutil.copyfileobj(found, file)
+            file.flush()
+            yield Path(file.name)
+        return
+    picture = store.folder / path
     try:
-        inside = found.resolve().is_relative_to((output / IMAGES).resolve())
+        inside = picture.resolve().is_relative_to((store.folder / IMAGES).resolve())
     except OSError:
-        return None
-    return found if inside else None
+        inside = False
+    yield picture if inside else None

@@ -13,7 +13,7 @@ from batch_editor.ledger import readings
 from batch_editor.ledger.review_readings import AttemptRow, FormerPicture, JobFiles
 from batch_editor.records import LOCAL
 from batch_editor.review.filters import Filter, facets
-from batch_editor.review.grid import Grid, has_several
+from batch_editor.review.grid import Grid, compared_job, has_several
 from batch_editor.review.index import Snapshot
 from batch_editor.review.jobs import ReviewJob, prompt_of
 from batch_editor.text import printable
@@ -83,7 +83,7 @@ def grid_page(snapshot: Snapshot, grid: Grid, *, offset: int, limit: int) -> Jso
         "rows": [
             {
                 "input": {
-                    "label": _label(first),
+                    "label": compared_job(first)[0] if snapshot.is_comparison else _label(first),
                     "before": before_url(first.row.fingerprint, 0) if first.inputs else None,
                 },
                 "cells": [card(snapshot, cells[column]) if column in cells else None for column in grid.columns],

@@ -16,7 +16,7 @@ from batch_editor.errors import UsageError
 from batch_editor.ledger import readings, review_readings
 from batch_editor.review import answers
 from batch_editor.review.filters import Filter
-from batch_editor.review.finished import FinishedPictures, finished_details
+from batch_editor.review.finished import finished_details, read_finished
 from batch_editor.review.grid import grid_of
 from batch_editor.review.index import Index
 from batch_editor.review.inputs import Inputs
@@ -40,14 +40,7 @@ class Api:
     """The answers of one server."""
 
     def __init__(
-        self,
-        output: Path,
-        index: Index,
-        pages: Pages,
-        pictures: Pictures,
-        inputs: Inputs,
-        judge: Judge,
-        finished: FinishedPictures,
+        self, output: Path, index: Index, pages: Pages, pictures: Pictures, inputs: Inputs, judge: Judge
     ) -> None:
         self._output = output
         self._name = output.resolve().name  # also of `.`
@@ -56,7 +49,6 @@ class Api:
         self._pictures = pictures
         self._inputs = inputs
         self._judge = judge
-        self._finished = finished
         self._last_overview: tuple[object, bytes] = None, b""
 
     def routes(self) -> list[web.RouteDef]:
@@ -225,7 +217,8 @@ class Api:
     async def finished(self, request: web.Request) -> web.Response:
         """A finished file."""
         names = request.match_info
-        body, kind = await self._finished.read(names["name"], names["sha256"], names["job_id"])
+        wanted = names["name"], names["sha256"], names["job_id"]
+        body, kind = await asyncio.to_thread(read_finished, self._output, self._pictures.store, *wanted)
         return web.Response(body=body, content_type=kind, headers={"Cache-Control": _FOR_EVER})
 
     async def before(self, request: web.Request) -> web.Response:

@@ -63,17 +63,24 @@ def has_several(jobs: Iterable[ReviewJob]) -> bool:
 @lru_cache(maxsize=2)  # a page asks for the same rows a window at a time
 def grid_of(snapshot: Snapshot, wanted: Filter) -> Grid:
     """The grid of the jobs that a filter chooses."""
-    return grid(snapshot.jobs, wanted.chosen(snapshot))
+    begin = compared_job if snapshot.is_comparison else _inputs
+    return grid(snapshot.jobs, wanted.chosen(snapshot), begin=begin)
 
 
-def grid(jobs: Sequence[ReviewJob], chosen: Sequence[ReviewJob]) -> Grid:
-    """The jobs that are chosen, of inputs of which several pictures are made, in the order of the chosen ones.
+def compared_job(job: ReviewJob) -> Inputs:
+    """Which job a comparison's is made from; it has that one's id before the last `@`."""
+    return (job.row.job_id.rpartition("@")[0],)
 
-    Of jobs that nothing tells apart but their prompts, `MOST_ALIKE` of an input are there: a logo may be in thousands.
+
+def grid(jobs: Sequence[ReviewJob], chosen: Sequence[ReviewJob], *, begin: Callable[[ReviewJob], Inputs]) -> Grid:
+    """The jobs that are chosen, of what several pictures are made of, in the order of the chosen ones.
+
+    `begin` is what a picture is made of, the same for a row: its inputs, or in a comparison a job. Of jobs that nothing
+    tells apart but their prompts, `MOST_ALIKE` of a row are there: a logo may be in thousands.
     """
     groups: dict[Inputs, list[ReviewJob]] = {}
     for job in jobs:
-        groups.setdefault(_inputs(job), []).append(job)
+        groups.setdefault(begin(job), []).append(job)
     several = {inputs: group for inputs, group in groups.items() if len(group) > 1}
     told_by = _told_by(several.values())
     columns: dict[Column, None] = {}
@@ -88,7 +95,7 @@ def grid(jobs: Sequence[ReviewJob], chosen: Sequence[ReviewJob]) -> Grid:
                 columns[column] = None
     rows: dict[Inputs, dict[Column, ReviewJob]] = {}
     for job in chosen:
-        if (inputs := _inputs(job)) in several and job.row.job_id in column_of:
+        if (inputs := begin(job)) in several and job.row.job_id in column_of:
             rows.setdefault(inputs, {})[column_of[job.row.job_id]] = job
     used = {column for cells in rows.values() for column in cells}
     return Grid(

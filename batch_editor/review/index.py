@@ -36,7 +36,8 @@ class Snapshot:
     """The jobs and what people said of them, as they were at one instant. `version` is another one after any change.
 
     redone: how many former pictures a request has, by fingerprint. is_running: a run is at work. outdated: why the
-    ledger isn't read just now. places, requests: where jobs are in `jobs`, by id and by fingerprint.
+    ledger isn't read just now. places, requests: where jobs are in `jobs`, by id and by fingerprint. is_comparison:
+    they are jobs that are made in several ways.
     """
 
     version: str
@@ -47,6 +48,7 @@ class Snapshot:
     outdated: str | None
     places: Mapping[str, int] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
+    is_comparison: bool = False
 
     def job(self, job_id: str) -> ReviewJob | None:
         """The job of that id."""
@@ -122,8 +124,11 @@ class Index:
         if seen == self._seen_ledger:
             return
         known = self._snapshot
-        jobs, redone = (known.jobs, known.redone) if outdated is not None else self._jobs(known.jobs)
-        changes: dict[str, Any] = {"jobs": jobs, "redone": redone, "is_running": running, "outdated": outdated}
+        changes: dict[str, Any] = {"is_running": running, "outdated": outdated}
+        jobs = known.jobs
+        if outdated is None:
+            jobs, changes["redone"], changes["is_comparison"] = self._jobs(known.jobs)
+        changes["jobs"] = jobs
         if jobs is not known.jobs:
             changes["places"] = {job.row.job_id: at for at, job in enumerate(jobs)}
             changes["requests"] = {job.row.fingerprint: at for at, job in enumerate(jobs)}
@@ -147,7 +152,7 @@ class Index:
             return f"{NETWORK}; what is shown is older"
         return None
 
-    def _jobs(self, known: Sequence[ReviewJob]) -> tuple[list[ReviewJob], Counter[str]]:
+    def _jobs(self, known: Sequence[ReviewJob]) -> tuple[Sequence[ReviewJob], Counter[str], bool]:
         before = {job.row.job_id: job for job in known}
         jobs: dict[str, ReviewJob] = {}
         with readings.reading(self._output) as db:
@@ -157,7 +162,8 @@ class Index:
                 jobs[row.job_id] = former if same and former is not None else review_job(row)
             redone = review_readings.former_pictures(db)
             self._renamed = image_readings.fingerprints_since(db)
-        return list(jobs.values()), redone
+            is_comparison = readings.is_comparison(db)
+        return list(jobs.values()), redone, is_comparison
 
 
 NETWORK = (

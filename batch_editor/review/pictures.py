@@ -91,7 +91,7 @@ class Pictures:
     def __init__(self, output: Path, store: PictureStore, index: Index, cache: Cache, thumbnails: Thumbnails) -> None:
         self._output = output
         self._root = output.resolve()
-        self._store = store
+        self.store = store
         self._index = index
         self._cache = cache
         self._thumbnails = thumbnails
@@ -122,10 +122,10 @@ class Pictures:
         if _SHA256.fullmatch(sha256) is None:
             raise NoPicture("no picture is called that")
         for path in self._places(fingerprint, sha256):
-            file = self._root / path if self._store.folder is not None else self._fetched(path, sha256)
-            if file is not None and (self._store.folder is None or self._holds(file, sha256)):
+            file = self._root / path if self.store.folder is not None else self._fetched(path, sha256)
+            if file is not None and (self.store.folder is None or self._holds(file, sha256)):
                 return file
-        where = "on the disk" if self._store.folder is not None else self._store.where
+        where = "on the disk" if self.store.folder is not None else self.store.where
         raise NoPicture(f"the picture is no longer {where}, neither under its job's name nor in images/.history")
 
     def _fetched(self, path: str, sha256: str) -> Path | None:
@@ -133,8 +133,8 @@ class Pictures:
         key = f"picture {sha256}"
         if (kept := self._cache.path_of(key)) is not None:
             return kept
-        place = self._store.find(path, sha256)
-        found = None if place is None else self._store.open(place)
+        place = self.store.find(path, sha256)
+        found = None if place is None else self.store.open(place)
         if found is None:
             return None
         with found:
@@ -165,7 +165,7 @@ class Pictures:
             if place.image_path is not None and place.sha256 == sha256:
                 yield place.image_path
         # The name that it had then, which may have been another one: `mug.<12 digits>.png`.
-        yield from self._store.former(sha256)
+        yield from self.store.former(sha256)
 
     def _holds(self, path: Path, sha256: str) -> bool:
         """Whether a file of the images folder has that content; nothing is read through a link that leads elsewhere."""

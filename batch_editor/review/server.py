@@ -23,7 +23,6 @@ from batch_editor.processes import Processes
 from batch_editor.review.access import HEADERS, TOKEN, Access, Forbidden
 from batch_editor.review.api import MOST_BYTES, Api, Handler
 from batch_editor.review.cache import Cache
-from batch_editor.review.finished import FinishedPictures
 from batch_editor.review.index import NETWORK, Index
 from batch_editor.review.inputs import Inputs
 from batch_editor.review.judging import Conflict, Judge
@@ -94,8 +93,7 @@ class Review:
             pictures = Pictures(options.output, store, index, cache, thumbnails)
             inputs = Inputs(options.output, index, cache, thumbnails, links.fetch)
             self._pages = await asyncio.to_thread(Pages)
-            finished = FinishedPictures(options.output, store)
-            api = Api(options.output, index, self._pages, pictures, inputs, self.judge, finished)
+            api = Api(options.output, index, self._pages, pictures, inputs, self.judge)
             live = LiveApi(Live(options.output, index), self._pages, options.output, seen=self._seen)
             await self._listen(stack, api, live)
             self._stack = stack.pop_all()

@@ -13,16 +13,15 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from batch_editor.client import Network
-from batch_editor.config import Settings
+from batch_editor.config import Keys, Settings, read_keys
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.finished import Asked, Left, Maker, finish_command, finish_left, write_reports
-from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, readings
-from batch_editor.manifest import default_output_name
+from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, note_stops, readings
 from batch_editor.money import SharedBudget, Spending
 from batch_editor.output import FinishedFiles, Store, free_disk_reserve, take_disk_reserve, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import Catalog
+from batch_editor.planning import Catalog, output_of
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import send_pending
@@ -31,6 +30,7 @@ from batch_editor.runs.preparing import (
     OpenOutput,
     Planned,
     check_inputs,
+    expect_keys,
     expect_ledger,
     open_output,
     plan_run,
@@ -39,14 +39,8 @@ from batch_editor.runs.preparing import (
 )
 from batch_editor.runs.run import Run
 from batch_editor.runs.signals import RunSignals
-from batch_editor.runs.summary import (
-    StopReason,
-    Summary,
-    exit_code_of,
-    exit_code_of_signal,
-    summarize,
-    what_stopped,
-)
+from batch_editor.runs.stops import StopReason, exit_code_of, exit_code_of_signal, what_stopped
+from batch_editor.runs.summary import Summary, summarize
 from batch_editor.text import guarded
 from batch_editor.threads import closed_on_a_thread, finished, to_the_end
 
@@ -54,15 +48,18 @@ from batch_editor.threads import closed_on_a_thread, finished, to_the_end
 async def run_batch(
     manifests: Sequence[Path | str],
     settings: Settings,
-    key: SecretStr,
+    key: SecretStr | Keys,
     options: BatchOptions | None = None,
 ) -> Summary:
     """Do every job of the manifests that isn't done, and write the output manifest.
+
+    `key`: that of `api`; those of other providers are read as the settings say. Or all of them, see `read_keys`.
 
     Returns when all is done or the run had to stop; `Summary.exit_code` says which.
 
     Raises:
         UsageError: the settings or a manifest are wrong, or the run may not be what was meant; nothing was sent.
+        ConfigError: no provider of the manifests has a key.
         LockedError: another process is at work on the output directory.
         MachineError: the output directory or its ledger can't be used.
     """
@@ -75,7 +72,7 @@ async def run_batch(
 async def prepared(
     manifests: Sequence[Path | str],
     settings: Settings,
-    key: SecretStr,
+    key: SecretStr | Keys,
     options: BatchOptions | None = None,
 ) -> AsyncIterator[Batch]:
     """A batch that is planned, with its output directory open and in order; nothing is sent yet.
@@ -88,30 +85,36 @@ async def prepared(
     options = options or BatchOptions()
     began_at = time.monotonic()
     paths = [Path(manifest) for manifest in manifests]
-    output = options.output or settings.outputs.directory / default_output_name(paths[0])
+    output = options.output or output_of(paths[0], settings, options.selection)
     if options.expect_ledger:
         await to_the_end(expect_ledger, output)
-    provide_descriptors(settings.concurrency, rehearsal=options.sandbox)
     async with closed_on_a_thread() as stack:
+        keys = await to_the_end(_all_keys, key, settings, rehearsal=options.sandbox)
         if not options.sandbox:
-            stack.enter_context(guarded(key.get_secret_value()))
+            for each in keys.found.values():
+                stack.enter_context(guarded(each.get_secret_value()))
         catalog, staging = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Staging())))
         planning = partial(plan_run, paths, settings, catalog, options, output, staging)
         planned = await finished(planning, on_cancel=staging.cancel)
+        providers = expect_keys(planned, keys)
+        provide_descriptors(sum(each.concurrency for each in providers), rehearsal=options.sandbox)
         network = await to_the_end(Network.from_environment)
         for notice in planned.plan.notices:
             options.progress.say(notice)
         for table in planned.plan.tables:
             options.progress.say(table.said)
+        if planned.plan.comparison is not None:
+            for line in planned.plan.comparison.lines():
+                options.progress.say(line)
         uploads = [settings.api.uploads_to] if planned.plan.uploads else []
-        if proxy := network.named_for(settings.api.edits_at, *uploads):
+        if proxy := network.named_for(*(each.api.edits_at for each in providers), *uploads):
             options.progress.say(f"requests go through the proxy {proxy}")
         for warning in planned.plan.warnings:
             options.progress.say(f"warning: {warning}")
         opened = await to_the_end(open_output, stack, output, planned)
         with opened.ledger.translated():
             await to_the_end(resolve_the_past, opened, settings, options)
-        yield Batch(planned, opened, _on_its_thread(stack, opened.spending), key, began_at)
+        yield Batch(planned, opened, _on_its_thread(stack, opened.spending), keys, began_at)
 
 
 class Batch:
@@ -121,7 +124,7 @@ class Batch:
     """
 
     def __init__(
-        self, planned: Planned, opened: OpenOutput, shared: SharedBudget | None, key: SecretStr, began_at: float
+        self, planned: Planned, opened: OpenOutput, shared: SharedBudget | None, keys: Keys, began_at: float
     ) -> None:
         self.settings = planned.settings
         self.options = planned.options
@@ -131,7 +134,7 @@ class Batch:
         self._opened = opened
         self._ledger = opened.ledger
         self._shared = shared
-        self._key = key
+        self._keys = keys
         self._began_at = began_at
         self._runs: list[RunStart] = []
 
@@ -176,6 +179,7 @@ class Batch:
             start=start,
             settings=self.settings,
             options=self.options,
+            keys=self._keys,
             endpoints=self._planned.catalog.sendable,
             writer=LedgerWriter(self._ledger),
             store=self._opened.store,
@@ -201,7 +205,7 @@ class Batch:
         root = self._opened.store.root
         self._opened = replace(self._opened, store=Store(root, self._opened.store.pictures))
         self._began_at = time.monotonic()
-        take_disk_reserve(root, min(self.settings.concurrency, self.plan.requests))
+        take_disk_reserve(root, self._planned.in_flight)
 
     def _begin(self) -> RunStart:
         """Record the run; the first one takes the manifest over, and puts images where they belong. Blocks."""
@@ -224,7 +228,7 @@ class Batch:
         stop: StopReason | None = None
         signals = RunSignals() if self.options.signals else None
         try:
-            stop = await send_pending(run, self._key, only=only, signals=signals)
+            stop = await send_pending(run, only=only, signals=signals)
             if stop is None and only is not None:
                 stop = StopReason("canary", f"the {len(only)} requests that go first are sent; the rest waits")
         except MachineError as error:
@@ -302,6 +306,7 @@ class Batch:
         stop = what_stopped(standing.wanted, stop, redos=redos)
         code = exit_code_of(standing.wanted, stop, redos=redos)
         with ledger.transaction():
+            note_stops(ledger.connection, run_id, stop.providers if stop else {})
             ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
         summary = summarize(
             *(ledger.connection, run_id, standing),
@@ -314,6 +319,14 @@ class Batch:
         if self._opened.metrics is not None:
             self._opened.metrics.run_ended(summary, succeeded_at=ledger.runs.succeeded_at())
         return summary
+
+
+def _all_keys(key: SecretStr | Keys, settings: Settings, *, rehearsal: bool) -> Keys:
+    if isinstance(key, Keys):
+        return key
+    if rehearsal:
+        return Keys(dict.fromkeys(settings.provider_names, key), {})
+    return read_keys(settings, api=key)
 
 
 def _on_its_thread(stack: ExitStack, spending: Spending | None) -> SharedBudget | None:

@@ -1,38 +1,38 @@
-"""Sends what is pending: opens client, limiter and budget, draws tasks from the ledger, lets workers attempt them."""
+"""Sends what is pending: opens budget and clients, draws tasks from the ledger, lets workers attempt them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Collection, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-
-from pydantic import SecretStr
+from functools import partial
 
 from batch_editor.client import HttpClient
 from batch_editor.endpoints import shared_error_words
 from batch_editor.errors import MachineError
-from batch_editor.ledger import Counts, experience, readings
+from batch_editor.ledger import Counts, SubmittedAttempt, experience, readings
 from batch_editor.money import Budget, PriceKind, Reservations, SteadyPrices
 from batch_editor.runs.attempt_log import AttemptLog
 from batch_editor.runs.attempts import Attempts
 from batch_editor.runs.finishing import Finishing
-from batch_editor.runs.listener import Listeners
+from batch_editor.runs.lanes import Lane, open_lanes, stopped_by
+from batch_editor.runs.listener import AttemptListener, Listeners
 from batch_editor.runs.live import LiveStatus
 from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.rate_feedback import RateFeedback
 from batch_editor.runs.run import Run
 from batch_editor.runs.signals import RunSignals
-from batch_editor.runs.summary import StopReason
+from batch_editor.runs.stops import StopReason
 from batch_editor.runs.tasks import Task
-from batch_editor.scheduling import Pool, RateLimiter, SharedRateLimit, Tally, shared_rate_path, slack_s, spacing_s
+from batch_editor.scheduling import Pool, RateLimiter, Tally
 
 # Requests are fetched from the ledger this many at a time; one may hold a few MB of inline links.
 PAGE = 64
 
 
 async def send_pending(
-    run: Run, key: SecretStr, *, only: Collection[str] | None = None, signals: RunSignals | None = None
+    run: Run, *, only: Collection[str] | None = None, signals: RunSignals | None = None
 ) -> StopReason | None:
     """Make every pending request's attempts; return why it stopped, None if all is done.
 
@@ -43,37 +43,32 @@ async def send_pending(
     """
     # On a thread, and before the first error needs them: to read their file would hold the event loop for 40 ms.
     await asyncio.to_thread(shared_error_words)
-    shared_rate = await asyncio.to_thread(_shared_rate, run, key)
-    try:
-        limiter = await _limiter(run, shared_rate)
+    async with open_lanes(run) as lanes:
         budget = Budget(run.settings.budget.max_cost_usd, spent_usd=run.start.spent_usd)
         counts = await run.writer.do(_counts, run)
         if run.metrics is not None:
             standing = await run.writer.do(readings.standing, run.ledger.connection)
             run.metrics.began(standing.jobs, succeeded_at=await run.writer.do(run.ledger.runs.succeeded_at))
         monitor = RunMonitor(
-            run.settings, limiter=limiter, budget=budget, progress=run.options.progress, counts=counts, clock=run.clock
+            run.settings, lanes=lanes, budget=budget, progress=run.options.progress, counts=counts, clock=run.clock
         )
         prices = SteadyPrices(await run.writer.do(_charged, run), run.endpoints)
-        return await _Dispatch(run, limiter, budget, prices, monitor).send(key, only, signals)
-    finally:
-        if shared_rate is not None:
-            shared_rate.close()
+        return await _Dispatch(run, lanes, budget, prices, monitor).send(only, signals)
 
 
 @dataclass(frozen=True, slots=True)
 class _Dispatch:
-    """What draws tasks and stops doing so, for one run."""
+    """What draws tasks and stops doing so, for one run: each provider's by workers of its own."""
 
     run: Run
-    limiter: RateLimiter
+    lanes: Sequence[Lane]
     budget: Budget
     prices: SteadyPrices
     monitor: RunMonitor
 
-    async def send(self, key: SecretStr, only: Collection[str] | None, signals: RunSignals | None) -> StopReason | None:
+    async def send(self, only: Collection[str] | None, signals: RunSignals | None) -> StopReason | None:
         """Send what is pending, or `only` some of it; return why it stopped, None at the end."""
-        run, monitor, settings = self.run, self.monitor, self.run.settings
+        run, monitor = self.run, self.monitor
         reservations = Reservations(
             run.start.run_id,
             budget=self.budget,
@@ -82,74 +77,115 @@ class _Dispatch:
             prices=self.prices,
             clock=run.clock,
         )
-        finishing = Finishing(run)
-        feedback = RateFeedback(self.limiter, monitor, give_up_s=settings.retry.give_up_s)
+        await self._say_unknown()
         stop_signal = signals.gentle if signals else None
-        live = LiveStatus(run, monitor=monitor, limiter=self.limiter, budget=self.budget, stop_signal=stop_signal)
-        listeners = [AttemptLog(), feedback, monitor, live, finishing]  # whoever else wants to hear of attempts
+        live = LiveStatus(run, monitor=monitor, lanes=self.lanes, budget=self.budget, stop_signal=stop_signal)
+        finishing = Finishing(run)
+        # Whoever else wants to hear of every provider's attempts goes here.
+        observers: list[AttemptListener] = [monitor, live, finishing]
         if run.metrics is not None:
-            listeners.append(run.metrics)
+            observers.append(run.metrics)
+        try:
+            with signals.hearing(monitor) if signals else nullcontext():
+                sending = self._send_all(reservations, live, observers, only)
+                async with finishing.at_work():
+                    await alongside(sending, monitor.run(), live.run())
+        finally:
+            monitor.close()
+        if reservations.turned_away or any(lane.is_out_of_budget for lane in self.lanes):
+            await self._out_of_budget()
+        return stopped_by(monitor.stop, self.lanes)
+
+    async def _send_all(
+        self,
+        reservations: Reservations,
+        live: LiveStatus,
+        observers: Sequence[AttemptListener],
+        only: Collection[str] | None,
+    ) -> None:
+        for lane in self.lanes:
+            lane.on_close(self._close_budget, live.wake)
+        open_lanes = [lane for lane in self.lanes if not lane.is_closed]
+        await all_of(*(self._send_to(lane, reservations, observers, only) for lane in open_lanes))
+
+    async def _send_to(
+        self,
+        lane: Lane,
+        reservations: Reservations,
+        observers: Sequence[AttemptListener],
+        only: Collection[str] | None,
+    ) -> None:
+        """Send what is pending for one provider."""
+        run, provider, retry = self.run, lane.provider, self.run.settings.retry
+        feedback = RateFeedback(lane, give_up_s=retry.give_up_s)
         # Whether polls count towards the provider's limit is not known. Apart from submissions they take nothing from
         # them, and alone they don't pass it; if they do count, 429s teach both limiters.
-        polls = RateLimiter(settings.rate, retry=settings.retry.policy, requests="polls")
-        async with HttpClient(settings.api, key, retry=settings.retry, polls=polls) as client:
+        polls = RateLimiter(provider.rate, retry=retry.policy, requests="polls")
+        async with HttpClient(provider.api, run.keys.of(provider.name), retry=retry, polls=polls) as client:
             attempts = Attempts(
                 run,
                 client=client,
-                limiter=self.limiter,
+                limiter=lane.limiter,
                 reservations=reservations,
-                listener=Listeners(*listeners),
-                may_start=monitor.may_start,
+                listener=Listeners(AttemptLog(), feedback, lane, *observers),
+                may_start=partial(self.monitor.may_start, lane),
             )
-            try:
-                with signals.hearing(monitor) if signals else nullcontext():
-                    draining = self._drain(attempts, only, live)
-                    async with finishing.at_work():
-                        await alongside(draining, self.limiter.run(), polls.run(), monitor.run(), live.run())
-            finally:
-                monitor.close()
-        if reservations.turned_away:
-            await self._out_of_budget()
-        return monitor.stop
+            await alongside(self._drain(lane, attempts, only), lane.limiter.run(), polls.run())
 
-    async def _drain(self, attempts: Attempts, only: Collection[str] | None, live: LiveStatus) -> None:
-        """Have workers attempt whatever there is, until nothing is left or the run stops."""
-        pending = self._pending() if only is None else self._chosen(only)
-        tasks = _while_sound(_one_after_the_other(self._submitted(), pending), self.monitor)
-        pool = Pool(tasks, attempts.work, concurrency=self.run.settings.concurrency)
-        self.monitor.on_stop(pool.stop, self.limiter.close, self.budget.close, live.wake)
+    async def _drain(self, lane: Lane, attempts: Attempts, only: Collection[str] | None) -> None:
+        """Have workers attempt whatever there is for that provider, until nothing is left or it stops."""
+        pending = self._pending(lane) if only is None else self._chosen(lane, only)
+        tasks = _while_sound(_one_after_the_other(self._submitted(lane), pending), self.monitor)
+        pool = Pool(tasks, attempts.work, concurrency=lane.provider.concurrency)
+        lane.on_close(pool.stop, lane.limiter.close)
+        if lane.is_closed:  # a signal came before it began
+            lane.close()
         await pool.run()
 
-    async def _submitted(self) -> AsyncIterator[Task]:
-        """Requests whose results earlier runs didn't fetch. They come first: the provider keeps results for an hour."""
+    def _close_budget(self) -> None:
+        """Let nobody wait for the budget once nothing more is sent."""
+        if all(lane.is_closed for lane in self.lanes):
+            self.budget.close()
+
+    async def _all_submitted(self) -> list[SubmittedAttempt]:
+        return await self.run.writer.do(self.run.ledger.attempts.all_submitted, self.run.start.budget_id)
+
+    async def _say_unknown(self) -> None:
+        """Say what is fetched of what earlier runs submitted, and what can't be."""
         run = self.run
-        submitted = await run.writer.do(run.ledger.attempts.all_submitted, run.start.budget_id)
+        submitted = await self._all_submitted()
         if submitted:
             run.options.progress.say(f"fetching the results of {len(submitted)} requests that an earlier run submitted")
         for each in submitted:
-            if each.request.endpoint in run.endpoints:
-                yield Task(each.request, Tally(), each)
-            else:
+            if each.request.endpoint not in run.endpoints:
                 run.options.progress.say(
                     f"{each.request.job_id}: its result is not fetched, for nothing here describes the endpoint"
                     f" {each.request.endpoint}"
                 )
 
-    async def _chosen(self, fingerprints: Collection[str]) -> AsyncIterator[Task]:
-        for request in await self.run.writer.do(self.run.ledger.requests.pending_among, list(fingerprints)):
-            yield Task.from_request(request)
+    async def _submitted(self, lane: Lane) -> AsyncIterator[Task]:
+        """Requests whose results earlier runs didn't fetch. They come first: the provider keeps results for an hour."""
+        for each in await self._all_submitted():
+            if each.request.endpoint in lane.endpoints:
+                yield Task(each.request, Tally(), each)
 
-    async def _pending(self) -> AsyncIterator[Task]:
+    async def _chosen(self, lane: Lane, fingerprints: Collection[str]) -> AsyncIterator[Task]:
+        for request in await self.run.writer.do(self.run.ledger.requests.pending_among, list(fingerprints)):
+            if request.endpoint in lane.endpoints:
+                yield Task.from_request(request)
+
+    async def _pending(self, lane: Lane) -> AsyncIterator[Task]:
         """What is to be sent, in manifest order, as long as the budget could pay for any of it."""
         writer, requests = self.run.writer, self.run.ledger.requests
-        cheapest = await writer.do(requests.cheapest_pending_usd)
+        endpoints = None if len(self.lanes) == 1 else lane.endpoints
+        cheapest = await writer.do(requests.cheapest_pending_usd, endpoints)
         position = -1
-        while page := await writer.do(requests.pending_after, position, PAGE):
+        while page := await writer.do(partial(requests.pending_after, position, PAGE, endpoints=endpoints)):
             assert cheapest is not None
             exhausted = await self._shared_exhausted(min(cheapest, self.prices.min_usd()))
             for request in page:
                 if exhausted or self.budget.exhausted(min(cheapest, self.prices.min_usd())):
-                    await self._out_of_budget()
+                    lane.run_dry()
                     return
                 yield Task.from_request(request)
             position = page[-1].position
@@ -158,33 +194,8 @@ class _Dispatch:
         return self.run.shared is not None and await self.run.shared.exhausted(usd, self.run.clock())
 
     async def _out_of_budget(self) -> None:
-        requests, usd = await self.run.writer.do(self.run.ledger.requests.pending_cost)
-        self.monitor.out_of_budget(requests, usd)
-
-
-def _shared_rate(run: Run, key: SecretStr) -> SharedRateLimit | None:
-    """The turns that all runs of this key share; a rehearsal's provider is its own."""
-    if run.options.sandbox:
-        return None
-    say, rate = run.options.progress.say, run.settings.rate
-    try:
-        path = shared_rate_path(key.get_secret_value(), run.settings.api.base_url)
-    except RuntimeError as error:  # a user without a home, as containers may have
-        say(
-            f"warning: {error} Without XDG_STATE_HOME, other runs of the same key at the same time would not share"
-            " the rate limit with this one"
-        )
-        return None
-    return SharedRateLimit(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=say)
-
-
-async def _limiter(run: Run, shared_rate: SharedRateLimit | None) -> RateLimiter:
-    """A limiter that knows what runs before this one sent within the last period."""
-    rate, now = run.settings.rate, run.clock()
-    # A little longer than a period: an intent is a little older than the departure that followed it.
-    since = now - 1.05 * rate.period_s
-    recent = [max(0.0, now - at) for at in await run.writer.do(run.ledger.attempts.sent_since, since)]
-    return RateLimiter(rate, retry=run.settings.retry.policy, recent=recent[-rate.count :], shared=shared_rate)
+        endpoints = frozenset().union(*(lane.endpoints for lane in self.lanes if lane.stop is None))
+        self.monitor.out_of_budget(*await self.run.writer.do(self.run.ledger.requests.pending_cost, endpoints))
 
 
 def _charged(run: Run) -> dict[PriceKind, tuple[int, float, float]]:
@@ -228,5 +239,15 @@ async def alongside(main: Awaitable[None], *companions: Coroutine[None, None, No
             finally:
                 for task in tasks:
                     task.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__
+
+
+async def all_of(*works: Coroutine[None, None, None]) -> None:
+    """Await them all, at once. A lone error comes as itself, and cancels the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from errors.exceptions[0].__cause__

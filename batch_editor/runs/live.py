@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,12 +23,13 @@ from batch_editor.output.run_status import (
     write_status,
 )
 from batch_editor.records import Answer, Failure
+from batch_editor.runs.lanes import Lane, latency_s, stopped_by
 from batch_editor.runs.listener import AttemptListener
 from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.run import Run
 from batch_editor.runs.slow import per_min, why_slow
 from batch_editor.runs.tasks import Task
-from batch_editor.scheduling import GiveUp, RateLimiter, Retry
+from batch_editor.scheduling import GiveUp, LimiterState, Retry
 from batch_editor.text import printable
 from batch_editor.threads import GroupThread, to_the_end
 
@@ -49,11 +50,11 @@ class LiveStatus(AttemptListener):
     """
 
     def __init__(
-        self, run: Run, *, monitor: RunMonitor, limiter: RateLimiter, budget: Budget, stop_signal: str | None
+        self, run: Run, *, monitor: RunMonitor, lanes: Sequence[Lane], budget: Budget, stop_signal: str | None
     ) -> None:
         self._run = run
         self._monitor = monitor
-        self._limiter = limiter
+        self._lanes = lanes
         self._budget = budget
         self._stop_signal = stop_signal
         self._began_at = run.clock()
@@ -110,9 +111,11 @@ class LiveStatus(AttemptListener):
 
     def status(self) -> RunStatus:
         """How the run stands now."""
-        run, snapshot, state = self._run, self._monitor.snapshot(), self._limiter.state()
-        p50_s, stop, settings = self._monitor.latency_s(0.5), self._monitor.stop, self._run.settings
-        slow = why_slow(state, in_flight=snapshot.in_flight, concurrency=settings.concurrency, latency_s=p50_s)
+        run, snapshot, settings = self._run, self._monitor.snapshot(), self._run.settings
+        states = [(lane, lane.limiter.state()) for lane in self._lanes]
+        limits = [(lane.prefix, state.limit, state.allowed) for lane, state in states]
+        limits = limits or [("", settings.rate, settings.rate.count)]
+        stop = stopped_by(self._monitor.stop, self._lanes) if self._is_stopping() else None
         failing = sorted(self._failing.values(), key=lambda each: -each.count)
         return RunStatus(
             run_id=run.start.run_id,
@@ -128,27 +131,38 @@ class LiveStatus(AttemptListener):
             sent=self._sent,
             retried=snapshot.retried,
             in_flight=snapshot.in_flight,
-            concurrency=settings.concurrency,
+            concurrency=sum(lane.provider.concurrency for lane in self._lanes) or settings.concurrency,
             per_min=round(snapshot.per_min, 3),
             sent_last_minute=self._departures.sum(time.monotonic()),
-            limit=str(state.limit),
-            limit_per_min=per_min(state.limit, state.limit.count),
-            allowed_per_min=round(per_min(state.limit, state.allowed), 3),
+            limit=", ".join(f"{prefix}{limit}" for prefix, limit, _ in limits),
+            limit_per_min=sum(per_min(limit, limit.count) for _, limit, _ in limits),
+            allowed_per_min=round(sum(per_min(limit, allowed) for _, limit, allowed in limits), 3),
             eta_s=snapshot.eta_s,
-            latency_p50_s=p50_s,
-            latency_p95_s=self._monitor.latency_s(0.95),
+            latency_p50_s=latency_s(self._lanes, 0.5),
+            latency_p95_s=latency_s(self._lanes, 0.95),
             confirmed_usd=round(self._confirmed_usd, 6),
             possibly_billed=self._possibly_billed,
             possibly_billed_usd=round(self._possibly_billed_usd, 6),
             reserved_usd=round(self._budget.reserved_usd, 6),
             spent_usd=round(snapshot.spent_usd, 6),
             budget_usd=settings.budget.max_cost_usd,
-            slow=tuple(slow) if stop is None else (),
+            slow=tuple(each for lane, state in states for each in _why_slow(lane, state)) if stop is None else (),
             failing=tuple(
                 Failing(each.kind, each.count, each.job_id, printable(each.error, limit=300)) for each in failing
             ),
             stopping=None if stop is None else Stopping(stop.kind, stop.message),
         )
+
+    def _is_stopping(self) -> bool:
+        return self._monitor.stop is not None or (bool(self._lanes) and all(lane.is_closed for lane in self._lanes))
+
+
+def _why_slow(lane: Lane, state: LimiterState) -> Iterator[Slow]:
+    """Why a provider's requests are slower than its settings allow; nothing of one that has stopped."""
+    if not lane.is_closed:
+        concurrency, half_s = lane.provider.concurrency, latency_s([lane], 0.5)
+        for slow in why_slow(state, in_flight=lane.in_flight, concurrency=concurrency, latency_s=half_s):
+            yield Slow(slow.cause, f"{lane.prefix}{slow.message}")
 
 
 class _LastMinute:

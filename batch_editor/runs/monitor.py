@@ -7,18 +7,19 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from batch_editor.config import Settings
 from batch_editor.errors import MachineError
 from batch_editor.ledger import Counts
 from batch_editor.money import Budget
 from batch_editor.records import Answer, Failure
+from batch_editor.runs.lanes import Lane
 from batch_editor.runs.listener import AttemptListener
 from batch_editor.runs.progress import Progress, Snapshot
-from batch_editor.runs.summary import StopReason, exit_code_of_signal
+from batch_editor.runs.stops import StopReason, exit_code_of_signal
 from batch_editor.runs.tasks import Task
-from batch_editor.scheduling import GiveUp, Permit, RateLimiter, Retry
+from batch_editor.scheduling import GiveUp, Retry
 from batch_editor.text import duration
 
 log = logging.getLogger("batch_editor")
@@ -27,8 +28,8 @@ log.addHandler(logging.NullHandler())
 
 # A share of failures means nothing before this many jobs have ended.
 SHARE_AFTER = 20
-# The latest latencies tell what the next ones will be; more would only make a change show late.
-LATENCIES = 500
+# The ends of the latest jobs, which the speed is told by.
+ENDS = 500
 # As often as a bar is painted. A snapshot of 500 latencies costs 0.1 ms, and 1,000 results a second bring two each.
 SHOW_EVERY_S = 0.1
 # The clock and time drift apart by less than this while a clock is being adjusted.
@@ -38,21 +39,21 @@ JUMP_S = 60.0
 class RunMonitor(AttemptListener):
     """Counts and shows what happens to attempts, and halts the run when it must not continue.
 
-    Two jobs that share a request count as two.
+    Two jobs that share a request count as two. What stops a provider alone is the affair of its lane.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        limiter: RateLimiter,
+        lanes: Sequence[Lane],
         budget: Budget,
         progress: Progress,
         counts: Counts,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._limiter = limiter
+        self._lanes = lanes
         self._budget = budget
         self._progress = progress
         self._clock = clock
@@ -63,19 +64,13 @@ class RunMonitor(AttemptListener):
         self._in_flight: set[str] = set()  # by fingerprint: a request has one attempt at a time
         self._ended = 0
         self._went_wrong = 0
-        self._latencies: deque[float] = deque(maxlen=LATENCIES)
-        self._ends: deque[float] = deque(maxlen=LATENCIES)
+        self._ends: deque[float] = deque(maxlen=ENDS)
         self._other = 0
         self._other_example = ""
         self._kinds: dict[str, tuple[int, str]] = {}
         self._shows_at = 0.0
-        self._stop_callbacks: tuple[Callable[[], object], ...] = ()
         self._deadline = settings.ends_at.timestamp() if settings.ends_at else None
         self.stop: StopReason | None = None
-
-    def on_stop(self, *callbacks: Callable[[], object]) -> None:
-        """What to call when the run must draw nothing more."""
-        self._stop_callbacks = callbacks
 
     @property
     def interrupted(self) -> bool:
@@ -110,21 +105,15 @@ class RunMonitor(AttemptListener):
             )
         )
 
-    def may_start(self) -> bool:
-        """Whether a request that leaves now will probably be back before the deadline."""
-        if self._deadline is None or self._clock() + (self.latency_s(0.95) or 0.0) <= self._deadline:
+    def may_start(self, lane: Lane) -> bool:
+        """Whether a request to that provider that leaves now will probably be back before the deadline; if not, it is
+        sent no more.
+        """
+        if self._deadline is None or self._clock() + lane.p95_s() <= self._deadline:
             return True
-        self.halt(StopReason("deadline", "no further request would be back before the deadline"))
+        lane.close()
+        self._note(StopReason("deadline", "no further request would be back before the deadline"))
         return False
-
-    def upload_refused(self, task: Task, failure: Failure) -> None:
-        """Stop the run if the provider refuses the account."""
-        self._stop_if_refused(failure)
-
-    def answered(self, task: Task, answer: Answer, permit: Permit | None) -> None:
-        """Stop the run if the provider refuses the account or the model."""
-        if isinstance(answer.outcome, Failure):
-            self._stop_if_refused(answer.outcome)
 
     def started(self, task: Task, attempt_id: int) -> None:
         """Count a request that left."""
@@ -138,8 +127,6 @@ class RunMonitor(AttemptListener):
         self._succeeded += jobs
         self._ended += jobs
         self._ends.append(time.monotonic())
-        if answer.latency_s is not None:
-            self._latencies.append(answer.latency_s)
         self._check_failures()
         if warning is not None:
             self._other += jobs
@@ -166,38 +153,6 @@ class RunMonitor(AttemptListener):
         """Count one less in flight, also where a local I/O error has ended it."""
         self._in_flight.discard(task.request.fingerprint)
 
-    def outage(self, failure: Failure | None, next_s: float) -> None:
-        """The provider is down, or, without a failure, answers again."""
-        if failure is None:
-            self._progress.say("the provider answers again; resuming")
-            log.warning("outage over")
-        else:
-            self._progress.say(
-                f"the provider is down ({failure.message}): the run holds, tries with one request at a time, next in"
-                f" {next_s:.0f} s, and charges no job for it"
-            )
-            log.warning("outage", extra={"error": failure.message, "next_try_s": round(next_s, 3)})
-
-    def gave_up(self, failure: Failure, lasted_s: float) -> None:
-        """The provider is down for too long: leave the rest to the next run."""
-        self.halt(
-            StopReason(
-                "outage",
-                f"the provider has been down for {duration(lasted_s)} ({failure.message});"
-                " run the same command again when it answers",
-            )
-        )
-
-    def only_refused(self, failure: Failure, lasted_s: float) -> None:
-        """The provider only refuses: leave the rest to the next run."""
-        self.halt(
-            StopReason(
-                "rate_limited",
-                f"the provider has answered nothing but 429 for {duration(lasted_s)} ({failure.message}); see whether"
-                " something else uses this key, or lower rate_limit, then run the same command again",
-            )
-        )
-
     def local_error(self, error: MachineError) -> None:
         """Let what is in flight finish, as far as it can."""
         if self._in_flight and (self.stop is None or self.stop.kind != "machine"):
@@ -221,7 +176,8 @@ class RunMonitor(AttemptListener):
             if abs(jump_s) > JUMP_S:
                 offset_s += jump_s
                 self._jumped(jump_s)
-            self.may_start()
+            for lane in self._lanes:
+                self.may_start(lane)
 
     def _jumped(self, jump_s: float) -> None:
         """The clock moved otherwise than time did; while a machine sleeps, its time stands still."""
@@ -243,18 +199,16 @@ class RunMonitor(AttemptListener):
             )
 
     def halt(self, stop: StopReason) -> None:
-        """Draw nothing more, for this reason."""
+        """Draw nothing more, of any provider, for this reason."""
+        self._note(stop)
+        for lane in self._lanes:
+            lane.close()
+        self._budget.close()
+
+    def _note(self, stop: StopReason) -> None:
         if stop.outranks(self.stop):
             self.stop = stop
             log.warning("stopping", extra={"kind": stop.kind, "reason": stop.message})
-        for callback in self._stop_callbacks:
-            callback()
-
-    def _stop_if_refused(self, failure: Failure) -> None:
-        """Where a refusal is the whole run's, nothing more would succeed."""
-        if failure.scope == "run":
-            next_step = _NEXT_STEPS.get(failure.kind, _NEXT_STEP)
-            self.halt(StopReason("refused", f"{failure.message}. {next_step}", error_kind=failure.kind))
 
     def _check_failures(self) -> None:
         limit = self._settings.max_failures
@@ -288,13 +242,8 @@ class RunMonitor(AttemptListener):
             in_flight=len(self._in_flight),
             per_min=60 * len(recent) / max(now - recent[0], 1.0) if recent else 0.0,
             spent_usd=self._budget.spent_usd,
-            eta_s=self._eta_s(self._total - done),
+            eta_s=max(filter(None, (lane.eta_s() for lane in self._lanes if not lane.is_closed)), default=None),
         )
-
-    def latency_s(self, share: float) -> float | None:
-        """The seconds within which that share of the latest results came; None before the first."""
-        ordered = sorted(self._latencies)
-        return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None
 
     def _show(self, *, last: bool = False) -> None:
         now = time.monotonic()
@@ -302,22 +251,3 @@ class RunMonitor(AttemptListener):
             return
         self._shows_at = now + SHOW_EVERY_S
         self._progress.show(self.snapshot())
-
-    def _eta_s(self, left: int) -> float | None:
-        """Seconds to the end: what the rate limit allows, or what the slots can do, whichever is slower."""
-        latency_s = self.latency_s(0.5)
-        if latency_s is None:
-            return None
-        by_rate = left * self._settings.rate.period_s / self._limiter.allowed
-        by_slots = left * latency_s / self._settings.concurrency
-        return max(by_rate, by_slots) + (latency_s if left else 0.0) + self._limiter.pause_left_s()
-
-
-_NEXT_STEP = "Nothing was sent after that"
-_NEXT_STEPS = {
-    "auth": "Check the API key and that it may use this model, then run the same command again",
-    "credits": "Add credits or raise the spend limit at the provider, then run the same command again",
-    "not_found": "Check api.base_url and the endpoint's path",
-    "retired": "Move to its successor with --endpoint",
-    "connection": "Check this machine's clock and certificates, and api.base_url",
-}

@@ -19,6 +19,7 @@ class BatchOptions:
     output: the output directory; default `<outputs.directory>/<stem of the first manifest>`.
     history: other output directories, whose charges and latencies count for the plan.
     redo: what is sent again, see `Redo`.
+    reuse: other output directories, whose images are taken where they are of the same requests.
     sandbox: a rehearsal: nothing is paid, and its results make room for real ones.
     check_inputs: look at every input link first; requests with a faulty one fail unsent.
     yes: continue without asking where many done jobs would be made again, or the manifest looks like another one.
@@ -31,6 +32,7 @@ class BatchOptions:
     output: Path | None = None
     history: Sequence[Path] = ()
     redo: Collection[Redo] = ()
+    reuse: Sequence[Path] = ()
     sandbox: bool = False
     check_inputs: bool = False
     yes: bool = False

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_editor.buckets.bucket import PATIENCE_S
-from batch_editor.config import Settings
-from batch_editor.errors import LedgerError, UsageError
+from batch_editor.config import Keys, Provider, Settings
+from batch_editor.errors import ConfigError, LedgerError, UsageError
 from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger, Staging, import_jobs
@@ -31,9 +31,10 @@ from batch_editor.output import (
     record_place,
     retire_gone,
     take_disk_reserve,
+    take_images,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, stage_manifests
+from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, reusable, stage_jobs
 from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.processes import Processes
 from batch_editor.records import Failure
@@ -54,6 +55,11 @@ class Planned:
     catalog: Catalog
     staging: Staging
     plan: Plan
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests may be in flight at most, of all providers."""
+        return sum(min(self.settings.provider(name).concurrency, n) for name, n in self.plan.requests_to.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,9 @@ def plan_run(
 ) -> Planned:
     """What the run will do, before anything is written. Blocks."""
     with staging.translated():
-        calibration = Calibration(output, options.history, rehearsal=options.sandbox)
-        report = stage_manifests(paths, catalog, options.selection, calibration, staging)
+        sources = reusable(output, options.reuse)
+        calibration = Calibration(output, [*options.history, *sources], rehearsal=options.sandbox)
+        report = stage_jobs(paths, catalog, options.selection, calibration, staging)
         plan = assess(
             staging,
             catalog,
@@ -86,6 +93,7 @@ def plan_run(
             calibration,
             output=output,
             redo=options.redo,
+            reuse=sources,
             rehearsal=options.sandbox,
             report=report,
         )
@@ -96,6 +104,26 @@ def plan_run(
             f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
     return Planned(settings, options, catalog, staging, plan)
+
+
+def expect_keys(planned: Planned, keys: Keys) -> list[Provider]:
+    """The providers that the jobs are of. Says of those that have no key that their jobs wait, and sends the others'.
+
+    Raises:
+        ConfigError: none has a key.
+    """
+    plan, settings = planned.plan, planned.settings
+    names = list(plan.requests_to)
+    if not any(name in keys.found for name in names):
+        raise ConfigError("\n".join(dict.fromkeys(keys.missing[name] for name in names)))
+    for name in names:
+        count = plan.requests_to.get(name, 0)
+        if count and name in keys.missing:
+            planned.options.progress.say(
+                f"warning: {name}: {keys.missing[name]}. Its {count:,} request{'s' * (count != 1)} wait; the others are"
+                " sent"
+            )
+    return [settings.provider(name) for name in names]
 
 
 def expect_ledger(output: Path) -> None:
@@ -143,7 +171,7 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     if dead is not None:
         options.progress.say(f"took over from {dead}, which ended without a word")
     check_place(store.root / MANIFEST_NAME)
-    take_disk_reserve(store.root, min(settings.concurrency, planned.plan.requests))
+    take_disk_reserve(store.root, planned.in_flight)
     stack.callback(free_disk_reserve, store.root)
     ledger = _open_ledger(output)
     stack.callback(ledger.close)
@@ -213,13 +241,17 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         staging.path,
         redo=options.redo,
         shapes=planned.catalog.shapes,
+        providers={name: endpoint.provider for name, endpoint in planned.catalog.sendable.items()},
         extras=list(staging.extras),
+        compared=planned.plan.comparison.names if planned.plan.comparison is not None else (),
     )
     finish = planned.settings.finish
     with ledger.transaction():
         ledger.finished.use_config(None if finish is None else rules_to_text(finish))
     if identified := planned.plan.changes.identified:
         options.progress.say(f"{identified:,} {IDENTIFIED}")
+    if planned.plan.taken:
+        _take(ledger, store, staging, options)
     lost = put_all(ledger, store, now=now)
     if lost:
         options.progress.say(
@@ -229,6 +261,17 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
     images = retire_gone(ledger, store)
     if gone or images:  # of a run that died in between the images alone are left
         options.progress.say(_gone(max(gone, images), images))
+
+
+def _take(ledger: Ledger, store: Store, staging: Staging, options: BatchOptions) -> None:
+    """Take over the images that other output directories have paid for."""
+    taken = take_images(ledger, store, staging.images_elsewhere())
+    images = f"{taken.requests:,} image{'s' * (taken.requests != 1)}"
+    options.progress.say(f"took {images} of other output directories, for nothing")
+    if taken.lost:
+        options.progress.say(
+            f"warning: {taken.lost:,} more are no longer there as they were; their requests are sent and paid"
+        )
 
 
 def _keep(table: TableRead, root: Path, options: BatchOptions, now: float) -> None:

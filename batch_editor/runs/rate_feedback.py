@@ -1,23 +1,23 @@
-"""What answers teach the rate limiter, and what it makes of them for the run: an outage, or nothing but refusals."""
+"""What answers teach a rate limiter, and what it makes of them for its provider: an outage, or nothing but refusals."""
 
 from __future__ import annotations
 
 from batch_editor.records import Answer, Failure, SavedImage
+from batch_editor.runs.lanes import Lane
 from batch_editor.runs.listener import AttemptListener
-from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.tasks import Task
-from batch_editor.scheduling import Permit, RateLimiter
+from batch_editor.scheduling import Permit
 
 
 class RateFeedback(AttemptListener):
-    """Tells the rate limiter how each request ended, and the monitor what that means for the run.
+    """Tells a provider's rate limiter how each request ended, and its lane what that means for those that are left.
 
     `give_up_s`: for how long the provider may answer nothing but 429s.
     """
 
-    def __init__(self, limiter: RateLimiter, monitor: RunMonitor, *, give_up_s: float) -> None:
-        self._limiter = limiter
-        self._monitor = monitor
+    def __init__(self, lane: Lane, *, give_up_s: float) -> None:
+        self._limiter = lane.limiter
+        self._lane = lane
         self._give_up_s = give_up_s
 
     def upload_refused(self, task: Task, failure: Failure) -> None:
@@ -32,17 +32,19 @@ class RateFeedback(AttemptListener):
         if permit is None:
             return
         was_down, outcome = self._limiter.outage, answer.outcome
+        if answer.rate is not None:
+            self._limiter.said(permit, answer.rate)
         if isinstance(outcome, SavedImage):
             self._limiter.succeeded(permit, answer.latency_s or 0.0)
             self._watch_outage(was_down, None)
             return
         self._limiter.failed(permit, task.request.fingerprint, outcome)
         if self._limiter.only_refused_s() >= self._give_up_s:
-            self._monitor.only_refused(outcome, self._limiter.only_refused_s())
+            self._lane.only_refused(outcome, self._limiter.only_refused_s())
         self._watch_outage(was_down, outcome)
 
     def _watch_outage(self, was_down: bool, failure: Failure | None) -> None:
         if failure is not None and self._limiter.hopeless():
-            self._monitor.gave_up(failure, self._limiter.outage_s())
+            self._lane.gave_up(failure, self._limiter.outage_s())
         elif was_down != self._limiter.outage:
-            self._monitor.outage(failure if self._limiter.outage else None, self._limiter.held_s())
+            self._lane.outage(failure if self._limiter.outage else None, self._limiter.held_s())

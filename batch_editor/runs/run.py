@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batch_editor.config import Settings
+from batch_editor.config import Keys, Settings
 from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Ledger, LedgerWriter, RunStart
 from batch_editor.money import SharedBudget
@@ -25,7 +25,7 @@ class Run:
     """What one run is made of; whoever opened a part of it closes it.
 
     start: the run's id, and what its budget has already spent.
-    settings, options, endpoints: what is wanted, and of which models.
+    settings, options, endpoints: what is wanted, and of which models. keys: the API keys of their providers.
     writer: the ledger's thread; every statement of a run goes by it.
     store, acceptance: where images get their names, and who checks them.
     processes: where images are decoded, for checks and for finished files.
@@ -37,6 +37,7 @@ class Run:
     start: RunStart
     settings: Settings
     options: BatchOptions
+    keys: Keys
     endpoints: Mapping[str, Endpoint]
     writer: LedgerWriter
     store: Store

@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 from batch_editor.finished import FinishedSummary, finished_summary
-from batch_editor.ledger import Connection, Counts, readings
+from batch_editor.ledger import Connection, Counts, providers_of, readings, stops_of
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
 from batch_editor.ledger.redos import redo_jobs
 from batch_editor.output import VerdictCounts, count_verdicts, images_in, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
 from batch_editor.runs.redo_summary import RedoSummary, redo_summary
+from batch_editor.runs.stops import StopKind, StopReason, exit_code_of
 from batch_editor.text import duration, printable, shell_word
-
-# Where several hold, the first wins.
-StopKind = Literal[
-    "signal", "machine", "refused", "budget", "deadline", "failures", "outage", "rate_limited", "declined", "canary"
-]
-
-
-@dataclass(frozen=True, slots=True)
-class StopReason:
-    """Why a run ended before its work did.
-
-    `exit_code` matters for signals only, which have two; `error_kind` is the refusal's, where the provider refused.
-    """
-
-    kind: StopKind
-    message: str
-    exit_code: int = 0
-    error_kind: str = ""
-
-    def outranks(self, other: StopReason | None) -> bool:
-        """Whether this reason is given rather than the other."""
-        order = get_args(StopKind)
-        return other is None or order.index(self.kind) < order.index(other.kind)
-
-
-def what_stopped(wanted: Counts, stop: StopReason | None, *, redos: int = 0) -> StopReason | None:
-    """The reason that a run stopped, if it did. A limit that was met when no job was left has stopped nothing.
-
-    `redos`: how many jobs' rejected images are left to be made again.
-    """
-    if stop is None or wanted.pending or redos or stop.kind in ("signal", "machine", "refused"):
-        return stop
-    return None
-
-
-def exit_code_of(wanted: Counts, stop: StopReason | None, *, redos: int = 0) -> int:
-    """How the process ends: by the reason that it stopped, else by the jobs that the run wanted.
-
-    Jobs that are left come before those that failed: they may be paid for, and the next run may fetch their results.
-    """
-    if stop is not None and stop.kind == "signal":
-        return stop.exit_code
-    if stop is not None and stop.kind == "machine":
-        return 6
-    if stop is not None and stop.kind == "refused":
-        return 3
-    if wanted.pending or redos:
-        return 4
-    return 1 if wanted.failed or wanted.unknown else 0
-
-
-def exit_code_of_signal(number: signal.Signals) -> int:
-    """How the process ends that a signal has stopped."""
-    return 130 if number is signal.SIGINT else 143
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +41,57 @@ class Comparison:
             "duration_s": {"expected": round(self.expected_s, 1), "actual": round(elapsed_s, 1)},
             "why": list(self.why),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSummary:
+    """What became of one provider's jobs: `sent` and `possibly_billed` are requests of the run, money is over all runs.
+
+    stopped_by, why: the kind and words of what stopped it before its work was done.
+    """
+
+    name: str
+    jobs: Counts
+    sent: int
+    possibly_billed: int
+    cost: Money
+    stopped_by: str | None
+    why: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """One of the `providers` of `--json`."""
+        return {
+            "jobs": _jobs_json(self.jobs),
+            "requests": {"sent": self.sent, "possibly_billed": self.possibly_billed},
+            "cost_usd": _money_json(self.cost),
+            "stopped_by": self.stopped_by,
+            "why": self.why,
+        }
+
+    def line(self, *, sandbox: bool) -> str:
+        """The same for people."""
+        left = f", {self.jobs.pending} left ({self.why})" if self.why else ""
+        money = _money(self.cost, sandbox=sandbox)
+        return f"  {self.name}: {self.jobs.succeeded} of {self.jobs.total} succeeded{left}; {money}"
+
+
+def _jobs_json(jobs: Counts) -> dict[str, int]:
+    return {
+        "total": jobs.total,
+        "succeeded": jobs.succeeded,
+        "failed": jobs.failed,
+        "pending": jobs.pending,
+        "unknown": jobs.unknown,
+        "reused": jobs.reused,
+    }
+
+
+def _money_json(cost: Money) -> dict[str, float | None]:
+    return {
+        "estimated": round(cost.estimated, 6),
+        "actual": None if cost.actual is None else round(cost.actual, 6),
+        "possibly_billed": round(cost.possibly_billed, 6),
+    }
 
 
 _NO_VERDICTS = VerdictCounts(0, 0, 0)
@@ -124,6 +121,7 @@ class Summary:
     verdicts: VerdictCounts = _NO_VERDICTS
     redo: RedoSummary = _NO_REDO
     finished: FinishedSummary = _NO_FINISHED
+    providers: tuple[ProviderSummary, ...] = ()
 
     @property
     def manifest(self) -> Path:
@@ -136,20 +134,9 @@ class Summary:
             "run_id": self.run_id,
             "output": str(self.output),
             "exit_code": self.exit_code,
-            "jobs": {
-                "total": self.jobs.total,
-                "succeeded": self.jobs.succeeded,
-                "failed": self.jobs.failed,
-                "pending": self.jobs.pending,
-                "unknown": self.jobs.unknown,
-                "reused": self.jobs.reused,
-            },
+            "jobs": _jobs_json(self.jobs),
             "requests": {"sent": self.sent, "retried": self.retried, "possibly_billed": self.possibly_billed},
-            "cost_usd": {
-                "estimated": round(self.cost.estimated, 6),
-                "actual": None if self.cost.actual is None else round(self.cost.actual, 6),
-                "possibly_billed": round(self.cost.possibly_billed, 6),
-            },
+            "cost_usd": _money_json(self.cost),
             "latency_s": {"p50": _rounded(self.p50_s), "p95": _rounded(self.p95_s)},
             "elapsed_s": round(self.elapsed_s, 3),
             "errors": {example.kind: example.count for example in self.errors},
@@ -160,6 +147,7 @@ class Summary:
             "verdicts": self.verdicts._asdict(),
             "redo": self.redo.as_json(),
             "finished": self.finished.as_json(),
+            "providers": {each.name: each.as_json() for each in self.providers},
         }
 
     def lines(self, *, command: str = "") -> Iterator[str]:
@@ -179,6 +167,8 @@ class Summary:
         yield from self.finished.lines(self.output)
         yield f"Requests: {self.sent} sent in this run, {self.retried} of them again"
         yield f"Money: {_money(self.cost, sandbox=self.sandbox)}"
+        if len(self.providers) > 1:
+            yield from (each.line(sandbox=self.sandbox) for each in self.providers)
         if self.p50_s is not None and self.p95_s is not None:
             yield f"Latency: half within {self.p50_s:.1f} s, 95 % within {self.p95_s:.1f} s"
         yield f"Time: {duration(self.elapsed_s)}"
@@ -245,7 +235,21 @@ def summarize(
         verdicts=count_verdicts(db, said, succeeded=standing.jobs.succeeded),
         redo=redo_summary(db, run_id, said),
         finished=finished_summary(db),
+        providers=tuple(_by_provider(db, run_id, standing)),
     )
+
+
+def _by_provider(db: Connection, run_id: str, standing: Standing) -> Iterator[ProviderSummary]:
+    """What became of each provider's jobs."""
+    names, stops = providers_of(db), stops_of(db, run_id)
+    for name in names:
+        only = name if len(names) > 1 else None  # of one alone that is known already, and takes a while of many jobs
+        its = standing if only is None else readings.standing(db, provider=only)
+        if not its.jobs.total:  # named by a manifest, and nothing is asked of it
+            continue
+        sent, _, possibly_billed = readings.attempts_of(db, run_id, provider=only)
+        kind, why = stops.get(name, (None, None))
+        yield ProviderSummary(name, its.jobs, sent, possibly_billed, its.money, kind, why)
 
 
 def _compare(db: Connection, run_id: str, elapsed_s: float) -> Comparison | None:

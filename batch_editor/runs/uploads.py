@@ -58,7 +58,8 @@ class Uploads:
     async def _link(self, value: str, request: PendingRequest, endpoint: Endpoint) -> str:
         sha256 = value.removeprefix(LOCAL)
         path, format = request.files[sha256]
-        if self._run.settings.inputs.local_files == "inline":
+        # OpenAI has no upload that gives a link.
+        if endpoint.wire == "openai" or self._run.settings.inputs.local_files == "inline":
             return await self._data_link(sha256, path, format)
         if sha256 not in self._links:
             self._links[sha256] = asyncio.get_running_loop().create_future()

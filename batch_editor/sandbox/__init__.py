@@ -6,11 +6,11 @@ Of the package it knows the endpoint data only: a client that misreads the API d
 
 from __future__ import annotations
 
-from batch_editor.sandbox.app import FAULT_HEADER
 from batch_editor.sandbox.books import Books, Entry
 from batch_editor.sandbox.checks import body_sha256
 from batch_editor.sandbox.faults import FAULT_HELP, Fault, parse_fault
 from batch_editor.sandbox.images import read_stamp
+from batch_editor.sandbox.jobs import FAULT_HEADER
 from batch_editor.sandbox.options import SandboxOptions
 from batch_editor.sandbox.server import Sandbox
 

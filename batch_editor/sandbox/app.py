@@ -1,4 +1,4 @@
-"""The API's routes, and a job's way through them: let in, checked, delayed, made, charged, answered."""
+"""The routes of Segmind's API, and a job's way through them: let in, checked, delayed, made, charged, answered."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -17,62 +15,46 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.sandbox.answers import Answer, bit_flipped, error, page, refuse, spoil
 from batch_editor.sandbox.books import Books, Entry
 from batch_editor.sandbox.checks import Body, Refusal, check_body
-from batch_editor.sandbox.faults import Fault, Sent, first_fault, parse_fault
+from batch_editor.sandbox.faults import Sent
 from batch_editor.sandbox.files import File, uploaded_files
 from batch_editor.sandbox.gate import Gate, check_content_type
-from batch_editor.sandbox.options import SandboxOptions, parse_latency
+from batch_editor.sandbox.jobs import Jobs, Placed
+from batch_editor.sandbox.openai_api import OpenAiApi
+from batch_editor.sandbox.options import SandboxOptions
 from batch_editor.sandbox.public_files import PublicFiles
 from batch_editor.sandbox.queue import result_of, status_of, submitted
 from batch_editor.sandbox.records import Record, Records
-from batch_editor.sandbox.studio import Picture, Studio
+from batch_editor.sandbox.studio import Picture
 
-FAULT_HEADER = "x-sandbox-fault"
 # Sixteen pictures of a few megabytes each, inline as base64.
 _MAX_BODY_BYTES = 256 * 1024**2
-# How much of a job's latency it waits for its turn.
-_QUEUED_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """A request that was let in and passed the checks."""
-
-    endpoint: Endpoint
-    body: bytes
-    entry: Entry
-    sent: Sent
-    fault: Fault | None
-
-    @property
-    def runs_job(self) -> bool:
-        """Whether the job is done, and billed, whatever the client gets to see of it."""
-        return self.fault is None or self.fault.runs_job
 
 
 class Api:
     """The provider's side of the wire."""
 
     def __init__(self, options: SandboxOptions, endpoints: Iterable[Endpoint], books: Books) -> None:
+        endpoints = tuple(endpoints)
         self._options = options
-        self._faults = tuple(parse_fault(spec) for spec in options.faults)
-        self._latency = parse_latency(options.latency)
         self._books = books
         self._gate = Gate(options, endpoints, books)
-        self._studio: Studio
-        self._attempts: Counter[str] = Counter()
+        self._jobs = Jobs(options, books)
+        self._openai = OpenAiApi(endpoints, self._gate, self._jobs, books)
         self._records = Records(kept_s=options.record_s, rows=options.history_rows)
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._queue: set[asyncio.Task[None]] = set()
         self._public = PublicFiles(books, self._made_again)
 
     def serve(self, endpoints: Iterable[Endpoint]) -> None:
         """Serve these as well; one of a path that is known replaces that."""
+        endpoints = tuple(endpoints)
         self._gate.serve(endpoints)
+        self._openai.serve(endpoints)
 
     def application(self) -> web.Application:
         """The routes, to be served once."""
         app = web.Application(client_max_size=_MAX_BODY_BYTES)
         app.cleanup_ctx.append(self._opened_studio)
-        app.cleanup_ctx.append(self._jobs_ended)
+        app.cleanup_ctx.append(self._queue_ended)
         app.add_routes(
             [
                 web.get("/v1/get-user-credits", self._credits),
@@ -92,18 +74,20 @@ class Api:
         return app
 
     async def _opened_studio(self, _: web.Application) -> AsyncIterator[None]:
-        async with Studio.opened(scale=self._options.size_scale) as self._studio:
+        async with self._jobs.opened():
             yield
 
-    async def _jobs_ended(self, _: web.Application) -> AsyncIterator[None]:
+    async def _queue_ended(self, _: web.Application) -> AsyncIterator[None]:
         yield
-        for job in self._jobs:
+        for job in self._queue:
             job.cancel()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
+        await asyncio.gather(*self._queue, return_exceptions=True)
 
     # Models.
 
     async def _model(self, request: web.Request) -> web.StreamResponse:
+        if request.path.startswith("/v1/") and self._openai.has(request.match_info["slug"]):
+            return await self._openai.edited(request, request.match_info["slug"])
         if request.method != "POST":
             return page(405, "405 Not Allowed", {"Allow": "POST"})
         entry = self._books.arrive()
@@ -127,25 +111,22 @@ class Api:
             if not queued:
                 self._books.leave()
 
-    async def _let_in(self, request: web.Request, entry: Entry) -> _Placed:
+    async def _let_in(self, request: web.Request, entry: Entry) -> Placed:
         body = Body(await request.read())
         self._books.identify(entry, body_sha256=body.sha256, prompt=body.prompt)
         endpoint = self._gate.admit(request)
         check_body(endpoint, body.parameters())
-        sent = self._sent(entry, body)
-        faults = [fault for fault in self._faults_for(request) if not fault.poll]
-        fault = first_fault(faults, sent, seed=self._options.seed)
-        return _Placed(endpoint, body.data, entry, sent, fault)
+        return self._jobs.place(endpoint, body.data, entry, request)
 
-    async def _answered(self, request: web.Request, placed: _Placed) -> web.StreamResponse:
+    async def _answered(self, request: web.Request, placed: Placed) -> web.StreamResponse:
         """v1: the answer is the image, and takes as long as the job."""
         started_at = time.monotonic()
         entry, fault = placed.entry, placed.fault
         if placed.runs_job:
             record = self._records.add(placed.endpoint, placed.body, entry, fault)
-            picture = await self._work(record, placed)
+            picture = await self._jobs.work(record, placed)
         elif fault is not None and not fault.at_once:
-            await asyncio.sleep(self._latency_of(placed))
+            await self._jobs.wait(placed)
         if fault is not None and fault.status is not None:
             entry.status = fault.status
             return refuse(fault, request, placed.endpoint)
@@ -156,28 +137,28 @@ class Api:
         entry.status = 200 if fault.answered else None
         return await spoil(fault, answer, request, placed.sent)
 
-    async def _accepted(self, request: web.Request, placed: _Placed) -> web.StreamResponse:
+    async def _accepted(self, request: web.Request, placed: Placed) -> web.StreamResponse:
         """v2: answer an id at once; the job continues in the background."""
         entry, fault = placed.entry, placed.fault
         if placed.runs_job:
             record = self._records.add(placed.endpoint, placed.body, entry, fault)
             job = asyncio.create_task(self._queued(record, placed))
-            self._jobs.add(job)
-            job.add_done_callback(self._jobs.discard)
+            self._queue.add(job)
+            job.add_done_callback(self._queue.discard)
         if fault is not None and fault.status is not None:
             entry.status = fault.status
             return refuse(fault, request, placed.endpoint)
         said = json.dumps(submitted(record, str(request.url.origin()))).encode()
-        answer = Answer(said, "application/json", self._gate.account_headers(request))
+        answer = Answer(said, "application/json", self._gate.account_headers(request, placed.endpoint))
         if fault is None or fault.of_the_job:
             entry.status = 200
             return answer.response()
         entry.status = 200 if fault.answered else None
         return await spoil(fault, answer, request, placed.sent)
 
-    async def _queued(self, record: Record, placed: _Placed) -> None:
+    async def _queued(self, record: Record, placed: Placed) -> None:
         try:
-            picture = await self._work(record, placed)
+            picture = await self._jobs.work(record, placed)
             corrupt = placed.fault is not None and placed.fault.kind == "corrupt"
             data = bit_flipped(picture.data) if corrupt else picture.data
             self._public.keep_result(record.file_name, File(data, picture.content_type))
@@ -185,33 +166,6 @@ class Api:
             pass
         finally:
             self._books.leave()
-
-    async def _work(self, record: Record, placed: _Placed) -> Picture:
-        """A job from its first second to its charge.
-
-        Raises:
-            Refusal: it failed, and is not charged.
-        """
-        fault = placed.fault
-        kind = fault.kind if fault is not None else ""
-        latency_s = self._latency_of(placed)
-        try:
-            await asyncio.sleep(_QUEUED_SHARE * latency_s)
-            record.state = "PROCESSING"
-            await asyncio.sleep((1 - _QUEUED_SHARE) * latency_s)
-            if kind == "failed":
-                raise Refusal(422, (fault and fault.text) or "The model could not make the image")
-            picture = await self._studio.make(record.order, flaw=kind)
-        except Refusal as refusal:
-            record.fail(time.time(), str(refusal))
-            raise
-        if fault is None or fault.billed:
-            self._books.bill(placed.entry, picture.price_usd)
-        record.complete(time.time(), file_size=len(picture.data))
-        return picture
-
-    def _latency_of(self, placed: _Placed) -> float:
-        return self._latency(placed.sent.random(self._options.seed, "latency"))
 
     async def _polled(self, request: web.Request) -> web.StreamResponse:
         """v2: how far a request is, or its result."""
@@ -226,7 +180,7 @@ class Api:
         record.polls += 1
         entry = record.entry
         sent = Sent(number=entry.number, attempt=record.polls, body_sha256=entry.body_sha256, prompt=entry.prompt)
-        fault = first_fault([each for each in self._faults if each.poll], sent, seed=self._options.seed)
+        fault = self._jobs.poll_fault(sent)
         if fault is not None and fault.status is not None:
             return refuse(fault, request, record.endpoint)
         if request.path.endswith("/status"):
@@ -249,25 +203,12 @@ class Api:
         except Refusal as refusal:
             return error(refusal.status, str(refusal))
 
-    def _sent(self, entry: Entry, body: Body) -> Sent:
-        self._attempts[body.sha256] += 1
-        attempt = self._attempts[body.sha256]
-        return Sent(number=entry.number, attempt=attempt, body_sha256=body.sha256, prompt=body.prompt)
-
-    def _faults_for(self, request: web.Request) -> tuple[Fault, ...]:
-        """The faults of the options, after those that the request itself asks for."""
-        try:
-            injected = [parse_fault(spec) for spec in request.headers.getall(FAULT_HEADER, [])]
-        except ValueError as unparsed:
-            raise Refusal(400, f"{FAULT_HEADER}: {unparsed}") from unparsed
-        return (*injected, *self._faults)
-
     def _answer(self, picture: Picture, request: web.Request, record: Record, *, took_s: float) -> Answer:
         headers = {
             "x-cost": str(record.entry.billed_usd or 0.0),
             "x-request-id": record.request_id,
             "x-generation-time": f"{took_s:.3f}",
-            **self._gate.account_headers(request),
+            **self._gate.account_headers(request, record.endpoint),
         }
         match self._options.answer:
             case "image":
@@ -284,7 +225,7 @@ class Api:
         """The result of that name, if there was one."""
         if (record := self._records.made(name)) is None:
             return None
-        picture = await self._studio.make(record.order)
+        picture = await self._jobs.picture(record.order)
         return File(picture.data, picture.content_type)
 
     # Around the models.
@@ -317,6 +258,6 @@ class Api:
     async def _reset(self, _: web.Request) -> web.Response:
         self._books.reset()
         self._gate.reset()
-        self._attempts.clear()
+        self._jobs.reset()
         self._records.clear()
         return web.json_response({})

@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from batch_editor.endpoints import SEGMIND
+
 # Enough to know a job by; 32,000 characters of each of 10,000s of requests would be too many to keep.
 _PROMPT_CHARACTERS = 200
 
 
 @dataclass(slots=True)
 class Entry:
-    """One POST to a model. `at` is in seconds since the books were opened, `number` counts from 1.
+    """One POST to a model of a provider. `at` is in seconds since the books were opened, `number` counts from 1.
 
     `status` is None until it is answered, and stays so where no status line was sent.
     """
@@ -26,6 +28,7 @@ class Entry:
     prompt: str = ""
     status: int | None = None
     billed_usd: float | None = None
+    provider: str = SEGMIND
 
 
 class Books:
@@ -61,9 +64,9 @@ class Books:
         """Count a request that had the key with it where none belongs."""
         self.key_leaks += 1
 
-    def arrive(self) -> Entry:
+    def arrive(self, provider: str = SEGMIND) -> Entry:
         """Log a request that has just arrived; `leave` ends it."""
-        entry = Entry(number=len(self.log) + 1, at=self._clock() - self._opened_at)
+        entry = Entry(number=len(self.log) + 1, at=self._clock() - self._opened_at, provider=provider)
         self.log.append(entry)
         self.in_flight += 1
         self._idle.clear()
@@ -124,9 +127,12 @@ class Books:
         """Charges beyond the first one of each request body."""
         return sum(times - 1 for times in self.billed_by_body.values())
 
-    def most_in_window(self, length_s: float) -> int:
-        """The largest number of POSTs that arrived within any `length_s` seconds, refused ones included."""
-        return _most_in_window([entry.at for entry in self.log], length_s)
+    def most_in_window(self, length_s: float, *, provider: str | None = None) -> int:
+        """The largest number of POSTs that arrived within any `length_s` seconds, refused ones included.
+
+        At one provider, or at all.
+        """
+        return _most_in_window([each.at for each in self.log if provider in (None, each.provider)], length_s)
 
     def most_polls_in_window(self, length_s: float) -> int:
         """The same of polls, which are not among the POSTs."""

@@ -18,12 +18,25 @@ _DATA_LINK = re.compile(r"data:(image/[a-z0-9.+-]+);base64,", re.IGNORECASE)
 
 
 class Refusal(Exception):
-    """A request that is answered with an error, and not charged."""
+    """A request that is answered with an error, and not charged.
 
-    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+    `parameter` is the one at fault, if it is one; `code` names the fault for APIs whose errors have codes.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        parameter: str | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.headers = headers or {}
+        self.parameter = parameter
+        self.code = code
 
 
 def body_sha256(body: Mapping[str, Any]) -> str:
@@ -76,13 +89,19 @@ def check_body(endpoint: Endpoint, body: Mapping[str, Any]) -> None:
         Refusal: 400, naming the first parameter at fault.
     """
     for name in body:
-        if name not in endpoint.parameters:
-            raise Refusal(400, f"unknown parameter {name!r}{did_you_mean(name, list(endpoint.parameters))}")
+        if name not in endpoint.parameters and name not in endpoint.constants:
+            hint = did_you_mean(name, list(endpoint.parameters))
+            raise Refusal(400, f"unknown parameter {name!r}{hint}", parameter=name, code="unknown_parameter")
+    for name, value in endpoint.constants.items():
+        if name not in body:
+            raise _missing(name)
+        if (type(body[name]), body[name]) != (type(value), value):
+            raise _unexpected(name, body[name], _shown(value))
     for name, parameter in endpoint.parameters.items():
         if name in body:
             _check_value(name, parameter, body[name])
         elif parameter.required:
-            raise Refusal(400, f"{name} is required")
+            raise _missing(name)
     for rule in endpoint.rules:
         _check_rule(endpoint, rule, body)
 
@@ -143,7 +162,8 @@ def _check_links(name: str, parameter: Parameter, value: object) -> None:
     if not isinstance(value, list) or not value:
         raise _unexpected(name, value, "a list of one link or more")
     if parameter.max_items is not None and len(value) > parameter.max_items:
-        raise Refusal(400, f"{name} has {len(value)} links; expected at most {parameter.max_items}")
+        text = f"{name} has {len(value)} links; expected at most {parameter.max_items}"
+        raise Refusal(400, text, parameter=name, code="array_above_max_length")
     for place, link in enumerate(value):
         if not _is_link(link):
             raise _unexpected(f"{name}[{place}]", link, "a link")
@@ -154,9 +174,10 @@ def _check_text(name: str, parameter: Parameter, text: str) -> None:
         *others, last = [*parameter.choices, *([str(parameter.sizes)] if parameter.sizes is not None else [])]
         raise _unexpected(name, text, f"{', '.join(others)} or {last}" if others else last)
     if parameter.required and not text.strip():
-        raise Refusal(400, f"{name} is empty")
+        raise Refusal(400, f"{name} is empty", parameter=name, code="empty_string")
     if parameter.max_length is not None and len(text) > parameter.max_length:
-        raise Refusal(400, f"{name} has {len(text)} characters; expected at most {parameter.max_length}")
+        said = f"{name} has {len(text)} characters; expected at most {parameter.max_length}"
+        raise Refusal(400, said, parameter=name, code="string_above_max_length")
 
 
 def _check_range(name: str, parameter: Parameter, number: float) -> None:
@@ -188,7 +209,11 @@ def _is_link(value: object) -> bool:
 
 
 def _unexpected(name: str, value: object, wanted: str) -> Refusal:
-    return Refusal(400, f"{name} is {_shown(value)}; expected {wanted}")
+    return Refusal(400, f"{name} is {_shown(value)}; expected {wanted}", parameter=name, code="invalid_value")
+
+
+def _missing(name: str) -> Refusal:
+    return Refusal(400, f"{name} is required", parameter=name, code="missing_required_parameter")
 
 
 def _shown(value: object) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from batch_editor.sandbox.faults import parse_fault
@@ -23,11 +23,12 @@ class SandboxOptions:
     """What a sandbox is started with.
 
     `port` 0 takes a free one. `latency` is seconds ("2"), a range ("1-3") or "lognormal:MEAN,SIGMA".
-    `rate_limit` is COUNT/UNIT ("60/min"), for each key. `faults` are specs as FAULT_HELP explains them, the
-    first that fires wins. `key` is the only right one; None takes any. `answer` and `upload_shape` say which
-    of the known shapes the answers have. Images are made at `size_scale` times the size asked for; prices
-    stay those of the size asked for. `record_s` is how long v2 keeps a record after its job's end, `history_rows`
-    how often each request stands in the history.
+    `rate_limit` is COUNT/UNIT ("60/min"), for each key at each provider; `provider_rates` are those of some
+    providers, by name, in its place. `faults` are specs as FAULT_HELP explains them, the first that fires wins.
+    `key` is the only right one; None takes any. `answer` and `upload_shape` say which of the known shapes the
+    answers have. Images are made at `size_scale` times the size asked for; prices stay those of the size asked
+    for. `record_s` is how long v2 keeps a record after its job's end, `history_rows` how often each request stands
+    in the history.
 
     Raises:
         ValueError: an option's text isn't understood.
@@ -46,11 +47,12 @@ class SandboxOptions:
     size_scale: float = 1.0
     record_s: float = 3600.0
     history_rows: int = 1
+    provider_rates: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parse_latency(self.latency)
-        if self.rate_limit is not None:
-            parse_rate(self.rate_limit)
+        for rate in (*([self.rate_limit] if self.rate_limit is not None else []), *self.provider_rates.values()):
+            parse_rate(rate)
         for spec in self.faults:
             parse_fault(spec)
         _check_word("answer", self.answer, get_args(AnswerShape))

@@ -12,6 +12,7 @@ from batch_editor.endpoints import Endpoint, PriceTable, price_by_pixels, size_o
 from batch_editor.sandbox.checks import body_sha256
 from batch_editor.sandbox.images import Edit, ImageFormat, Size
 
+CHARACTERS_PER_TOKEN = 4
 # What models that are asked for a shape rather than a size make: about a megapixel.
 _SIDE = 1024
 _RESOLUTION = re.compile(r"([1-9])K|([1-9][0-9]{2,3})px")  # the side of a square of as many pixels
@@ -91,7 +92,49 @@ class Order:
         return self._endpoint.parameters[name].choices
 
     def price_usd(self, input_size: Size) -> float:
-        """What the picture of an input of that size costs."""
+        """What the picture of an input of that size costs: by its tokens where these are charged, else by the list."""
+        if (usage := self.usage(input_size)) is not None:
+            return round(self._endpoint.cost_of_usage(usage) or 0.0, 9)
+        prices = self._endpoint.prices
+        extra, _ = prices.extras(inputs=self._inputs, prompt_length=len(self.prompt))
+        return round((self._listed_usd(input_size) + extra) * prices.factor, 6)
+
+    def usage(self, input_size: Size) -> dict[str, Any] | None:
+        """How many tokens the picture takes, none of them dearer than by the list; None where they aren't charged."""
+        tokens, prices = self._endpoint.usage, self._endpoint.prices
+        if tokens is None:
+            return None
+        image = self._inputs * _tokens(prices.input_image.expected, tokens.input_image)
+        text = len(self.prompt) // CHARACTERS_PER_TOKEN
+        output = _tokens(self._listed_usd(input_size), tokens.output_image)
+        return {
+            "input_tokens": image + text,
+            "input_tokens_details": {"image_tokens": image, "text_tokens": text},
+            "output_tokens": output,
+            "output_tokens_details": {"image_tokens": output, "text_tokens": 0},
+            "total_tokens": image + text + output,
+        }
+
+    def chosen(self, input_size: Size) -> dict[str, str]:
+        """What the picture comes to be, where a request may leave it to the model."""
+        return {
+            "size": "{}x{}".format(*self._size(input_size)),
+            "quality": self._priced_as("quality", self._qualities, input_size),
+            "background": "transparent" if self._value("background", "background") == "transparent" else "opaque",
+            "output_format": self.format,
+        }
+
+    @property
+    def _qualities(self) -> tuple[str, ...]:
+        quality = self._endpoint.parameters.get("quality")
+        return tuple(choice for choice in (quality.choices if quality else ()) if choice != "auto")
+
+    @property
+    def _inputs(self) -> int:
+        return self._endpoint.inputs_of(self._values)
+
+    def _listed_usd(self, input_size: Size) -> float:
+        """The price table's part."""
         prices = self._endpoint.prices
         level: PriceTable = prices.table
         for name in prices.by:
@@ -103,8 +146,7 @@ class Order:
             else:
                 level = level[self._priced_as(name, tuple(level), input_size)]
         assert isinstance(level, int | float)
-        extra, _ = prices.extras(inputs=self._endpoint.inputs_of(self._values), prompt_length=len(self.prompt))
-        return round((level + extra) * prices.factor, 6)
+        return float(level)
 
     def _value(self, role: str, name: str) -> Any:
         """Of the parameter with that role, else of the one that is usually named so; None if there is none."""
@@ -140,6 +182,10 @@ class Order:
         while isinstance(level, dict) and isinstance(next(iter(level.values())), dict):
             level = next(iter(level.values()))
         return _shapes(tuple(level)) if isinstance(level, dict) else ()
+
+
+def _tokens(usd: float, usd_per_million: float) -> int:
+    return int(usd * 1_000_000 / usd_per_million + 1e-6) if usd_per_million else 0
 
 
 def _shapes(choices: tuple[str, ...]) -> tuple[str, ...]:

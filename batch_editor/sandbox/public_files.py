@@ -11,7 +11,7 @@ from aiohttp import web
 from batch_editor.sandbox.answers import error, page
 from batch_editor.sandbox.books import Books
 from batch_editor.sandbox.files import File
-from batch_editor.sandbox.gate import KEY_HEADER
+from batch_editor.sandbox.gate import KEY_HEADER, has_key
 
 # Result links expire. A client that fetches them at once never meets this.
 _KEPT_RESULTS = 500
@@ -53,7 +53,7 @@ class PublicFiles:
 
     async def _result(self, request: web.Request) -> web.Response:
         """A picture; one that isn't kept is made again, the same to the last bit."""
-        if KEY_HEADER in request.headers:
+        if has_key(request):
             self._books.leak_key()
             return error(400, f"{KEY_HEADER} has no place here: this is a public link")
         name = request.match_info["name"]
@@ -63,7 +63,7 @@ class PublicFiles:
         return self._public(request, None)
 
     def _public(self, request: web.Request, file: File | None) -> web.Response:
-        if KEY_HEADER in request.headers:
+        if has_key(request):
             self._books.leak_key()
         return _served(file)
 

@@ -57,6 +57,10 @@ class SlidingWindow:
         accepted_at = self._current(key, now)
         return float(accepted_at[0] + self.rate.window_s - now) if accepted_at else 0.0
 
+    def left(self, key: str, now: float) -> int:
+        """How many more would be accepted now."""
+        return self.rate.count - len(self._current(key, now))
+
     def clear(self) -> None:
         """Forget every request."""
         self._accepted_at.clear()

@@ -13,7 +13,7 @@ from typing import Self
 import aiohttp
 
 from batch_editor.sandbox.checks import Refusal
-from batch_editor.sandbox.images import ImageFormat, edited, placeholder
+from batch_editor.sandbox.images import ImageFormat, Size, edited, placeholder
 from batch_editor.sandbox.inputs import Input, Inputs
 from batch_editor.sandbox.orders import Order
 
@@ -23,11 +23,12 @@ _THREADS = 4
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture, labelled with the format that was asked for, and its price."""
+    """A finished picture, labelled with the format that was asked for, and its price; `source` is its input's size."""
 
     data: bytes
     format: ImageFormat
     price_usd: float
+    source: Size
 
     @property
     def content_type(self) -> str:
@@ -69,7 +70,7 @@ class Studio:
             edit = replace(edit, size=(max(1, edit.size[0] // 2), max(1, edit.size[1] // 2)))
         work = partial(edited, source.image, edit, mask=mask.image if mask else None, flaw=flaw)
         data = await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        return Picture(data, order.format, order.price_usd(source.size))
+        return Picture(data, order.format, order.price_usd(source.size), source.size)
 
     async def _source(self, order: Order) -> Input:
         if order.image_link is not None:

@@ -12,11 +12,11 @@ from batch_editor.records import Rate
 class AdaptiveRate:
     """Requests a period to send: AIMD (additive increase, multiplicative decrease), driven by 429s.
 
-    It starts at the configured count and never exceeds it. A 429 lowers it by a tenth. Where many are refused, it
-    falls to what the provider took in the last period, but by half at most. While nothing lowers it, it is raised by a
-    twentieth of the configured count at a time. The wait before a raise doubles with each decrease, up to
-    MAX_WAIT_PERIODS, and halves with each raise that holds. So a run whose limit is set too high stays near the true
-    one, and takes more when it can.
+    It starts at the configured count and never exceeds it, nor what the provider says that it takes. A 429 lowers it by
+    a tenth. Where many are refused, it falls to what the provider took in the last period, but by half at most. While
+    nothing lowers it, it is raised by a twentieth of the configured count at a time. The wait before a raise doubles
+    with each decrease, up to MAX_WAIT_PERIODS, and halves with each raise that holds. So a run whose limit is set too
+    high stays near the true one, and takes more when it can.
 
     Some 429s don't come from the rate, and leave it as it is:
 
@@ -53,6 +53,7 @@ class AdaptiveRate:
         self._wait_s = rate.period_s
         self._raise_at = math.inf
         self._raises = 0
+        self._said = math.inf
         self.allowed = float(rate.count)
         self.reason = "as configured"
         """Why it was last lowered or raised."""
@@ -62,15 +63,34 @@ class AdaptiveRate:
         self._forget(now)
         self._taken.append(now)
         self._refused_share *= 1 - 1 / self.REQUESTS
-        self._unrefused = self._unrefused + 1 if self.allowed == self._rate.count else 0
+        self._unrefused = self._unrefused + 1 if self.allowed == self._most else 0
         if now < self._raise_at:
             return
         self.reason = f"not lowered for {self._wait_s:g} s"
         self._raises += 1
         if self._raises > 1:  # the raise before this one held
             self._wait_s = max(self._wait_s / 2, self._rate.period_s)
-        self.allowed = min(float(self._rate.count), self.allowed + self.RAISE_SHARE * self._rate.count)
-        self._raise_at = now + self._wait_s if self.allowed < self._rate.count else math.inf
+        self.allowed = min(self._most, self.allowed + self.RAISE_SHARE * self._rate.count)
+        self._raise_at = now + self._wait_s if self.allowed < self._most else math.inf
+
+    def said(self, count: float) -> None:
+        """The provider says how many it takes a period: no more are sent, whatever is configured."""
+        was_most, self._said = self._most, max(1.0, count)
+        if self._most == was_most:
+            return
+        # Where 429s have taught less, that stays, and is raised as before.
+        if self.allowed == was_most or self.allowed > self._most:
+            self.allowed = self._most
+            self.reason = f"the provider says that it takes {count:g}"
+
+    def takes_all(self, now: float) -> bool:
+        """Whether what was sent lately is about as much as the provider says that it takes, and no more."""
+        self._forget(now)
+        return self.SURELY_LESS * self._said <= len(self._taken) <= self._said
+
+    @property
+    def _most(self) -> float:
+        return min(float(self._rate.count), self._said)
 
     def refused(self, sent_at: float) -> None:
         """The provider answered the request of that instant with 429."""

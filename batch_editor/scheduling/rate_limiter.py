@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from aiolimiter import AsyncLimiter
 
-from batch_editor.records import Failure, Rate
+from batch_editor.records import Failure, Rate, RateSaid
 from batch_editor.scheduling.retry import RetryPolicy
 from batch_editor.scheduling.send_policy import Permit, SendPolicy, jitter_s, slack_s, spacing_s
 from batch_editor.scheduling.shared_rate import SharedRateLimit
@@ -158,6 +158,11 @@ class RateLimiter:
                 return
             await _set_or_time(self._closed, earliest)
         raise LimiterClosed
+
+    def said(self, permit: Permit, said: RateSaid) -> None:
+        """The answer to that permit's request says what the provider's limit is: no more is sent."""
+        self._tell_changes(lambda: self._policy.said(permit, said, self._now()))
+        self._changed.set()
 
     def succeeded(self, permit: Permit, latency_s: float) -> None:
         """The request gave its image."""

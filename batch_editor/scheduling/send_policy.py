@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from batch_editor.records import Failure, Rate
+from batch_editor.records import Failure, Rate, RateSaid
 from batch_editor.scheduling.adaptive_rate import AdaptiveRate
 from batch_editor.scheduling.circuit_breaker import CircuitBreaker
 from batch_editor.scheduling.concurrency_limit import ConcurrencyLimit
@@ -120,6 +120,19 @@ class SendPolicy:
         self.breaker.sent(self._number)
         self._out.add(self._number)
         return Permit(now, self._number)
+
+    def said(self, permit: Permit, said: RateSaid, now: float) -> None:
+        """The answer to the request of that permit says what the rate limit is, and how much of it was left then.
+
+        Then, and not at the time of the answer, a minute later: where nothing was left, the wait began when it was
+        sent. Nothing is waited for where this run alone uses the limit up: its spacing keeps it.
+        """
+        if said.per_min is not None:
+            self.adaptive.said(said.per_min * self._rate.period_s / 60.0)
+        if said.left == 0 and said.reset_s is not None and not self.adaptive.takes_all(now):
+            opens_at = permit.at + min(said.reset_s, self._retry.retry_after_max_s)
+            if opens_at > now:
+                self._open_at = max(self._open_at, opens_at)
 
     def gone(self, permit: Permit) -> None:
         """The request did not leave after all, or its end says nothing. Has no effect on one given back already."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import check_jsonschema
 import pytest
@@ -72,12 +73,16 @@ def test_every_setting_is_in_the_schema() -> None:
             found[name] = names(definitions[part], definitions) if is_part else None
         return found
 
-    def keys(value: object) -> object:
+    def keys(value: object) -> Any:
         return {name: keys(inner) for name, inner in value.items()} if isinstance(value, dict) else None
 
     schema = config_schema()
     example = yaml.safe_load((ROOT / "config.example.yaml").read_text(encoding="utf-8"))
-    assert names(schema, schema["definitions"]) == keys(example)
+    of_any = schema["definitions"]["ProviderSettings"]
+    of_one = schema["properties"]["providers"]["anyOf"][0]["additionalProperties"]
+    assert of_one == {"$ref": "#/definitions/ProviderSettings"}
+    assert keys(example.pop("providers")) == {"NAME": names(of_any, schema["definitions"])}
+    assert names(schema, schema["definitions"]) == {**keys(example), "providers": None}
 
 
 JOB = "jobs:\n  - prompt: a\n    image_urls: [https://example.com/a.jpg]\n"

@@ -9,10 +9,9 @@ from typing import Any
 import orjson
 import pytest
 from PIL import Image
-from pydantic import SecretStr
 
 from batch_editor.recovery.reconcile import reconcile
-from tests.support.bench import KEY, Bench, job
+from tests.support.bench import KEYS, Bench, job
 from tests.support.recorder import Recorder, http, png
 
 
@@ -46,7 +45,7 @@ async def test_every_request_names_the_program_and_its_version(bench: Bench, rec
     settings = bench.settings(recorder.base_url, api__version=api, retry__max_attempts=1)
     await bench.run([job("lost")], recorder.base_url, api__version=api, retry__max_attempts=1)
     recorder.answer = document({"data": []})
-    await reconcile(bench.out, settings, SecretStr(KEY), say=print, clock=lambda: time.time() + 2000)
+    await reconcile(bench.out, settings, KEYS, say=print, clock=lambda: time.time() + 2000)
 
     paths = {seen.path.partition("?")[0] for seen in recorder.requests}
     if api == "v2":

@@ -270,4 +270,7 @@ def test_a_slash_at_the_end_of_a_url_is_dropped() -> None:
 
 
 def test_settings_have_no_place_for_a_key() -> None:
-    assert [name for name in setting_names(Settings) if "key" in name] == ["api.key_env", "api.key_file"]
+    assert [name for name in setting_names(Settings) if "key" in name] == [
+        *("api.key_env", "api.key_file"),
+        *("providers.NAME.key_env", "providers.NAME.key_file"),
+    ]

@@ -22,7 +22,7 @@ ELSEWHERE: dict[str, str] = {
     r"batch-editor sandbox --rate-limit 60/min --fault 502:0\.05": "runs until it is stopped; see docs/sandbox.md",
     r"SEGMIND_API_KEY=any batch-editor run jobs/demo\.yaml --base-url http://127\.0\.0\.1:8080/v1": "the same",
     r"(ssh .* )?batch-editor review \S+( --.*)?": "runs until it is stopped; tests/review starts it",
-    r"AWS_PROFILE=shop batch-editor run jobs/catalog\.csv": "needs a bucket; tests/cloud runs it",
+    r"AWS_PROFILE=shop batch-editor run jobs/catalog\.csv": "needs a bucket; tests/servers/cloud runs it",
     r"batch-editor run jobs/catalog\.csv --open": "starts a review that stays; tests/review starts it",
     r"batch-editor export outputs/products --format shopify --to import\.csv": "back-into-your-shop runs it",
     r"batch-editor run my-jobs\.yaml --limit 1 --max-cost 1": "of an endpoint that a server on its own doesn't serve",

@@ -38,6 +38,7 @@ BEFORE = {
 BETWEEN = {"batch-editor status outputs/catalog --rebuild": "rm outputs/catalog/ledger.sqlite3*"}
 # What has an image afterwards, below outputs/.
 MADE = {
+    "choose-a-model": ["catalog-compare", "catalog"],
     "README": ["minimal", "catalog"],
     "tutorial": ["rehearsal-spring", "spring"],
     "start-from-a-file": ["products"],
@@ -50,6 +51,12 @@ MADE = {
 }
 # What they say, among other things.
 SAID = {
+    "choose-a-model": [
+        "All 3: $0.0194 · $0.63 · $0.24 · $0.12",
+        "Contact sheet: outputs/catalog-compare/compare.html",
+        "  batch-editor run jobs/catalog.csv --set endpoint=seedream-4.5",
+        "Jobs: 3   succeeded 3 (2 took another job's image)",
+    ],
     "move-to-another-model": [
         "Endpoint: gpt-image-2.5-sunburst, in place of gpt-image-1.5-edit, which retired on 2026-12-01",
         "kept: 3 done jobs that gpt-image-1.5-edit made",

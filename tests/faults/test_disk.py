@@ -21,14 +21,13 @@ from typing import Protocol
 
 import pytest
 from PIL import Image
-from pydantic import SecretStr
 
 from batch_editor import StorageError
 from batch_editor.errors import MachineError
 from batch_editor.images import BadImage
 from batch_editor.output import DiskRetry, StagedFile, Store
 from batch_editor.recovery.reconcile import reconcile
-from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox, sha256_of
+from tests.support.bench import KEY, KEYS, Bench, arrived, job, jobs, sandbox, sha256_of
 from tests.support.command import Process
 from tests.support.needs import need_root
 from tests.support.recorder import Recorder, http
@@ -226,7 +225,7 @@ async def test_reconcile_waits_for_room_as_long_as_is_set_and_says_so(bench: Ben
         settings = bench.settings(provider, outputs__wait_s=2)
         began_at = time.monotonic()
         with pytest.raises(StorageError, match="No space left on device"):
-            await reconcile(bench.out, settings, SecretStr(KEY), say=said.append)
+            await reconcile(bench.out, settings, KEYS, say=said.append)
         assert time.monotonic() - began_at < 20
         assert len(said) == 1
         assert said[0].endswith(
@@ -234,7 +233,7 @@ async def test_reconcile_waits_for_room_as_long_as_is_set_and_says_so(bench: Ben
             " within 2s"
         )
         (disk.place / "filler").unlink()
-        found = await reconcile(bench.out, settings, SecretStr(KEY), say=said.append)
+        found = await reconcile(bench.out, settings, KEYS, say=said.append)
     assert [finding.outcome for finding in found.findings] == ["image"]
 
 
@@ -528,3 +527,27 @@ async def test_temporary_files_without_room_are_told_before_anything_is_sent(
             assert ended.err.rstrip().endswith("Make room, or let TMPDIR name another one")
     assert provider.books.requests == 0
     assert not out.exists()
+
+
+@pytest.mark.fault(67)
+async def test_finished_files_for_which_there_is_no_room_cost_no_picture_and_are_made_later(
+    bench: Bench, disk: Disk, recorder: Recorder
+) -> None:
+    disk.mount(30_000)
+    recorder.answer = http(noise(1))
+    manifest = bench.write(jobs(4))
+    assert (await bench.run(manifest, recorder.base_url)).exit_code == 0
+    disk.fill()
+    os.truncate(disk.place / "filler", (disk.place / "filler").stat().st_size - 2_000_000)
+    large = bench.write(jobs(4), name="large.yaml", finish={"web": {"size": "900x900", "format": "png"}})
+    finished = await bench.command(*run_of(bench, recorder, large))
+    assert (finished.code, len(recorder.requests)) == (0, 4), finished.err
+    (told,) = [line for line in finished.err.splitlines() if "not all finished files could be made" in line]
+    assert "No space left on device" in told
+    assert set(bench.statuses().values()) == {"succeeded"}
+    refused = await bench.command("finish", bench.out)
+    assert refused.code == 6
+    assert "No space left on device" in refused.err
+    disk.change("size=200m")
+    again = await bench.command("finish", bench.out, "--json")
+    assert (again.code, again.json["finished"]["web"]["made"]) == (0, 4)

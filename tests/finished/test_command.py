@@ -14,6 +14,8 @@ from PIL import Image
 from tests.support.bench import Bench, job, jobs, sandbox
 from tests.support.decoders import hanging
 
+pytestmark = pytest.mark.slow  # each starts processes
+
 WEB = {"web": {"size": "16x12", "fit": "cover", "format": "jpeg"}}
 
 

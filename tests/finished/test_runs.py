@@ -15,6 +15,8 @@ from PIL import Image
 from batch_editor.runs.options import BatchOptions
 from tests.support.bench import Bench, Row, job, jobs, sandbox, with_options
 
+pytestmark = pytest.mark.slow  # each starts processes
+
 WEB = {"web": {"size": "16x12", "fit": "cover", "format": "jpeg"}}
 
 

@@ -92,11 +92,14 @@ def test_what_is_cut_off_is_said_and_is_the_same_on_both_sides(tmp_path: Path) -
     assert furthest(file, file.transpose(Image.Transpose.FLIP_LEFT_RIGHT)) <= 1
 
 
-def test_a_picture_lies_in_the_middle_of_its_padding(tmp_path: Path) -> None:
-    _, data = finished(saved(Image.new("RGB", (100, 50), "red"), "PNG"), tmp_path, size="200x200", pad="#102030")
+@pytest.mark.parametrize(("size", "box"), [((100, 50), (0, 50, 200, 150)), ((50, 100), (50, 0, 150, 200))])
+def test_a_picture_lies_in_the_middle_of_its_padding(
+    tmp_path: Path, size: tuple[int, int], box: tuple[int, int, int, int]
+) -> None:
+    _, data = finished(saved(Image.new("RGB", size, "red"), "PNG"), tmp_path, size="200x200", pad="#102030")
     file = seen(data)
     assert sorted(file.getcolors() or []) == [(200 * 100, (16, 32, 48)), (200 * 100, (255, 0, 0))]
-    assert ImageChops.difference(file, Image.new("RGB", file.size, "#102030")).getbbox() == (0, 50, 200, 150)
+    assert ImageChops.difference(file, Image.new("RGB", file.size, "#102030")).getbbox() == box
 
 
 TURNS = {

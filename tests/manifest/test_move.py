@@ -122,11 +122,27 @@ def test_what_the_successor_alone_has_may_be_said(folder: Path) -> None:
     assert kinds(plan(manifest)) == {("mid", "1024x1024"): 1}
 
 
-def test_an_endpoint_that_is_no_successor_is_asked_in_its_own_words(folder: Path) -> None:
-    other = LATER.replace("name: later", "name: other")
-    (folder / "other.yaml").write_text(other, encoding="utf-8")
-    with pytest.raises(UsageError, match="'tier' is no key here"):
-        plan(yaml(folder, {"id": "a", "prompt": "hi", "image_urls": [LINK], "tier": "good"}), "other.yaml")
+def test_an_endpoint_that_is_no_successor_leaves_out_what_it_lacks_and_says_so_once(folder: Path) -> None:
+    other = LATER.replace("name: later", "name: other").replace("choices: [low, mid", "choices: [good, mid")
+    (folder / "other.yaml").write_text(other.replace("default: low", "default: mid"), encoding="utf-8")
+    manifest = yaml(
+        folder,
+        {"id": "a", "text": "hi", "image_urls": [LINK], "tier": "good", "grain": 2},
+        {"id": "b", "text": "ho", "image_urls": [LINK], "tier": "best", "grain": 2},
+    )
+    made = plan(manifest, "other.yaml")
+    assert kinds(made) == {("mid", "auto"): 2}
+    assert [warning for warning in made.warnings if "other" in warning] == [
+        f"{manifest}: tier of former has no place in other and is left out",
+        f"{manifest}: grain of former has no place in other and is left out",
+    ]
+    assert made.notices == ()
+
+
+def test_what_no_endpoint_of_a_move_knows_is_a_fault(folder: Path) -> None:
+    (folder / "other.yaml").write_text(LATER.replace("name: later", "name: other"), encoding="utf-8")
+    with pytest.raises(UsageError, match="'tone' is no key here"):
+        plan(yaml(folder, {"id": "a", "prompt": "hi", "image_urls": [LINK], "tone": "warm"}), "other.yaml")
 
 
 def test_a_table_for_the_retired_default_is_read_for_its_successor(

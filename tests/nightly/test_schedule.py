@@ -87,7 +87,7 @@ def schedule(*options: str, program: tuple[str, ...] = ("/usr/bin/printf", "%s\\
         "output": "outputs/catalog",
         "options": options,
         "nightly": ("--deadline", "4h"),
-        "key_env": "SEGMIND_API_KEY",
+        "secrets": ("SEGMIND_API_KEY",),
         "timeout_s": 300.0,
         "made_by": "batch-editor schedule jobs/catalog.csv",
     }
@@ -334,6 +334,35 @@ def test_the_step_for_the_key_writes_a_file_that_only_the_user_may_read(say: Cal
     file = bench.folder / "batch-editor.env"
     assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("SEGMIND_API_KEY='k$e y%'\n", 0o600)
     assert f". {file} " in said.out
+
+
+@pytest.mark.parametrize("kind", ["kubernetes", "github"])
+def test_every_night_has_the_variables_that_the_config_names(
+    kind: str, say: Callable[..., Said], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ["SEGMIND_API_KEY", "SHOP_HOOK", "SHOP_PING", "AWS_PROFILE"]
+    settings = "{notify: {to: ['env:SHOP_HOOK'], ping: 'env:SHOP_PING'}, outputs: {images: 's3://bucket/shop'}}"
+    (bench.folder / "config.yaml").write_text(settings)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_PROFILE", "shop")
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", kind)
+    document = next(yaml.safe_load_all(said.out))
+    if kind == "github":
+        assert {name: f"${{{{ secrets.{name} }}}}" for name in wanted}.items() <= document["jobs"]["run"]["env"].items()
+        assert [line.split()[-1] for line in said.err.splitlines() if " gh secret set " in line] == wanted
+        return
+    (container,) = document["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert [each["name"] for each in container["env"]] == ["TZ", *wanted]
+    (printed,) = re.findall(r"(printf .*) \| kubectl create secret", said.err)
+    values = {name: f"{name}'s $1" for name in wanted}
+    done = subprocess.run(["sh", "-c", printed], env=values, capture_output=True, check=True)
+    assert done.stdout.decode().splitlines() == [f"{name}={value}" for name, value in values.items()]
+
+
+def test_a_variable_s_name_is_one() -> None:
+    with pytest.raises(UsageError, match=r"^'A B; x': expected the name of an environment variable, such as SEGMIND_"):
+        schedule(secrets=("A B; x",))
 
 
 def test_files_are_written_the_key_s_for_the_user_alone_and_nothing_is_overwritten(

@@ -189,6 +189,7 @@ async def test_the_end_is_pinged_after_the_beginning_is_heard(bench: Bench, hook
     assert heard == ["the beginning is heard", "the end is asked for"]
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # of apprise's, where Python is older than 3.13
 @pytest.mark.parametrize(
     "address", ["https://hooks.example.com/services/T1/guarded-1", "json://user:guarded-2@example.com/x"]
 )

@@ -13,7 +13,8 @@ from PIL import Image
 from batch_editor.errors import StorageError
 from batch_editor.ledger import Placement
 from batch_editor.output import Store
-from batch_editor.output.placing import Unplaced, put, put_one
+from batch_editor.output.placing import Unplaced, keep, put, put_one
+from batch_editor.records import SavedImage
 
 
 @pytest.fixture
@@ -70,6 +71,17 @@ def test_threads_that_move_images_in_a_ring_lose_none(store: Store) -> None:
 def test_done_again_it_comes_to_the_same(store: Store) -> None:
     images = [landed(store, name, b"the same") for name in ("x/a", "x/b")]
     assert put(store, images) == put(store, images) == ["images/x/a.png", "images/x/b.png"]
+
+
+def test_two_images_of_one_request_that_no_job_wants_are_both_kept(store: Store) -> None:
+    paths = []
+    for content in (b"one", b"two"):
+        image = landed(store, "a", content)
+        assert isinstance(image.source, Path)
+        saved = SavedImage(str(image.source), image.sha256, len(content), "png", 1, 1)
+        paths.append(keep(store, "fingerprint", image.source, saved))
+        image.source.unlink()
+    assert [(store.root / path).read_bytes() for path in paths] == [b"one", b"two"]
 
 
 def test_a_folder_that_a_link_leads_out_of_is_refused(store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:

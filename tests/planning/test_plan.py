@@ -133,10 +133,10 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
     planned = await bench.command("plan", "jobs.yaml", "--json", "--max-cost", "1", "--deadline", "2h", key=None)
     plan = planned.json
     assert list(plan) == [
-        *("jobs", "requests", "reused", "done", "uploads", "skipped", "faulty", "remade"),
+        *("jobs", "requests", "reused", "taken", "done", "uploads", "skipped", "faulty", "remade"),
         *("redone", "identified", "kept", "kept_differs", "gone", "asks"),
-        *("cost_usd", "duration_s", "limited_by", "advice", "groups"),
-        *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tables"),
+        *("cost_usd", "duration_s", "limited_by", "advice", "providers", "groups"),
+        *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tables", "compare"),
     ]
     assert plan["cost_usd"] == {"low": 0.0216, "expected": 0.0216, "high": 0.10236}
     assert list(plan["duration_s"]) == ["p10", "p50", "p90"]

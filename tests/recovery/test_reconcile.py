@@ -11,14 +11,13 @@ from typing import Any
 import aiohttp
 import pytest
 from PIL import Image
-from pydantic import SecretStr
 
 from batch_editor import LockedError, UsageError
 from batch_editor.errors import HistoryError
 from batch_editor.output import Store, locked
 from batch_editor.recovery.reconcile import Reconciliation, reconcile
 from batch_editor.sandbox import Sandbox
-from tests.support.bench import KEY, Bench, job, jobs, sandbox, sha256_of
+from tests.support.bench import KEY, KEYS, Bench, job, jobs, sandbox, sha256_of
 from tests.support.recorder import Recorder, http
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,7 +29,7 @@ ONCE: dict[str, Any] = {"retry__max_attempts": 1}
 
 async def settled(bench: Bench, provider: Sandbox | str, *, later_s: float = LATER_S, **flags: Any) -> Reconciliation:
     settings = bench.settings(provider, **flags)
-    return await reconcile(bench.out, settings, SecretStr(KEY), say=print, clock=lambda: time.time() + later_s)
+    return await reconcile(bench.out, settings, KEYS, say=print, clock=lambda: time.time() + later_s)
 
 
 def outcomes(found: Reconciliation) -> dict[str, list[str]]:

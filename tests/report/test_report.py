@@ -20,6 +20,7 @@ from PIL import Image
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.images.thumbnails import thumbnail
 from batch_editor.ledger import figure_readings, readings
+from batch_editor.output import picture_store
 from batch_editor.report import Source, write_report
 from batch_editor.report.gathering import gather
 from batch_editor.report.plots import Line, Plot, plots
@@ -211,10 +212,14 @@ def test_pictures_that_find_no_room_are_left_out_from_the_end(tmp_path: Path) ->
     made = thumbnails([*listed, (tmp_path, "images/none.png", "sha-none"), (tmp_path, "../x.png", "sha-out")])
     assert list(made) == ["sha-0", "sha-1", "sha-2"]
     assert all(link.startswith("data:image/webp;base64,") for link in made.values())
-    assert picture_file(tmp_path, "images/0.png") == tmp_path / "images/0.png"
-    assert picture_file(tmp_path, "../x.png") is None
+    store = picture_store(tmp_path)
+    with picture_file(store, "images/0.png") as file:
+        assert file == tmp_path / "images/0.png"
+    with picture_file(store, "../x.png") as file:
+        assert file is None
     (tmp_path / "images" / "link.png").symlink_to("/etc/hosts")
-    assert picture_file(tmp_path, "images/link.png") is None
+    with picture_file(store, "images/link.png") as file:
+        assert file is None
     assert len(thumbnail(tmp_path / "images/0.png", length=88, quality=10)) < len(
         thumbnail(tmp_path / "images/0.png", length=88)
     )

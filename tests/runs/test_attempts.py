@@ -334,11 +334,11 @@ async def test_a_refusal_of_the_account_stops_the_run_before_the_ledger_has_it(b
         await arrived.wait()
         async with at.ledger_held_up():
             go.set()
-            await until(lambda: at.monitor.stop is not None)
+            await until(lambda: at.lane.stop is not None)
             assert await at.states() == ["sent"]
         assert await working is None
-        assert at.monitor.stop is not None
-        assert at.monitor.stop.kind == "refused"
+        assert at.lane.stop is not None
+        assert at.lane.stop.kind == "refused"
         assert (at.request_state(), at.heard.ends) == ("pending", [GiveUp("pending")])
 
 

@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from batch_editor import BatchOptions, Selection
 from batch_editor.endpoints import TODAY
@@ -18,7 +17,7 @@ from batch_editor.recovery.rebuild import rebuild
 from batch_editor.recovery.reconcile import reconcile
 from batch_editor.sandbox import Books
 from batch_editor.verdicts import FILE_NAME, Picture, Verdicts, VerdictWord
-from tests.support.bench import KEY, LOW_USD, Bench, arrived, job, sandbox, sha256_of, with_options
+from tests.support.bench import KEYS, LOW_USD, Bench, arrived, job, sandbox, sha256_of, with_options
 
 pytestmark = pytest.mark.slow  # several whole runs each
 
@@ -399,7 +398,7 @@ async def test_a_redo_that_was_billed_and_lost_is_found_by_reconcile(bench: Benc
         done = await bench.run([MUG, LAMP], provider, options=REDO, retry__max_attempts=1)
         assert (done.exit_code, done.redo.unknown + done.redo.waiting) == (0, 1)
         settings = bench.settings(provider)
-        found = await reconcile(bench.out, settings, SecretStr(KEY), say=print, clock=lambda: time.time() + 2000)
+        found = await reconcile(bench.out, settings, KEYS, say=print, clock=lambda: time.time() + 2000)
         assert [finding.outcome for finding in found.findings] == ["image"]
         row = bench.row("mug")
         assert (row["prompt"], row["verdict"], row["possibly_billed"]) == ("edit mug\n\nagain", "", "0")
@@ -416,7 +415,7 @@ async def test_a_redo_that_was_not_billed_is_sent_again_by_the_next_redo_run(ben
         say(bench, "mug", "rejected", "again")
         await bench.run([MUG, LAMP], provider, options=REDO, retry__max_attempts=1)
         settings = bench.settings(provider)
-        found = await reconcile(bench.out, settings, SecretStr(KEY), say=print, clock=lambda: time.time() + 2000)
+        found = await reconcile(bench.out, settings, KEYS, say=print, clock=lambda: time.time() + 2000)
         assert [finding.outcome for finding in found.findings] == ["not_billed"]
         assert bench.row("mug")["status"] == "succeeded"
     async with sandbox() as provider:

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from batch_editor.ledger import Counts
-from batch_editor.runs.summary import StopKind, StopReason, exit_code_of, what_stopped
+from batch_editor.runs.stops import StopKind, StopReason, exit_code_of, what_stopped
 
 LIMITS = ("budget", "deadline", "failures", "outage", "declined")
 

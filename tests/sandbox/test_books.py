@@ -50,6 +50,7 @@ async def test_the_log_has_a_row_a_request() -> None:
             "prompt": "a mug",
             "status": 200,
             "billed_usd": 0.2388,
+            "provider": "segmind",
         }
         assert (second["prompt"], second["status"], second["billed_usd"]) == ("x" * 200, 400, None)
 

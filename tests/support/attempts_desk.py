@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from batch_editor import BatchOptions
@@ -22,6 +23,7 @@ from batch_editor.output import Acceptance, Store
 from batch_editor.processes import Processes
 from batch_editor.records import Answer, Failure
 from batch_editor.runs.attempts import Attempts
+from batch_editor.runs.lanes import Lane
 from batch_editor.runs.listener import AttemptListener, Listeners
 from batch_editor.runs.monitor import RunMonitor
 from batch_editor.runs.progress import Quiet
@@ -29,7 +31,7 @@ from batch_editor.runs.rate_feedback import RateFeedback
 from batch_editor.runs.run import Run
 from batch_editor.runs.tasks import Task
 from batch_editor.scheduling import GiveUp, Permit, RateLimiter, Requeue, Retry
-from tests.support.bench import Bench
+from tests.support.bench import KEYS, Bench
 from tests.support.scripted_client import ScriptedClient
 from tests.support.simulated_provider import running
 
@@ -77,7 +79,7 @@ class Desk:
 
     run: Run
     client: ScriptedClient
-    limiter: RateLimiter
+    lane: Lane
     budget: Budget
     reservations: Reservations
     monitor: RunMonitor
@@ -85,6 +87,10 @@ class Desk:
     said: io.StringIO
     attempts: Attempts
     tasks: Mapping[str, Task] = field(default_factory=dict)
+
+    @property
+    def limiter(self) -> RateLimiter:
+        return self.lane.limiter
 
     async def work(self, name: str | Task = "mug") -> Requeue[Task] | None:
         """One attempt of a request, which may take ten seconds."""
@@ -168,6 +174,7 @@ async def desk(
             start=start,
             settings=settings,
             options=BatchOptions(progress=Quiet(said)),
+            keys=KEYS,
             endpoints=endpoints,
             writer=writer,
             store=store,
@@ -178,21 +185,22 @@ async def desk(
         limiter = RateLimiter(settings.rate, retry=settings.retry.policy)
         budget = Budget(settings.budget.max_cost_usd)
         counts = Counts(len(requests), 0, 0, len(requests), 0, 0)
-        monitor = RunMonitor(settings, limiter=limiter, budget=budget, progress=run.options.progress, counts=counts)
+        lane = Lane(settings.provider("segmind"), run, limiter=limiter, left=len(requests), is_alone=True)
+        monitor = RunMonitor(settings, lanes=[lane], budget=budget, progress=run.options.progress, counts=counts)
         reservations = Reservations(
             start.run_id, budget=budget, shared=shared, writer=writer, prices=SteadyPrices({}, endpoints)
         )
         heard = Heard()
-        listener = Listeners(RateFeedback(limiter, monitor, give_up_s=settings.retry.give_up_s), monitor, heard)
+        listener = Listeners(RateFeedback(lane, give_up_s=settings.retry.give_up_s), lane, monitor, heard)
         attempts = Attempts(
             run,
             client=client,
             limiter=limiter,
             reservations=reservations,
             listener=listener,
-            may_start=monitor.may_start,
+            may_start=partial(monitor.may_start, lane),
         )
-        made = Desk(run, client, limiter, budget, reservations, monitor, heard, said, attempts, tasks)
+        made = Desk(run, client, lane, budget, reservations, monitor, heard, said, attempts, tasks)
         try:
             if limiter_runs:
                 async with running(limiter):

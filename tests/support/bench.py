@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from batch_editor import BatchOptions, Plan, Selection, Settings, Summary, load_settings, make_plan, run_batch
 from batch_editor.cli.asking import Ask, send
+from batch_editor.config import Keys
 from batch_editor.endpoints import Endpoint, load_endpoint
 from batch_editor.records import Redo
 from batch_editor.runs.batch import prepared
@@ -25,6 +26,7 @@ from batch_editor.sandbox import Books, Sandbox, SandboxOptions, body_sha256, re
 from tests.support.command import Finished, Process, kept_environment
 
 KEY = "SG_0123456789abcdef"
+KEYS = Keys({"segmind": SecretStr(KEY)}, {})
 # Nobody listens there: the sandbox then edits a placeholder, and fetches nothing.
 INPUT = "http://127.0.0.1:9/mug.png"
 SMALL = 0.02

@@ -15,6 +15,7 @@ from batch_editor.finishing import FinishedFile, FinishRules, finish_picture, re
 
 PHOTOS = Path(__file__).parents[2] / "jobs/photos"
 SCHEME = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+_IN_SEGMENT = 65_000
 GENERATED, COMPOSITE = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
 
 
@@ -117,12 +118,14 @@ def with_manifest(data: bytes, *marks: str) -> bytes:
     """The picture with a C2PA manifest in it that names those marks. It is signed by nobody."""
     # As in CBOR: each text behind its length, and at once what comes next.
     named = b"".join(b"\x78" + bytes([len(SCHEME + mark)]) + (SCHEME + mark).encode() + b"mwhen" for mark in marks)
-    box = b"jumb\0\0\0\x1ejumdc2pa\0\x11\0\x10\x80\0\0\xaa\0\x38\x9b\x71\x03c2pa\0" + bytes(70_000) + named
+    begin = b"jumb\0\0\0\x1ejumdc2pa\0\x11\0\x10\x80\0\0\xaa\0\x38\x9b\x71\x03c2pa\0"
+    # So far down that the first mark begins in one segment of a JPEG, and ends in the next.
+    box = begin + bytes(_IN_SEGMENT - 20 - len(begin)) + named
     box = struct.pack(">I", len(box) + 4) + box
     if data.startswith(b"\xff\xd8"):
         head, rest, segments = box[:8], box[8:], b""
-        for number, at in enumerate(range(0, len(rest), 65_000), start=1):
-            content = b"JP\0\x01" + struct.pack(">I", number) + head + rest[at : at + 65_000]
+        for number, at in enumerate(range(0, len(rest), _IN_SEGMENT), start=1):
+            content = b"JP\0\x01" + struct.pack(">I", number) + head + rest[at : at + _IN_SEGMENT]
             segments += b"\xff\xeb" + struct.pack(">H", len(content) + 2) + content
         return data[:2] + segments + data[2:]
     if data.startswith(b"\x89PNG"):
@@ -171,7 +174,7 @@ def wide_profile() -> bytes:
     tags = {
         b"desc": desc + b"\0" * (-len(desc) % 4),
         b"cprt": b"text\0\0\0\0none\0\0\0\0",
-        b"wtpt": b"XYZ \0\0\0\0" + fixed(0.9642, 1.0, 0.8249),
+        b"wtpt": b"XYZ \0\0\0\0" + fixed(0.95045, 1.0, 1.08905),
         b"rXYZ": b"XYZ \0\0\0\0" + fixed(0.60974, 0.31111, 0.01947),
         b"gXYZ": b"XYZ \0\0\0\0" + fixed(0.20528, 0.62567, 0.06087),
         b"bXYZ": b"XYZ \0\0\0\0" + fixed(0.14919, 0.06322, 0.74457),

@@ -321,3 +321,13 @@ async def test_a_parameter_named_as_a_column_has_a_column_of_its_own_also_for_a_
     assert (row["status"], row["param.width"], row["param.error"]) == ("failed", "640", "no")
     lose_the_ledger(catalog, "banana")
     assert_done(plan(catalog, "banana"))
+
+
+@pytest.mark.slow
+async def test_pictures_of_version_0_1_can_be_finished(catalog: Path, bench: Bench) -> None:
+    output = catalog / "outputs" / "catalog"
+    said = await bench.command("finish", output, "--preset", "shopify-square", "--json")
+    with (output / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["output_path"]]
+    assert (said.code, said.json["made"]) == (0, len(rows))
+    assert all((output / row["finished"]).is_file() for row in rows)

@@ -135,7 +135,7 @@ async def test_after_sixty_faults_nothing_is_half_lost_or_paid_again(bench: Benc
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_many_runs_end_with_their_own_exit_code(bench: Bench, s3: S3) -> None:
-    """Whatever threads the library has: none keeps the process, or ends it otherwise."""
+    """Whatever threads the library has: none keeps the process, or ends it otherwise. `RUNS=200` for the long form."""
     (bench.folder / "config.yaml").write_text(f"outputs: {{images: 's3://{s3.bucket}/shop', wait_s: 0.1}}")
     async with sandbox() as provider:
         arguments = bench.run_arguments(bench.write([job("a")]), provider)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import hashlib
 import io
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from batch_editor.buckets import open_bucket, read_address
 from batch_editor.errors import UsageError
@@ -283,3 +286,58 @@ async def test_a_directory_that_was_moved_finds_its_pictures(bench: Bench, s3: S
     assert sorted(s3.objects("shop/")) == [
         f"out/{path}" for path in (".batch-editor.json", "images/job-0.png", "images/job-1.png", "manifest.csv")
     ]
+
+
+async def test_a_report_shows_pictures_of_a_bucket(bench: Bench, s3: S3) -> None:
+    async with sandbox() as provider:
+        await bench.run(jobs(2), provider, outputs__images=images(s3))
+    ended = await bench.command("report", bench.out, environment=s3.environment)
+    assert ended.code == 0, ended.err
+    assert (bench.out / "report.html").read_text().count("data:image/webp;base64") >= 2
+
+
+async def test_finished_files_are_in_the_bucket_and_made_again_without_a_request(bench: Bench, s3: S3) -> None:
+    finish = {"web": {"size": "16x12", "fit": "cover", "format": "jpeg"}}
+    manifest = bench.write([job("a"), job("b", output="shelf/b")], finish=finish)
+    async with sandbox() as provider:
+        assert (await bench.run(manifest, provider, outputs__images=images(s3))).exit_code == 0
+        found = expect_whole(bench, s3)
+        assert [bench.row(name)["finished"] for name in "ab"] == ["finished/web/a.jpg", "finished/web/shelf/b.jpg"]
+        for path in ("finished/web/a.jpg", "finished/web/shelf/b.jpg"):
+            with Image.open(io.BytesIO(found[path])) as image:
+                assert (image.size, image.format) == ((16, 12), "JPEG")
+        s3.client.delete_object(Bucket=s3.bucket, Key="shop/out/finished/web/a.jpg")
+        ended = await bench.command("finish", bench.out, environment=s3.environment)
+        assert ended.code == 0, ended.err
+        assert provider.books.requests == 2
+        assert s3.objects("shop/out/")["finished/web/a.jpg"] == found["finished/web/a.jpg"]
+        await bench.run(bench.write([job("a")]), provider, outputs__images=images(s3))
+    assert not [path for path in expect_whole(bench, s3) if path.startswith("finished/")]
+
+
+async def test_a_second_signal_does_not_wait_for_a_store_that_is_away(bench: Bench, s3: S3) -> None:
+    (bench.folder / "config.yaml").write_text(f"outputs: {{images: '{images(s3)}'}}")
+    refused = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def fault_of(request: Request) -> Fault | None:
+        if request.method == "PUT" and "images/job" in request.path:
+            loop.call_soon_threadsafe(refused.set)
+            return Fault("reset")
+        return None
+
+    async with sandbox() as provider:
+        arguments = bench.run_arguments(bench.write(jobs(1)), provider)
+        s3.fault_of = fault_of
+        async with bench.started(*arguments, environment=s3.environment) as process:
+            await refused.wait()
+            process.send(signal.SIGINT)
+            await process.error_line()  # it has heard
+            process.send(signal.SIGINT)
+            async with asyncio.timeout(30):  # a minute is what a store is waited for otherwise
+                assert (await process.finished()).code == 130
+        paid = provider.books.requests
+        s3.fault_of = lambda _: None
+        assert (await bench.command(*arguments, environment=s3.environment)).code == 0
+        assert (paid, provider.books.requests) == (1, 1)
+    expect_whole(bench, s3)

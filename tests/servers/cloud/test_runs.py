@@ -19,7 +19,7 @@ from batch_editor.errors import UsageError
 from batch_editor.ledger import readings
 from batch_editor.output import picture_store
 from batch_editor.recovery.rebuild import rebuild
-from batch_editor.runs.summary import StopReason
+from batch_editor.runs.stops import StopReason
 from tests.support.bench import REHEARSAL, RETRY_FAILED, Bench, job, jobs, sandbox
 from tests.support.page import reviewed
 from tests.support.s3_server import S3, Fault, Request

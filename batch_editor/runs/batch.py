@@ -297,7 +297,7 @@ class Batch:
             if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
                 self._opened.store.pictures.keep_manifest(path)
         except MachineError as error:
-            machine = StopReason("machine", str(error))
+            machine = StopReason("machine", str(error), providers=stop.providers if stop else {})
             return machine if machine.outranks(stop) else stop
         return stop
 

@@ -184,6 +184,7 @@ PLAN_WORDS = {
     "skipped": "rows that the manifest leaves out on purpose, by reason",
     "faulty": "rows that are left out for their faults",
     "remade": "done jobs that would be made again",
+    "pruned": "requests to send that were done, and whose image was [pruned](nightly.md#remove-what-is-old)",
     "providers": "for each provider of the jobs, by its name: `requests`, `duration_s`, `limited_by` and `advice`",
     "redone": "rejected images that are made again, with `--redo rejected`",
     "identified": "done jobs that keep their image under an `identity` that is new",

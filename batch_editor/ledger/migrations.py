@@ -235,7 +235,18 @@ CREATE INDEX finished_by_path ON finished (path COLLATE NOCASE);
 CREATE TABLE former_finished (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE, M_FINISHED, M_PROVIDERS)
+M_PRUNED = """
+-- When the image was removed, for it was old and no job's any more; NULL: it wasn't. A request whose image was pruned
+-- is pending, and is sent again by the run of a manifest that asks for it.
+ALTER TABLE requests ADD COLUMN pruned_at REAL;
+ALTER TABLE attempts ADD COLUMN pruned_at REAL;
+CREATE INDEX requests_pruned ON requests (fingerprint) WHERE pruned_at IS NOT NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    *(M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE, M_FINISHED, M_PROVIDERS),
+    M_PRUNED,
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -167,6 +167,7 @@ class Plan:
             "skipped": dict(self.skipped),
             "faulty": self.faulty,
             "remade": self.changes.remade,
+            "pruned": self.changes.pruned,
             "redone": self.redos.sent if self.redos else 0,
             "identified": self.changes.identified,
             "kept": dict(self.changes.kept.jobs),
@@ -267,21 +268,27 @@ class Plan:
             yield f"  kept: {_many(count, 'done job')} that {endpoint} made; --redo endpoint makes them again"
         if changes.kept.differs:
             yield f"  of these, what is asked for now is another in {_counted(changes.kept.differs)}"
-        if changes.forced:
-            yield f"  made again, as asked for: {_many(changes.forced, 'done job')}"
-        if changes.remade:
-            yield f"  made again: {_many(changes.remade, 'done job')}, different in {_counted(changes.differs)}"
-        if changes.links_alone:
-            yield (
-                f"  {_many(changes.links_alone, 'job')} changed in their links alone; if these are the same pictures"
-                " under other links, name them by what stays the same, such as identity: '{{ sku }}'"
-            )
+        yield from self._made_again()
         if changes.identified:
             yield f"  {changes.identified:,} {IDENTIFIED}"
         if changes.gone:
             renamed = f" ({changes.renamed:,} under another id now)" if changes.renamed else ""
             moves = "a run moves the images to images/.history"
             yield f"  gone from the manifest: {_many(changes.gone, 'job')}{renamed}; {moves}"
+
+    def _made_again(self) -> Iterator[str]:
+        changes = self.changes
+        if changes.forced:
+            yield f"  made again, as asked for: {_many(changes.forced, 'done job')}"
+        if changes.remade:
+            yield f"  made again: {_many(changes.remade, 'done job')}, different in {_counted(changes.differs)}"
+        if changes.pruned:
+            yield f"  would be made again: {_many(changes.pruned, 'request')} whose former image was pruned"
+        if changes.links_alone:
+            yield (
+                f"  {_many(changes.links_alone, 'job')} changed in their links alone; if these are the same pictures"
+                " under other links, name them by what stays the same, such as identity: '{{ sku }}'"
+            )
 
     def to_confirm(self) -> Iterator[str]:
         """What a run asks about before it sends anything: that it may not be what was meant."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.bench import job
 from tests.support.durability import Desk, RunServer, SandboxServer
-from tests.support.system_calls import LINK, UNLINK, WRITE, Death, build
+from tests.support.system_calls import LINK, RENAME, UNLINK, WRITE, Death, build
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -84,7 +84,21 @@ async def test_what_a_run_that_died_was_about_to_take_from_the_history_stays(
         assert await runs.run(desk, desk.arguments(provider.base_url)) == 0, desk.said()
         assert (await provider.books()).arrived.total() == 0
         assert {row["status"] for row in desk.rows()} == {"succeeded"}
-        # Nor what manifest.csv has of the time before: the last run's end wrote it anew.
-        desk.write(SECOND)
+
+
+async def test_what_manifest_csv_names_stays_where_a_run_died_before_it_wrote_another(
+    runs: RunServer, tmp_path: Path
+) -> None:
+    desk = Desk(tmp_path / "desk")
+    async with SandboxServer.started() as provider:
+        desk.write(FIRST)
         assert await runs.run(desk, desk.arguments(provider.base_url)) == 0, desk.said()
-        assert (await provider.books()).arrived.total() == 0
+        desk.write(SECOND)
+        death = Death(RENAME, "*/manifest.csv", after=False, nth=1)
+        assert await runs.run(desk, desk.arguments(provider.base_url), death=death) == -signal.SIGKILL
+        assert await runs.run(desk, ["prune", str(desk.out), "--keep", "0d"]) == 0, desk.said()
+        assert former(desk) == {row["sha256"][:12] for row in desk.rows()}
+        # And the next run's end lets them go.
+        assert await runs.run(desk, desk.arguments(provider.base_url)) == 0, desk.said()
+        assert await runs.run(desk, ["prune", str(desk.out), "--keep", "0d"]) == 0, desk.said()
+        assert former(desk) == set()

@@ -133,7 +133,7 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
     planned = await bench.command("plan", "jobs.yaml", "--json", "--max-cost", "1", "--deadline", "2h", key=None)
     plan = planned.json
     assert list(plan) == [
-        *("jobs", "requests", "reused", "taken", "done", "uploads", "skipped", "faulty", "remade"),
+        *("jobs", "requests", "reused", "taken", "done", "uploads", "skipped", "faulty", "remade", "pruned"),
         *("redone", "identified", "kept", "kept_differs", "gone", "asks"),
         *("cost_usd", "duration_s", "limited_by", "advice", "providers", "groups"),
         *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tables", "compare"),

@@ -159,6 +159,8 @@ RUN_WORDS = {
     " `possibly_billed` (an upper bound)",
     "latency_s": "`p50`, `p95`; null without a result",
     "elapsed_s": "seconds that the run took",
+    "causes": "the same with one example each: `kind`, `count`, `job_id`, `error`; `command`: what sends just these"
+    " again, of `status`, where it is known",
     "errors": "jobs without an image, by [error kind](errors.md)",
     "manifest": "the path of manifest.csv",
     "plan": "null, or the plan beside what came: `requests`, `cost_usd`, `duration_s` (each `expected` and `actual`),"
@@ -191,6 +193,8 @@ PLAN_WORDS = {
     "kept": "done jobs that keep their image of another endpoint, by that endpoint",
     "kept_differs": "in how many of those `size`, `quality` or `format` is another now",
     "gone": "jobs of the output directory that the manifest no longer has",
+    "changes": "chosen jobs beside what the output directory has: `new`, `changed`, `links_alone` (those of the changed"
+    " that differ in their links alone), `unchanged`, `gone`",
     "asks": "what a run would ask before it sends anything; without anybody to ask it ends with exit code 2",
     "cost_usd": "`low`, `expected`, `high`",
     "duration_s": "`p10`, `p50`, `p90`, in seconds",

@@ -31,13 +31,35 @@ class RunStart:
     spent_usd: float
 
 
+class JobChanges(NamedTuple):
+    """The jobs that a run is about, beside what its output directory had of them.
+
+    changed: those that ask for something else than before, `links_alone` of them for other input links only. gone: jobs
+    that left the manifest.
+    """
+
+    new: int
+    changed: int
+    links_alone: int
+    unchanged: int
+    gone: int
+
+
+class GivenCommand(NamedTuple):
+    """A command line: its words as a shell reads them, the program's name left out, and the working directory."""
+
+    words: Sequence[str]
+    folder: str
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a run's plan expected of it."""
+    """What a run's plan expected of it. changes: None where that was told of an earlier run of the same command."""
 
     requests: int
     cost_usd: float
     duration_s: float
+    changes: JobChanges | None = None
 
 
 @dataclass(frozen=True, slots=True)

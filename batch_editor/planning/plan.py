@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from batch_editor.ledger import Changes
+from batch_editor.ledger import Changes, JobChanges
 from batch_editor.manifest import TableRead
 from batch_editor.money import Price
 from batch_editor.planning.comparison import Comparison
@@ -154,6 +154,13 @@ class Plan:
         """What `plan` ends with: 1 where jobs would fail unsent, for their rows or their checked inputs are faulty."""
         return int(self.faulty > 0 or bool(self.inputs and self.inputs.faulty))
 
+    @property
+    def job_changes(self) -> JobChanges:
+        """How many of the chosen jobs are new, changed and unchanged, and how many are gone."""
+        new, changed = self.known.get("new", 0), self.known.get("changed", 0)
+        unchanged = sum(self.known.values()) - new - changed
+        return JobChanges(new, changed, self.changes.links_alone, unchanged, self.changes.gone)
+
     def as_json(self) -> dict[str, Any]:
         """The `--json` object of `plan`."""
         p10, p50, p90 = self.duration_s
@@ -173,6 +180,7 @@ class Plan:
             "kept": dict(self.changes.kept.jobs),
             "kept_differs": dict(self.changes.kept.differs),
             "gone": self.changes.gone,
+            "changes": self.job_changes._asdict(),
             "asks": list(self.to_confirm()),
             "cost_usd": {
                 "low": round(self.cost.min_usd, 6),

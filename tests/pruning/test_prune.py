@@ -114,12 +114,18 @@ async def test_what_was_pruned_is_made_again_where_it_is_asked_for_and_is_never_
         assert (provider.books.requests, set(changed.statuses().values())) == (2, {"succeeded"})
 
 
-async def test_a_review_page_shows_no_former_picture_that_is_gone(changed: Bench) -> None:
+async def test_a_review_page_shows_no_former_picture_that_is_gone_and_explain_says_so(changed: Bench) -> None:
     async with reviewed(changed.out) as page:
         assert len((await page.job("a"))["former"]) == 1
     pruned(changed)
     async with reviewed(changed.out) as page:
         assert (await page.job("a"))["former"] == []
+    explained = await changed.command("explain", changed.out, "a", "--json")
+    assert [(each["kind"], each["path"]) for each in explained.json["files"]] == [
+        ("picture", "images/a.png"),
+        ("former picture", None),
+    ]
+    assert ", pruned 20" in explained.json["files"][1]["about"]
 
 
 @pytest.mark.slow

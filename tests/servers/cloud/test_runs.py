@@ -15,9 +15,11 @@ import pytest
 from PIL import Image
 
 from batch_editor.buckets import open_bucket, read_address
-from batch_editor.errors import StorageError, UsageError
+from batch_editor.errors import UsageError
+from batch_editor.ledger import readings
 from batch_editor.output import picture_store
 from batch_editor.recovery.rebuild import rebuild
+from batch_editor.runs.stops import StopReason
 from tests.support.bench import REHEARSAL, RETRY_FAILED, Bench, job, jobs, sandbox
 from tests.support.page import reviewed
 from tests.support.s3_server import S3, Fault, Request
@@ -263,11 +265,12 @@ async def test_what_another_program_put_there_is_kept_in_the_history(bench: Benc
 async def test_a_manifest_that_the_bucket_refuses_is_told_and_written_by_the_next_run(bench: Bench, s3: S3) -> None:
     async with sandbox() as provider:
         s3.fault_of = lambda each: Fault("refused", 403, "AccessDenied") if "manifest" in each.path else None
-        with pytest.raises(StorageError) as refused:
-            await bench.run(jobs(1), provider, outputs__images=images(s3))
-        assert str(refused.value) == (
-            f"{images(s3)}/out/manifest.csv: refused by the store (AccessDenied: said by a test)"
-        )
+        summary = await bench.run(jobs(1), provider, outputs__images=images(s3))
+        said = f"{images(s3)}/out/manifest.csv: refused by the store (AccessDenied: said by a test)"
+        assert summary.stop == StopReason("machine", said)
+        assert (summary.exit_code, summary.jobs.succeeded) == (6, 1)
+        with readings.reading(bench.out) as db:
+            assert db.execute("SELECT exit_code, stop_kind FROM runs").fetchall() == [(6, "machine")]
         s3.fault_of = lambda _: None
         await bench.run(jobs(1), provider, outputs__images=images(s3))
         assert provider.books.requests == 1

@@ -167,6 +167,8 @@ RUN_WORDS = {
     " `why` they differ",
     "stopped_by": "null, or why the run stopped early: " + ", ".join(f"`{kind}`" for kind in get_args(StopKind)),
     "sandbox": "whether it was a rehearsal",
+    "changes": "null, or the jobs that the run was about, beside what the output directory had: `new`, `changed`,"
+    " `links_alone` (those of the changed that differ in their links alone), `unchanged`, `gone`",
     "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
     " (`failed`), may have been billed (`unknown`), or is sent by the next `--redo rejected` (`pending`)",
     "providers": "for each provider of the jobs, by its name: `jobs`, `requests` and `cost_usd` as above, and what"

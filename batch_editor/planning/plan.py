@@ -223,8 +223,9 @@ class Plan:
         yield from self.comparison.lines() if self.comparison else ()
         sharing = f"sharing another's image {self.reused - sum(self.taken.values()):,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
-        if any(count for kind, count in self.known.items() if kind != "new"):
-            yield "  in the output directory: " + ", ".join(f"{kind} {n:,}" for kind, n in self.known.items() if n)
+        if not self.job_changes.are_all_new:
+            bad = ", ".join(f"{kind} {self.known[kind]:,}" for kind in ("failed", "unknown") if self.known.get(kind))
+            yield f"  {self.job_changes}{bad and f'; of the unchanged {bad}'}"
         for directory, count in self.taken.items():
             yield f"  taken from {directory}, for nothing: {_many(count, 'image')}"
         yield from self._changed()

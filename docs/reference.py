@@ -167,6 +167,8 @@ RUN_WORDS = {
     " `why` they differ",
     "stopped_by": "null, or why the run stopped early: " + ", ".join(f"`{kind}`" for kind in get_args(StopKind)),
     "sandbox": "whether it was a rehearsal",
+    "changes": "null, or the jobs that the run was about, beside what the output directory had: `new`, `changed`,"
+    " `links_alone` (those of the changed that differ in their links alone), `unchanged`, `gone`",
     "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
     " (`failed`), may have been billed (`unknown`), or is sent by the next `--redo rejected` (`pending`)",
     "providers": "for each provider of the jobs, by its name: `jobs`, `requests` and `cost_usd` as above, and what"
@@ -186,6 +188,7 @@ PLAN_WORDS = {
     "skipped": "rows that the manifest leaves out on purpose, by reason",
     "faulty": "rows that are left out for their faults",
     "remade": "done jobs that would be made again",
+    "pruned": "requests to send that were done, and whose image was [pruned](nightly.md#remove-what-is-old)",
     "providers": "for each provider of the jobs, by its name: `requests`, `duration_s`, `limited_by` and `advice`",
     "redone": "rejected images that are made again, with `--redo rejected`",
     "identified": "done jobs that keep their image under an `identity` that is new",

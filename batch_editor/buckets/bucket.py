@@ -50,6 +50,14 @@ class Found(NamedTuple):
     sha256: str | None
 
 
+class Listed(NamedTuple):
+    """An object of a list: its size, and when it was written (seconds since 1970)."""
+
+    path: str
+    size_bytes: int
+    written_at: float
+
+
 class Bucket:
     """A place in a bucket; paths of objects are below it. Everything blocks; threads may share it.
 
@@ -154,6 +162,10 @@ class Bucket:
 
     def paths(self, prefix: str) -> Iterator[str]:
         """The paths of all objects in a folder and its folders."""
+        return (each.path for each in self.objects(prefix))
+
+    def objects(self, prefix: str) -> Iterator[Listed]:
+        """All objects in a folder and its folders."""
         pages: Iterator[Sequence[ObjectMeta]] | None = None
         last: str | None = None
 
@@ -168,7 +180,7 @@ class Bucket:
                 raise
 
         while found := self._do(prefix, page):
-            yield from (meta["path"] for meta in found)
+            yield from (Listed(meta["path"], meta["size"], meta["last_modified"].timestamp()) for meta in found)
             last = found[-1]["path"]
 
     def prove(self, path: str) -> None:

@@ -23,6 +23,7 @@ from batch_editor.cli.init import init
 from batch_editor.cli.interrupts import Terminated
 from batch_editor.cli.output import quieten, tell
 from batch_editor.cli.plan import plan
+from batch_editor.cli.prune import prune
 from batch_editor.cli.reconcile import reconcile
 from batch_editor.cli.report import report
 from batch_editor.cli.review import review
@@ -77,7 +78,7 @@ def cli() -> None:
 
 for command in (
     *(run, plan, compare, init, status, history, explain, review, report, finish, export),
-    *(reconcile, schedule, schema, completion, sandbox),
+    *(reconcile, prune, schedule, schema, completion, sandbox),
 ):
     cli.add_command(command)
 

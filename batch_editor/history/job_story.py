@@ -136,7 +136,8 @@ def _files(pictures: PictureStore, job: JobOnRecord) -> Iterator[StoryFile]:
         if attempt.state == "succeeded" and attempt.sha256 is not None and attempt.sha256 not in seen:
             seen.add(attempt.sha256)
             path = next(iter(pictures.former(attempt.sha256)), None)
-            yield StoryFile("former picture", path, attempt.sha256, f"of {local(attempt.sent_at)}")
+            pruned = "" if path or attempt.pruned_at is None else f", pruned {local(attempt.pruned_at)}"
+            yield StoryFile("former picture", path, attempt.sha256, f"of {local(attempt.sent_at)}{pruned}")
     if pictures.folder is not None:
         for rejected in sorted(pictures.folder.glob(f"{REJECTED}/{escape(job.output)}.attempt-*")):
             yield StoryFile("rejected answer", rejected.relative_to(pictures.folder).as_posix(), None, "")

@@ -44,6 +44,20 @@ class JobChanges(NamedTuple):
     unchanged: int
     gone: int
 
+    @property
+    def are_all_new(self) -> bool:
+        """Whether there is nothing to tell: the output directory had none of these jobs, and no others."""
+        return not (self.changed or self.unchanged or self.gone)
+
+    def __str__(self) -> str:
+        """For people.
+
+        >>> str(JobChanges(45, 143, 12, 9812, 3))
+        'new 45, changed 143 (12 in their links alone), unchanged 9,812, gone 3'
+        """
+        links = f" ({self.links_alone:,} in their links alone)" if self.links_alone else ""
+        return f"new {self.new:,}, changed {self.changed:,}{links}, unchanged {self.unchanged:,}, gone {self.gone:,}"
+
 
 class GivenCommand(NamedTuple):
     """A command line: its words as a shell reads them, the program's name left out, and the working directory."""

@@ -77,6 +77,16 @@ def runs_on_record(db: sqlite3.Connection) -> list[RunOnRecord]:
     return found
 
 
+def changes_of(db: sqlite3.Connection, run_id: str) -> JobChanges | None:
+    """The jobs that a run was about; those of the runs of one command are told of the first. None: not on record."""
+    row = db.execute(
+        "SELECT changes FROM runs WHERE changes IS NOT NULL AND rowid <= (SELECT rowid FROM runs WHERE run_id = ?)"
+        " ORDER BY rowid DESC LIMIT 1",
+        (run_id,),
+    ).fetchone()
+    return None if row is None else JobChanges(**orjson.loads(row[0]))
+
+
 def last_command(db: sqlite3.Connection) -> GivenCommand | None:
     """The command line of the newest run, None where it had none or an earlier version made it."""
     row: Sequence[str | None] | None = db.execute(

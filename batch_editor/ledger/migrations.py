@@ -246,6 +246,14 @@ ALTER TABLE runs ADD COLUMN changes TEXT;
 ALTER TABLE runs ADD COLUMN jobs TEXT;
 """
 
+M_PRUNED = """
+-- When the image was removed, for it was old and no job's any more; NULL: it wasn't. A request whose image was pruned
+-- is pending, and is sent again by the run of a manifest that asks for it.
+ALTER TABLE requests ADD COLUMN pruned_at REAL;
+ALTER TABLE attempts ADD COLUMN pruned_at REAL;
+CREATE INDEX requests_pruned ON requests (fingerprint) WHERE pruned_at IS NOT NULL;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     M001_INITIAL,
     M002_IDENTITY,
@@ -255,6 +263,7 @@ MIGRATIONS: tuple[str, ...] = (
     M_FINISHED,
     M_PROVIDERS,
     M_HISTORY,
+    M_PRUNED,
 )
 
 

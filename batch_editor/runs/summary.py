@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from batch_editor.finished import FinishedSummary, finished_summary
-from batch_editor.ledger import Connection, Counts, providers_of, readings, stops_of
+from batch_editor.ledger import Connection, Counts, JobChanges, providers_of, readings, stops_of
+from batch_editor.ledger.history_readings import changes_of
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
 from batch_editor.ledger.redos import redo_jobs
 from batch_editor.output import VerdictCounts, count_verdicts, images_in, verdicts_of
@@ -124,6 +125,7 @@ class Summary:
     finished: FinishedSummary = _NO_FINISHED
     providers: tuple[ProviderSummary, ...] = ()
     redo_commands: Mapping[str, str] = field(default_factory=dict)
+    changes: JobChanges | None = None
 
     @property
     def manifest(self) -> Path:
@@ -160,6 +162,7 @@ class Summary:
             "redo": self.redo.as_json(),
             "finished": self.finished.as_json(),
             "providers": {each.name: each.as_json() for each in self.providers},
+            "changes": None if self.changes is None else self.changes._asdict(),
         }
 
     def lines(self, *, command: str = "") -> Iterator[str]:
@@ -169,6 +172,8 @@ class Summary:
             yield f"Stopped: {self.stop.message}"
         reused = f" ({jobs.reused} took another job's image)" if jobs.reused else ""
         yield f"Jobs: {jobs.total}   succeeded {jobs.succeeded}{reused}, {_rest(jobs)}"
+        if self.changes is not None and not self.changes.are_all_new:
+            yield f"  {self.changes}"
         for error in self.errors:
             said = printable(error.error or "", limit=200)
             yield f"  {error.kind}: {error.count}, for example {error.job_id}: {said}"
@@ -250,6 +255,7 @@ def summarize(
         redo=redo_summary(db, run_id, said),
         finished=finished_summary(db),
         providers=tuple(_by_provider(db, run_id, standing)),
+        changes=changes_of(db, run_id),
     )
 
 

@@ -341,3 +341,23 @@ async def test_a_second_signal_does_not_wait_for_a_store_that_is_away(bench: Ben
         assert (await bench.command(*arguments, environment=s3.environment)).code == 0
         assert (paid, provider.books.requests) == (1, 1)
     expect_whole(bench, s3)
+
+
+async def test_old_former_pictures_are_pruned_in_the_bucket_and_made_again_where_they_are_asked_for(
+    bench: Bench, s3: S3
+) -> None:
+    async with sandbox() as provider:
+        for prompt in ("one", "two"):
+            await bench.run([job("a", prompt), job("b")], provider, outputs__images=images(s3))
+        before = set(expect_whole(bench, s3))
+        younger = await bench.command("prune", bench.out, "--keep", "1d", "--json")
+        assert (younger.json["requests"], set(expect_whole(bench, s3))) == (0, before)
+        gone = await bench.command("prune", bench.out, "--keep", "0d", "--json")
+        assert (gone.code, gone.json["removed"]["history"]["files"], gone.json["requests"]) == (0, 1, 1)
+        left = before - set(expect_whole(bench, s3))
+        assert [path.rpartition("/")[0] for path in left] == ["images/.history"]
+        planned = bench.plan([job("a", "one"), job("b")])
+        assert (planned.changes.pruned, planned.requests) == (1, 1)
+        summary = await bench.run([job("a", "one"), job("b")], provider, outputs__images=images(s3))
+        assert (summary.exit_code, provider.books.requests) == (0, 4)
+    expect_whole(bench, s3)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     Field,
     PrivateAttr,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_settings import (
@@ -24,19 +22,25 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from batch_editor.buckets import read_address
 from batch_editor.config.deadline import deadline_at
 from batch_editor.config.hearing import MetricsSettings, NotifySettings
 from batch_editor.config.part import Part as _Part
 from batch_editor.config.provider import Provider
+from batch_editor.config.values import (
+    BucketAddress,
+    CountOrShare,
+    Deadline,
+    Finish,
+    PublicUrl,
+    RateLimit,
+    Seconds,
+    Url,
+    Usd,
+)
 from batch_editor.endpoints import SEGMIND, PriceTable, ProviderData, load_endpoint, shipped_providers, today
 from batch_editor.errors import ConfigError, did_you_mean
-from batch_editor.finishing import FinishRules, finish_schema, read_finish
-from batch_editor.links.encoded import encoded
 from batch_editor.records import Rate
 from batch_editor.scheduling import RetryPolicy
-
-T = TypeVar("T")
 
 ENV_PREFIX = "BATCH_EDITOR_"
 # What is used where nobody names an endpoint, until it is retired.
@@ -45,27 +49,6 @@ DEFAULT_BASE_URL = "https://api.segmind.com/v1"
 DEFAULT_V2_URL = "https://api.segmind.com/v2"
 DEFAULT_HISTORY_URL = "https://api.spotprod.segmind.com/inference-request/request-history"
 DEFAULT_UPLOAD_URL = "https://workflows-api.segmind.com/upload-asset"
-
-
-def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # http://[::1, or a port that is none
-        usable = False
-    if not usable:
-        raise ValueError("expected an http(s) URL")
-    if parts.username or parts.password:
-        raise ValueError("expected a URL without a user name; the key goes into the environment")
-    return text.rstrip("/")
-
-
-def _public_url(text: str) -> str:
-    url = encoded(_url(text))
-    if "?" in url or "#" in url:
-        raise ValueError("expected a URL without ? and #, for a picture's path is put behind it")
-    # What stands between the links of a cell.
-    return url.replace(",", "%2C")
 
 
 def default_endpoint() -> str:
@@ -78,52 +61,6 @@ def default_endpoint() -> str:
     if default.successor is None or not default.is_retired(today()):
         return DEFAULT_ENDPOINT
     return default.successor.endpoint
-
-
-def _rate(text: str) -> str:
-    return str(_checked(Rate.parse, text))
-
-
-def _deadline(text: str) -> str:
-    _checked(lambda written: deadline_at(written, datetime.now()), text)
-    return text
-
-
-def _checked(parse: Callable[[str], T], text: str) -> T:
-    """What `parse` makes of the text; its error without the beginning, which says the value over again."""
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ValueError(str(error).partition("; ")[2] or str(error)) from error
-
-
-def _max_failures(text: str) -> str:
-    share = re.fullmatch(r"(\d+(?:\.\d+)?)%", text, re.ASCII)
-    if share and 0 < float(share[1]) <= 100:
-        return text
-    if re.fullmatch(r"[1-9]\d*", text, re.ASCII):
-        return text
-    raise ValueError("expected a count above zero, or a share such as 20%")
-
-
-def _finish(value: object) -> object:
-    """Rules from what stands in the environment; those of a file are read with its folder, see `load_settings`."""
-    is_read = isinstance(value, tuple) and all(isinstance(each, FinishRules) for each in value)
-    return value if is_read else read_finish(value, beside=Path())
-
-
-Finish = Annotated[tuple[FinishRules, ...], BeforeValidator(_finish), WithJsonSchema(finish_schema())]
-Url = Annotated[str, AfterValidator(_url)]
-BucketAddress = Annotated[str, AfterValidator(lambda text: str(read_address(text)))]
-PublicUrl = Annotated[str, AfterValidator(_public_url)]
-Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-RateLimit = Annotated[str, AfterValidator(_rate), WithJsonSchema({"type": "string", "pattern": "^[0-9]+/(s|min|h)$"})]
-CountOrShare = Annotated[
-    str,
-    AfterValidator(_max_failures),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^[0-9.]+%?$"}]}),
-]
 
 
 class ApiSettings(_Part):
@@ -276,7 +213,7 @@ class Settings(BaseSettings):
     redo: RedoSettings = RedoSettings()
     retry: RetrySettings = RetrySettings()
     budget: BudgetSettings = BudgetSettings()
-    deadline: Annotated[str, AfterValidator(_deadline)] | None = None
+    deadline: Deadline | None = None
     max_failures: CountOrShare | None = None
     checks: Literal["header", "full"] = "header"
     finish: Finish | None = None

@@ -22,6 +22,7 @@ from batch_editor.ledger.entries import Counts, JobRow
 from batch_editor.ledger.finished_readings import PATHS, has_finished
 from batch_editor.ledger.migrations import MIGRATIONS, migrate
 from batch_editor.ledger.providers import PROVIDER
+from batch_editor.ledger.run_readings import OF_ATTEMPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,6 @@ OWNER = "iif(r.state = 'succeeded' AND r.reused_from IS NOT NULL, r.reused_from,
 # Requests with the job that each belongs to, one of those of the manifest that ask for it. CROSS JOIN: both in the
 # order of the file, while fingerprints lie in none.
 _OWNED = "FROM requests r CROSS JOIN jobs j ON j.job_id = r.job_id AND j.fingerprint = r.fingerprint"
-_OF_ATTEMPT = "FROM requests r WHERE r.fingerprint = attempts.fingerprint"
 # The manifest's requests that have their image, each once.
 _SUCCEEDED = f"{_OWNED} WHERE r.state = 'succeeded' AND j.active"
 
@@ -171,7 +171,7 @@ def standing(db: sqlite3.Connection, *, provider: str | None = None) -> Standing
         f" WHERE j.active AND r.job_id <> j.job_id{of}",
         name,
     ).fetchone()
-    of = of and f" AND EXISTS (SELECT 1 {_OF_ATTEMPT}{of})"
+    of = of and f" AND EXISTS (SELECT 1 {OF_ATTEMPT}{of})"
     (possibly,) = db.execute(
         "SELECT coalesce(sum(charged_usd), 0) FROM attempts WHERE possibly_billed"
         f" AND EXISTS (SELECT 1 FROM jobs WHERE jobs.fingerprint = attempts.fingerprint AND active){of}",
@@ -201,46 +201,6 @@ def examples(db: sqlite3.Connection) -> list[Example]:
         ).fetchall()
         for row in [row[:4]]
     ]
-
-
-def attempts_of(db: sqlite3.Connection, run_id: str, *, provider: str | None = None) -> tuple[int, int, int]:
-    """How many requests a run sent, how many of them were retries, how many may have been billed in vain.
-
-    To one provider, or to all.
-    """
-    of = "" if provider is None else f" AND (SELECT {PROVIDER} {_OF_ATTEMPT}) = ?"
-    row = db.execute(
-        # The first attempt of a redo is sent again to nobody.
-        "SELECT count(*), coalesce(sum(number > 1 AND redo_params IS NULL), 0) + count(redo_params)"
-        " - count(DISTINCT iif(redo_params IS NULL, NULL, fingerprint)), coalesce(sum(possibly_billed), 0)"
-        f" FROM attempts WHERE run_id = ?{of}",
-        (run_id,) if provider is None else (run_id, provider),
-    ).fetchone()
-    return row[0], row[1], row[2]
-
-
-@dataclass(frozen=True, slots=True)
-class RunCost:
-    """What a run's attempts did: images, their charges, what was possibly billed in vain, and refusals by 429."""
-
-    images: int
-    charged_usd: float
-    possibly_usd: float
-    possibly_billed: int
-    refused: int
-
-
-def cost_of(db: sqlite3.Connection, run_id: str) -> RunCost:
-    """What a run has cost."""
-    row = db.execute(
-        "SELECT coalesce(sum(a.state = 'succeeded'), 0),"
-        " coalesce(sum(iif(a.state = 'succeeded', coalesce(a.cost_usd,"
-        " (SELECT expected_usd FROM requests r WHERE r.fingerprint = a.fingerprint)), 0)), 0),"
-        " coalesce(sum(iif(a.possibly_billed, a.charged_usd, 0)), 0), coalesce(sum(a.possibly_billed), 0),"
-        " coalesce(sum(a.http_status = 429), 0) FROM attempts a WHERE run_id = ?",
-        (run_id,),
-    ).fetchone()
-    return RunCost(*row)
 
 
 def latencies(db: sqlite3.Connection) -> tuple[float | None, float | None]:

@@ -19,56 +19,17 @@ import orjson
 
 from batch_editor.errors import StorageError
 from batch_editor.files import path_to_text
-from batch_editor.ledger.comparison import RENAMED, Changes, compare
-from batch_editor.ledger.elsewhere import ELSEWHERE, ImageElsewhere, find_elsewhere, images_elsewhere, take_elsewhere
+from batch_editor.ledger.comparison import Changes, compare
+from batch_editor.ledger.elsewhere import ImageElsewhere, find_elsewhere, images_elsewhere, take_elsewhere
 from batch_editor.ledger.entries import JobKind
 from batch_editor.ledger.finished import digest_of_rules
 from batch_editor.ledger.redos import RejectedImage, stage_redo
 from batch_editor.ledger.repeats import Repeat, mixed_finished, mixed_identities, repeats_of, share_requests
+from batch_editor.ledger.staging_schema import INTO_STAGED, SCHEMA
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, ParamValue, Redo, Shape, known_by
 from batch_editor.text import escape_all, escape_bytes
 
-# What many jobs have in common stands once, as their kind. What is already known of a job stands apart, for a wide
-# row that changes is written anew. owns: the first job of the manifest with its request; sends: the first selected.
-# fault: why the job's row is left out; then it has no request. links: a hash of the input links that an identity stands
-# for. known_as: what the ledger calls the request, where that is something else. redo: the image that is to be made
-# again, by its content; then kind and params are those of what is sent for that, and redo_prompt what came of it.
-# finish: what the manifest says of the job's finished files is called, see `finishes`.
-# Pages of 32 KiB take a fifth less time to fill, and to look through, than those of 4 KiB: rows have half a kilobyte.
-_SCHEMA = (
-    """
-PRAGMA page_size = 32768;
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-PRAGMA cache_size = -16000;
-CREATE TABLE kinds (
-    kind INTEGER PRIMARY KEY, template TEXT, endpoint TEXT, quality TEXT, size TEXT, inputs INTEGER,
-    min_usd REAL, expected_usd REAL, max_usd REAL, list_usd REAL, source TEXT, charges INTEGER
-);
-CREATE TABLE staged (
-    position INTEGER PRIMARY KEY, job_id TEXT, place TEXT, kind INTEGER, named TEXT, output TEXT, output_key TEXT,
-    fingerprint TEXT, params TEXT, files TEXT, extras TEXT, variant INTEGER, identity TEXT, links TEXT, fault TEXT,
-    axes TEXT, redo_prompt TEXT, finish TEXT, known_as TEXT, redo TEXT,
-    selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
-);
-CREATE TABLE finishes (digest TEXT PRIMARY KEY, rules TEXT);
-CREATE TABLE past (position INTEGER PRIMARY KEY, known TEXT, done INTEGER, was_active INTEGER);
-CREATE INDEX past_that_changed ON past (was_active) WHERE was_active;
-CREATE VIEW jobs AS
-    SELECT staged.*, kinds.*, coalesce(past.known, 'new') AS known, coalesce(past.done, 0) AS done
-    FROM staged LEFT JOIN kinds USING (kind) LEFT JOIN past USING (position);
-CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done AND fault IS NULL;
-"""
-    + RENAMED
-    + ELSEWHERE
-)
-
-
-_INTO_STAGED = (
-    "INTO staged (position, job_id, place, kind, named, output, output_key, fingerprint, params, files, extras,"
-    " variant, identity, links, fault, axes, redo_prompt, finish) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-)
 # Jobs that are drawn, made rows of, and written together: the code of each of these steps then stays in the processor's
 # caches. One job at a time took a third longer.
 _AT_ONCE = 100
@@ -90,7 +51,7 @@ class Staging:
             self._folder = tempfile.TemporaryDirectory(prefix="batch-editor-")
             self.path = Path(self._folder.name) / "staging.sqlite3"
             self._db = sqlite3.connect(self.path.as_uri(), uri=True, isolation_level=None, check_same_thread=False)
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(SCHEMA)
             self._cancelled = False
             self._db.set_progress_handler(lambda: self._cancelled, _LOOK_UP_EVERY)
         except (OSError, sqlite3.Error) as error:
@@ -140,7 +101,7 @@ class Staging:
         Rows that are left out take their place among them.
         """
         self._db.execute("BEGIN")
-        self._db.executemany(f"INSERT {_INTO_STAGED}", chain.from_iterable(self._batches(jobs)))
+        self._db.executemany(f"INSERT {INTO_STAGED}", chain.from_iterable(self._batches(jobs)))
         self._db.execute("COMMIT")
 
     def _batches(self, jobs: Iterable[tuple[Job, int] | FaultyRow]) -> Iterator[list[tuple[object, ...]]]:
@@ -244,7 +205,7 @@ class Staging:
         ((extras, fault),) = self.query("SELECT extras, fault FROM staged WHERE position = ?", repeat.position)
         message = "; ".join(filter(None, (fault, repeat.message)))
         row = FaultyRow(name, repeat.where, message, orjson.loads(extras))
-        self._db.execute(f"REPLACE {_INTO_STAGED}", (repeat.position, *self._left_out(row)))
+        self._db.execute(f"REPLACE {INTO_STAGED}", (repeat.position, *self._left_out(row)))
 
     def where_of(self, job_id: str) -> str | None:
         """The place of the job with that id."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from batch_editor.finished import FinishedSummary, finished_summary
-from batch_editor.ledger import Connection, Counts, JobChanges, providers_of, readings, stops_of
+from batch_editor.ledger import Connection, Counts, JobChanges, providers_of, readings, run_readings, stops_of
 from batch_editor.ledger.history_readings import changes_of
-from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
+from batch_editor.ledger.readings import Example, LastRun, Money, Standing
 from batch_editor.ledger.redos import redo_jobs
+from batch_editor.ledger.run_readings import RunCost
 from batch_editor.output import VerdictCounts, count_verdicts, images_in, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
 from batch_editor.runs.redo_commands import redo_commands
@@ -232,7 +233,7 @@ def summarize(
     sandbox: bool,
 ) -> Summary:
     """The summary of a run out of the ledger."""
-    sent, retried, possibly_billed = readings.attempts_of(db, run_id)
+    sent, retried, possibly_billed = run_readings.attempts_of(db, run_id)
     p50_s, p95_s = readings.latencies(db)
     said = verdicts_of(db, output)
     return Summary(
@@ -267,7 +268,7 @@ def _by_provider(db: Connection, run_id: str, standing: Standing) -> Iterator[Pr
         its = standing if only is None else readings.standing(db, provider=only)
         if not its.jobs.total:  # named by a manifest, and nothing is asked of it
             continue
-        sent, _, possibly_billed = readings.attempts_of(db, run_id, provider=only)
+        sent, _, possibly_billed = run_readings.attempts_of(db, run_id, provider=only)
         kind, why = stops.get(name, (None, None))
         yield ProviderSummary(name, its.jobs, sent, possibly_billed, its.money, kind, why)
 
@@ -276,7 +277,7 @@ def _compare(db: Connection, run_id: str, elapsed_s: float) -> Comparison | None
     run = readings.last_run(db)
     if run is None or run.run_id != run_id:
         return None
-    cost = readings.cost_of(db, run_id)
+    cost = run_readings.cost_of(db, run_id)
     actual_usd = cost.charged_usd + cost.possibly_usd
     return Comparison(
         expected_requests=run.plan_requests,

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from batch_editor.ledger import figure_readings, readings
+from batch_editor.ledger import figure_readings, readings, run_readings
 from batch_editor.ledger.figure_readings import BUCKETS, Figures, figures
 from tests.support.bench import LOW_USD, MEDIUM_USD, Bench, arrived, job, jobs, sandbox
 from tests.support.made_output import MadeOutput, make_output
@@ -27,7 +27,7 @@ async def test_every_way_to_add_it_up_gives_the_ledger_s_figures_and_the_provide
         await bench.run(wanted, provider, concurrency=4, retry__max_possibly_billed=9, retry__max_attempts=9)
     found = read(bench)
     with readings.reading(bench.out) as db:
-        cost, standing = readings.cost_of(db, found.runs[-1].run_id), readings.standing(db)
+        cost, standing = run_readings.cost_of(db, found.runs[-1].run_id), readings.standing(db)
         examples = {each.kind: each.count for each in readings.examples(db)}
     whole = found.sums
     assert (whole.images, whole.refused, whole.possibly_billed) == (cost.images, cost.refused, cost.possibly_billed)

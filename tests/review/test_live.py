@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from batch_editor.ledger import readings
+from batch_editor.ledger import readings, run_readings
 from batch_editor.ledger.figure_readings import RunRow
 from batch_editor.output import Holder, process_at_work
 from batch_editor.output.run_status import FILE_NAME, RunStatus, Stopping, read_status
@@ -98,7 +98,7 @@ async def test_a_run_is_told_as_it_goes_and_its_figures_are_the_ledger_s(bench: 
     with readings.reading(bench.out) as db:
         standing, run = readings.standing(db), readings.last_run(db)
         assert run is not None
-        cost = readings.cost_of(db, run.run_id)
+        cost = run_readings.cost_of(db, run.run_id)
     assert last["jobs"] == {
         "total": 12,
         **{name: getattr(standing.jobs, name) for name in ("succeeded", "failed", "pending", "unknown")},

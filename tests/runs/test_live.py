@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_editor.ledger import readings
+from batch_editor.ledger import readings, run_readings
 from batch_editor.output.run_status import FILE_NAME, RunStatus, Slow, read_status, write_status
 from batch_editor.records import Rate
 from batch_editor.runs.live import TOLD_EVERY_S, _News
@@ -72,7 +72,7 @@ async def test_its_money_is_the_ledger_s_and_the_provider_s_to_the_cent(bench: B
         last = await settled(bench.out, in_flight=1)
         with readings.reading(bench.out) as db:
             (begun,) = db.execute("SELECT run_id FROM runs").fetchone()
-            cost, standing = readings.cost_of(db, begun), readings.standing(db)
+            cost, standing = run_readings.cost_of(db, begun), readings.standing(db)
             (open_usd,) = db.execute("SELECT sum(charged_usd) FROM attempts WHERE state = 'sent'").fetchone()
             failing = dict(
                 db.execute(

@@ -1,0 +1,51 @@
+"""What the ledger knows of one run: its attempts, and what they cost."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from batch_editor.ledger.providers import PROVIDER
+
+# The request of an attempt.
+OF_ATTEMPT = "FROM requests r WHERE r.fingerprint = attempts.fingerprint"
+
+
+def attempts_of(db: sqlite3.Connection, run_id: str, *, provider: str | None = None) -> tuple[int, int, int]:
+    """How many requests a run sent, how many of them were retries, how many may have been billed in vain.
+
+    To one provider, or to all.
+    """
+    of = "" if provider is None else f" AND (SELECT {PROVIDER} {OF_ATTEMPT}) = ?"
+    row = db.execute(
+        # The first attempt of a redo is sent again to nobody.
+        "SELECT count(*), coalesce(sum(number > 1 AND redo_params IS NULL), 0) + count(redo_params)"
+        " - count(DISTINCT iif(redo_params IS NULL, NULL, fingerprint)), coalesce(sum(possibly_billed), 0)"
+        f" FROM attempts WHERE run_id = ?{of}",
+        (run_id,) if provider is None else (run_id, provider),
+    ).fetchone()
+    return row[0], row[1], row[2]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCost:
+    """What a run's attempts did: images, their charges, what was possibly billed in vain, and refusals by 429."""
+
+    images: int
+    charged_usd: float
+    possibly_usd: float
+    possibly_billed: int
+    refused: int
+
+
+def cost_of(db: sqlite3.Connection, run_id: str) -> RunCost:
+    """What a run has cost."""
+    row = db.execute(
+        "SELECT coalesce(sum(a.state = 'succeeded'), 0),"
+        " coalesce(sum(iif(a.state = 'succeeded', coalesce(a.cost_usd,"
+        " (SELECT expected_usd FROM requests r WHERE r.fingerprint = a.fingerprint)), 0)), 0),"
+        " coalesce(sum(iif(a.possibly_billed, a.charged_usd, 0)), 0), coalesce(sum(a.possibly_billed), 0),"
+        " coalesce(sum(a.http_status = 429), 0) FROM attempts a WHERE run_id = ?",
+        (run_id,),
+    ).fetchone()
+    return RunCost(*row)

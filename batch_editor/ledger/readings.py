@@ -221,7 +221,7 @@ def attempts_of(db: sqlite3.Connection, run_id: str, *, provider: str | None = N
 
 @dataclass(frozen=True, slots=True)
 class RunCost:
-    """What a run's attempts did: images, their charges, what was possibly billed in vain, and how many were to be slower (429)."""
+    """What a run's attempts did: images, their charges, what was possibly billed in vain, 429s for pace."""
 
     images: int
     charged_usd: float

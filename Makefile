@@ -57,7 +57,7 @@ test-fast: $(READY_DEV)  ## all but the slow ones
 	$(TEST) --numprocesses 4 -m "not slow"
 
 test-servers: $(READY_SERVERS)  ## what needs Chromium, other programs of Debian's or an S3 server
-	$(TEST) --timeout 180 tests/review_pages tests/debian tests/cloud
+	$(TEST) --timeout 180 tests/servers
 
 cover: $(READY_DEV)  ## the branches that tests reach; Python 3.11 takes up to three times as long for it
 	$(TEST) --cov --cov-report=term

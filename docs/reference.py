@@ -159,12 +159,16 @@ RUN_WORDS = {
     " `possibly_billed` (an upper bound)",
     "latency_s": "`p50`, `p95`; null without a result",
     "elapsed_s": "seconds that the run took",
+    "causes": "the same with one example each: `kind`, `count`, `job_id`, `error`; `command`: what sends just these"
+    " again, of `status`, where it is known",
     "errors": "jobs without an image, by [error kind](errors.md)",
     "manifest": "the path of manifest.csv",
     "plan": "null, or the plan beside what came: `requests`, `cost_usd`, `duration_s` (each `expected` and `actual`),"
     " `why` they differ",
     "stopped_by": "null, or why the run stopped early: " + ", ".join(f"`{kind}`" for kind in get_args(StopKind)),
     "sandbox": "whether it was a rehearsal",
+    "changes": "null, or the jobs that the run was about, beside what the output directory had: `new`, `changed`,"
+    " `links_alone` (those of the changed that differ in their links alone), `unchanged`, `gone`",
     "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
     " (`failed`), may have been billed (`unknown`), or is sent by the next `--redo rejected` (`pending`)",
     "providers": "for each provider of the jobs, by its name: `jobs`, `requests` and `cost_usd` as above, and what"
@@ -184,12 +188,15 @@ PLAN_WORDS = {
     "skipped": "rows that the manifest leaves out on purpose, by reason",
     "faulty": "rows that are left out for their faults",
     "remade": "done jobs that would be made again",
+    "pruned": "requests to send that were done, and whose image was [pruned](nightly.md#remove-what-is-old)",
     "providers": "for each provider of the jobs, by its name: `requests`, `duration_s`, `limited_by` and `advice`",
     "redone": "rejected images that are made again, with `--redo rejected`",
     "identified": "done jobs that keep their image under an `identity` that is new",
     "kept": "done jobs that keep their image of another endpoint, by that endpoint",
     "kept_differs": "in how many of those `size`, `quality` or `format` is another now",
     "gone": "jobs of the output directory that the manifest no longer has",
+    "changes": "chosen jobs beside what the output directory has: `new`, `changed`, `links_alone` (those of the changed"
+    " that differ in their links alone), `unchanged`, `gone`",
     "asks": "what a run would ask before it sends anything; without anybody to ask it ends with exit code 2",
     "cost_usd": "`low`, `expected`, `high`",
     "duration_s": "`p10`, `p50`, `p90`, in seconds",

@@ -50,6 +50,14 @@ class Found(NamedTuple):
     sha256: str | None
 
 
+class Listed(NamedTuple):
+    """An object of a list: its size, and when it was written (seconds since 1970)."""
+
+    path: str
+    size_bytes: int
+    written_at: float
+
+
 class Bucket:
     """A place in a bucket; paths of objects are below it. Everything blocks; threads may share it.
 
@@ -120,7 +128,7 @@ class Bucket:
     def upload(self, path: str, source: Path, content_type: str) -> None:
         """Make a file's content the object's, whatever is there; in parts, where it is large."""
         attributes = {"Content-Type": content_type}
-        self._do(path, lambda: self._objects.put(path, source, attributes=attributes, max_concurrency=2))
+        self._do(path, lambda: self._objects.put(path, source, attributes=attributes, max_concurrency=2), writes=True)
 
     def look(self, path: str) -> Found | None:
         """An object without its content; None if there is none."""
@@ -154,6 +162,10 @@ class Bucket:
 
     def paths(self, prefix: str) -> Iterator[str]:
         """The paths of all objects in a folder and its folders."""
+        return (each.path for each in self.objects(prefix))
+
+    def objects(self, prefix: str) -> Iterator[Listed]:
+        """All objects in a folder and its folders."""
         pages: Iterator[Sequence[ObjectMeta]] | None = None
         last: str | None = None
 
@@ -168,7 +180,7 @@ class Bucket:
                 raise
 
         while found := self._do(prefix, page):
-            yield from (meta["path"] for meta in found)
+            yield from (Listed(meta["path"], meta["size"], meta["last_modified"].timestamp()) for meta in found)
             last = found[-1]["path"]
 
     def prove(self, path: str) -> None:
@@ -210,16 +222,17 @@ class Bucket:
                 path,
                 lambda: self._objects.put(path, body, attributes=attributes, mode=mode, use_multipart=False),
                 only_if=mode != "overwrite",
+                writes=True,
             )
         except self._stands:
             return False
         return True
 
-    def _do(self, path: str, work: Callable[[], T], *, only_if: bool = False) -> T:
+    def _do(self, path: str, work: Callable[[], T], *, only_if: bool = False, writes: bool = False) -> T:
         """The result of an operation, which is tried again while the store refuses it for a passing reason.
 
         Raises:
-            FileNotFoundError: there is no such object.
+            FileNotFoundError: there is no such object. What `writes` needs none.
             the library's AlreadyExistsError, PreconditionError: it was to be done `only_if` the object is what it was
                 taken for, and that it isn't.
         """
@@ -231,7 +244,7 @@ class Bucket:
                 if only_if and isinstance(error, self._stands):
                     raise
                 refusal = Refusal.read(error)
-                if isinstance(error, FileNotFoundError) and not refusal.is_missing_bucket:
+                if isinstance(error, FileNotFoundError) and not refusal.is_missing_bucket and not writes:
                     raise
                 if not refusal.is_passing or self._is_hurried.is_set() or time.monotonic() + pause_s > ends_at:
                     said = "refused by the store" if refusal.status else "the store can't be reached"

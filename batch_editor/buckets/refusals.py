@@ -14,6 +14,8 @@ from batch_editor.text import printable, redact
 _PASSING_STATUS = frozenset([408, 409, 429, 500, 502, 503, 504])
 _PASSING_CODES = frozenset(["RequestTimeout", "SlowDown", "BadDigest", "XAmzContentSHA256Mismatch", "OperationAborted"])
 
+# Of a write or a list: what a web server says that is no store of this kind, or at another path.
+_NO_STORE = (404, 405)
 _MISSING = frozenset(["NoSuchBucket", "ContainerNotFound"])
 _EXPIRED = frozenset(["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"])
 _UNKNOWN = frozenset(["InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure", "AuthenticationFailed"])
@@ -62,13 +64,18 @@ class Refusal(NamedTuple):
 
     @property
     def is_missing_bucket(self) -> bool:
-        """Whether the bucket isn't there, and not the object alone."""
+        """Whether the store says that the bucket isn't there, and not the object alone."""
         return self.code in _MISSING
 
     @property
     def is_of_settings(self) -> bool:
         """Whether it is for what the settings say, and not for what goes on at the store."""
-        return self.is_missing_bucket or self._is_elsewhere or self.status in (401, 403) or self.code in _EXPIRED
+        return (
+            self.is_missing_bucket
+            or self._is_elsewhere
+            or self.status in (401, 403, *_NO_STORE)
+            or self.code in _EXPIRED
+        )
 
     @property
     def _is_elsewhere(self) -> bool:
@@ -82,7 +89,7 @@ class Refusal(NamedTuple):
 
     def advice(self, address: Address, *, region: str | None, endpoint: str | None, bucket_region: str | None) -> str:
         """What is wrong and what to do next, of a refusal that `is_of_settings`; `region` is the one that was asked."""
-        if self.is_missing_bucket:
+        if self.is_missing_bucket or self.status in _NO_STORE:
             where = endpoint or {"s3": "AWS", "gs": "Google", "az": "the account"}.get(address.scheme, "")
             return (
                 f"there is no bucket {address.bucket} at {where} ({self}); create it, or name another one in"

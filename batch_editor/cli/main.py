@@ -15,12 +15,15 @@ import click
 
 from batch_editor.cli.compare import compare
 from batch_editor.cli.completion import completion
+from batch_editor.cli.explain import explain
 from batch_editor.cli.export import export
 from batch_editor.cli.finish import finish
+from batch_editor.cli.history import history
 from batch_editor.cli.init import init
 from batch_editor.cli.interrupts import Terminated
 from batch_editor.cli.output import quieten, tell
 from batch_editor.cli.plan import plan
+from batch_editor.cli.prune import prune
 from batch_editor.cli.reconcile import reconcile
 from batch_editor.cli.report import report
 from batch_editor.cli.review import review
@@ -74,8 +77,8 @@ def cli() -> None:
 
 
 for command in (
-    *(run, plan, compare, init, status, review, report, finish, export),
-    *(reconcile, schedule, schema, completion, sandbox),
+    *(run, plan, compare, init, status, history, explain, review, report, finish, export),
+    *(reconcile, prune, schedule, schema, completion, sandbox),
 ):
     cli.add_command(command)
 

@@ -88,6 +88,7 @@ def carry_out(options: dict[str, Any], settings: Settings, told: Told) -> tuple[
 
     from batch_editor.cli.asking import send  # and with it all that sending needs: a signal meanwhile ends the process
     from batch_editor.cli.logs import set_up_logging
+    from batch_editor.ledger import GivenCommand
     from batch_editor.runs.options import BatchOptions
     from batch_editor.runs.progress import progress_for
 
@@ -105,6 +106,7 @@ def carry_out(options: dict[str, Any], settings: Settings, told: Told) -> tuple[
         expect_ledger=options["expect_ledger"],
         progress=progress_for(options["progress"]),
         signals=True,
+        command=GivenCommand([shell_word(argument) for argument in sys.argv[1:]], shell_word(str(Path.cwd()))),
     )
     keys = None if batch.sandbox else _keys(settings)
     terminal = None if batch.yes else _terminal(options["manifests"])

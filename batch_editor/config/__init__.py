@@ -1,5 +1,6 @@
 """Settings, and the keys."""
 
+from batch_editor.config.deadline import read_duration
 from batch_editor.config.hearing import MetricsSettings, NotifySettings, notify_address
 from batch_editor.config.key import Keys, api_key, read_keys
 from batch_editor.config.loading import load_notify_settings, load_settings
@@ -39,6 +40,7 @@ __all__ = [
     "load_notify_settings",
     "load_settings",
     "notify_address",
+    "read_duration",
     "read_keys",
     "setting_names",
 ]

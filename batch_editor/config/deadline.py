@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?", re.ASCII)
+_DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?", re.ASCII)
 _TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 _WANTED = "a time of day (06:00), a date and time (2026-11-23T06:00) or a duration (2h, 1h30m)"
 
@@ -29,9 +29,7 @@ def deadline_at(text: str, now: datetime) -> datetime:
     text = text.strip()
     if match := _TIME_OF_DAY.fullmatch(text):
         return _next_time_of_day(now, *(int(part or 0) for part in match.groups()))
-    if text and (match := _DURATION.fullmatch(text)):
-        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if (span := read_duration(text)) is not None:
         if not span:
             raise ValueError(f"deadline is {text!r}; expected a duration above zero")
         # By the clock of UTC, or an hour would be lost or won when summer time ends or begins.
@@ -45,6 +43,22 @@ def deadline_at(text: str, now: datetime) -> datetime:
     if instant.timestamp() <= now.timestamp():
         raise ValueError(f"deadline is {text!r}, which has passed; expected {_WANTED} to come")
     return instant
+
+
+def read_duration(text: str) -> timedelta | None:
+    """What `8w`, `30d`, `12h` or `1h30m` means; None where it is no duration.
+
+    >>> read_duration("1w2d").days
+    9
+    """
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        return None
+    weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    try:
+        return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except OverflowError:
+        return None
 
 
 def _next_time_of_day(now: datetime, hour: int, minute: int, second: int) -> datetime:

@@ -53,10 +53,10 @@ def finish_left(
     try:
         for page in ledger.finished.pages():
             found = [asked.of(job, files) for job in page]
-            work.forget_and_change(
-                [row for each in found for row in each.forget]
-                + [wanted.former for each in found for wanted in each.make if wanted.former is not None],
+            work.record_before(
+                [row for each in found for row in each.forget],
                 [row for each in found for row in each.change],
+                [wanted for each in found for wanted in each.make],
             )
             for wanted in (wanted for each in found for wanted in each.make):
                 if stopped := stop():
@@ -88,15 +88,17 @@ class _Work:
         self._commits_at = time.monotonic() + _COMMIT_S
         self._says_at = time.monotonic() + _SAY_S
 
-    def forget_and_change(self, forget: list[FinishedRow], change: list[FinishedRow]) -> None:
-        """Forget rows before their files are replaced, and record some that change alone."""
-        if not forget and not change:
+    def record_before(self, forget: list[FinishedRow], change: list[FinishedRow], make: list[Wanted]) -> None:
+        """Forget rows, record some that change alone, and begin files, before any is replaced."""
+        if not (forget or change or make):
             return
         with self._ledger.transaction():
             for row in forget:
                 self._ledger.finished.forget(row)
             for row in change:
                 self._ledger.finished.record(row)
+            for wanted in make:
+                self._ledger.finished.begin(wanted.path, wanted.former)
 
     def begin(self, wanted: Wanted) -> None:
         """Have a file made; waits while too many are."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
 
 from batch_editor.finishing.finished_file import CannotFinish
 from batch_editor.finishing.manifests import manifest_of
@@ -18,6 +18,8 @@ from batch_editor.images.pixels import MAX_PIXELS, PILLOW_ERRORS
 MOST_BYTES = 256 * 2**20
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _ORIENTATION = 0x0112
+# What Pillow calls a file's XMP.
+_XMP = ("xmp", "XML:com.adobe.xmp")
 # What is to be done to the pixels, by EXIF's number for where their first row and column lie.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -60,8 +62,8 @@ def decode(data: bytes) -> Decoded:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _look_at(image, notes)
             image.load()
-            pixels = _turned(_srgb(image, notes), image, notes)
             xmp = _xmp(image)
+            pixels = _turned(_srgb(image, notes), image, notes)
     except Image.DecompressionBombError as error:
         raise CannotFinish(f"more pixels than the {MAX_PIXELS:,} that are decoded") from error
     except PILLOW_ERRORS as error:
@@ -88,6 +90,8 @@ def _look_at(image: Image.Image, notes: list[str]) -> None:
 
 
 def _turned(pixels: Image.Image, image: Image.Image, notes: list[str]) -> Image.Image:
+    for name in _XMP:  # where Pillow looks for a turn as well; browsers and other viewers turn by EXIF alone
+        image.info.pop(name, None)
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except PILLOW_ERRORS:
@@ -97,7 +101,7 @@ def _turned(pixels: Image.Image, image: Image.Image, notes: list[str]) -> Image.
 
 
 def _xmp(image: Image.Image) -> bytes:
-    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    found = next((image.info[name] for name in _XMP if image.info.get(name)), b"")
     return found.encode("utf-8", "replace") if isinstance(found, str) else bytes(found)
 
 
@@ -105,8 +109,12 @@ def _srgb(image: Image.Image, notes: list[str]) -> Image.Image:
     """The picture in sRGB: RGBA where a pixel of it may be seen through, else RGB."""
     alpha: Image.Image | None = None
     if image.mode.startswith("I"):
+        alpha = _seen_through_of_16_bits(image)
         image = _of_16_bits(image)
     elif image.has_transparency_data:
+        clear = image.info.get("transparency")
+        if isinstance(clear, tuple) and max(clear) > 255:  # of 16 bits, of which Pillow has read the upper 8
+            image.info["transparency"] = tuple(value >> 8 for value in clear)
         if image.mode not in ("LA", "RGBA"):
             image = image.convert("RGBA")
         alpha = image.getchannel("A")
@@ -120,6 +128,18 @@ def _srgb(image: Image.Image, notes: list[str]) -> Image.Image:
         raise CannotFinish("every pixel is transparent")
     converted.putalpha(alpha)
     return converted
+
+
+def _seen_through_of_16_bits(image: Image.Image) -> Image.Image | None:
+    """The alpha of a grey picture of 16 bits in which one value is transparent; None where there is none."""
+    clear = image.info.get("transparency")
+    if not isinstance(clear, int):
+        return None
+    wide = image.convert("I")
+    above: Any = wide.point(lambda value: value * 1 - clear)
+    below: Any = wide.point(lambda value: value * -1 + clear)
+    differs = ImageChops.lighter(above.convert("L"), below.convert("L"))  # each is 0 where it is negative
+    return differs.point([255 * (value > 0) for value in range(256)])
 
 
 def _of_16_bits(image: Image.Image) -> Image.Image:
@@ -142,9 +162,9 @@ def _by_profile(image: Image.Image, icc: bytes | None, notes: list[str]) -> Imag
         notes.append("a colour profile that can't be read: the colours are taken for sRGB")
         return _rgb(image)
     modes, mode = _SPACES.get(space, ((), ""))
+    if image.mode not in modes:
+        notes.append(f"a colour profile for {space} in a picture of {image.mode}: it is left out")
     if transform is None or image.mode not in modes:
-        if transform is not None or image.mode not in ("RGB", "L"):
-            notes.append(f"a colour profile for {space} in a picture of {image.mode}: it is left out")
         return _rgb(image)
     notes.append(f"colours converted from {name} to sRGB")
     converted = ImageCms.applyTransform(image.convert(mode), transform)

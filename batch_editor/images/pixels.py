@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageChops, ImageOps, ImageStat
+from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
 
 # Of an image or an input: 200 MB decoded. The endpoints make 1.6 million; no model makes a tenth of it.
 MAX_PIXELS = 50_000_000
@@ -26,6 +26,10 @@ SEEN_THROUGH = 16
 COMPARED_LENGTH = 128
 MOST, MEAN = 20, 2.0
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+
+# Pillow refuses a PNG of which a compressed text or colour profile comes to more than a mebibyte, however good its
+# pixels are; profiles with tables for printers have 3. It still takes 64 of texts in one file at most.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
 
 # What Pillow raises on bytes that are no whole image, as met by fuzzing; its documentation promises OSError alone.
 PILLOW_ERRORS = (

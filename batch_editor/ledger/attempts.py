@@ -106,7 +106,7 @@ class Attempts:
             " http_status = a.http_status, latency_s = a.latency_s, cost_usd = a.cost_usd,"
             " request_id = a.request_id, sent_at = a.sent_at, ended_at = a.ended_at, sha256 = a.sha256,"
             " size_bytes = a.size_bytes, format = a.format, width = a.width, height = a.height,"
-            " sent_params = a.redo_params, reused_from = NULL"
+            " sent_params = a.redo_params, reused_from = NULL, pruned_at = NULL"
             " FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
             (image_path, attempt_id),
         )

@@ -44,7 +44,8 @@ class Changes:
     known, gone: jobs that the last run's manifest named, and those of them that this one doesn't. renamed: those of the
     gone whose requests this one has under other ids; counted where more than half are gone. kept: done jobs that
     keep another endpoint's image. forced: done jobs that are made again for that was asked for. meant: those of the
-    remade that another endpoint makes, as asked for. rejected: chosen jobs whose image was rejected.
+    remade that another endpoint makes, as asked for. rejected: chosen jobs whose image was rejected. pruned: requests
+    that were done, and would be sent again since their image was removed as old.
     """
 
     remade: int = 0
@@ -58,6 +59,7 @@ class Changes:
     forced: int = 0
     meant: int = 0
     rejected: Sequence[RejectedImage] = ()
+    pruned: int = 0
 
 
 def compare(
@@ -86,11 +88,25 @@ def compare(
         images = find_rejected(db, rejected) if "rejected" in redo else ()
         forced = _make_all_again(db) - len(images) if "all" in redo else 0
         known, gone = _known_and_gone(db, unchanged)
+        pruned = _pruned(db)
         # Two indexes over a million jobs take seconds.
         other_ids = _under_other_ids(db) if known < 2 * gone else 0
     finally:
         db.execute("DETACH ledger")
-    return replace(changes, known=known, gone=gone, renamed=other_ids, kept=kept, forced=forced, rejected=images)
+    changes = replace(changes, known=known, gone=gone, renamed=other_ids, pruned=pruned)
+    return replace(changes, kept=kept, forced=forced, rejected=images)
+
+
+def _pruned(db: sqlite3.Connection) -> int:
+    """How many requests are to be sent again since their image was removed as old."""
+    if not db.execute("SELECT EXISTS (SELECT 1 FROM ledger.requests WHERE pruned_at IS NOT NULL)").fetchone()[0]:
+        return 0
+    ((count,),) = db.execute(
+        "SELECT count(*) FROM staged LEFT JOIN past USING (position) WHERE selected AND sends AND fault IS NULL"
+        " AND NOT coalesce(done, 0) AND fingerprint NOT IN (SELECT fingerprint FROM elsewhere)"
+        " AND coalesce(known_as, fingerprint) IN (SELECT fingerprint FROM ledger.requests WHERE pruned_at IS NOT NULL)"
+    )
+    return int(count)
 
 
 def _make_all_again(db: sqlite3.Connection) -> int:

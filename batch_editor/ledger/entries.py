@@ -31,13 +31,49 @@ class RunStart:
     spent_usd: float
 
 
+class JobChanges(NamedTuple):
+    """The jobs that a run is about, beside what its output directory had of them.
+
+    changed: those that ask for something else than before, `links_alone` of them for other input links only. gone: jobs
+    that left the manifest.
+    """
+
+    new: int
+    changed: int
+    links_alone: int
+    unchanged: int
+    gone: int
+
+    @property
+    def are_all_new(self) -> bool:
+        """Whether there is nothing to tell: the output directory had none of these jobs, and no others."""
+        return not (self.changed or self.unchanged or self.gone)
+
+    def __str__(self) -> str:
+        """For people.
+
+        >>> str(JobChanges(45, 143, 12, 9812, 3))
+        'new 45, changed 143 (12 in their links alone), unchanged 9,812, gone 3'
+        """
+        links = f" ({self.links_alone:,} in their links alone)" if self.links_alone else ""
+        return f"new {self.new:,}, changed {self.changed:,}{links}, unchanged {self.unchanged:,}, gone {self.gone:,}"
+
+
+class GivenCommand(NamedTuple):
+    """A command line: its words as a shell reads them, the program's name left out, and the working directory."""
+
+    words: Sequence[str]
+    folder: str
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a run's plan expected of it."""
+    """What a run's plan expected of it. changes: None where that was told of an earlier run of the same command."""
 
     requests: int
     cost_usd: float
     duration_s: float
+    changes: JobChanges | None = None
 
 
 @dataclass(frozen=True, slots=True)

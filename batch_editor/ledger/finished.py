@@ -115,7 +115,18 @@ class Finished:
 
     def record(self, row: FinishedRow) -> None:
         """Record a finished file that stands under its name, or why there is none."""
+        if row.path is not None:
+            self._db.execute("DELETE FROM former_finished WHERE path = ?", (row.path,))
         self._db.execute(f"REPLACE INTO finished VALUES ({', '.join('?' * len(row))})", row)
+
+    def begin(self, path: str, former: FinishedRow | None) -> None:
+        """Before a file gets that name, where the job had `former`: as long as it isn't recorded, `former` removes it.
+
+        Or who dies in between would leave a file that nothing tells of, once the rules or names are others.
+        """
+        if former is not None:
+            self.forget(former)
+        self._db.execute("INSERT OR IGNORE INTO former_finished VALUES (?)", (path,))
 
     def forget(self, row: FinishedRow) -> None:
         """Take a row away; its file is removed by `former`, if there is no row of it by then."""

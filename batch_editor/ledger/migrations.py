@@ -231,11 +231,40 @@ CREATE TABLE finished (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX finished_by_path ON finished (path COLLATE NOCASE);
 
--- Finished files that no row tells of any more. They are removed, unless a row does so again by then.
+-- Finished files that no row tells of: former ones, and those on their way to a name. They are removed, unless a row
+-- tells of them by then.
 CREATE TABLE former_finished (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (M001_INITIAL, M002_IDENTITY, M003_REDO, M_STORAGE, M_REUSE, M_FINISHED, M_PROVIDERS)
+M_HISTORY = """
+-- command, folder: the words that the run was started with, as a shell reads them, and where; JSON. NULL: no command.
+ALTER TABLE runs ADD COLUMN command TEXT;
+ALTER TABLE runs ADD COLUMN folder TEXT;
+-- changes: the jobs that the run was about, beside what the output directory had of them; JSON. NULL: not on record.
+-- jobs: the manifest's jobs by status at the run's end; JSON. NULL: it died, or an earlier version made it.
+ALTER TABLE runs ADD COLUMN changes TEXT;
+ALTER TABLE runs ADD COLUMN jobs TEXT;
+"""
+
+M_PRUNED = """
+-- When the image was removed, for it was old and no job's any more; NULL: it wasn't. A request whose image was pruned
+-- is pending, and is sent again by the run of a manifest that asks for it.
+ALTER TABLE requests ADD COLUMN pruned_at REAL;
+ALTER TABLE attempts ADD COLUMN pruned_at REAL;
+CREATE INDEX requests_pruned ON requests (fingerprint) WHERE pruned_at IS NOT NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    M001_INITIAL,
+    M002_IDENTITY,
+    M003_REDO,
+    M_STORAGE,
+    M_REUSE,
+    M_FINISHED,
+    M_PROVIDERS,
+    M_HISTORY,
+    M_PRUNED,
+)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

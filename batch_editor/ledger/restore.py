@@ -57,7 +57,8 @@ def restore(db: sqlite3.Connection, rows: Sequence[RestoredRow], *, providers: M
     left = any(row.status == "pending" for row in rows)
     run_id = f"rebuilt-{int(now)}"
     db.execute(
-        "INSERT INTO runs VALUES (?, ?, 0, ?, ?, ?, ?, ?, 0, 0, 0, NULL, NULL)",
+        "INSERT INTO runs (run_id, budget_id, sandbox, started_at, ended_at, exit_code, host, pid, plan_requests,"
+        " plan_usd, plan_s) VALUES (?, ?, 0, ?, ?, ?, ?, ?, 0, 0, 0)",
         (run_id, run_id, now, now, None if left else 0, socket.gethostname(), os.getpid()),
     )
     # The owner's row tells what the others, which took its image, leave out. Where it is gone, one of them owns it.

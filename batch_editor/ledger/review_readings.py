@@ -84,6 +84,8 @@ class AttemptRow(NamedTuple):
     request_id: str | None
     sha256: str | None
     redo_params: str | None
+    run_id: str
+    pruned_at: float | None
 
 
 class FormerPicture(NamedTuple):
@@ -163,7 +165,7 @@ def former_pictures(db: sqlite3.Connection) -> Counter[str]:
         db,
         "attempts",
         "SELECT a.fingerprint FROM attempts a JOIN requests r USING (fingerprint) WHERE a.state = 'succeeded'"
-        " AND a.sha256 IS NOT r.sha256 AND a.sha256 IS NOT NULL AND {range}",
+        " AND a.sha256 IS NOT r.sha256 AND a.sha256 IS NOT NULL AND a.pruned_at IS NULL AND {range}",
         alias="a",
     )
     return Counter(fingerprint for (fingerprint,) in found)
@@ -175,7 +177,7 @@ def attempts_of(db: sqlite3.Connection, *fingerprints: str) -> list[AttemptRow]:
         db,
         "attempts",
         "SELECT fingerprint, number, state, sent_at, ended_at, latency_s, http_status, error_kind, error,"
-        " possibly_billed, charged_usd, cost_usd, request_id, sha256, redo_params"
+        " possibly_billed, charged_usd, cost_usd, request_id, sha256, redo_params, run_id, pruned_at"
         " FROM attempts a"
         " WHERE fingerprint IN (SELECT value FROM json_each(?)) AND {range}",
         orjson.dumps(fingerprints).decode(),
@@ -198,7 +200,8 @@ def job_files(db: sqlite3.Connection, job_id: str, attempts: Sequence[AttemptRow
     others = _requests_of(db, job_id, fingerprint)
     found: dict[tuple[str, str], FormerPicture] = {}
     for each in (*attempts, *attempts_of(db, *others)):
-        if each.state == "succeeded" and each.sha256 not in (None, present):
+        is_there = each.state == "succeeded" and each.pruned_at is None
+        if is_there and each.sha256 not in (None, present):
             is_same = each.fingerprint == fingerprint
             found[each.fingerprint, each.sha256] = FormerPicture(each.fingerprint, each.sha256, each.ended_at, is_same)
     former = sorted(found.values(), key=lambda each: each.ended_at or 0.0, reverse=True)

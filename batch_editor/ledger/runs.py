@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
-from batch_editor.ledger.entries import Expected, RunStart
+import orjson
+
+from batch_editor.ledger.entries import Counts, Expected, GivenCommand, RunStart
 from batch_editor.text import escape_bytes
 
 
@@ -30,7 +34,9 @@ class Runs:
         self._db.execute("DELETE FROM requests")
         self._db.execute("DELETE FROM jobs")
 
-    def begin(self, run_id: str, *, now: float, sandbox: bool, expected: Expected) -> RunStart:
+    def begin(
+        self, run_id: str, *, now: float, sandbox: bool, expected: Expected, command: GivenCommand | None = None
+    ) -> RunStart:
         """Record a run's start. It shares the budget of the run before, unless that one had finished."""
         last = self._db.execute(
             "SELECT budget_id, exit_code FROM runs WHERE sandbox = ? ORDER BY started_at DESC, rowid DESC LIMIT 1",
@@ -38,10 +44,13 @@ class Runs:
         ).fetchone()
         budget_id = run_id if last is None or last[1] in (0, 1) else last[0]
         self._db.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?, NULL, NULL)",
+            "INSERT INTO runs (run_id, budget_id, sandbox, started_at, host, pid, plan_requests, plan_usd, plan_s,"
+            " command, folder, changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(run_id, budget_id, sandbox, now, socket.gethostname(), os.getpid()),
                 *(expected.requests, expected.cost_usd, expected.duration_s),
+                *((None, None) if command is None else (_json(command.words), _json(command.folder))),
+                None if expected.changes is None else _json(expected.changes._asdict()),
             ),
         )
         (spent,) = self._db.execute(
@@ -55,15 +64,20 @@ class Runs:
         (at,) = self._db.execute("SELECT max(ended_at) FROM runs WHERE exit_code = 0").fetchone()
         return None if at is None else float(at)
 
-    def end(self, run_id: str, *, now: float, exit_code: int, stop: tuple[str, str] | None) -> None:
-        """Record a run's end, and the kind and words of what stopped it.
+    def end(
+        self, run_id: str, *, now: float, exit_code: int, stop: tuple[str, str] | None, jobs: Counts | None = None
+    ) -> None:
+        """Record a run's end, the kind and words of what stopped it, and how the manifest's jobs stand then.
 
         Jobs that a limit left pending say so.
         """
         kind, message = stop or (None, None)
         self._db.execute(
-            "UPDATE runs SET ended_at = ?, exit_code = ?, stop_kind = ?, stop_message = ? WHERE run_id = ?",
-            (now, exit_code, kind, None if message is None else escape_bytes(message), run_id),
+            "UPDATE runs SET ended_at = ?, exit_code = ?, stop_kind = ?, stop_message = ?, jobs = ? WHERE run_id = ?",
+            (
+                *(now, exit_code, kind, None if message is None else escape_bytes(message)),
+                *(None if jobs is None else _json(asdict(jobs)), run_id),
+            ),
         )
         if kind in ("budget", "deadline"):
             self._db.execute(
@@ -75,3 +89,7 @@ class Runs:
     def knows(self, run_id: str) -> bool:
         """Whether that run was one of this ledger's."""
         return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM runs WHERE run_id = ?)", (run_id,)).fetchone()[0])
+
+
+def _json(value: Mapping[str, int] | Sequence[str] | str) -> str:
+    return orjson.dumps(value).decode()

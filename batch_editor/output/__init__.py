@@ -4,6 +4,7 @@ from batch_editor.output.acceptance import UNCHECKED, Acceptance, Verdict
 from batch_editor.output.disk_reserve import free_disk_reserve, take_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
 from batch_editor.output.finished_files import FinishedFiles
+from batch_editor.output.kept_files import PAGE_CACHE, KeptFile, files_below, remove_file
 from batch_editor.output.kept_tables import INPUTS, keep_table
 from batch_editor.output.lock import Holder, holder_of, locked, process_at_work
 from batch_editor.output.output_manifest import (
@@ -39,12 +40,14 @@ __all__ = [
     "HISTORY",
     "IMAGES",
     "INPUTS",
+    "PAGE_CACHE",
     "REJECTED",
     "UNCHECKED",
     "Acceptance",
     "DiskRetry",
     "FinishedFiles",
     "Holder",
+    "KeptFile",
     "NewName",
     "PictureStore",
     "StagedFile",
@@ -57,6 +60,7 @@ __all__ = [
     "count_verdicts",
     "defused",
     "export_rows",
+    "files_below",
     "free_disk_reserve",
     "has_image",
     "holder_of",
@@ -75,6 +79,7 @@ __all__ = [
     "put_one",
     "record_place",
     "recorded",
+    "remove_file",
     "retire_gone",
     "set_aside",
     "take_disk_reserve",

@@ -15,6 +15,7 @@ import orjson
 from batch_editor.buckets import About, Bucket, Found
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.images import ENDINGS
+from batch_editor.output.kept_files import KeptFile
 from batch_editor.output.local_pictures import LocalPictures, file_sha256
 from batch_editor.output.picture_store import FINISHED, HISTORY, IMAGES, NewName, history_path
 from batch_editor.shops import Seen
@@ -123,6 +124,17 @@ class BucketPictures:
         for path in self.bucket.paths(IMAGES):
             seen.add(path)
         return seen
+
+    def kept(self, folder: str) -> Iterator[KeptFile]:
+        """See `PictureStore`."""
+        for each in self.bucket.objects(folder):
+            yield KeptFile(each.path, each.size_bytes, each.written_at)
+        yield from self._local.kept(folder)
+
+    def remove_kept(self, folder: str, paths: Sequence[str]) -> None:
+        """See `PictureStore`."""
+        list(self.executor.map(self.bucket.remove, paths))  # raises what one of them did
+        self._local.remove_kept(folder, paths)
 
     def open(self, path: str) -> BinaryIO | None:
         """See `PictureStore`."""

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from batch_editor.errors import StorageError
 from batch_editor.files import fsync_directory, open_regular
 from batch_editor.output.hard_link import hard_link
+from batch_editor.output.kept_files import KeptFile, files_below, remove_file
 from batch_editor.output.picture_store import FINISHED, HISTORY, IMAGES, NewName, history_path
 
 
@@ -89,6 +90,21 @@ class LocalPictures:
     def standing(self) -> _Files:
         """See `PictureStore`."""
         return _Files(self.folder)
+
+    def kept(self, folder: str) -> Iterator[KeptFile]:
+        """See `PictureStore`."""
+        return files_below(self.folder, folder)
+
+    def remove_kept(self, folder: str, paths: Sequence[str]) -> None:
+        """See `PictureStore`."""
+        for path in paths:
+            remove_file(self.folder, path)
+        for parent in {(self.folder / path).parent for path in paths}:
+            with suppress(OSError):  # not empty
+                for each in self._way_to(parent):
+                    if each == self.folder / folder:
+                        break
+                    each.rmdir()
 
     def open(self, path: str) -> BinaryIO | None:
         """See `PictureStore`. Nothing is read through a link that leads elsewhere."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from batch_editor.images import ENDINGS
+from batch_editor.output.kept_files import KeptFile
 
 IMAGES = "images"
 HISTORY = "images/.history"
@@ -87,6 +88,12 @@ class PictureStore(Protocol):
 
     def standing(self) -> Container[str]:
         """The paths under which there is a picture now."""
+
+    def kept(self, folder: str) -> Iterator[KeptFile]:
+        """What lies in the history or among the rejected, by `HISTORY` or `REJECTED`. A path may come twice."""
+
+    def remove_kept(self, folder: str, paths: Sequence[str]) -> None:
+        """Remove what lies there."""
 
     def open(self, path: str) -> BinaryIO | None:
         """A picture, from its first byte, for the caller to close; None if it isn't there."""

@@ -149,7 +149,7 @@ def plan_of(
     """The plan of the staged jobs. `spent_usd`: what the budget has spent before; `changes`: those since then."""
     report = report or StagingReport()
     used = [catalog.sendable[name] for name in staging_readings.endpoints(staging)]
-    inline = [endpoint.name for endpoint in used if endpoint.wire == "openai"]
+    inline = [name for name, endpoint in catalog.sendable.items() if endpoint.wire == "openai"]
     found = staging_readings.totals(staging, inline=inline)
     paces = paces_of(used, staging_readings.requests_by_endpoint(staging), catalog, settings, calibration)
     pace = slowest(paces)

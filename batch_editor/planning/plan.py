@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from batch_editor.ledger import Changes
+from batch_editor.ledger import Changes, JobChanges
 from batch_editor.manifest import TableRead
 from batch_editor.money import Price
 from batch_editor.planning.comparison import Comparison
@@ -154,6 +154,13 @@ class Plan:
         """What `plan` ends with: 1 where jobs would fail unsent, for their rows or their checked inputs are faulty."""
         return int(self.faulty > 0 or bool(self.inputs and self.inputs.faulty))
 
+    @property
+    def job_changes(self) -> JobChanges:
+        """How many of the chosen jobs are new, changed and unchanged, and how many are gone."""
+        new, changed = self.known.get("new", 0), self.known.get("changed", 0)
+        unchanged = sum(self.known.values()) - new - changed
+        return JobChanges(new, changed, self.changes.links_alone, unchanged, self.changes.gone)
+
     def as_json(self) -> dict[str, Any]:
         """The `--json` object of `plan`."""
         p10, p50, p90 = self.duration_s
@@ -167,11 +174,13 @@ class Plan:
             "skipped": dict(self.skipped),
             "faulty": self.faulty,
             "remade": self.changes.remade,
+            "pruned": self.changes.pruned,
             "redone": self.redos.sent if self.redos else 0,
             "identified": self.changes.identified,
             "kept": dict(self.changes.kept.jobs),
             "kept_differs": dict(self.changes.kept.differs),
             "gone": self.changes.gone,
+            "changes": self.job_changes._asdict(),
             "asks": list(self.to_confirm()),
             "cost_usd": {
                 "low": round(self.cost.min_usd, 6),
@@ -214,8 +223,9 @@ class Plan:
         yield from self.comparison.lines() if self.comparison else ()
         sharing = f"sharing another's image {self.reused - sum(self.taken.values()):,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
-        if any(count for kind, count in self.known.items() if kind != "new"):
-            yield "  in the output directory: " + ", ".join(f"{kind} {n:,}" for kind, n in self.known.items() if n)
+        if not self.job_changes.are_all_new:
+            bad = ", ".join(f"{kind} {self.known[kind]:,}" for kind in ("failed", "unknown") if self.known.get(kind))
+            yield f"  {self.job_changes}{bad and f'; of the unchanged {bad}'}"
         for directory, count in self.taken.items():
             yield f"  taken from {directory}, for nothing: {_many(count, 'image')}"
         yield from self._changed()
@@ -267,21 +277,27 @@ class Plan:
             yield f"  kept: {_many(count, 'done job')} that {endpoint} made; --redo endpoint makes them again"
         if changes.kept.differs:
             yield f"  of these, what is asked for now is another in {_counted(changes.kept.differs)}"
-        if changes.forced:
-            yield f"  made again, as asked for: {_many(changes.forced, 'done job')}"
-        if changes.remade:
-            yield f"  made again: {_many(changes.remade, 'done job')}, different in {_counted(changes.differs)}"
-        if changes.links_alone:
-            yield (
-                f"  {_many(changes.links_alone, 'job')} changed in their links alone; if these are the same pictures"
-                " under other links, name them by what stays the same, such as identity: '{{ sku }}'"
-            )
+        yield from self._made_again()
         if changes.identified:
             yield f"  {changes.identified:,} {IDENTIFIED}"
         if changes.gone:
             renamed = f" ({changes.renamed:,} under another id now)" if changes.renamed else ""
             moves = "a run moves the images to images/.history"
             yield f"  gone from the manifest: {_many(changes.gone, 'job')}{renamed}; {moves}"
+
+    def _made_again(self) -> Iterator[str]:
+        changes = self.changes
+        if changes.forced:
+            yield f"  made again, as asked for: {_many(changes.forced, 'done job')}"
+        if changes.remade:
+            yield f"  made again: {_many(changes.remade, 'done job')}, different in {_counted(changes.differs)}"
+        if changes.pruned:
+            yield f"  would be made again: {_many(changes.pruned, 'request')} whose former image was pruned"
+        if changes.links_alone:
+            yield (
+                f"  {_many(changes.links_alone, 'job')} changed in their links alone; if these are the same pictures"
+                " under other links, name them by what stays the same, such as identity: '{{ sku }}'"
+            )
 
     def to_confirm(self) -> Iterator[str]:
         """What a run asks about before it sends anything: that it may not be what was meant."""

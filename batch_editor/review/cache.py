@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from batch_editor.files import open_regular
+from batch_editor.output import PAGE_CACHE
 
-FOLDER = ".review"
 MOST_BYTES = 512 * 2**20
 # Not one by one: to look at all files takes a second for 50,000 of them.
 _LEFT = 0.8
@@ -30,7 +30,7 @@ class Cache:
         self._most_bytes = most_bytes
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._lock = threading.Lock()  # of the size, and of making room
-        self._root = output / FOLDER
+        self._root = output / PAGE_CACHE
         if not _is_ours(self._root):
             self._temporary = tempfile.TemporaryDirectory(prefix="batch-editor-review-")
             self._root = Path(self._temporary.name)

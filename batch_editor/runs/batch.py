@@ -216,8 +216,11 @@ class Batch:
             if not options.sandbox and not ledger.runs.holds_paid_results():
                 ledger.runs.forget_rehearsals()
             run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"-{uuid.uuid4().hex[:6]}"
-            expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1])
-            start = ledger.runs.begin(run_id, now=now, sandbox=options.sandbox, expected=expected)
+            changes = None if self._runs else plan.job_changes
+            expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1], changes)
+            start = ledger.runs.begin(
+                run_id, now=now, sandbox=options.sandbox, expected=expected, command=options.command
+            )
         if not self._runs:
             take_over(self._opened, self._planned, now=now)
         self._runs.append(start)
@@ -259,10 +262,7 @@ class Batch:
             return self._conclude(stop)
 
     def _finish(self, signals: RunSignals | None) -> StopReason | None:
-        """Make the finished files that are left; return the signal that kept it from that. Blocks.
-
-        What the machine refuses is told, and is no error of the run, whose jobs have all that was paid for.
-        """
+        """Make the finished files that are left; return what kept it from that: a signal, a disk or bucket. Blocks."""
         store, processes, left = self._opened.store, self._opened.processes, Left()
         files = FinishedFiles(store.root, store.pictures)
         say = self.options.progress.say
@@ -277,7 +277,8 @@ class Batch:
             )
             write_reports(self._ledger.connection, store.root)
         except MachineError as error:
-            say(f"warning: not all finished files could be made: {error}; {finish_command(store.root)} tries it again")
+            said = f"not all finished files could be made: {error}; {finish_command(store.root)} tries it again"
+            return StopReason("machine", said)
         if not left.stopped or signals is None or signals.late is None:
             return None
         name, code = signals.late.name, exit_code_of_signal(signals.late)
@@ -285,18 +286,32 @@ class Batch:
             "signal", f"by {name}; {finish_command(store.root)} makes the finished files that are left", code
         )
 
+    def _write_manifest(self, stop: StopReason | None) -> StopReason | None:
+        """Write the output manifest; return why the run stopped, for which a disk or bucket that refuses is a reason.
+
+        Before the run's end is recorded, which then has its exit code.
+        """
+        try:
+            path = self._opened.store.root / MANIFEST_NAME
+            write_manifest(self._ledger.connection, path)
+            if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
+                self._opened.store.pictures.keep_manifest(path)
+        except MachineError as error:
+            machine = StopReason("machine", str(error), providers=stop.providers if stop else {})
+            return machine if machine.outranks(stop) else stop
+        return stop
+
     def _conclude(self, stop: StopReason | None) -> Summary:
         ledger, root, run_id = self._ledger, self._opened.store.root, self._runs[-1].run_id
+        stop = self._write_manifest(stop)
         standing = readings.standing(ledger.connection)
         redos = ledger.requests.redo_jobs()
         stop = what_stopped(standing.wanted, stop, redos=redos)
         code = exit_code_of(standing.wanted, stop, redos=redos)
         with ledger.transaction():
             note_stops(ledger.connection, run_id, stop.providers if stop else {})
-            ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=(stop.kind, stop.message) if stop else None)
-        write_manifest(ledger.connection, root / MANIFEST_NAME)
-        if stop is None or stop.kind != "machine":  # a store that was away would be waited for once more
-            self._opened.store.pictures.keep_manifest(root / MANIFEST_NAME)
+            ended = (stop.kind, stop.message) if stop else None
+            ledger.runs.end(run_id, now=time.time(), exit_code=code, stop=ended, jobs=standing.jobs)
         summary = summarize(
             *(ledger.connection, run_id, standing),
             output=root,

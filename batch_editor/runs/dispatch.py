@@ -81,11 +81,8 @@ class _Dispatch:
         stop_signal = signals.gentle if signals else None
         live = LiveStatus(run, monitor=monitor, lanes=self.lanes, budget=self.budget, stop_signal=stop_signal)
         finishing = Finishing(run)
-        observers: list[AttemptListener] = [
-            monitor,
-            live,
-            finishing,
-        ]  # whoever else wants to hear of every provider's attempts
+        # Whoever else wants to hear of every provider's attempts goes here.
+        observers: list[AttemptListener] = [monitor, live, finishing]
         if run.metrics is not None:
             observers.append(run.metrics)
         try:

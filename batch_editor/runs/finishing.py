@@ -87,6 +87,5 @@ class Finishing(AttemptListener):
 
     async def _make(self, wanted: Wanted, threads: ThreadPoolExecutor) -> None:
         ledger, writer = self._run.ledger.finished, self._run.writer
-        if wanted.former is not None:
-            await writer.do(ledger.forget, wanted.former)
+        await writer.do(ledger.begin, wanted.path, wanted.former)
         await writer.do(ledger.record, await finished(partial(self._maker.make, wanted), executor=threads))

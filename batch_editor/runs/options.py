@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batch_editor.ledger import GivenCommand
 from batch_editor.planning import Selection
 from batch_editor.records import Redo
 from batch_editor.runs.progress import Progress, Quiet
@@ -26,6 +27,7 @@ class BatchOptions:
     expect_ledger: begin nothing where the output directory has no ledger yet; its disk may not be mounted.
     progress: who is shown where the run is; lines alone, on standard error, by default.
     signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
+    command: the command line that asks for the run, to be kept on record; None where there is none.
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -39,3 +41,4 @@ class BatchOptions:
     expect_ledger: bool = False
     progress: Progress = field(default_factory=Quiet)
     signals: bool = False
+    command: GivenCommand | None = None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from batch_editor.finished import FinishedSummary, finished_summary
-from batch_editor.ledger import Connection, Counts, providers_of, readings, stops_of
+from batch_editor.ledger import Connection, Counts, JobChanges, providers_of, readings, stops_of
+from batch_editor.ledger.history_readings import changes_of
 from batch_editor.ledger.readings import Example, LastRun, Money, RunCost, Standing
 from batch_editor.ledger.redos import redo_jobs
 from batch_editor.output import VerdictCounts, count_verdicts, images_in, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
+from batch_editor.runs.redo_commands import redo_commands
 from batch_editor.runs.redo_summary import RedoSummary, redo_summary
 from batch_editor.runs.stops import StopKind, StopReason, exit_code_of
 from batch_editor.text import duration, printable, shell_word
@@ -122,6 +124,8 @@ class Summary:
     redo: RedoSummary = _NO_REDO
     finished: FinishedSummary = _NO_FINISHED
     providers: tuple[ProviderSummary, ...] = ()
+    redo_commands: Mapping[str, str] = field(default_factory=dict)
+    changes: JobChanges | None = None
 
     @property
     def manifest(self) -> Path:
@@ -140,6 +144,16 @@ class Summary:
             "latency_s": {"p50": _rounded(self.p50_s), "p95": _rounded(self.p95_s)},
             "elapsed_s": round(self.elapsed_s, 3),
             "errors": {example.kind: example.count for example in self.errors},
+            "causes": [
+                {
+                    "kind": example.kind,
+                    "count": example.count,
+                    "job_id": example.job_id,
+                    "error": example.error,
+                    "command": self.redo_commands.get(example.kind),
+                }
+                for example in self.errors
+            ],
             "manifest": str(self.manifest),
             "plan": None if self.comparison is None else self.comparison.as_json(self.elapsed_s),
             "stopped_by": None if self.stop is None else self.stop.kind,
@@ -148,6 +162,7 @@ class Summary:
             "redo": self.redo.as_json(),
             "finished": self.finished.as_json(),
             "providers": {each.name: each.as_json() for each in self.providers},
+            "changes": None if self.changes is None else self.changes._asdict(),
         }
 
     def lines(self, *, command: str = "") -> Iterator[str]:
@@ -157,9 +172,13 @@ class Summary:
             yield f"Stopped: {self.stop.message}"
         reused = f" ({jobs.reused} took another job's image)" if jobs.reused else ""
         yield f"Jobs: {jobs.total}   succeeded {jobs.succeeded}{reused}, {_rest(jobs)}"
+        if self.changes is not None and not self.changes.are_all_new:
+            yield f"  {self.changes}"
         for error in self.errors:
             said = printable(error.error or "", limit=200)
             yield f"  {error.kind}: {error.count}, for example {error.job_id}: {said}"
+            if error.kind in self.redo_commands:
+                yield f"    to redo just these: {self.redo_commands[error.kind]}"
         if self.verdicts.approved or self.verdicts.rejected:
             approved, rejected, none = self.verdicts
             yield f"Verdicts: {approved:,} approved, {rejected:,} rejected, {none:,} without"
@@ -236,6 +255,7 @@ def summarize(
         redo=redo_summary(db, run_id, said),
         finished=finished_summary(db),
         providers=tuple(_by_provider(db, run_id, standing)),
+        changes=changes_of(db, run_id),
     )
 
 
@@ -296,7 +316,7 @@ def last_summary(output: Path) -> Summary:
     """
     with readings.reading(output) as db:
         run, standing = readings.last_run(db), readings.standing(db)
-        return summarize(
+        summary = summarize(
             db,
             run.run_id if run else "",
             standing,
@@ -308,6 +328,7 @@ def last_summary(output: Path) -> Summary:
             elapsed_s=(run.ended_at - run.started_at) if run and run.ended_at is not None else 0.0,
             sandbox=bool(run and run.sandbox),
         )
+        return replace(summary, redo_commands=redo_commands(db, [error.kind for error in summary.errors]))
 
 
 def _rest(jobs: Counts) -> str:

@@ -26,6 +26,7 @@ BEFORE = {
         batch-editor run jobs/products.csv""",
     "endpoints": "printf 'endpoint: studio-edit.yaml\\njobs: [{prompt: On white, photo: jobs/photos/coffee.jpg}]\\n' >"
     " my-jobs.yaml",
+    "history": "batch-editor run jobs/catalog.csv --limit 1",
     "move-to-another-model": "batch-editor run jobs/catalog.csv --limit 3",
     "output": "batch-editor run jobs/catalog.csv --limit 1",
     "recovery": "batch-editor run jobs/catalog.csv --limit 1",

@@ -57,6 +57,7 @@ def test_drawings_are_svg_and_the_scripts_of_the_pages_are_left_out(site: Path) 
         "review-gallery.jpg",
         "review-grid.jpg",
         "review-job.jpg",
+        "review-run.jpg",
     ]
     assert list(site.glob("**/*.py")) == []
 

@@ -103,6 +103,23 @@ async def test_a_run_that_is_killed_over_a_finished_file_buys_nothing_again(runs
     assert len(desk.rows()[0]["finished"].split("|")) == 2
 
 
+async def test_a_file_that_got_its_name_just_before_a_death_does_not_outlive_its_rules(
+    runs: RunServer, tmp_path: Path
+) -> None:
+    desk = Desk(tmp_path)
+    desk.write(jobs(2))
+    async with SandboxServer.started() as provider:
+        assert await runs.run(desk, desk.arguments(provider.base_url)) == 0, desk.said()
+    death = Death(RENAME, "*/finished/google/*.png", after=True, nth=1)
+    google = ["finish", str(desk.out), "--preset", "google"]
+    assert await runs.run(desk, google, death=death) == -signal.SIGKILL
+    assert len(files_of(desk)) == 1
+    assert await runs.run(desk, ["finish", str(desk.out), "--preset", "shopify-square"]) == 0, desk.said()
+    assert sorted(files_of(desk)) == [
+        f"finished/shopify-square/{name}" for name in ("job-0.png", "job-1.png", "report.csv")
+    ]
+
+
 async def test_no_request_waits_for_a_finished_file(bench: Bench) -> None:
     """The processes that make them are stopped while all requests are sent, answered and saved."""
     wanted = jobs(40)

@@ -224,6 +224,23 @@ async def test_what_cannot_be_finished_is_a_fault_of_that_file_and_never_of_the_
     assert (again.code, again.json["made"], again.json["failed"]) == (1, 1, 2)
 
 
+async def test_a_disk_that_refuses_finished_files_ends_the_run_with_6_and_costs_no_picture(bench: Bench) -> None:
+    async with sandbox() as provider:
+        bench.out.mkdir()
+        (bench.out / "finished").write_text("somebody's")
+        summary = await bench.run(jobs(2), provider, finish=WEB)
+        assert (summary.exit_code, summary.jobs.succeeded) == (6, 2)
+        assert summary.stop is not None
+        assert summary.stop.message == (
+            f"not all finished files could be made: {bench.out}/finished/.staged: can't be written (File exists);"
+            f" batch-editor finish {bench.out} tries it again"
+        )
+        (bench.out / "finished").unlink()
+        assert (await bench.run(jobs(2), provider, finish=WEB)).exit_code == 0
+        assert provider.books.requests == 2
+    assert finished(bench, "job-0") == ["finished/web/job-0.jpg"]
+
+
 async def test_a_finished_name_that_another_job_takes_on_some_disks_is_a_fault_before_money(bench: Bench) -> None:
     wanted = [job("a", output="B1.main"), job("b", output="b1.MAIN"), job("c", output="B1.MAIN", finish=[])]
     manifest = bench.write(wanted, finish=WEB)

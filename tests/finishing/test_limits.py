@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from batch_editor.finishing import CannotFinish, finish_picture
-from tests.support.finishing import failed, finished, mug, photograph, rules_of, saved, seen
+from tests.support.finishing import chunk, failed, finished, mug, photograph, rules_of, saved, seen
 
 
 @pytest.mark.parametrize("format", ["jpeg", "webp"])
@@ -64,10 +64,6 @@ def test_a_quality_below_the_lowest_stays(tmp_path: Path) -> None:
 def test_what_fits_is_not_lowered(tmp_path: Path) -> None:
     made, _ = finished(saved(mug(300), "PNG"), tmp_path, format="jpeg", max_bytes=10**6)
     assert made.notes == ()
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def png_that_promises(width: int, height: int) -> bytes:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageCms
 
 from batch_editor.finishing import finish_picture
+from batch_editor.images.pixels import fault_of
 from tests.support.finishing import (
+    chunk,
     cut_out,
     failed,
     finished,
@@ -23,8 +28,10 @@ from tests.support.finishing import (
     saved,
     seen,
     wide_profile,
+    xmp_packet,
 )
 
+LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 NEAR = 6  # what JPEG of quality 90 and Lanczos may change in a plain colour
 
 
@@ -126,6 +133,13 @@ def test_a_photograph_is_turned_upright_and_says_no_more_of_it(tmp_path: Path, o
     assert not file.getexif()
 
 
+def test_xmp_alone_turns_no_picture(tmp_path: Path) -> None:
+    """Nobody shows it so: what was turned already, by a program that left the camera's XMP, would lie again."""
+    says_6 = xmp_packet('<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>')
+    made, _ = finished(saved(photograph((120, 60)), "JPEG", xmp=says_6), tmp_path)
+    assert (made.width, made.height) == (120, 60)
+
+
 KINDS = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"]
 
 
@@ -183,6 +197,14 @@ def test_colours_of_a_wide_profile_become_those_of_srgb(tmp_path: Path, colour: 
     assert "iCCP" not in dict(parts(data))
 
 
+def test_a_profile_of_three_megabytes_costs_no_picture(tmp_path: Path) -> None:
+    data = saved(photograph((90, 70)), "PNG", icc_profile=wide_profile() + os.urandom(3_000_000))
+    made, _ = finished(data, tmp_path)
+    assert made.notes == ("colours converted from Wide RGB to sRGB",)
+    (tmp_path / "answer.png").write_bytes(data)
+    assert fault_of(tmp_path / "answer.png", format="png", transparent=False, inputs=[]) is None
+
+
 def test_white_stays_exactly_white_through_a_profile(tmp_path: Path) -> None:
     _, data = finished(saved(Image.new("RGB", (64, 64), "white"), "PNG", icc_profile=wide_profile()), tmp_path)
     assert seen(data).getcolors() == [(64 * 64, (255, 255, 255))]
@@ -208,6 +230,7 @@ def test_an_srgb_profile_changes_no_pixel(tmp_path: Path) -> None:
         ("RGB", b"no profile", "a colour profile that can't be read: the colours are taken for sRGB"),
         ("CMYK", b"", "CMYK without a colour profile: converted to sRGB by a plain formula"),
         ("CMYK", wide_profile(), "a colour profile for RGB in a picture of CMYK: it is left out"),
+        ("RGB", LAB, "a colour profile for Lab in a picture of RGB: it is left out"),
     ],
 )
 def test_colours_that_nothing_is_known_of_are_said(tmp_path: Path, mode: str, profile: bytes, note: str) -> None:
@@ -220,6 +243,28 @@ def test_16_bits_are_scaled_and_said(tmp_path: Path) -> None:
     made, data = finished(saved(picture, "PNG"), tmp_path)
     assert made.notes == ("16 bits a channel became 8",)
     assert seen(data).getpixel((3, 3)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("kind", "depth", "clear", "other"),
+    [
+        (0, ">1B", [9], [200]),
+        (0, ">1H", [4_660], [4_661]),
+        (0, ">1H", [0], [65_535]),
+        (2, ">3B", [9, 8, 7], [9, 8, 70]),
+        (2, ">3H", [4_660, 300, 65_000], [4_660, 300, 9_000]),
+    ],
+)
+def test_the_one_colour_that_a_png_calls_transparent_is(
+    tmp_path: Path, kind: int, depth: str, clear: list[int], other: list[int]
+) -> None:
+    """The upper half of it."""
+    rows = [b"\0" + struct.pack(depth, *colour) * 8 for colour in (clear, clear, other, other)]
+    head = struct.pack(">IIBBBBB", 8, 4, 16 if "H" in depth else 8, kind, 0, 0, 0)
+    named = (b"IHDR", head), (b"tRNS", struct.pack(f">{len(clear)}H", *clear)), (b"IDAT", zlib.compress(b"".join(rows)))
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in (*named, (b"IEND", b"")))
+    alpha = seen(finished(png, tmp_path)[1]).getchannel("A")
+    assert [alpha.getpixel((3, y)) for y in range(4)] == [0, 0, 255, 255]
 
 
 @pytest.mark.parametrize("source", ["PNG", "WEBP"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -214,3 +215,25 @@ def test_a_record_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / ".bucket.json").write_text("{}")
     with pytest.raises(StorageError, match=r"\.bucket\.json: doesn't say in which bucket the images are \('images'\)"):
         picture_store_for_run(tmp_path, None, rehearsal=False, patience_s=1)
+
+
+def test_what_is_kept_is_listed_by_folder_and_removed(store: PictureStore, tmp_path: Path) -> None:
+    began = time.time() - 2  # stores tell whole seconds
+    store.place([new(tmp_path, "mugs/red", b"first"), new(tmp_path, "lamp", b"lamp")])
+    store.place([new(tmp_path, "mugs/red", b"other")])
+    store.clear("images/lamp.png", digest(b"lamp"), keep=True)
+    answer = f"images/.rejected/mugs/red.attempt-1.{digest(b'no')[:12]}.bin"
+    store.set_aside(staged(tmp_path, b"no"), answer, digest(b"no"))
+    former = [
+        f"images/.history/lamp.{digest(b'lamp')[:12]}.png",
+        f"images/.history/mugs/red.{digest(b'first')[:12]}.png",
+    ]
+    found = sorted(store.kept("images/.history"))
+    assert [(each.path, each.size_bytes) for each in found] == [(former[0], 4), (former[1], 5)]
+    assert all(began <= each.since <= time.time() for each in found)
+    assert [(each.path, each.size_bytes) for each in store.kept("images/.rejected")] == [(answer, 2)]
+    store.remove_kept("images/.history", [*former, "images/.history/never.png"])
+    assert list(store.kept("images/.history")) == []
+    assert store.find("images/mugs/red.png", digest(b"first")) is None
+    assert content(store, "images/mugs/red.png") == b"other"
+    assert [each.path for each in store.kept("images/.rejected")] == [answer]

@@ -133,8 +133,8 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
     planned = await bench.command("plan", "jobs.yaml", "--json", "--max-cost", "1", "--deadline", "2h", key=None)
     plan = planned.json
     assert list(plan) == [
-        *("jobs", "requests", "reused", "taken", "done", "uploads", "skipped", "faulty", "remade"),
-        *("redone", "identified", "kept", "kept_differs", "gone", "asks"),
+        *("jobs", "requests", "reused", "taken", "done", "uploads", "skipped", "faulty", "remade", "pruned"),
+        *("redone", "identified", "kept", "kept_differs", "gone", "changes", "asks"),
         *("cost_usd", "duration_s", "limited_by", "advice", "providers", "groups"),
         *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tables", "compare"),
     ]
@@ -167,9 +167,30 @@ async def test_after_a_run_a_plan_tells_new_changed_unchanged_failed_and_unknown
     plan, again = (bench.plan(second), bench.plan(second, redo=["failed", "unknown"]))
     assert plan.known == {"new": 1, "changed": 1, "unchanged": 3, "failed": 1, "unknown": 1}
     assert (plan.jobs, plan.requests, plan.done) == (7, 2, 5)
-    assert "  in the output directory: new 1, changed 1, unchanged 3, failed 1, unknown 1" in list(plan.lines())
+    assert "  new 1, changed 1, unchanged 5, gone 0; of the unchanged failed 1, unknown 1" in list(plan.lines())
     assert again.known == plan.known
     assert (again.jobs, again.requests, again.done) == (7, 4, 3)
+
+
+@pytest.mark.slow
+async def test_a_plan_and_then_the_run_say_what_is_new_changed_unchanged_and_gone(bench: Bench) -> None:
+    said = "  new 1, changed 2 (1 in their links alone), unchanged 2, gone 1"
+    async with sandbox() as provider:
+        first = await bench.run(jobs(5), provider)
+        assert first.changes is not None
+        assert first.changes.are_all_new
+        assert not any(line.startswith("  new ") for line in first.lines())
+        wanted = [*jobs(2), job("job-2", "another"), job("job-3", image_urls=["http://127.0.0.1:9/b.png"]), job("late")]
+        manifest = bench.write(wanted)
+        planned = bench.plan(manifest)
+        assert said in list(planned.lines())
+        # In two rounds, of which the second one is about the same.
+        arguments = bench.run_arguments(manifest, provider, "--canary", "1", "--yes", "--json")
+        done = await bench.command(*arguments)
+    changes = {"new": 1, "changed": 2, "links_alone": 1, "unchanged": 2, "gone": 1}
+    assert done.json["changes"] == planned.as_json()["changes"] == changes
+    status = await bench.command("status", bench.out)
+    assert status.out.splitlines()[1] == said
 
 
 async def test_what_a_plan_counts_is_what_the_run_sends(bench: Bench) -> None:

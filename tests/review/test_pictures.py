@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from batch_editor.output import PAGE_CACHE
 from batch_editor.processes import Processes
-from batch_editor.review.cache import FOLDER, Cache
+from batch_editor.review.cache import Cache
 from batch_editor.review.pictures import NoPicture, Thumbnails
 from tests.support.decoders import hanging
 from tests.support.made_output import MadeOutput
@@ -58,7 +59,7 @@ async def test_a_thumbnail_is_made_once(made: MadeOutput) -> None:
     shutil.rmtree(made.path / "images")
     async with reviewed(made.path) as page:
         assert (await page.ask(card["thumb"])).body == first.body
-    shutil.rmtree(made.path / FOLDER)
+    shutil.rmtree(made.path / PAGE_CACHE)
     async with reviewed(made.path) as page:
         assert await refused(page, card["thumb"]) == GONE
 
@@ -197,7 +198,7 @@ async def test_a_browser_that_scrolls_on_frees_the_server(made: MadeOutput) -> N
 
 async def test_what_can_be_made_again_is_nobody_else_s(made: MadeOutput, page: Page) -> None:
     await page.ask((await page.jobs())[0]["thumb"])
-    assert (made.path / FOLDER).stat().st_mode & 0o077 == 0
+    assert (made.path / PAGE_CACHE).stat().st_mode & 0o077 == 0
 
 
 async def test_the_oldest_of_what_is_kept_goes_when_it_is_too_much(tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ async def test_the_oldest_of_what_is_kept_goes_when_it_is_too_much(tmp_path: Pat
 async def test_a_link_in_the_place_of_what_is_kept_is_not_followed(made: MadeOutput, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (made.path / FOLDER).symlink_to(elsewhere)
+    (made.path / PAGE_CACHE).symlink_to(elsewhere)
     async with reviewed(made.path) as page:
         assert (await page.ask((await page.jobs())[0]["thumb"])).status == 200
     assert list(elsewhere.iterdir()) == []
@@ -234,6 +235,6 @@ async def test_links_among_what_is_kept_are_not_followed(tmp_path: Path) -> None
 
 
 async def test_a_folder_of_what_is_kept_that_is_something_else_is_done_without(made: MadeOutput) -> None:
-    (made.path / FOLDER).write_bytes(b"")
+    (made.path / PAGE_CACHE).write_bytes(b"")
     async with reviewed(made.path) as page:
         assert (await page.ask((await page.jobs())[0]["thumb"])).status == 200

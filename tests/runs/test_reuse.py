@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from batch_editor.ledger.migrations import M_REUSE, MIGRATIONS
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.verdicts import FILE_NAME, Picture, Verdicts
 from tests.support.bench import REHEARSAL, Bench, Job, jobs, sandbox, with_options
@@ -169,9 +170,12 @@ async def test_what_an_earlier_schema_has_finished_is_taken(bench: Bench) -> Non
     async with sandbox() as provider:
         await bench.run(THREE, provider, out=there)
         with closing(sqlite3.connect(there / "ledger.sqlite3")) as db:
-            ((version,),) = db.execute("PRAGMA user_version")
+            # What that step and those after it have made.
             db.execute("ALTER TABLE requests DROP COLUMN reused_from")
-            db.execute(f"PRAGMA user_version = {version - 1}")
+            db.execute("ALTER TABLE jobs DROP COLUMN finish")
+            for table in ("finish_rules", "finished", "former_finished", "endpoints", "provider_stops"):
+                db.execute(f"DROP TABLE {table}")
+            db.execute(f"PRAGMA user_version = {MIGRATIONS.index(M_REUSE)}")
             # As if it had been hashed by another version of the endpoint's file.
             db.execute("UPDATE columns SET value = '{}' WHERE name = 'hashed_by'")
             db.execute("UPDATE requests SET fingerprint = 'x' || fingerprint")

@@ -135,6 +135,11 @@ def with_manifest(data: bytes, *marks: str) -> bytes:
     return b"RIFF" + struct.pack("<I", len(data) - 8 + len(chunk)) + data[8:] + chunk
 
 
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A PNG's."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
 def xmp_packet(inner: str) -> bytes:
     """A packet with that inside its only description, as programs write it."""
     return (

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.review_pages.conftest import Visit
-from tests.review_pages.served import Served, Visitor
+from tests.servers.review_pages.conftest import Visit
+from tests.servers.review_pages.served import Served, Visitor
 
 
 def canvas(visitor: Visitor) -> tuple[float, float]:

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 from playwright.sync_api import Browser
 
-from tests.review_pages.conftest import Visit
-from tests.review_pages.served import TELEPHONE, Served, Visitor, served, visiting
+from tests.servers.review_pages.conftest import Visit
+from tests.servers.review_pages.served import TELEPHONE, Served, Visitor, served, visiting
 from tests.support.made_output import PHOTOS
 
 FAILED = "B00007-studio"

@@ -15,9 +15,11 @@ import pytest
 from PIL import Image
 
 from batch_editor.buckets import open_bucket, read_address
-from batch_editor.errors import StorageError, UsageError
+from batch_editor.errors import UsageError
+from batch_editor.ledger import readings
 from batch_editor.output import picture_store
 from batch_editor.recovery.rebuild import rebuild
+from batch_editor.runs.stops import StopReason
 from tests.support.bench import REHEARSAL, RETRY_FAILED, Bench, job, jobs, sandbox
 from tests.support.page import reviewed
 from tests.support.s3_server import S3, Fault, Request
@@ -263,11 +265,12 @@ async def test_what_another_program_put_there_is_kept_in_the_history(bench: Benc
 async def test_a_manifest_that_the_bucket_refuses_is_told_and_written_by_the_next_run(bench: Bench, s3: S3) -> None:
     async with sandbox() as provider:
         s3.fault_of = lambda each: Fault("refused", 403, "AccessDenied") if "manifest" in each.path else None
-        with pytest.raises(StorageError) as refused:
-            await bench.run(jobs(1), provider, outputs__images=images(s3))
-        assert str(refused.value) == (
-            f"{images(s3)}/out/manifest.csv: refused by the store (AccessDenied: said by a test)"
-        )
+        summary = await bench.run(jobs(1), provider, outputs__images=images(s3))
+        said = f"{images(s3)}/out/manifest.csv: refused by the store (AccessDenied: said by a test)"
+        assert summary.stop == StopReason("machine", said)
+        assert (summary.exit_code, summary.jobs.succeeded) == (6, 1)
+        with readings.reading(bench.out) as db:
+            assert db.execute("SELECT exit_code, stop_kind FROM runs").fetchall() == [(6, "machine")]
         s3.fault_of = lambda _: None
         await bench.run(jobs(1), provider, outputs__images=images(s3))
         assert provider.books.requests == 1
@@ -337,4 +340,24 @@ async def test_a_second_signal_does_not_wait_for_a_store_that_is_away(bench: Ben
         s3.fault_of = lambda _: None
         assert (await bench.command(*arguments, environment=s3.environment)).code == 0
         assert (paid, provider.books.requests) == (1, 1)
+    expect_whole(bench, s3)
+
+
+async def test_old_former_pictures_are_pruned_in_the_bucket_and_made_again_where_they_are_asked_for(
+    bench: Bench, s3: S3
+) -> None:
+    async with sandbox() as provider:
+        for prompt in ("one", "two"):
+            await bench.run([job("a", prompt), job("b")], provider, outputs__images=images(s3))
+        before = set(expect_whole(bench, s3))
+        younger = await bench.command("prune", bench.out, "--keep", "1d", "--json")
+        assert (younger.json["requests"], set(expect_whole(bench, s3))) == (0, before)
+        gone = await bench.command("prune", bench.out, "--keep", "0d", "--json")
+        assert (gone.code, gone.json["removed"]["history"]["files"], gone.json["requests"]) == (0, 1, 1)
+        left = before - set(expect_whole(bench, s3))
+        assert [path.rpartition("/")[0] for path in left] == ["images/.history"]
+        planned = bench.plan([job("a", "one"), job("b")])
+        assert (planned.changes.pruned, planned.requests) == (1, 1)
+        summary = await bench.run([job("a", "one"), job("b")], provider, outputs__images=images(s3))
+        assert (summary.exit_code, provider.books.requests) == (0, 4)
     expect_whole(bench, s3)

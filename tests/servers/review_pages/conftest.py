@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.review_pages.served import Served, Visitor, served, visiting
+from tests.servers.review_pages.served import Served, Visitor, served, visiting
 from tests.support.made_output import MadeOutput, make_output
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")

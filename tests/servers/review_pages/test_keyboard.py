@@ -7,8 +7,8 @@ import time
 from playwright.sync_api import Route
 
 from tests.docs.pages import PAGES
-from tests.review_pages.conftest import Visit
-from tests.review_pages.served import Served, Visitor
+from tests.servers.review_pages.conftest import Visit
+from tests.servers.review_pages.served import Served, Visitor
 
 FIRST = ["B00000-beach", "B00000-studio", "B00000-winter", "B00001-beach"]
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from playwright.sync_api import Browser
 
-from tests.review_pages.served import Served, Visitor, served, visiting
+from tests.servers.review_pages.served import Served, Visitor, served, visiting
 from tests.support.made_output import PHOTOS
 
 HOSTILE = [

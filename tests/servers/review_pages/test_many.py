@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.review_pages.served import Served, Visitor, served, visiting
+from tests.servers.review_pages.served import Served, Visitor, served, visiting
 from tests.support.made_output import make_output
 
 # One process makes them and serves them to all of these tests; half a minute of it is the making.

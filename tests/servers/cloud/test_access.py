@@ -112,6 +112,23 @@ async def test_a_missing_bucket_is_named_as_such(bench: Bench, s3: S3) -> None:
     )
 
 
+@pytest.mark.parametrize(("path", "said"), [("/v1", "405 Method Not Allowed"), ("", "404 Not Found")])
+async def test_an_address_at_which_no_such_store_is_found_is_told_before_anything_is_sent(
+    bench: Bench, s3: S3, monkeypatch: pytest.MonkeyPatch, path: str, said: str
+) -> None:
+    """As of a web server, which says nothing of buckets."""
+    async with sandbox() as provider:
+        there = provider.base_url.removesuffix("/v1") + path
+        monkeypatch.setenv("AWS_ENDPOINT_URL", there)
+        with pytest.raises(UsageError) as refused:
+            await bench.run(jobs(1), provider, outputs__images=f"s3://{s3.bucket}/shop")
+        assert provider.books.requests == 0
+    assert str(refused.value) == (
+        f"s3://{s3.bucket}/shop/out: there is no bucket {s3.bucket} at {there} ({said});"
+        " create it, or name another one in outputs.images"
+    )
+
+
 async def test_the_command_ends_with_2_and_the_message(bench: Bench, s3: S3) -> None:
     (bench.folder / "config.yaml").write_text("outputs: {images: s3://no-such-bucket}")
     async with sandbox() as provider:

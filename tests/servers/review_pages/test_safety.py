@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import Browser
 
-from tests.review_pages.conftest import Visit
-from tests.review_pages.served import Served, Visitor
+from tests.servers.review_pages.conftest import Visit
+from tests.servers.review_pages.served import Served, Visitor
 
 # What a page of somebody else on this very machine, to which the session's cookie goes as well, might try.
 ATTACK = """

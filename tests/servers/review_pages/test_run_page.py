@@ -17,8 +17,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from batch_editor.ledger import figure_readings, readings
-from tests.review_pages.conftest import Visit
-from tests.review_pages.served import TELEPHONE, Served, Visitor, served, visiting
+from tests.servers.review_pages.conftest import Visit
+from tests.servers.review_pages.served import TELEPHONE, Served, Visitor, served, visiting
 
 STATE = "document.querySelector('#state').textContent"
 

@@ -91,4 +91,4 @@ def written() -> Iterator[None]:
 
 def quieten() -> None:
     """Let nothing more come of standard output; Python would complain again when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # sys.stdout may be closed: what wrapped it couldn't be flushed

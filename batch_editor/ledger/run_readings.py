@@ -29,7 +29,7 @@ def attempts_of(db: sqlite3.Connection, run_id: str, *, provider: str | None = N
 
 @dataclass(frozen=True, slots=True)
 class RunCost:
-    """What a run's attempts did: images, their charges, what was possibly billed in vain, and refusals by 429."""
+    """What a run's attempts did: images, their charges, what was possibly billed in vain, 429s for pace."""
 
     images: int
     charged_usd: float
@@ -45,7 +45,7 @@ def cost_of(db: sqlite3.Connection, run_id: str) -> RunCost:
         " coalesce(sum(iif(a.state = 'succeeded', coalesce(a.cost_usd,"
         " (SELECT expected_usd FROM requests r WHERE r.fingerprint = a.fingerprint)), 0)), 0),"
         " coalesce(sum(iif(a.possibly_billed, a.charged_usd, 0)), 0), coalesce(sum(a.possibly_billed), 0),"
-        " coalesce(sum(a.http_status = 429), 0) FROM attempts a WHERE run_id = ?",
+        " coalesce(sum(a.http_status = 429 AND a.error_kind IS NOT 'credits'), 0) FROM attempts a WHERE run_id = ?",
         (run_id,),
     ).fetchone()
     return RunCost(*row)

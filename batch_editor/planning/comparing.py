@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from batch_editor.endpoints import Endpoint, load_endpoint
-from batch_editor.errors import EndpointError, UsageError
+from batch_editor.errors import EndpointError, ManifestError, UsageError
 from batch_editor.files import YAML
 from batch_editor.ledger import Staging, staging_readings
 from batch_editor.manifest import STANDARD_INPUT
@@ -127,7 +127,8 @@ class _Comparing:
         links = job.request.params.get(endpoint.images or "") or ()
         listed = links if isinstance(links, list) else [str(links)]
         local = {file.link: Path(file.path) for file in job.files.values()}
-        prompt = job.request.params.get(endpoint.prompt or "")
+        # A prompt that is compared is said above each column.
+        prompt = "" if endpoint.prompt in self._over else job.request.params.get(endpoint.prompt or "")
         return ComparedJob(job.id, str(prompt or ""), [local.get(link, link) for link in listed])
 
     def _told(self) -> Iterator[tuple[_Told, list[Combination]]]:
@@ -185,9 +186,22 @@ class _Comparing:
             self._selection, over={}, limit=None, overrides={**self._selection.overrides, **told.overrides}
         )
         with Staging() as whole, whole.translated():
-            report = stage_manifests(
-                self._manifests, self._catalog, selection, self._calibration, whole, watch=self._picked.watch, all=True
-            )
+            try:
+                report = stage_manifests(
+                    self._manifests,
+                    self._catalog,
+                    selection,
+                    self._calibration,
+                    whole,
+                    watch=self._picked.watch,
+                    all=True,
+                )
+            except ManifestError as error:
+                if ENDPOINT not in told.overrides:
+                    raise
+                # What is fine with one endpoint may be a fault with another, such as a second link.
+                faults = [f"with endpoint {told.overrides[ENDPOINT]}: {fault}" for fault in error.faults]
+                raise ManifestError(faults, total=error.total) from error
             return report, _Found(
                 combinations,
                 told.overrides,

@@ -176,7 +176,7 @@ class Lane(AttemptListener):
             name = self.provider.name
             settings = "api" if name == SEGMIND else f"providers.{name}"
             next_step = _NEXT_STEPS.get(failure.kind, _NEXT_STEP).format(base_url=f"{settings}.base_url")
-            self.halt(StopReason("refused", f"{failure.message}. {next_step}", error_kind=failure.kind))
+            self.halt(StopReason("refused", f"{failure.message.rstrip('.')}. {next_step}", error_kind=failure.kind))
 
 
 _NEXT_STEP = "Nothing was sent after that"

@@ -64,6 +64,22 @@ async def test_results_for_a_closed_standard_output_are_no_bug(bench: Bench, com
     assert await shell(bench, ">&-", *arguments) == (0, "", "")
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+async def test_whoever_reads_no_further_ends_an_export_without_a_word(bench: Bench, form: str) -> None:
+    async with sandbox() as provider:
+        await bench.run(bench.write(jobs(1)), provider)
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "batch_editor", "export", str(bench.out), "--to", "-", "--format", form),
+        stdout=writing,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(writing)
+    _, err = await process.communicate()
+    assert (process.returncode, err.decode()) == (0, "")
+
+
 @pytest.mark.slow
 async def test_a_log_whose_disk_is_full_says_so_once(bench: Bench) -> None:
     manifest = bench.write(jobs(20))

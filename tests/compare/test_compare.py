@@ -243,6 +243,14 @@ async def test_how_values_are_written_is_said(bench: Bench, over: str) -> None:
     )
 
 
+async def test_what_is_a_fault_with_one_of_the_endpoints_names_it(bench: Bench) -> None:
+    path = bench.write([{"id": "two", "prompt": "x", "image_urls": [INPUT, f"{INPUT}?back"]}])
+    refused = await bench.command("compare", path, "--over", f"endpoint={FIRST},gpt-image-2", "--sandbox")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"error: with endpoint gpt-image-2: {path}:")
+    assert refused.err.endswith(": job two: image_urls has 2 links; expected one\n")
+
+
 async def test_the_first_jobs_of_each_template_in_turn_are_compared(bench: Bench) -> None:
     path = bench.folder / "several.yaml"
     rows = "[{n: 1}, {n: 2}, {n: 3}, {n: 4}]"

@@ -77,6 +77,14 @@ async def test_it_shows_inputs_and_pictures_and_loads_nothing(bench: Bench) -> N
     assert "--set quality=high" in page.text
 
 
+async def test_a_prompt_that_is_compared_stands_above_its_column_alone(bench: Bench) -> None:
+    jobs = [{"id": "mug", "prompt": "As it was", "image_urls": ["http://127.0.0.1:9/m.png"]}]
+    async with sandbox() as provider:
+        page = await compared(bench, jobs, provider, "--over", 'prompt=["Softly lit", "In a kitchen"]')
+    beside_the_input = page.text.partition("m.png")[2]
+    assert beside_the_input.split()[:2] != ["Softly", "lit"]
+
+
 async def test_a_job_that_failed_says_why_in_its_place(bench: Bench) -> None:
     async with sandbox(faults=("400@2",)) as provider:
         page = await compared(bench, [job("a")], provider, "--concurrency", "1")

@@ -137,7 +137,7 @@ async def test_a_slow_provider_does_not_keep_the_other_one_s_jobs_waiting(bench:
         ("401", "auth", "HTTP 401 (Missing or invalid API key)"),
         ("429:text=insufficient_quota", "credits", "HTTP 429 (The account is out of credits, or over its limit)"),
         (
-            "400:text=billing_hard_limit_reached",
+            "400:text=billing_hard_limit_reached.",
             "credits",
             "HTTP 400 (The account is out of credits, or over its limit)",
         ),
@@ -153,6 +153,9 @@ async def test_a_refusal_stops_that_provider_alone(bench: Bench, fault: str, kin
     assert summary.stop is not None
     assert (summary.stop.kind, summary.stop.error_kind) == ("refused", kind)
     assert summary.stop.message.startswith(f"openai: {said}: ")
+    assert ".. " not in summary.stop.message
+    assert summary.comparison is not None
+    assert not [why for why in summary.comparison.why if "429 and waited" in why]
     assert (statuses(bench, "segmind"), statuses(bench, "openai")) == ({"succeeded"}, {"pending"})
     found = last_summary(bench.out).as_json()
     assert found["exit_code"] == 3

@@ -93,7 +93,8 @@ class InputCheck:
 
     def lines(self, *, limit: int = 20) -> Iterator[str]:
         """The check for people."""
-        yield f"Inputs: {self.looked_at:,} links looked at, {len(self.faulty):,} requests with a faulty one"
+        faulty_requests = many(len(self.faulty), "request")
+        yield f"Inputs: {many(self.looked_at, 'link')} looked at, {faulty_requests} with a faulty one"
         for faulty in self.faulty[:limit]:
             yield f"  {faulty.job_id}: {faulty.fault}"
         if len(self.faulty) > limit:

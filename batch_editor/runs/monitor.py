@@ -199,8 +199,8 @@ class RunMonitor(AttemptListener):
         self._progress.close()
         if self._other:
             self._progress.say(
-                f"warning: {self._other} images are other than asked, for example {self._other_example};"
-                " `checks: full` would reject them"
+                f"warning: {many(self._other, 'image is', 'images are')} other than asked, for example"
+                f" {self._other_example}; `checks: full` would reject them"
             )
 
     def halt(self, stop: StopReason) -> None:

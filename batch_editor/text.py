@@ -127,6 +127,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400}d {whole % 86400 // 3600}h"
 
 
+def many(count: int, one: str, several: str | None = None) -> str:
+    """A count with its noun; `several` where that isn't the noun with an s.
+
+    >>> many(1, "image"), many(1200, "image"), many(0, "request is", "requests are")
+    ('1 image', '1,200 images', '0 requests are')
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def shell_word(argument: str) -> str:
     r"""An argument as a shell reads it back, and as text: bytes of a name that aren't UTF-8 as bash and zsh write them.
 

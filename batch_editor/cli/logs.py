@@ -53,8 +53,18 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""
-        carried = " ".join(f"{name}={value}" for name, value in _carried(record).items() if value is not None)
+        said = {name: value for name, value in _carried(record).items() if value is not None}
+        carried = " ".join(f"{name}={_rounded(value)}" for name, value in said.items())
         return printable(f"{datetime.now():%H:%M:%S} {record.getMessage()} {carried}", limit=_LINE)
+
+
+def _rounded(value: object) -> object:
+    """Seconds and dollars as people read them; the file has all digits.
+
+    >>> _rounded(3.0809003339963965), _rounded(0.1596), _rounded("mug")
+    (3.0809, 0.1596, 'mug')
+    """
+    return round(value, 4) if isinstance(value, float) else value
 
 
 class _Console(logging.StreamHandler[TextIO]):

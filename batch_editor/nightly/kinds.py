@@ -57,14 +57,18 @@ class Maker:
         if self.first_by_hand and schedule.has_ledger():
             yield f"{schedule.output} has its ledger, so a first run isn't needed"
         elif self.first_by_hand:
-            yield f"First run, by hand, for every night expects its ledger: {schedule.first_command()}"
+            yield f"First run, by hand, for every night expects its ledger: {schedule.first_command(environment)}"
         yield from self.steps(schedule, folder)
 
 
 def _key_step(schedule: Schedule, environment: Path, *, is_written: bool) -> str:
     file = shell_word(str(environment))
     if is_written:
-        return f"Put the key into {file}, between the quotes; only you may read it (mode 600), and no repository has it"
+        names = ", ".join(schedule.secrets)
+        return (
+            f"Put {names} into {file}, between the quotes; only you may read it (mode 600), and it belongs into no"
+            " repository"
+        )
     values = secret_values(schedule)
     return f"""(umask 077 && printf "%s='%s'\\n" {values} > {file})    # mode 600; keep it out of repositories"""
 

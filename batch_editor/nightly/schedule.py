@@ -98,10 +98,17 @@ class Schedule:
         """Every night's command on this machine."""
         return (*self.program, *self.arguments())
 
-    def first_command(self, *, output: str | None = None) -> str:
-        """The command of the first run, as a shell takes it: by hand, with somebody to look at it."""
-        words = (*self.program, *self._first(output or self.output))
-        return f"cd {shell_word(str(self.directory))} && {' '.join(map(shell_word, words))}"
+    def first_command(self, environment: Path | None) -> str:
+        """The command of the first run, as a shell takes it: by hand, with somebody to look at it.
+
+        With an environment file it is in parentheses, so that the key doesn't stay in the shell it is typed into.
+        """
+        steps = [f"cd {shell_word(str(self.directory))}"]
+        if environment is not None:
+            steps.append(_read_environment(environment))
+        steps.append(words((*self.program, *self._first(self.output))))
+        command = " && ".join(steps)
+        return command if environment is None else f"({command})"
 
     def has_ledger(self) -> bool:
         """Whether something has run in the output directory, so that no first run is needed."""
@@ -125,9 +132,13 @@ def shell_line(schedule: Schedule, environment: Path | None) -> str:
     """Every night's command as one line of a POSIX shell, with the key from an environment file."""
     steps = [f"cd {shell_word(str(schedule.directory))}", f"export TZ={schedule.zone}"]
     if environment is not None:
-        steps.append(f"set -a && . {shell_word(str(environment))} && set +a")
+        steps.append(_read_environment(environment))
     steps.append(f"exec {words(schedule.command())}")
     return " && ".join(steps)
+
+
+def _read_environment(file: Path) -> str:
+    return f"set -a && . {shell_word(str(file))} && set +a"
 
 
 def words(arguments: Sequence[str]) -> str:

@@ -55,7 +55,12 @@ def plain(text: str, *, limit: int) -> str:
 
     >>> plain("@everyone see https://cdn.example.com/a.jpg?token=x", limit=80)
     '@ everyone see https://cdn.example.com/a.jpg'
+    >>> plain("See that its disk is mounted", limit=20)
+    'See that its disk …'
     """
     line = _USER.sub(r"\1", _QUERY.sub(r"\1", printable(text, limit=4 * limit)))
     line = _CALLS.sub(lambda found: f"{found[0]} ", line)
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    if len(line) <= limit:
+        return line
+    cut, blank, _ = line[: limit - 1].rpartition(" ")
+    return f"{cut}{blank}…" if len(cut) > limit // 2 else f"{line[: limit - 1]}…"

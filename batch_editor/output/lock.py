@@ -88,7 +88,8 @@ class Holder(NamedTuple):
     since: str
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host} (since {self.since})"
+        since = self.since.replace("T", " ").replace("+00:00", " UTC")
+        return f"process {self.pid} on {self.host} (since {since})"
 
     @property
     def is_here(self) -> bool:

@@ -140,10 +140,9 @@ def _limit(work: Workload, course: Course) -> tuple[str, str]:
     latency_s = sum(work.latencies_s) / len(work.latencies_s)
     rate, in_flight = work.rate, work.in_flight
     if work.requests <= work.concurrency and (work.requests - 1) * work.spacing_s < latency_s:
-        return "latency", (
-            f"the provider's {latency_s:.0f} s an image is the limit; all {work.requests} requests are in flight"
-            " together"
-        )
+        limit = f"the provider's {latency_s:.0f} s an image is the limit"
+        together = f"; all {work.requests} requests are in flight together" if work.requests > 1 else ""
+        return "latency", limit + together
     if in_flight <= work.concurrency:
         return "rate limit", (
             f"rate limit {rate} is the limit; {in_flight} request{'' if in_flight == 1 else 's'} would be in flight,"

@@ -13,7 +13,7 @@ from batch_editor.money import Price
 from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.pace import Pace
 from batch_editor.planning.redos import Redos
-from batch_editor.text import duration
+from batch_editor.text import duration, many
 
 IDENTIFIED = "done jobs are known by their identity from now on, and keep their images"
 # Of the done jobs; a few may well be meant, however many they are of all.
@@ -93,7 +93,8 @@ class InputCheck:
 
     def lines(self, *, limit: int = 20) -> Iterator[str]:
         """The check for people."""
-        yield f"Inputs: {self.looked_at:,} links looked at, {len(self.faulty):,} requests with a faulty one"
+        faulty_requests = many(len(self.faulty), "request")
+        yield f"Inputs: {many(self.looked_at, 'link')} looked at, {faulty_requests} with a faulty one"
         for faulty in self.faulty[:limit]:
             yield f"  {faulty.job_id}: {faulty.fault}"
         if len(self.faulty) > limit:
@@ -227,11 +228,11 @@ class Plan:
             bad = ", ".join(f"{kind} {self.known[kind]:,}" for kind in ("failed", "unknown") if self.known.get(kind))
             yield f"  {self.job_changes}{bad and f'; of the unchanged {bad}'}"
         for directory, count in self.taken.items():
-            yield f"  taken from {directory}, for nothing: {_many(count, 'image')}"
+            yield f"  taken from {directory}, for nothing: {many(count, 'image')}"
         yield from self._changed()
         yield from (f"  {line}" for line in (self.redos.lines() if self.redos else ()))
         if self.uploads:
-            yield f"Uploads: {self.uploads:,} local files, once each"
+            yield f"Uploads: {many(self.uploads, 'local file')}, once each"
         cost = self.cost
         yield f"Cost: ${cost.expected_usd:,.2f} expected, ${cost.min_usd:,.2f} at least, ${cost.max_usd:,.2f} at most"
         yield from self._table()
@@ -270,11 +271,11 @@ class Plan:
     def _changed(self) -> Iterator[str]:
         changes = self.changes
         for reason, count in self.skipped.items():
-            yield f"  skipped: {_many(count, 'row')} ({reason})"
+            yield f"  skipped: {many(count, 'row')} ({reason})"
         if self.faulty:
-            yield f"  left out: {_many(self.faulty, 'row')} with faults, to fail unsent"
+            yield f"  left out: {many(self.faulty, 'row')} with faults, to fail unsent"
         for endpoint, count in changes.kept.jobs.items():
-            yield f"  kept: {_many(count, 'done job')} that {endpoint} made; --redo endpoint makes them again"
+            yield f"  kept: {many(count, 'done job')} that {endpoint} made; --redo endpoint makes them again"
         if changes.kept.differs:
             yield f"  of these, what is asked for now is another in {_counted(changes.kept.differs)}"
         yield from self._made_again()
@@ -283,19 +284,19 @@ class Plan:
         if changes.gone:
             renamed = f" ({changes.renamed:,} under another id now)" if changes.renamed else ""
             moves = "a run moves the images to images/.history"
-            yield f"  gone from the manifest: {_many(changes.gone, 'job')}{renamed}; {moves}"
+            yield f"  gone from the manifest: {many(changes.gone, 'job')}{renamed}; {moves}"
 
     def _made_again(self) -> Iterator[str]:
         changes = self.changes
         if changes.forced:
-            yield f"  made again, as asked for: {_many(changes.forced, 'done job')}"
+            yield f"  made again, as asked for: {many(changes.forced, 'done job')}"
         if changes.remade:
-            yield f"  made again: {_many(changes.remade, 'done job')}, different in {_counted(changes.differs)}"
+            yield f"  made again: {many(changes.remade, 'done job')}, different in {_counted(changes.differs)}"
         if changes.pruned:
-            yield f"  would be made again: {_many(changes.pruned, 'request')} whose former image was pruned"
+            yield f"  would be made again: {many(changes.pruned, 'request')} whose former image was pruned"
         if changes.links_alone:
             yield (
-                f"  {_many(changes.links_alone, 'job')} changed in their links alone; if these are the same pictures"
+                f"  {many(changes.links_alone, 'job')} changed in their links alone; if these are the same pictures"
                 " under other links, name them by what stays the same, such as identity: '{{ sku }}'"
             )
 
@@ -303,7 +304,7 @@ class Plan:
         """What a run asks about before it sends anything: that it may not be what was meant."""
         changes, done = self.changes, self.done + self.changes.remade
         if changes.forced:
-            yield f"{changes.forced:,} done jobs would be made, and paid, again"
+            yield f"{many(changes.forced, 'done job')} would be made, and paid, again"
         if changes.remade - changes.meant > max(REMADE_MOST, REMADE_SHARE * done):
             yield (
                 f"{changes.remade - changes.meant:,} of {done:,} done jobs would be made, and paid, again:"
@@ -322,7 +323,7 @@ class Plan:
     def brief(self) -> Iterator[str]:
         """The plan in three lines, for a question before a run."""
         cost = self.cost
-        yield f"{self.requests:,} requests, ${cost.expected_usd:,.2f} expected (up to ${cost.max_usd:,.2f})"
+        yield f"{many(self.requests, 'request')}, ${cost.expected_usd:,.2f} expected (up to ${cost.max_usd:,.2f})"
         yield f"about {duration(self.duration_s[1])}; {self.advice}"
         yield f"price from: {', '.join(dict.fromkeys(group.source for group in self.groups)) or 'nothing to send'}"
 
@@ -336,10 +337,6 @@ class Plan:
                 f"  {group.requests:>7,} × ${group.unit_usd:.4f} = ${group.cost_usd:>10,.2f}"
                 f" {group.cost_usd / total:>5.0%}  {group.endpoint}, {kind}, {inputs} ({source})"
             )
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _counted(differs: Mapping[str, int]) -> str:

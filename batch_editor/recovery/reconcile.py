@@ -23,7 +23,7 @@ from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.records import Answer, Failure, SavedImage
 from batch_editor.recovery.matching import Bodies, Matches, Sent, match
 from batch_editor.recovery.recover import finish, recover
-from batch_editor.text import duration, guarded
+from batch_editor.text import duration, guarded, many
 
 # After an attempt's own time, a job may still be at work and its row on its way.
 RESOLVES_AFTER_S = 900.0
@@ -94,7 +94,7 @@ class Reconciliation:
         for finding in self.findings:
             yield f"  {finding.job_id}, attempt {finding.attempt}: {finding.message}"
         yield (
-            f"Resolved: {self._count('image')} images found, {self._count('charged')} charged in vain,"
+            f"Resolved: {many(self._count('image'), 'image')} found, {self._count('charged')} charged in vain,"
             f" {self._count('not_billed')} not billed"
         )
         if count := self._count("open"):

@@ -20,6 +20,7 @@ from batch_editor.output.run_status import RunStatus, read_status
 from batch_editor.review.answers import thumb_url
 from batch_editor.review.index import Index, Snapshot
 from batch_editor.review.judging import Conflict
+from batch_editor.text import many
 
 Json = dict[str, Any]
 State = Literal["none", "beginning", "quiet", "running", "stopping", "silent", "died", "ended"]
@@ -96,7 +97,7 @@ class Live:
             status = None if state != "died" else status
         return {
             "state": state,
-            "words": _words(state, run, holder, status),
+            "words": _words(state, run, holder, status, self._left_open()),
             "outdated": snapshot.outdated,
             "run": None if run is None else _run(run),
             "status": None if status is None else asdict(status),
@@ -125,6 +126,10 @@ class Live:
             if not self._runs:
                 raise
         self._figures_at = time.monotonic() + _SHARE_OF_TIME * (time.monotonic() - began_at)
+
+    def _left_open(self) -> int:
+        """Requests whose end isn't on record: the ledger has those of the last second too."""
+        return 0 if self._figures is None else self._figures.sums.open
 
     def _quiet_s(self, status: RunStatus | None, now: float) -> float:
         """For how long the run has said nothing, by this machine's clock: the run's may be another one."""
@@ -185,6 +190,7 @@ def _words(
     run: RunRow | None,
     holder: Holder | None,
     status: RunStatus | None,
+    open_requests: int,
 ) -> str:
     rehearsal = ", a rehearsal that costs nothing," if run is not None and run.sandbox else ""
     match state:
@@ -201,8 +207,9 @@ def _words(
         case "stopping":
             assert status is not None
             assert status.stopping is not None
-            left = f"{status.in_flight} requests in flight are paid for and will be finished"
-            return f"The run stops: {status.stopping.message}. {left}."
+            are = many(status.in_flight, "request in flight is", "requests in flight are")
+            left = f" {are} paid for and will be finished." if status.in_flight else ""
+            return f"The run stops: {status.stopping.message}.{left}"
         case "silent":
             assert status is not None
             return (
@@ -212,9 +219,8 @@ def _words(
         case "died":
             assert run is not None
             last = f" (its last word is of {readings.moment(status.written_at)})" if status else ""
-            open_requests = status.in_flight if status else 0
-            were = "requests were" if open_requests > 1 else "request was"
-            risk = f" {open_requests} {were} in flight, and may have been billed."
+            were = many(open_requests, "request was", "requests were")
+            risk = f" {were} in flight, and may have been billed."
             words = (
                 f"The run died{last}: process {run.pid} on {run.host} is gone without an end. What was saved is safe,"
                 " and the same command again resumes."

@@ -37,6 +37,8 @@ log = logging.getLogger("batch_editor")
 
 # A pause that is shorter is no news to somebody at a terminal.
 NEWS_S = 5.0
+# A reason that comes and goes is over when it hasn't come for so long.
+CALM_S = 10.0
 # A rate that is lowered and raised all night is told this often.
 TOLD_EVERY_S = 60.0
 _MINUTE = 60
@@ -194,16 +196,13 @@ class _News:
         self._say = say
         self._told_at: dict[str, float] = {}
         self._since: dict[str, float] = {}
+        self._logged: dict[str, float] = {}  # when each was last seen
         self._is_told = False
 
     def hear(self, slow: Sequence[Slow], now: float) -> None:
         """Take in the reasons of this second."""
         causes = {each.cause: each for each in slow}
-        for each in slow:
-            if each.cause not in self._since:
-                log.info("slow", extra={"cause": each.cause, "why": each.message})
-        if self._since and not causes:
-            log.info("not slow any more")
+        self._log(slow, now)
         self._since = {cause: self._since.get(cause, now) for cause in causes}
         for cause in ("pause", "rate", "dropped"):
             if cause in causes and self._is_news(cause, now):
@@ -213,6 +212,17 @@ class _News:
         if self._is_told and not causes:
             self._is_told = False
             self._say("not slow any more: the rate is what the settings allow")
+
+    def _log(self, slow: Sequence[Slow], now: float) -> None:
+        """Tell the log of each reason once; one that comes and goes within seconds, as full slots do, lasts."""
+        for each in slow:
+            if each.cause not in self._logged:
+                log.info("slow", extra={"cause": each.cause, "why": each.message})
+            self._logged[each.cause] = now
+        lasting = {cause: seen_at for cause, seen_at in self._logged.items() if now - seen_at < CALM_S}
+        if self._logged and not lasting:
+            log.info("not slow any more")
+        self._logged = lasting
 
     def _is_news(self, cause: str, now: float) -> bool:
         """Whether it has begun, or begun again after a while; a pause that lasts."""

@@ -20,7 +20,7 @@ from batch_editor.runs.progress import Progress, Snapshot
 from batch_editor.runs.stops import StopReason, exit_code_of_signal
 from batch_editor.runs.tasks import Task
 from batch_editor.scheduling import GiveUp, Retry
-from batch_editor.text import duration
+from batch_editor.text import duration, many
 
 log = logging.getLogger("batch_editor")
 # Without a handler Python prints warnings bare: "failed", to whoever calls this package from code of their own.
@@ -80,8 +80,8 @@ class RunMonitor(AttemptListener):
     def interrupt(self, number: signal.Signals) -> None:
         """A signal came: let what is in flight finish, start nothing more."""
         self._progress.say(
-            f"{number.name}: {len(self._in_flight)} requests in flight are paid for and will be finished;"
-            " a second signal drops them"
+            f"{number.name}: {self._in_flight_are()} paid for and will be finished; a second signal drops"
+            f" {'it' if len(self._in_flight) == 1 else 'them'}"
         )
         code = exit_code_of_signal(number)
         self.halt(StopReason("signal", f"by {number.name}; running the same command again resumes", code))
@@ -93,7 +93,9 @@ class RunMonitor(AttemptListener):
             if self._settings.api.version == "v2"
             else ""
         )
-        self._progress.say(f"dropped {len(self._in_flight)} requests in flight; they may have been billed{fetched}")
+        self._progress.say(
+            f"dropped {many(len(self._in_flight), 'request')} in flight, which may have been billed{fetched}"
+        )
 
     def out_of_budget(self, requests: int, usd: float) -> None:
         """Only requests that the budget has no room for remain: how many, and what they are expected to cost."""
@@ -157,10 +159,13 @@ class RunMonitor(AttemptListener):
         """Let what is in flight finish, as far as it can."""
         if self._in_flight and (self.stop is None or self.stop.kind != "machine"):
             self._progress.say(
-                f"{error}; {len(self._in_flight)} requests in flight are paid for and will be finished, and saved as"
+                f"{error}; {self._in_flight_are()} paid for and will be finished, and saved as"
                 f" soon as this machine lets them, within {duration(self._settings.outputs.wait_s)}"
             )
         self.halt(StopReason("machine", str(error)))
+
+    def _in_flight_are(self) -> str:
+        return many(len(self._in_flight), "request in flight is", "requests in flight are")
 
     def unsaved(self, task: Task, error: MachineError) -> None:
         """Say that a paid answer is lost."""
@@ -194,8 +199,8 @@ class RunMonitor(AttemptListener):
         self._progress.close()
         if self._other:
             self._progress.say(
-                f"warning: {self._other} images are other than asked, for example {self._other_example};"
-                " `checks: full` would reject them"
+                f"warning: {many(self._other, 'image is', 'images are')} other than asked, for example"
+                f" {self._other_example}; `checks: full` would reject them"
             )
 
     def halt(self, stop: StopReason) -> None:

@@ -40,6 +40,7 @@ from batch_editor.processes import Processes
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.options import BatchOptions
+from batch_editor.text import many
 from batch_editor.threads import to_the_end
 
 if TYPE_CHECKING:
@@ -216,15 +217,15 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
     # A rehearsal's provider is gone with its run.
     lost = recover(ledger, store, opened.acceptance, now=time.time(), hold=hold, collect=not options.sandbox)
     if lost.requests:
-        fate = "wait for --resend-unknown" if hold else "are sent again"
+        fate = "--resend-unknown sends that again" if hold else "that is sent again"
         options.progress.say(
-            f"the run before ended with {lost.requests} requests in flight; they may have been billed and {fate}"
+            f"the run before ended with {many(lost.requests, 'request')} in flight, which may have been billed; {fate}"
         )
     if lost.redos:
         word = "--redo rejected --redo unknown" if hold else "--redo rejected"
         options.progress.say(
-            f"the run before ended with {lost.redos} redos in flight; they may have been billed, the rejected images"
-            f" stay, and {word} sends them again"
+            f"the run before ended with {many(lost.redos, 'redo')} in flight, which may have been billed; what was"
+            f" rejected stays, and {word} sends that again"
         )
     if opened.spending is not None:
         charge_left_open(opened.spending, ledger)

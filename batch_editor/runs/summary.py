@@ -18,7 +18,7 @@ from batch_editor.output.output_manifest import FILE_NAME
 from batch_editor.runs.redo_commands import redo_commands
 from batch_editor.runs.redo_summary import RedoSummary, redo_summary
 from batch_editor.runs.stops import StopKind, StopReason, exit_code_of
-from batch_editor.text import duration, printable, shell_word
+from batch_editor.text import duration, many, printable, shell_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +204,9 @@ class Summary:
         if plan is None or not plan.expected_requests:
             return
         why = f": {'; '.join(plan.why)}" if plan.why else ""
+        expected = many(plan.expected_requests, "image")
         yield (
-            f"Plan: ${plan.expected_usd:,.2f} and {duration(plan.expected_s)} for {plan.expected_requests} images;"
+            f"Plan: ${plan.expected_usd:,.2f} and {duration(plan.expected_s)} for {expected};"
             f" it was ${plan.actual_usd:,.2f} and {duration(self.elapsed_s)} for {plan.images}{why}"
         )
 
@@ -213,7 +214,7 @@ class Summary:
         """What to do about the jobs that have no image, if there are any. `command` is the run's own."""
         jobs = self.jobs
         if jobs.pending and command:
-            yield f"{jobs.pending} jobs are left; to resume: {command}"
+            yield f"{many(jobs.pending, 'job is', 'jobs are')} left; to resume: {command}"
         elif self.redo.left and command:
             yield f"{self.redo.left} rejected images are left to be made again; to resume: {command}"
         elif (jobs.failed or jobs.unknown) and command:
@@ -295,15 +296,16 @@ def _why(run: LastRun, cost: RunCost, elapsed_s: float) -> Iterator[str]:
     if not run.plan_requests:
         return
     if cost.images < run.plan_requests:
-        yield f"{run.plan_requests - cost.images} requests gave no image"
+        yield f"{many(run.plan_requests - cost.images, 'request')} gave no image"
     if cost.possibly_billed:
-        yield f"up to ${cost.possibly_usd:,.2f} for {cost.possibly_billed} attempts possibly billed without a result"
+        attempts = many(cost.possibly_billed, "attempt")
+        yield f"up to ${cost.possibly_usd:,.2f} for {attempts} possibly billed without a result"
     if cost.images and run.plan_requests:
         each, planned = cost.charged_usd / cost.images, run.plan_usd / run.plan_requests
         if abs(each - planned) > 0.02 * planned:
             yield f"an image cost ${each:,.4f} instead of ${planned:,.4f}"
     if cost.refused:
-        yield f"{cost.refused} requests were refused with 429 and waited"
+        yield f"{many(cost.refused, 'request was', 'requests were')} refused with 429 and waited"
     if cost.images >= run.plan_requests and not cost.refused and abs(elapsed_s - run.plan_s) > 0.1 * run.plan_s:
         yield f"answers came {'slower' if elapsed_s > run.plan_s else 'quicker'} than assumed"
 

@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 
 from batch_editor.cli.main import main
 from batch_editor.errors import UsageError
-from batch_editor.nightly import KINDS, Schedule
+from batch_editor.nightly import KINDS, Schedule, write_all
 from batch_editor.nightly.cron import cron_files
 from batch_editor.nightly.github import github_files
 from batch_editor.nightly.kubernetes import kubernetes_files
-from batch_editor.nightly.schedule import shell_line
+from batch_editor.nightly.schedule import ENVIRONMENT_FILE, shell_line
 from batch_editor.nightly.systemd import systemd_files
 from tests.support.bench import Bench
 
@@ -316,8 +316,31 @@ def test_options_of_run_come_along_and_paths_below_the_folder_are_relative(
     first = ["run", "jobs/catalog.csv", "-o", "out", "--config", "my config.yaml", "--max-cost", "3"]
     first += ["--only", "a*", "--skip-faulty", "--set", "quality=low", "--set", "size=1024x1024"]
     assert words == [*first, "--deadline", "4h", *arguments("", log="batch-editor-out.jsonl")[-5:]]
-    (step,) = re.findall(r"First run, by hand, for every night expects its ledger: cd \S+ && (.*)", said.err)
+    first_step = (
+        r"First run, by hand, for every night expects its ledger: \(cd \S+ && set -a && \. \S+ && set \+a && (.*)\)"
+    )
+    (step,) = re.findall(first_step, said.err)
     assert shell(f"printf '%s\\0' {step}")[1:] == first
+
+
+@pytest.mark.parametrize("kind", ["systemd", "cron", "airflow"])
+def test_the_first_run_by_hand_has_what_was_put_into_the_environment_file(kind: str, tmp_path: Path) -> None:
+    program = ("sh", "-c", 'printf "%s\\0" "$SEGMIND_API_KEY" "$SHOP_WEBHOOK" "$@"', "it")
+    folder = tmp_path / "my units"
+    made = KINDS[kind].make(
+        schedule(*ODD, program=program, directory=tmp_path, secrets=("SEGMIND_API_KEY", "SHOP_WEBHOOK")), folder
+    )
+    write_all(made.files, folder)
+    assert made.steps[0] == (
+        f"Put SEGMIND_API_KEY, SHOP_WEBHOOK into '{folder}/batch-editor.env', between the quotes; only you may read it"
+        " (mode 600), and it belongs into no repository"
+    )
+    (folder / ENVIRONMENT_FILE).write_text("SEGMIND_API_KEY='k$e y'\nSHOP_WEBHOOK='https://example.com/a?b&c'\n")
+    (step,) = [step for step in made.steps if step.startswith("First run")]
+    before = {name: value for name, value in os.environ.items() if name not in ("SEGMIND_API_KEY", "SHOP_WEBHOOK")}
+    command = step.partition(": ")[2]
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, env=before)
+    assert done.stdout.split("\0")[:-1] == ["k$e y", "https://example.com/a?b&c", *EXPECTED[: -len(arguments()) + 4]]
 
 
 def test_where_something_has_run_no_first_run_is_asked_for(say: Callable[..., Said], bench: Bench) -> None:

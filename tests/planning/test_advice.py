@@ -101,8 +101,8 @@ async def test_a_dearer_provider_faults_and_failures_are_told_as_reasons(bench: 
     assert comparison is not None
     assert (comparison.expected_requests, comparison.images) == (8, 7)
     assert comparison.why == (
-        "1 requests gave no image",
-        "up to $0.05 for 1 attempts possibly billed without a result",
+        "1 request gave no image",
+        "up to $0.05 for 1 attempt possibly billed without a result",
         "an image cost $0.0216 instead of $0.0108",
     )
     # Seven images at twice the price, and what the failed attempt may have cost at most.

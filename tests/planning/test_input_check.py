@@ -170,7 +170,7 @@ async def test_a_plan_lists_faulty_inputs_in_words_and_in_json(bench: Bench, ser
         bench.command("plan", "jobs.yaml", "--check-inputs", "--json", key=None, environment=allowed),
     )
     assert shown.out.splitlines()[-2:] == [
-        "Inputs: 2 links looked at, 1 requests with a faulty one",
+        "Inputs: 2 links looked at, 1 request with a faulty one",
         f"  bad: {server.url}/gone answers HTTP 404: there is nothing at this address",
     ]
     assert (shown.code, data.code) == (1, 1)

@@ -216,7 +216,7 @@ async def test_the_command_says_what_it_settled(bench: Bench) -> None:
         json_ = await bench.command(*arguments, "--json")
     assert (text.code, json_.code) == (0, 0)
     assert "job-1, attempt 1: billed $0.0108 as" in text.out
-    assert "Resolved: 1 images found, 0 charged in vain, 0 not billed" in text.out
+    assert "Resolved: 1 image found, 0 charged in vain, 0 not billed" in text.out
     assert json_.json["settled"] == {"image": 0, "charged": 0, "not_billed": 0}
     assert KEY not in text.out + text.err
 

@@ -199,11 +199,11 @@ async def test_who_holds_a_directory_is_known_without_taking_its_lock(tmp_path: 
         assert said.startswith("process ")
     assert holder_of(tmp_path) is None
     # A process that died left its word.
-    died = {"pid": 999_999_999, "host": socket.gethostname(), "since": "x"}
+    died = {"pid": 999_999_999, "host": socket.gethostname(), "since": "2026-11-27T13:26:32+00:00"}
     (tmp_path / ".lock").write_text(json.dumps(died), encoding="utf-8")
     assert holder_of(tmp_path) is None
     (tmp_path / ".lock").write_text(json.dumps(died | {"pid": 1, "host": "another"}), encoding="utf-8")
-    assert holder_of(tmp_path) == "process 1 on another (since x)"
+    assert holder_of(tmp_path) == "process 1 on another (since 2026-11-27 13:26:32 UTC)"
 
 
 async def judged(output: Path) -> str:

@@ -117,7 +117,7 @@ async def test_another_size_or_format_is_warned_of_by_the_header(bench: Bench) -
         log = bench.folder / "log.jsonl"
         finished = await bench.command(*bench.run_arguments(manifest, provider, "--log-file", log))
     said = "asked for png, got jpeg; asked for 1024x1024, got 512x512"
-    assert f"warning: 1 images are other than asked, for example mug: {said}; `checks: full`" in finished.err
+    assert f"warning: 1 image is other than asked, for example mug: {said}; `checks: full`" in finished.err
     events = [json.loads(line) for line in log.read_text().splitlines()]
     (event,) = [event for event in events if event["event"] == "other than asked"]
     assert (event["job_id"], event["difference"], event["level"]) == ("mug", said, "warning")

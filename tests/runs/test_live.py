@@ -17,7 +17,7 @@ import pytest
 from batch_editor.ledger import readings, run_readings
 from batch_editor.output.run_status import FILE_NAME, RunStatus, Slow, read_status, write_status
 from batch_editor.records import Rate
-from batch_editor.runs.live import TOLD_EVERY_S, _News
+from batch_editor.runs.live import CALM_S, TOLD_EVERY_S, _News
 from batch_editor.runs.slow import why_slow
 from batch_editor.scheduling import LimiterState
 from tests.support.bench import LOW_USD, Bench, arrived, jobs, sandbox
@@ -211,6 +211,20 @@ def test_a_terminal_hears_why_it_is_slow_when_that_changes_and_no_oftener() -> N
     news.hear([], 99.0)
     news.hear([lowered], 100.0)
     assert said[2:] == ["slow: the rate is lowered"]
+
+
+def test_the_log_has_a_reason_once_though_it_comes_and_goes_within_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "batch_editor")
+    news = _News(lambda line: None)
+    full = Slow("concurrency", "all 20 are in flight")
+    for second in range(30):
+        news.hear([full] if second % 3 else [], float(second))
+    assert caplog.messages == ["slow"]
+    for second in range(30, 30 + int(CALM_S)):
+        news.hear([], float(second))
+    assert caplog.messages == ["slow", "not slow any more"]
+    news.hear([full], 60.0)
+    assert caplog.messages[2:] == ["slow"]
 
 
 def test_a_pause_is_news_when_it_lasts_and_an_outage_is_the_monitor_s_to_tell() -> None:

@@ -478,8 +478,8 @@ async def test_a_redo_that_a_kill_met_in_flight_is_not_sent_by_plain_runs(
             return
         word = "--redo rejected --redo unknown" if hold else "--redo rejected"
         assert (
-            "the run before ended with 1 redos in flight; they may have been billed, the rejected images stay, and"
-            f" {word} sends them again"
+            "the run before ended with 1 redo in flight, which may have been billed; what was rejected stays, and"
+            f" {word} sends that again"
         ) in plain.err.splitlines()
         row = bench.row("mug")
         assert (row["status"], row["sha256"], row["possibly_billed"]) == ("succeeded", before["sha256"], "1")

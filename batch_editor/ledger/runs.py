@@ -67,10 +67,7 @@ class Runs:
     def end(
         self, run_id: str, *, now: float, exit_code: int, stop: tuple[str, str] | None, jobs: Counts | None = None
     ) -> None:
-        """Record a run's end, the kind and words of what stopped it, and how the manifest's jobs stand then.
-
-        Jobs that a limit left pending say so.
-        """
+        """Record a run's end, the kind and words of what stopped it, and how the manifest's jobs stand then."""
         kind, message = stop or (None, None)
         self._db.execute(
             "UPDATE runs SET ended_at = ?, exit_code = ?, stop_kind = ?, stop_message = ?, jobs = ? WHERE run_id = ?",
@@ -79,12 +76,14 @@ class Runs:
                 *(None if jobs is None else _json(asdict(jobs)), run_id),
             ),
         )
-        if kind in ("budget", "deadline"):
-            self._db.execute(
-                "UPDATE requests SET error_kind = ?, error = ?"
-                " WHERE state = 'pending' AND position IS NOT NULL AND error_kind IS NULL",
-                (kind, message),
-            )
+
+    def left_by(self, limit: str, message: str) -> None:
+        """Have requests that are left pending say which limit left them, and how."""
+        self._db.execute(
+            "UPDATE requests SET error_kind = ?, error = ?"
+            " WHERE state = 'pending' AND position IS NOT NULL AND error_kind IS NULL",
+            (limit, escape_bytes(message)),
+        )
 
     def knows(self, run_id: str) -> bool:
         """Whether that run was one of this ledger's."""

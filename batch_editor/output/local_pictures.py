@@ -162,6 +162,8 @@ class LocalPictures:
         file = self.folder / path
         if not file.parent.resolve().is_relative_to(self.folder.resolve() / FINISHED):
             return False  # a link leads elsewhere
+        if file.is_dir() and not file.is_symlink():
+            return False  # somebody else's: it was never a file that was made here
         try:
             file.unlink()
         except (FileNotFoundError, NotADirectoryError):

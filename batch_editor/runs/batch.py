@@ -303,10 +303,13 @@ class Batch:
 
     def _conclude(self, stop: StopReason | None) -> Summary:
         ledger, root, run_id = self._ledger, self._opened.store.root, self._runs[-1].run_id
-        stop = self._write_manifest(stop)
         standing = readings.standing(ledger.connection)
         redos = ledger.requests.redo_jobs()
         stop = what_stopped(standing.wanted, stop, redos=redos)
+        if stop is not None and stop.kind in ("budget", "deadline"):
+            with ledger.transaction():
+                ledger.runs.left_by(stop.kind, stop.message)
+        stop = self._write_manifest(stop)
         code = exit_code_of(standing.wanted, stop, redos=redos)
         with ledger.transaction():
             note_stops(ledger.connection, run_id, stop.providers if stop else {})

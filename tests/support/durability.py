@@ -273,7 +273,9 @@ def stamp_of(content: bytes) -> str | None:
 
 def settled(desk: Desk, books: Books) -> list[str]:
     """What is wrong with the end of a run that went on to it, by the provider's books."""
-    left = {path.name for path in desk.out.iterdir()} - {"manifest.csv", "images", "ledger.sqlite3", ".lock"}
+    # The status is what a run said of itself once a second: whole, not durable, and removed by the next one that ends.
+    known = {"manifest.csv", "images", "ledger.sqlite3", ".lock", ".status.json"}
+    left = {path.name for path in desk.out.iterdir()} - known
     landed = [path.name for path in (desk.images / ".landing").iterdir()]
     return [
         *(f"{name} is left over" for name in sorted([*left, *landed])),

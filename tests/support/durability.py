@@ -274,7 +274,7 @@ def stamp_of(content: bytes) -> str | None:
 def settled(desk: Desk, books: Books) -> list[str]:
     """What is wrong with the end of a run that went on to it, by the provider's books."""
     # The status is what a run said of itself once a second: whole, not durable, and removed by the next one that ends.
-    known = {"manifest.csv", "images", "ledger.sqlite3", ".lock", ".status.json"}
+    known = {"manifest.csv", "images", "ledger.sqlite3", ".lock", ".status.json", ".status.json.part"}
     left = {path.name for path in desk.out.iterdir()} - known
     landed = [path.name for path in (desk.images / ".landing").iterdir()]
     return [

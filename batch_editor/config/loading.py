@@ -28,6 +28,9 @@ from batch_editor.text import quoted
 
 DEFAULT_FILE = Path("config.yaml")
 
+# What came out of a pipe, or what is wrong with it: it comes once, and a run reads its config twice.
+_piped: dict[Path, Block | ConfigError] = {}
+
 
 def load_settings(
     file: Path | None = None,
@@ -121,7 +124,21 @@ def _values(file: Path | None) -> tuple[Path | None, Block]:
     """
     if file is None and DEFAULT_FILE.is_file():
         file = DEFAULT_FILE
-    return file, _read(file) if file else Block()
+    if file is None:
+        return None, Block()
+    return file, _read(file) if file.is_file() else _read_once(file)
+
+
+def _read_once(file: Path) -> Block:
+    if file not in _piped:
+        try:
+            _piped[file] = _read(file)
+        except ConfigError as error:
+            _piped[file] = error
+    found = _piped[file]
+    if isinstance(found, ConfigError):
+        raise found
+    return found
 
 
 def _read(file: Path) -> Block:

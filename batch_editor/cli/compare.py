@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_editor.cli.notifying import Ending, notifying
 from batch_editor.cli.options import find_manifests, running, settings_from, shared
 from batch_editor.cli.output import tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.cli.run import carry_out, given_command, show_and_forget
-from batch_editor.cli.telling import Told, telling
 from batch_editor.errors import MachineError
 from batch_editor.text import printable, shell_word
 
@@ -48,7 +48,7 @@ _KEPT = {
 def compare(**options: Any) -> int:
     """Make a few jobs in several ways, to choose a model and a quality by looking.
 
-    --limit is how many jobs, 5 unless told otherwise: the first of each template in turn. Running it again resumes.
+    --limit is how many jobs, 5 by default: the first of each template in turn. Running it again resumes.
 
     \b
     Example:
@@ -57,15 +57,15 @@ def compare(**options: Any) -> int:
     options["over_option"] = "--over"
     if options["dry_run"]:
         return show_plan(options)
-    with telling(options) as told:
-        return _run_and_show(options, told)
+    with notifying(options) as ending:
+        return _run_and_show(options, ending)
 
 
-def _run_and_show(options: dict[str, Any], told: Told) -> int:
+def _run_and_show(options: dict[str, Any], ending: Ending) -> int:
     """Make the comparison, and show what it comes to; return the exit code."""
     find_manifests(options)
     settings = settings_from(options)
-    summary, plan, _ = carry_out(options, settings, told)
+    summary, plan, _ = carry_out(options, settings, ending)
 
     import asyncio
 

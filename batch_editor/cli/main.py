@@ -21,6 +21,7 @@ from batch_editor.cli.finish import finish
 from batch_editor.cli.history import history
 from batch_editor.cli.init import init
 from batch_editor.cli.interrupts import Terminated
+from batch_editor.cli.notifying import BUG
 from batch_editor.cli.output import quieten, tell
 from batch_editor.cli.plan import plan
 from batch_editor.cli.prune import prune
@@ -32,7 +33,6 @@ from batch_editor.cli.sandbox import sandbox
 from batch_editor.cli.schedule import schedule
 from batch_editor.cli.schema import schema
 from batch_editor.cli.status import status
-from batch_editor.cli.telling import BUG
 from batch_editor.errors import BatchEditorError
 from batch_editor.files import require_posix
 from batch_editor.text import redact

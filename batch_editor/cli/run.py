@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
+from batch_editor.cli.notifying import Ending, notifying
 from batch_editor.cli.options import find_manifests, redo_from, running, selection_from, settings_from, shared
 from batch_editor.cli.output import Shown, quieten, show, tell
 from batch_editor.cli.plan import show_plan
-from batch_editor.cli.telling import Told, telling
 from batch_editor.errors import StorageError
 from batch_editor.text import shell_word
 
@@ -50,17 +50,17 @@ def run(**options: Any) -> int:
     """
     if options["dry_run"]:
         return show_plan(options)
-    with telling(options) as told:
-        return _run_and_show(options, told)
+    with notifying(options) as ending:
+        return _run_and_show(options, ending)
 
 
-def _run_and_show(options: dict[str, Any], told: Told) -> int:
+def _run_and_show(options: dict[str, Any], ending: Ending) -> int:
     """Make the run, and show what it comes to; return the exit code."""
     find_manifests(options)
     settings = settings_from(options)
-    summary, _, batch = carry_out(options, settings, told)
+    summary, _, batch = carry_out(options, settings, ending)
     offer = _offer(options["manifests"], settings, batch) if _is_retired(summary) else None
-    show_and_forget(_Told(summary, offer), as_json=options["as_json"])
+    show_and_forget(_WithOffer(summary, offer), as_json=options["as_json"])
     return summary.exit_code
 
 
@@ -74,13 +74,13 @@ def show_and_forget(found: Shown, *, as_json: bool) -> None:
         tell(f"error: {error}")
 
 
-def carry_out(options: dict[str, Any], settings: Settings, told: Told) -> tuple[Summary, Plan, BatchOptions]:
+def carry_out(options: dict[str, Any], settings: Settings, ending: Ending) -> tuple[Summary, Plan, BatchOptions]:
     """Prepare, confirm and send what the options of a command ask for; what came of it, its plan, and how it was made.
 
     Raises:
         BatchEditorError: as `send`.
     """
-    told.expect_reachable(settings)
+    ending.expect_reachable(settings)
     selection = selection_from(options)
 
     # Imported here: aiohttp and asyncio itself take a third of a second that --help need not wait for.
@@ -118,7 +118,7 @@ def carry_out(options: dict[str, Any], settings: Settings, told: Told) -> tuple[
     gc.freeze()  # what the libraries made, which collections would look at again and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         summary, plan = runner.run(_run(options["manifests"], settings, keys, batch, send_it))
-    told.ended(summary)
+    ending.ended(summary)
     if beside is not None:
         beside.wait_until_said(REVIEW_STARTS_S)
     return summary, plan, batch
@@ -239,7 +239,7 @@ def _offer(manifests: tuple[Path, ...], settings: Settings, batch: BatchOptions)
     )
 
 
-class _Told:
+class _WithOffer:
     """A run's summary, with the command that resumes, or that moves to the successor of a retired endpoint."""
 
     def __init__(self, summary: Summary, offer: Offer | None) -> None:

@@ -32,7 +32,7 @@ from batch_editor.records import FaultyRow, Job
 from batch_editor.strict_yaml import Block, YamlFault, read_yaml
 from batch_editor.text import quoted
 
-JOBS = 5  # that are compared, unless told otherwise
+JOBS = 5  # that are compared, unless --limit says otherwise
 MOST_WAYS = 100
 
 
@@ -57,7 +57,7 @@ def stage_jobs(
 Combination = Mapping[str, str]
 
 
-class _Told(NamedTuple):
+class _Overridden(NamedTuple):
     """What a run is given for a combination; what of that has no place there, by parameter and endpoint."""
 
     overrides: Mapping[str, str]
@@ -105,9 +105,9 @@ class _Comparing:
         losses: dict[tuple[str, str], str] = {}
         warnings: dict[str, None] = {}
         first: StagingReport | None = None
-        for told, combinations in self._told():
-            losses.update(told.losses)
-            report, each = self._read(told, combinations)
+        for overridden, combinations in self._overridden():
+            losses.update(overridden.losses)
+            report, each = self._read(overridden, combinations)
             first = first or report
             warnings.update(dict.fromkeys(report.warnings))
             key = tuple(job.request.fingerprint for job in each.jobs.values())
@@ -131,26 +131,26 @@ class _Comparing:
         prompt = "" if endpoint.prompt in self._over else job.request.params.get(endpoint.prompt or "")
         return ComparedJob(job.id, str(prompt or ""), [local.get(link, link) for link in listed])
 
-    def _told(self) -> Iterator[tuple[_Told, list[Combination]]]:
+    def _overridden(self) -> Iterator[tuple[_Overridden, list[Combination]]]:
         """What a run is given, once for all combinations for which that is the same."""
-        by_told: dict[tuple[tuple[str, str], ...], tuple[_Told, list[Combination]]] = {}
+        by_overrides: dict[tuple[tuple[str, str], ...], tuple[_Overridden, list[Combination]]] = {}
         for values in product(*self._over.values()):
             combination = dict(zip(self._over, values, strict=True))
-            told = self._placed(combination)
-            known, combinations = by_told.setdefault(tuple(told.overrides.items()), (told, []))
+            overridden = self._placed(combination)
+            known, combinations = by_overrides.setdefault(tuple(overridden.overrides.items()), (overridden, []))
             combinations.append(combination)
-            by_told[tuple(told.overrides.items())] = (
-                known._replace(losses={**known.losses, **told.losses}),
+            by_overrides[tuple(overridden.overrides.items())] = (
+                known._replace(losses={**known.losses, **overridden.losses}),
                 combinations,
             )
-        if len(by_told) > MOST_WAYS:
-            raise UsageError(f"--over gives {len(by_told):,} combinations; expected at most {MOST_WAYS}")
-        yield from by_told.values()
+        if len(by_overrides) > MOST_WAYS:
+            raise UsageError(f"--over gives {len(by_overrides):,} combinations; expected at most {MOST_WAYS}")
+        yield from by_overrides.values()
 
-    def _placed(self, combination: Combination) -> _Told:
+    def _placed(self, combination: Combination) -> _Overridden:
         """What a run is given. What the endpoint lacks goes by `successor`, else by the default."""
         if ENDPOINT not in combination:
-            return _Told(combination)
+            return _Overridden(combination)
         new = self._catalog.load(combination[ENDPOINT], self._beside)
         overrides, losses = {ENDPOINT: combination[ENDPOINT]}, {}
         for name, value in combination.items():
@@ -161,7 +161,7 @@ class _Comparing:
                 overrides[there] = moved
             if loss:
                 losses[name, new.name] = loss
-        return _Told(overrides, losses)
+        return _Overridden(overrides, losses)
 
     def _placed_value(
         self, new: Endpoint, name: str, value: str, *, taken: Combination
@@ -180,10 +180,10 @@ class _Comparing:
         default = default_of(new.parameters[name])
         return name, default, f"--over {name} {quoted(value)} has no place in {new.name}; its default counts instead"
 
-    def _read(self, told: _Told, combinations: list[Combination]) -> tuple[StagingReport, _Found]:
+    def _read(self, overridden: _Overridden, combinations: list[Combination]) -> tuple[StagingReport, _Found]:
         """The manifests as a run of all their jobs would read them."""
         selection = replace(
-            self._selection, over={}, limit=None, overrides={**self._selection.overrides, **told.overrides}
+            self._selection, over={}, limit=None, overrides={**self._selection.overrides, **overridden.overrides}
         )
         with Staging() as whole, whole.translated():
             try:
@@ -197,14 +197,14 @@ class _Comparing:
                     all=True,
                 )
             except ManifestError as error:
-                if ENDPOINT not in told.overrides:
+                if ENDPOINT not in overridden.overrides:
                     raise
                 # What is fine with one endpoint may be a fault with another, such as a second link.
-                faults = [f"with endpoint {told.overrides[ENDPOINT]}: {fault}" for fault in error.faults]
+                faults = [f"with endpoint {overridden.overrides[ENDPOINT]}: {fault}" for fault in error.faults]
                 raise ManifestError(faults, total=error.total) from error
             return report, _Found(
                 combinations,
-                told.overrides,
+                overridden.overrides,
                 self._picked.jobs(),
                 staging_readings.totals(whole),
                 staging_readings.requests_by_endpoint(whole),
@@ -259,7 +259,7 @@ class _Comparing:
 
 
 def _named(manifests: Sequence[Path]) -> Iterator[Endpoint]:
-    """The endpoints that YAML manifests and their jobs name. Those that can't be found are told where they are read."""
+    """The endpoints that YAML manifests and their jobs name, as far as they are found."""
     for path in manifests:
         with suppress(OSError, YamlFault):
             document = read_yaml(path) if path.suffix.lower() in YAML else None
@@ -273,7 +273,7 @@ def _named(manifests: Sequence[Path]) -> Iterator[Endpoint]:
 
 
 def _says(warning: str, name: str, endpoint: str) -> bool:
-    """Whether reading a manifest has told already that a parameter has no place at an endpoint."""
+    """Whether reading a manifest has said already that a parameter has no place at an endpoint."""
     return f": {name} of " in warning and warning.endswith(f" has no place in {endpoint} and is left out")
 
 

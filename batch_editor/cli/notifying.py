@@ -1,4 +1,4 @@
-"""Telling how a run ended, or why it couldn't start. What it needs is imported when it runs, see `main`."""
+"""Notifying of how a run ended, or why it couldn't start. What it needs is imported when it runs, see `main`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 BUG = 70
 
 
-class Told:
-    """Keeps what a run comes to until it is told, see `telling`. `faults`: why some of those named can't be told."""
+class Ending:
+    """How a run ends, until those named in `notify` hear of it. `faults`: why some of them can't be reached."""
 
     def __init__(self, options: Mapping[str, Any], settings: NotifySettings, faults: Sequence[str]) -> None:
         self._options = options
@@ -35,7 +35,7 @@ class Told:
         self._summary: Summary | None = None
 
     def expect_reachable(self, settings: Settings) -> None:
-        """See that everybody whom the config names can be told, before anything is sent.
+        """See that everybody whom the config names can be reached, before anything is sent.
 
         Raises:
             ConfigError: somebody can't; every fault in one message.
@@ -49,7 +49,7 @@ class Told:
         self._summary = summary
 
     def message(self, error: BaseException | None) -> tuple[int, Message | None]:
-        """The exit code, and what is told of it, if anything is."""
+        """The exit code, and the message about it, if anybody hears of it."""
         from batch_editor.runs.message import message_of, message_of_no_run
 
         code = _code_of(error) if error is not None or self._summary is None else self._summary.exit_code
@@ -66,8 +66,8 @@ class Told:
 
 
 @contextmanager
-def telling(options: Mapping[str, Any]) -> Iterator[Told]:
-    """Tell who is named in `notify` how the block ended. Who that is, is read first, and failing softly.
+def notifying(options: Mapping[str, Any]) -> Iterator[Ending]:
+    """Notify who is named in `notify` of how the block ended. Who that is, is read first, and failing softly.
 
     Never changes how the block ends; takes ten seconds at most after it.
     """
@@ -75,24 +75,24 @@ def telling(options: Mapping[str, Any]) -> Iterator[Told]:
 
     settings = load_notify_settings(options["config"])
     if not settings.to and settings.ping is None:
-        yield Told(options, settings, ())
+        yield Ending(options, settings, ())
         return
     from batch_editor.notify import Notifier, addresses_of
 
     addresses = addresses_of(settings)
-    told = Told(options, settings, addresses.faults)
+    ending = Ending(options, settings, addresses.faults)
     notifier = Notifier(addresses)
     notifier.started()
     try:
-        yield told
+        yield ending
     except BaseException as error:
-        _tell(notifier, told, error)
+        _notify(notifier, ending, error)
         raise
-    _tell(notifier, told, None)
+    _notify(notifier, ending, None)
 
 
-def _tell(notifier: Notifier, told: Told, error: BaseException | None) -> None:
-    for fault in notifier.ended(*told.message(error)):
+def _notify(notifier: Notifier, ending: Ending, error: BaseException | None) -> None:
+    for fault in notifier.ended(*ending.message(error)):
         tell(f"warning: notify: {fault}")
 
 

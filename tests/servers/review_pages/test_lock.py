@@ -34,9 +34,9 @@ def test_the_pictures_of_the_documentation_are_made_by_a_script(tmp_path: Path) 
     # A process of its own: an event loop of pytest's may be there, in which this way of driving a browser doesn't work.
     subprocess.run([sys.executable, "-m", "docs.screenshots", str(tmp_path)], cwd=ROOT, check=True)
     made = sorted(tmp_path.iterdir())
-    assert len(made) == 3
+    assert len(made) == 4
     for path in made:
         with Image.open(path) as picture, Image.open(ROOT / "docs" / "images" / path.name) as kept:
             assert picture.size == kept.size == (1280, 760)
-    page = (ROOT / "docs" / "review.md").read_text(encoding="utf-8")
-    assert all(f"](images/{path.name})" in page for path in made)
+    pages = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("review.md", "watch-a-run.md"))
+    assert all(f"](images/{path.name})" in pages for path in made)

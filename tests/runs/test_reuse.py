@@ -173,6 +173,12 @@ async def test_what_an_earlier_schema_has_finished_is_taken(bench: Bench) -> Non
             # What that step and those after it have made.
             db.execute("ALTER TABLE requests DROP COLUMN reused_from")
             db.execute("ALTER TABLE jobs DROP COLUMN finish")
+            db.execute("DROP INDEX requests_pruned")
+            for table, column in (
+                *(("runs", column) for column in ("command", "folder", "changes", "jobs")),
+                *((table, "pruned_at") for table in ("requests", "attempts")),
+            ):
+                db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
             for table in ("finish_rules", "finished", "former_finished", "endpoints", "provider_stops"):
                 db.execute(f"DROP TABLE {table}")
             db.execute(f"PRAGMA user_version = {MIGRATIONS.index(M_REUSE)}")

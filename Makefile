@@ -8,6 +8,7 @@ LIBRARIES := $(VENV)/.libraries
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 READY_SERVERS := $(VENV)/.ready-servers
+READY_RAY := $(VENV)/.ready-ray
 
 .PHONY: demo test test-fast test-servers cover check docs screenshots audit lock format fuzz bench bench-full clean
 
@@ -37,6 +38,13 @@ $(READY_DEV): $(READY)
 $(READY_SERVERS): $(READY_DEV) requirements-servers.lock
 	@echo "Installing what drives a browser into $(VENV) …"
 	$(PIP_INSTALL) --only-binary :all: --require-hashes --requirement requirements-servers.lock
+	$(BIN)/python -m pip check
+	touch $@
+
+# Apart for the same reason.
+$(READY_RAY): $(READY_DEV) requirements-ray.lock
+	@echo "Installing Ray into $(VENV) …"
+	$(PIP_INSTALL) --only-binary :all: --require-hashes --requirement requirements-ray.lock
 	$(BIN)/python -m pip check
 	touch $@
 
@@ -84,6 +92,7 @@ audit: $(READY_DEV)  ## look the locked packages up among the known vulnerabilit
 	$(BIN)/python .ci/audit.py requirements.lock
 	$(BIN)/python .ci/audit.py requirements-dev.lock
 	$(BIN)/python .ci/audit.py requirements-servers.lock
+	$(BIN)/python .ci/audit.py requirements-ray.lock
 
 # Extras are kept, or whoever resolves would look for what they stand for beyond the lock.
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --no-strip-extras --python-version 3.11 --generate-hashes \
@@ -96,6 +105,7 @@ lock: $(LIBRARIES)  ## pin the newest versions that pyproject.toml allows, with 
 	$(LOCK) pyproject.toml --group dev --output-file requirements-dev.lock
 	$(LOCK) pyproject.toml --group build --constraint requirements-dev.lock --output-file requirements.lock
 	$(LOCK) --group servers --constraint requirements-dev.lock --output-file requirements-servers.lock
+	$(LOCK) --group ray --constraint requirements-dev.lock --output-file requirements-ray.lock
 
 format: $(READY_DEV)
 	$(BIN)/ruff check --fix .

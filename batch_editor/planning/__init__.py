@@ -7,6 +7,7 @@ from batch_editor.planning.comparison import ComparedJob, Comparison, Way, usd, 
 from batch_editor.planning.estimate import assess, make_plan
 from batch_editor.planning.offer import Offer, offer_of_successor
 from batch_editor.planning.plan import IDENTIFIED, Plan
+from batch_editor.planning.planned import Planned
 from batch_editor.planning.reuse import COMPARED, compared_output, output_of, reusable
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Comparison",
     "Offer",
     "Plan",
+    "Planned",
     "Selection",
     "Way",
     "assess",

@@ -254,6 +254,13 @@ ALTER TABLE attempts ADD COLUMN pruned_at REAL;
 CREATE INDEX requests_pruned ON requests (fingerprint) WHERE pruned_at IS NOT NULL;
 """
 
+M_APPROVAL = """
+-- The plan that the run was made by, who approved it, and what all runs with it may spend; NULL: no plan was given.
+ALTER TABLE runs ADD COLUMN approval_id TEXT;
+ALTER TABLE runs ADD COLUMN approved_by TEXT;
+ALTER TABLE runs ADD COLUMN approved_usd REAL;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     M001_INITIAL,
     M002_IDENTITY,
@@ -264,6 +271,7 @@ MIGRATIONS: tuple[str, ...] = (
     M_PROVIDERS,
     M_HISTORY,
     M_PRUNED,
+    M_APPROVAL,
 )
 
 

@@ -23,6 +23,7 @@ from batch_editor.output import FinishedFiles, Store, free_disk_reserve, take_di
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.planning import Catalog, output_of
 from batch_editor.recovery.recover import recover
+from batch_editor.runs.approving import on_record
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import send_pending
 from batch_editor.runs.options import BatchOptions
@@ -99,13 +100,8 @@ async def prepared(
         providers = expect_keys(planned, keys)
         provide_descriptors(sum(each.concurrency for each in providers), rehearsal=options.sandbox)
         network = await to_the_end(Network.from_environment)
-        for notice in planned.plan.notices:
-            options.progress.say(notice)
-        for table in planned.plan.tables:
-            options.progress.say(table.said)
-        if planned.plan.comparison is not None:
-            for line in planned.plan.comparison.lines():
-                options.progress.say(line)
+        for line in planned.said():
+            options.progress.say(line)
         uploads = [settings.api.uploads_to] if planned.plan.uploads else []
         if proxy := network.named_for(*(each.api.edits_at for each in providers), *uploads):
             options.progress.say(f"requests go through the proxy {proxy}")
@@ -136,6 +132,8 @@ class Batch:
         self._shared = shared
         self._keys = keys
         self._began_at = began_at
+        # A rehearsal uses up nothing.
+        self._approval = None if self.options.sandbox else planned.approval
         self._runs: list[RunStart] = []
 
     @property
@@ -187,6 +185,7 @@ class Batch:
             processes=self._opened.processes,
             shared=self._shared,
             metrics=self._opened.metrics,
+            approval=self._approval,
         )
         return await self._carry_out(run, list(self.sample) if first else None)
 
@@ -219,7 +218,12 @@ class Batch:
             changes = None if self._runs else plan.job_changes
             expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1], changes)
             start = ledger.runs.begin(
-                run_id, now=now, sandbox=options.sandbox, expected=expected, command=options.command
+                run_id,
+                now=now,
+                sandbox=options.sandbox,
+                expected=expected,
+                command=options.command,
+                approval=None if self._approval is None else on_record(self._approval),
             )
         if not self._runs:
             take_over(self._opened, self._planned, now=now)

@@ -141,7 +141,7 @@ async def test_where_the_file_of_what_is_spent_is_lost_the_output_directory_know
 
 
 async def test_where_runs_share_a_ledger_it_is_counted_there(bench: Bench) -> None:
-    shared = {"budget__ledger": bench.folder / "spending.sqlite3", "budget__per_day_usd": 50}
+    shared: dict[str, Any] = {"budget__ledger": bench.folder / "spending.sqlite3", "budget__per_day_usd": 50}
     async with sandbox() as provider:
         path = save(bench, WANTED, provider, budget__max_cost_usd=6 * LOW_USD, **shared)
         copy = bench.folder / "elsewhere" / "plan.json"

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -266,7 +267,7 @@ async def test_a_group_says_its_list_price_beside_what_was_charged(bench: Bench)
 
 
 def test_what_the_provider_adds_is_known_only_where_the_file_says_whose_prices_it_has(bench: Bench) -> None:
-    def margin(name: str, **pricing: object) -> tuple[str, float | None]:
+    def margin(name: str, **pricing: Any) -> tuple[str, float | None]:
         settings = bench.settings(endpoint=name, **pricing)
         catalog = Catalog(settings)
         prices = catalog.prices(catalog.default)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -188,3 +188,41 @@ def inputs_of_requests(
     )
     for job_id, fingerprint, links, mask_link, turn in rows:
         yield RequestInputs(job_id, fingerprint, orjson.loads(links or "[]"), mask_link, turn)
+
+
+class StagedRequest(NamedTuple):
+    """A request to send as it is staged: the jobs that share it, its list price, and what is sent.
+
+    redo: the SHA-256 of the image that is to be made again; then `params` are those of what is sent for that.
+    """
+
+    fingerprint: str
+    job_ids: list[str]
+    endpoint: str
+    list_usd: float
+    params: dict[str, Any]
+    identity: str | None
+    redo: str | None
+
+
+def requests_to_send(staging: Staging) -> Iterator[StagedRequest]:
+    """Every request to send, in manifest order; drawn as they are needed."""
+    sharing: dict[str, list[str]] = {}
+    for fingerprint, job_id in staging.each(
+        "SELECT fingerprint, job_id FROM staged WHERE selected AND NOT sends AND fault IS NULL ORDER BY position"
+    ):
+        sharing.setdefault(fingerprint, []).append(job_id)
+    rows = staging.each(
+        "SELECT fingerprint, job_id, endpoint, list_usd, params, identity, redo FROM to_send ORDER BY position"
+    )
+    for fingerprint, job_id, endpoint, list_usd, params, identity, redo in rows:
+        job_ids = [job_id, *sharing.get(fingerprint, ())]
+        yield StagedRequest(fingerprint, job_ids, endpoint, list_usd, orjson.loads(params), identity, redo)
+
+
+def fingerprints_done(staging: Staging) -> Iterator[str]:
+    """The requests of the selected jobs that are done, or whose image another output directory has."""
+    for (fingerprint,) in staging.each(
+        "SELECT DISTINCT fingerprint FROM jobs WHERE selected AND fault IS NULL AND done"
+    ):
+        yield fingerprint

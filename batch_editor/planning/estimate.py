@@ -71,10 +71,7 @@ def make_plan(
             report=report,
         )
         if check_inputs:
-            from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
-
-            found = asyncio.run(look_at_inputs(staging, catalog.sendable, settings, plan, say=say))
-            plan = replace(plan, inputs=found)
+            plan = _with_inputs_checked(plan, staging, catalog, settings, say)
         look(
             Planned(
                 plan=plan,
@@ -89,6 +86,14 @@ def make_plan(
             )
         )
         return plan
+
+
+def _with_inputs_checked(
+    plan: Plan, staging: Staging, catalog: Catalog, settings: Settings, say: Callable[[str], None]
+) -> Plan:
+    from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
+
+    return replace(plan, inputs=asyncio.run(look_at_inputs(staging, catalog.sendable, settings, plan, say=say)))
 
 
 def assess(

@@ -19,7 +19,7 @@ from batch_editor.planning.comparing import stage_jobs
 from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
 from batch_editor.planning.pace import Pace, paces_of, slowest
-from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
+from batch_editor.planning.plan import Fit, Group, InputCheck, Lifetime, Plan
 from batch_editor.planning.planned import Planned
 from batch_editor.planning.reuse import find_images, output_of, reusable
 from batch_editor.planning.sharding import expect_shard
@@ -44,9 +44,9 @@ def make_plan(
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
 
     `history` are output directories whose real charges and latencies count, besides that of `output`; `reuse` those
-    whose images are taken as well. Only with
-    `check_inputs` is the network used, to look at every distinct input link; then no event loop may be running,
-    and `say` gets a line now and then. `look` is given the plan once it is whole, while the staged jobs are there.
+    whose images are taken as well. Only with `check_inputs` is the network used, to look at every distinct input link;
+    then no event loop may be running, and `say` gets a line now and then. `look` is given the plan once it is whole,
+    while the staged jobs are there.
 
     Raises:
         UsageError: the settings or a manifest are wrong.
@@ -63,10 +63,7 @@ def make_plan(
     with Staging() as staging, staging.translated():
         report = stage_jobs(paths, catalog, selection, calibration, staging)
         plan = assess(
-            staging,
-            catalog,
-            settings,
-            calibration,
+            *(staging, catalog, settings, calibration),
             output=root,
             redo=redo,
             reuse=sources,
@@ -74,10 +71,7 @@ def make_plan(
             report=report,
         )
         if check_inputs:
-            from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
-
-            found = asyncio.run(look_at_inputs(staging, catalog.sendable, settings, plan, say=say))
-            plan = replace(plan, inputs=found)
+            plan = replace(plan, inputs=_checked_inputs(staging, catalog, settings, plan, say))
         look(
             Planned(
                 plan=plan,
@@ -92,6 +86,14 @@ def make_plan(
             )
         )
         return plan
+
+
+def _checked_inputs(
+    staging: Staging, catalog: Catalog, settings: Settings, plan: Plan, say: Callable[[str], None]
+) -> InputCheck:
+    from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
+
+    return asyncio.run(look_at_inputs(staging, catalog.sendable, settings, plan, say=say))
 
 
 def assess(

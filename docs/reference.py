@@ -215,6 +215,9 @@ PLAN_WORDS = {
     " run is given by `--set`, `requests`, `cost_usd`, and of `all` jobs `jobs`, `requests`, `cost_usd`, `duration_s`",
     "tables": "shops' exports and tables that resemble one: `table`, `format`, `said` in words; of an export `rows`,"
     " `products`, `pictures`, `without_picture`, `repeated_links`",
+    "moved": "jobs of the output directory that have other inputs now, and are in another [shard](shards.md) by these",
+    "shard": "null, or with `--shard`: its `number` and their `count`, and how many `jobs` it has `of_jobs` of the"
+    " manifest",
 }
 
 RECONCILE_WORDS = {

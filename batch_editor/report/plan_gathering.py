@@ -105,6 +105,7 @@ class GatheredPlan:
     more_groups: MoreGroups | None
     manifests: Sequence[str]
     output: str
+    shard: str
     saved: SavedPlan | None
     commands: Commands
     jobs: Sequence[Fact]
@@ -141,6 +142,7 @@ def gather_plan(planned: Planned, commands: Commands, saved: SavedPlan | None, *
         more_groups=_together(plan.groups[MOST_GROUPS:]),
         manifests=[str(each) for each in planned.manifests],
         output=str(planned.output),
+        shard="" if planned.selection.shard is None else planned.selection.shard.said,
         saved=saved,
         commands=commands,
         jobs=list(_facts(plan, kept, standing)),

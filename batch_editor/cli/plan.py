@@ -116,6 +116,8 @@ def _page(options: dict[str, Any]) -> Path | None:
         return None
     if str(page) == "-":
         raise click.UsageError("--report -: expected the name of a file; standard output has the plan")
+    if options["over"]:
+        raise click.UsageError("--report is about what run would send; expected no --compare beside it")
     for name in ("save", "config"):
         if options[name] is not None and _is_same(page, options[name]):
             raise click.UsageError(f"--report {page}: --{name} names the same file; expected another one")

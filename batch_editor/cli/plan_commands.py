@@ -30,7 +30,8 @@ def commands_of(context: click.Context, manifests: Sequence[Path], save: Path | 
     from batch_editor.config import ENV_PREFIX
     from batch_editor.report import Commands
 
-    file = Path(f"{manifests[0].stem}.plan.json") if save is None else save
+    stem = "manifest" if manifests[0].name == "-" else manifests[0].stem
+    file = Path(f"{stem}.plan.json") if save is None else save
     words = [*map(str, manifests), *_given(context)]
     saving = ["plan", *words, "--save", str(file)]
     return Commands(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -317,6 +318,30 @@ async def test_the_commands_are_the_plan_s_own_and_work(bench: Bench) -> None:
     assert "approved by Ann" in shown.text
     assert "Approve it" not in shown.text
     assert "batch-editor run jobs.yaml --output out --plan 'my plan.json'" in shown.text
+
+
+async def test_a_manifest_from_standard_input_is_to_be_given_again(bench: Bench) -> None:
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "w") as feed:
+        feed.write("id,prompt,image_urls\na,edit,https://x.example/a.png\n")
+    try:
+        planned = await bench.command("plan", "-", "-o", "out", "--report", "p.html", key=None, stdin=read_end)
+    finally:
+        os.close(read_end)
+    assert planned.code == 0
+    shown = read(bench.folder / "p.html")
+    assert f"In the folder {bench.folder}" in shown.text
+    assert "with the same on standard input:" in shown.text
+    assert "batch-editor run - --output out --plan manifest.plan.json" in shown.text
+
+
+async def test_a_comparison_has_no_such_page(bench: Bench) -> None:
+    bench.write(jobs(2))
+    refused = await bench.command(
+        *("plan", "jobs.yaml", "--compare", "quality=low,high", "--report", "p.html"), key=None
+    )
+    assert refused.code == 2
+    assert "Error: --report is about what run would send; expected no --compare beside it\n" in refused.err
 
 
 REFUSED = {

@@ -176,6 +176,7 @@ RUN_WORDS = {
     "verdicts": "succeeded jobs by what people said of their images: `approved`, `rejected`, `none`",
     "finished": "finished files by name: `made`, `failed` (could not be made), `left`, `failing_checks` (files that"
     " fail any), `checks` (by rule, how many `failed`, one `example`), and an `example` of those that failed",
+    "shard": "null, or of a [shard](shards.md) its `number` and their `count`",
 }
 
 PLAN_WORDS = {

@@ -169,6 +169,8 @@ RUN_WORDS = {
     "sandbox": "whether it was a rehearsal",
     "changes": "null, or the jobs that the run was about, beside what the output directory had: `new`, `changed`,"
     " `links_alone` (those of the changed that differ in their links alone), `unchanged`, `gone`",
+    "approval": "null, or the plan that somebody approved and that the run was made by: `plan_id`, `approved_by`,"
+    " `amount_usd`, for all runs with it",
     "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
     " (`failed`), may have been billed (`unknown`), or is sent by the next `--redo rejected` (`pending`)",
     "providers": "for each provider of the jobs, by its name: `jobs`, `requests` and `cost_usd` as above, and what"

@@ -173,6 +173,12 @@ _RUNNING = [
     click.option(
         "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
     ),
+    click.option(
+        "--plan",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Send only what a plan has that was saved and approved, for no more than its amount; else end with 2.",
+    ),
     click.option("--dry-run", is_flag=True, help="The same as plan."),
     click.option(
         "--progress",

@@ -57,14 +57,21 @@ def show_plan(options: dict[str, Any]) -> int:
     settings = settings_from(options)
     selection = selection_from(options)
 
-    from batch_editor.planning import make_plan, save_plan
+    from batch_editor.planning import expect_approved, make_plan, read_approved, save_plan
 
-    to, saved = _save_to(options), None
+    to, saved, approved = _save_to(options), None, options.get("plan")
     page = _page(options)
+    plan_file = None if approved is None else read_approved(approved)
 
     def look(planned: Planned) -> None:
-        """Write what is asked for of the plan, while its jobs are there."""
+        """Look whether the plan is the approved one, and write what is asked for of it, while its jobs are there."""
         nonlocal saved
+        if approved is not None and plan_file is not None:
+            found = expect_approved(
+                approved, plan_file, planned.staging, planned.catalog, planned.settings, redo=planned.redo
+            )
+            for line in found.said:
+                tell(line)
         if to is not None:
             saved = save_plan(planned, to, now=time.time())
         if page is not None:

@@ -251,6 +251,7 @@ class JobRow(NamedTuple):
     files: str
     extras: str
     finished: str | None
+    position: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,17 +76,33 @@ def prices_of_kinds(staging: Staging) -> dict[int, tuple[float, float, float]]:
     return {kind: (low, expected, high) for kind, low, expected, high in rows}
 
 
-def groups(staging: Staging) -> list[tuple[str, str | None, str | None, int, int, float, str, int]]:
-    """Requests that cost alike, the most expensive group first.
+class PricedAlike(NamedTuple):
+    """Requests that cost alike: one's expected USD, where that is from, of how many charges; the same by the list.
 
-    Endpoint, quality, size, number of input images, requests, one's expected USD, where that is from, of how many
-    charges.
+    low_usd, high_usd: of all of them.
     """
+
+    endpoint: str
+    quality: str | None
+    size: str | None
+    inputs: int
+    requests: int
+    unit_usd: float
+    source: str
+    charges: int
+    list_usd: float
+    low_usd: float
+    high_usd: float
+
+
+def groups(staging: Staging) -> list[PricedAlike]:
+    """Requests that cost alike, the most expensive group first."""
     rows = staging.query(
         "SELECT endpoint, quality, size, inputs, sum(requests), sum(requests * expected_usd) / sum(requests),"
-        f" source, max(charges) FROM {_BY_KIND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(requests * expected_usd) DESC"
+        " source, max(charges), sum(requests * list_usd) / sum(requests), sum(requests * min_usd),"
+        f" sum(requests * max_usd) FROM {_BY_KIND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(requests * expected_usd) DESC"
     )
-    return [(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]) for row in rows]
+    return [PricedAlike(*row) for row in rows]
 
 
 def endpoints(staging: Staging) -> list[str]:

@@ -203,7 +203,8 @@ PLAN_WORDS = {
     "limited_by": "`rate limit`, `concurrency`, `latency` or `nothing`; of several providers with the name"
     " of the slowest, as in `rate limit of openai`",
     "advice": "the same in a sentence, with the next step",
-    "groups": "`endpoint`, `quality`, `size`, `inputs`, `requests`, `unit_usd`, `cost_usd`, `price_from`, `charges`",
+    "groups": "`endpoint`, `quality`, `size`, `inputs`, `requests`, `unit_usd`, `cost_usd`, `price_from`, `charges`,"
+    " `list_usd` (one by the price list), `low_usd`, `high_usd` (all of them)",
     "retires": "endpoints whose last day or successor is known: `endpoint`, `date`, `days_left`, `successor`",
     "known": "jobs by what the output directory has of them: `new`, `changed`, `unchanged`, `failed`, `unknown`",
     "duration_from": "what the time was simulated from",

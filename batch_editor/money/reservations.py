@@ -130,7 +130,9 @@ class Reservations:
             number = await self._writer.do(self._ledger.requests.number_of, request.fingerprint)
             token = str(AttemptToken(self._run_id, request.fingerprint, number))
             steady_usd = self._prices.steady_usd(request)
-            if not await self._shared.reserve(token, reserved.usd, self._clock(), steady_usd=steady_usd):
+            if not await self._shared.reserve(
+                *(token, reserved.usd, self._clock()), steady_usd=steady_usd, endpoint=request.endpoint
+            ):
                 return None
         attempt_id, number = await self._writer.do(
             lambda: self._ledger.attempts.intend(

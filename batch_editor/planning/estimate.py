@@ -20,6 +20,7 @@ from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
 from batch_editor.planning.pace import Pace, paces_of, slowest
 from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
+from batch_editor.planning.planned import Planned
 from batch_editor.planning.reuse import find_images, output_of, reusable
 from batch_editor.planning.stage_redos import stage_redos
 from batch_editor.records import Redo, Shape
@@ -37,13 +38,14 @@ def make_plan(
     check_inputs: bool = False,
     rehearsal: bool = False,
     say: Callable[[str], None] = lambda _: None,
+    look: Callable[[Planned], None] = lambda _: None,
 ) -> Plan:
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
 
     `history` are output directories whose real charges and latencies count, besides that of `output`; `reuse` those
     whose images are taken as well. Only with
     `check_inputs` is the network used, to look at every distinct input link; then no event loop may be running,
-    and `say` gets a line now and then.
+    and `say` gets a line now and then. `look` is given the plan once it is whole, while the staged jobs are there.
 
     Raises:
         UsageError: the settings or a manifest are wrong.
@@ -68,11 +70,25 @@ def make_plan(
             rehearsal=rehearsal,
             report=report,
         )
-        if not check_inputs:
-            return plan
-        from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
+        if check_inputs:
+            from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
 
-        return replace(plan, inputs=asyncio.run(look_at_inputs(staging, catalog.sendable, settings, plan, say=say)))
+            found = asyncio.run(look_at_inputs(staging, catalog.sendable, settings, plan, say=say))
+            plan = replace(plan, inputs=found)
+        look(
+            Planned(
+                plan=plan,
+                staging=staging,
+                catalog=catalog,
+                settings=settings,
+                manifests=paths,
+                selection=selection,
+                output=root,
+                sources=(*history, *sources),
+                redo=redo,
+            )
+        )
+        return plan
 
 
 def assess(

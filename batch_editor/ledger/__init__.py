@@ -30,6 +30,7 @@ from batch_editor.ledger.readings import Compared
 from batch_editor.ledger.redos import RejectedImage
 from batch_editor.ledger.results import Result, Results
 from batch_editor.ledger.staging import Staging
+from batch_editor.ledger.tracking import LinkToAsk, PictureChanges, Tracking, record_first, record_seen
 from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
@@ -54,7 +55,9 @@ __all__ = [
     "JobRow",
     "Ledger",
     "LedgerWriter",
+    "LinkToAsk",
     "PendingRequest",
+    "PictureChanges",
     "Placement",
     "RejectedImage",
     "Result",
@@ -62,11 +65,14 @@ __all__ = [
     "RunStart",
     "Staging",
     "SubmittedAttempt",
+    "Tracking",
     "UnresolvedAttempt",
     "files_from",
     "import_jobs",
     "note_providers",
     "note_stops",
     "providers_of",
+    "record_first",
+    "record_seen",
     "stops_of",
 ]

@@ -45,7 +45,8 @@ class Changes:
     gone whose requests this one has under other ids; counted where more than half are gone. kept: done jobs that
     keep another endpoint's image. forced: done jobs that are made again for that was asked for. meant: those of the
     remade that another endpoint makes, as asked for. rejected: chosen jobs whose image was rejected. pruned: requests
-    that were done, and would be sent again since their image was removed as old.
+    that were done, and would be sent again since their image was removed as old. behind_links: chosen jobs that have
+    another picture behind a link than before.
     """
 
     remade: int = 0
@@ -60,6 +61,7 @@ class Changes:
     meant: int = 0
     rejected: Sequence[RejectedImage] = ()
     pruned: int = 0
+    behind_links: int = 0
 
 
 def compare(

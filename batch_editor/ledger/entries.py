@@ -34,8 +34,8 @@ class RunStart:
 class JobChanges(NamedTuple):
     """The jobs that a run is about, beside what its output directory had of them.
 
-    changed: those that ask for something else than before, `links_alone` of them for other input links only. gone: jobs
-    that left the manifest.
+    changed: those that ask for something else than before, `links_alone` of them for other input links only;
+    `behind_links`, with other pictures behind the same links. gone: jobs that left the manifest.
     """
 
     new: int
@@ -43,6 +43,7 @@ class JobChanges(NamedTuple):
     links_alone: int
     unchanged: int
     gone: int
+    behind_links: int = 0
 
     @property
     def are_all_new(self) -> bool:
@@ -54,9 +55,15 @@ class JobChanges(NamedTuple):
 
         >>> str(JobChanges(45, 143, 12, 9812, 3))
         'new 45, changed 143 (12 in their links alone), unchanged 9,812, gone 3'
+        >>> str(JobChanges(0, 3, 0, 9, 0, behind_links=2))
+        'new 0, changed 3 (2 in the pictures behind their links), unchanged 9, gone 0'
         """
-        links = f" ({self.links_alone:,} in their links alone)" if self.links_alone else ""
-        return f"new {self.new:,}, changed {self.changed:,}{links}, unchanged {self.unchanged:,}, gone {self.gone:,}"
+        ways = {"their links alone": self.links_alone, "the pictures behind their links": self.behind_links}
+        some = ", ".join(f"{count:,} in {way}" for way, count in ways.items() if count)
+        ways_said = f" ({some})" if some else ""
+        return (
+            f"new {self.new:,}, changed {self.changed:,}{ways_said}, unchanged {self.unchanged:,}, gone {self.gone:,}"
+        )
 
 
 class GivenCommand(NamedTuple):

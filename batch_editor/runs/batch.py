@@ -36,6 +36,7 @@ from batch_editor.runs.preparing import (
     plan_run,
     resolve_the_past,
     take_over,
+    track_inputs,
 )
 from batch_editor.runs.run import Run
 from batch_editor.runs.signals import RunSignals
@@ -114,6 +115,8 @@ async def prepared(
         opened = await to_the_end(open_output, stack, output, planned)
         with opened.ledger.translated():
             await to_the_end(resolve_the_past, opened, settings, options)
+            with staging.translated():
+                planned = await track_inputs(opened, planned, keys)
         yield Batch(planned, opened, _on_its_thread(stack, opened.spending), keys, began_at)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from batch_editor.config import Keys, Provider, Settings
 from batch_editor.errors import ConfigError, LedgerError, UsageError
 from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
-from batch_editor.ledger import Ledger, Staging, import_jobs
+from batch_editor.ledger import Changes, Ledger, Staging, import_jobs, readings
 from batch_editor.manifest import TableRead
 from batch_editor.money import Spending, charge_left_open, shared_spending
 from batch_editor.output import (
@@ -35,7 +36,9 @@ from batch_editor.output import (
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, reusable, stage_jobs
+from batch_editor.planning.estimate import plan_again
 from batch_editor.planning.input_check import look_at_inputs
+from batch_editor.planning.tracking import track_pictures
 from batch_editor.processes import Processes
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
@@ -49,13 +52,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What is to be done: the manifests as they are staged, and the plan for them."""
+    """What is to be done: the manifests as they are staged, and the plan for them; `again` makes that anew."""
 
     settings: Settings
     options: BatchOptions
     catalog: Catalog
     staging: Staging
     plan: Plan
+    again: Callable[[Changes], Plan]
 
     @property
     def in_flight(self) -> int:
@@ -98,13 +102,18 @@ def plan_run(
             rehearsal=options.sandbox,
             report=report,
         )
+    _expect_room(plan, settings)
+    again = partial(plan_again, plan, staging, catalog, settings, calibration, report)
+    return Planned(settings, options, catalog, staging, plan, again)
+
+
+def _expect_room(plan: Plan, settings: Settings) -> None:
     limit = settings.budget.max_cost_usd
     if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:
         raise UsageError(
             f"the budget of ${limit:,.4g} is below the price of the first job, which may cost up to"
             f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
-    return Planned(settings, options, catalog, staging, plan)
 
 
 def expect_keys(planned: Planned, keys: Keys) -> list[Provider]:
@@ -187,6 +196,37 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     if spending is not None:
         stack.callback(spending.close)
     return OpenOutput(store, ledger, acceptance, processes, spending, _metrics(stack, output, settings, options))
+
+
+async def track_inputs(opened: OpenOutput, planned: Planned, keys: Keys) -> Planned:
+    """Ask the links of jobs that were made before whether their pictures changed, where `inputs.track` says so.
+
+    Raises:
+        UsageError: the budget has no room for the first request that is to be sent now.
+        MachineError: the output directory or its ledger can't be used.
+    """
+    ledger, say = opened.ledger, planned.options.progress.say
+    plan = await track_pictures(
+        *(planned.plan, planned.again, planned.staging, planned.catalog, planned.settings),
+        ledger=readings.file_of(ledger.connection),
+        record_in=ledger,
+        say=say,
+    )
+    if plan.tracked is None or plan is planned.plan:
+        return planned
+    said = (*planned.plan.notices, *planned.plan.warnings)
+    for line in (*plan.tracked.lines(), *plan.notices):
+        if line not in said:
+            say(line)
+    for warning in plan.warnings:
+        if warning not in said:
+            say(f"warning: {warning}")
+    tracked = replace(planned, plan=plan)
+    if plan.changes.behind_links:
+        _expect_room(plan, planned.settings)
+        expect_keys(tracked, keys)
+        await to_the_end(take_disk_reserve, opened.store.root, tracked.in_flight)
+    return tracked
 
 
 def _metrics(stack: ExitStack, output: Path, settings: Settings, options: BatchOptions) -> Metrics | None:

@@ -53,11 +53,18 @@ async def test_each_run_is_told_with_its_jobs_money_plan_and_end(bench: Bench) -
         *[("ended", 0, None)] * 3,
     ]
     assert killed["jobs"] is None
-    assert killed["changes"] == {"new": 8, "changed": 0, "links_alone": 0, "unchanged": 0, "gone": 0}
+    assert killed["changes"] == {"new": 8, "changed": 0, "links_alone": 0, "unchanged": 0, "gone": 0, "behind_links": 0}
     assert stopped["jobs"]["pending"] > 0
     assert stopped["why"].startswith("the budget has no room ")
     assert redo["plan"]["requests"] == {"expected": 1, "actual": 1}
-    assert changed["changes"] == {"new": 1, "changed": 1, "links_alone": 0, "unchanged": 6, "gone": 1}
+    assert changed["changes"] == {
+        "new": 1,
+        "changed": 1,
+        "links_alone": 0,
+        "unchanged": 6,
+        "gone": 1,
+        "behind_links": 0,
+    }
     assert changed["jobs"] == {"total": 8, "succeeded": 8, "failed": 0, "pending": 0, "unknown": 0, "reused": 0}
     # One more where the kill came between an attempt's record and its first byte.
     assert 0 <= sum(run["requests"]["sent"] for run in told) - books.requests <= 1

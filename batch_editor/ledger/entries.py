@@ -46,6 +46,12 @@ class JobChanges(NamedTuple):
     behind_links: int = 0
 
     @property
+    def by_links(self) -> dict[str, int]:
+        """How many changed in nothing but links, or in what is behind them, in words; without those that are 0."""
+        found = {"their links alone": self.links_alone, "the pictures behind their links": self.behind_links}
+        return {what: count for what, count in found.items() if count}
+
+    @property
     def are_all_new(self) -> bool:
         """Whether there is nothing to tell: the output directory had none of these jobs, and no others."""
         return not (self.changed or self.unchanged or self.gone)
@@ -58,12 +64,9 @@ class JobChanges(NamedTuple):
         >>> str(JobChanges(0, 3, 0, 9, 0, behind_links=2))
         'new 0, changed 3 (2 in the pictures behind their links), unchanged 9, gone 0'
         """
-        ways = {"their links alone": self.links_alone, "the pictures behind their links": self.behind_links}
-        some = ", ".join(f"{count:,} in {way}" for way, count in ways.items() if count)
-        ways_said = f" ({some})" if some else ""
-        return (
-            f"new {self.new:,}, changed {self.changed:,}{ways_said}, unchanged {self.unchanged:,}, gone {self.gone:,}"
-        )
+        some = ", ".join(f"{count:,} in {what}" for what, count in self.by_links.items())
+        changed = f"changed {self.changed:,}{some and f' ({some})'}"
+        return f"new {self.new:,}, {changed}, unchanged {self.unchanged:,}, gone {self.gone:,}"
 
 
 class GivenCommand(NamedTuple):

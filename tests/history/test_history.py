@@ -151,6 +151,7 @@ def test_people_get_local_time_and_programs_utc(
         f"out: 1 run, $0.65 confirmed; times in {name}",
         f"{at}  exit 1    9,999 of 10,000 jobs done, 1 failed",
         "                  new 45, changed 143, gone 12",
+        "                  12 of the changed in their links alone",
         "                  60 images of 60 planned, $0.65 of $0.65, 1m 5s of 1m 0s",
     ]
     (output,) = json.loads(capsys.readouterr().out)["outputs"]
@@ -165,4 +166,4 @@ def test_several_outputs_stand_one_after_another(tmp_path: Path) -> None:
         str(tmp_path / "first"),
         str(tmp_path / "second"),
     ]
-    assert list(told.lines())[4:6] == ["", next(told.outputs[1].lines())]
+    assert list(told.lines())[5:7] == ["", next(told.outputs[1].lines())]

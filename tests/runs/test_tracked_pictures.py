@@ -14,6 +14,8 @@ import pytest
 from batch_editor import BatchOptions, Selection, Summary, UsageError
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox
+from batch_editor.verdicts import FILE_NAME as VERDICTS
+from batch_editor.verdicts import Picture, Verdicts
 from tests.support.bench import LOW_USD, Bench, Job, job, sandbox, with_options
 from tests.support.picture_server import picture
 from tests.support.tracked_host import Kind, TrackedHost
@@ -351,3 +353,122 @@ async def test_without_tracking_nothing_is_bought_again_nor_after_a_rebuild(
         assert await bought(bench, jobs, provider, by) == 0
     host.change("b", 160)
     assert await bought(bench, jobs, provider) == 1
+
+
+@pytest.mark.slow
+async def test_nights_that_are_killed_make_each_changed_picture_once(
+    bench: Bench, host: TrackedHost, provider: Sandbox
+) -> None:
+    """Killed while links are asked, and while requests are sent one at a time: a kill costs that one at most."""
+    jobs = bench.write([job(f"job-{n}", image_urls=[host.put(f"p{n}")]) for n in range(12)])
+    await night(bench, jobs, provider)
+    await night(bench, jobs, provider)
+    before = {row["job_id"]: row["sha256"] for row in bench.rows()}
+    for n in range(12):
+        host.change(f"p{n}", 120)
+    environment = {
+        "BATCH_EDITOR_INPUTS__TRACK": "etag",
+        "BATCH_EDITOR_INPUTS__ALLOW_PRIVATE_LINKS": "true",
+        "BATCH_EDITOR_CONCURRENCY": "1",
+    }
+    arguments = bench.run_arguments(jobs, provider, "--yes")
+    asked, sent, kills = len(host.asked), provider.books.requests, 0
+    host.slow_s = 0.05
+    for more_asked, more_sent in [(1, 0), (9, 0), (0, 1), (0, 3), (0, 5)]:
+        goal = (len(host.asked) + more_asked, provider.books.requests + more_sent)
+        async with bench.started(*arguments, environment=environment) as process:
+            async with asyncio.timeout(20):
+                while len(host.asked) < goal[0] or provider.books.requests < goal[1]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            process.kill()
+            kills += 1
+    last = await bench.command(*arguments, "--json", environment=environment)
+    assert last.code == 0, last.err
+    assert {row["job_id"] for row in bench.rows() if row["sha256"] == before[row["job_id"]]} == set()
+    assert 12 <= provider.books.requests - sent <= 12 + kills
+    assert len(host.asked) > asked
+    host.slow_s = 0.0
+    assert await bought(bench, jobs, provider) == 0
+
+
+@pytest.mark.slow
+async def test_a_kept_image_of_another_endpoint_is_made_by_the_present_one_when_its_picture_changes(
+    bench: Bench, host: TrackedHost
+) -> None:
+    path = bench.folder / "jobs.csv"
+    path.write_text(f"id,prompt,image_urls\na,edit a,{host.put('a')}\nb,edit b,{host.put('b')}\n", encoding="utf-8")
+    moved = with_options(selection=Selection(endpoint="nano-banana"))
+    async with sandbox() as provider:
+        await night(bench, path, provider)
+        await night(bench, path, provider)
+        assert await bought(bench, path, provider, options=moved, endpoint="nano-banana") == 0
+        host.change("a", 120)
+        summary = await night(bench, path, provider, options=moved, endpoint="nano-banana")
+        assert (summary.sent, bench.row("a")["endpoint"], bench.row("b")["endpoint"]) == (
+            1,
+            "nano-banana",
+            "gpt-image-1.5-edit",
+        )
+        assert len(bench.files()) == 3
+        for by in ("etag", "none"):
+            assert await bought(bench, path, provider, by, options=moved, endpoint="nano-banana") == 0
+    host.change("b", 120)
+    async with sandbox(faults=["400:1"]) as provider:
+        # Refused, and not sent again of the same picture: the job keeps what it has.
+        assert await bought(bench, path, provider, options=moved, endpoint="nano-banana") == 1
+        assert await bought(bench, path, provider, options=moved, endpoint="nano-banana") == 0
+        assert bench.statuses()["b"] == "succeeded"
+
+
+@pytest.mark.slow
+async def test_a_rejected_image_whose_picture_changed_too_is_made_again_once_with_its_note(
+    bench: Bench, host: TrackedHost, provider: Sandbox
+) -> None:
+    jobs = [job(name, image_urls=[host.put(name)]) for name in "ab"]
+    await night(bench, jobs, provider)
+    await night(bench, jobs, provider)
+    row = bench.row("a")
+    verdicts = Verdicts(bench.out / VERDICTS)
+    verdicts.give([Picture(row["fingerprint"], row["sha256"])], verdict="rejected", note="lighter", by="Ada", now=1.0)
+    verdicts.close()
+    host.change("a", 120)
+    redo = with_options(redo={"rejected"})
+    assert await bought(bench, jobs, provider, options=redo) == 1
+    assert [entry.prompt for entry in provider.books.log][-1] == "edit a\n\nlighter"
+    for _ in range(2):
+        assert await bought(bench, jobs, provider) == 0
+    host.change("a", 140)
+    assert await bought(bench, jobs, provider) == 1
+
+
+@pytest.mark.slow
+async def test_a_job_that_is_made_again_for_its_picture_says_so_in_its_story_and_in_history(
+    bench: Bench, host: TrackedHost, provider: Sandbox
+) -> None:
+    jobs = [job("a", image_urls=[host.put("a")])]
+    await night(bench, jobs, provider)
+    await night(bench, jobs, provider)
+    host.change("a", 120)
+    await night(bench, jobs, provider)
+    story, told = await asyncio.gather(
+        bench.command("explain", "out", "a", key=None), bench.command("explain", "out", "a", "--json", key=None)
+    )
+    assert "another picture behind a link, attempt 2" in story.out
+    (request,) = told.json["requests"]
+    assert [(each["number"], each["pictures_changed"]) for each in request["attempts"]] == [(1, False), (2, True)]
+    history = await bench.command("history", "out", key=None)
+    shown = [line.strip() for line in history.out.splitlines()]
+    assert shown[shown.index("changed 1") + 1] == "1 of the changed in the pictures behind their links"
+
+
+@pytest.mark.slow
+async def test_a_rehearsal_asks_as_a_run_does(bench: Bench, host: TrackedHost) -> None:
+    jobs = bench.write([job(name, image_urls=[host.put(name)]) for name in "ab"])
+    environment = {"BATCH_EDITOR_INPUTS__TRACK": "etag", "BATCH_EDITOR_INPUTS__ALLOW_PRIVATE_LINKS": "true"}
+    arguments = ("run", jobs, "--sandbox", "--yes", "-o", "rehearsal", "--rate", "1000/s", "--json")
+    for changes in (0, 0, 1):
+        if changes:
+            host.change("a", 120)
+        done = await bench.command(*arguments, key=None, environment=environment)
+        assert (done.code, done.json["changes"]["behind_links"]) == (0, changes)
+    assert host.statuses == [200, 200, 200, 304]

@@ -254,7 +254,7 @@ def record_seen(ledger: Ledger, links: Iterable[tuple[str, SeenPicture]]) -> Non
     Raises:
         LedgerError: it can't be.
     """
-    with ledger.transaction():
+    with ledger.translated(), ledger.transaction():
         ledger.connection.executemany(
             "INSERT OR REPLACE INTO input_links VALUES (?, ?, ?, ?)",
             ((known_by(link), seen.content, seen.etag, seen.last_modified) for link, seen in links),
@@ -270,19 +270,20 @@ def record_first(ledger: Ledger, staging: Path) -> int:
         LedgerError: it can't be.
     """
     db = ledger.connection
-    db.execute("ATTACH ? AS staging", (os.fsencode(staging),))
-    try:
-        with ledger.transaction():
-            first = db.execute(
-                "UPDATE main.requests SET contents = t.now FROM staging.tracked t"
-                " WHERE t.called = requests.fingerprint AND t.done AND NOT t.changed AND t.now IS NOT t.was"
-            ).rowcount
-            db.execute(
-                "DELETE FROM main.input_links WHERE link NOT IN (SELECT link FROM staging.asked)"
-                " AND NOT EXISTS (SELECT 1 FROM staging.staged WHERE NOT selected)"
-            )
-    finally:
-        db.execute("DETACH staging")
+    with ledger.translated():
+        db.execute("ATTACH ? AS staging", (os.fsencode(staging),))
+        try:
+            with ledger.transaction():
+                first = db.execute(
+                    "UPDATE main.requests SET contents = t.now FROM staging.tracked t"
+                    " WHERE t.called = requests.fingerprint AND t.done AND NOT t.changed AND t.now IS NOT t.was"
+                ).rowcount
+                db.execute(
+                    "DELETE FROM main.input_links WHERE link NOT IN (SELECT link FROM staging.asked)"
+                    " AND NOT EXISTS (SELECT 1 FROM staging.staged WHERE NOT selected)"
+                )
+        finally:
+            db.execute("DETACH staging")
     return first
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +13,7 @@ from pathlib import Path
 from batch_editor.client import Network, SeenAnswer, SeenLink, see
 from batch_editor.config import Settings
 from batch_editor.ledger import Changes, Ledger, Staging, Tracking, record_first, record_seen
+from batch_editor.output import forget_input
 from batch_editor.planning.catalog import Catalog
 from batch_editor.planning.inputs import TrackedLinks
 from batch_editor.planning.plan import Plan
@@ -49,7 +50,7 @@ async def track_pictures(
     if plan.tracked is None or not plan.tracked.links:
         return plan
     tracking = staging.tracking(catalog.sendable_shapes)
-    tracked = await _ask(tracking, plan.tracked, settings, record_in, say)
+    tracked = await _ask(_Asking(tracking, ledger.parent, record_in), plan.tracked, settings, say)
     changes = await to_the_end(_compare, tracking, ledger, plan.changes)
     if record_in is not None:
         await to_the_end(record_first, record_in, staging.path)
@@ -59,18 +60,10 @@ async def track_pictures(
     return replace(plan, tracked=tracked, warnings=(*plan.warnings, *tracked.warnings()))
 
 
-async def _ask(
-    tracking: Tracking,
-    found: TrackedLinks,
-    settings: Settings,
-    ledger: Ledger | None,
-    say: Callable[[str], None],
-) -> TrackedLinks:
+async def _ask(asking: _Asking, found: TrackedLinks, settings: Settings, say: Callable[[str], None]) -> TrackedLinks:
     """Ask the links, and note what is there. The deadline ends the asking."""
     network = await asyncio.to_thread(Network.from_environment)
-    asking = _Asking(tracking, ledger)
-    total = tracking.count(seen=ledger is None)
-    links = (SeenLink(*link) for link in tracking.links(seen=ledger is None))
+    total, links = asking.links()
     says_at = time.monotonic() + SAY_EVERY_S
     always, allow_private = settings.inputs.track == "content", settings.inputs.allow_private_links
     async with aclosing(see(links, always=always, allow_private=allow_private, network=network)) as answers:
@@ -87,15 +80,21 @@ async def _ask(
 
 
 class _Asking:
-    """Takes answers, and records them some hundreds at a time."""
+    """Takes answers, and records them some hundreds at a time, in the `ledger` where there is one."""
 
-    def __init__(self, tracking: Tracking, ledger: Ledger | None) -> None:
+    def __init__(self, tracking: Tracking, output: Path, ledger: Ledger | None) -> None:
         self._tracking = tracking
+        self._output = output
         self._ledger = ledger
         self._answers: list[SeenAnswer] = []
         self._records_at = time.monotonic() + RECORD_EVERY_S
         self.asked = self.unseen = 0
         self.example: str | None = None
+
+    def links(self) -> tuple[int, Iterator[SeenLink]]:
+        """How many links are to be asked, and these."""
+        seen = self._ledger is None
+        return self._tracking.count(seen=seen), (SeenLink(*link) for link in self._tracking.links(seen=seen))
 
     async def take(self, answer: SeenAnswer) -> None:
         """Count an answer, and record it soon."""
@@ -130,6 +129,9 @@ class _Asking:
         ]
         if new:
             record_seen(self._ledger, new)
+        for each in answers:
+            if each.seen is not None and each.asked.seen is not None and each.seen.content != each.asked.seen.content:
+                forget_input(self._output, each.asked.link)  # what a page shows beside the new image
 
 
 def _shown(link: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from batch_editor import BatchOptions, Selection, Summary, UsageError
+from batch_editor.output import input_key, place_in_cache
 from batch_editor.recovery.rebuild import rebuild
 from batch_editor.sandbox import Sandbox
 from batch_editor.verdicts import FILE_NAME as VERDICTS
@@ -472,3 +473,17 @@ async def test_a_rehearsal_asks_as_a_run_does(bench: Bench, host: TrackedHost) -
         done = await bench.command(*arguments, key=None, environment=environment)
         assert (done.code, done.json["changes"]["behind_links"]) == (0, changes)
     assert host.statuses == [200, 200, 200, 304]
+
+
+async def test_the_page_forgets_a_picture_that_changed(bench: Bench, host: TrackedHost, provider: Sandbox) -> None:
+    jobs = [job(name, image_urls=[host.put(name)]) for name in "ab"]
+    await night(bench, jobs, provider)
+    await night(bench, jobs, provider)
+    shown = {}
+    for name in "ab":
+        shown[name] = place_in_cache(bench.out / ".review", input_key(host.link(name)))
+        shown[name].parent.mkdir(parents=True, exist_ok=True)
+        shown[name].write_bytes(b"as it was")
+    host.change("a", 120)
+    await night(bench, jobs, provider)
+    assert {name: path.exists() for name, path in shown.items()} == {"a": False, "b": True}

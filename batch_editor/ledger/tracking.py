@@ -82,8 +82,8 @@ class Tracking:
                 " WHERE state IN ('sent', 'accepted', 'received'))"
             )
             self._db.execute("BEGIN")
-            for *tracked, endpoint, params in rows:
-                self._add(tracked, list(_inputs(orjson.loads(params), self._shapes[endpoint])))
+            while page := rows.fetchmany(_PAGE):
+                self._add(page)
             self._db.execute(
                 "UPDATE asked SET content = l.content, etag = l.etag, last_modified = l.last_modified"
                 " FROM ledger.input_links l WHERE l.link = asked.link"
@@ -91,14 +91,17 @@ class Tracking:
             self._db.execute("COMMIT")
         return self.count()
 
-    def _add(self, tracked: Sequence[Any], inputs: Sequence[tuple[int, str]]) -> None:
-        if not inputs:
-            return
-        for number, link in inputs:
-            known = known_by(link)
-            self._db.execute("INSERT OR IGNORE INTO asked (link, given) VALUES (?, ?)", (known, link))
-            self._db.execute("INSERT INTO uses SELECT ?, ?, id FROM asked WHERE link = ?", (tracked[0], number, known))
-        self._db.execute(
+    def _add(self, page: Iterable[Sequence[Any]]) -> None:
+        uses, tracked = [], []
+        for *request, endpoint, params in page:
+            links = list(_inputs(orjson.loads(params), self._shapes[endpoint]))
+            uses += [(request[0], number, known_by(link), link) for number, link in links]
+            tracked += [request] if links else []
+        self._db.executemany(
+            "INSERT OR IGNORE INTO asked (link, given) VALUES (?, ?)", ((known, link) for _, _, known, link in uses)
+        )
+        self._db.executemany("INSERT INTO uses SELECT ?, ?, id FROM asked WHERE link = ?", (use[:3] for use in uses))
+        self._db.executemany(
             "INSERT INTO tracked (fingerprint, called, made_by, done, succeeded, was) VALUES (?, ?, ?, ?, ?, ?)",
             tracked,
         )

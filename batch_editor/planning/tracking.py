@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from batch_editor.client import Network, SeenAnswer, SeenLink, see
@@ -72,8 +71,8 @@ async def _ask(asking: _Asking, found: TrackedLinks, settings: Settings, say: Ca
             if time.monotonic() >= says_at:
                 says_at = time.monotonic() + SAY_EVERY_S
                 say(f"inputs.track: {asking.asked:,} of {total:,} links asked whether their pictures changed")
-            if settings.ends_at is not None and datetime.now().astimezone() >= settings.ends_at:
-                asking.stop(total, "wasn't asked before the deadline")
+            if settings.ends_at is not None and time.time() >= settings.ends_at.timestamp():
+                asking.stop(total, "which the deadline came before")
                 break
     await asking.record()
     return replace(found, asked=asking.asked, unseen=asking.unseen, example=asking.example)
@@ -112,7 +111,7 @@ class _Asking:
         left, self.asked = total - self.asked, total
         self.unseen += left
         if left:
-            self.example = self.example or f"{left:,} of them {why}"
+            self.example = self.example or f"{left:,} of them, {why}"
 
     async def record(self) -> None:
         """Record what isn't recorded yet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -487,3 +488,41 @@ async def test_the_page_forgets_a_picture_that_changed(bench: Bench, host: Track
     host.change("a", 120)
     await night(bench, jobs, provider)
     assert {name: path.exists() for name, path in shown.items()} == {"a": False, "b": True}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_asking_at_once_and_keeps_what_was_answered(
+    bench: Bench, host: TrackedHost, provider: Sandbox, kind: signal.Signals
+) -> None:
+    jobs = bench.write([job(f"job-{n}", image_urls=[host.put(f"p{n}")]) for n in range(30)])
+    await night(bench, jobs, provider)
+    host.slow_s = 0.5
+    environment = {"BATCH_EDITOR_INPUTS__TRACK": "etag", "BATCH_EDITOR_INPUTS__ALLOW_PRIVATE_LINKS": "true"}
+    async with bench.started(*bench.run_arguments(jobs, provider), environment=environment) as process:
+        async with asyncio.timeout(20):
+            while len(host.asked) < 24:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        process.send(kind)
+        done = await process.finished()
+    assert (done.code, provider.books.requests) == (128 + kind, 30)
+    with closing(sqlite3.connect(bench.out / "ledger.sqlite3")) as db:
+        assert db.execute("SELECT count(*) > 0 FROM input_links").fetchone() == (1,)
+    host.slow_s = 0.0
+    host.forget()
+    assert await bought(bench, jobs, provider) == 0
+    assert host.statuses.count(304) > 0
+
+
+@pytest.mark.slow
+async def test_a_deadline_ends_the_asking_and_the_rest_counts_as_unchanged(
+    bench: Bench, host: TrackedHost, provider: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    jobs = bench.write([job(f"job-{n}", image_urls=[host.put(f"p{n}")]) for n in range(12)])
+    await night(bench, jobs, provider)
+    host.slow_s = 0.7
+    capfd.readouterr()
+    summary = await night(bench, jobs, provider, deadline="1s")
+    assert (summary.exit_code, summary.sent, len(host.asked) < 12) == (0, 0, True)
+    (warning,) = [line for line in capfd.readouterr().err.splitlines() if "gave no picture" in line]
+    assert warning.endswith("of them, which the deadline came before")

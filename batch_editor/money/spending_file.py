@@ -83,6 +83,7 @@ class SpendingFile:
         owner: names the output directory.
         approval: a third limit beside the day's and the month's, on what is reserved here with it.
         attempt_s: how long an attempt may take: a reservation that has been open for longer is that of a run that died.
+        name: what messages call it.
 
     Raises:
         LedgerError: the file can't be used.
@@ -99,8 +100,10 @@ class SpendingFile:
         per_month_usd: float | None,
         approval: ApprovedAmount | None = None,
         attempt_s: float = 300.0,
+        name: str = "budget.ledger",
     ) -> None:
         self._path = path
+        self._name = name
         self._owner = owner
         self._attempt_s = attempt_s
         self._per_day_usd = per_day_usd
@@ -186,6 +189,13 @@ class SpendingFile:
         with self._errors():
             return usd > self._left(now, and_open=False) + TOLERANCE_USD
 
+    def approved_usd(self) -> float:
+        """See `Spending.approved_usd`."""
+        if self._approval is None:
+            return 0.0
+        with self._errors():
+            return self._spent("approvals WHERE approval = ?", self._approval.approval_id, and_open=True)
+
     def room(self, now: float) -> tuple[float, bool]:
         """See `Spending.room`."""
         self._expect_in_place()
@@ -265,10 +275,10 @@ class SpendingFile:
         try:
             self._files.expect_in_place()
         except OSError as error:
+            again = "Put it back" if self._approval is not None else "Put it back, or run again to begin anew"
             raise LedgerError(
-                f"{self._path}: budget.ledger was removed or replaced while this run was on ({error.filename}:"
-                f" {error.strerror}), and what the day and the month have spent is no longer known. Put it back, or run"
-                " again to begin anew",
+                f"{self._path}: {self._name} was removed or replaced while this run was on ({error.filename}:"
+                f" {error.strerror}), and what was spent is no longer known. {again}",
                 transient=False,
             ) from error
 
@@ -283,7 +293,7 @@ class SpendingFile:
         words = error.strerror if isinstance(error, OSError) else error
         if _is_locked(error):
             words = f"another process has kept it locked for {self._lock_wait_s:.0f} s; end that process, and run again"
-        return LedgerError(f"{self._path}: budget.ledger can't be used ({words})")
+        return LedgerError(f"{self._path}: {self._name} can't be used ({words})")
 
 
 def _is_locked(error: BaseException) -> bool:

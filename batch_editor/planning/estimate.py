@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
@@ -24,6 +24,7 @@ from batch_editor.planning.pace import Pace, paces_of, slowest
 from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
 from batch_editor.planning.planned import Planned
 from batch_editor.planning.reuse import find_images, output_of, reusable
+from batch_editor.planning.sharding import expect_shard
 from batch_editor.planning.stage_redos import stage_redos
 from batch_editor.records import Redo, Shape
 
@@ -56,8 +57,10 @@ def make_plan(
     paths = [Path(manifest) for manifest in manifests]
     selection = selection or Selection()
     root = output or output_of(paths[0], settings, selection)
+    expect_shard(root, selection.shard, rehearsal=rehearsal)
+    settings = settings.for_shard(selection.shard)
     catalog = Catalog(settings)
-    sources = reusable(root, reuse)
+    sources = reusable(root, reuse, shard=selection.shard)
     calibration = Calibration(root, [*history, *sources], rehearsal=rehearsal)
     with Staging() as staging, staging.translated():
         report = stage_jobs(paths, catalog, selection, calibration, staging)
@@ -68,19 +71,7 @@ def make_plan(
 
             again = partial(plan_again, plan, *jobs, calibration, report)
             plan = asyncio.run(checked(plan, again, *jobs, output=root, say=say))
-        look(
-            Planned(
-                plan=plan,
-                staging=staging,
-                catalog=catalog,
-                settings=settings,
-                manifests=paths,
-                selection=selection,
-                output=root,
-                sources=(*history, *sources),
-                redo=redo,
-            )
-        )
+        look(Planned(plan, staging, catalog, settings, paths, selection, root, (*history, *sources), redo))
         return plan
 
 
@@ -212,8 +203,25 @@ def plan_of(
         skipped=report.skipped,
         tables=tuple(report.tables),
         faulty=found.faulty,
+        shard=None if report.shard is None else replace(report.shard, limits=tuple(_parts_of_limits(settings, paces))),
         comparison=_timed(report.comparison, catalog, settings, calibration),
     )
+
+
+def _parts_of_limits(settings: Settings, paces: Iterable[Pace]) -> Iterator[str]:
+    """The limits of a shard's settings that are divided, in words."""
+    budget = settings.budget
+    divided = [(budget.max_cost_usd, "at most")]
+    if not budget.is_shared_over_machines:
+        providers = [settings.provider(pace.provider) for pace in paces]
+        for each in providers:
+            yield str(each.rate) if len(providers) == 1 else f"{each.name} {each.rate}"
+        divided += [(budget.per_day_usd, "a day"), (budget.per_month_usd, "a month")]
+    for usd, what in divided:
+        if usd is not None:
+            yield f"${usd:,.4g} {what}"
+    if settings.max_failures is not None and not settings.max_failures.endswith("%"):
+        yield f"{settings.max_failures} failed jobs"
 
 
 def _timed(

@@ -14,6 +14,7 @@ from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.inputs import InputCheck, TrackedLinks
 from batch_editor.planning.pace import Pace
 from batch_editor.planning.redos import Redos
+from batch_editor.planning.sharding import ShardJobs
 from batch_editor.text import duration, many
 
 IDENTIFIED = "done jobs are known by their identity from now on, and keep their images"
@@ -87,8 +88,8 @@ class Plan:
     are left out for their faults. retires: endpoints of which the last day or the successor is known. notices: what is
     said first, of those that are retired. redos: what becomes of rejected images, where they are to be made again.
     taken: images that other output directories have paid for, by the directory's name. comparison: what jobs are
-    compared, and over what; is_another_comparison: so it was before in this output directory. tracked: links of done
-    jobs, where their pictures may have changed.
+    compared, and over what; is_another_comparison: so it was before in this output directory. shard: whose jobs of the
+    manifest's these are, where they are a shard's. tracked: links of done jobs, where their pictures may have changed.
     """
 
     jobs: int
@@ -121,6 +122,7 @@ class Plan:
     taken: Mapping[str, int] = field(default_factory=dict)
     comparison: Comparison | None = None
     is_another_comparison: bool = False
+    shard: ShardJobs | None = None
 
     @property
     def requests_to(self) -> dict[str, int]:
@@ -198,14 +200,21 @@ class Plan:
             "tracked": None if self.tracked is None else self.tracked.as_json(),
             "tables": [table.as_json() for table in self.tables],
             "compare": None if self.comparison is None else self.comparison.as_json(),
+            "moved": self.changes.moved,
+            "shard": None if self.shard is None else self.shard.as_json(),
         }
+
+    def introduction(self) -> Iterator[str]:
+        """What it is a plan of: before its figures, and before what a run does."""
+        yield from self.notices
+        yield from (table.said for table in self.tables)
+        yield from self.comparison.lines() if self.comparison else ()
+        yield from () if self.shard is None else [self.shard.line]
 
     def lines(self, *, now: datetime | None = None) -> Iterator[str]:
         """The plan for people; `now` is when the run would start."""
         now = now or datetime.now().astimezone()
-        yield from self.notices
-        yield from (table.said for table in self.tables)
-        yield from self.comparison.lines() if self.comparison else ()
+        yield from self.introduction()
         sharing = f"sharing another's image {self.reused - sum(self.taken.values()):,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
         if not self.job_changes.are_all_new:
@@ -265,6 +274,8 @@ class Plan:
         yield from self._made_again()
         if changes.identified:
             yield f"  {changes.identified:,} {IDENTIFIED}"
+        if changes.moved:
+            yield f"  in another shard by their new inputs: {many(changes.moved, 'job')}; that one makes them anew"
         if changes.gone:
             renamed = f" ({changes.renamed:,} under another id now)" if changes.renamed else ""
             moves = "a run moves the images to images/.history"
@@ -293,6 +304,11 @@ class Plan:
             yield (
                 f"{changes.remade - changes.meant:,} of {done:,} done jobs would be made, and paid, again:"
                 f" they differ in {_counted(changes.differs)}"
+            )
+        if changes.moved > max(REMADE_MOST, REMADE_SHARE * (done + changes.moved)):
+            yield (
+                f"{changes.moved:,} of the {changes.known:,} jobs of this output directory have other inputs, and are"
+                " in another shard by these: it would make, and pay, them again"
             )
         # A job under another id asks for the same, and keeps its image: elsewhere it would be paid for again.
         # A comparison over other values than the one before is no mistake; what that has made is found in the history.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,9 @@ from batch_editor.config import Keys, Provider, Settings
 from batch_editor.errors import ConfigError, LedgerError, UsageError
 from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
-from batch_editor.ledger import Changes, Ledger, Staging, import_jobs, readings
+from batch_editor.ledger import Changes, Ledger, Staging, import_jobs, shard_of
 from batch_editor.manifest import TableRead
-from batch_editor.money import Spending, charge_left_open, shared_spending
+from batch_editor.money import Spending, charge_left_open
 from batch_editor.output import (
     INPUTS,
     Acceptance,
@@ -35,13 +35,26 @@ from batch_editor.output import (
     take_images,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, reusable, stage_jobs
+from batch_editor.planning import (
+    IDENTIFIED,
+    Approval,
+    Calibration,
+    Catalog,
+    Plan,
+    PlanFile,
+    assess,
+    expect_approved,
+    read_approved,
+    reusable,
+    stage_jobs,
+)
 from batch_editor.planning.estimate import plan_again
 from batch_editor.planning.input_check import look_at_inputs
-from batch_editor.planning.tracking import track_pictures
+from batch_editor.planning.sharding import check_shard, expect_shard
 from batch_editor.processes import Processes
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
+from batch_editor.runs.approving import spending_of
 from batch_editor.runs.options import BatchOptions
 from batch_editor.text import many
 from batch_editor.threads import to_the_end
@@ -52,7 +65,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What is to be done: the manifests as they are staged, and the plan for them; `again` makes that anew."""
+    """What is to be done: the manifests as they are staged, the plan for them, and the approval, if one was given.
+
+    `again` makes the plan anew where more jobs have changed, and `approve` sees anew that the run is what was approved.
+    """
 
     settings: Settings
     options: BatchOptions
@@ -60,6 +76,13 @@ class Planned:
     staging: Staging
     plan: Plan
     again: Callable[[Changes], Plan]
+    approve: Callable[[], Approval | None]
+    approval: Approval | None = None
+
+    def said(self) -> Iterator[str]:
+        """What people are told before anything is sent."""
+        yield from () if self.approval is None else self.approval.said
+        yield from self.plan.introduction()
 
     @property
     def in_flight(self) -> int:
@@ -71,8 +94,8 @@ class Planned:
 class OpenOutput:
     """An output directory that is locked and in order, and who checks its images; see `open_output`.
 
-    `processes`: where images are decoded. `spending`: the file of the day's and the month's budget; None if nothing
-    limits them. `metrics`: who counts for Prometheus; None if nobody does.
+    `processes`: where images are decoded. `spending`: what runs share of the day's and the month's budget,
+    or of an approved amount; None if nothing limits them. `metrics`: who counts for Prometheus; None if nobody does.
     """
 
     store: Store
@@ -86,9 +109,16 @@ class OpenOutput:
 def plan_run(
     paths: Sequence[Path], settings: Settings, catalog: Catalog, options: BatchOptions, output: Path, staging: Staging
 ) -> Planned:
-    """What the run will do, before anything is written. Blocks."""
+    """What the run will do, before anything is written. Blocks.
+
+    Raises:
+        UsageError: the settings or a manifest are wrong, or the run isn't what was approved.
+    """
+    approved = None if options.plan is None else read_approved(options.plan)
+    shard = options.selection.shard
     with staging.translated():
-        sources = reusable(output, options.reuse)
+        expect_shard(output, shard, rehearsal=options.sandbox)
+        sources = reusable(output, options.reuse, shard=shard)
         calibration = Calibration(output, [*options.history, *sources], rehearsal=options.sandbox)
         report = stage_jobs(paths, catalog, options.selection, calibration, staging)
         plan = assess(
@@ -102,12 +132,29 @@ def plan_run(
             rehearsal=options.sandbox,
             report=report,
         )
-    _expect_room(plan, settings)
+        approve = partial(_approval, approved, staging, catalog, settings, options)
+        approval = approve()
+    expect_room(plan, settings)
     again = partial(plan_again, plan, staging, catalog, settings, calibration, report)
-    return Planned(settings, options, catalog, staging, plan, again)
+    return Planned(settings, options, catalog, staging, plan, again, approve, approval)
 
 
-def _expect_room(plan: Plan, settings: Settings) -> None:
+def _approval(
+    approved: PlanFile | None, staging: Staging, catalog: Catalog, settings: Settings, options: BatchOptions
+) -> Approval | None:
+    if options.plan is None or approved is None:
+        return None
+    return expect_approved(
+        *(options.plan, approved, staging, catalog, settings), redo=options.redo, rehearsal=options.sandbox
+    )
+
+
+def expect_room(plan: Plan, settings: Settings) -> None:
+    """See that the budget has room for the first request.
+
+    Raises:
+        UsageError: it has none.
+    """
     limit = settings.budget.max_cost_usd
     if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:
         raise UsageError(
@@ -192,41 +239,10 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     acceptance = Acceptance(settings.checks, planned.catalog.sendable, processes)
     stack.callback(acceptance.close)
     acceptance.start()
-    spending = None if options.sandbox else shared_spending(settings, output)
+    spending = None if options.sandbox else spending_of(settings, output, planned.approval)
     if spending is not None:
         stack.callback(spending.close)
     return OpenOutput(store, ledger, acceptance, processes, spending, _metrics(stack, output, settings, options))
-
-
-async def track_inputs(opened: OpenOutput, planned: Planned, keys: Keys) -> Planned:
-    """Ask the links of jobs that were made before whether their pictures changed, where `inputs.track` says so.
-
-    Raises:
-        UsageError: the budget has no room for the first request that is to be sent now.
-        MachineError: the output directory or its ledger can't be used.
-    """
-    ledger, say = opened.ledger, planned.options.progress.say
-    plan = await track_pictures(
-        *(planned.plan, planned.again, planned.staging, planned.catalog, planned.settings),
-        ledger=readings.file_of(ledger.connection),
-        record_in=ledger,
-        say=say,
-    )
-    if plan.tracked is None or plan is planned.plan:
-        return planned
-    said = (*planned.plan.notices, *planned.plan.warnings)
-    for line in (*plan.tracked.lines(), *plan.notices):
-        if line not in said:
-            say(line)
-    for warning in plan.warnings:
-        if warning not in said:
-            say(f"warning: {warning}")
-    tracked = replace(planned, plan=plan)
-    if plan.changes.behind_links:
-        _expect_room(plan, planned.settings)
-        expect_keys(tracked, keys)
-        await to_the_end(take_disk_reserve, opened.store.root, tracked.in_flight)
-    return tracked
 
 
 def _metrics(stack: ExitStack, output: Path, settings: Settings, options: BatchOptions) -> Metrics | None:
@@ -244,7 +260,7 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
     """Put in order what a run that died left behind. Blocks.
 
     Raises:
-        UsageError: it is a rehearsal, and results of the real provider are there.
+        UsageError: it is a rehearsal, and results of the real provider are there; or what is there is of other jobs.
         MachineError: the output directory or its ledger can't be used.
     """
     ledger, store = opened.ledger, opened.store
@@ -253,6 +269,8 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
             f"{store.root}: holds results of the real provider, which a rehearsal would mix up;"
             " choose another directory with --output"
         )
+    if options.sandbox or ledger.runs.holds_paid_results():  # results of rehearsals make room for others
+        check_shard(store.root, shard_of(ledger.connection), options.selection.shard)
     hold = settings.retry.unknown == "hold" and not {"unknown", "all"} & set(options.redo)
     # A rehearsal's provider is gone with its run.
     lost = recover(ledger, store, opened.acceptance, now=time.time(), hold=hold, collect=not options.sandbox)
@@ -301,7 +319,7 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         )
     images = retire_gone(ledger, store)
     if gone or images:  # of a run that died in between the images alone are left
-        options.progress.say(_gone(max(gone, images), images))
+        options.progress.say(_gone(max(gone, images), images, moved=planned.plan.changes.moved))
 
 
 def _take(ledger: Ledger, store: Store, staging: Staging, options: BatchOptions) -> None:
@@ -324,8 +342,9 @@ def _keep(table: TableRead, root: Path, options: BatchOptions, now: float) -> No
         keep_table(root, file.open, ending=file.ending, read_at=now)
 
 
-def _gone(jobs: int, images: int) -> str:
-    left = f"{jobs:,} job{'s' * (jobs != 1)} left the manifest"
+def _gone(jobs: int, images: int, *, moved: int) -> str:
+    place = f"the manifest or went, with other inputs, to another shard ({moved:,})" if moved else "the manifest"
+    left = f"{jobs:,} job{'s' * (jobs != 1)} left {place}"
     if not images:
         return f"{left} without an image of {'its' if jobs == 1 else 'their'} own"
     if images == jobs:

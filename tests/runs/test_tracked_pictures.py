@@ -526,3 +526,29 @@ async def test_a_deadline_ends_the_asking_and_the_rest_counts_as_unchanged(
     assert (summary.exit_code, summary.sent, len(host.asked) < 12) == (0, 0, True)
     (warning,) = [line for line in capfd.readouterr().err.splitlines() if "gave no picture" in line]
     assert warning.endswith("of them, which the deadline came before")
+
+
+@pytest.mark.slow
+async def test_an_approved_plan_has_the_pictures_that_changed_before_it_and_no_later_ones(
+    bench: Bench, host: TrackedHost, provider: Sandbox
+) -> None:
+    jobs = bench.write([job(name, image_urls=[host.put(name)]) for name in "abc"])
+    environment = {"BATCH_EDITOR_INPUTS__TRACK": "etag", "BATCH_EDITOR_INPUTS__ALLOW_PRIVATE_LINKS": "true"}
+    arguments = bench.run_arguments(jobs, provider)
+    for _ in range(2):
+        done = await bench.command(*arguments, environment=environment)
+        assert done.code == 0, done.err
+    host.change("a", 120)
+    planned = await bench.command(
+        *("plan", *arguments[1:-2], "--check-inputs", "--save", "plan.json", "--approved-by", "Ann"),
+        key=None,
+        environment=environment,
+    )
+    assert planned.code == 0, planned.err
+    host.change("b", 120)
+    more = await bench.command(*arguments, "--plan", "plan.json", environment=environment)
+    assert (more.code, provider.books.requests) == (2, 3)
+    assert "job b" in more.err
+    host.put("b")
+    done = await bench.command(*arguments, "--plan", "plan.json", environment=environment)
+    assert (done.code, provider.books.requests) == (0, 4), done.err

@@ -264,6 +264,13 @@ CREATE TABLE shard (
 INSERT INTO shard SELECT 0, 1 WHERE EXISTS (SELECT 1 FROM runs);
 """
 
+M_APPROVAL = """
+-- The plan that the run was made by, who approved it, and what all runs with it may spend; NULL: no plan was given.
+ALTER TABLE runs ADD COLUMN approval_id TEXT;
+ALTER TABLE runs ADD COLUMN approved_by TEXT;
+ALTER TABLE runs ADD COLUMN approved_usd REAL;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     M001_INITIAL,
     M002_IDENTITY,
@@ -275,6 +282,7 @@ MIGRATIONS: tuple[str, ...] = (
     M_HISTORY,
     M_PRUNED,
     M_SHARD,
+    M_APPROVAL,
 )
 
 

@@ -110,8 +110,8 @@ class Expander:
         if row.problem is not None:
             return self._refused_whole(row, row.problem)
         job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
-        is_told = not problems or not any(problem.about == "id" for problem in problems)
-        label = f"job {job_id}{self._entry.on}: " if is_told else self._entry.label
+        has_own_id = not problems or not any(problem.about == "id" for problem in problems)
+        label = f"job {job_id}{self._entry.on}: " if has_own_id else self._entry.label
         output = self._name(self._output, row, label) if self._has_outputs else None
         files: Files = {}
         params, is_filled = self._filled(row, label, files)
@@ -120,7 +120,7 @@ class Expander:
         if identity is not None:
             request = request._replace(identity=identity, inputs=self._inputs)
         if not is_filled or problems or not self._is_sound:
-            return self._refused(row, job_id if is_told else None, request)
+            return self._refused(row, job_id if has_own_id else None, request)
         if self._row_warnings:
             self._manifest.faults.warn_of_row(self._row_warnings, row.key)
         if "E+" in job_id:
@@ -153,7 +153,7 @@ class Expander:
         return None
 
     def wants(self, row: Row) -> bool:
-        """Whether `when` lets the row pass; if not, that is counted. One that fails lets it pass, to be told."""
+        """Whether `when` lets the row pass; if not, that is counted. One that fails lets it pass, to be reported."""
         if self._when is None or (row.problem is not None and not row.cells):
             return True
         try:
@@ -307,8 +307,8 @@ class Expander:
         return self._refused(row, None if any(each.about == "id" for each in self._found) else job_id)
 
     def _refused(self, row: Row, job_id: str | None, request: EditRequest | None = None) -> list[FaultyRow]:
-        """What stands for a row with problems; none where they are faults of the manifest. The id, where it's told, and
-        the request, as far as it is.
+        """What stands for a row with problems; none where they are faults of the manifest. `request`, as far as it is
+        known, says which shard it belongs to.
         """
         manifest, problems = self._manifest, self._found
         is_whole = row.problem is None

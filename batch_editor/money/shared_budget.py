@@ -23,7 +23,7 @@ class _Charge:
 
 
 class SharedBudget:
-    """A run's share in the file of spending. Belongs to the running loop; methods are those of `Spending`.
+    """A run's share in what runs share of spending. Belongs to the running loop; methods are those of `Spending`.
 
     What queues up while the file is locked shares one transaction. A charge is not waited for, and made again with
     the next transaction where the file could not be written; what is never made leaves the attempt counted at what was
@@ -39,13 +39,18 @@ class SharedBudget:
         """See `Spending.exhausted`."""
         return await self._do(self._spending.exhausted, usd, now)
 
+    async def approved_usd(self) -> float:
+        """See `Spending.approved_usd`."""
+        return await self._do(self._spending.approved_usd)
+
     async def room(self, now: float) -> tuple[float, bool]:
         """See `Spending.room`."""
         return await self._do(self._spending.room, now)
 
-    async def reserve(self, attempt: str, usd: float, now: float, *, steady_usd: float | None) -> bool:
+    async def reserve(self, attempt: str, usd: float, now: float, *, steady_usd: float | None, endpoint: str) -> bool:
         """See `Spending.reserve`: durable when it returns."""
-        return await self._do(partial(self._spending.reserve, attempt, usd, now, steady_usd=steady_usd))
+        reserve = partial(self._spending.reserve, attempt, usd, now, steady_usd=steady_usd, endpoint=endpoint)
+        return await self._do(reserve)
 
     def charge(self, attempt: str, usd: float) -> None:
         """See `Spending.charge`; made before whatever is asked for later."""

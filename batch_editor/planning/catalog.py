@@ -160,7 +160,7 @@ class Catalog:
         if pricing.factor is not None:
             changed["factor"] = pricing.factor
         if pricing.table is not None:
-            changed["table"] = pricing.table
+            changed |= {"table": pricing.table, "as_of": None, "source": "pricing.table of the config", "maker": None}
         try:
             return Prices.model_validate(changed)
         except ValueError as error:

@@ -24,7 +24,11 @@ REMADE_MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Requests that cost alike: how many, the expected price of one, and where that price is from."""
+    """Requests that cost alike: how many, the expected price of one, and where that price is from.
+
+    list_usd: one's expected price by the price list alone. low_usd, high_usd: what all of them cost at least, and at
+    most.
+    """
 
     endpoint: str
     quality: str | None
@@ -34,10 +38,13 @@ class Group:
     unit_usd: float
     source: str
     charges: int
+    list_usd: float
+    low_usd: float
+    high_usd: float
 
     @property
     def cost_usd(self) -> float:
-        """What they cost together."""
+        """What they are expected to cost together."""
         return self.requests * self.unit_usd
 
 
@@ -206,6 +213,9 @@ class Plan:
                     "cost_usd": round(group.cost_usd, 6),
                     "price_from": group.source,
                     "charges": group.charges,
+                    "list_usd": round(group.list_usd, 6),
+                    "low_usd": round(group.low_usd, 6),
+                    "high_usd": round(group.high_usd, 6),
                 }
                 for group in self.groups
             ],

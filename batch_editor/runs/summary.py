@@ -8,8 +8,18 @@ from pathlib import Path
 from typing import Any, cast
 
 from batch_editor.finished import FinishedSummary, finished_summary
-from batch_editor.ledger import Connection, Counts, JobChanges, providers_of, readings, run_readings, shard_of, stops_of
-from batch_editor.ledger.history_readings import changes_of
+from batch_editor.ledger import (
+    Connection,
+    Counts,
+    GivenApproval,
+    JobChanges,
+    providers_of,
+    readings,
+    run_readings,
+    shard_of,
+    stops_of,
+)
+from batch_editor.ledger.history_readings import approval_of, changes_of
 from batch_editor.ledger.readings import Example, LastRun, Money, Standing
 from batch_editor.ledger.redos import redo_jobs
 from batch_editor.ledger.run_readings import RunCost
@@ -129,6 +139,7 @@ class Summary:
     redo_commands: Mapping[str, str] = field(default_factory=dict)
     changes: JobChanges | None = None
     shard: Shard | None = None
+    approval: GivenApproval | None = None
 
     @property
     def manifest(self) -> Path:
@@ -167,6 +178,7 @@ class Summary:
             "providers": {each.name: each.as_json() for each in self.providers},
             "changes": None if self.changes is None else self.changes._asdict(),
             "shard": None if self.shard is None else {"number": self.shard.number, "count": self.shard.count},
+            "approval": None if self.approval is None else self.approval._asdict(),
         }
 
     def lines(self, *, command: str = "") -> Iterator[str]:
@@ -189,6 +201,8 @@ class Summary:
             yield f"Verdicts: {approved:,} approved, {rejected:,} rejected, {none:,} without"
         yield from self.redo.lines()
         yield from self.finished.lines(self.output)
+        if self.approval is not None:
+            yield f"Approved: {self.approval}"
         yield f"Requests: {self.sent} sent in this run, {self.retried} of them again"
         yield f"Money: {money_said(self.cost, sandbox=self.sandbox)}"
         if len(self.providers) > 1:
@@ -217,7 +231,9 @@ class Summary:
     def next_step(self, command: str) -> Iterator[str]:
         """What to do about the jobs that have no image, if there are any. `command` is the run's own."""
         jobs = self.jobs
-        if jobs.pending and command:
+        if jobs.pending and self.stop is not None and self.stop.is_approval_spent:
+            yield f"{many(jobs.pending, 'job is', 'jobs are')} left, for which a plan of their own is to be approved"
+        elif jobs.pending and command:
             yield f"{many(jobs.pending, 'job is', 'jobs are')} left; to resume: {command}"
         elif self.redo.left and command:
             yield f"{self.redo.left} rejected images are left to be made again; to resume: {command}"
@@ -264,6 +280,7 @@ def summarize(
         providers=tuple(_by_provider(db, run_id, standing)),
         changes=changes_of(db, run_id),
         shard=None if shard == WHOLE else shard,
+        approval=approval_of(db, run_id),
     )
 
 

@@ -7,6 +7,8 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +100,7 @@ def _schedule(
     for manifest in given["manifests"]:
         if not manifest.exists():
             raise UsageError(f"{quoted(str(manifest))}: there is no such file, and a schedule needs one")
+    _expect_every_night(given, settings)
     directory = Path.cwd()
     shards = _expect_shards(given, settings)
     output = given["output"] or output_of(given["manifests"][0], settings, Selection(shard=shard_from(given)))
@@ -145,6 +148,22 @@ def _expect_shards(given: Mapping[str, Any], settings: Settings) -> int:
     shard = Shard(0, shards) if shards else shard_from(given)
     settings.for_shard(shard).provider(SEGMIND)
     return shards
+
+
+def _expect_every_night(given: Mapping[str, Any], settings: Settings) -> None:
+    """See that nothing is asked for that holds for one night alone, or buys everything again in each.
+
+    Raises:
+        UsageError: something is.
+    """
+    if "all" in given["redo"]:
+        raise UsageError("--redo all would make every image again each night, and buy it; run that once, by hand")
+    with suppress(ValueError):  # a time of day or a duration
+        datetime.fromisoformat((settings.deadline or "").strip())
+        raise UsageError(
+            f"deadline {quoted(str(settings.deadline))} is that of one night; every night needs a time of day, such as"
+            " 06:00, or a duration, such as 4h"
+        )
 
 
 def _secrets(settings: Settings) -> Iterator[str]:

@@ -254,6 +254,22 @@ ALTER TABLE attempts ADD COLUMN pruned_at REAL;
 CREATE INDEX requests_pruned ON requests (fingerprint) WHERE pruned_at IS NOT NULL;
 """
 
+M_SPENT = """
+-- The job that an attempt was sent for, and what the price list says that an image of it costs. NULL: of an earlier
+-- version, and what the request says now holds.
+ALTER TABLE attempts ADD COLUMN job_id TEXT;
+ALTER TABLE attempts ADD COLUMN list_usd REAL;
+
+-- Rows of the manifest that money was spent for and that are others by now, so that edits of a row change no former
+-- bill. extras: the row as it was up to that attempt of the job.
+CREATE TABLE former_rows (
+    job_id          TEXT NOT NULL,
+    last_attempt_id INTEGER NOT NULL,
+    extras          TEXT NOT NULL,
+    PRIMARY KEY (job_id, last_attempt_id)
+) STRICT, WITHOUT ROWID;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     M001_INITIAL,
     M002_IDENTITY,
@@ -264,6 +280,7 @@ MIGRATIONS: tuple[str, ...] = (
     M_PROVIDERS,
     M_HISTORY,
     M_PRUNED,
+    M_SPENT,
 )
 
 

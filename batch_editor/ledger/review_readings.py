@@ -86,6 +86,7 @@ class AttemptRow(NamedTuple):
     redo_params: str | None
     run_id: str
     pruned_at: float | None
+    list_usd: float | None
 
 
 class FormerPicture(NamedTuple):
@@ -177,7 +178,7 @@ def attempts_of(db: sqlite3.Connection, *fingerprints: str) -> list[AttemptRow]:
         db,
         "attempts",
         "SELECT fingerprint, number, state, sent_at, ended_at, latency_s, http_status, error_kind, error,"
-        " possibly_billed, charged_usd, cost_usd, request_id, sha256, redo_params, run_id, pruned_at"
+        " possibly_billed, charged_usd, cost_usd, request_id, sha256, redo_params, run_id, pruned_at, list_usd"
         " FROM attempts a"
         " WHERE fingerprint IN (SELECT value FROM json_each(?)) AND {range}",
         orjson.dumps(fingerprints).decode(),

@@ -1,13 +1,14 @@
-"""From the settings to what a run's spending is shared by."""
+"""From the settings to what a run's spending is shared by, and to what is on record there."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from batch_editor.config import Settings
+from batch_editor.errors import UsageError
 from batch_editor.files import path_to_text
-from batch_editor.money.spending import ApprovedAmount, Spending
-from batch_editor.money.spending_file import SpendingFile
+from batch_editor.money.spending import ApprovedAmount, SharedDay, Spending
+from batch_editor.money.spending_file import SpendingFile, read_days
 
 
 def shared_spending(settings: Settings, output: Path, *, approval: ApprovedAmount | None = None) -> Spending | None:
@@ -29,3 +30,19 @@ def shared_spending(settings: Settings, output: Path, *, approval: ApprovedAmoun
         approval=approval,
         attempt_s=settings.api.timeout_s,
     )
+
+
+def shared_days(settings: Settings) -> list[SharedDay]:
+    """What all that share `budget.ledger` have spent, by day and endpoint; also while they spend.
+
+    Raises:
+        UsageError: it isn't set, or nothing is there.
+        LedgerError: it can't be read.
+    """
+    ledger = settings.budget.ledger
+    if ledger is None:
+        raise UsageError(
+            "which output directories? Name them: spend OUT…; or set budget.ledger, which knows what all runs that"
+            " share it have spent"
+        )
+    return read_days(ledger)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from batch_editor.errors import LedgerError
+from batch_editor.errors import LedgerError, UsageError
 from batch_editor.files import OpenFiles, expect_regular, make_folder
 from batch_editor.money.budget import TOLERANCE_USD
-from batch_editor.money.spending import ApprovedAmount, day_of, days_of_month
+from batch_editor.money.spending import DAY_S, ApprovedAmount, SharedDay, day_of, days_of_month
 
 # The sums of days are kept as rows come and go: a month at 60/min has 2.6 million of them, and each attempt asks twice
 # what is left (0.9 s a time where a million rows were added up).
@@ -47,7 +47,7 @@ CREATE TRIGGER IF NOT EXISTS spending_settled AFTER UPDATE OF usd, open ON spend
 END;
 """
 # What files of earlier versions don't have. Sums of approvals are kept as those of days are.
-_ADDED_COLUMNS = ("endpoint", "approval")
+_ADDED_COLUMNS = {"endpoint": "TEXT", "approval": "TEXT", "in_vain": "INTEGER"}
 _APPROVALS = """
 CREATE TABLE IF NOT EXISTS approvals (
     approval TEXT PRIMARY KEY,
@@ -129,9 +129,9 @@ class SpendingFile:
         for statement in _statements(_SCHEMA):
             self._db.execute(statement)
         columns = {row[1] for row in self._db.execute("PRAGMA table_info (spending)")}
-        for name in _ADDED_COLUMNS:
+        for name, kind in _ADDED_COLUMNS.items():
             if name not in columns:
-                self._db.execute(f"ALTER TABLE spending ADD COLUMN {name} TEXT")
+                self._db.execute(f"ALTER TABLE spending ADD COLUMN {name} {kind}")
         for statement in _statements(_APPROVALS):
             self._db.execute(statement)
 
@@ -211,13 +211,13 @@ class SpendingFile:
             )
             return True
 
-    def charge(self, attempt: str, usd: float) -> None:
+    def charge(self, attempt: str, usd: float, *, in_vain: bool = False) -> None:
         """See `Spending.charge`."""
         with self.transaction():
             if usd:
                 self._db.execute(
-                    "UPDATE spending SET usd = ?, open = 0 WHERE owner = ? AND attempt = ?",
-                    (usd, self._owner, attempt),
+                    "UPDATE spending SET usd = ?, open = 0, in_vain = ? WHERE owner = ? AND attempt = ?",
+                    (usd, in_vain, self._owner, attempt),
                 )
             else:
                 self._db.execute("DELETE FROM spending WHERE owner = ? AND attempt = ?", (self._owner, attempt))
@@ -232,7 +232,7 @@ class SpendingFile:
         """See `Spending.keep`."""
         with self._errors():
             self._db.execute(
-                "UPDATE spending SET open = 0 WHERE owner = ? AND attempt = ?",
+                "UPDATE spending SET open = 0, in_vain = 1 WHERE owner = ? AND attempt = ?",
                 (self._owner, attempt),
             )
 
@@ -280,10 +280,41 @@ class SpendingFile:
             raise self._unusable(error) from error
 
     def _unusable(self, error: BaseException) -> LedgerError:
-        words = error.strerror if isinstance(error, OSError) else error
         if _is_locked(error):
             words = f"another process has kept it locked for {self._lock_wait_s:.0f} s; end that process, and run again"
-        return LedgerError(f"{self._path}: budget.ledger can't be used ({words})")
+            return _unusable(self._path, words)
+        return _unusable(self._path, error)
+
+
+def read_days(path: Path) -> list[SharedDay]:
+    """What a file of spending has on record, by day and endpoint; also while runs write to it.
+
+    Raises:
+        UsageError: there is no such file.
+        LedgerError: it can't be read.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file; budget.ledger names what the first run makes")
+    try:
+        expect_regular(path)
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=LOCK_WAIT_S)) as db:
+            columns = {row[1] for row in db.execute("PRAGMA table_info (spending)")}
+            endpoint, in_vain = (name if name in columns else "NULL" for name in ("endpoint", "in_vain"))
+            rows = db.execute(
+                f"SELECT CAST(at / {DAY_S} AS INTEGER), {endpoint}, count(*),"
+                f" sum(iif(open OR coalesce({in_vain}, 1), 0.0, usd)),"
+                f" sum(NOT open AND coalesce({in_vain}, 1)), sum(iif(NOT open AND coalesce({in_vain}, 1), usd, 0.0)),"
+                f" sum(open), sum(iif(open, usd, 0.0)), sum(NOT open AND {in_vain} IS NULL)"
+                " FROM spending GROUP BY 1, 2 ORDER BY 1, 2"
+            )
+            return list(map(SharedDay._make, rows))
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, why: BaseException | str) -> LedgerError:
+    words = why.strerror if isinstance(why, OSError) else why
+    return LedgerError(f"{path}: budget.ledger can't be used ({words})")
 
 
 def _is_locked(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from batch_editor.output.output_manifest import (
     defused,
     export_rows,
     is_output_manifest,
+    manifest_table,
     plain,
     write_manifest,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "keep",
     "keep_table",
     "locked",
+    "manifest_table",
     "picture_store",
     "picture_store_for_run",
     "plain",

@@ -110,10 +110,7 @@ def export_rows(
     CSV is for people and their spreadsheets, so formulas are defused; JSON lines and Parquet hold values as they
     are. Parquet needs pyarrow. `verdicts` are those of `verdicts_of`.
     """
-    parameters, extras = readings.columns(db)
-    names = [*COLUMNS, *map(column_of, parameters), *(f"row.{name}" for name in extras)]
-    links = readings.uploads(db)
-    rows = (_cells(row, links, parameters, extras, verdicts) for row in readings.rows(db))
+    names, rows = manifest_table(db, verdicts=verdicts)
     if format == "csv":
         _write_csv(file, names, rows)
     elif format == "jsonl":
@@ -122,6 +119,16 @@ def export_rows(
         )
     else:
         _write_parquet(file, names, rows)
+
+
+def manifest_table(
+    db: Connection, *, verdicts: Mapping[Picture, Verdict] = MappingProxyType({})
+) -> tuple[list[str], Iterator[list[Any]]]:
+    """The columns of the output manifest, and its rows in manifest order, one at a time; values are as they are."""
+    parameters, extras = readings.columns(db)
+    names = [*COLUMNS, *map(column_of, parameters), *(f"row.{name}" for name in extras)]
+    links = readings.uploads(db)
+    return names, (_cells(row, links, parameters, extras, verdicts) for row in readings.rows(db))
 
 
 def column_of(parameter: str) -> str:

@@ -203,7 +203,8 @@ PLAN_WORDS = {
     "limited_by": "`rate limit`, `concurrency`, `latency` or `nothing`; of several providers with the name"
     " of the slowest, as in `rate limit of openai`",
     "advice": "the same in a sentence, with the next step",
-    "groups": "`endpoint`, `quality`, `size`, `inputs`, `requests`, `unit_usd`, `cost_usd`, `price_from`, `charges`",
+    "groups": "`endpoint`, `quality`, `size`, `inputs`, `requests`, `unit_usd`, `cost_usd`, `price_from`, `charges`,"
+    " `list_usd` (one by the price list), `low_usd`, `high_usd` (all of them)",
     "retires": "endpoints whose last day or successor is known: `endpoint`, `date`, `days_left`, `successor`",
     "known": "jobs by what the output directory has of them: `new`, `changed`, `unchanged`, `failed`, `unknown`",
     "duration_from": "what the time was simulated from",
@@ -214,6 +215,9 @@ PLAN_WORDS = {
     " run is given by `--set`, `requests`, `cost_usd`, and of `all` jobs `jobs`, `requests`, `cost_usd`, `duration_s`",
     "tables": "shops' exports and tables that resemble one: `table`, `format`, `said` in words; of an export `rows`,"
     " `products`, `pictures`, `without_picture`, `repeated_links`",
+    "moved": "jobs of the output directory that have other inputs now, and are in another [shard](shards.md) by these",
+    "shard": "null, or with `--shard`: its `number` and their `count`, and how many `jobs` it has `of_jobs` of the"
+    " manifest",
 }
 
 RECONCILE_WORDS = {

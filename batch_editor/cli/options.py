@@ -19,7 +19,7 @@ from batch_editor.text import escape_bytes, quoted
 if TYPE_CHECKING:
     from batch_editor.config import Settings
     from batch_editor.planning import Selection
-    from batch_editor.records import Redo
+    from batch_editor.records import Redo, Shard
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -92,6 +92,7 @@ _SENDING = [
         "--deadline", metavar="WHEN", help="06:00, 2026-11-23T06:00 or 2h: nothing is started that ends later."
     ),
     click.option("--max-failures", metavar="N|SHARE", help="Stop after so many failed jobs: 50, or 20%."),
+    click.option("--shard", metavar="I/N", help="Part I, from 0, of N of the jobs, by their inputs; 0/4 to 3/4."),
     click.option("--limit", metavar="N", type=click.IntRange(min=1), help="The first N jobs only."),
     click.option("--only", metavar="GLOB", multiple=True, help="Jobs whose id matches only; repeatable."),
     click.option("--skip-faulty", is_flag=True, help="Fail rows with a fault of their own, and do the others."),
@@ -240,14 +241,34 @@ def selection_from(options: dict[str, Any]) -> Selection:
             raise click.UsageError(f"--set {quoted(text)}: expected NAME=VALUE, such as --set quality=low")
         overrides[name.strip()] = value
     _gather_standard_input(options)
+    over = over_from(options.get("over", ()), options.get("over_option", ""))
+    if over and options["shard"]:
+        raise click.UsageError("--shard is of run and plan; a comparison is of a few jobs, and one process makes it")
     return Selection(
         endpoint=options["endpoint"],
         only=[escape_bytes(pattern) for pattern in options["only"]],  # as ids are
         limit=options["limit"],
         overrides=overrides,
         format=options["table_format"],
-        over=over_from(options.get("over", ()), options.get("over_option", "")),
+        over=over,
+        shard=shard_from(options),
     )
+
+
+def shard_from(options: dict[str, Any]) -> Shard | None:
+    """The part of the jobs that is asked for; None: all.
+
+    Raises:
+        click.UsageError: there is no such part.
+    """
+    from batch_editor.records import Shard
+
+    if options["shard"] is None:
+        return None
+    try:
+        return Shard.parse(options["shard"])
+    except ValueError as error:
+        raise click.UsageError(f"--shard {quoted(options['shard'])}: {error}") from error
 
 
 def over_from(texts: Sequence[str], option: str) -> dict[str, list[str]]:

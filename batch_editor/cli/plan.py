@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import gc
-from typing import Any
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import find_manifests, redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import show, tell
+
+if TYPE_CHECKING:
+    from batch_editor.planning import Plan, SavedPlan, SaveTo
 
 
 @click.command()
@@ -21,6 +27,13 @@ from batch_editor.cli.output import show, tell
     multiple=True,
     help="What compare --over would cost, for its few jobs and for all; repeatable.",
 )
+@click.option(
+    "--save",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write what would be sent, and the settings that cost, to a file that is approved; see run --plan.",
+)
+@click.option("--approved-by", metavar="NAME", help="Who approves the plan that --save writes.")
 def plan(**options: Any) -> int:
     """Say what a run would cost and how long it would take. Sends nothing, needs no key.
 
@@ -37,7 +50,15 @@ def show_plan(options: dict[str, Any]) -> int:
     settings = settings_from(options)
     selection = selection_from(options)
 
-    from batch_editor.planning import make_plan
+    from batch_editor.planning import Planned, make_plan, save_plan
+
+    to, saved = _save_to(options), None
+
+    def look(planned: Planned) -> None:
+        """Write what is asked for of the plan, while its jobs are there."""
+        nonlocal saved
+        if to is not None:
+            saved = save_plan(planned, to, now=time.time())
 
     raise_interrupts()
     gc.freeze()  # what the libraries made, which collections would look at again and again
@@ -51,8 +72,42 @@ def show_plan(options: dict[str, Any]) -> int:
         reuse=options["reuse"],
         check_inputs=options["check_inputs"],
         say=tell,
+        look=look,
     )
     for warning in made.warnings:
         tell(f"warning: {warning}")
-    show(made, as_json=options["as_json"])
+    show(_WithFile(made, saved), as_json=options["as_json"])
     return made.exit_code
+
+
+def _save_to(options: dict[str, Any]) -> SaveTo | None:
+    """Where the plan is to be saved, and who approves it.
+
+    Raises:
+        click.UsageError: somebody approves nothing, or nobody does.
+    """
+    from batch_editor.planning import SaveTo
+
+    path, name = options.get("save"), options.get("approved_by")
+    if name is not None and (path is None or not name.strip()):
+        wanted = "--save FILE beside it" if path is None else "the name of who approves"
+        raise click.UsageError(f"--approved-by {name!r}: expected {wanted}")
+    return None if path is None else SaveTo(path, name)
+
+
+class _WithFile:
+    """A plan, with the file that it was saved as, if it was."""
+
+    def __init__(self, plan: Plan, saved: SavedPlan | None) -> None:
+        self._plan = plan
+        self._saved = saved
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan's `--json` object, with `saved`."""
+        return {**self._plan.as_json(), "saved": None if self._saved is None else self._saved.as_json()}
+
+    def lines(self) -> Iterator[str]:
+        """The plan for people."""
+        yield from self._plan.lines()
+        if self._saved is not None:
+            yield from self._saved.lines()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from batch_editor.history.moments import local, zone
+from batch_editor.history.moments import local, zones
 from batch_editor.ledger import history_readings, readings
 from batch_editor.ledger.history_readings import RunOnRecord
 from batch_editor.output import process_at_work
@@ -44,7 +44,8 @@ class OutputHistory:
         possibly_usd = sum(run.sums.possibly_usd for run in paid)
         possibly = f", up to ${possibly_usd:,.2f} more possibly billed" if possibly_usd else ""
         confirmed_usd = sum(run.sums.confirmed_usd for run in paid)
-        times = f"; times in {zone(self.runs[-1].row.started_at)}" if self.runs else ""
+        named = zones(run.row.started_at for run in self.runs)
+        times = f"; times in {named}" if named else ""
         yield f"{self.output}: {count}, ${confirmed_usd:,.2f} confirmed{possibly}{times}"
         for run in self.runs:
             yield from _lines(run, self.state_of(run))

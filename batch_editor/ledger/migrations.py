@@ -254,6 +254,16 @@ ALTER TABLE attempts ADD COLUMN pruned_at REAL;
 CREATE INDEX requests_pruned ON requests (fingerprint) WHERE pruned_at IS NOT NULL;
 """
 
+M_SHARD = """
+-- The part of its manifest's jobs that the output directory has: `number` of `count`, 0 of 1 is all of them. One row;
+-- none: it isn't known yet.
+CREATE TABLE shard (
+    number INTEGER NOT NULL,
+    count  INTEGER NOT NULL
+) STRICT;
+INSERT INTO shard SELECT 0, 1 WHERE EXISTS (SELECT 1 FROM runs);
+"""
+
 M_SPENT = """
 -- The job that an attempt was sent for, and what the price list says that an image of it costs. NULL: of an earlier
 -- version, and what the request says now holds.
@@ -280,6 +290,7 @@ MIGRATIONS: tuple[str, ...] = (
     M_PROVIDERS,
     M_HISTORY,
     M_PRUNED,
+    M_SHARD,
     M_SPENT,
 )
 

@@ -18,6 +18,7 @@ from batch_editor.output.output_manifest import (
     plain,
     write_manifest,
 )
+from batch_editor.output.page_cache import THUMBNAIL_LENGTH, find_input, input_key, place_in_cache, thumbnail_key
 from batch_editor.output.picture_places import images_in, picture_store, picture_store_for_run, record_place, recorded
 from batch_editor.output.picture_store import (
     FINISHED,
@@ -43,6 +44,7 @@ __all__ = [
     "INPUTS",
     "PAGE_CACHE",
     "REJECTED",
+    "THUMBNAIL_LENGTH",
     "UNCHECKED",
     "Acceptance",
     "DiskRetry",
@@ -62,11 +64,13 @@ __all__ = [
     "defused",
     "export_rows",
     "files_below",
+    "find_input",
     "free_disk_reserve",
     "has_image",
     "holder_of",
     "image_path",
     "images_in",
+    "input_key",
     "is_output_manifest",
     "keep",
     "keep_table",
@@ -74,6 +78,7 @@ __all__ = [
     "manifest_table",
     "picture_store",
     "picture_store_for_run",
+    "place_in_cache",
     "plain",
     "process_at_work",
     "put",
@@ -86,6 +91,7 @@ __all__ = [
     "set_aside",
     "take_disk_reserve",
     "take_images",
+    "thumbnail_key",
     "under_present_names",
     "verdicts_of",
     "write_manifest",

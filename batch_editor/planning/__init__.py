@@ -7,7 +7,10 @@ from batch_editor.planning.comparison import ComparedJob, Comparison, Way, usd, 
 from batch_editor.planning.estimate import assess, make_plan
 from batch_editor.planning.offer import Offer, offer_of_successor
 from batch_editor.planning.plan import IDENTIFIED, Plan
+from batch_editor.planning.plan_file import PlanFile, PlannedRequest, SavedPlan
+from batch_editor.planning.planned import Planned
 from batch_editor.planning.reuse import COMPARED, compared_output, output_of, reusable
+from batch_editor.planning.saving import SaveTo, save_plan
 
 __all__ = [
     "COMPARED",
@@ -18,6 +21,11 @@ __all__ = [
     "Comparison",
     "Offer",
     "Plan",
+    "PlanFile",
+    "Planned",
+    "PlannedRequest",
+    "SaveTo",
+    "SavedPlan",
     "Selection",
     "Way",
     "assess",
@@ -26,6 +34,7 @@ __all__ = [
     "offer_of_successor",
     "output_of",
     "reusable",
+    "save_plan",
     "stage_jobs",
     "stage_manifests",
     "usd",

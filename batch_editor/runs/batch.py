@@ -17,11 +17,12 @@ from batch_editor.config import Keys, Settings, read_keys
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.finished import Asked, Left, Maker, finish_command, finish_left, write_reports
-from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, note_stops, readings
+from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, note_shard, note_stops, readings
 from batch_editor.money import SharedBudget, Spending
 from batch_editor.output import FinishedFiles, Store, free_disk_reserve, take_disk_reserve, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.planning import Catalog, output_of
+from batch_editor.records import WHOLE
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import send_pending
@@ -93,19 +94,15 @@ async def prepared(
         if not options.sandbox:
             for each in keys.found.values():
                 stack.enter_context(guarded(each.get_secret_value()))
+        settings = settings.for_shard(options.selection.shard)
         catalog, staging = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Staging())))
         planning = partial(plan_run, paths, settings, catalog, options, output, staging)
         planned = await finished(planning, on_cancel=staging.cancel)
         providers = expect_keys(planned, keys)
         provide_descriptors(sum(each.concurrency for each in providers), rehearsal=options.sandbox)
         network = await to_the_end(Network.from_environment)
-        for notice in planned.plan.notices:
-            options.progress.say(notice)
-        for table in planned.plan.tables:
-            options.progress.say(table.said)
-        if planned.plan.comparison is not None:
-            for line in planned.plan.comparison.lines():
-                options.progress.say(line)
+        for line in planned.plan.introduction():
+            options.progress.say(line)
         uploads = [settings.api.uploads_to] if planned.plan.uploads else []
         if proxy := network.named_for(*(each.api.edits_at for each in providers), *uploads):
             options.progress.say(f"requests go through the proxy {proxy}")
@@ -218,6 +215,7 @@ class Batch:
             run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"-{uuid.uuid4().hex[:6]}"
             changes = None if self._runs else plan.job_changes
             expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1], changes)
+            note_shard(ledger.connection, options.selection.shard or WHOLE)
             start = ledger.runs.begin(
                 run_id, now=now, sandbox=options.sandbox, expected=expected, command=options.command
             )

@@ -14,7 +14,7 @@ from batch_editor.config import Keys, Provider, Settings
 from batch_editor.errors import ConfigError, LedgerError, UsageError
 from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
-from batch_editor.ledger import Ledger, Staging, import_jobs
+from batch_editor.ledger import Ledger, Staging, import_jobs, shard_of
 from batch_editor.manifest import TableRead
 from batch_editor.money import Spending, charge_left_open, shared_spending
 from batch_editor.output import (
@@ -36,6 +36,7 @@ from batch_editor.output import (
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, reusable, stage_jobs
 from batch_editor.planning.input_check import look_at_inputs
+from batch_editor.planning.sharding import check_shard, expect_shard
 from batch_editor.processes import Processes
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
@@ -83,8 +84,10 @@ def plan_run(
     paths: Sequence[Path], settings: Settings, catalog: Catalog, options: BatchOptions, output: Path, staging: Staging
 ) -> Planned:
     """What the run will do, before anything is written. Blocks."""
+    shard = options.selection.shard
     with staging.translated():
-        sources = reusable(output, options.reuse)
+        expect_shard(output, shard, rehearsal=options.sandbox)
+        sources = reusable(output, options.reuse, shard=shard)
         calibration = Calibration(output, [*options.history, *sources], rehearsal=options.sandbox)
         report = stage_jobs(paths, catalog, options.selection, calibration, staging)
         plan = assess(
@@ -204,7 +207,7 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
     """Put in order what a run that died left behind. Blocks.
 
     Raises:
-        UsageError: it is a rehearsal, and results of the real provider are there.
+        UsageError: it is a rehearsal, and results of the real provider are there; or what is there is of other jobs.
         MachineError: the output directory or its ledger can't be used.
     """
     ledger, store = opened.ledger, opened.store
@@ -213,6 +216,8 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
             f"{store.root}: holds results of the real provider, which a rehearsal would mix up;"
             " choose another directory with --output"
         )
+    if options.sandbox or ledger.runs.holds_paid_results():  # results of rehearsals make room for others
+        check_shard(store.root, shard_of(ledger.connection), options.selection.shard)
     hold = settings.retry.unknown == "hold" and not {"unknown", "all"} & set(options.redo)
     # A rehearsal's provider is gone with its run.
     lost = recover(ledger, store, opened.acceptance, now=time.time(), hold=hold, collect=not options.sandbox)
@@ -261,7 +266,7 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         )
     images = retire_gone(ledger, store)
     if gone or images:  # of a run that died in between the images alone are left
-        options.progress.say(_gone(max(gone, images), images))
+        options.progress.say(_gone(max(gone, images), images, moved=planned.plan.changes.moved))
 
 
 def _take(ledger: Ledger, store: Store, staging: Staging, options: BatchOptions) -> None:
@@ -284,8 +289,9 @@ def _keep(table: TableRead, root: Path, options: BatchOptions, now: float) -> No
         keep_table(root, file.open, ending=file.ending, read_at=now)
 
 
-def _gone(jobs: int, images: int) -> str:
-    left = f"{jobs:,} job{'s' * (jobs != 1)} left the manifest"
+def _gone(jobs: int, images: int, *, moved: int) -> str:
+    place = f"the manifest or went, with other inputs, to another shard ({moved:,})" if moved else "the manifest"
+    left = f"{jobs:,} job{'s' * (jobs != 1)} left {place}"
     if not images:
         return f"{left} without an image of {'its' if jobs == 1 else 'their'} own"
     if images == jobs:

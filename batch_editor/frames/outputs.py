@@ -26,6 +26,7 @@ _WORDS = {
     NOT_RECORDED: "an earlier version, or a rebuilt ledger, doesn't say",
 }
 _MOST_NAMES = 12
+_MOST_OUTPUTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ def spent_by(outputs: Sequence[Path], by: By) -> Spent:
     also = pd.concat([_others(each, names) for each in found], ignore_index=True)
     groups = grouped(by, sums, names=names, also=also)
     words = [f"{name}: {words}." for name, words in _WORDS.items() if (groups[str(by)] == name).any()]
-    where = ", ".join(escape_bytes(str(path)) for path in paths)
-    return Spent(by, f"{where}: money by {_said(by)}", groups, [*words, *_in_doubt(groups), *notes])
+    where = ", ".join(escape_bytes(str(path)) for path in paths[:_MOST_OUTPUTS])
+    more = f" and {len(paths) - _MOST_OUTPUTS:,} more" if len(paths) > _MOST_OUTPUTS else ""
+    return Spent(by, f"{where}{more}: money by {_said(by)}", groups, [*words, *_in_doubt(groups), *notes])
 
 
 def _look_at_runs(paths: Sequence[Path]) -> tuple[dict[Path, list[str]], list[str]]:
@@ -177,8 +179,11 @@ def _by_template(db: Connection, _: str, copied: Sequence[str]) -> _Groups:
 def _by_column(db: Connection, column: str, copied: Sequence[str]) -> _Groups:
     rows = spending_readings.column_of_jobs(db, column)
     if rows is None:
-        sums = spending_readings.spent_by_parameter(db, column, without=copied)
-        return [(_name(each.key), each) for each in sums], ()
+        _, parameters = spending_readings.column_names(db)
+        if column in parameters:
+            sent = spending_readings.spent_by_parameter(db, column, without=copied)
+            return [(_name(each.key), each) for each in sent], ()
+        return [(NO_COLUMN, each) for each in spending_readings.spent_by(db, "job", without=copied)], ()
     spent = []
     for each in spending_readings.spent_by(db, "row", without=copied):
         if each.key not in rows.present:

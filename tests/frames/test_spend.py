@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import shutil
@@ -20,6 +21,7 @@ from batch_editor.frames import MONEY, By, Spent, spent_by
 from batch_editor.frames.grouping import COUNTS, grouped
 from batch_editor.ledger import FILE_NAME, Expected, Ledger
 from batch_editor.records import Answer, Failure, SavedImage
+from batch_editor.recovery.rebuild import rebuild
 from tests.support.bench import INPUT, LOW_USD, MEDIUM_USD, REHEARSAL, Bench, Job, job, jobs, sandbox, with_options
 
 UPGRADED = Path(__file__).parents[1] / "upgrade" / "version-0.1" / "outputs" / "catalog"
@@ -204,6 +206,27 @@ def test_an_output_directory_of_an_earlier_version_is_read_as_it_stands(tmp_path
         (attempts,) = db.execute("SELECT count(*) FROM attempts").fetchone()
     assert spent.total["attempts"] == attempts
     assert (output / FILE_NAME).read_bytes() == before
+
+
+async def test_a_rebuilt_ledger_knows_what_its_manifest_tells(bench: Bench) -> None:
+    async with sandbox(faults=("504@2",)) as provider:
+        await bench.run([*branded(a="Acme", b="Beta"), job("x")], provider)
+    before = spent_by([bench.out], By("day")).frame
+    (bench.out / FILE_NAME).unlink()
+    await asyncio.to_thread(rebuild, bench.out)
+    # Of a cell that isn't there and a blank one CSV makes the same.
+    assert by(bench.out, group="column:brand") == {"Acme": LOW_USD, "Beta": LOW_USD, "(blank)": LOW_USD}
+    pd.testing.assert_frame_equal(spent_by([bench.out], By("day")).frame, before)
+    assert list(by(bench.out, group="template")) == ["(not recorded)"]
+
+
+async def test_a_column_of_one_directory_alone_may_have_any_name(bench: Bench) -> None:
+    odd = [job("a") | {"rows": [{'Size 12"': "x"}]}]
+    async with sandbox() as provider:
+        await bench.run(odd, provider)
+        await bench.run(jobs(1), provider, out=bench.folder / "other")
+    found = by(bench.out, bench.folder / "other", group='column:Size 12"')
+    assert found == {"x": LOW_USD, "(no such column)": LOW_USD}
 
 
 def test_a_ledger_without_runs_has_spent_nothing(tmp_path: Path) -> None:

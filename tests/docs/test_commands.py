@@ -161,7 +161,7 @@ def studio_edit() -> str:
 
 # The programs of the pages, each with what it prints.
 PROGRAMS = {
-    "cost": ["3 3", "{'A1': 0.0216, 'A2': 0.0108, 'B1': 0.1596}", "True"],
+    "cost": ["3 3", "{'A1': 0.0156, 'A2': 0.0156, 'B1': 0.1596}", "True"],
     "python": ["expected: $0.24", "1 0"],
 }
 

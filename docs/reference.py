@@ -169,6 +169,8 @@ RUN_WORDS = {
     "sandbox": "whether it was a rehearsal",
     "changes": "null, or the jobs that the run was about, beside what the output directory had: `new`, `changed`,"
     " `links_alone` (those of the changed that differ in their links alone), `unchanged`, `gone`",
+    "approval": "null, or the plan that somebody approved and that the run was made by: `plan_id`, `approved_by`,"
+    " `amount_usd`, for all runs with it",
     "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
     " (`failed`), may have been billed (`unknown`), or is sent by the next `--redo rejected` (`pending`)",
     "providers": "for each provider of the jobs, by its name: `jobs`, `requests` and `cost_usd` as above, and what"
@@ -176,6 +178,7 @@ RUN_WORDS = {
     "verdicts": "succeeded jobs by what people said of their images: `approved`, `rejected`, `none`",
     "finished": "finished files by name: `made`, `failed` (could not be made), `left`, `failing_checks` (files that"
     " fail any), `checks` (by rule, how many `failed`, one `example`), and an `example` of those that failed",
+    "shard": "null, or of a [shard](shards.md) its `number` and their `count`",
 }
 
 PLAN_WORDS = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.output import tell
@@ -172,6 +173,12 @@ _RUNNING = [
     click.option(
         "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
     ),
+    click.option(
+        "--plan",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Send only what a plan has that was saved and approved, for no more than its amount; else end with 2.",
+    ),
     click.option("--dry-run", is_flag=True, help="The same as plan."),
     click.option(
         "--progress",
@@ -212,6 +219,29 @@ def settings_from(options: dict[str, Any]) -> Settings:
         },
     )
     return settings if options["base_url"] is None else settings.everywhere_at(settings.api.base_url)
+
+
+class GivenOption(NamedTuple):
+    """An option that stands on the command line: `flag` as it is spelt out; value: None where it has none."""
+
+    name: str
+    flag: str
+    value: str | None
+
+
+def given_options(context: click.Context, *, without: Collection[str]) -> Iterator[GivenOption]:
+    """The options of a command that were given, but for those of these names; a repeated one as often as it stands."""
+    for option in context.command.params:
+        assert option.name is not None
+        if (
+            not isinstance(option, click.Option)
+            or option.name in without
+            or context.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE
+        ):
+            continue
+        flag, value = max(option.opts, key=len), context.params[option.name]
+        for each in value if option.multiple else [value]:
+            yield GivenOption(option.name, flag, None if each is True else str(each))
 
 
 def redo_from(options: dict[str, Any]) -> set[Redo]:

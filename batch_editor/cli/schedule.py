@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from batch_editor.cli.options import find_manifests, sending, settings_from
+from batch_editor.cli.options import find_manifests, given_options, sending, settings_from
 from batch_editor.cli.output import tell, written
 from batch_editor.errors import UsageError
 from batch_editor.text import escape_bytes, quoted, shell_word
@@ -136,15 +135,10 @@ def _secrets(settings: Settings) -> Iterator[str]:
 
 def _options(context: click.Context, directory: Path) -> Iterator[str]:
     """The options of run that were given, as words."""
-    for option in context.command.params:
-        assert option.name is not None
-        if option.name in _OWN or context.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE:
-            continue
-        flag, value = max(option.opts, key=len), context.params[option.name]
-        for each in value if option.multiple else [value]:
-            yield flag
-            if each is not True:
-                yield _below(directory, str(each)) if option.name in _PATHS else str(each)
+    for option in given_options(context, without=_OWN):
+        yield option.flag
+        if option.value is not None:
+            yield _below(directory, option.value) if option.name in _PATHS else option.value
 
 
 def _below(directory: Path, path: str) -> str:

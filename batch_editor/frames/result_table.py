@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from batch_editor.errors import UsageError
 from batch_editor.ledger import readings, spending_readings
-from batch_editor.output import COLUMNS, manifest_table, verdicts_of
+from batch_editor.output import COLUMNS, ExportedOutput, joined_table, verdicts_of
 from batch_editor.text import escape_bytes
 
 _CATEGORIES = {
@@ -27,16 +28,17 @@ _MONEY = ("confirmed_usd", "possibly_billed_usd", "reserved_usd")
 def results(*outputs: str | os.PathLike[str]) -> pd.DataFrame:
     """The output manifest of one or several output directories as a pandas DataFrame, a row a job, in its order.
 
-    Read from the ledger, so it is as new as that, also while a run is at work; nothing is written. Several output
-    directories, such as the shards of a run, stand one below the other. The index is 0, 1, 2, …
+    Read from the ledger, so it is as new as that, also while a run is at work; nothing is written. The index is
+    0, 1, 2, … Several output directories make one table, as with `export`: shards of one manifest in its order, others
+    one below the other.
 
     Columns and their types:
 
-    - `output`: the directory, as it was given; category.
     - Those of `manifest.csv`, under their names and in their order. `status` and `verdict` are categories;
       `http_status`, `attempts`, `possibly_billed` (a count of attempts), `width`, `height` (pixels) and `bytes` are
       Int64; `latency_s` (seconds), `estimated_cost_usd`, `actual_cost_usd` (USD) and `fidelity` (0 to 1) are Float64;
       `started_at` and `finished_at` are datetime64 in UTC; all others are string.
+    - With several, `output` after these: the directory, as it was given; category.
     - The request's parameters as sent: Int64, Float64 or boolean where all of a column's values are, else string.
     - The row's other columns, `row.<name>`: string, exactly the cell's text, so 00123 stays 00123.
     - `confirmed_usd`, `possibly_billed_usd` (an upper bound) and `reserved_usd` (attempts without an outcome yet), in
@@ -52,25 +54,28 @@ def results(*outputs: str | os.PathLike[str]) -> pd.DataFrame:
     """
     if not outputs:
         raise UsageError("results() needs an output directory, such as results('outputs/catalog')")
-    frames = [_frame(Path(output)) for output in outputs]
-    names = [escape_bytes(os.fspath(output)) for output in outputs]
-    for frame, name in zip(frames, names, strict=True):
-        frame.insert(0, "output", name)
-    table = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-    return _typed(table, categories={**_CATEGORIES, "output": list(dict.fromkeys(names))})
-
-
-def _frame(output: Path) -> pd.DataFrame:
-    with readings.reading(output) as db:
-        db.execute("BEGIN")  # so that rows and money are of one instant
-        names, rows = manifest_table(db, verdicts=verdicts_of(db, output))
-        frame = pd.DataFrame(list(rows), columns=names, dtype=object)
-        money = spending_readings.money_of_requests(db)
-    own = frame["reused_from"].isna()
-    for number, name in enumerate(_MONEY):
-        sums = {fingerprint: usd[number] for fingerprint, usd in money.items()}
-        frame[name] = frame["fingerprint"].map(sums).astype("Float64").fillna(0.0).where(own, 0.0)
-    return frame
+    paths = {Path(output).resolve(): Path(output) for output in outputs}.values()
+    names = [escape_bytes(str(path)) for path in paths]
+    money: dict[tuple[str, str], tuple[float, float, float]] = {}
+    with ExitStack() as stack:
+        exported = []
+        for name, path in zip(names, paths, strict=True):
+            db = stack.enter_context(readings.reading(path))
+            db.execute("BEGIN")  # so that rows and money are of one instant
+            exported.append(ExportedOutput(name, db, verdicts_of(db, path)))
+            sums = spending_readings.money_of_requests(db)
+            money.update({(name, fingerprint): usd for fingerprint, usd in sums.items()})
+        columns, rows = joined_table(exported)
+        frame = pd.DataFrame(list(rows), columns=columns, dtype=object)
+    where = frame["output"] if len(names) > 1 else [names[0]] * len(frame)
+    is_own = frame["reused_from"].isna()
+    nothing = (0.0, 0.0, 0.0)
+    spent = [
+        money.get((output, fingerprint), nothing) if own else nothing
+        for output, fingerprint, own in zip(where, frame["fingerprint"], is_own, strict=True)
+    ]
+    frame[list(_MONEY)] = pd.DataFrame(spent, columns=list(_MONEY), index=frame.index, dtype="float64")
+    return _typed(frame, categories={**_CATEGORIES, "output": names})
 
 
 def _typed(frame: pd.DataFrame, *, categories: dict[str, Sequence[str]]) -> pd.DataFrame:

@@ -264,6 +264,13 @@ CREATE TABLE shard (
 INSERT INTO shard SELECT 0, 1 WHERE EXISTS (SELECT 1 FROM runs);
 """
 
+M_APPROVAL = """
+-- The plan that the run was made by, who approved it, and what all runs with it may spend; NULL: no plan was given.
+ALTER TABLE runs ADD COLUMN approval_id TEXT;
+ALTER TABLE runs ADD COLUMN approved_by TEXT;
+ALTER TABLE runs ADD COLUMN approved_usd REAL;
+"""
+
 M_SPENT = """
 -- The job that an attempt was sent for, and what the price list says that an image of it costs. NULL: of an earlier
 -- version, and what the request says now holds.
@@ -291,6 +298,7 @@ MIGRATIONS: tuple[str, ...] = (
     M_HISTORY,
     M_PRUNED,
     M_SHARD,
+    M_APPROVAL,
     M_SPENT,
 )
 

@@ -8,27 +8,41 @@ from batch_editor.config import Settings
 from batch_editor.errors import UsageError
 from batch_editor.files import path_to_text
 from batch_editor.money.spending import ApprovedAmount, SharedDay, Spending
-from batch_editor.money.spending_file import SpendingFile, read_days
+from batch_editor.money.spending_file import SpendingFile
+from batch_editor.money.spending_readings import read_days
 
 
-def shared_spending(settings: Settings, output: Path, *, approval: ApprovedAmount | None = None) -> Spending | None:
+def shared_spending(
+    settings: Settings, output: Path, *, approval: ApprovedAmount | None = None, spent_file: Path | None = None
+) -> Spending | None:
     """What an output directory's runs share with others by `budget.ledger`; None without it. Whoever asks, closes it.
 
-    `approval`: what a run may spend besides, see `ApprovedAmount`.
+    `approval`: what a run may spend besides, see `ApprovedAmount`. `spent_file`: where that is counted without
+    `budget.ledger`.
 
     Raises:
         LedgerError: it can't be used.
     """
-    budget = settings.budget
-    if budget.ledger is None:
+    budget, attempt_s = settings.budget, settings.api.timeout_s
+    owner = path_to_text(str(output.resolve()))
+    if budget.ledger is not None:
+        return SpendingFile(
+            budget.ledger,
+            owner,
+            per_day_usd=budget.per_day_usd,
+            per_month_usd=budget.per_month_usd,
+            approval=approval,
+            attempt_s=attempt_s,
+        )
+    if approval is None or spent_file is None:
         return None
     return SpendingFile(
-        budget.ledger,
-        path_to_text(str(output.resolve())),
-        per_day_usd=budget.per_day_usd,
-        per_month_usd=budget.per_month_usd,
+        *(spent_file, owner),
+        per_day_usd=None,
+        per_month_usd=None,
         approval=approval,
-        attempt_s=settings.api.timeout_s,
+        attempt_s=attempt_s,
+        name="what is spent of the approved plan",
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from batch_editor.errors import LedgerError, UsageError
+from batch_editor.errors import LedgerError
 from batch_editor.files import OpenFiles, expect_regular, make_folder
 from batch_editor.money.budget import TOLERANCE_USD
-from batch_editor.money.spending import DAY_S, ApprovedAmount, SharedDay, day_of, days_of_month
+from batch_editor.money.spending import ApprovedAmount, day_of, days_of_month
 
 # The sums of days are kept as rows come and go: a month at 60/min has 2.6 million of them, and each attempt asks twice
 # what is left (0.9 s a time where a million rows were added up).
@@ -83,6 +83,7 @@ class SpendingFile:
         owner: names the output directory.
         approval: a third limit beside the day's and the month's, on what is reserved here with it.
         attempt_s: how long an attempt may take: a reservation that has been open for longer is that of a run that died.
+        name: what messages call it.
 
     Raises:
         LedgerError: the file can't be used.
@@ -99,8 +100,10 @@ class SpendingFile:
         per_month_usd: float | None,
         approval: ApprovedAmount | None = None,
         attempt_s: float = 300.0,
+        name: str = "budget.ledger",
     ) -> None:
         self._path = path
+        self._name = name
         self._owner = owner
         self._attempt_s = attempt_s
         self._per_day_usd = per_day_usd
@@ -186,6 +189,13 @@ class SpendingFile:
         with self._errors():
             return usd > self._left(now, and_open=False) + TOLERANCE_USD
 
+    def approved_usd(self) -> float:
+        """See `Spending.approved_usd`."""
+        if self._approval is None:
+            return 0.0
+        with self._errors():
+            return self._spent("approvals WHERE approval = ?", self._approval.approval_id, and_open=True)
+
     def room(self, now: float) -> tuple[float, bool]:
         """See `Spending.room`."""
         self._expect_in_place()
@@ -265,10 +275,10 @@ class SpendingFile:
         try:
             self._files.expect_in_place()
         except OSError as error:
+            again = "Put it back" if self._approval is not None else "Put it back, or run again to begin anew"
             raise LedgerError(
-                f"{self._path}: budget.ledger was removed or replaced while this run was on ({error.filename}:"
-                f" {error.strerror}), and what the day and the month have spent is no longer known. Put it back, or run"
-                " again to begin anew",
+                f"{self._path}: {self._name} was removed or replaced while this run was on ({error.filename}:"
+                f" {error.strerror}), and what was spent is no longer known. {again}",
                 transient=False,
             ) from error
 
@@ -280,41 +290,10 @@ class SpendingFile:
             raise self._unusable(error) from error
 
     def _unusable(self, error: BaseException) -> LedgerError:
+        words = error.strerror if isinstance(error, OSError) else error
         if _is_locked(error):
             words = f"another process has kept it locked for {self._lock_wait_s:.0f} s; end that process, and run again"
-            return _unusable(self._path, words)
-        return _unusable(self._path, error)
-
-
-def read_days(path: Path) -> list[SharedDay]:
-    """What a file of spending has on record, by day and endpoint; also while runs write to it.
-
-    Raises:
-        UsageError: there is no such file.
-        LedgerError: it can't be read.
-    """
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such file; budget.ledger names what the first run makes")
-    try:
-        expect_regular(path)
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=LOCK_WAIT_S)) as db:
-            columns = {row[1] for row in db.execute("PRAGMA table_info (spending)")}
-            endpoint, in_vain = (name if name in columns else "NULL" for name in ("endpoint", "in_vain"))
-            rows = db.execute(
-                f"SELECT CAST(at / {DAY_S} AS INTEGER), {endpoint}, count(*),"
-                f" sum(iif(open OR coalesce({in_vain}, 1), 0.0, usd)),"
-                f" sum(NOT open AND coalesce({in_vain}, 1)), sum(iif(NOT open AND coalesce({in_vain}, 1), usd, 0.0)),"
-                f" sum(open), sum(iif(open, usd, 0.0)), sum(NOT open AND {in_vain} IS NULL)"
-                " FROM spending GROUP BY 1, 2 ORDER BY 1, 2"
-            )
-            return list(map(SharedDay._make, rows))
-    except (OSError, sqlite3.Error) as error:
-        raise _unusable(path, error) from error
-
-
-def _unusable(path: Path, why: BaseException | str) -> LedgerError:
-    words = why.strerror if isinstance(why, OSError) else why
-    return LedgerError(f"{path}: budget.ledger can't be used ({words})")
+        return LedgerError(f"{self._path}: {self._name} can't be used ({words})")
 
 
 def _is_locked(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """From manifests to a plan: which jobs there are, what they will cost, and how long they will take."""
 
+from batch_editor.planning.approval import Approval, expect_approved, read_approved
 from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, Selection, stage_manifests
 from batch_editor.planning.comparing import stage_jobs
@@ -15,6 +16,7 @@ from batch_editor.planning.saving import SaveTo, save_plan
 __all__ = [
     "COMPARED",
     "IDENTIFIED",
+    "Approval",
     "Calibration",
     "Catalog",
     "ComparedJob",
@@ -30,9 +32,11 @@ __all__ = [
     "Way",
     "assess",
     "compared_output",
+    "expect_approved",
     "make_plan",
     "offer_of_successor",
     "output_of",
+    "read_approved",
     "reusable",
     "save_plan",
     "stage_jobs",

@@ -72,19 +72,7 @@ def make_plan(
         )
         if check_inputs:
             plan = replace(plan, inputs=_checked_inputs(staging, catalog, settings, plan, say))
-        look(
-            Planned(
-                plan=plan,
-                staging=staging,
-                catalog=catalog,
-                settings=settings,
-                manifests=paths,
-                selection=selection,
-                output=root,
-                sources=(*history, *sources),
-                redo=redo,
-            )
-        )
+        look(Planned(plan, staging, catalog, settings, paths, selection, root, (*history, *sources), redo))
         return plan
 
 

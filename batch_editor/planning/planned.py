@@ -13,7 +13,7 @@ from batch_editor.planning.plan import Plan
 from batch_editor.records import Redo
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A plan, the staged jobs that it is of, and what was asked for.
 

@@ -24,6 +24,7 @@ from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.planning import Catalog, output_of
 from batch_editor.records import WHOLE
 from batch_editor.recovery.recover import recover
+from batch_editor.runs.approving import on_record
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import send_pending
 from batch_editor.runs.options import BatchOptions
@@ -101,7 +102,7 @@ async def prepared(
         providers = expect_keys(planned, keys)
         provide_descriptors(sum(each.concurrency for each in providers), rehearsal=options.sandbox)
         network = await to_the_end(Network.from_environment)
-        for line in planned.plan.introduction():
+        for line in planned.said():
             options.progress.say(line)
         uploads = [settings.api.uploads_to] if planned.plan.uploads else []
         if proxy := network.named_for(*(each.api.edits_at for each in providers), *uploads):
@@ -133,6 +134,8 @@ class Batch:
         self._shared = shared
         self._keys = keys
         self._began_at = began_at
+        # A rehearsal uses up nothing.
+        self._approval = None if self.options.sandbox else planned.approval
         self._runs: list[RunStart] = []
 
     @property
@@ -184,6 +187,7 @@ class Batch:
             processes=self._opened.processes,
             shared=self._shared,
             metrics=self._opened.metrics,
+            approval=self._approval,
         )
         return await self._carry_out(run, list(self.sample) if first else None)
 
@@ -217,7 +221,12 @@ class Batch:
             expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1], changes)
             note_shard(ledger.connection, options.selection.shard or WHOLE)
             start = ledger.runs.begin(
-                run_id, now=now, sandbox=options.sandbox, expected=expected, command=options.command
+                run_id,
+                now=now,
+                sandbox=options.sandbox,
+                expected=expected,
+                command=options.command,
+                approval=None if self._approval is None else on_record(self._approval),
             )
         if not self._runs:
             take_over(self._opened, self._planned, now=now)

@@ -69,6 +69,8 @@ def _lines(summary: Summary, made: int, command: str, budget_usd: float | None) 
     of = "" if budget_usd is None else f" of a budget of ${budget_usd:,.2f}"
     lost = 0.0 if plan is None else plan.possibly_usd
     yield f"Money: {_spent(summary)}{of}" + (f", of which ${lost:,.2f} may be billed without a result" if lost else "")
+    if summary.approval is not None:
+        yield f"Approved: {summary.approval}"
     causes = sorted(summary.errors, key=lambda error: -error.count)[:CAUSES]
     for cause in causes:
         count = f"{cause.count:,} job{'s' * (cause.count != 1)}"

@@ -107,6 +107,16 @@ class RunMonitor(AttemptListener):
             )
         )
 
+    def approval_spent(self, message: str) -> None:
+        """Only requests that the approved amount has no room for remain; `message` says so."""
+        self.halt(StopReason("budget", message, is_approval_spent=True))
+
+    def not_approved(self, requests: int) -> None:
+        """Requests are left that the approved plan lacks: they counted as done when it was planned, and weren't."""
+        are = many(requests, "request that is left isn't", "requests that are left aren't")
+        again = "Save a plan of them with `plan --save`, and have that approved"
+        self.halt(StopReason("budget", f"{are} in the approved plan. {again}", is_approval_spent=True))
+
     def may_start(self, lane: Lane) -> bool:
         """Whether a request to that provider that leaves now will probably be back before the deadline; if not, it is
         sent no more.

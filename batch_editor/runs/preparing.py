@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger, Staging, import_jobs, shard_of
 from batch_editor.manifest import TableRead
-from batch_editor.money import Spending, charge_left_open, shared_spending
+from batch_editor.money import Spending, charge_left_open
 from batch_editor.output import (
     INPUTS,
     Acceptance,
@@ -34,12 +34,24 @@ from batch_editor.output import (
     take_images,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, reusable, stage_jobs
+from batch_editor.planning import (
+    IDENTIFIED,
+    Approval,
+    Calibration,
+    Catalog,
+    Plan,
+    assess,
+    expect_approved,
+    read_approved,
+    reusable,
+    stage_jobs,
+)
 from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.planning.sharding import check_shard, expect_shard
 from batch_editor.processes import Processes
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
+from batch_editor.runs.approving import spending_of
 from batch_editor.runs.options import BatchOptions
 from batch_editor.text import many
 from batch_editor.threads import to_the_end
@@ -50,13 +62,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What is to be done: the manifests as they are staged, and the plan for them."""
+    """What is to be done: the manifests as they are staged, the plan for them, and the approval, if one was given."""
 
     settings: Settings
     options: BatchOptions
     catalog: Catalog
     staging: Staging
     plan: Plan
+    approval: Approval | None = None
+
+    def said(self) -> Iterator[str]:
+        """What people are told before anything is sent."""
+        yield from () if self.approval is None else self.approval.said
+        yield from self.plan.introduction()
 
     @property
     def in_flight(self) -> int:
@@ -68,8 +86,8 @@ class Planned:
 class OpenOutput:
     """An output directory that is locked and in order, and who checks its images; see `open_output`.
 
-    `processes`: where images are decoded. `spending`: the file of the day's and the month's budget; None if nothing
-    limits them. `metrics`: who counts for Prometheus; None if nobody does.
+    `processes`: where images are decoded. `spending`: what runs share of the day's and the month's budget,
+    or of an approved amount; None if nothing limits them. `metrics`: who counts for Prometheus; None if nobody does.
     """
 
     store: Store
@@ -83,7 +101,12 @@ class OpenOutput:
 def plan_run(
     paths: Sequence[Path], settings: Settings, catalog: Catalog, options: BatchOptions, output: Path, staging: Staging
 ) -> Planned:
-    """What the run will do, before anything is written. Blocks."""
+    """What the run will do, before anything is written. Blocks.
+
+    Raises:
+        UsageError: the settings or a manifest are wrong, or the run isn't what was approved.
+    """
+    approved = None if options.plan is None else read_approved(options.plan)
     shard = options.selection.shard
     with staging.translated():
         expect_shard(output, shard, rehearsal=options.sandbox)
@@ -101,13 +124,18 @@ def plan_run(
             rehearsal=options.sandbox,
             report=report,
         )
+        approval = None
+        if options.plan is not None and approved is not None:
+            approval = expect_approved(
+                *(options.plan, approved, staging, catalog, settings), redo=options.redo, rehearsal=options.sandbox
+            )
     limit = settings.budget.max_cost_usd
     if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:
         raise UsageError(
             f"the budget of ${limit:,.4g} is below the price of the first job, which may cost up to"
             f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
-    return Planned(settings, options, catalog, staging, plan)
+    return Planned(settings, options, catalog, staging, plan, approval)
 
 
 def expect_keys(planned: Planned, keys: Keys) -> list[Provider]:
@@ -186,7 +214,7 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     acceptance = Acceptance(settings.checks, planned.catalog.sendable, processes)
     stack.callback(acceptance.close)
     acceptance.start()
-    spending = None if options.sandbox else shared_spending(settings, output)
+    spending = None if options.sandbox else spending_of(settings, output, planned.approval)
     if spending is not None:
         stack.callback(spending.close)
     return OpenOutput(store, ledger, acceptance, processes, spending, _metrics(stack, output, settings, options))

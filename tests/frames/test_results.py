@@ -22,7 +22,7 @@ from tests.support.bench import INPUT, LOW_USD, REHEARSAL, Bench, arrived, job, 
 UPGRADED = Path(__file__).parents[1] / "upgrade" / "version-0.1" / "outputs" / "catalog"
 TYPES = {
     **dict.fromkeys(COLUMNS, "string"),
-    **dict.fromkeys(("output", "status", "verdict"), "category"),
+    **dict.fromkeys(("status", "verdict"), "category"),
     **dict.fromkeys(("http_status", "attempts", "possibly_billed", "width", "height", "bytes"), "Int64"),
     **dict.fromkeys(("latency_s", "estimated_cost_usd", "actual_cost_usd", "fidelity"), "Float64"),
     **dict.fromkeys(("started_at", "finished_at"), "datetime64[ns, UTC]"),
@@ -51,9 +51,9 @@ async def test_it_is_the_output_manifest_with_types_verdicts_and_money(bench: Be
     shown = {name: str(kind) for name, kind in table.dtypes.items()}
     assert {name: shown[name] for name in TYPES} == TYPES
     assert [shown[name] for name in ("prompt", "output_compression", "row.sku")] == ["string", "Int64", "string"]
-    # The columns of manifest.csv, in its order, between the directory and the money.
+    # The columns of manifest.csv, in its order, and the money.
     header = (bench.out / "manifest.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
-    assert list(table.columns) == ["output", *header, "confirmed_usd", "possibly_billed_usd", "reserved_usd"]
+    assert list(table.columns) == [*header, "confirmed_usd", "possibly_billed_usd", "reserved_usd"]
     by_id = table.set_index("job_id")
     assert list(by_id.index) == ["mug", "same", "late", "bad"]
     assert list(by_id["status"]) == ["succeeded", "succeeded", "unknown", "failed"]
@@ -94,7 +94,8 @@ async def test_several_output_directories_stand_one_below_the_other(bench: Bench
     assert list(table.index) == [0, 1, 2]
     assert table["output"].tolist() == [str(one), str(one), "two"]
     assert table["row.sku"].tolist() == [pd.NA, pd.NA, "007"]
-    assert {name: str(table.dtypes[name]) for name in TYPES} == TYPES
+    assert list(table.columns)[len(COLUMNS)] == "output"
+    assert {name: str(table.dtypes[name]) for name in [*TYPES, "output"]} == {**TYPES, "output": "category"}
     # A rehearsal has cost nothing.
     assert table["confirmed_usd"].tolist() == [LOW_USD, LOW_USD, 0.0]
 

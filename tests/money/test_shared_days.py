@@ -73,7 +73,7 @@ def test_a_file_that_is_missing_or_none_is_said(tmp_path: Path) -> None:
     (tmp_path / "s").write_bytes(b"no database at all, " * 50)
     with pytest.raises(LedgerError) as damaged:
         shared_days(settings_of(tmp_path / "s"))
-    assert str(damaged.value) == f"{tmp_path / 's'}: budget.ledger can't be used (file is not a database)"
+    assert str(damaged.value) == f"{tmp_path / 's'}: budget.ledger can't be read (file is not a database)"
     with pytest.raises(UsageError) as unset:
         shared_days(load_settings())
     assert str(unset.value) == (

@@ -140,7 +140,7 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
         *("redone", "identified", "kept", "kept_differs", "gone", "changes", "asks"),
         *("cost_usd", "duration_s", "limited_by", "advice", "providers", "groups"),
         *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tables", "compare"),
-        *("moved", "shard"),
+        *("moved", "shard", "saved"),
     ]
     assert plan["cost_usd"] == {"low": 0.0216, "expected": 0.0216, "high": 0.10236}
     assert list(plan["duration_s"]) == ["p10", "p50", "p90"]

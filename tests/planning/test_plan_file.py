@@ -10,23 +10,16 @@ from typing import Any
 import pytest
 
 from batch_editor import UsageError
-from batch_editor.planning import PlanFile, Planned, SavedPlan, SaveTo, make_plan, save_plan
-from batch_editor.records import Redo
+from batch_editor.planning import PlanFile
+from tests.support.approved_plan import save
 from tests.support.bench import INPUT, LOW_USD, Bench, Job, job, jobs
 
 Change = Callable[[dict[str, Any]], object]
 
 
-def saved(bench: Bench, wanted: list[Job], *, by: str | None = None, redo: tuple[Redo, ...] = (), **flags: Any) -> Path:
-    """The file of these jobs' plan."""
-    path, found = bench.folder / "plan.json", list[SavedPlan]()
-
-    def look(planned: Planned) -> None:
-        found.append(save_plan(planned, SaveTo(path, by), now=1_795_000_000.0))
-
-    make_plan([bench.write(wanted)], bench.settings(**flags), output=bench.out, redo=redo, look=look)
-    assert [each.path for each in found] == [path]
-    return path
+def saved(bench: Bench, wanted: list[Job], *, by: str | None = None, **how: Any) -> Path:
+    """The file of these jobs' plan, which nobody has approved."""
+    return save(bench, wanted, by=by, **how)
 
 
 def changed(path: Path, change: Change) -> None:

@@ -68,7 +68,9 @@ def show_plan(options: dict[str, Any]) -> int:
         nonlocal saved
         if approved is not None and plan_file is not None:
             found = expect_approved(
-                approved, plan_file, planned.staging, planned.catalog, planned.settings, redo=planned.redo
+                *(approved, plan_file, planned.staging, planned.catalog, planned.settings),
+                redo=planned.redo,
+                shard=planned.selection.shard,
             )
             for line in found.said:
                 tell(line)

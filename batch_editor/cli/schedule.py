@@ -7,6 +7,8 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +94,7 @@ def _schedule(
     for manifest in given["manifests"]:
         if not manifest.exists():
             raise UsageError(f"{quoted(str(manifest))}: there is no such file, and a schedule needs one")
+    _expect_every_night(given, settings)
     directory = Path.cwd()
     output = given["output"] or settings.outputs.directory / default_output_name(given["manifests"][0])
     budget = () if given["max_cost"] or settings.budget.max_cost_usd else ("--max-cost", MAX_COST_USD)
@@ -112,6 +115,22 @@ def _schedule(
         timeout_s=settings.api.timeout_s,
         made_by=" ".join(map(shell_word, ["batch-editor", *sys.argv[1:]])),
     )
+
+
+def _expect_every_night(given: Mapping[str, Any], settings: Settings) -> None:
+    """See that nothing is asked for that holds for one night alone, or buys everything again in each.
+
+    Raises:
+        UsageError: something is.
+    """
+    if "all" in given["redo"]:
+        raise UsageError("--redo all would make every image again each night, and buy it; run that once, by hand")
+    with suppress(ValueError):  # a time of day or a duration
+        datetime.fromisoformat((settings.deadline or "").strip())
+        raise UsageError(
+            f"deadline {quoted(str(settings.deadline))} is that of one night; every night needs a time of day, such as"
+            " 06:00, or a duration, such as 4h"
+        )
 
 
 def _secrets(settings: Settings) -> Iterator[str]:

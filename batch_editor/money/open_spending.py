@@ -8,7 +8,7 @@ from batch_editor.config import Settings
 from batch_editor.errors import UsageError
 from batch_editor.files import path_to_text
 from batch_editor.money.spending import ApprovedAmount, SharedDay, Spending
-from batch_editor.money.spending_file import SpendingFile
+from batch_editor.money.spending_file import SpendingFile, SpentOfPlan
 from batch_editor.money.spending_readings import read_days
 
 
@@ -36,14 +36,7 @@ def shared_spending(
         )
     if approval is None or spent_file is None:
         return None
-    return SpendingFile(
-        *(spent_file, owner),
-        per_day_usd=None,
-        per_month_usd=None,
-        approval=approval,
-        attempt_s=attempt_s,
-        name="what is spent of the approved plan",
-    )
+    return SpentOfPlan(spent_file, owner, per_day_usd=None, per_month_usd=None, approval=approval, attempt_s=attempt_s)
 
 
 def shared_days(settings: Settings) -> list[SharedDay]:

@@ -68,7 +68,6 @@ class Reservations:
     Parameters:
         shared: the day's and the month's, which other runs share; None if nothing limits them.
         prices: what requests of a kind were charged; it learns from every answer.
-        covers: whether a request was approved, where only such are sent.
     """
 
     def __init__(
@@ -79,7 +78,6 @@ class Reservations:
         shared: SharedBudget | None,
         writer: LedgerWriter,
         prices: SteadyPrices,
-        covers: Callable[[PendingRequest], bool] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._run_id = run_id
@@ -88,19 +86,13 @@ class Reservations:
         self._ledger = writer.ledger
         self._writer = writer
         self._prices = prices
-        self._covers = covers
         self._clock = clock
         self._released = asyncio.Event()
         # How many requests were turned away because no budget has room for their max price.
         self.turned_away = 0
-        # How many were turned away because nobody approved them.
-        self.uncovered = 0
 
     async def reserve(self, request: PendingRequest) -> Reserved | None:
-        """Wait for room in the run's budget; None if there will be none, or if the request was not approved."""
-        if self._covers is not None and not self._covers(request):
-            self.uncovered += 1
-            return None
+        """Wait for room in the run's budget; None if there will be none."""
         max_usd, steady_usd = self._prices.both_usd(request)
         usd = await self._budget.reserve(max_usd, steady_usd=steady_usd, again=lambda: self._prices.both_usd(request))
         if usd is None:

@@ -83,13 +83,14 @@ class SpendingFile:
         owner: names the output directory.
         approval: a third limit beside the day's and the month's, on what is reserved here with it.
         attempt_s: how long an attempt may take: a reservation that has been open for longer is that of a run that died.
-        name: what messages call it.
 
     Raises:
         LedgerError: the file can't be used.
     """
 
     shared_over_machines = False
+    # What messages call it.
+    name = "budget.ledger"
 
     def __init__(
         self,
@@ -100,10 +101,8 @@ class SpendingFile:
         per_month_usd: float | None,
         approval: ApprovedAmount | None = None,
         attempt_s: float = 300.0,
-        name: str = "budget.ledger",
     ) -> None:
         self._path = path
-        self._name = name
         self._owner = owner
         self._attempt_s = attempt_s
         self._per_day_usd = per_day_usd
@@ -277,7 +276,7 @@ class SpendingFile:
         except OSError as error:
             again = "Put it back" if self._approval is not None else "Put it back, or run again to begin anew"
             raise LedgerError(
-                f"{self._path}: {self._name} was removed or replaced while this run was on ({error.filename}:"
+                f"{self._path}: {self.name} was removed or replaced while this run was on ({error.filename}:"
                 f" {error.strerror}), and what was spent is no longer known. {again}",
                 transient=False,
             ) from error
@@ -293,7 +292,13 @@ class SpendingFile:
         words = error.strerror if isinstance(error, OSError) else error
         if _is_locked(error):
             words = f"another process has kept it locked for {self._lock_wait_s:.0f} s; end that process, and run again"
-        return LedgerError(f"{self._path}: {self._name} can't be used ({words})")
+        return LedgerError(f"{self._path}: {self.name} can't be used ({words})")
+
+
+class SpentOfPlan(SpendingFile):
+    """A file beside an approved plan's: what is spent of that, where `budget.ledger` isn't set."""
+
+    name = "what is spent of the approved plan"
 
 
 def _is_locked(error: BaseException) -> bool:

@@ -12,10 +12,10 @@ from batch_editor.config import Settings
 from batch_editor.errors import UsageError
 from batch_editor.ledger import PendingRequest, Staging, staging_readings
 from batch_editor.planning.catalog import Catalog
-from batch_editor.planning.costly import costly_endpoints, costly_settings
+from batch_editor.planning.costly import SHARD, costly_endpoints, costly_settings
 from batch_editor.planning.plan_file import TO_APPROVE, PlanFile, PlannedRequest
 from batch_editor.planning.saving import planned_requests
-from batch_editor.records import Redo
+from batch_editor.records import Redo, Shard
 from batch_editor.text import many, printable
 
 # List prices are written with nine digits.
@@ -69,11 +69,13 @@ def expect_approved(
     settings: Settings,
     *,
     redo: Collection[Redo],
+    shard: Shard | None = None,
     rehearsal: bool = False,
 ) -> Approval:
     """See that the staged requests, and the settings that cost, are what was approved. Blocks.
 
-    A rehearsal goes to a stand-in, wherever the plan's requests go.
+    A rehearsal goes to a stand-in, wherever the plan's requests go. `shard` is the one that the run does: the plan's,
+    or any one of a plan of all jobs where the shards share `budget.ledger`, and by it the whole amount.
 
     Raises:
         UsageError: they aren't; with the first difference of each kind.
@@ -84,9 +86,10 @@ def expect_approved(
         found.look_at(request)
         names.add(request.endpoint)
     endpoints = costly_endpoints(sorted(names & set(plan.endpoints)), catalog, settings)
+    shares_amount = settings.budget.is_shared_over_machines
     differences = [
         *found.differences(),
-        *_settings(plan.settings, costly_settings(settings, redo)),
+        *_settings(plan.settings, costly_settings(settings, redo, shard), shares_amount=shares_amount),
         *_endpoints(plan.endpoints, endpoints, but={"sends_to"} if rehearsal else set()),
     ]
     if differences:
@@ -101,6 +104,8 @@ def expect_approved(
         )
     assert plan.approved_by is not None, "see read_approved"
     limit = settings.budget.max_cost_usd
+    if limit is not None and shard is not None and plan.settings[SHARD] is None:
+        limit *= shard.count  # of which the settings have a shard's part
     amount_usd = plan.amount_usd if limit is None else min(plan.amount_usd, limit)
     approved = f"approved by {plan.approved_by}: plan {plan.plan_id}, up to ${amount_usd:,.2f} over all runs with it"
     return Approval(
@@ -203,13 +208,19 @@ def _changes(known: PlannedRequest, now: PlannedRequest) -> list[str]:
     return changes
 
 
-def _settings(planned: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _settings(planned: Mapping[str, Any], now: Mapping[str, Any], *, shares_amount: bool) -> Iterator[str]:
     """Each setting that is another one; what isn't made again, though it was to be, is less."""
     for name in dict.fromkeys((*planned, *now)):
         value, former = now.get(name, _MISSING), planned.get(name, _MISSING)
         if name == "redo" and isinstance(value, list) and isinstance(former, list) and set(value) <= set(former):
             continue
-        if value != former:
+        if name == SHARD and value != former:
+            if former is not None or not shares_amount:
+                hint = (
+                    "each shard takes a plan of its own, or budget.ledger: postgresql://… and one plan without --shard"
+                )
+                yield f"{_is(name, value, former)}; {hint}"
+        elif value != former:
             yield _is(name, value, former)
 
 

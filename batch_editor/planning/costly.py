@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from batch_editor.config import Settings, setting_names
 from batch_editor.endpoints import Endpoint
 from batch_editor.planning.catalog import Catalog
-from batch_editor.records import Redo
+from batch_editor.records import WHOLE, Redo, Shard
 
 # Settings that can't: what limits a run, how fast and where it works, who hears of it. Or that show in the requests, or
 # in what is noted of endpoints. A setting that nobody has put here counts: so a new one isn't forgotten.
@@ -23,20 +23,23 @@ HARMLESS = (
     *("deadline", "max_failures", "finish", "outputs", "notify", "metrics", "run", "redo"),
 )
 
+SHARD = "shard"
+
 # Of a price list: what is said of it, and changes no price.
 _SAID_OF_PRICES = {"as_of", "source", "maker"}
 
 
-def costly_settings(settings: Settings, redo: Collection[Redo]) -> dict[str, Any]:
+def costly_settings(settings: Settings, redo: Collection[Redo], shard: Shard | None) -> dict[str, Any]:
     """The settings that can make a run more expensive, by their dotted names, as JSON.
 
     `redo` has what is made again, `--redo` and `redo.endpoint` together. `budget.ledger` is among them for the amount
-    that was approved is counted there: elsewhere it would be counted anew.
+    that was approved is counted there: elsewhere it would be counted anew. So is the shard that the run does: each
+    shard could count it for itself.
     """
     names = [name for name in setting_names() if not any(f"{name}.".startswith(f"{each}.") for each in HARMLESS)]
     found = {name: _as_json(_value(settings, name)) for name in names}
     again = {*redo, "endpoint"} if settings.redo.endpoint else set(redo)
-    return {**found, "redo": sorted(again)}
+    return {**found, "redo": sorted(again), SHARD: None if shard in (None, WHOLE) else str(shard)}
 
 
 def costly_endpoints(names: Iterable[str], catalog: Catalog, settings: Settings) -> dict[str, Any]:

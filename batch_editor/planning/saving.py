@@ -56,7 +56,7 @@ def save_plan(planned: Planned, to: SaveTo, *, now: float) -> SavedPlan:
         cost=cost,
         amount_usd=cost.max_usd if limit is None else min(cost.max_usd, limit),
         groups=plan.as_json()["groups"],
-        settings=costly_settings(settings, planned.redo),
+        settings=costly_settings(settings, planned.redo, planned.selection.shard),
         endpoints=costly_endpoints(sorted({each.endpoint for each in requests}), catalog, settings),
         requests=requests,
         approved_by=to.approved_by,

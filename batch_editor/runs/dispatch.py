@@ -11,7 +11,7 @@ from functools import partial
 from batch_editor.client import HttpClient
 from batch_editor.endpoints import shared_error_words
 from batch_editor.errors import MachineError
-from batch_editor.ledger import Counts, SubmittedAttempt, experience, readings
+from batch_editor.ledger import Counts, PendingRequest, SubmittedAttempt, experience, readings
 from batch_editor.money import TOLERANCE_USD, Budget, PriceKind, Reservations, SteadyPrices
 from batch_editor.runs.approving import spent_words
 from batch_editor.runs.attempt_log import AttemptLog
@@ -76,7 +76,6 @@ class _Dispatch:
             shared=run.shared,
             writer=run.writer,
             prices=self.prices,
-            covers=None if run.approval is None else run.approval.covers,
             clock=run.clock,
         )
         await self._say_unknown()
@@ -96,8 +95,7 @@ class _Dispatch:
             monitor.close()
         if reservations.turned_away or any(lane.is_out_of_budget for lane in self.lanes):
             await self._out_of_budget()
-        if reservations.uncovered:
-            self.monitor.not_approved(reservations.uncovered)
+        monitor.halt_if_not_approved()
         return stopped_by(monitor.stop, self.lanes)
 
     async def _send_all(
@@ -175,8 +173,16 @@ class _Dispatch:
 
     async def _chosen(self, lane: Lane, fingerprints: Collection[str]) -> AsyncIterator[Task]:
         for request in await self.run.writer.do(self.run.ledger.requests.pending_among, list(fingerprints)):
-            if request.endpoint in lane.endpoints:
+            if request.endpoint in lane.endpoints and self._is_approved(request):
                 yield Task.from_request(request)
+
+    def _is_approved(self, request: PendingRequest) -> bool:
+        """Whether a request may be sent. One that counted as done when the run was planned may be none of the plan."""
+        approval = self.run.approval
+        if approval is None or approval.covers(request):
+            return True
+        self.monitor.left_out()
+        return False
 
     async def _pending(self, lane: Lane) -> AsyncIterator[Task]:
         """What is to be sent, in manifest order, as long as the budget could pay for any of it."""
@@ -191,7 +197,8 @@ class _Dispatch:
                 if exhausted or self.budget.exhausted(min(cheapest, self.prices.min_usd())):
                     lane.run_dry()
                     return
-                yield Task.from_request(request)
+                if self._is_approved(request):
+                    yield Task.from_request(request)
             position = page[-1].position
 
     async def _shared_exhausted(self, usd: float) -> bool:

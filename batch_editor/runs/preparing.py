@@ -127,7 +127,10 @@ def plan_run(
         approval = None
         if options.plan is not None and approved is not None:
             approval = expect_approved(
-                *(options.plan, approved, staging, catalog, settings), redo=options.redo, rehearsal=options.sandbox
+                *(options.plan, approved, staging, catalog, settings),
+                redo=options.redo,
+                shard=shard,
+                rehearsal=options.sandbox,
             )
     limit = settings.budget.max_cost_usd
     if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:

@@ -57,7 +57,7 @@ def test_the_settings_that_cost_are_these(bench: Bench) -> None:
     )
     assert list(plan.settings) == [
         *("api.version", "api.timeout_s", *(f"retry.{name}" for name in retry)),
-        *("budget.ledger", "checks", "pricing.factor", "pricing.table", "redo"),
+        *("budget.ledger", "checks", "pricing.factor", "pricing.table", "redo", "shard"),
     ]
     assert plan.settings["redo"] == ["endpoint", "failed"]
 

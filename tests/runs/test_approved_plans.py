@@ -12,8 +12,8 @@ import yaml
 
 from batch_editor import Selection, UsageError
 from batch_editor.endpoints import load_endpoint
-from batch_editor.planning import PlanFile
-from batch_editor.records import Redo
+from batch_editor.planning import Approval, PlanFile, Planned, expect_approved, make_plan, read_approved
+from batch_editor.records import Redo, Shard
 from batch_editor.sandbox import Sandbox
 from tests.support.approved_plan import save
 from tests.support.bench import INPUT, REHEARSAL, Bench, Job, job, jobs, sandbox, with_options
@@ -123,7 +123,7 @@ async def test_each_setting_that_costs_is_named_with_both_values(bench: Bench, n
 
 
 def test_no_setting_that_costs_is_forgotten_here(bench: Bench) -> None:
-    assert {*SETTINGS, "redo", "budget.ledger"} == set(PlanFile.read(save(bench, WANTED)).settings)
+    assert {*SETTINGS, "redo", "shard", "budget.ledger"} == set(PlanFile.read(save(bench, WANTED)).settings)
 
 
 async def test_where_the_amount_is_counted_is_named(bench: Bench) -> None:
@@ -143,6 +143,54 @@ async def test_what_is_not_made_again_though_it_was_to_be_is_less(bench: Bench) 
     async with sandbox() as provider:
         path = save(bench, WANTED, provider, redo=["failed", "all"], redo__endpoint=True)
         assert (await bench.run(WANTED, provider, options=with_options(plan=path))).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("planned", "done", "said"),
+    [(None, "1/4", '"1/4", null'), ("1/4", "0/2", '"0/2", "1/4"'), ("0/4", None, 'null, "0/4"')],
+)
+async def test_a_shard_takes_a_plan_of_its_own(bench: Bench, planned: str | None, done: str | None, said: str) -> None:
+    def part(text: str | None) -> Selection:
+        return Selection(shard=None if text is None else Shard.parse(text))
+
+    path = save(bench, WANTED, AT, selection=part(planned))
+    assert (await refused(bench, path, WANTED, selection=part(done)))[-1] == (
+        f"shard is {said} in the plan; each shard takes a plan of its own, or budget.ledger: postgresql://… and one"
+        " plan without --shard"
+    )
+
+
+def test_shards_that_share_a_database_share_the_amount_of_one_plan(bench: Bench) -> None:
+    shared: dict[str, Any] = {"budget__ledger": "postgresql://db.example/spending"}
+    path = save(bench, jobs(12), budget__max_cost_usd=0.4, **shared)
+    found = list[Approval]()
+
+    def look(planned: Planned) -> None:
+        parts = planned.staging, planned.catalog, planned.settings
+        shard = planned.selection.shard
+        found.append(expect_approved(path, read_approved(path), *parts, redo=(), shard=shard))
+
+    for number, limit in ((0, 99.0), (1, 0.2)):
+        make_plan(
+            [bench.write(jobs(12))],
+            bench.settings(budget__max_cost_usd=limit, **shared),
+            selection=Selection(shard=Shard(number, 2)),
+            output=bench.out,
+            look=look,
+        )
+    assert [each.plan_id for each in found] == [PlanFile.read(path).plan_id] * 2
+    assert [each.amount_usd for each in found] == [0.4, 0.2]
+
+
+async def test_a_shard_does_its_own_plan(bench: Bench) -> None:
+    wanted, shards = jobs(12), [Shard(number, 2) for number in range(2)]
+    async with sandbox() as provider:
+        for shard in shards:
+            selection, out = Selection(shard=shard), bench.folder / f"out-{shard.number}"
+            path = save(bench, wanted, provider, selection=selection, out=out, name=f"plan-{shard.number}.json")
+            options = with_options(plan=path, selection=selection)
+            assert (await bench.run(wanted, provider, options=options, out=out)).exit_code == 0
+    assert provider.books.billed == 12
 
 
 async def test_another_provider_is_named(bench: Bench) -> None:

@@ -161,7 +161,9 @@ def _attempts_of(job: JobOnRecord, request: StoryRequest) -> Iterator[tuple[Atte
 def _confirmed_usd(request: StoryRequest, attempt: AttemptRow) -> float:
     if attempt.state != "succeeded":
         return 0.0
-    return request.expected_usd if attempt.cost_usd is None else attempt.cost_usd
+    if attempt.cost_usd is not None:
+        return attempt.cost_usd
+    return request.expected_usd if attempt.list_usd is None else attempt.list_usd
 
 
 def _money(job: JobOnRecord) -> tuple[float, float]:

@@ -34,22 +34,23 @@ class Attempts:
         """Record that a request is about to leave, or its redo; return the attempt's id, and its number among the
         request's.
         """
-        number, pictures_changed = self._db.execute(
-            "UPDATE requests SET attempts = attempts + 1 WHERE fingerprint = ? RETURNING attempts, pictures_changed",
+        number, job_id, list_usd, pictures_changed = self._db.execute(
+            "UPDATE requests SET attempts = attempts + 1 WHERE fingerprint = ?"
+            " RETURNING attempts, job_id, expected_usd, pictures_changed",
             (fingerprint,),
         ).fetchone()
         cursor = self._db.execute(
-            "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd, pictures_changed)"
-            " VALUES (?, ?, ?, 'sent', ?, ?, ?)",
-            (fingerprint, run_id, number, now, reserved_usd, pictures_changed),
+            "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd, job_id, list_usd,"
+            " pictures_changed) VALUES (?, ?, ?, 'sent', ?, ?, ?, ?, ?)",
+            (fingerprint, run_id, number, now, reserved_usd, job_id, list_usd, pictures_changed),
         )
         assert cursor.lastrowid is not None
         if pictures_changed:
             self._db.execute("UPDATE requests SET pictures_changed = 0 WHERE fingerprint = ?", (fingerprint,))
         if is_redo:
             noted = self._db.execute(
-                "UPDATE attempts SET redo_params = d.params, redo_files = d.files FROM redos d"
-                " WHERE d.fingerprint = attempts.fingerprint AND attempt_id = ?",
+                "UPDATE attempts SET redo_params = d.params, redo_files = d.files, list_usd = d.expected_usd"
+                " FROM redos d WHERE d.fingerprint = attempts.fingerprint AND attempt_id = ?",
                 (cursor.lastrowid,),
             ).rowcount
             assert noted, "an attempt of a redo must not pass for one of its request"
@@ -246,12 +247,14 @@ class Attempts:
             (state, failure.transient, failure.kind, failure.message, attempt_id),
         )
 
-    def charged_of(self, fingerprint: str, number: int) -> float | None:
-        """What an attempt counts for in budgets; None if there was none of that number."""
+    def charged_of(self, fingerprint: str, number: int) -> tuple[float, bool] | None:
+        """What an attempt counts for in budgets, and whether that is in doubt; None if there was no such attempt."""
         row = self._db.execute(
-            "SELECT charged_usd FROM attempts WHERE fingerprint = ? AND number = ?", (fingerprint, number)
+            "SELECT charged_usd, possibly_billed OR state NOT IN ('succeeded', 'failed') FROM attempts"
+            " WHERE fingerprint = ? AND number = ?",
+            (fingerprint, number),
         ).fetchone()
-        return None if row is None else float(row[0])
+        return None if row is None else (float(row[0]), bool(row[1]))
 
     def sent_since(self, instant: float, provider: str) -> list[float]:
         """When attempts were sent to that provider after that instant, oldest first."""

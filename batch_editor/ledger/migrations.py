@@ -290,6 +290,22 @@ ALTER TABLE requests ADD COLUMN pictures_changed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN pictures_changed INTEGER NOT NULL DEFAULT 0;
 """
 
+M_SPENT = """
+-- The job that an attempt was sent for, and what the price list says that an image of it costs. NULL: of an earlier
+-- version, and what the request says now holds.
+ALTER TABLE attempts ADD COLUMN job_id TEXT;
+ALTER TABLE attempts ADD COLUMN list_usd REAL;
+
+-- Rows of the manifest that money was spent for and that are others by now, so that edits of a row change no former
+-- bill. extras: the row as it was up to that attempt of the job.
+CREATE TABLE former_rows (
+    job_id          TEXT NOT NULL,
+    last_attempt_id INTEGER NOT NULL,
+    extras          TEXT NOT NULL,
+    PRIMARY KEY (job_id, last_attempt_id)
+) STRICT, WITHOUT ROWID;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     M001_INITIAL,
     M002_IDENTITY,
@@ -303,6 +319,7 @@ MIGRATIONS: tuple[str, ...] = (
     M_SHARD,
     M_APPROVAL,
     M_TRACK,
+    M_SPENT,
 )
 
 

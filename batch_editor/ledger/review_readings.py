@@ -90,6 +90,7 @@ class AttemptRow(NamedTuple):
     run_id: str
     pruned_at: float | None
     pictures_changed: int
+    list_usd: float | None
 
 
 class FormerPicture(NamedTuple):
@@ -182,7 +183,7 @@ def attempts_of(db: sqlite3.Connection, *fingerprints: str) -> list[AttemptRow]:
         "attempts",
         "SELECT fingerprint, number, state, sent_at, ended_at, latency_s, http_status, error_kind, error,"
         " possibly_billed, charged_usd, cost_usd, request_id, sha256, redo_params, run_id, pruned_at,"
-        " pictures_changed"
+        " pictures_changed, list_usd"
         " FROM attempts a"
         " WHERE fingerprint IN (SELECT value FROM json_each(?)) AND {range}",
         orjson.dumps(fingerprints).decode(),

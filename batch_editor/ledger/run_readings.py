@@ -9,6 +9,12 @@ from batch_editor.ledger.providers import PROVIDER
 
 # The request of an attempt.
 OF_ATTEMPT = "FROM requests r WHERE r.fingerprint = attempts.fingerprint"
+# What the image of an attempt `a` cost, as the provider said or the price list of that time says.
+IMAGE_USD = (
+    "coalesce(a.cost_usd, a.list_usd, (SELECT expected_usd FROM requests r WHERE r.fingerprint = a.fingerprint), 0.0)"
+)
+# Whether an attempt `a` has no outcome yet: what is set aside for it is neither confirmed nor possibly billed.
+IS_OPEN = "(a.state IN ('sent', 'accepted', 'received') AND NOT a.possibly_billed)"
 
 
 def attempts_of(db: sqlite3.Connection, run_id: str, *, provider: str | None = None) -> tuple[int, int, int]:
@@ -43,8 +49,7 @@ def cost_of(db: sqlite3.Connection, run_id: str) -> RunCost:
     """What a run has cost."""
     row = db.execute(
         "SELECT coalesce(sum(a.state = 'succeeded'), 0),"
-        " coalesce(sum(iif(a.state = 'succeeded', coalesce(a.cost_usd,"
-        " (SELECT expected_usd FROM requests r WHERE r.fingerprint = a.fingerprint)), 0)), 0),"
+        f" coalesce(sum(iif(a.state = 'succeeded', {IMAGE_USD}, 0.0)), 0),"
         " coalesce(sum(iif(a.possibly_billed, a.charged_usd, 0)), 0), coalesce(sum(a.possibly_billed), 0),"
         " coalesce(sum(a.http_status = 429 AND a.error_kind IS NOT 'credits'), 0) FROM attempts a WHERE run_id = ?",
         (run_id,),

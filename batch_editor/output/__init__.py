@@ -16,6 +16,7 @@ from batch_editor.output.output_manifest import (
     export_rows,
     export_tables,
     is_output_manifest,
+    joined_table,
     plain,
     write_manifest,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "images_in",
     "input_key",
     "is_output_manifest",
+    "joined_table",
     "keep",
     "keep_table",
     "locked",

@@ -267,7 +267,8 @@ def _shared_rate(run: Run, provider: Provider, key: SecretStr) -> SharedRateLimi
             " the rate limit with this one"
         )
         return None
-    return SharedRateLimit(path, spacing_s=spacing_s(provider.rate), slack_s=slack_s(provider.rate), say=say)
+    rate = provider.shared_rate
+    return SharedRateLimit(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=say)
 
 
 async def _limiter(run: Run, provider: Provider, shared_rate: SharedRateLimit | None, *, is_alone: bool) -> RateLimiter:

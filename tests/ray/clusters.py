@@ -17,6 +17,8 @@ from tests.support.command import ROOT
 
 _MEMORY = 80 << 20
 _STARTS_S = 60
+# Where nodes find functions of tests and benchmarks.
+_MODULES = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])}
 
 
 class Nodes:
@@ -42,7 +44,7 @@ class Nodes:
                     "num_cpus": 1,
                     "object_store_memory": _MEMORY,
                     "include_dashboard": False,
-                    "env_vars": {"SEGMIND_API_KEY": KEY, "PYTHONPATH": str(ROOT)},
+                    "env_vars": {"SEGMIND_API_KEY": KEY, **_MODULES},
                     **head,
                 },
             )
@@ -59,7 +61,7 @@ class Nodes:
 
     def add(self, **how: Any) -> Any:
         """One more node."""
-        return self._cluster.add_node(**{"object_store_memory": _MEMORY, "env_vars": {"PYTHONPATH": str(ROOT)}, **how})
+        return self._cluster.add_node(**{"object_store_memory": _MEMORY, "env_vars": _MODULES, **how})
 
     def kill(self, node: Any) -> None:
         """What a machine that is gone leaves of it: nothing."""

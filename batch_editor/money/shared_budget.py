@@ -20,6 +20,7 @@ class _Charge:
 
     attempt: str
     usd: float
+    in_vain: bool
 
 
 class SharedBudget:
@@ -32,7 +33,7 @@ class SharedBudget:
 
     def __init__(self, spending: Spending) -> None:
         self._spending = spending
-        self._uncharged: dict[str, float] = {}
+        self._uncharged: dict[str, _Charge] = {}
         self._thread: GroupThread[Callable[[], Any] | _Charge, Any] = GroupThread(self._commit, name="budget")
 
     async def exhausted(self, usd: float, now: float) -> bool:
@@ -52,9 +53,9 @@ class SharedBudget:
         reserve = partial(self._spending.reserve, attempt, usd, now, steady_usd=steady_usd, endpoint=endpoint)
         return await self._do(reserve)
 
-    def charge(self, attempt: str, usd: float) -> None:
+    def charge(self, attempt: str, usd: float, *, in_vain: bool = False) -> None:
         """See `Spending.charge`; made before whatever is asked for later."""
-        self._thread.leave(_Charge(attempt, usd))
+        self._thread.leave(_Charge(attempt, usd, in_vain))
 
     def close(self) -> None:
         """Do what is queued, if nobody holds the file, then end the thread. Blocks."""
@@ -66,10 +67,10 @@ class SharedBudget:
         return cast("T", await self._thread.do(partial(operation, *values)))
 
     def _commit(self, items: Sequence[Callable[[], Any] | _Charge]) -> list[Any]:
-        self._uncharged.update((item.attempt, item.usd) for item in items if isinstance(item, _Charge))
+        self._uncharged.update((item.attempt, item) for item in items if isinstance(item, _Charge))
         with self._spending.transaction():
-            for attempt, usd in self._uncharged.items():
-                self._spending.charge(attempt, usd)
+            for charge in self._uncharged.values():
+                self._spending.charge(charge.attempt, charge.usd, in_vain=charge.in_vain)
             results = [None if isinstance(item, _Charge) else item() for item in items]
         self._uncharged.clear()
         return results
@@ -83,6 +84,7 @@ def charge_left_open(spending: Spending, ledger: Ledger) -> None:
     for attempt in spending.open_attempts():
         token = AttemptToken.parse(attempt)
         if ledger.runs.knows(token.run_id):
-            spending.charge(attempt, ledger.attempts.charged_of(token.fingerprint, token.number) or 0.0)
+            usd, in_vain = ledger.attempts.charged_of(token.fingerprint, token.number) or (0.0, False)
+            spending.charge(attempt, usd, in_vain=in_vain)
         else:
             spending.keep(attempt)

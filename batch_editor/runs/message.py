@@ -42,10 +42,11 @@ def _outcome(summary: Summary, made: int) -> str:
     if summary.stop is not None:
         parts.insert(0, f"stopped ({summary.stop.kind})")
     parts += [f"{count:,} {word}" for count, word in _without_image(jobs)]
+    named = "its only job" if jobs.total == 1 else f"all {jobs.total:,} jobs"
     if not parts:
-        return f"nothing to do, all {jobs.total:,} jobs are done"
+        return f"nothing to do, {named} {'is' if jobs.total == 1 else 'are'} done"
     if not _without_image(jobs):
-        parts.append(f"all {jobs.total:,} jobs done")
+        parts.append(f"{named} done")
     return ", ".join(parts)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from batch_editor import Selection, UsageError
+from batch_editor import Selection, Summary, UsageError
 from batch_editor.endpoints import load_endpoint
 from batch_editor.planning import Approval, PlanFile, Planned, expect_approved, make_plan, read_approved
 from batch_editor.records import Redo, Shard
 from batch_editor.sandbox import Sandbox
+from batch_editor.verdicts import FILE_NAME, Picture, Verdicts
 from tests.support.approved_plan import save
 from tests.support.bench import INPUT, REHEARSAL, Bench, Job, job, jobs, sandbox, with_options
 
@@ -385,3 +386,35 @@ async def test_a_rehearsal_compares_and_uses_nothing_up(bench: Bench) -> None:
         with pytest.raises(UsageError, match="job new, which the plan doesn't have"):
             await bench.run([job("new")], stand_in, options=with_options(plan=path, sandbox=True))
     assert REHEARSAL.plan is None
+
+
+def reject(bench: Bench, id: str, note: str) -> None:
+    row = bench.row(id)
+    verdicts = Verdicts(bench.out / FILE_NAME)
+    verdicts.give([Picture(row["fingerprint"], row["sha256"])], verdict="rejected", note=note, by="Ada", now=1.0)
+    verdicts.close()
+
+
+async def test_a_redo_is_approved_for_a_picture_and_its_words(bench: Bench) -> None:
+    async def redo(path: Path) -> Summary:
+        return await bench.run(WANTED, provider, options=with_options(plan=path, redo=["rejected"]))
+
+    async with sandbox() as provider:
+        first = save(bench, WANTED, provider)
+        await bench.run(WANTED, provider, options=with_options(plan=first))
+        reject(bench, "job-1", "keep the handle")
+        path = save(bench, WANTED, provider, redo=["rejected"])
+        assert [(each.jobs, each.redo_of) for each in PlanFile.read(path).requests] == [
+            (["job-1"], bench.row("job-1")["sha256"])
+        ]
+        reject(bench, "job-1", "another handle")
+        with pytest.raises(UsageError, match=rf"1 request {OTHER}job-1: another prompt than in the plan"):
+            await redo(path)
+        reject(bench, "job-1", "keep the handle")
+        assert (await redo(path)).exit_code == 0
+        assert [entry.prompt for entry in provider.books.log][3:] == ["edit job-1\n\nkeep the handle"]
+        # Of the new picture nobody has approved a redo, nor of a plan whose picture it replaced.
+        reject(bench, "job-1", "keep the handle")
+        with pytest.raises(UsageError, match=rf"1 request {OTHER}job-1: it makes another rejected image again than"):
+            await redo(path)
+        assert provider.books.requests == 4

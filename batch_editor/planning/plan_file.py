@@ -143,12 +143,16 @@ class PlanFile:
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """Where a plan was saved, under which id, what may be spent for it in USD, and who has approved it, if anybody."""
+    """Where a plan was saved, under which id, what may be spent for it in USD, and who has approved it, if anybody.
+
+    is_comparison: it is `compare` that does it.
+    """
 
     path: Path
     plan_id: str
     amount_usd: float
     approved_by: str | None
+    is_comparison: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The `saved` object of a plan's `--json`."""
@@ -166,7 +170,8 @@ class SavedPlan:
             yield f"  to approve it: {TO_APPROVE}"
         else:
             yield f"  approved by {printable(self.approved_by)}"
-        yield f"  to do it: the same command with run in place of plan, and --plan {shell_word(str(self.path))}"
+        instead = "compare in place of plan, --over of --compare" if self.is_comparison else "run in place of plan"
+        yield f"  to do it: the same command with {instead}, and --plan {shell_word(str(self.path))}"
 
 
 def _write(file: BinaryIO, fields: Mapping[str, Any]) -> None:

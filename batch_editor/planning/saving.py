@@ -63,7 +63,8 @@ def save_plan(planned: Planned, to: SaveTo, *, now: float) -> SavedPlan:
         approved_by=to.approved_by,
     )
     found.write(to.path)
-    return SavedPlan(to.path, found.plan_id, found.amount_usd, found.approved_by)
+    is_comparison = bool(planned.selection.over)
+    return SavedPlan(to.path, found.plan_id, found.amount_usd, found.approved_by, is_comparison)
 
 
 def planned_requests(staging: Staging, catalog: Catalog) -> Iterator[PlannedRequest]:

@@ -90,6 +90,7 @@ async def test_a_request_that_the_plan_lacks_is_named_with_what_changed(
 SETTINGS: dict[str, tuple[Any, str]] = {
     "api.version": ("v2", '"v2", "v1" in the plan'),
     "api.timeout_s": (20, "20.0, 300.0 in the plan"),
+    "inputs.track": ("etag", '"etag", "none" in the plan'),
     "retry.max_attempts": (9, "9, 5 in the plan"),
     "retry.statuses": ([408, 500], "[408, 500], [408, 429, 502, 503, 504] in the plan"),
     "retry.max_possibly_billed": (4, "4, 3 in the plan"),

@@ -198,6 +198,9 @@ def _changes(known: PlannedRequest, now: PlannedRequest) -> list[str]:
     if now.endpoint != known.endpoint:
         return [_is("endpoint", now.endpoint, known.endpoint)]
     changes = []
+    # What is behind links is known only once they were asked, and then only of what was done before.
+    if now.contents not in (None, known.contents):
+        changes.append("another picture behind its links than in the plan")
     if now.prompt != known.prompt:
         changes.append("another prompt than in the plan")
     if now.inputs != known.inputs:

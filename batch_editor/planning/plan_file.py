@@ -34,7 +34,8 @@ _HEAD_BYTES = 4096
 _APPROVED_BY, _CHECKSUMS = "approved_by", "checksums"
 # Fields whose entries have a checksum each, so that a change can be told to the entry; and of requests each column has.
 _BY_ENTRY = ("settings", "endpoints")
-_COLUMNS = ("fingerprint", "jobs", "endpoint", "list_usd", "prompt", "inputs", "parameters", "redo_of")
+_COLUMNS = ("fingerprint", "jobs", "endpoint", "list_usd", "prompt", "inputs", "parameters", "redo_of", "contents")
+_RARE = {"redo_of", "contents"}  # which most requests don't have
 
 
 class PlannedRequest(NamedTuple):
@@ -42,7 +43,8 @@ class PlannedRequest(NamedTuple):
 
     list_usd: its expected price by the price list alone. prompt, inputs: short hashes, which tell whether another
     prompt or other pictures are asked for. parameters: what else is sent. redo_of: the SHA-256 of the rejected image
-    that it makes again; None of any other.
+    that it makes again; None of any other. contents: a short
+    hash of what is behind its links, where it was done and is sent again for that; else None.
     """
 
     fingerprint: str
@@ -53,6 +55,7 @@ class PlannedRequest(NamedTuple):
     inputs: str
     parameters: Mapping[str, Any]
     redo_of: str | None = None
+    contents: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +104,7 @@ class PlanFile:
                 numbers[key] = str(len(numbers) + 1)
                 parameters[numbers[key]] = each.parameters
             row = {**each._asdict(), "jobs": list(each.jobs), "parameters": numbers[key]}
-            if each.redo_of is None:
-                del row["redo_of"]
-            requests.append(row)
+            requests.append({name: value for name, value in row.items() if name not in _RARE or value is not None})
         cost = self.cost
         values = (
             *(VERSION, self.plan_id, self.approved_by, TO_APPROVE, self.made_at, self.made_by, list(self.manifests)),
@@ -280,7 +281,7 @@ def _checksums(fields: Mapping[str, Any]) -> dict[str, str]:
         elif name == "requests":
             parts["number of requests"] = len(value)
             parts.update({f"{column} of requests": [row.get(column) for row in value] for column in _COLUMNS})
-            parts["fields of requests"] = sorted({column for row in value for column in row} - {"redo_of"})
+            parts["fields of requests"] = sorted({column for row in value for column in row} - _RARE)
         elif name != _APPROVED_BY:
             parts[name] = value
     return {name: _hash([plan_id, name, _as_floats(value)]) for name, value in parts.items()}

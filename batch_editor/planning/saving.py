@@ -76,20 +76,19 @@ def planned_requests(staging: Staging, catalog: Catalog) -> Iterator[PlannedRequ
 def _planned(each: StagedRequest, endpoint: Endpoint) -> PlannedRequest:
     inputs = endpoint.shape.inputs
     prompt = each.params.get(endpoint.prompt) if endpoint.prompt else None
-    pictures = {name: known_by(each.params.get(name)) for name in inputs}
+    pictures: dict[str, Any] = {name: known_by(each.params.get(name)) for name in inputs}
+    if each.identity is not None:
+        pictures = {"identity": each.identity, "pictures": endpoint.inputs_of(each.params)}
     return PlannedRequest(
         each.fingerprint,
         [redact(unsigned(job_id)) for job_id in each.job_ids],
         each.endpoint,
         round(each.list_usd, _DIGITS),
         _hash(prompt),
-        _hash(
-            pictures
-            if each.identity is None
-            else {"identity": each.identity, "pictures": endpoint.inputs_of(each.params)}
-        ),
+        _hash(pictures),
         {name: _shown(value) for name, value in each.params.items() if name != endpoint.prompt and name not in inputs},
         each.redo,
+        None if each.contents is None else _hash(each.contents),
     )
 
 

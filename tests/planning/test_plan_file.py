@@ -129,6 +129,7 @@ def test_an_editor_may_lay_it_out_otherwise(bench: Bench, laid_out: Callable[[An
         (lambda plan: plan["requests"][0].update(inputs="x"), "inputs of requests"),
         (lambda plan: plan["requests"][0].update(parameters="2"), "parameters of requests"),
         (lambda plan: plan["requests"][0].update(redo_of="x"), "redo_of of requests"),
+        (lambda plan: plan["requests"][0].update(contents="x"), "contents of requests"),
         (lambda plan: plan["requests"][0].update(note="x"), "fields of requests"),
         (lambda plan: plan["checksums"].update(counts="x"), "counts"),
         (lambda plan: plan.update(checksums=[]), "checksums"),

@@ -166,7 +166,7 @@ class BudgetSettings(_Part):
     confirm_above_usd: float = Field(default=10.0, ge=0, allow_inf_nan=False)
 
     @property
-    def is_shared_over_machines(self) -> bool:
+    def shared_over_machines(self) -> bool:
         """Whether `ledger` is a database, by which processes on any machine share it."""
         return str(self.ledger or "").startswith("postgresql:")
 
@@ -260,7 +260,7 @@ class Settings(BaseSettings):
         """
         if shard is None:
             return self
-        alone, budget = not self.budget.is_shared_over_machines, self.budget
+        alone, budget = not self.budget.shared_over_machines, self.budget
         names = ("max_cost_usd", *(("per_day_usd", "per_month_usd") if alone else ()))
         parts = {name: part_of_usd(shard, getattr(budget, name)) for name in names}
         failures = part_of_failures(shard, self.max_failures)

@@ -86,7 +86,7 @@ def expect_approved(
         found.look_at(request)
         names.add(request.endpoint)
     endpoints = costly_endpoints(sorted(names & set(plan.endpoints)), catalog, settings)
-    shares_amount = settings.budget.is_shared_over_machines
+    shares_amount = settings.budget.shared_over_machines
     differences = [
         *found.differences(),
         *_settings(plan.settings, costly_settings(settings, redo, shard), shares_amount=shares_amount),

@@ -63,7 +63,7 @@ class Run:
             return limit
         left_usd = self.approval.amount_usd - self.start.approved_spent_usd
         approved_usd = self.start.spent_usd + left_usd
-        return approved_usd if limit is None else min(limit, approved_usd)
+        return round(approved_usd if limit is None else min(limit, approved_usd), 9)
 
     @property
     def ledger(self) -> Ledger:

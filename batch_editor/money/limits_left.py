@@ -51,11 +51,11 @@ def limits_left(settings: Settings, *, now: float) -> Limits | None:
     if budget.ledger is None or all(limit is None for limit in limits.values()):
         return None
     days = {"today": (day_of(now), day_of(now) + 1), "this month": days_of_month(now)}
-    is_file = isinstance(budget.ledger, Path)
+    file = budget.ledger if isinstance(budget.ledger, Path) else None
     return Limits(
-        str(budget.ledger) if is_file else "a database",
+        "a database" if file is None else str(file),
         [
-            PeriodLimit(name, limit, days_spent_usd(budget.ledger, *days[name]) if is_file else None)
+            PeriodLimit(name, limit, None if file is None else days_spent_usd(file, *days[name]))
             for name, limit in limits.items()
             if limit is not None
         ],

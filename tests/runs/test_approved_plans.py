@@ -16,7 +16,7 @@ from batch_editor.planning import Approval, PlanFile, Planned, expect_approved, 
 from batch_editor.records import Redo, Shard
 from batch_editor.sandbox import Sandbox
 from batch_editor.verdicts import FILE_NAME, Picture, Verdicts
-from tests.support.approved_plan import save
+from tests.support.approved_plan import save, spent_of
 from tests.support.bench import INPUT, REHEARSAL, Bench, Job, job, jobs, sandbox, with_options
 
 WANTED = jobs(3)
@@ -383,7 +383,7 @@ async def test_a_rehearsal_compares_and_uses_nothing_up(bench: Bench) -> None:
     async with sandbox() as stand_in:
         summary = await bench.run(WANTED, stand_in, options=with_options(plan=path, sandbox=True))
         assert (summary.exit_code, summary.approval) == (0, None)
-        assert not path.with_name("plan.json.spent").exists()
+        assert not spent_of(path).exists()
         with pytest.raises(UsageError, match="job new, which the plan doesn't have"):
             await bench.run([job("new")], stand_in, options=with_options(plan=path, sandbox=True))
     assert REHEARSAL.plan is None

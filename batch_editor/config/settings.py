@@ -34,6 +34,7 @@ from batch_editor.config.values import (
     Finish,
     PublicUrl,
     RateLimit,
+    RunOn,
     Seconds,
     Url,
     Usd,
@@ -192,6 +193,12 @@ class OutputSettings(_Part):
     wait_s: Seconds = 600.0
 
 
+class RunSettings(_Part):
+    """How a run does its own part of the work."""
+
+    on: RunOn = "local"
+
+
 class PricingSettings(_Part):
     """The price list, where the endpoint's own doesn't fit the account."""
 
@@ -228,6 +235,7 @@ class Settings(BaseSettings):
     notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()
     pricing: PricingSettings = PricingSettings()
+    run: RunSettings = RunSettings()
 
     # A time of day means its next one when the settings are read, and not a day later because a question before the
     # run was answered after it.

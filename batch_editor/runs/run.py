@@ -14,7 +14,7 @@ from batch_editor.ledger import Ledger, LedgerWriter, RunStart
 from batch_editor.money import SharedBudget
 from batch_editor.output import Acceptance, Store
 from batch_editor.planning import Approval
-from batch_editor.processes import Processes
+from batch_editor.processes import Pool
 from batch_editor.runs.options import BatchOptions
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Run:
     writer: LedgerWriter
     store: Store
     acceptance: Acceptance
-    processes: Processes
+    processes: Pool
     metrics: Metrics | None = None
     shared: SharedBudget | None = None
     approval: Approval | None = None

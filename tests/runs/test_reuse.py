@@ -165,23 +165,30 @@ async def test_a_rebuilt_ledger_knows_what_was_taken(bench: Bench) -> None:
     assert bench.rows() == before
 
 
+def take_back(db: sqlite3.Connection, *, before: str) -> None:
+    """Take from a ledger what that step of its schema, and those after it, have made."""
+    steps = MIGRATIONS[: MIGRATIONS.index(before)]
+    with closing(sqlite3.connect(":memory:")) as former:
+        for step in steps:
+            former.executescript(step)
+        named = "SELECT type, name FROM sqlite_master WHERE sql IS NOT NULL ORDER BY type"
+        kept = set(former.execute(named).fetchall())
+        for kind, name in db.execute(named).fetchall():
+            if (kind, name) not in kept:
+                db.execute(f"DROP {kind} {name}")
+        for _, table in [each for each in kept if each[0] == "table"]:
+            columns = [{name for _, name, *_ in each.execute(f"PRAGMA table_info({table})")} for each in (db, former)]
+            for column in columns[0] - columns[1]:
+                db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    db.execute(f"PRAGMA user_version = {len(steps)}")
+
+
 async def test_what_an_earlier_schema_has_finished_is_taken(bench: Bench) -> None:
     there = bench.folder / "out-compare"
     async with sandbox() as provider:
         await bench.run(THREE, provider, out=there)
         with closing(sqlite3.connect(there / "ledger.sqlite3")) as db:
-            # What that step and those after it have made.
-            db.execute("ALTER TABLE requests DROP COLUMN reused_from")
-            db.execute("ALTER TABLE jobs DROP COLUMN finish")
-            db.execute("DROP INDEX requests_pruned")
-            for table, column in (
-                *(("runs", column) for column in ("command", "folder", "changes", "jobs")),
-                *((table, "pruned_at") for table in ("requests", "attempts")),
-            ):
-                db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-            for table in ("finish_rules", "finished", "former_finished", "endpoints", "provider_stops"):
-                db.execute(f"DROP TABLE {table}")
-            db.execute(f"PRAGMA user_version = {MIGRATIONS.index(M_REUSE)}")
+            take_back(db, before=M_REUSE)
             # As if it had been hashed by another version of the endpoint's file.
             db.execute("UPDATE columns SET value = '{}' WHERE name = 'hashed_by'")
             db.execute("UPDATE requests SET fingerprint = 'x' || fingerprint")

@@ -1,11 +1,12 @@
 """What requests cost, and the limits that no run exceeds: prices, budgets and reservations."""
 
 from batch_editor.money.budget import TOLERANCE_USD, Budget
-from batch_editor.money.open_spending import shared_spending
+from batch_editor.money.open_spending import shared_database, shared_spending
 from batch_editor.money.pricing import Charged, Charges, Kind, Price, price_of
 from batch_editor.money.reservations import Intent, Reservations, Reserved
 from batch_editor.money.shared_budget import SharedBudget, charge_left_open
 from batch_editor.money.spending import ApprovedAmount, AttemptToken, Spending
+from batch_editor.money.spending_database import SpendingDatabase
 from batch_editor.money.spending_file import SpendingFile
 from batch_editor.money.steady_prices import PriceKind, SteadyPrices
 
@@ -24,9 +25,11 @@ __all__ = [
     "Reserved",
     "SharedBudget",
     "Spending",
+    "SpendingDatabase",
     "SpendingFile",
     "SteadyPrices",
     "charge_left_open",
     "price_of",
+    "shared_database",
     "shared_spending",
 ]

@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from batch_editor.config import Settings
 from batch_editor.files import path_to_text
 from batch_editor.money.spending import ApprovedAmount, Spending
+from batch_editor.money.spending_database import SpendingDatabase
 from batch_editor.money.spending_file import SpendingFile
+from batch_editor.postgres import Database, DatabaseAddress
 
 
-def shared_spending(settings: Settings, output: Path, *, approval: ApprovedAmount | None = None) -> Spending | None:
+def shared_database(settings: Settings, say: Callable[[str], None]) -> Database | None:
+    """The database that `budget.ledger` names; None where it names none. `say` hears of one that is away.
+
+    Raises:
+        UsageError: the extra isn't installed, or the variable that should hold the password isn't set.
+    """
+    ledger = settings.budget.ledger
+    if not isinstance(ledger, DatabaseAddress):
+        return None
+    return Database(ledger, wait_s=settings.outputs.wait_s, say=say)
+
+
+def shared_spending(
+    settings: Settings, output: Path, database: Database | None, *, approval: ApprovedAmount | None = None
+) -> Spending | None:
     """What an output directory's runs share with others by `budget.ledger`; None without it. Whoever asks, closes it.
 
+    `database`: the one that `budget.ledger` names, see `shared_database`; that it can be used is seen first.
     `approval`: what a run may spend besides, see `ApprovedAmount`.
 
     Raises:
+        UsageError: the database refuses what the settings say.
         LedgerError: it can't be used.
     """
-    budget = settings.budget
-    if budget.ledger is None:
+    budget, folder = settings.budget, path_to_text(str(output.resolve()))
+    if database is not None:
+        shared = SpendingDatabase(
+            database,
+            f"{socket.gethostname()}:{folder}",
+            per_day_usd=budget.per_day_usd,
+            per_month_usd=budget.per_month_usd,
+            approval=approval,
+            attempt_s=settings.api.timeout_s,
+        )
+        shared.prove(time.time())
+        return shared
+    if not isinstance(budget.ledger, Path):
         return None
     return SpendingFile(
         budget.ledger,
-        path_to_text(str(output.resolve())),
+        folder,
         per_day_usd=budget.per_day_usd,
         per_month_usd=budget.per_month_usd,
         approval=approval,

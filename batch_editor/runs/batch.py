@@ -186,6 +186,7 @@ class Batch:
             acceptance=self._opened.acceptance,
             processes=self._opened.processes,
             shared=self._shared,
+            database=self._opened.database,
             metrics=self._opened.metrics,
         )
         return await self._carry_out(run, list(self.sample) if first else None)

@@ -13,6 +13,7 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Ledger, LedgerWriter, RunStart
 from batch_editor.money import SharedBudget
 from batch_editor.output import Acceptance, Store
+from batch_editor.postgres import Database
 from batch_editor.processes import Processes
 from batch_editor.runs.options import BatchOptions
 
@@ -31,6 +32,7 @@ class Run:
     processes: where images are decoded, for checks and for finished files.
     metrics: who counts for Prometheus; None if nobody does.
     shared: the budget of days and months, which other runs share; None if nothing limits them.
+    database: the one that runs of several machines share; None if they share nothing.
     clock, rng: seconds since 1970, and what spreads retries.
     """
 
@@ -45,6 +47,7 @@ class Run:
     processes: Processes
     metrics: Metrics | None = None
     shared: SharedBudget | None = None
+    database: Database | None = None
     clock: Callable[[], float] = time.time
     rng: random.Random = field(default_factory=random.Random)
 

@@ -7,13 +7,14 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from batch_editor.cli.options import find_manifests, sending, settings_from
+from batch_editor.cli.options import find_manifests, given_options, sending, settings_from
 from batch_editor.cli.output import tell, written
 from batch_editor.errors import UsageError
 from batch_editor.text import escape_bytes, quoted, shell_word
@@ -94,6 +95,7 @@ def _schedule(
     for manifest in given["manifests"]:
         if not manifest.exists():
             raise UsageError(f"{quoted(str(manifest))}: there is no such file, and a schedule needs one")
+    _expect_every_night(given, settings)
     directory = Path.cwd()
     output = given["output"] or settings.outputs.directory / default_output_name(given["manifests"][0])
     budget = () if given["max_cost"] or settings.budget.max_cost_usd else ("--max-cost", MAX_COST_USD)
@@ -114,6 +116,22 @@ def _schedule(
         timeout_s=settings.api.timeout_s,
         made_by=" ".join(map(shell_word, ["batch-editor", *sys.argv[1:]])),
     )
+
+
+def _expect_every_night(given: Mapping[str, Any], settings: Settings) -> None:
+    """See that nothing is asked for that holds for one night alone, or buys everything again in each.
+
+    Raises:
+        UsageError: something is.
+    """
+    if "all" in given["redo"]:
+        raise UsageError("--redo all would make every image again each night, and buy it; run that once, by hand")
+    with suppress(ValueError):  # a time of day or a duration
+        datetime.fromisoformat((settings.deadline or "").strip())
+        raise UsageError(
+            f"deadline {quoted(str(settings.deadline))} is that of one night; every night needs a time of day, such as"
+            " 06:00, or a duration, such as 4h"
+        )
 
 
 def _secrets(settings: Settings) -> Iterator[str]:
@@ -142,15 +160,10 @@ def _secrets(settings: Settings) -> Iterator[str]:
 
 def _options(context: click.Context, directory: Path) -> Iterator[str]:
     """The options of run that were given, as words."""
-    for option in context.command.params:
-        assert option.name is not None
-        if option.name in _OWN or context.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE:
-            continue
-        flag, value = max(option.opts, key=len), context.params[option.name]
-        for each in value if option.multiple else [value]:
-            yield flag
-            if each is not True:
-                yield _below(directory, str(each)) if option.name in _PATHS else str(each)
+    for option in given_options(context, without=_OWN):
+        yield option.flag
+        if option.value is not None:
+            yield _below(directory, option.value) if option.name in _PATHS else option.value
 
 
 def _below(directory: Path, path: str) -> str:

@@ -23,13 +23,16 @@ from batch_editor.config.settings import ENV_PREFIX, ProviderSettings, Settings,
 from batch_editor.endpoints import TODAY
 from batch_editor.errors import ConfigError, did_you_mean
 from batch_editor.finishing import FinishFaults, read_finish
-from batch_editor.strict_yaml import Block, Text, Value, YamlFault, read_yaml
+from batch_editor.strict_yaml import Block, Text, Value, YamlFault, parse_yaml, read_yaml
 from batch_editor.text import quoted
 
 DEFAULT_FILE = Path("config.yaml")
 
 # What came out of a pipe, or what is wrong with it: it comes once, and a run reads its config twice.
 _piped: dict[Path, Block | ConfigError] = {}
+
+# Its lines, up to the next key that isn't indented.
+_NOTIFY = re.compile(r"^notify:.*(?:\n(?:[ \t#].*)?)*", re.MULTILINE)
 
 
 def load_settings(
@@ -89,11 +92,7 @@ def load_notify_settings(file: Path | None = None) -> NotifySettings:
 
     For runs that can't start: what is faulty here or elsewhere is left out, and never raised.
     """
-    try:
-        _, values = _values(file)
-    except (ConfigError, OSError):
-        values = Block()
-    part = values.get("notify")
+    part = _notify_of(file)
     given: dict[str, Any] = dict(part) if isinstance(part, Mapping) else {}
     for name in NotifySettings.model_fields:
         text = os.environ.get(f"{ENV_PREFIX}NOTIFY__{name.upper()}")
@@ -107,6 +106,21 @@ def load_notify_settings(file: Path | None = None) -> NotifySettings:
             read = NotifySettings(**single).model_dump(exclude_unset=True)
             sound |= {"to": (*sound.get("to", ()), *read["to"])} if "to" in read else read
     return NotifySettings(**sound)
+
+
+def _notify_of(file: Path | None) -> Value:
+    """What the config says of `notify`, also where the rest of it is no YAML."""
+    with suppress(ConfigError, OSError):
+        return _values(file)[1].get("notify")
+    file = file or DEFAULT_FILE
+    if not file.is_file():  # or a pipe, which is empty by now
+        return None
+    try:
+        found = _NOTIFY.search(file.read_text(encoding="utf-8", errors="replace"))
+        alone = parse_yaml(found[0].encode()) if found else None
+    except (OSError, YamlFault):
+        return None
+    return alone.get("notify") if isinstance(alone, Block) else None
 
 
 def _json(text: str) -> Any:

@@ -25,6 +25,7 @@ from pydantic_settings import (
 from batch_editor.config.deadline import deadline_at
 from batch_editor.config.hearing import MetricsSettings, NotifySettings
 from batch_editor.config.part import Part as _Part
+from batch_editor.config.parts import part_of_failures, part_of_rate, part_of_usd
 from batch_editor.config.provider import Provider
 from batch_editor.config.values import (
     BucketAddress,
@@ -41,7 +42,7 @@ from batch_editor.config.values import (
 from batch_editor.endpoints import SEGMIND, PriceTable, ProviderData, load_endpoint, shipped_providers, today
 from batch_editor.errors import ConfigError, did_you_mean
 from batch_editor.postgres import DatabaseAddress
-from batch_editor.records import Rate
+from batch_editor.records import Rate, Shard
 from batch_editor.scheduling import RetryPolicy
 
 ENV_PREFIX = "BATCH_EDITOR_"
@@ -165,16 +166,16 @@ class BudgetSettings(_Part):
     ledger: SharedLedger | None = None
     confirm_above_usd: float = Field(default=10.0, ge=0, allow_inf_nan=False)
 
+    @property
+    def is_shared_over_machines(self) -> bool:
+        """Whether `ledger` is a database, by which processes on any machine share it, and the turns of the rate."""
+        return isinstance(self.ledger, DatabaseAddress)
+
     @model_validator(mode="after")
     def _limits_have_a_ledger(self) -> BudgetSettings:
         if (self.per_day_usd is not None or self.per_month_usd is not None) and self.ledger is None:
             raise ValueError("per_day_usd and per_month_usd need budget.ledger, which the runs share")
         return self
-
-    @property
-    def shared_over_machines(self) -> bool:
-        """Whether runs of other machines share day, month and the turns of the rate limit: in a database."""
-        return isinstance(self.ledger, DatabaseAddress)
 
 
 class RedoSettings(_Part):
@@ -234,17 +235,38 @@ class Settings(BaseSettings):
     _read_at: datetime = PrivateAttr(default_factory=datetime.now)
     # Of every provider, in place of its own, see `everywhere_at`.
     _base_url: str | None = PrivateAttr(default=None)
+    # Whose part of each rate counts, see `for_shard`; None: all of it.
+    _rate_of: Shard | None = PrivateAttr(default=None)
 
     @property
     def rate(self) -> Rate:
         """The rate limit as a record."""
-        return Rate.parse(self.rate_limit)
+        return self.provider(SEGMIND).rate
 
     def everywhere_at(self, base_url: str, *, upload_url: str | None = None) -> Self:
         """The same settings, with every provider at that base URL, whatever is set or shipped."""
         api = self.api.model_copy(update={"base_url": base_url, "upload_url": upload_url or self.api.upload_url})
         settings = self.model_copy(update={"api": api})
         settings._base_url = base_url
+        return settings
+
+    def for_shard(self, shard: Shard | None) -> Self:
+        """The same settings with a shard's part of each limit, so that those of all shards keep within it together.
+
+        That is `budget.max_cost_usd`, and `max_failures` where it is a count; and, unless `budget.ledger` is a database
+        that the shards share, `budget.per_day_usd`, `budget.per_month_usd` and every provider's rate.
+
+        Raises:
+            ConfigError: one has no part for each shard.
+        """
+        if shard is None:
+            return self
+        alone, budget = not self.budget.is_shared_over_machines, self.budget
+        names = ("max_cost_usd", *(("per_day_usd", "per_month_usd") if alone else ()))
+        parts = {name: part_of_usd(shard, getattr(budget, name)) for name in names}
+        failures = part_of_failures(shard, self.max_failures)
+        settings = self.model_copy(update={"budget": budget.model_copy(update=parts), "max_failures": failures})
+        settings._rate_of = shard if alone else None
         return settings
 
     @property
@@ -259,7 +281,7 @@ class Settings(BaseSettings):
             ConfigError: nothing is shipped of it, and the settings don't say where it is or which key it takes.
         """
         if name == SEGMIND:
-            return Provider(name, self.api, self.rate, self.concurrency)
+            return self._provider(name, self.api, self.rate_limit, self.concurrency)
         given, shipped = self.providers.get(name, ProviderSettings()), shipped_providers().get(name, _UNKNOWN)
         base_url, key_env = self._base_url or given.base_url or shipped.base_url, given.key_env or shipped.key_env
         if not base_url or not (key_env or given.key_file):
@@ -273,8 +295,16 @@ class Settings(BaseSettings):
             timeout_s=self.api.timeout_s,
             connect_timeout_s=self.api.connect_timeout_s,
         )
-        rate = Rate.parse(given.rate_limit or shipped.rate_limit)
-        return Provider(name, api, rate, given.concurrency or shipped.concurrency)
+        return self._provider(
+            name, api, given.rate_limit or shipped.rate_limit, given.concurrency or shipped.concurrency
+        )
+
+    def _provider(self, name: str, api: ApiSettings, rate_limit: str, concurrency: int) -> Provider:
+        whole = rate = Rate.parse(rate_limit)
+        if self._rate_of is not None:
+            setting = "rate_limit" if name == SEGMIND else f"providers.{name}.rate_limit"
+            rate = part_of_rate(self._rate_of, rate_limit, setting)
+        return Provider(name, api, rate, concurrency, whole)
 
     @property
     def ends_at(self) -> datetime | None:

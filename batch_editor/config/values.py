@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -19,6 +19,9 @@ from batch_editor.postgres import DatabaseAddress, read_database_address
 from batch_editor.records import Rate
 
 T = TypeVar("T")
+
+# In outputs.public_url it stands for the name of an output directory.
+OF_OUTPUT = "{output}"
 
 
 def _url(text: str) -> str:
@@ -35,7 +38,7 @@ def _url(text: str) -> str:
 
 
 def _public_url(text: str) -> str:
-    url = encoded(_url(text))
+    url = encoded(_url(text)).replace(quote(OF_OUTPUT), OF_OUTPUT)
     if "?" in url or "#" in url:
         raise ValueError("expected a URL without ? and #, for a picture's path is put behind it")
     # What stands between the links of a cell.

@@ -32,7 +32,7 @@ class FinishOutcome:
 
     @property
     def exit_code(self) -> int:
-        """1 if any file could not be made. A check that fails is told of, and changes nothing."""
+        """1 if any file could not be made. A check that fails is reported, and changes nothing."""
         return 1 if self.left.failed else 0
 
     def as_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from batch_editor.errors import UsageError
-from batch_editor.history.moments import local, zone
+from batch_editor.history.moments import local, zones
 from batch_editor.ledger import Connection, readings, story_readings
 from batch_editor.ledger.readings import iso
 from batch_editor.ledger.review_readings import AttemptRow
@@ -98,7 +98,8 @@ class JobStory:
             yield f"Redo: {job.redo.state}{why}; prompt: {printable(job.redo.prompt, limit=_LONGEST)}"
         confirmed_usd, possibly_usd = _money(job)
         possibly = f", up to ${possibly_usd:,.4f} more possibly billed" if possibly_usd else ""
-        times = f"; times in {zone(job.attempts[-1].sent_at)}" if job.attempts else ""
+        named = zones(attempt.sent_at for attempt in job.attempts)
+        times = f"; times in {named}" if named else ""
         rehearsal = ", of a rehearsal: nothing is paid" if job.is_rehearsal else ""
         yield f"Money: ${confirmed_usd:,.4f} confirmed{possibly}{rehearsal}{times}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 
@@ -10,8 +11,15 @@ def local(instant: float, *, seconds: bool = False) -> str:
     return _at(instant).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
 
 
-def zone(instant: float) -> str:
-    """What the local time is called at that instant: `CET`, or `UTC+01:00` where it has no name."""
+def zones(instants: Iterable[float]) -> str:
+    """What the local time is called at these instants: `CET`, or `UTC+01:00` where it has no name.
+
+    `CEST and CET` where summer time ends between them; empty where there are none.
+    """
+    return " and ".join(dict.fromkeys(map(_zone, instants)))
+
+
+def _zone(instant: float) -> str:
     at = _at(instant)
     name = at.strftime("%Z")
     return name if name.isalpha() else f"UTC{at.isoformat()[-6:]}"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from batch_editor.history.moments import local, zone
+from batch_editor.history.moments import local, zones
 from batch_editor.ledger import history_readings, readings
 from batch_editor.ledger.history_readings import RunOnRecord
 from batch_editor.output import process_at_work
@@ -44,7 +44,8 @@ class OutputHistory:
         possibly_usd = sum(run.sums.possibly_usd for run in paid)
         possibly = f", up to ${possibly_usd:,.2f} more possibly billed" if possibly_usd else ""
         confirmed_usd = sum(run.sums.confirmed_usd for run in paid)
-        times = f"; times in {zone(self.runs[-1].row.started_at)}" if self.runs else ""
+        named = zones(run.row.started_at for run in self.runs)
+        times = f"; times in {named}" if named else ""
         yield f"{self.output}: {count}, ${confirmed_usd:,.2f} confirmed{possibly}{times}"
         for run in self.runs:
             yield from _lines(run, self.state_of(run))
@@ -95,6 +96,7 @@ def _as_json(run: RunOnRecord, state: RunState) -> dict[str, Any]:
         "stopped_by": row.stop_kind,
         "why": row.stop_message,
         "sandbox": bool(row.sandbox),
+        "approval": None if row.approval is None else row.approval._asdict(),
         "jobs": None if run.jobs is None else asdict(run.jobs),
         "changes": None if run.changes is None else run.changes._asdict(),
         "requests": {"sent": sums.sent, "possibly_billed": sums.possibly_billed, "open": sums.open},
@@ -125,6 +127,8 @@ def _lines(run: RunOnRecord, state: RunState) -> Iterator[str]:
         f"{_INDENT}{sums.images:,} image{'s' * (sums.images != 1)} of {row.plan_requests:,} planned,"
         f" ${sums.confirmed_usd:,.2f} of ${row.plan_usd:,.2f}, {duration(run.elapsed_s)} of {duration(row.plan_s)}"
     )
+    if row.approval is not None:
+        yield f"{_INDENT}approved {row.approval}"
     if sums.possibly_billed:
         yield f"{_INDENT}up to ${sums.possibly_usd:,.2f} more possibly billed, for {_attempts(sums.possibly_billed)}"
     if sums.open:

@@ -9,6 +9,7 @@ from batch_editor.ledger.entries import (
     Connection,
     Counts,
     Expected,
+    GivenApproval,
     GivenCommand,
     Gone,
     Interrupted,
@@ -29,6 +30,7 @@ from batch_editor.ledger.providers import note_providers, note_stops, providers_
 from batch_editor.ledger.readings import Compared
 from batch_editor.ledger.redos import RejectedImage
 from batch_editor.ledger.results import Result, Results
+from batch_editor.ledger.shards import note_shard, shard_of
 from batch_editor.ledger.staging import Staging
 from batch_editor.ledger.writer import LedgerWriter
 
@@ -45,6 +47,7 @@ __all__ = [
     "Finishable",
     "FinishedCount",
     "FinishedRow",
+    "GivenApproval",
     "GivenCommand",
     "Gone",
     "ImageElsewhere",
@@ -66,7 +69,9 @@ __all__ = [
     "files_from",
     "import_jobs",
     "note_providers",
+    "note_shard",
     "note_stops",
     "providers_of",
+    "shard_of",
     "stops_of",
 ]

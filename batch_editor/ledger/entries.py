@@ -24,11 +24,28 @@ def files_from(text: str) -> dict[str, tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class RunStart:
-    """What a run needs to know of those before it: what its budget has already spent."""
+    """What a run needs to know of those before it: what its budget has already spent, and what its approval has."""
 
     run_id: str
     budget_id: str
     spent_usd: float
+    approved_spent_usd: float = 0.0
+
+
+class GivenApproval(NamedTuple):
+    """The plan that a run was made by, who approved it, and what all runs with it may spend together."""
+
+    plan_id: str
+    approved_by: str
+    amount_usd: float
+
+    def __str__(self) -> str:
+        """For people.
+
+        >>> str(GivenApproval("20261127T051112-a1b2c3", "Mara Lind", 1200.0))
+        'by Mara Lind, plan 20261127T051112-a1b2c3, up to $1,200.00'
+        """
+        return f"by {self.approved_by}, plan {self.plan_id}, up to ${self.amount_usd:,.2f}"
 
 
 class JobChanges(NamedTuple):
@@ -234,6 +251,7 @@ class JobRow(NamedTuple):
     files: str
     extras: str
     finished: str | None
+    position: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import orjson
 
-from batch_editor.ledger.entries import Counts, GivenCommand, JobChanges
+from batch_editor.ledger.entries import Counts, GivenApproval, GivenCommand, JobChanges
 from batch_editor.ledger.figure_readings import RunRow, run_rows
 
 
@@ -85,6 +85,15 @@ def changes_of(db: sqlite3.Connection, run_id: str) -> JobChanges | None:
         (run_id,),
     ).fetchone()
     return None if row is None else JobChanges(**orjson.loads(row[0]))
+
+
+def approval_of(db: sqlite3.Connection, run_id: str) -> GivenApproval | None:
+    """The plan that a run was made by, and who approved it; None where none was given."""
+    row = db.execute(
+        "SELECT approval_id, approved_by, approved_usd FROM runs WHERE run_id = ? AND approval_id IS NOT NULL",
+        (run_id,),
+    ).fetchone()
+    return None if row is None else GivenApproval._make(row)
 
 
 def last_command(db: sqlite3.Connection) -> GivenCommand | None:

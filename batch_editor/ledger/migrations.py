@@ -254,6 +254,23 @@ ALTER TABLE attempts ADD COLUMN pruned_at REAL;
 CREATE INDEX requests_pruned ON requests (fingerprint) WHERE pruned_at IS NOT NULL;
 """
 
+M_SHARD = """
+-- The part of its manifest's jobs that the output directory has: `number` of `count`, 0 of 1 is all of them. One row;
+-- none: it isn't known yet.
+CREATE TABLE shard (
+    number INTEGER NOT NULL,
+    count  INTEGER NOT NULL
+) STRICT;
+INSERT INTO shard SELECT 0, 1 WHERE EXISTS (SELECT 1 FROM runs);
+"""
+
+M_APPROVAL = """
+-- The plan that the run was made by, who approved it, and what all runs with it may spend; NULL: no plan was given.
+ALTER TABLE runs ADD COLUMN approval_id TEXT;
+ALTER TABLE runs ADD COLUMN approved_by TEXT;
+ALTER TABLE runs ADD COLUMN approved_usd REAL;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     M001_INITIAL,
     M002_IDENTITY,
@@ -264,6 +281,8 @@ MIGRATIONS: tuple[str, ...] = (
     M_PROVIDERS,
     M_HISTORY,
     M_PRUNED,
+    M_SHARD,
+    M_APPROVAL,
 )
 
 

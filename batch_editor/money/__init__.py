@@ -1,6 +1,7 @@
 """What requests cost, and the limits that no run exceeds: prices, budgets and reservations."""
 
 from batch_editor.money.budget import TOLERANCE_USD, Budget
+from batch_editor.money.limits_left import Limits, PeriodLimit, limits_left
 from batch_editor.money.open_spending import shared_database, shared_spending
 from batch_editor.money.pricing import Charged, Charges, Kind, Price, price_of
 from batch_editor.money.reservations import Intent, Reservations, Reserved
@@ -19,6 +20,8 @@ __all__ = [
     "Charges",
     "Intent",
     "Kind",
+    "Limits",
+    "PeriodLimit",
     "Price",
     "PriceKind",
     "Reservations",
@@ -29,6 +32,7 @@ __all__ = [
     "SpendingFile",
     "SteadyPrices",
     "charge_left_open",
+    "limits_left",
     "price_of",
     "shared_database",
     "shared_spending",

@@ -11,7 +11,7 @@ from batch_editor.config import Settings
 from batch_editor.files import path_to_text
 from batch_editor.money.spending import ApprovedAmount, Spending
 from batch_editor.money.spending_database import SpendingDatabase
-from batch_editor.money.spending_file import SpendingFile
+from batch_editor.money.spending_file import SpendingFile, SpentOfPlan
 from batch_editor.postgres import Database, DatabaseAddress
 
 
@@ -28,36 +28,33 @@ def shared_database(settings: Settings, say: Callable[[str], None]) -> Database 
 
 
 def shared_spending(
-    settings: Settings, output: Path, database: Database | None, *, approval: ApprovedAmount | None = None
+    settings: Settings,
+    output: Path,
+    database: Database | None,
+    *,
+    approval: ApprovedAmount | None = None,
+    spent_file: Path | None = None,
 ) -> Spending | None:
     """What an output directory's runs share with others by `budget.ledger`; None without it. Whoever asks, closes it.
 
     `database`: the one that `budget.ledger` names, see `shared_database`; that it can be used is seen first.
-    `approval`: what a run may spend besides, see `ApprovedAmount`.
+    `approval`: what a run may spend besides, see `ApprovedAmount`. `spent_file`: where that is counted without
+    `budget.ledger`.
 
     Raises:
         UsageError: the database refuses what the settings say.
         LedgerError: it can't be used.
     """
-    budget, folder = settings.budget, path_to_text(str(output.resolve()))
+    budget, attempt_s = settings.budget, settings.api.timeout_s
+    folder = path_to_text(str(output.resolve()))
+    limits: dict[str, float | None] = {"per_day_usd": budget.per_day_usd, "per_month_usd": budget.per_month_usd}
     if database is not None:
-        shared = SpendingDatabase(
-            database,
-            f"{socket.gethostname()}:{folder}",
-            per_day_usd=budget.per_day_usd,
-            per_month_usd=budget.per_month_usd,
-            approval=approval,
-            attempt_s=settings.api.timeout_s,
-        )
+        owner = f"{socket.gethostname()}:{folder}"
+        shared = SpendingDatabase(database, owner, **limits, approval=approval, attempt_s=attempt_s)
         shared.prove(time.time())
         return shared
-    if not isinstance(budget.ledger, Path):
+    if isinstance(budget.ledger, Path):
+        return SpendingFile(budget.ledger, folder, **limits, approval=approval, attempt_s=attempt_s)
+    if approval is None or spent_file is None:
         return None
-    return SpendingFile(
-        budget.ledger,
-        folder,
-        per_day_usd=budget.per_day_usd,
-        per_month_usd=budget.per_month_usd,
-        approval=approval,
-        attempt_s=settings.api.timeout_s,
-    )
+    return SpentOfPlan(spent_file, folder, per_day_usd=None, per_month_usd=None, approval=approval, attempt_s=attempt_s)

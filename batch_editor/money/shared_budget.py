@@ -39,6 +39,10 @@ class SharedBudget:
         """See `Spending.exhausted`."""
         return await self._do(self._spending.exhausted, usd, now)
 
+    async def approved_usd(self) -> float:
+        """See `Spending.approved_usd`."""
+        return await self._do(self._spending.approved_usd)
+
     async def room(self, now: float) -> tuple[float, bool]:
         """See `Spending.room`."""
         return await self._do(self._spending.room, now)

@@ -82,6 +82,9 @@ class Spending(Protocol):
     def exhausted(self, usd: float, now: float) -> bool:
         """Whether `usd` will not fit, even if nothing that is open were charged."""
 
+    def approved_usd(self) -> float:
+        """What is reserved or charged with the approval, by whichever owner; 0.0 without one."""
+
     def room(self, now: float) -> tuple[float, bool]:
         """What may still be reserved, and whether attempts are in flight, of whichever run, that may yet make room."""
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from batch_editor.money.budget import TOLERANCE_USD
 from batch_editor.money.spending import ApprovedAmount, day_of, days_of_month
-from batch_editor.postgres import Database, make_tables, table_names
+from batch_editor.postgres import Connection, Database, make_tables, table_names
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ WITH former AS (
     SELECT floor(at / 86400)::integer AS day, approval, usd, CASE WHEN is_open THEN usd ELSE 0 END AS open_usd
         FROM {spending} WHERE owner = %(owner)s AND attempt = %(attempt)s
 ), charged AS (
-    UPDATE {spending} SET usd = %(usd)s, is_open = false
+    UPDATE {spending} SET usd = %(usd)s, is_open = false, in_vain = %(in_vain)s
         WHERE owner = %(owner)s AND attempt = %(attempt)s AND %(usd)s <> 0
 ), removed AS (
     DELETE FROM {spending} WHERE owner = %(owner)s AND attempt = %(attempt)s AND %(usd)s = 0
@@ -70,6 +70,17 @@ WITH room AS (
 SELECT EXISTS (SELECT 1 FROM added),
     EXISTS (SELECT 1 FROM {{spending}} WHERE owner = %(owner)s AND attempt = %(attempt)s)
 """
+
+
+def spent_in_days(connection: Connection, schema: str | None, first_day: int, next_day: int) -> float:
+    """What the days come to, the last one left out, reservations included.
+
+    Raises:
+        LedgerError: it can't be asked, or has no tables yet.
+    """
+    query = "SELECT coalesce(sum(usd), 0) FROM {days} WHERE day >= %(first)s AND day < %(next)s"
+    ((usd,),) = connection.run(query.format(**table_names(schema)), first=first_day, next=next_day)
+    return float(usd)
 
 
 class SpendingDatabase:
@@ -139,6 +150,11 @@ class SpendingDatabase:
         """See `Spending.exhausted`."""
         return usd > self._room(now, and_open=False)[0] + TOLERANCE_USD
 
+    def approved_usd(self) -> float:
+        """See `Spending.approved_usd`."""
+        ((usd,),) = self._run("SELECT coalesce(sum(usd), 0) FROM {approvals} WHERE approval = %(approval)s")
+        return float(usd)
+
     def room(self, now: float) -> tuple[float, bool]:
         """See `Spending.room`."""
         return self._room(now, and_open=True)
@@ -153,10 +169,10 @@ class SpendingDatabase:
                 ((is_added, _),) = self._run(_RESERVE, now, **values)
             return bool(is_added)
 
-    def charge(self, attempt: str, usd: float) -> None:
+    def charge(self, attempt: str, usd: float, *, in_vain: bool = False) -> None:
         """See `Spending.charge`."""
         with self.transaction():
-            self._run(_CHARGE, attempt=attempt, usd=usd)
+            self._run(_CHARGE, attempt=attempt, usd=usd, in_vain=in_vain)
 
     def open_attempts(self) -> list[str]:
         """See `Spending.open_attempts`."""
@@ -169,7 +185,7 @@ class SpendingDatabase:
             for (usd,) in self._run(
                 "SELECT usd FROM {spending} WHERE owner = %(owner)s AND attempt = %(attempt)s", attempt=attempt
             ):
-                self.charge(attempt, usd)
+                self.charge(attempt, usd, in_vain=True)
 
     def _prove(self, now: float) -> None:
         make_tables(self._connection, self._database.address.schema)

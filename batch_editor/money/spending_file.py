@@ -92,6 +92,8 @@ class SpendingFile:
     """
 
     shared_over_machines = False
+    # What messages call it.
+    name = "budget.ledger"
 
     def __init__(
         self,
@@ -193,6 +195,13 @@ class SpendingFile:
         with self._errors():
             return usd > self._left(now, and_open=False) + TOLERANCE_USD
 
+    def approved_usd(self) -> float:
+        """See `Spending.approved_usd`."""
+        if self._approval is None:
+            return 0.0
+        with self._errors():
+            return self._spent("approvals WHERE approval = ?", self._approval.approval_id, and_open=True)
+
     def room(self, now: float) -> tuple[float, bool]:
         """See `Spending.room`."""
         self._expect_in_place()
@@ -272,10 +281,10 @@ class SpendingFile:
         try:
             self._files.expect_in_place()
         except OSError as error:
+            again = "Put it back" if self._approval is not None else "Put it back, or run again to begin anew"
             raise LedgerError(
-                f"{self._path}: budget.ledger was removed or replaced while this run was on ({error.filename}:"
-                f" {error.strerror}), and what the day and the month have spent is no longer known. Put it back, or run"
-                " again to begin anew",
+                f"{self._path}: {self.name} was removed or replaced while this run was on ({error.filename}:"
+                f" {error.strerror}), and what was spent is no longer known. {again}",
                 transient=False,
             ) from error
 
@@ -290,7 +299,13 @@ class SpendingFile:
         words = error.strerror if isinstance(error, OSError) else error
         if _is_locked(error):
             words = f"another process has kept it locked for {self._lock_wait_s:.0f} s; end that process, and run again"
-        return LedgerError(f"{self._path}: budget.ledger can't be used ({words})")
+        return LedgerError(f"{self._path}: {self.name} can't be used ({words})")
+
+
+class SpentOfPlan(SpendingFile):
+    """A file beside an approved plan's: what is spent of that, where `budget.ledger` isn't set."""
+
+    name = "what is spent of the approved plan"
 
 
 def _is_locked(error: BaseException) -> bool:

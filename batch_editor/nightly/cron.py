@@ -34,7 +34,8 @@ def _lines(schedule: Schedule, environment: Path | None) -> Iterator[str]:
     yield "# Two nights can't overlap: the second one ends at once, with exit code 5. cron mails what a run prints."
     if schedule.zone != local_zone():
         yield f"# Not every cron knows CRON_TZ: Debian's goes by the machine's clock, {local_zone()}."
-        yield f"CRON_TZ={schedule.zone}"
+    # In any case: one of another schedule above it would hold for this line too.
+    yield f"CRON_TZ={schedule.zone}"
     yield f"{schedule.cron}  {command}"
 
 
@@ -56,3 +57,8 @@ def cron_steps(schedule: Schedule, folder: Path | None) -> Iterator[str]:
     if folder is None:
         yield f"Save it as {file}"
     yield f"(crontab -l 2>/dev/null; cat {words([file])}) | crontab -"
+    if schedule.zone != local_zone():
+        yield (
+            f"See that your cron knows CRON_TZ (man 5 crontab): Debian's doesn't, and starts this at"
+            f" {schedule.hour:02d}:{schedule.minute:02d} {local_zone()}; systemd's timers know the zone"
+        )

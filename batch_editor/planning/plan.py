@@ -13,6 +13,7 @@ from batch_editor.money import Price
 from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.pace import Pace
 from batch_editor.planning.redos import Redos
+from batch_editor.planning.sharding import ShardJobs
 from batch_editor.text import duration, many
 
 IDENTIFIED = "done jobs are known by their identity from now on, and keep their images"
@@ -23,7 +24,11 @@ REMADE_MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Requests that cost alike: how many, the expected price of one, and where that price is from."""
+    """Requests that cost alike: how many, the expected price of one, and where that price is from.
+
+    list_usd: one's expected price by the price list alone. low_usd, high_usd: what all of them cost at least, and at
+    most.
+    """
 
     endpoint: str
     quality: str | None
@@ -33,10 +38,13 @@ class Group:
     unit_usd: float
     source: str
     charges: int
+    list_usd: float
+    low_usd: float
+    high_usd: float
 
     @property
     def cost_usd(self) -> float:
-        """What they cost together."""
+        """What they are expected to cost together."""
         return self.requests * self.unit_usd
 
 
@@ -112,7 +120,8 @@ class Plan:
     are left out for their faults. retires: endpoints of which the last day or the successor is known. notices: what is
     said first, of those that are retired. redos: what becomes of rejected images, where they are to be made again.
     taken: images that other output directories have paid for, by the directory's name. comparison: what jobs are
-    compared, and over what; is_another_comparison: so it was before in this output directory.
+    compared, and over what; is_another_comparison: so it was before in this output directory. shard: whose jobs of the
+    manifest's these are, where they are a shard's.
     """
 
     jobs: int
@@ -144,6 +153,7 @@ class Plan:
     taken: Mapping[str, int] = field(default_factory=dict)
     comparison: Comparison | None = None
     is_another_comparison: bool = False
+    shard: ShardJobs | None = None
 
     @property
     def requests_to(self) -> dict[str, int]:
@@ -203,6 +213,9 @@ class Plan:
                     "cost_usd": round(group.cost_usd, 6),
                     "price_from": group.source,
                     "charges": group.charges,
+                    "list_usd": round(group.list_usd, 6),
+                    "low_usd": round(group.low_usd, 6),
+                    "high_usd": round(group.high_usd, 6),
                 }
                 for group in self.groups
             ],
@@ -214,14 +227,21 @@ class Plan:
             "inputs": None if self.inputs is None else self.inputs.as_json(),
             "tables": [table.as_json() for table in self.tables],
             "compare": None if self.comparison is None else self.comparison.as_json(),
+            "moved": self.changes.moved,
+            "shard": None if self.shard is None else self.shard.as_json(),
         }
+
+    def introduction(self) -> Iterator[str]:
+        """What it is a plan of: before its figures, and before what a run does."""
+        yield from self.notices
+        yield from (table.said for table in self.tables)
+        yield from self.comparison.lines() if self.comparison else ()
+        yield from () if self.shard is None else [self.shard.line]
 
     def lines(self, *, now: datetime | None = None) -> Iterator[str]:
         """The plan for people; `now` is when the run would start."""
         now = now or datetime.now().astimezone()
-        yield from self.notices
-        yield from (table.said for table in self.tables)
-        yield from self.comparison.lines() if self.comparison else ()
+        yield from self.introduction()
         sharing = f"sharing another's image {self.reused - sum(self.taken.values()):,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
         if not self.job_changes.are_all_new:
@@ -281,6 +301,8 @@ class Plan:
         yield from self._made_again()
         if changes.identified:
             yield f"  {changes.identified:,} {IDENTIFIED}"
+        if changes.moved:
+            yield f"  in another shard by their new inputs: {many(changes.moved, 'job')}; that one makes them anew"
         if changes.gone:
             renamed = f" ({changes.renamed:,} under another id now)" if changes.renamed else ""
             moves = "a run moves the images to images/.history"
@@ -309,6 +331,11 @@ class Plan:
             yield (
                 f"{changes.remade - changes.meant:,} of {done:,} done jobs would be made, and paid, again:"
                 f" they differ in {_counted(changes.differs)}"
+            )
+        if changes.moved > max(REMADE_MOST, REMADE_SHARE * (done + changes.moved)):
+            yield (
+                f"{changes.moved:,} of the {changes.known:,} jobs of this output directory have other inputs, and are"
+                " in another shard by these: it would make, and pay, them again"
             )
         # A job under another id asks for the same, and keeps its image: elsewhere it would be paid for again.
         # A comparison over other values than the one before is no mistake; what that has made is found in the history.

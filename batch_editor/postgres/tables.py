@@ -18,7 +18,8 @@ CREATE TABLE IF NOT EXISTS {spending} (  -- one row an attempt
     usd      double precision NOT NULL,  -- reserved, or charged
     is_open  boolean NOT NULL,           -- whether its charge is not known yet
     endpoint text,
-    approval text,
+    approval text,                       -- the id of the approved plan that it was made by
+    in_vain  boolean,                    -- whether it was, or may have been, charged without giving a result
     PRIMARY KEY (owner, attempt)
 );
 CREATE INDEX IF NOT EXISTS batch_editor_spending_open ON {spending} (at) WHERE is_open;

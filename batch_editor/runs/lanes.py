@@ -262,7 +262,7 @@ async def _shared_rate(run: Run, provider: Provider, key: SecretStr) -> SharedRa
     if provider.name != SEGMIND:  # apart where two providers are at one address, as stand-ins may be
         secret = f"{provider.name}\n{secret}"
     if run.database is not None:
-        return SharedRateDatabase(run.database, shared_rate_name(secret, base_url), provider.rate)
+        return SharedRateDatabase(run.database, shared_rate_name(secret, base_url), provider.shared_rate)
     return await asyncio.to_thread(_shared_rate_file, run, provider, secret)
 
 
@@ -276,7 +276,7 @@ def _shared_rate_file(run: Run, provider: Provider, secret: str) -> SharedRateFi
             " the rate limit with this one"
         )
         return None
-    return SharedRateFile(path, provider.rate, say=say)
+    return SharedRateFile(path, provider.shared_rate, say=say)
 
 
 async def _limiter(run: Run, provider: Provider, shared_rate: SharedRateLimit | None, *, is_alone: bool) -> RateLimiter:

@@ -42,10 +42,11 @@ def _outcome(summary: Summary, made: int) -> str:
     if summary.stop is not None:
         parts.insert(0, f"stopped ({summary.stop.kind})")
     parts += [f"{count:,} {word}" for count, word in _without_image(jobs)]
+    named = "its only job" if jobs.total == 1 else f"all {jobs.total:,} jobs"
     if not parts:
-        return f"nothing to do, all {jobs.total:,} jobs are done"
+        return f"nothing to do, {named} {'is' if jobs.total == 1 else 'are'} done"
     if not _without_image(jobs):
-        parts.append(f"all {jobs.total:,} jobs done")
+        parts.append(f"{named} done")
     return ", ".join(parts)
 
 
@@ -69,6 +70,8 @@ def _lines(summary: Summary, made: int, command: str, budget_usd: float | None) 
     of = "" if budget_usd is None else f" of a budget of ${budget_usd:,.2f}"
     lost = 0.0 if plan is None else plan.possibly_usd
     yield f"Money: {_spent(summary)}{of}" + (f", of which ${lost:,.2f} may be billed without a result" if lost else "")
+    if summary.approval is not None:
+        yield f"Approved: {summary.approval}"
     causes = sorted(summary.errors, key=lambda error: -error.count)[:CAUSES]
     for cause in causes:
         count = f"{cause.count:,} job{'s' * (cause.count != 1)}"

@@ -65,7 +65,7 @@ class SharedRateFile:
         self._file: int | None = None
         # Without a folder no run has ever been here, so the window is empty.
         self._is_first = not path.parent.exists()
-        self._told_of_removal = False
+        self._has_reported_removal = False
         try:
             self._open()
         except OSError as error:
@@ -141,8 +141,8 @@ class SharedRateFile:
         self.close()
         self._is_first = False
         self._open()
-        if not self._told_of_removal:
-            self._told_of_removal = True
+        if not self._has_reported_removal:
+            self._has_reported_removal = True
             self._say(
                 f"warning: {self._path}: was removed or replaced while this run was on; other runs of the same key may"
                 " have sent requests beside it. From now on they share the rate limit again"

@@ -15,7 +15,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -29,45 +28,11 @@ from batch_editor.output import DiskRetry, StagedFile, Store
 from batch_editor.recovery.reconcile import reconcile
 from tests.support.bench import KEY, KEYS, Bench, arrived, job, jobs, sandbox, sha256_of
 from tests.support.command import Process
+from tests.support.disk import MB, Disk
 from tests.support.needs import need_root
 from tests.support.recorder import Recorder, http
 
 pytestmark = pytest.mark.slow
-
-MB = 2**20
-
-
-class Disk:
-    """A file system of its own in memory, as small as wanted."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-
-    def mount(self, kilobytes: int, *, at: Path | None = None) -> None:
-        self.place = at or self.place
-        self.place.mkdir(parents=True, exist_ok=True)
-        _do("mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(self.place))
-
-    def change(self, *options: str) -> None:
-        _do("mount", "-o", ",".join(["remount", *options]), str(self.place))
-
-    def fill(self) -> None:
-        """Leave not a byte free."""
-        with (self.place / "filler").open("ab", buffering=0) as file:
-            for size in (MB, 4096):
-                with suppress(OSError):
-                    while True:
-                        file.write(bytes(size))
-        assert self.free < 4096
-
-    @property
-    def free(self) -> int:
-        return shutil.disk_usage(self.place).free
-
-
-def _do(*command: str) -> None:
-    """As root, which makes small file systems."""
-    subprocess.run(command, check=True, capture_output=True, timeout=10)
 
 
 @pytest.fixture
@@ -78,7 +43,7 @@ def disk(bench: Bench) -> Iterator[Disk]:
     bench.out = disk.place / "out"
     bench.images = bench.out / "images"
     yield disk
-    subprocess.run(["umount", "-l", disk.place], check=False, capture_output=True)
+    disk.unmount()
 
 
 def noise(megabytes: float) -> bytes:

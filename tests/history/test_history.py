@@ -6,12 +6,14 @@ import asyncio
 import json
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from batch_editor.cli.main import main
 from batch_editor.history import History, history_of
+from batch_editor.history.moments import zones
 from batch_editor.ledger import FILE_NAME, Counts, Expected, JobChanges, Ledger
 from batch_editor.verdicts import FILE_NAME as VERDICTS
 from batch_editor.verdicts import Picture, Verdicts
@@ -148,6 +150,22 @@ def test_people_get_local_time_and_programs_utc(
     ]
     (output,) = json.loads(capsys.readouterr().out)["outputs"]
     assert output["runs"][0]["started_at"] == "2026-10-14T17:46:40.000Z"
+
+
+@pytest.mark.parametrize(
+    ("days", "named"), [([0], "CEST"), ([0, 1], "CEST and CET"), ([0, 1, 160, 161], "CEST and CET"), ([1, 2], "CET")]
+)
+def test_times_on_both_sides_of_summer_time_are_named(
+    monkeypatch: pytest.MonkeyPatch, days: list[int], named: str
+) -> None:
+    before = datetime(2026, 10, 24, 12, tzinfo=UTC).timestamp()
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert zones(before + day * 86_400 for day in days) == named
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_several_outputs_stand_one_after_another(tmp_path: Path) -> None:

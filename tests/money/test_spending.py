@@ -401,7 +401,7 @@ async def test_a_file_that_is_removed_while_a_run_is_on_stops_it(bench: Bench, r
             f"{named}: budget.ledger was removed or replaced while this run was on ("
         )
         assert summary.stop.message.endswith(
-            "), and what the day and the month have spent is no longer known. Put it back, or run again to begin anew"
+            "), and what was spent is no longer known. Put it back, or run again to begin anew"
         )
         # What was in flight is paid for and saved.
         assert provider.books.billed == summary.jobs.succeeded <= 6

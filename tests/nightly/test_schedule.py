@@ -165,6 +165,22 @@ def test_systemd_starts_what_was_asked_for() -> None:
     assert "\nOnCalendar=*-*-* 02:30:00 Europe/Berlin\n" in timer.text
 
 
+def test_each_line_of_a_crontab_has_its_own_time_zone_whatever_stands_above_it(
+    say: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    here, there = (
+        say("jobs/catalog.csv", "--at", "02:05", "--as", "cron", "--timezone", zone)
+        for zone in ("Europe/Berlin", "Asia/Tokyo")
+    )
+    assert [here.out.count("\nCRON_TZ=Europe/Berlin\n"), there.out.count("\nCRON_TZ=Asia/Tokyo\n")] == [1, 1]
+    assert "man 5 crontab" not in here.err
+    assert there.err.endswith(
+        ". See that your cron knows CRON_TZ (man 5 crontab): Debian's doesn't, and starts this at 02:05 Europe/Berlin;"
+        " systemd's timers know the zone\n"
+    )
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -433,6 +449,14 @@ def test_settings_of_this_environment_are_named(say: Callable[..., Said], monkey
         (["--at", "25:00"], "--at '25:00': expected a time of day, such as 02:00"),
         (["--at", "02:00", "--timezone", "Berlin"], "--timezone 'Berlin': expected the name of a time zone, such as"),
         (["--at", "02:00", "--rate", "fast"], "command line: rate_limit is 'fast'; expected"),
+        (
+            ["--at", "02:00", "--redo", "all"],
+            "--redo all would make every image again each night, and buy it; run that once, by hand",
+        ),
+        (
+            ["--at", "02:00", "--deadline", "2999-12-24T06:00"],
+            "deadline '2999-12-24T06:00' is that of one night; every night needs a time of day, such as 06:00",
+        ),
     ],
 )
 def test_a_wrong_value_is_told(say: Callable[..., Said], arguments: list[str], message: str) -> None:

@@ -113,6 +113,22 @@ async def faulty_config(bench: Bench, provider: Any) -> Finished:
     return await bench.command(*bench.run_arguments(bench.write(jobs(1)), provider))
 
 
+async def config_that_is_no_yaml(bench: Bench, provider: Any) -> Finished:
+    """People write blocks: what comes before and behind the one that says who is told may be anything."""
+    notify = json.loads((bench.folder / "config.yaml").read_text())["notify"]
+    lines = ["concurrency: 3", "notify:", "  # who is told", *(f"  {name}: {said}" for name, said in notify.items())]
+    (bench.folder / "config.yaml").write_text("\n".join([*lines, "", "retry: [", "rate_limit: 5/s: 3", ""]))
+    return await bench.command(*bench.run_arguments(bench.write(jobs(1)), provider))
+
+
+async def config_with_a_key_twice(bench: Bench, provider: Any) -> Finished:
+    config = json.loads((bench.folder / "config.yaml").read_text())
+    (bench.folder / "config.yaml").write_text(
+        f"notify: {json.dumps(config['notify'])}\nrate_limit: 1/s\nrate_limit: 2/s"
+    )
+    return await bench.command(*bench.run_arguments(bench.write(jobs(1)), provider))
+
+
 async def no_key(bench: Bench, provider: Any) -> Finished:
     return await bench.command(*bench.run_arguments(bench.write(jobs(1)), provider), key=None)
 
@@ -146,6 +162,8 @@ async def no_template(bench: Bench, provider: Any) -> Finished:
     ("prevented", "code", "words"),
     [
         (faulty_config, 2, "config.yaml:1: concurency is no setting (did you mean concurrency?)"),
+        (config_that_is_no_yaml, 2, "config.yaml:8:16: "),
+        (config_with_a_key_twice, 2, "config.yaml:3: key 'rate_limit' stands twice in one mapping"),
         (no_key, 2, "no API key: set SEGMIND_API_KEY in the environment"),
         (another_process, 5, "is at work here; wait for it, or stop it"),
         (no_disk, 6, "disk/out"),
@@ -329,7 +347,7 @@ async def test_apprise_tells_the_rest(bench: Bench, hook: Recorder) -> None:
     async with sandbox() as provider:
         done = await bench.command(*bench.run_arguments(bench.write(jobs(1)), provider))
     (sent,) = [each.json for each in hook.requests]
-    assert sent["title"] == "batch-editor out: 1 image made for $0.01, all 1 jobs done"
+    assert sent["title"] == "batch-editor out: 1 image made for $0.01, its only job done"
     assert sent["message"].startswith("Jobs: 1 of 1 done; 1 made in this run, in ")
     assert (done.code, done.err.splitlines()[-1]) == (0, "warning: notify: json://… didn't take it")
 
@@ -361,14 +379,26 @@ async def test_a_faulty_address_is_refused_and_not_shown(bench: Bench, notify: A
     assert "secret-word" not in done.err
 
 
+async def test_one_job_is_told_of_as_one(bench: Bench, hook: Recorder) -> None:
+    configure(bench, {"to": [hook.url + HOOK], "when": "always"})
+    async with sandbox() as provider:
+        for _ in range(2):
+            assert (await bench.command(*bench.run_arguments(bench.write(jobs(1)), provider))).code == 0
+    assert [message.splitlines()[0] for message in told(hook)] == [
+        "batch-editor out: 1 image made for $0.01, its only job done",
+        "batch-editor out: nothing to do, its only job is done",
+    ]
+
+
 def test_who_is_told_is_read_as_far_as_it_can_be(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     configure(
         bench, {"to": [5, "https://a.example/x", "nothing"], "when": "sometimes", "ping": "https://b.example/y"}, x=1
     )
     found = load_notify_settings()
     assert (found.to, found.when, found.ping) == (("https://a.example/x",), "trouble", "https://b.example/y")
-    (bench.folder / "config.yaml").write_text("{notify: [")
-    assert load_notify_settings().to == ()
+    for unreadable in ("{notify: [", "notify: [", "notify:\nto: x\n[", "my_notify: {to: x}\n["):
+        (bench.folder / "config.yaml").write_text(unreadable)
+        assert load_notify_settings().to == ()
     monkeypatch.setenv("BATCH_EDITOR_NOTIFY__TO", '["https://c.example/z"]')
     monkeypatch.setenv("BATCH_EDITOR_NOTIFY__WHEN", "always")
     found = load_notify_settings(bench.folder / "none.yaml")

@@ -79,8 +79,8 @@ class RunServer:
 
     @classmethod
     @asynccontextmanager
-    async def started(cls, library: Path) -> AsyncIterator[RunServer]:
-        async with _module("run_server", environment={"LD_PRELOAD": str(library)}) as process:
+    async def started(cls, *libraries: Path) -> AsyncIterator[RunServer]:
+        async with _module("run_server", environment={"LD_PRELOAD": ":".join(map(str, libraries))}) as process:
             yield cls(process)
 
     async def run(
@@ -92,6 +92,7 @@ class RunServer:
         killed_after_s: float | None = None,
         log: Path | None = None,
         synchronous: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> int:
         """The exit code of a command line; -9 if it was killed.
 
@@ -101,7 +102,7 @@ class RunServer:
         told = {
             "arguments": list(arguments),
             "folder": str(desk.folder),
-            "environment": {"SEGMIND_API_KEY": KEY},
+            "environment": {"SEGMIND_API_KEY": KEY, **(environment or {})},
             "watch": watched if death or log else None,
             "synchronous": synchronous,
         }

@@ -15,6 +15,6 @@ def need_root() -> None:
 
 
 def need_c_compiler() -> None:
-    """For the library that sees every system call of a run."""
+    """For a library that stands between a run and the system."""
     if shutil.which("cc") is None:
-        pytest.skip("needs a C compiler (cc): it builds tests/support/system_calls.c")
+        pytest.skip("needs a C compiler (cc): it builds a library of tests/support")

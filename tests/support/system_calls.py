@@ -44,11 +44,11 @@ class Death:
     nth: int
 
 
-def build(folder: Path) -> Path:
-    """The library, made in that folder."""
+def build(folder: Path, *, source: Path = SOURCE) -> Path:
+    """The library of that source, made in that folder."""
     need_c_compiler()
-    library = folder / "system_calls.so"
-    compiler = ("cc", "-O1", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl", "-lpthread")
+    library = folder / f"{source.stem}.so"
+    compiler = ("cc", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl", "-lpthread")
     subprocess.run(compiler, check=True)
     return library
 

@@ -138,6 +138,22 @@ async def test_a_schema_keeps_the_tables_of_one_shop_apart(bench: Bench, shared:
     assert rows == [[(1,)], [(1,)]]
 
 
+async def test_a_plan_s_report_says_what_is_left_and_makes_no_tables(bench: Bench, shared: Shared) -> None:
+    configured(bench, shared.url)
+    manifest = bench.write(jobs(2))
+
+    async def said() -> str:
+        planned = await bench.command("plan", manifest, "-o", bench.out, "--report", "plan.html")
+        assert planned.code == 0, planned.err
+        return (bench.folder / "plan.html").read_text()
+
+    assert f"what is left is kept in {shared.url.replace(':env:SHOP_DB_PASSWORD', '')}, which couldn" in await said()
+    assert shared.server.ask(shared.name, "SELECT to_regclass('batch_editor_spending')") == [(None,)]
+    finished, sent = await ended(bench)
+    assert (finished.code, sent) == (0, 2), finished.err
+    assert "$0.02 spent, $9.98 left" in await said()
+
+
 async def test_libpq_finds_the_password_in_a_file(bench: Bench, shared: Shared) -> None:
     file = bench.folder / "pgpass"
     escaped = PASSWORD.replace(":", "\\:")

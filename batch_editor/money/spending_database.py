@@ -44,7 +44,7 @@ WITH former AS (
 UPDATE {days} AS sums SET usd = sums.usd - former.usd + %(usd)s, open_usd = sums.open_usd - former.open_usd
     FROM former WHERE sums.day = former.day;
 """
-_RESERVE = f"""
+RESERVE = f"""
 WITH room AS (
     SELECT {_LEFT} AS usd
 ), added AS (
@@ -163,10 +163,10 @@ class SpendingDatabase:
         """See `Spending.reserve`."""
         values = {"attempt": attempt, "usd": usd, "steady_usd": steady_usd, "endpoint": endpoint, "and_open": True}
         with self.transaction():
-            ((is_added, is_former),) = self._run(_RESERVE, now, **values)
+            ((is_added, is_former),) = self._run(RESERVE, now, **values)
             if is_former:  # its intent failed, or the answer to this was lost: what it held is free again
                 self.charge(attempt, 0.0)
-                ((is_added, _),) = self._run(_RESERVE, now, **values)
+                ((is_added, _),) = self._run(RESERVE, now, **values)
             return bool(is_added)
 
     def charge(self, attempt: str, usd: float, *, in_vain: bool = False) -> None:

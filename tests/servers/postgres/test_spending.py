@@ -100,6 +100,7 @@ for number in range(200):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(110, 111)
 def test_processes_that_are_killed_and_a_server_that_crashes_never_pass_the_limit(shared: Shared) -> None:
     with opened(shared.url):
         pass
@@ -130,6 +131,7 @@ def test_processes_that_are_killed_and_a_server_that_crashes_never_pass_the_limi
 
 
 @pytest.mark.slow
+@pytest.mark.fault(112)
 def test_who_stands_still_in_the_middle_keeps_the_others_for_seconds_only(shared: Shared) -> None:
     with opened(shared.url, "one", per_day_usd=1.0) as one, opened(shared.url, "two", per_day_usd=1.0) as two:
 

@@ -268,8 +268,8 @@ def _attempts(db: sqlite3.Connection, run_ids: Sequence[str]) -> Iterator[_Attem
             _Attempt._make,
             db.execute(
                 "SELECT a.run_id, a.state, a.ended_at, a.latency_s, a.http_status, a.possibly_billed, a.charged_usd,"
-                f" a.cost_usd, r.expected_usd, r.endpoint, iif({known}, r.params ->> '$.quality', NULL),"
-                f" iif({known}, r.params ->> '$.size', NULL)"
+                " a.cost_usd, coalesce(a.list_usd, r.expected_usd), r.endpoint,"
+                f" iif({known}, r.params ->> '$.quality', NULL), iif({known}, r.params ->> '$.size', NULL)"
                 f" FROM attempts a JOIN requests r USING (fingerprint) WHERE a.run_id IN ({places})"
                 " AND a.attempt_id >= ? AND a.attempt_id < ? ORDER BY a.attempt_id",
                 (*run_ids, start, start + RANGE),

@@ -34,6 +34,7 @@ class Runs:
         self._db.execute("DELETE FROM requests")
         self._db.execute("DELETE FROM jobs")
         self._db.execute("DELETE FROM shard")
+        self._db.execute("DELETE FROM former_rows")
 
     def begin(
         self,

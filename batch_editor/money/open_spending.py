@@ -1,4 +1,4 @@
-"""From the settings to what a run's spending is shared by."""
+"""From the settings to what a run's spending is shared by, and to what is on record there."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batch_editor.config import Settings
+from batch_editor.errors import UsageError
 from batch_editor.files import path_to_text
-from batch_editor.money.spending import ApprovedAmount, Spending
+from batch_editor.money.database_readings import read_days_in_database
+from batch_editor.money.spending import ApprovedAmount, SharedDay, Spending
 from batch_editor.money.spending_database import SpendingDatabase
 from batch_editor.money.spending_file import SpendingFile, SpentOfPlan
+from batch_editor.money.spending_readings import read_days
 from batch_editor.postgres import Database, DatabaseAddress
 
 
@@ -58,3 +61,19 @@ def shared_spending(
     if approval is None or spent_file is None:
         return None
     return SpentOfPlan(spent_file, folder, per_day_usd=None, per_month_usd=None, approval=approval, attempt_s=attempt_s)
+
+
+def shared_days(settings: Settings) -> list[SharedDay]:
+    """What all that share `budget.ledger` have spent, by day and endpoint; also while they spend.
+
+    Raises:
+        UsageError: it isn't set, or nothing is there.
+        LedgerError: it can't be read.
+    """
+    ledger = settings.budget.ledger
+    if ledger is None:
+        raise UsageError(
+            "which output directories? Name them: spend OUT…; or set budget.ledger, which knows what all runs that"
+            " share it have spent"
+        )
+    return read_days(ledger) if isinstance(ledger, Path) else read_days_in_database(ledger)

@@ -21,6 +21,7 @@ class _Charge:
 
     attempt: str
     usd: float
+    in_vain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class SharedBudget:
 
     def __init__(self, spending: Spending) -> None:
         self._spending = spending
-        self._uncharged: dict[str, float] = {}
+        self._uncharged: dict[str, _Charge] = {}
         self._thread: GroupThread[_Item, Any] = GroupThread(self._commit, name="budget")
 
     async def exhausted(self, usd: float, now: float) -> bool:
@@ -60,9 +61,9 @@ class SharedBudget:
         reserve = partial(self._spending.reserve, attempt, usd, now, steady_usd=steady_usd, endpoint=endpoint)
         return await self._do(reserve)
 
-    def charge(self, attempt: str, usd: float) -> None:
+    def charge(self, attempt: str, usd: float, *, in_vain: bool = False) -> None:
         """See `Spending.charge`; made before whatever is asked for later."""
-        self._thread.leave(_Charge(attempt, usd))
+        self._thread.leave(_Charge(attempt, usd, in_vain))
 
     def close(self) -> None:
         """Do what is queued, if nobody holds the file, then end the thread. Blocks."""
@@ -74,7 +75,7 @@ class SharedBudget:
         return cast("T", await self._thread.do(partial(operation, *values)))
 
     def _commit(self, items: Sequence[_Item]) -> list[Any]:
-        self._uncharged.update((item.attempt, item.usd) for item in items if isinstance(item, _Charge))
+        self._uncharged.update((item.attempt, item) for item in items if isinstance(item, _Charge))
         results = self._spending.patiently(lambda: self._together(items))
         self._uncharged.clear()
         return results
@@ -83,8 +84,8 @@ class SharedBudget:
         if not self._uncharged and all(isinstance(item, _Look) for item in items):
             return self._done(items)  # who only looks keeps nobody from writing
         with self._spending.transaction():
-            for attempt, usd in self._uncharged.items():
-                self._spending.charge(attempt, usd)
+            for charge in self._uncharged.values():
+                self._spending.charge(charge.attempt, charge.usd, in_vain=charge.in_vain)
             return self._done(items)
 
     def _done(self, items: Sequence[_Item]) -> list[Any]:
@@ -107,6 +108,7 @@ def charge_left_open(spending: Spending, ledger: Ledger) -> None:
     for attempt in spending.open_attempts():
         token = AttemptToken.parse(attempt)
         if ledger.runs.knows(token.run_id):
-            spending.charge(attempt, ledger.attempts.charged_of(token.fingerprint, token.number) or 0.0)
+            usd, in_vain = ledger.attempts.charged_of(token.fingerprint, token.number) or (0.0, False)
+            spending.charge(attempt, usd, in_vain=in_vain)
         else:
             spending.keep(attempt)

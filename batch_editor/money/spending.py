@@ -41,6 +41,26 @@ class AttemptToken(NamedTuple):
         return cls(run_id, fingerprint, int(number))
 
 
+class SharedDay(NamedTuple):
+    """What runs that share their spending sent to an endpoint on a day; in USD as it counts against their limits.
+
+    day: of UTC, since 1970. endpoint: None where an earlier version didn't record it. confirmed_usd: of attempts that
+    gave a picture; possibly_usd: an upper bound of what was charged in vain, for possibly_billed attempts, of which
+    `untold` are of an earlier version, which didn't record whether they gave one. open_usd: what is set aside for
+    attempts that are `open`, without an outcome yet.
+    """
+
+    day: int
+    endpoint: str | None
+    attempts: int
+    confirmed_usd: float
+    possibly_billed: int
+    possibly_usd: float
+    open: int
+    open_usd: float
+    untold: int
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovedAmount:
     """What somebody has approved, to be spent once, over all runs that are made with that approval."""
@@ -95,8 +115,11 @@ class Spending(Protocol):
         else is in flight, so that a day is used up to its end. What was set aside for it before is no more.
         """
 
-    def charge(self, attempt: str, usd: float) -> None:
-        """Turn a reservation into what was charged; nothing is left of one that cost nothing."""
+    def charge(self, attempt: str, usd: float, *, in_vain: bool = False) -> None:
+        """Turn a reservation into what was charged; nothing is left of one that cost nothing.
+
+        `in_vain`: it may have been charged without giving a picture, and `usd` is an upper bound.
+        """
 
     def open_attempts(self) -> list[str]:
         """Reservations that a run of this output directory left behind when it died."""

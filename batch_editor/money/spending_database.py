@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from batch_editor.money.budget import TOLERANCE_USD
 from batch_editor.money.spending import ApprovedAmount, day_of, days_of_month
-from batch_editor.postgres import Connection, Database, make_tables, table_names
+from batch_editor.postgres import Database, make_tables, table_names
 
 T = TypeVar("T")
 
@@ -70,17 +70,6 @@ WITH room AS (
 SELECT EXISTS (SELECT 1 FROM added),
     EXISTS (SELECT 1 FROM {{spending}} WHERE owner = %(owner)s AND attempt = %(attempt)s)
 """
-
-
-def spent_in_days(connection: Connection, schema: str | None, first_day: int, next_day: int) -> float:
-    """What the days come to, the last one left out, reservations included.
-
-    Raises:
-        LedgerError: it can't be asked, or has no tables yet.
-    """
-    query = "SELECT coalesce(sum(usd), 0) FROM {days} WHERE day >= %(first)s AND day < %(next)s"
-    ((usd,),) = connection.run(query.format(**table_names(schema)), first=first_day, next=next_day)
-    return float(usd)
 
 
 class SpendingDatabase:

@@ -50,7 +50,7 @@ CREATE TRIGGER IF NOT EXISTS spending_settled AFTER UPDATE OF usd, open ON spend
 END;
 """
 # What files of earlier versions don't have. Sums of approvals are kept as those of days are.
-_ADDED_COLUMNS = ("endpoint", "approval")
+_ADDED_COLUMNS = {"endpoint": "TEXT", "approval": "TEXT", "in_vain": "INTEGER"}
 _APPROVALS = """
 CREATE TABLE IF NOT EXISTS approvals (
     approval TEXT PRIMARY KEY,
@@ -134,9 +134,9 @@ class SpendingFile:
         for statement in _statements(_SCHEMA):
             self._db.execute(statement)
         columns = {row[1] for row in self._db.execute("PRAGMA table_info (spending)")}
-        for name in _ADDED_COLUMNS:
+        for name, kind in _ADDED_COLUMNS.items():
             if name not in columns:
-                self._db.execute(f"ALTER TABLE spending ADD COLUMN {name} TEXT")
+                self._db.execute(f"ALTER TABLE spending ADD COLUMN {name} {kind}")
         for statement in _statements(_APPROVALS):
             self._db.execute(statement)
 
@@ -227,13 +227,13 @@ class SpendingFile:
             )
             return True
 
-    def charge(self, attempt: str, usd: float) -> None:
+    def charge(self, attempt: str, usd: float, *, in_vain: bool = False) -> None:
         """See `Spending.charge`."""
         with self.transaction():
             if usd:
                 self._db.execute(
-                    "UPDATE spending SET usd = ?, open = 0 WHERE owner = ? AND attempt = ?",
-                    (usd, self._owner, attempt),
+                    "UPDATE spending SET usd = ?, open = 0, in_vain = ? WHERE owner = ? AND attempt = ?",
+                    (usd, in_vain, self._owner, attempt),
                 )
             else:
                 self._db.execute("DELETE FROM spending WHERE owner = ? AND attempt = ?", (self._owner, attempt))
@@ -248,7 +248,7 @@ class SpendingFile:
         """See `Spending.keep`."""
         with self._errors():
             self._db.execute(
-                "UPDATE spending SET open = 0 WHERE owner = ? AND attempt = ?",
+                "UPDATE spending SET open = 0, in_vain = 1 WHERE owner = ? AND attempt = ?",
                 (self._owner, attempt),
             )
 

@@ -125,7 +125,20 @@ class ExportedOutput(NamedTuple):
 
 
 def export_tables(outputs: Sequence[ExportedOutput], file: IO[bytes], format: Format) -> None:
-    """As `export_rows`, the rows of several output directories as one table.
+    """As `export_rows`, the rows of several output directories as one table, see `joined_table`."""
+    names, rows = joined_table(outputs)
+    if format == "csv":
+        _write_csv(file, names, rows)
+    elif format == "jsonl":
+        file.writelines(
+            orjson.dumps(dict(zip(names, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE) for row in rows
+        )
+    else:
+        _write_parquet(file, names, rows)
+
+
+def joined_table(outputs: Sequence[ExportedOutput]) -> tuple[list[str], Iterator[list[Any]]]:
+    """The columns of the output manifest, and its rows, one at a time; values are as they are.
 
     With `output` behind the fixed columns, to which `output_path` is relative, where there are several. Shards of one
     number are in the manifest's order; others one after the other.
@@ -139,15 +152,7 @@ def export_tables(outputs: Sequence[ExportedOutput], file: IO[bytes], format: Fo
     shards = {shard_of(each.db) for each in outputs}
     of_one = WHOLE not in shards and len({shard.count if shard is not None else None for shard in shards}) == 1
     joined = heapq.merge(*tables, key=itemgetter(0)) if of_one else chain.from_iterable(tables)
-    rows = (cells for _, cells in joined)
-    if format == "csv":
-        _write_csv(file, names, rows)
-    elif format == "jsonl":
-        file.writelines(
-            orjson.dumps(dict(zip(names, row, strict=True)), option=orjson.OPT_APPEND_NEWLINE) for row in rows
-        )
-    else:
-        _write_parquet(file, names, rows)
+    return names, (cells for _, cells in joined)
 
 
 def _rows(

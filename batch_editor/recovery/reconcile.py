@@ -334,12 +334,13 @@ class _Resolver:
         failure = Failure("result_lost", message, maybe_billed=True)
         with self._ledger.transaction():
             self._ledger.unresolved.charged_in_vain(attempt.attempt_id, usd, row.request_id, failure, now=self._clock())
-        self._charge_shared(attempt, usd)
+        self._charge_shared(attempt, usd, in_vain=True)
         return _finding(attempt, "charged", row.request_id, usd, message)
 
-    def _charge_shared(self, attempt: UnresolvedAttempt, usd: float) -> None:
+    def _charge_shared(self, attempt: UnresolvedAttempt, usd: float, *, in_vain: bool = False) -> None:
         if self._spending is not None:
-            self._spending.charge(str(AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number)), usd)
+            token = AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number)
+            self._spending.charge(str(token), usd, in_vain=in_vain)
 
 
 def _finding(

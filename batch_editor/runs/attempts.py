@@ -220,7 +220,7 @@ class Attempts:
         if paid:
             await self._publisher.reject(intent.attempt_id, intent.number, task.request.fingerprint)
         await self._publisher.record(failed)
-        self._reservations.charge(intent, charged_usd)
+        self._reservations.charge(intent, charged_usd, in_vain=failure.maybe_billed)
         if failure.maybe_billed:
             self._listener.possibly_billed(task, charged_usd)
         if paid:

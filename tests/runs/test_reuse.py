@@ -176,10 +176,20 @@ async def test_what_an_earlier_schema_has_finished_is_taken(bench: Bench) -> Non
             db.execute("DROP INDEX requests_pruned")
             for table, column in (
                 *(("runs", column) for column in ("command", "folder", "changes", "jobs")),
+                *(("runs", column) for column in ("approval_id", "approved_by", "approved_usd")),
                 *((table, "pruned_at") for table in ("requests", "attempts")),
+                *(("attempts", column) for column in ("job_id", "list_usd")),
             ):
                 db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-            for table in ("finish_rules", "finished", "former_finished", "endpoints", "provider_stops"):
+            for table in (
+                "finish_rules",
+                "finished",
+                "former_finished",
+                "endpoints",
+                "provider_stops",
+                "shard",
+                "former_rows",
+            ):
                 db.execute(f"DROP TABLE {table}")
             db.execute(f"PRAGMA user_version = {MIGRATIONS.index(M_REUSE)}")
             # As if it had been hashed by another version of the endpoint's file.

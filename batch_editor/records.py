@@ -277,6 +277,15 @@ class SavedImage:
     height: int
 
 
+@dataclass(frozen=True, slots=True)
+class SeenPicture:
+    """What was seen behind a link: the first half of the content's SHA-256, in hex, and what its host calls it."""
+
+    content: str
+    etag: str | None
+    last_modified: str | None
+
+
 Scope = Literal["request", "run", "rate"]
 
 

@@ -168,7 +168,8 @@ RUN_WORDS = {
     "stopped_by": "null, or why the run stopped early: " + ", ".join(f"`{kind}`" for kind in get_args(StopKind)),
     "sandbox": "whether it was a rehearsal",
     "changes": "null, or the jobs that the run was about, beside what the output directory had: `new`, `changed`,"
-    " `links_alone` (those of the changed that differ in their links alone), `unchanged`, `gone`",
+    " `links_alone` (those of the changed that differ in their links alone), `unchanged`, `gone`, `behind_links` (those"
+    " of the changed that have another picture behind a link, with `inputs.track`)",
     "approval": "null, or the plan that somebody approved and that the run was made by: `plan_id`, `approved_by`,"
     " `amount_usd`, for all runs with it",
     "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
@@ -199,7 +200,8 @@ PLAN_WORDS = {
     "kept_differs": "in how many of those `size`, `quality` or `format` is another now",
     "gone": "jobs of the output directory that the manifest no longer has",
     "changes": "chosen jobs beside what the output directory has: `new`, `changed`, `links_alone` (those of the changed"
-    " that differ in their links alone), `unchanged`, `gone`",
+    " that differ in their links alone), `unchanged`, `gone`, `behind_links` (those of the changed that have another"
+    " picture behind a link; known where links were asked)",
     "asks": "what a run would ask before it sends anything; without anybody to ask it ends with exit code 2",
     "cost_usd": "`low`, `expected`, `high`",
     "duration_s": "`p10`, `p50`, `p90`, in seconds",
@@ -214,6 +216,9 @@ PLAN_WORDS = {
     "budget": "null, or `limit`, `fits`, and how many `requests` do",
     "deadline": "null, or `limit`, `fits`, and how many `requests` do",
     "inputs": "null, or `looked_at` and `faulty` (`job_id`, `fault`)",
+    "tracked": "null, or with `inputs.track` of the links of jobs made before: `by` (`etag` or `content`), how many"
+    " `links`, how many were `asked` (null: nobody; with `--check-inputs` those that were seen before), how many gave"
+    " no picture to compare (`unseen`) with an `example`, and the `jobs` that changed so",
     "compare": "null, or with `--compare`: `over`, `jobs`, `all_jobs`, and of each of the `ways` its `values`, what a"
     " run is given by `--set`, `requests`, `cost_usd`, and of `all` jobs `jobs`, `requests`, `cost_usd`, `duration_s`",
     "tables": "shops' exports and tables that resemble one: `table`, `format`, `said` in words; of an export `rows`,"

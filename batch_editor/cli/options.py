@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -285,7 +285,7 @@ def selection_from(options: dict[str, Any]) -> Selection:
     )
 
 
-def shard_from(options: dict[str, Any]) -> Shard | None:
+def shard_from(options: Mapping[str, Any]) -> Shard | None:
     """The part of the jobs that is asked for; None: all.
 
     Raises:

@@ -124,9 +124,10 @@ def _not_segmind(providers: dict[str, ProviderSettings]) -> dict[str, ProviderSe
 
 
 class InputSettings(_Part):
-    """What becomes of local files that a manifest names."""
+    """What becomes of local files and links that a manifest names."""
 
     local_files: Literal["upload", "inline"] = "upload"
+    track: Literal["none", "etag", "content"] = "none"
     allow_private_links: bool = False
 
 

@@ -153,4 +153,5 @@ def _jobs(run: RunOnRecord) -> list[str]:
         counts = ((changes.new, "new"), (changes.changed, "changed"), (changes.gone, "gone"))
         named = ", ".join(f"{word} {count:,}" for count, word in counts if count)
         lines.append(named or "nothing new")
+        lines += [f"{count:,} of the changed in {what}" for what, count in changes.by_links.items()]
     return lines or ["its jobs aren't on record"]

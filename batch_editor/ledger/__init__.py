@@ -32,6 +32,7 @@ from batch_editor.ledger.redos import RejectedImage
 from batch_editor.ledger.results import Result, Results
 from batch_editor.ledger.shards import note_shard, shard_of
 from batch_editor.ledger.staging import Staging
+from batch_editor.ledger.tracking import LinkToAsk, PictureChanges, Tracking, record_first, record_seen
 from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
@@ -57,7 +58,9 @@ __all__ = [
     "JobRow",
     "Ledger",
     "LedgerWriter",
+    "LinkToAsk",
     "PendingRequest",
+    "PictureChanges",
     "Placement",
     "RejectedImage",
     "Result",
@@ -65,6 +68,7 @@ __all__ = [
     "RunStart",
     "Staging",
     "SubmittedAttempt",
+    "Tracking",
     "UnresolvedAttempt",
     "files_from",
     "import_jobs",
@@ -72,6 +76,8 @@ __all__ = [
     "note_shard",
     "note_stops",
     "providers_of",
+    "record_first",
+    "record_seen",
     "shard_of",
     "stops_of",
 ]

@@ -34,17 +34,19 @@ class Attempts:
         """Record that a request is about to leave, or its redo; return the attempt's id, and its number among the
         request's.
         """
-        number, job_id, list_usd = self._db.execute(
+        number, job_id, list_usd, pictures_changed = self._db.execute(
             "UPDATE requests SET attempts = attempts + 1 WHERE fingerprint = ?"
-            " RETURNING attempts, job_id, expected_usd",
+            " RETURNING attempts, job_id, expected_usd, pictures_changed",
             (fingerprint,),
         ).fetchone()
         cursor = self._db.execute(
-            "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd, job_id, list_usd)"
-            " VALUES (?, ?, ?, 'sent', ?, ?, ?, ?)",
-            (fingerprint, run_id, number, now, reserved_usd, job_id, list_usd),
+            "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd, job_id, list_usd,"
+            " pictures_changed) VALUES (?, ?, ?, 'sent', ?, ?, ?, ?, ?)",
+            (fingerprint, run_id, number, now, reserved_usd, job_id, list_usd, pictures_changed),
         )
         assert cursor.lastrowid is not None
+        if pictures_changed:
+            self._db.execute("UPDATE requests SET pictures_changed = 0 WHERE fingerprint = ?", (fingerprint,))
         if is_redo:
             noted = self._db.execute(
                 "UPDATE attempts SET redo_params = d.params, redo_files = d.files, list_usd = d.expected_usd"
@@ -57,8 +59,8 @@ class Attempts:
     def withdraw(self, attempt_id: int) -> None:
         """Take an intent back: the request did not leave after all."""
         self._db.execute(
-            "UPDATE requests SET attempts = attempts - 1 WHERE fingerprint ="
-            " (SELECT fingerprint FROM attempts WHERE attempt_id = ?)",
+            "UPDATE requests SET attempts = requests.attempts - 1, pictures_changed = a.pictures_changed"
+            " FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
             (attempt_id,),
         )
         self._db.execute("DELETE FROM attempts WHERE attempt_id = ?", (attempt_id,))
@@ -98,7 +100,7 @@ class Attempts:
             " former_cost_usd = iif(requests.cost_usd IS NULL, former_cost_usd,"
             " coalesce(former_cost_usd, 0) + requests.cost_usd),"
             " expected_usd = coalesce((SELECT d.expected_usd FROM redos d WHERE d.fingerprint = a.fingerprint),"
-            " expected_usd), files = json_patch(files, a.redo_files)"
+            " expected_usd), files = json_patch(files, a.redo_files), contents = NULL"
             " FROM attempts a WHERE a.attempt_id = ? AND a.redo_params IS NOT NULL"
             " AND requests.fingerprint = a.fingerprint",
             (attempt_id,),

@@ -46,7 +46,8 @@ class Changes:
     keep another endpoint's image. forced: done jobs that are made again for that was asked for. meant: those of the
     remade that another endpoint makes, as asked for. rejected: chosen jobs whose image was rejected. pruned: requests
     that were done, and would be sent again since their image was removed as old. moved: jobs of the last run's
-    manifest that have other inputs in this one, and are another shard's by these.
+    manifest that have other inputs in this one, and are another shard's by these. behind_links: chosen jobs that have
+    another picture behind a link than before.
     """
 
     remade: int = 0
@@ -62,6 +63,7 @@ class Changes:
     moved: int = 0
     rejected: Sequence[RejectedImage] = ()
     pruned: int = 0
+    behind_links: int = 0
 
 
 def compare(

@@ -51,8 +51,8 @@ class GivenApproval(NamedTuple):
 class JobChanges(NamedTuple):
     """The jobs that a run is about, beside what its output directory had of them.
 
-    changed: those that ask for something else than before, `links_alone` of them for other input links only. gone: jobs
-    that left the manifest.
+    changed: those that ask for something else than before, `links_alone` of them for other input links only;
+    `behind_links`, with other pictures behind the same links. gone: jobs that left the manifest.
     """
 
     new: int
@@ -60,6 +60,13 @@ class JobChanges(NamedTuple):
     links_alone: int
     unchanged: int
     gone: int
+    behind_links: int = 0
+
+    @property
+    def by_links(self) -> dict[str, int]:
+        """How many changed in nothing but links, or in what is behind them, in words; without those that are 0."""
+        found = {"their links alone": self.links_alone, "the pictures behind their links": self.behind_links}
+        return {what: count for what, count in found.items() if count}
 
     @property
     def are_all_new(self) -> bool:
@@ -71,9 +78,12 @@ class JobChanges(NamedTuple):
 
         >>> str(JobChanges(45, 143, 12, 9812, 3))
         'new 45, changed 143 (12 in their links alone), unchanged 9,812, gone 3'
+        >>> str(JobChanges(0, 3, 0, 9, 0, behind_links=2))
+        'new 0, changed 3 (2 in the pictures behind their links), unchanged 9, gone 0'
         """
-        links = f" ({self.links_alone:,} in their links alone)" if self.links_alone else ""
-        return f"new {self.new:,}, changed {self.changed:,}{links}, unchanged {self.unchanged:,}, gone {self.gone:,}"
+        some = ", ".join(f"{count:,} in {what}" for what, count in self.by_links.items())
+        changed = f"changed {self.changed:,}{some and f' ({some})'}"
+        return f"new {self.new:,}, {changed}, unchanged {self.unchanged:,}, gone {self.gone:,}"
 
 
 class GivenCommand(NamedTuple):

@@ -16,6 +16,7 @@ from batch_editor.ledger.comparison import HASHED_BY, hashed_by_of
 from batch_editor.ledger.database import CACHE_SIZE, Ledger
 from batch_editor.ledger.providers import note_providers
 from batch_editor.ledger.redos import take_over_redos
+from batch_editor.ledger.tracking import note_contents, take_over_tracking
 from batch_editor.records import Redo, Shape
 
 
@@ -112,6 +113,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
             " AND fingerprint NOT IN (SELECT fingerprint FROM main.attempts"
             " WHERE state IN ('sent', 'accepted', 'received'))"
         )
+    take_over_tracking(db)
     db.execute("INSERT OR IGNORE INTO main.finish_rules SELECT digest, rules FROM staging.finishes")
     gone = _take_over_jobs(db)
     _find_unfinished(db)
@@ -120,6 +122,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
     _give_new_owners(db)
     _give_turns(db)
     _take_up_again(db, [state for state in ("failed", "unknown") if state in redo or "all" in redo])
+    note_contents(db)
     take_over_redos(db, redo)
     for table in ("differing", "unfinished", "waiting"):
         db.execute(f"DROP TABLE temp.{table}")

@@ -271,6 +271,25 @@ ALTER TABLE runs ADD COLUMN approved_by TEXT;
 ALTER TABLE runs ADD COLUMN approved_usd REAL;
 """
 
+M_TRACK = """
+-- What was behind an input link when it was asked last, if inputs.track has it asked. link: encoded, without signatures
+-- and tokens; content: the first half of the picture's SHA-256.
+CREATE TABLE input_links (
+    link          TEXT PRIMARY KEY,
+    content       TEXT NOT NULL,
+    etag          TEXT,
+    last_modified TEXT
+) STRICT, WITHOUT ROWID;
+
+-- What was behind the request's input links when it was to be sent last, or was first seen there since: content by the
+-- input's number, as JSON, see `tracking`. NULL: not known.
+ALTER TABLE requests ADD COLUMN contents TEXT;
+
+-- 1: the pictures behind the links changed: of a request until it is sent for that, of an attempt for good.
+ALTER TABLE requests ADD COLUMN pictures_changed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN pictures_changed INTEGER NOT NULL DEFAULT 0;
+"""
+
 M_SPENT = """
 -- The job that an attempt was sent for, and what the price list says that an image of it costs. NULL: of an earlier
 -- version, and what the request says now holds.
@@ -299,6 +318,7 @@ MIGRATIONS: tuple[str, ...] = (
     M_PRUNED,
     M_SHARD,
     M_APPROVAL,
+    M_TRACK,
     M_SPENT,
 )
 

@@ -24,8 +24,9 @@ def attempts_of(db: sqlite3.Connection, run_id: str, *, provider: str | None = N
     """
     of = "" if provider is None else f" AND (SELECT {PROVIDER} {OF_ATTEMPT}) = ?"
     row = db.execute(
-        # The first attempt of a redo is sent again to nobody.
-        "SELECT count(*), coalesce(sum(number > 1 AND redo_params IS NULL), 0) + count(redo_params)"
+        # The first attempt of a redo is sent again to nobody, nor that of a picture that changed behind its link.
+        "SELECT count(*), coalesce(sum(number > 1 AND redo_params IS NULL AND NOT pictures_changed), 0)"
+        " + count(redo_params)"
         " - count(DISTINCT iif(redo_params IS NULL, NULL, fingerprint)), coalesce(sum(possibly_billed), 0)"
         f" FROM attempts WHERE run_id = ?{of}",
         (run_id,) if provider is None else (run_id, provider),

@@ -28,6 +28,7 @@ from batch_editor.ledger.redos import RejectedImage, stage_redo
 from batch_editor.ledger.repeats import Repeat, mixed_finished, mixed_identities, repeats_of, share_requests
 from batch_editor.ledger.shards import keep_shard
 from batch_editor.ledger.staging_schema import INTO_STAGED, SCHEMA
+from batch_editor.ledger.tracking import Tracking
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, ParamValue, Redo, Shape, known_by
 from batch_editor.text import escape_all, escape_bytes
@@ -276,6 +277,10 @@ class Staging:
     def images_elsewhere(self) -> Iterator[list[ImageElsewhere]]:
         """The images that were taken so, some hundreds at a time."""
         return images_elsewhere(self._db, self._sources)
+
+    def tracking(self, shapes: Mapping[str, Shape]) -> Tracking:
+        """What is behind the links of the jobs, after `compare`; `shapes` are those of the manifest's endpoints."""
+        return Tracking(self._db, shapes)
 
     def redo(self, image: RejectedImage, *, kind: int, prompt: str, params: Mapping[str, ParamValue]) -> None:
         """Have a rejected image made again, after `compare`: with that prompt, which the parameters have as well."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batch_editor.ledger.comparison import RENAMED
 from batch_editor.ledger.elsewhere import ELSEWHERE
+from batch_editor.ledger.tracking import TRACKING
 
 # What many jobs have in common stands once, as their kind. What is already known of a job stands apart, for a wide
 # row that changes is written anew. owns: the first job of the manifest with its request; sends: the first selected.
@@ -40,6 +41,7 @@ CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done 
 """
     + RENAMED
     + ELSEWHERE
+    + TRACKING
 )
 
 

@@ -20,7 +20,14 @@ from batch_editor.output.output_manifest import (
     plain,
     write_manifest,
 )
-from batch_editor.output.page_cache import THUMBNAIL_LENGTH, find_input, input_key, place_in_cache, thumbnail_key
+from batch_editor.output.page_cache import (
+    THUMBNAIL_LENGTH,
+    find_input,
+    forget_input,
+    input_key,
+    place_in_cache,
+    thumbnail_key,
+)
 from batch_editor.output.picture_places import images_in, picture_store, picture_store_for_run, record_place, recorded
 from batch_editor.output.picture_store import (
     FINISHED,
@@ -69,6 +76,7 @@ __all__ = [
     "export_tables",
     "files_below",
     "find_input",
+    "forget_input",
     "free_disk_reserve",
     "has_image",
     "holder_of",

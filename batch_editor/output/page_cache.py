@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from batch_editor.files import open_regular
@@ -40,3 +41,13 @@ def find_input(output: Path, link: str) -> Path | None:
             continue
         return path
     return None
+
+
+def forget_input(output: Path, link: str) -> None:
+    """Remove the picture of an input link, and its thumbnail: another one is there by now."""
+    root = output / PAGE_CACHE
+    for key in (input_key(link), thumbnail_key(link)):
+        path = place_in_cache(root, key)
+        with suppress(OSError):  # not there, or somebody else's
+            if not (root.is_symlink() or path.parent.is_symlink()):
+                path.unlink()

@@ -90,6 +90,11 @@ class Catalog:
         """The endpoints that requests may go to: the manifests', and those that made images which are kept."""
         return {**self._others, **self.endpoints}
 
+    @property
+    def sendable_shapes(self) -> dict[str, Shape]:
+        """What requests to each of these are made of, by name."""
+        return {name: endpoint.shape for name, endpoint in self.sendable.items()}
+
     def load_others(self, names: Iterable[str]) -> None:
         """Load endpoints that requests of a ledger went to, as far as they are known."""
         for name in names:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
@@ -17,9 +18,10 @@ from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, Selection, StagingReport
 from batch_editor.planning.comparing import stage_jobs
 from batch_editor.planning.comparison import Comparison
+from batch_editor.planning.inputs import TrackedLinks
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
 from batch_editor.planning.pace import Pace, paces_of, slowest
-from batch_editor.planning.plan import Fit, Group, InputCheck, Lifetime, Plan
+from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
 from batch_editor.planning.planned import Planned
 from batch_editor.planning.reuse import find_images, output_of, reusable
 from batch_editor.planning.sharding import expect_shard
@@ -44,9 +46,9 @@ def make_plan(
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
 
     `history` are output directories whose real charges and latencies count, besides that of `output`; `reuse` those
-    whose images are taken as well. Only with `check_inputs` is the network used, to look at every distinct input link;
-    then no event loop may be running, and `say` gets a line now and then. `look` is given the plan once it is whole,
-    while the staged jobs are there.
+    whose images are taken as well. Only with `check_inputs` is the network used, to look at every input link, and with
+    `inputs.track` to ask those of jobs that were made before; then no event loop may be running, and `say` gets a line
+    now and then. `look` is given the plan once it is whole, while the staged jobs are there.
 
     Raises:
         UsageError: the settings or a manifest are wrong.
@@ -62,26 +64,15 @@ def make_plan(
     calibration = Calibration(root, [*history, *sources], rehearsal=rehearsal)
     with Staging() as staging, staging.translated():
         report = stage_jobs(paths, catalog, selection, calibration, staging)
-        plan = assess(
-            *(staging, catalog, settings, calibration),
-            output=root,
-            redo=redo,
-            reuse=sources,
-            rehearsal=rehearsal,
-            report=report,
-        )
+        jobs = staging, catalog, settings
+        plan = assess(*jobs, calibration, output=root, redo=redo, reuse=sources, rehearsal=rehearsal, report=report)
         if check_inputs:
-            plan = replace(plan, inputs=_checked_inputs(staging, catalog, settings, plan, say))
+            from batch_editor.planning.input_check import checked  # here: aiohttp, which other plans do without
+
+            again = partial(plan_again, plan, *jobs, calibration, report)
+            plan = asyncio.run(checked(plan, again, *jobs, output=root, say=say))
         look(Planned(plan, staging, catalog, settings, paths, selection, root, (*history, *sources), redo))
         return plan
-
-
-def _checked_inputs(
-    staging: Staging, catalog: Catalog, settings: Settings, plan: Plan, say: Callable[[str], None]
-) -> InputCheck:
-    from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
-
-    return asyncio.run(look_at_inputs(staging, catalog.sendable, settings, plan, say=say))
 
 
 def assess(
@@ -105,7 +96,7 @@ def assess(
         VerdictsError: its verdicts can't be, where rejected images are to be made again.
         ManifestError: what is to be sent for them can't be.
     """
-    spent_usd, changes, redos, compared = 0.0, Changes(), None, False
+    spent_usd, changes, redos, compared, tracked = 0.0, Changes(), None, False, None
     # Whoever wants everything made again wants new images.
     warnings = [] if "all" in redo else list(find_images(staging, reuse, catalog.shapes))
     if readings.begun(output):
@@ -127,6 +118,9 @@ def assess(
                 )
                 if "rejected" in redo:
                     redos = stage_redos(staging, catalog, calibration, changes.rejected, verdicts, redo)
+                if settings.inputs.track != "none":
+                    links = staging.tracking(catalog.sendable_shapes).find(readings.file_of(db))
+                    tracked = TrackedLinks(settings.inputs.track, links)
     taken = staging.take_elsewhere()
     plan = plan_of(staging, catalog, settings, calibration, spent_usd=spent_usd, changes=changes, report=report)
     return replace(
@@ -135,6 +129,28 @@ def assess(
         taken=taken,
         warnings=(*plan.warnings, *warnings),
         is_another_comparison=compared and plan.comparison is not None,
+        tracked=tracked,
+    )
+
+
+def plan_again(
+    plan: Plan,
+    staging: Staging,
+    catalog: Catalog,
+    settings: Settings,
+    calibration: Calibration,
+    report: StagingReport,
+    changes: Changes,
+) -> Plan:
+    """A plan made by `assess` anew, now that more of its jobs have changed. Blocks."""
+    again = plan_of(staging, catalog, settings, calibration, spent_usd=plan.spent_usd, changes=changes, report=report)
+    return replace(
+        again,
+        redos=plan.redos,
+        taken=plan.taken,
+        warnings=plan.warnings,
+        is_another_comparison=plan.is_another_comparison,
+        tracked=plan.tracked,
     )
 
 

@@ -11,6 +11,7 @@ from batch_editor.ledger import Changes, JobChanges
 from batch_editor.manifest import TableRead
 from batch_editor.money import Price
 from batch_editor.planning.comparison import Comparison
+from batch_editor.planning.inputs import InputCheck, TrackedLinks
 from batch_editor.planning.pace import Pace
 from batch_editor.planning.redos import Redos
 from batch_editor.planning.sharding import ShardJobs
@@ -77,39 +78,6 @@ class Lifetime:
 
 
 @dataclass(frozen=True, slots=True)
-class FaultyInput:
-    """A request that would be wasted: its first job, and what is wrong with which input."""
-
-    job_id: str
-    fingerprint: str
-    fault: str
-
-
-@dataclass(frozen=True, slots=True)
-class InputCheck:
-    """How many distinct links were looked at, and the requests that have a faulty one."""
-
-    looked_at: int
-    faulty: tuple[FaultyInput, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The `inputs` object of a plan's `--json`."""
-        return {
-            "looked_at": self.looked_at,
-            "faulty": [{"job_id": faulty.job_id, "fault": faulty.fault} for faulty in self.faulty],
-        }
-
-    def lines(self, *, limit: int = 20) -> Iterator[str]:
-        """The check for people."""
-        faulty_requests = many(len(self.faulty), "request")
-        yield f"Inputs: {many(self.looked_at, 'link')} looked at, {faulty_requests} with a faulty one"
-        for faulty in self.faulty[:limit]:
-            yield f"  {faulty.job_id}: {faulty.fault}"
-        if len(self.faulty) > limit:
-            yield f"  … and {len(self.faulty) - limit:,} more"
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do.
 
@@ -121,7 +89,7 @@ class Plan:
     said first, of those that are retired. redos: what becomes of rejected images, where they are to be made again.
     taken: images that other output directories have paid for, by the directory's name. comparison: what jobs are
     compared, and over what; is_another_comparison: so it was before in this output directory. shard: whose jobs of the
-    manifest's these are, where they are a shard's.
+    manifest's these are, where they are a shard's. tracked: links of done jobs, where their pictures may have changed.
     """
 
     jobs: int
@@ -149,6 +117,7 @@ class Plan:
     retires: tuple[Lifetime, ...] = ()
     notices: tuple[str, ...] = ()
     inputs: InputCheck | None = None
+    tracked: TrackedLinks | None = None
     redos: Redos | None = None
     taken: Mapping[str, int] = field(default_factory=dict)
     comparison: Comparison | None = None
@@ -170,7 +139,10 @@ class Plan:
         """How many of the chosen jobs are new, changed and unchanged, and how many are gone."""
         new, changed = self.known.get("new", 0), self.known.get("changed", 0)
         unchanged = sum(self.known.values()) - new - changed
-        return JobChanges(new, changed, self.changes.links_alone, unchanged, self.changes.gone)
+        of_changes = self.changes
+        return JobChanges(
+            new, changed, of_changes.links_alone, unchanged, of_changes.gone, behind_links=of_changes.behind_links
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The `--json` object of `plan`."""
@@ -225,6 +197,7 @@ class Plan:
             "budget": _fit_json(self.budget),
             "deadline": _fit_json(self.deadline),
             "inputs": None if self.inputs is None else self.inputs.as_json(),
+            "tracked": None if self.tracked is None else self.tracked.as_json(),
             "tables": [table.as_json() for table in self.tables],
             "compare": None if self.comparison is None else self.comparison.as_json(),
             "moved": self.changes.moved,
@@ -270,8 +243,8 @@ class Plan:
 
         for question in self.to_confirm():
             yield f"Asks before it sends: {question}"
-        if self.inputs is not None:
-            yield from self.inputs.lines()
+        yield from self.tracked.lines() if self.tracked else ()
+        yield from self.inputs.lines() if self.inputs else ()
 
     def _time(self, now: datetime) -> Iterator[str]:
         if not self.requests:

@@ -43,6 +43,7 @@ from batch_editor.runs.run import Run
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.stops import StopReason, exit_code_of, exit_code_of_signal, what_stopped
 from batch_editor.runs.summary import Summary, summarize
+from batch_editor.runs.tracking import track_inputs
 from batch_editor.text import guarded
 from batch_editor.threads import closed_on_a_thread, finished, to_the_end
 
@@ -112,6 +113,8 @@ async def prepared(
         opened = await to_the_end(open_output, stack, output, planned)
         with opened.ledger.translated():
             await to_the_end(resolve_the_past, opened, settings, options)
+            with staging.translated():
+                planned = await track_inputs(opened, planned, keys)
         yield Batch(planned, opened, _on_its_thread(stack, opened.spending), keys, began_at)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from batch_editor.config import Keys, Provider, Settings
 from batch_editor.errors import ConfigError, LedgerError, UsageError
 from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
-from batch_editor.ledger import Ledger, Staging, import_jobs, shard_of
+from batch_editor.ledger import Changes, Ledger, Staging, import_jobs, shard_of
 from batch_editor.manifest import TableRead
 from batch_editor.money import Spending, charge_left_open
 from batch_editor.output import (
@@ -40,12 +41,14 @@ from batch_editor.planning import (
     Calibration,
     Catalog,
     Plan,
+    PlanFile,
     assess,
     expect_approved,
     read_approved,
     reusable,
     stage_jobs,
 )
+from batch_editor.planning.estimate import plan_again
 from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.planning.sharding import check_shard, expect_shard
 from batch_editor.processes import Processes
@@ -62,13 +65,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What is to be done: the manifests as they are staged, the plan for them, and the approval, if one was given."""
+    """What is to be done: the manifests as they are staged, the plan for them, and the approval, if one was given.
+
+    `again` makes the plan anew where more jobs have changed, and `approve` sees anew that the run is what was approved.
+    """
 
     settings: Settings
     options: BatchOptions
     catalog: Catalog
     staging: Staging
     plan: Plan
+    again: Callable[[Changes], Plan]
+    approve: Callable[[], Approval | None]
     approval: Approval | None = None
 
     def said(self) -> Iterator[str]:
@@ -124,21 +132,38 @@ def plan_run(
             rehearsal=options.sandbox,
             report=report,
         )
-        approval = None
-        if options.plan is not None and approved is not None:
-            approval = expect_approved(
-                *(options.plan, approved, staging, catalog, settings),
-                redo=options.redo,
-                shard=shard,
-                rehearsal=options.sandbox,
-            )
+        approve = partial(_approval, approved, staging, catalog, settings, options)
+        approval = approve()
+    expect_room(plan, settings)
+    again = partial(plan_again, plan, staging, catalog, settings, calibration, report)
+    return Planned(settings, options, catalog, staging, plan, again, approve, approval)
+
+
+def _approval(
+    approved: PlanFile | None, staging: Staging, catalog: Catalog, settings: Settings, options: BatchOptions
+) -> Approval | None:
+    if options.plan is None or approved is None:
+        return None
+    return expect_approved(
+        *(options.plan, approved, staging, catalog, settings),
+        redo=options.redo,
+        shard=options.selection.shard,
+        rehearsal=options.sandbox,
+    )
+
+
+def expect_room(plan: Plan, settings: Settings) -> None:
+    """See that the budget has room for the first request.
+
+    Raises:
+        UsageError: it has none.
+    """
     limit = settings.budget.max_cost_usd
     if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:
         raise UsageError(
             f"the budget of ${limit:,.4g} is below the price of the first job, which may cost up to"
             f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
-    return Planned(settings, options, catalog, staging, plan, approval)
 
 
 def expect_keys(planned: Planned, keys: Keys) -> list[Provider]:

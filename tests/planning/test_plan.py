@@ -139,7 +139,7 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
         *("jobs", "requests", "reused", "taken", "done", "uploads", "skipped", "faulty", "remade", "pruned"),
         *("redone", "identified", "kept", "kept_differs", "gone", "changes", "asks"),
         *("cost_usd", "duration_s", "limited_by", "advice", "providers", "groups"),
-        *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tables", "compare"),
+        *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tracked", "tables", "compare"),
         *("moved", "shard", "saved"),
     ]
     assert plan["cost_usd"] == {"low": 0.0216, "expected": 0.0216, "high": 0.10236}
@@ -194,7 +194,7 @@ async def test_a_plan_and_then_the_run_say_what_is_new_changed_unchanged_and_gon
         # In two rounds, of which the second one is about the same.
         arguments = bench.run_arguments(manifest, provider, "--canary", "1", "--yes", "--json")
         done = await bench.command(*arguments)
-    changes = {"new": 1, "changed": 2, "links_alone": 1, "unchanged": 2, "gone": 1}
+    changes = {"new": 1, "changed": 2, "links_alone": 1, "unchanged": 2, "gone": 1, "behind_links": 0}
     assert done.json["changes"] == planned.as_json()["changes"] == changes
     status = await bench.command("status", bench.out)
     assert status.out.splitlines()[1] == said

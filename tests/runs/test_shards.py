@@ -8,6 +8,7 @@ import signal
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from batch_editor import Selection, UsageError
+from batch_editor.ledger.migrations import M_SHARD, MIGRATIONS
 from batch_editor.output import locked
 from batch_editor.records import Shard
 from batch_editor.sandbox import Sandbox
@@ -152,6 +154,40 @@ async def test_what_was_made_whole_is_taken_over_by_shards_for_nothing(bench: Be
     assert provider.books.requests == sent
 
 
+@pytest.mark.slow
+async def test_shards_on_one_machine_have_the_whole_rate_together(bench: Bench) -> None:
+    manifest, limit = bench.write(shop(44)), ("--rate", "20/s")
+    async with sandbox() as provider:
+        processes = [bench.command(*arguments(bench, manifest, provider, shard, *limit)) for shard in SHARDS]
+        assert [done.code for done in await asyncio.gather(*processes)] == [0] * COUNT
+    books = provider.books
+    assert books.most_in_window(1.0) <= 20
+    # At one shard's part, 5/s, these 40 requests would take 8 s.
+    assert books.log[-1].at - books.log[0].at < 6
+
+
+async def test_shards_take_over_what_a_comparison_of_the_manifest_has_made(bench: Bench) -> None:
+    async with sandbox() as provider:
+        await run(bench, shop(6), provider, None, out=bench.folder / "out-compare")
+        sent = provider.books.requests
+        for shard in SHARDS:
+            assert (await run(bench, shop(6), provider, shard)).exit_code == 0
+    assert provider.books.requests == sent
+
+
+async def test_a_rebuilt_ledger_is_of_the_shard_that_runs_next(bench: Bench) -> None:
+    shard = SHARDS[0]
+    async with sandbox() as provider:
+        await run(bench, shop(12), provider, shard, out=bench.out)
+        sent = provider.books.requests
+        (bench.out / "ledger.sqlite3").unlink()
+        assert (await bench.command("status", bench.out, "--rebuild")).code == 0
+        assert (await run(bench, shop(12), provider, shard, out=bench.out)).exit_code == 0
+        with pytest.raises(UsageError, match="has shard 0 of 4, and this is shard 1 of 4"):
+            await run(bench, shop(12), provider, SHARDS[1], out=bench.out)
+    assert provider.books.requests == sent
+
+
 async def test_a_rehearsal_keeps_no_output_directory_for_its_shard(bench: Bench) -> None:
     async with sandbox() as provider:
         await run(bench, shop(4), provider, Shard(0, 8), out=bench.out, sandbox=True)
@@ -162,16 +198,21 @@ async def test_a_rehearsal_keeps_no_output_directory_for_its_shard(bench: Bench)
             await run(bench, shop(4), provider, Shard(0, 8), out=bench.out)
 
 
-async def test_a_ledger_of_an_earlier_version_has_the_whole_manifest(bench: Bench) -> None:
-    async with sandbox() as provider:
-        await run(bench, shop(4), provider, None)
-        with sqlite3.connect(bench.out / "ledger.sqlite3") as db:
-            db.execute("DROP TABLE shard")
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            db.execute(f"PRAGMA user_version = {version - 1}")
-        with pytest.raises(UsageError, match="has the whole manifest, and this is shard 0 of 4"):
-            bench.plan(shop(4), selection=Selection(shard=SHARDS[0]))
-        assert (await run(bench, shop(4), provider, None)).exit_code == 0
+def test_a_ledger_of_an_earlier_version_has_the_whole_manifest(bench: Bench) -> None:
+    before = MIGRATIONS.index(M_SHARD)
+    bench.out.mkdir()
+    with closing(sqlite3.connect(bench.out / "ledger.sqlite3")) as db:
+        for step in MIGRATIONS[:before]:
+            db.executescript(step)
+        db.execute(
+            "INSERT INTO runs (run_id, budget_id, sandbox, started_at, host, pid, plan_requests, plan_usd, plan_s)"
+            " VALUES ('r', 'r', 0, 1, 'host', 1, 1, 1, 1)"
+        )
+        db.execute(f"PRAGMA user_version = {before}")
+        db.commit()
+    with pytest.raises(UsageError, match="has the whole manifest, and this is shard 0 of 4"):
+        bench.plan(shop(4), selection=Selection(shard=SHARDS[0]))
+    assert bench.plan(shop(4)).jobs == 4
 
 
 async def test_a_second_process_of_a_shard_ends_at_once_and_sends_nothing(bench: Bench) -> None:

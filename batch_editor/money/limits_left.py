@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from batch_editor.config import Settings
+from batch_editor.errors import LedgerError, UsageError
 from batch_editor.money.spending import day_of, days_of_month
+from batch_editor.money.spending_database import spent_in_days
 from batch_editor.money.spending_readings import days_spent_usd
+from batch_editor.postgres import Database, DatabaseAddress
 
 
 class PeriodLimit(NamedTuple):
@@ -41,7 +45,7 @@ class Limits:
 def limits_left(settings: Settings, *, now: float) -> Limits | None:
     """What is left of `budget.per_day_usd` and `budget.per_month_usd`; None where neither is set. Blocks.
 
-    A database isn't asked: who looks needs no network.
+    Of a database that can't be asked, it isn't known: who looks needs no access to it.
 
     Raises:
         LedgerError: the file can't be read.
@@ -51,12 +55,26 @@ def limits_left(settings: Settings, *, now: float) -> Limits | None:
     if budget.ledger is None or all(limit is None for limit in limits.values()):
         return None
     days = {"today": (day_of(now), day_of(now) + 1), "this month": days_of_month(now)}
-    is_file = isinstance(budget.ledger, Path)
+    wanted = [name for name, limit in limits.items() if limit is not None]
+    if isinstance(budget.ledger, Path):
+        spent: Mapping[str, float | None] = {name: days_spent_usd(budget.ledger, *days[name]) for name in wanted}
+    else:
+        spent = _asked(budget.ledger, {name: days[name] for name in wanted})
     return Limits(
-        str(budget.ledger) if is_file else "a database",
-        [
-            PeriodLimit(name, limit, days_spent_usd(budget.ledger, *days[name]) if is_file else None)
-            for name, limit in limits.items()
-            if limit is not None
-        ],
+        str(budget.ledger),
+        [PeriodLimit(name, limit, spent[name]) for name, limit in limits.items() if limit is not None],
     )
+
+
+def _asked(address: DatabaseAddress, days: Mapping[str, tuple[int, int]]) -> Mapping[str, float | None]:
+    """What the days of a database come to; None where it can't be asked, or has nothing yet."""
+    try:
+        database = Database(address, wait_s=0, say=lambda _: None)
+        with closing(database.connect()) as connection:
+            connection.hurry()
+            return {
+                name: spent_in_days(connection, address.schema, first_day, next_day)
+                for name, (first_day, next_day) in days.items()
+            }
+    except (LedgerError, UsageError):
+        return dict.fromkeys(days)

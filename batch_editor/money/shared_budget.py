@@ -68,12 +68,15 @@ class SharedBudget:
 
     def _commit(self, items: Sequence[Callable[[], Any] | _Charge]) -> list[Any]:
         self._uncharged.update((item.attempt, item) for item in items if isinstance(item, _Charge))
+        results = self._spending.patiently(lambda: self._together(items))
+        self._uncharged.clear()
+        return results
+
+    def _together(self, items: Sequence[Callable[[], Any] | _Charge]) -> list[Any]:
         with self._spending.transaction():
             for charge in self._uncharged.values():
                 self._spending.charge(charge.attempt, charge.usd, in_vain=charge.in_vain)
-            results = [None if isinstance(item, _Charge) else item() for item in items]
-        self._uncharged.clear()
-        return results
+            return [None if isinstance(item, _Charge) else item() for item in items]
 
 
 def charge_left_open(spending: Spending, ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from batch_editor.config import Settings, setting_names
 from batch_editor.endpoints import Endpoint
 from batch_editor.planning.catalog import Catalog
+from batch_editor.postgres import DatabaseAddress
 from batch_editor.records import WHOLE, Redo, Shard
 
 # Settings that can't: what limits a run, how fast and where it works, who hears of it. Or that show in the requests, or
@@ -75,6 +76,8 @@ def _as_json(value: Any) -> Any:
         return sorted(value)
     if isinstance(value, Path):
         return str(value.resolve())
+    if isinstance(value, DatabaseAddress):
+        return f"{value}?schema={value.schema}" if value.schema else str(value)
     if isinstance(value, str) and "://" in value:
         return _without_password(value)
     return value

@@ -476,9 +476,12 @@ def test_the_step_for_the_key_writes_a_file_that_only_the_user_may_read(say: Cal
 def test_every_night_has_the_variables_that_the_config_names(
     kind: str, say: Callable[..., Said], bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = ["SEGMIND_API_KEY", "SHOP_HOOK", "SHOP_PING", "AWS_PROFILE"]
-    settings = "{notify: {to: ['env:SHOP_HOOK'], ping: 'env:SHOP_PING'}, outputs: {images: 's3://bucket/shop'}}"
-    (bench.folder / "config.yaml").write_text(settings)
+    wanted = ["SEGMIND_API_KEY", "SHOP_HOOK", "SHOP_PING", "SHOP_DB", "AWS_PROFILE"]
+    notify, outputs = "{to: ['env:SHOP_HOOK'], ping: 'env:SHOP_PING'}", "{images: 's3://bucket/shop'}"
+    budget = "{ledger: 'postgresql://shop:env:SHOP_DB@db/spending'}"
+    (bench.folder / "config.yaml").write_text(f"{{notify: {notify}, outputs: {outputs}, budget: {budget}}}")
+    for name in ("PGPASSFILE", "PGPASSWORD"):
+        monkeypatch.delenv(name, raising=False)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_PROFILE", "shop")

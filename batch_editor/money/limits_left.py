@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from batch_editor.config import Settings
 from batch_editor.errors import LedgerError, UsageError
+from batch_editor.money.database_readings import days_in_database_usd, reading_database
 from batch_editor.money.spending import day_of, days_of_month
-from batch_editor.money.spending_database import spent_in_days
 from batch_editor.money.spending_readings import days_spent_usd
-from batch_editor.postgres import Database, DatabaseAddress
+from batch_editor.postgres import DatabaseAddress
 
 
 class PeriodLimit(NamedTuple):
@@ -45,7 +44,7 @@ class Limits:
 def limits_left(settings: Settings, *, now: float) -> Limits | None:
     """What is left of `budget.per_day_usd` and `budget.per_month_usd`; None where neither is set. Blocks.
 
-    Of a database that can't be asked, it isn't known: who looks needs no access to it.
+    Of a database that can't be asked it isn't known: who looks needs no access to it.
 
     Raises:
         LedgerError: the file can't be read.
@@ -55,11 +54,12 @@ def limits_left(settings: Settings, *, now: float) -> Limits | None:
     if budget.ledger is None or all(limit is None for limit in limits.values()):
         return None
     days = {"today": (day_of(now), day_of(now) + 1), "this month": days_of_month(now)}
-    wanted = [name for name, limit in limits.items() if limit is not None]
+    wanted = {name: days[name] for name, limit in limits.items() if limit is not None}
     if isinstance(budget.ledger, Path):
-        spent: Mapping[str, float | None] = {name: days_spent_usd(budget.ledger, *days[name]) for name in wanted}
+        file = budget.ledger
+        spent: Mapping[str, float | None] = {name: days_spent_usd(file, *each) for name, each in wanted.items()}
     else:
-        spent = _asked(budget.ledger, {name: days[name] for name in wanted})
+        spent = _asked(budget.ledger, wanted)
     return Limits(
         str(budget.ledger),
         [PeriodLimit(name, limit, spent[name]) for name, limit in limits.items() if limit is not None],
@@ -67,14 +67,9 @@ def limits_left(settings: Settings, *, now: float) -> Limits | None:
 
 
 def _asked(address: DatabaseAddress, days: Mapping[str, tuple[int, int]]) -> Mapping[str, float | None]:
-    """What the days of a database come to; None where it can't be asked, or has nothing yet."""
     try:
-        database = Database(address, wait_s=0, say=lambda _: None)
-        with closing(database.connect()) as connection:
+        with reading_database(address) as connection:
             connection.hurry()
-            return {
-                name: spent_in_days(connection, address.schema, first_day, next_day)
-                for name, (first_day, next_day) in days.items()
-            }
+            return {name: days_in_database_usd(connection, address.schema, *each) for name, each in days.items()}
     except (LedgerError, UsageError):
         return dict.fromkeys(days)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from batch_editor.config import Settings
 from batch_editor.errors import UsageError
 from batch_editor.files import path_to_text
+from batch_editor.money.database_readings import read_days_in_database
 from batch_editor.money.spending import ApprovedAmount, SharedDay, Spending
-from batch_editor.money.spending_database import SpendingDatabase, days_in_database
+from batch_editor.money.spending_database import SpendingDatabase
 from batch_editor.money.spending_file import SpendingFile, SpentOfPlan
 from batch_editor.money.spending_readings import read_days
 from batch_editor.postgres import Database, DatabaseAddress
@@ -76,8 +76,4 @@ def shared_days(settings: Settings) -> list[SharedDay]:
             "which output directories? Name them: spend OUT…; or set budget.ledger, which knows what all runs that"
             " share it have spent"
         )
-    if isinstance(ledger, Path):
-        return read_days(ledger)
-    database = Database(ledger, wait_s=0, say=lambda _: None)
-    with closing(database.connect()) as connection:
-        return database.proved(connection, lambda: days_in_database(connection, ledger.schema))
+    return read_days(ledger) if isinstance(ledger, Path) else read_days_in_database(ledger)

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from batch_editor.money.budget import TOLERANCE_USD
-from batch_editor.money.spending import ApprovedAmount, SharedDay, day_of, days_of_month
-from batch_editor.postgres import Connection, Database, make_tables, table_names
+from batch_editor.money.spending import ApprovedAmount, day_of, days_of_month
+from batch_editor.postgres import Database, make_tables, table_names
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ WITH former AS (
 UPDATE {days} AS sums SET usd = sums.usd - former.usd + %(usd)s, open_usd = sums.open_usd - former.open_usd
     FROM former WHERE sums.day = former.day;
 """
-_RESERVE = f"""
+RESERVE = f"""
 WITH room AS (
     SELECT {_LEFT} AS usd
 ), added AS (
@@ -70,35 +70,6 @@ WITH room AS (
 SELECT EXISTS (SELECT 1 FROM added),
     EXISTS (SELECT 1 FROM {{spending}} WHERE owner = %(owner)s AND attempt = %(attempt)s)
 """
-
-
-def spent_in_days(connection: Connection, schema: str | None, first_day: int, next_day: int) -> float:
-    """What the days come to, the last one left out, reservations included.
-
-    Raises:
-        LedgerError: it can't be asked, or has no tables yet.
-    """
-    query = "SELECT coalesce(sum(usd), 0) FROM {days} WHERE day >= %(first)s AND day < %(next)s"
-    ((usd,),) = connection.run(query.format(**table_names(schema)), first=first_day, next=next_day)
-    return float(usd)
-
-
-def days_in_database(connection: Connection, schema: str | None) -> list[SharedDay]:
-    """What was spent by day and endpoint.
-
-    Raises:
-        LedgerError: it can't be asked, or has no tables yet.
-    """
-    is_in_doubt = "NOT is_open AND coalesce(in_vain, true)"
-    query = (
-        "SELECT floor(at / 86400)::integer, endpoint, count(*),"
-        f" coalesce(sum(usd) FILTER (WHERE NOT (is_open OR {is_in_doubt})), 0),"
-        f" count(*) FILTER (WHERE {is_in_doubt}), coalesce(sum(usd) FILTER (WHERE {is_in_doubt}), 0),"
-        " count(*) FILTER (WHERE is_open), coalesce(sum(usd) FILTER (WHERE is_open), 0),"
-        " count(*) FILTER (WHERE NOT is_open AND in_vain IS NULL)"
-        " FROM {spending} GROUP BY 1, 2 ORDER BY 1, 2"
-    )
-    return list(map(SharedDay._make, connection.run(query.format(**table_names(schema)))))
 
 
 class SpendingDatabase:
@@ -181,10 +152,10 @@ class SpendingDatabase:
         """See `Spending.reserve`."""
         values = {"attempt": attempt, "usd": usd, "steady_usd": steady_usd, "endpoint": endpoint, "and_open": True}
         with self.transaction():
-            ((is_added, is_former),) = self._run(_RESERVE, now, **values)
+            ((is_added, is_former),) = self._run(RESERVE, now, **values)
             if is_former:  # its intent failed, or the answer to this was lost: what it held is free again
                 self.charge(attempt, 0.0)
-                ((is_added, _),) = self._run(_RESERVE, now, **values)
+                ((is_added, _),) = self._run(RESERVE, now, **values)
             return bool(is_added)
 
     def charge(self, attempt: str, usd: float, *, in_vain: bool = False) -> None:

@@ -54,10 +54,16 @@ def table_names(schema: str | None) -> Mapping[str, str]:
     return {name: f"{prefix}batch_editor_{name}" for name in ("spending", "days", "approvals", "turns", "lock")}
 
 
+def has_tables(connection: Connection, schema: str | None) -> bool:
+    """Whether all tables are there."""
+    names = table_names(schema).values()
+    found = connection.run("SELECT " + " AND ".join(f"to_regclass('{name}') IS NOT NULL" for name in names))
+    return found == [(True,)]
+
+
 def make_tables(connection: Connection, schema: str | None) -> None:
     """Make the tables, if they aren't there: a user without the right to may find those that somebody else made."""
-    names = table_names(schema)
-    found = connection.run("SELECT " + " AND ".join(f"to_regclass('{name}') IS NOT NULL" for name in names.values()))
-    if found != [(True,)]:
+    if not has_tables(connection, schema):
         own_schema = f"CREATE SCHEMA IF NOT EXISTS {schema}; " if schema else ""
-        connection.run(f"SELECT pg_advisory_xact_lock({_MAKERS_LOCK}); {own_schema}{SQL.format(**names)}")
+        sql = SQL.format(**table_names(schema))
+        connection.run(f"SELECT pg_advisory_xact_lock({_MAKERS_LOCK}); {own_schema}{sql}")

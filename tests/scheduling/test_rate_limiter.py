@@ -582,6 +582,7 @@ class Turns:
         pass
 
 
+@pytest.mark.fault(113)
 @pytest.mark.parametrize("held_up_s", [0.0, 0.39, 0.41, 2.5])
 def test_a_turn_that_is_too_old_when_the_request_would_leave_is_taken_anew(held_up_s: float) -> None:
     async def main() -> list[float]:

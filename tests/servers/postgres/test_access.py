@@ -36,6 +36,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.fault(109)
 @pytest.mark.parametrize(
     ("address", "code", "said"),
     [

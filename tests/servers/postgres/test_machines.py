@@ -66,6 +66,7 @@ class Machines:
         return [each.code for each in ended]
 
 
+@pytest.mark.fault(110, 112)
 async def test_eight_that_are_killed_while_the_server_crashes_pass_neither_budget_nor_rate(
     bench: Bench, shared: Shared
 ) -> None:
@@ -104,6 +105,7 @@ async def test_eight_that_are_killed_while_the_server_crashes_pass_neither_budge
         assert is_open == 0
 
 
+@pytest.mark.fault(110)
 async def test_one_that_is_away_for_too_long_ends_runs_with_all_in_flight_saved(bench: Bench, shared: Shared) -> None:
     configure(bench, shared, wait_s=2, per_day_usd=100)
     manifest = bench.write(jobs(30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import signal
 import subprocess
@@ -99,6 +100,7 @@ for number in range(200):
 
 
 @pytest.mark.slow
+@pytest.mark.fault(110, 111)
 def test_processes_that_are_killed_and_a_server_that_crashes_never_pass_the_limit(shared: Shared) -> None:
     with opened(shared.url):
         pass
@@ -129,6 +131,7 @@ def test_processes_that_are_killed_and_a_server_that_crashes_never_pass_the_limi
 
 
 @pytest.mark.slow
+@pytest.mark.fault(112)
 def test_who_stands_still_in_the_middle_keeps_the_others_for_seconds_only(shared: Shared) -> None:
     with opened(shared.url, "one", per_day_usd=1.0) as one, opened(shared.url, "two", per_day_usd=1.0) as two:
 
@@ -143,6 +146,18 @@ def test_who_stands_still_in_the_middle_keeps_the_others_for_seconds_only(shared
             in_the_middle()
         assert one.reserve("c", 0.1, NOON, steady_usd=None, endpoint="a")
         assert one.left_usd(NOON) == pytest.approx(0.0)
+
+
+async def test_who_only_looks_waits_for_nobody(shared: Shared) -> None:
+    with opened(shared.url, "one", per_day_usd=1.0) as one, opened(shared.url, "two", per_day_usd=1.0) as two:
+        budget = SharedBudget(two)
+        assert await budget.reserve("a", 0.4, NOON, steady_usd=None, endpoint="a")
+        with one.transaction():
+            began_at = time.monotonic()
+            looks = await asyncio.gather(*(budget.room(NOON) for _ in range(50)))
+            assert time.monotonic() - began_at < 3
+        assert looks == [pytest.approx((0.6, True))] * 50
+        await asyncio.to_thread(budget.close)
 
 
 @pytest.mark.slow

@@ -55,6 +55,7 @@ async def departures(shared: Shared, rate: Rate, *, runs: int, for_s: float, cra
     return left
 
 
+@pytest.mark.fault(110, 113)
 @pytest.mark.parametrize(("rate", "crashes", "share"), [(Rate(40, 1.0), 0, 0.5), (Rate(40, 1.0), 2, 0.2)], ids=str)
 async def test_no_window_of_all_runs_together_holds_more_than_the_limit(
     shared: Shared, rate: Rate, crashes: int, share: float

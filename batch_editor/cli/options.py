@@ -39,6 +39,14 @@ def verbose(help: str = "Say where, if this meets a bug of the program.", *, exp
     )
 
 
+on_option = click.option(
+    "--on",
+    metavar="local|ray",
+    help="Where images are checked and files are finished: on this machine, or on the Ray cluster that this runs in,"
+    " also as ray=HOST:PORT.",
+)
+
+
 def find_manifests(options: dict[str, Any]) -> None:
     """Put in the manifests that the names are meant for; those that aren't there stay, to be told of as such.
 
@@ -190,6 +198,7 @@ _RUNNING = [
     click.option(
         "--open", "review_beside", is_flag=True, help="Open review beside the run, in a browser if there is one."
     ),
+    on_option,
     click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log as JSON lines, appended."),
 ]
 
@@ -216,6 +225,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
             "rows": {"faulty": "skip" if options["skip_faulty"] else None},
             "budget": {"max_cost_usd": options["max_cost"]},
             "api": {"base_url": options["base_url"]},
+            "run": {"on": options.get("on")},
         },
     )
     return settings if options["base_url"] is None else settings.everywhere_at(settings.api.base_url)

@@ -34,6 +34,7 @@ from batch_editor.config.values import (
     Finish,
     PublicUrl,
     RateLimit,
+    RunOn,
     Seconds,
     SharedLedger,
     Url,
@@ -168,7 +169,7 @@ class BudgetSettings(_Part):
     confirm_above_usd: float = Field(default=10.0, ge=0, allow_inf_nan=False)
 
     @property
-    def is_shared_over_machines(self) -> bool:
+    def shared_over_machines(self) -> bool:
         """Whether `ledger` is a database, by which processes on any machine share it, and the turns of the rate."""
         return isinstance(self.ledger, DatabaseAddress)
 
@@ -192,6 +193,12 @@ class OutputSettings(_Part):
     images: BucketAddress | None = None
     public_url: PublicUrl | None = None
     wait_s: Seconds = 600.0
+
+
+class RunSettings(_Part):
+    """How a run does its own part of the work."""
+
+    on: RunOn = "local"
 
 
 class PricingSettings(_Part):
@@ -230,6 +237,7 @@ class Settings(BaseSettings):
     notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()
     pricing: PricingSettings = PricingSettings()
+    run: RunSettings = RunSettings()
 
     # A time of day means its next one when the settings are read, and not a day later because a question before the
     # run was answered after it.
@@ -262,7 +270,7 @@ class Settings(BaseSettings):
         """
         if shard is None:
             return self
-        alone, budget = not self.budget.is_shared_over_machines, self.budget
+        alone, budget = not self.budget.shared_over_machines, self.budget
         names = ("max_cost_usd", *(("per_day_usd", "per_month_usd") if alone else ()))
         parts = {name: part_of_usd(shard, getattr(budget, name)) for name in names}
         failures = part_of_failures(shard, self.max_failures)

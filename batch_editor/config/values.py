@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from batch_editor.buckets import read_address
+from batch_editor.cluster.address import read_on
 from batch_editor.config.deadline import deadline_at
 from batch_editor.finishing import FinishRules, finish_schema, read_finish
 from batch_editor.links.encoded import encoded
@@ -97,6 +98,7 @@ Usd = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 RateLimit = Annotated[str, AfterValidator(_rate), WithJsonSchema({"type": "string", "pattern": "^[0-9]+/(s|min|h)$"})]
 Deadline = Annotated[str, AfterValidator(_deadline)]
+RunOn = Annotated[str, AfterValidator(read_on)]
 CountOrShare = Annotated[
     str,
     AfterValidator(_max_failures),

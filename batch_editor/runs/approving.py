@@ -10,6 +10,7 @@ from batch_editor.errors import UsageError
 from batch_editor.files import open_regular
 from batch_editor.ledger import GivenApproval
 from batch_editor.money import ApprovedAmount, Spending, shared_spending
+from batch_editor.naming import safe_output
 from batch_editor.planning import Approval
 from batch_editor.postgres import Database
 
@@ -28,20 +29,21 @@ def spending_of(
     if approval is None:
         return shared_spending(settings, output, database)
     amount = ApprovedAmount(approval.plan_id, approval.amount_usd)
-    file = spent_file(approval.path)
+    file = spent_file(approval.path, approval.plan_id)
     if settings.budget.ledger is None:
         _expect_writable(file)
     return shared_spending(settings, output, database, approval=amount, spent_file=file)
 
 
-def spent_file(plan: Path) -> Path:
+def spent_file(plan: Path, plan_id: str) -> Path:
     """Where what is spent of an approved plan is counted, unless `budget.ledger` is set: beside its file.
 
-    >>> spent_file(Path("/plans/spring.json"))
-    PosixPath('/plans/spring.json.spent')
+    By the plan's id: a file that is renamed when it is approved, or copied, must not give the amount again.
+
+    >>> spent_file(Path("/plans/spring.json"), "20261127T154819-7416a3")
+    PosixPath('/plans/plan-20261127T154819-7416a3.spent')
     """
-    plan = plan.resolve()
-    return plan.with_name(f"{plan.name}.spent")
+    return plan.resolve().with_name(f"plan-{safe_output(plan_id, folders=False)}.spent")
 
 
 def on_record(approval: Approval) -> GivenApproval:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_editor.buckets.bucket import PATIENCE_S
+from batch_editor.cluster.opening import pool_on
 from batch_editor.config import Keys, Provider, Settings
 from batch_editor.errors import ConfigError, LedgerError, UsageError
 from batch_editor.finishing import rules_to_text
@@ -52,7 +53,7 @@ from batch_editor.planning.estimate import plan_again
 from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.planning.sharding import check_shard, expect_shard
 from batch_editor.postgres import Database
-from batch_editor.processes import Processes
+from batch_editor.processes import Pool
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.approving import spending_of
@@ -103,7 +104,7 @@ class OpenOutput:
     store: Store
     ledger: Ledger
     acceptance: Acceptance
-    processes: Processes
+    processes: Pool
     database: Database | None
     spending: Spending | None
     metrics: Metrics | None
@@ -240,7 +241,7 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     stack.callback(ledger.close)
     pictures.prepare(ledger.id, options.progress.say)
     record_place(output, pictures)
-    processes = Processes()
+    processes = pool_on(settings.run.on, pictures.folder)
     stack.callback(processes.close)
     acceptance = Acceptance(settings.checks, planned.catalog.sendable, processes)
     stack.callback(acceptance.close)

@@ -15,7 +15,7 @@ from batch_editor.money import SharedBudget
 from batch_editor.output import Acceptance, Store
 from batch_editor.planning import Approval
 from batch_editor.postgres import Database
-from batch_editor.processes import Processes
+from batch_editor.processes import Pool
 from batch_editor.runs.options import BatchOptions
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Run:
     writer: LedgerWriter
     store: Store
     acceptance: Acceptance
-    processes: Processes
+    processes: Pool
     metrics: Metrics | None = None
     shared: SharedBudget | None = None
     database: Database | None = None
@@ -66,7 +66,7 @@ class Run:
             return limit
         left_usd = self.approval.amount_usd - self.start.approved_spent_usd
         approved_usd = self.start.spent_usd + left_usd
-        return approved_usd if limit is None else min(limit, approved_usd)
+        return round(approved_usd if limit is None else min(limit, approved_usd), 9)
 
     @property
     def ledger(self) -> Ledger:

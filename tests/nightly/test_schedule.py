@@ -272,6 +272,13 @@ def test_github_starts_every_shard_on_a_runner_of_its_own(tmp_path: Path) -> Non
         assert shell(run, name="bash") == sharded(number, folder=f"{tmp_path}/")
 
 
+def test_what_stands_for_a_shard_s_number_is_in_no_other_word() -> None:
+    with pytest.raises(UsageError) as caught:
+        schedule("--set", "prompt=@shard@", shards=2)
+    assert str(caught.value) == "'prompt=@shard@': holds @shard@, which stands for a shard's number here"
+    assert schedule("--set", "prompt=@shard@").shards == 0
+
+
 def sharded(number: int, *, folder: str = "") -> list[str]:
     options = (*ODD, "--shard", f"{number}/4")
     log = f"{folder}batch-editor-catalog-{number}.jsonl"

@@ -86,7 +86,7 @@ def test_what_is_refused_is_not_repeated(
 )
 def test_whether_other_machines_share_it_is_known_by_the_setting(ledger: str | None, shared: bool) -> None:
     settings = load_settings(flags={"budget": {"ledger": ledger}})
-    assert settings.budget.is_shared_over_machines is shared
+    assert settings.budget.shared_over_machines is shared
     assert isinstance(settings.budget.ledger, Path) is (ledger == "spending.sqlite3")
 
 

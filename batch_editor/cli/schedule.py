@@ -30,6 +30,7 @@ _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 # Kubernetes has room for 52 characters of a CronJob's name.
 _NAME_LENGTH = 39
 # Where each service's credentials and addresses are, as its own tools have it.
+_OF_LIBPQ = ("PGPASSFILE", "PGPASSWORD")
 _OF_BUCKETS = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 _OWN = frozenset(("manifests", "at", "kind", "to", "force", "timezone", "output", "verbose", "shards"))
 _PATHS = frozenset(("config", "output", "history"))
@@ -171,6 +172,8 @@ def _secrets(settings: Settings) -> Iterator[str]:
 
     Of the keys of other providers those that are set up: in the config, or by their variable.
     """
+    from batch_editor.postgres import DatabaseAddress
+
     for name in settings.provider_names:
         api = settings.provider(name).api
         is_set_up = api is settings.api or name in settings.providers or api.key_env in os.environ
@@ -179,6 +182,9 @@ def _secrets(settings: Settings) -> Iterator[str]:
     for address in (*settings.notify.to, settings.notify.ping or ""):
         if address.startswith("env:"):
             yield address.removeprefix("env:")
+    if isinstance(settings.budget.ledger, DatabaseAddress):
+        given = (settings.budget.ledger.password_env, *(name for name in _OF_LIBPQ if name in os.environ))
+        yield from filter(None, given)
     bucket = settings.outputs.images or ""
     for scheme, prefix in _OF_BUCKETS.items():
         if bucket.startswith(f"{scheme}://"):

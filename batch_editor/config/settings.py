@@ -36,11 +36,13 @@ from batch_editor.config.values import (
     RateLimit,
     RunOn,
     Seconds,
+    SharedLedger,
     Url,
     Usd,
 )
 from batch_editor.endpoints import SEGMIND, PriceTable, ProviderData, load_endpoint, shipped_providers, today
 from batch_editor.errors import ConfigError, did_you_mean
+from batch_editor.postgres import DatabaseAddress
 from batch_editor.records import Rate, Shard
 from batch_editor.scheduling import RetryPolicy
 
@@ -158,23 +160,23 @@ class RetrySettings(_Part):
 
 
 class BudgetSettings(_Part):
-    """What may be spent. The limits per day and month need `ledger`, the file that runs share."""
+    """What may be spent. The limits per day and month need `ledger`, the file or database that runs share."""
 
     max_cost_usd: Usd | None = None
     per_day_usd: Usd | None = None
     per_month_usd: Usd | None = None
-    ledger: Path | None = None
+    ledger: SharedLedger | None = None
     confirm_above_usd: float = Field(default=10.0, ge=0, allow_inf_nan=False)
 
     @property
-    def is_shared_over_machines(self) -> bool:
-        """Whether `ledger` is a database, by which processes on any machine share it."""
-        return str(self.ledger or "").startswith("postgresql:")
+    def shared_over_machines(self) -> bool:
+        """Whether `ledger` is a database, by which processes on any machine share it, and the turns of the rate."""
+        return isinstance(self.ledger, DatabaseAddress)
 
     @model_validator(mode="after")
     def _limits_have_a_ledger(self) -> BudgetSettings:
         if (self.per_day_usd is not None or self.per_month_usd is not None) and self.ledger is None:
-            raise ValueError("per_day_usd and per_month_usd need budget.ledger, a file that the runs share")
+            raise ValueError("per_day_usd and per_month_usd need budget.ledger, which the runs share")
         return self
 
 
@@ -268,7 +270,7 @@ class Settings(BaseSettings):
         """
         if shard is None:
             return self
-        alone, budget = not self.budget.is_shared_over_machines, self.budget
+        alone, budget = not self.budget.shared_over_machines, self.budget
         names = ("max_cost_usd", *(("per_day_usd", "per_month_usd") if alone else ()))
         parts = {name: part_of_usd(shard, getattr(budget, name)) for name in names}
         failures = part_of_failures(shard, self.max_failures)

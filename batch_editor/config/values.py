@@ -16,6 +16,7 @@ from batch_editor.cluster.address import read_on
 from batch_editor.config.deadline import deadline_at
 from batch_editor.finishing import FinishRules, finish_schema, read_finish
 from batch_editor.links.encoded import encoded
+from batch_editor.postgres import DatabaseAddress, read_database_address
 from batch_editor.records import Rate
 
 T = TypeVar("T")
@@ -71,6 +72,17 @@ def _max_failures(text: str) -> str:
     raise ValueError("expected a count above zero, or a share such as 20%")
 
 
+def _shared_ledger(value: object) -> object:
+    """A database, or a file. What is refused isn't said: it may have a password."""
+    if not isinstance(value, str):
+        return value
+    if "://" in value or value.startswith(("postgresql:", "postgres:")):
+        return read_database_address(value)
+    if value.startswith("env:"):
+        raise ValueError("expected a file, or postgresql://USER:env:NAME@HOST/DATABASE with the password in NAME")
+    return Path(value)
+
+
 def _finish(value: object) -> object:
     """Rules from what stands in the environment; those of a file are read with its folder, see `load_settings`."""
     is_read = isinstance(value, tuple) and all(isinstance(each, FinishRules) for each in value)
@@ -78,6 +90,7 @@ def _finish(value: object) -> object:
 
 
 Finish = Annotated[tuple[FinishRules, ...], BeforeValidator(_finish), WithJsonSchema(finish_schema())]
+SharedLedger = Annotated[Path | DatabaseAddress, BeforeValidator(_shared_ledger), WithJsonSchema({"type": "string"})]
 Url = Annotated[str, AfterValidator(_url)]
 BucketAddress = Annotated[str, AfterValidator(lambda text: str(read_address(text)))]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]

@@ -193,7 +193,8 @@ def inputs_of_requests(
 class StagedRequest(NamedTuple):
     """A request to send as it is staged: the jobs that share it, its list price, and what is sent.
 
-    redo: the SHA-256 of the image that is to be made again; then `params` are those of what is sent for that.
+    redo: the SHA-256 of the image that is to be made again; then `params` are those of what is sent for that. contents:
+    what is behind its links now, as JSON, where it was done and is sent again for that; else None.
     """
 
     fingerprint: str
@@ -203,6 +204,7 @@ class StagedRequest(NamedTuple):
     params: dict[str, Any]
     identity: str | None
     redo: str | None
+    contents: str | None
 
 
 def requests_to_send(staging: Staging) -> Iterator[StagedRequest]:
@@ -213,11 +215,12 @@ def requests_to_send(staging: Staging) -> Iterator[StagedRequest]:
     ):
         sharing.setdefault(fingerprint, []).append(job_id)
     rows = staging.each(
-        "SELECT fingerprint, job_id, endpoint, list_usd, params, identity, redo FROM to_send ORDER BY position"
+        "SELECT s.fingerprint, s.job_id, s.endpoint, s.list_usd, s.params, s.identity, s.redo, t.now FROM to_send s"
+        " LEFT JOIN tracked t ON t.fingerprint = s.fingerprint AND t.changed ORDER BY s.position"
     )
-    for fingerprint, job_id, endpoint, list_usd, params, identity, redo in rows:
+    for fingerprint, job_id, endpoint, list_usd, params, *rest in rows:
         job_ids = [job_id, *sharing.get(fingerprint, ())]
-        yield StagedRequest(fingerprint, job_ids, endpoint, list_usd, orjson.loads(params), identity, redo)
+        yield StagedRequest(fingerprint, job_ids, endpoint, list_usd, orjson.loads(params), *rest)
 
 
 def fingerprints_done(staging: Staging) -> Iterator[str]:

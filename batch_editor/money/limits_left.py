@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from batch_editor.config import Settings
+from batch_editor.errors import LedgerError, UsageError
+from batch_editor.money.database_readings import days_in_database_usd, reading_database
 from batch_editor.money.spending import day_of, days_of_month
 from batch_editor.money.spending_readings import days_spent_usd
+from batch_editor.postgres import DatabaseAddress
 
 
 class PeriodLimit(NamedTuple):
@@ -41,7 +44,7 @@ class Limits:
 def limits_left(settings: Settings, *, now: float) -> Limits | None:
     """What is left of `budget.per_day_usd` and `budget.per_month_usd`; None where neither is set. Blocks.
 
-    A database isn't asked: who looks needs no network.
+    Of a database that can't be asked it isn't known: who looks needs no access to it.
 
     Raises:
         LedgerError: the file can't be read.
@@ -51,12 +54,22 @@ def limits_left(settings: Settings, *, now: float) -> Limits | None:
     if budget.ledger is None or all(limit is None for limit in limits.values()):
         return None
     days = {"today": (day_of(now), day_of(now) + 1), "this month": days_of_month(now)}
-    is_file = isinstance(budget.ledger, Path)
+    wanted = {name: days[name] for name, limit in limits.items() if limit is not None}
+    if isinstance(budget.ledger, Path):
+        file = budget.ledger
+        spent: Mapping[str, float | None] = {name: days_spent_usd(file, *each) for name, each in wanted.items()}
+    else:
+        spent = _asked(budget.ledger, wanted)
     return Limits(
-        str(budget.ledger) if is_file else "a database",
-        [
-            PeriodLimit(name, limit, days_spent_usd(budget.ledger, *days[name]) if is_file else None)
-            for name, limit in limits.items()
-            if limit is not None
-        ],
+        str(budget.ledger),
+        [PeriodLimit(name, limit, spent[name]) for name, limit in limits.items() if limit is not None],
     )
+
+
+def _asked(address: DatabaseAddress, days: Mapping[str, tuple[int, int]]) -> Mapping[str, float | None]:
+    try:
+        with reading_database(address) as connection:
+            connection.hurry()
+            return {name: days_in_database_usd(connection, address.schema, *each) for name, each in days.items()}
+    except (LedgerError, UsageError):
+        return dict.fromkeys(days)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from batch_editor.ledger import Ledger
 from batch_editor.money.spending import AttemptToken, Spending
 from batch_editor.threads import GroupThread
 
 T = TypeVar("T")
+_Item: TypeAlias = "Callable[[], Any] | _Charge | _Look"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,13 @@ class _Charge:
     attempt: str
     usd: float
     in_vain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Whether there is room, asked at an instant."""
+
+    now: float
 
 
 class SharedBudget:
@@ -34,7 +42,7 @@ class SharedBudget:
     def __init__(self, spending: Spending) -> None:
         self._spending = spending
         self._uncharged: dict[str, _Charge] = {}
-        self._thread: GroupThread[Callable[[], Any] | _Charge, Any] = GroupThread(self._commit, name="budget")
+        self._thread: GroupThread[_Item, Any] = GroupThread(self._commit, name="budget")
 
     async def exhausted(self, usd: float, now: float) -> bool:
         """See `Spending.exhausted`."""
@@ -45,8 +53,8 @@ class SharedBudget:
         return await self._do(self._spending.approved_usd)
 
     async def room(self, now: float) -> tuple[float, bool]:
-        """See `Spending.room`."""
-        return await self._do(self._spending.room, now)
+        """See `Spending.room`. Those who ask at the same time, as all do at the end of a budget, share a look."""
+        return cast("tuple[float, bool]", await self._thread.do(_Look(now)))
 
     async def reserve(self, attempt: str, usd: float, now: float, *, steady_usd: float | None, endpoint: str) -> bool:
         """See `Spending.reserve`: durable when it returns."""
@@ -66,13 +74,29 @@ class SharedBudget:
     async def _do(self, operation: Callable[..., T], *values: Any) -> T:
         return cast("T", await self._thread.do(partial(operation, *values)))
 
-    def _commit(self, items: Sequence[Callable[[], Any] | _Charge]) -> list[Any]:
+    def _commit(self, items: Sequence[_Item]) -> list[Any]:
         self._uncharged.update((item.attempt, item) for item in items if isinstance(item, _Charge))
+        results = self._spending.patiently(lambda: self._together(items))
+        self._uncharged.clear()
+        return results
+
+    def _together(self, items: Sequence[_Item]) -> list[Any]:
+        if not self._uncharged and all(isinstance(item, _Look) for item in items):
+            return self._done(items)  # who only looks keeps nobody from writing
         with self._spending.transaction():
             for charge in self._uncharged.values():
                 self._spending.charge(charge.attempt, charge.usd, in_vain=charge.in_vain)
-            results = [None if isinstance(item, _Charge) else item() for item in items]
-        self._uncharged.clear()
+            return self._done(items)
+
+    def _done(self, items: Sequence[_Item]) -> list[Any]:
+        room: tuple[float, bool] | None = None
+        results: list[Any] = []
+        for item in items:
+            if isinstance(item, _Look):
+                room = room or self._spending.room(item.now)
+                results.append(room)
+            else:
+                results.append(None if isinstance(item, _Charge) else item())
         return results
 
 

@@ -1,14 +1,17 @@
 """What runs share of spending: what a day, a month and an approved plan may cost, over output directories.
 
-Kept in a file (`SpendingFile`), which the processes of one machine share.
+Kept in a file (`SpendingFile`), which the processes of one machine share, or in a database (`SpendingDatabase`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
+
+T = TypeVar("T")
 
 DAY_S = 86400
 
@@ -80,6 +83,9 @@ class Spending(Protocol):
     @property
     def shared_over_machines(self) -> bool:
         """Whether processes of other machines share it too."""
+
+    def patiently(self, work: Callable[[], T]) -> T:
+        """The result of work with it, all of which is done again while it is away, as far as that can pass."""
 
     def hurry(self) -> None:
         """From now on, wait for another process no longer than a second; also where a thread waits already."""

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from batch_editor.errors import LedgerError
 from batch_editor.files import OpenFiles, expect_regular, make_folder
 from batch_editor.money.budget import TOLERANCE_USD
 from batch_editor.money.spending import ApprovedAmount, day_of, days_of_month
+
+T = TypeVar("T")
 
 # The sums of days are kept as rows come and go: a month at 60/min has 2.6 million of them, and each attempt asks twice
 # what is left (0.9 s a time where a million rows were added up).
@@ -148,6 +151,10 @@ class SpendingFile:
                 if not _is_locked(error) or time.monotonic() > began_at + self._lock_wait_s:
                     raise
                 time.sleep(0.01)
+
+    def patiently(self, work: Callable[[], T]) -> T:
+        """See `Spending.patiently`; each transaction waits for others by itself."""
+        return work()
 
     def hurry(self) -> None:
         """See `Spending.hurry`."""

@@ -76,7 +76,7 @@ def _workflow(schedule: Schedule) -> Iterator[str]:
     if below := _below_repository(schedule.directory):
         yield f"        working-directory: {json.dumps(_literal(below), ensure_ascii=False)}"
     run = json.dumps(_literal(command), ensure_ascii=False)
-    yield f"        run: {run.replace(json.dumps(NUMBER)[1:-1], _NUMBER)}"
+    yield f"        run: {run.replace(NUMBER, _NUMBER)}"
 
 
 def _below_repository(directory: Path) -> str:

@@ -126,7 +126,7 @@ def _argument(word: str) -> str:
     escaped = word.replace("$(", "$$(")
     if word.startswith("--") and word[2:].replace("-", "").isalpha():
         return escaped
-    return _text(escaped).replace(_text(NUMBER)[1:-1], _NUMBER)
+    return _text(escaped).replace(NUMBER, _NUMBER)
 
 
 def kubernetes_steps(schedule: Schedule, folder: Path | None) -> Iterator[str]:

@@ -16,8 +16,8 @@ ENVIRONMENT_FILE = "batch-editor.env"
 # Beyond the provider's longest answer: to save what came, and to write the output manifest.
 _SAVING_S = 60.0
 # In the words of a command it stands for a shard's number, until that is said as the program has it that starts all
-# shards: no word that is given can hold it.
-NUMBER = "\0"
+# shards. No shell quotes it.
+NUMBER = "@shard@"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -62,17 +62,23 @@ class Schedule:
         Raises:
             UsageError: one can't, or a variable has a name that no shell takes.
         """
+        if self.shards and (held := next((each for each in self._given if NUMBER in each), None)):
+            raise UsageError(f"{quoted(held)}: holds {NUMBER}, which stands for a shard's number here")
         for name in self.secrets:
             if not _VARIABLE.fullmatch(name):
                 raise UsageError(
                     f"{quoted(name)}: expected the name of an environment variable, such as SEGMIND_API_KEY"
                 )
         for word in (*self.command(), str(self.directory), self.made_by):
-            if _CONTROL.search(word.replace(NUMBER, "")):
+            if _CONTROL.search(word):
                 raise UsageError(
                     f"{quoted(word)}: holds a line break, or what isn't text, and can't stand in a schedule; what is"
                     " set for the jobs can stand in the manifest, and a file can be renamed"
                 )
+
+    @property
+    def _given(self) -> tuple[str, ...]:
+        return (*self.manifests, self.output, *self.options, *self.nightly, self.name)
 
     @property
     def stop_s(self) -> int:

@@ -86,7 +86,7 @@ def expect_approved(
         found.look_at(request)
         names.add(request.endpoint)
     endpoints = costly_endpoints(sorted(names & set(plan.endpoints)), catalog, settings)
-    shares_amount = settings.budget.is_shared_over_machines
+    shares_amount = settings.budget.shared_over_machines
     differences = [
         *found.differences(),
         *_settings(plan.settings, costly_settings(settings, redo, shard), shares_amount=shares_amount),
@@ -144,7 +144,8 @@ class _Comparison:
         """Take in a request of the run."""
         key = request.fingerprint, request.redo_of
         known = self.approved.get(key)
-        if known is None or (request.redo_of is not None and _changes(known, request)):
+        # A fingerprint doesn't tell how many pictures an identity stands for, nor what a redo sends.
+        if known is None or _changes(known, request):
             self._other_count += 1
             self._others = self._others or [_why(request, known or self._by_job.get(request.jobs[0]))]
             return
@@ -197,6 +198,9 @@ def _changes(known: PlannedRequest, now: PlannedRequest) -> list[str]:
     if now.endpoint != known.endpoint:
         return [_is("endpoint", now.endpoint, known.endpoint)]
     changes = []
+    # What is behind links is known only once they were asked, and then only of what was done before.
+    if now.contents not in (None, known.contents):
+        changes.append("another picture behind its links than in the plan")
     if now.prompt != known.prompt:
         changes.append("another prompt than in the plan")
     if now.inputs != known.inputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from batch_editor.config import Settings, setting_names
 from batch_editor.endpoints import Endpoint
 from batch_editor.planning.catalog import Catalog
+from batch_editor.postgres import DatabaseAddress
 from batch_editor.records import WHOLE, Redo, Shard
 
 # Settings that can't: what limits a run, how fast and where it works, who hears of it. Or that show in the requests, or
@@ -68,10 +70,14 @@ def _value(settings: Settings, name: str) -> Any:
 def _as_json(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     if isinstance(value, Path):
         return str(value.resolve())
+    if isinstance(value, DatabaseAddress):
+        return f"{value}?schema={value.schema}" if value.schema else str(value)
     if isinstance(value, str) and "://" in value:
         return _without_password(value)
     return value

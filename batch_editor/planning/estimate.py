@@ -212,7 +212,7 @@ def _parts_of_limits(settings: Settings, paces: Iterable[Pace]) -> Iterator[str]
     """The limits of a shard's settings that are divided, in words."""
     budget = settings.budget
     divided = [(budget.max_cost_usd, "at most")]
-    if not budget.is_shared_over_machines:
+    if not budget.shared_over_machines:
         providers = [settings.provider(pace.provider) for pace in paces]
         for each in providers:
             yield str(each.rate) if len(providers) == 1 else f"{each.name} {each.rate}"

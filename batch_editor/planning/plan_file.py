@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
@@ -28,10 +29,13 @@ _FIELDS = (
     *(_MARK, "plan_id", "approved_by", "to_approve", "made_at", "made_by", "manifests", "counts", "cost_usd"),
     *("amount_usd", "groups", "settings", "endpoints", "parameters", "requests"),
 )
+# Within these a plan says that it is one, whatever way it is laid out.
+_HEAD_BYTES = 4096
 _APPROVED_BY, _CHECKSUMS = "approved_by", "checksums"
 # Fields whose entries have a checksum each, so that a change can be told to the entry; and of requests each column has.
 _BY_ENTRY = ("settings", "endpoints")
-_COLUMNS = ("fingerprint", "jobs", "endpoint", "list_usd", "prompt", "inputs", "parameters", "redo_of")
+_COLUMNS = ("fingerprint", "jobs", "endpoint", "list_usd", "prompt", "inputs", "parameters", "redo_of", "contents")
+_RARE = {"redo_of", "contents"}  # which most requests don't have
 
 
 class PlannedRequest(NamedTuple):
@@ -39,7 +43,8 @@ class PlannedRequest(NamedTuple):
 
     list_usd: its expected price by the price list alone. prompt, inputs: short hashes, which tell whether another
     prompt or other pictures are asked for. parameters: what else is sent. redo_of: the SHA-256 of the rejected image
-    that it makes again; None of any other.
+    that it makes again; None of any other. contents: a short
+    hash of what is behind its links, where it was done and is sent again for that; else None.
     """
 
     fingerprint: str
@@ -50,6 +55,7 @@ class PlannedRequest(NamedTuple):
     inputs: str
     parameters: Mapping[str, Any]
     redo_of: str | None = None
+    contents: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +84,11 @@ class PlanFile:
         """Put it at `path`, in place of what stands there. Blocks.
 
         Raises:
+            UsageError: something else than a plan stands there.
             StorageError: it can't be written.
         """
         try:
+            _expect_plan(path)
             with whole_file(path) as file:
                 _write(file, escape_all(self._fields()))
         except OSError as error:
@@ -96,9 +104,7 @@ class PlanFile:
                 numbers[key] = str(len(numbers) + 1)
                 parameters[numbers[key]] = each.parameters
             row = {**each._asdict(), "jobs": list(each.jobs), "parameters": numbers[key]}
-            if each.redo_of is None:
-                del row["redo_of"]
-            requests.append(row)
+            requests.append({name: value for name, value in row.items() if name not in _RARE or value is not None})
         cost = self.cost
         values = (
             *(VERSION, self.plan_id, self.approved_by, TO_APPROVE, self.made_at, self.made_by, list(self.manifests)),
@@ -138,12 +144,16 @@ class PlanFile:
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """Where a plan was saved, under which id, what may be spent for it in USD, and who has approved it, if anybody."""
+    """Where a plan was saved, under which id, what may be spent for it in USD, and who has approved it, if anybody.
+
+    is_comparison: it is `compare` that does it.
+    """
 
     path: Path
     plan_id: str
     amount_usd: float
     approved_by: str | None
+    is_comparison: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The `saved` object of a plan's `--json`."""
@@ -161,7 +171,8 @@ class SavedPlan:
             yield f"  to approve it: {TO_APPROVE}"
         else:
             yield f"  approved by {printable(self.approved_by)}"
-        yield f"  to do it: the same command with run in place of plan, and --plan {shell_word(str(self.path))}"
+        instead = "compare in place of plan, --over of --compare" if self.is_comparison else "run in place of plan"
+        yield f"  to do it: the same command with {instead}, and --plan {shell_word(str(self.path))}"
 
 
 def _write(file: BinaryIO, fields: Mapping[str, Any]) -> None:
@@ -178,6 +189,14 @@ def _write(file: BinaryIO, fields: Mapping[str, Any]) -> None:
         file.write(b",\n")
     file.write(f'  "{_CHECKSUMS}": '.encode())
     file.write(json.dumps(checksums, indent=2).replace("\n", "\n  ").encode() + b"\n}\n")
+
+
+def _expect_plan(path: Path) -> None:
+    """See that what stands in a plan's way is another one: a manifest, for instance, is not to be lost."""
+    with suppress(FileNotFoundError), open(path, "rb", opener=open_regular) as file:
+        start = file.read(_HEAD_BYTES)
+        if start and _MARK.encode() not in start:
+            raise UsageError(f"{path}: stands there already, and is no plan; expected a new name for the plan")
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -262,7 +281,7 @@ def _checksums(fields: Mapping[str, Any]) -> dict[str, str]:
         elif name == "requests":
             parts["number of requests"] = len(value)
             parts.update({f"{column} of requests": [row.get(column) for row in value] for column in _COLUMNS})
-            parts["fields of requests"] = sorted({column for row in value for column in row} - {"redo_of"})
+            parts["fields of requests"] = sorted({column for row in value for column in row} - _RARE)
         elif name != _APPROVED_BY:
             parts[name] = value
     return {name: _hash([plan_id, name, _as_floats(value)]) for name, value in parts.items()}

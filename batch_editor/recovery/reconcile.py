@@ -17,7 +17,7 @@ from batch_editor.config import ApiSettings, Keys, Settings
 from batch_editor.endpoints import SEGMIND
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import FILE_NAME, Charge, Ledger, UnresolvedAttempt, readings
-from batch_editor.money import AttemptToken, Spending, shared_spending
+from batch_editor.money import AttemptToken, Spending, shared_database, shared_spending
 from batch_editor.output import Acceptance, DiskRetry, Store, check_place, locked, picture_store, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.records import Answer, Failure, SavedImage
@@ -145,7 +145,7 @@ async def reconcile(
         check_place(store.root / MANIFEST_NAME)
         ledger = Ledger(output / FILE_NAME)
         stack.callback(ledger.close)
-        spending = shared_spending(settings, output)
+        spending = shared_spending(settings, output, shared_database(settings, say))
         if spending is not None:
             stack.callback(spending.close)
         with ledger.translated():

@@ -10,33 +10,40 @@ from batch_editor.errors import UsageError
 from batch_editor.files import open_regular
 from batch_editor.ledger import GivenApproval
 from batch_editor.money import ApprovedAmount, Spending, shared_spending
+from batch_editor.naming import safe_output
 from batch_editor.planning import Approval
+from batch_editor.postgres import Database
 
 
-def spending_of(settings: Settings, output: Path, approval: Approval | None) -> Spending | None:
+def spending_of(
+    settings: Settings, output: Path, database: Database | None, approval: Approval | None
+) -> Spending | None:
     """What a run shares of spending with others, the approved amount included; None where nothing limits it. Blocks.
+
+    `database`: the one that `budget.ledger` names, see `shared_database`.
 
     Raises:
         UsageError: what is spent of the approved amount can't be counted beside the plan's file.
         LedgerError: `budget.ledger` can't be used.
     """
     if approval is None:
-        return shared_spending(settings, output)
+        return shared_spending(settings, output, database)
     amount = ApprovedAmount(approval.plan_id, approval.amount_usd)
-    file = spent_file(approval.path)
+    file = spent_file(approval.path, approval.plan_id)
     if settings.budget.ledger is None:
         _expect_writable(file)
-    return shared_spending(settings, output, approval=amount, spent_file=file)
+    return shared_spending(settings, output, database, approval=amount, spent_file=file)
 
 
-def spent_file(plan: Path) -> Path:
+def spent_file(plan: Path, plan_id: str) -> Path:
     """Where what is spent of an approved plan is counted, unless `budget.ledger` is set: beside its file.
 
-    >>> spent_file(Path("/plans/spring.json"))
-    PosixPath('/plans/spring.json.spent')
+    By the plan's id: a file that is renamed when it is approved, or copied, must not give the amount again.
+
+    >>> spent_file(Path("/plans/spring.json"), "20261127T154819-7416a3")
+    PosixPath('/plans/plan-20261127T154819-7416a3.spent')
     """
-    plan = plan.resolve()
-    return plan.with_name(f"{plan.name}.spent")
+    return plan.resolve().with_name(f"plan-{safe_output(plan_id, folders=False)}.spent")
 
 
 def on_record(approval: Approval) -> GivenApproval:

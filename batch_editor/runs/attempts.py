@@ -8,7 +8,7 @@ from typing import Any
 
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
-from batch_editor.errors import MachineError
+from batch_editor.errors import LedgerError, MachineError
 from batch_editor.ledger import SubmittedAttempt
 from batch_editor.money import Intent, Reservations, Reserved
 from batch_editor.output import DiskRetry, StagedFile
@@ -120,7 +120,7 @@ class Attempts:
             return Requeue(task, 0.0)
         try:
             await self._limiter.depart(permit)
-        except LimiterClosed:
+        except (LimiterClosed, LedgerError):
             await self._reservations.withdraw(intent)
             raise
         reserved.sent()

@@ -189,6 +189,7 @@ class Batch:
             acceptance=self._opened.acceptance,
             processes=self._opened.processes,
             shared=self._shared,
+            database=self._opened.database,
             metrics=self._opened.metrics,
             approval=self._approval,
         )

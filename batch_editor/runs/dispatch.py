@@ -148,6 +148,8 @@ class _Dispatch:
         """Let nobody wait for the budget once nothing more is sent."""
         if all(lane.is_closed for lane in self.lanes):
             self.budget.close()
+            if self.run.database is not None:  # nor for it: what is in flight is saved without it
+                self.run.database.hurry()
 
     async def _all_submitted(self) -> list[SubmittedAttempt]:
         return await self.run.writer.do(self.run.ledger.attempts.all_submitted, self.run.start.budget_id)

@@ -18,7 +18,7 @@ from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Changes, Ledger, Staging, import_jobs, shard_of
 from batch_editor.manifest import TableRead
-from batch_editor.money import Spending, charge_left_open
+from batch_editor.money import Spending, charge_left_open, shared_database
 from batch_editor.output import (
     INPUTS,
     Acceptance,
@@ -52,6 +52,7 @@ from batch_editor.planning import (
 from batch_editor.planning.estimate import plan_again
 from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.planning.sharding import check_shard, expect_shard
+from batch_editor.postgres import Database
 from batch_editor.processes import Pool
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
@@ -95,14 +96,16 @@ class Planned:
 class OpenOutput:
     """An output directory that is locked and in order, and who checks its images; see `open_output`.
 
-    `processes`: where images are decoded. `spending`: what runs share of the day's and the month's budget,
-    or of an approved amount; None if nothing limits them. `metrics`: who counts for Prometheus; None if nobody does.
+    `processes`: where images are decoded. `database`: the one that runs of several machines share; None if they share
+    nothing. `spending`: what runs share of the day's and the month's budget, or of an approved amount; None if nothing
+    limits them. `metrics`: who counts for Prometheus; None if nobody does.
     """
 
     store: Store
     ledger: Ledger
     acceptance: Acceptance
     processes: Pool
+    database: Database | None
     spending: Spending | None
     metrics: Metrics | None
 
@@ -243,10 +246,12 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     acceptance = Acceptance(settings.checks, planned.catalog.sendable, processes)
     stack.callback(acceptance.close)
     acceptance.start()
-    spending = None if options.sandbox else spending_of(settings, output, planned.approval)
+    database = None if options.sandbox else shared_database(settings, options.progress.say)
+    spending = None if options.sandbox else spending_of(settings, output, database, planned.approval)
     if spending is not None:
         stack.callback(spending.close)
-    return OpenOutput(store, ledger, acceptance, processes, spending, _metrics(stack, output, settings, options))
+    metrics = _metrics(stack, output, settings, options)
+    return OpenOutput(store, ledger, acceptance, processes, database, spending, metrics)
 
 
 def _metrics(stack: ExitStack, output: Path, settings: Settings, options: BatchOptions) -> Metrics | None:

@@ -14,6 +14,7 @@ from batch_editor.ledger import Ledger, LedgerWriter, RunStart
 from batch_editor.money import SharedBudget
 from batch_editor.output import Acceptance, Store
 from batch_editor.planning import Approval
+from batch_editor.postgres import Database
 from batch_editor.processes import Pool
 from batch_editor.runs.options import BatchOptions
 
@@ -32,6 +33,7 @@ class Run:
     processes: where images are decoded, for checks and for finished files.
     metrics: who counts for Prometheus; None if nobody does.
     shared: the budget of days and months, and of the approval, which other runs share; None if nothing limits them.
+    database: the one that runs of several machines share; None if they share nothing.
     approval: the plan that somebody approved, and that the run is made by; None where none was given.
     clock, rng: seconds since 1970, and what spreads retries.
     """
@@ -47,6 +49,7 @@ class Run:
     processes: Pool
     metrics: Metrics | None = None
     shared: SharedBudget | None = None
+    database: Database | None = None
     approval: Approval | None = None
     clock: Callable[[], float] = time.time
     rng: random.Random = field(default_factory=random.Random)
@@ -63,7 +66,7 @@ class Run:
             return limit
         left_usd = self.approval.amount_usd - self.start.approved_spent_usd
         approved_usd = self.start.spent_usd + left_usd
-        return approved_usd if limit is None else min(limit, approved_usd)
+        return round(approved_usd if limit is None else min(limit, approved_usd), 9)
 
     @property
     def ledger(self) -> Ledger:

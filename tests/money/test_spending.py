@@ -422,7 +422,7 @@ async def test_limits_without_a_file_to_share_are_a_mistake(bench: Bench) -> Non
     bench.write(jobs(1))
     refused = await bench.command("plan", "jobs.yaml", environment={"BATCH_EDITOR_BUDGET__PER_DAY_USD": "5"})
     assert refused.code == 2
-    assert "per_day_usd and per_month_usd need budget.ledger, a file that the runs share" in refused.err
+    assert "per_day_usd and per_month_usd need budget.ledger, which the runs share" in refused.err
 
 
 def rows(ledger: Path) -> list[dict[str, Any]]:

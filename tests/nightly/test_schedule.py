@@ -272,6 +272,13 @@ def test_github_starts_every_shard_on_a_runner_of_its_own(tmp_path: Path) -> Non
         assert shell(run, name="bash") == sharded(number, folder=f"{tmp_path}/")
 
 
+def test_what_stands_for_a_shard_s_number_is_in_no_other_word() -> None:
+    with pytest.raises(UsageError) as caught:
+        schedule("--set", "prompt=@shard@", shards=2)
+    assert str(caught.value) == "'prompt=@shard@': holds @shard@, which stands for a shard's number here"
+    assert schedule("--set", "prompt=@shard@").shards == 0
+
+
 def sharded(number: int, *, folder: str = "") -> list[str]:
     options = (*ODD, "--shard", f"{number}/4")
     log = f"{folder}batch-editor-catalog-{number}.jsonl"
@@ -469,9 +476,12 @@ def test_the_step_for_the_key_writes_a_file_that_only_the_user_may_read(say: Cal
 def test_every_night_has_the_variables_that_the_config_names(
     kind: str, say: Callable[..., Said], bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = ["SEGMIND_API_KEY", "SHOP_HOOK", "SHOP_PING", "AWS_PROFILE"]
-    settings = "{notify: {to: ['env:SHOP_HOOK'], ping: 'env:SHOP_PING'}, outputs: {images: 's3://bucket/shop'}}"
-    (bench.folder / "config.yaml").write_text(settings)
+    wanted = ["SEGMIND_API_KEY", "SHOP_HOOK", "SHOP_PING", "SHOP_DB", "AWS_PROFILE"]
+    notify, outputs = "{to: ['env:SHOP_HOOK'], ping: 'env:SHOP_PING'}", "{images: 's3://bucket/shop'}"
+    budget = "{ledger: 'postgresql://shop:env:SHOP_DB@db/spending'}"
+    (bench.folder / "config.yaml").write_text(f"{{notify: {notify}, outputs: {outputs}, budget: {budget}}}")
+    for name in ("PGPASSFILE", "PGPASSWORD"):
+        monkeypatch.delenv(name, raising=False)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_PROFILE", "shop")

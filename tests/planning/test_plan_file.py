@@ -12,7 +12,7 @@ import pytest
 from batch_editor import UsageError
 from batch_editor.planning import PlanFile
 from tests.support.approved_plan import save
-from tests.support.bench import INPUT, LOW_USD, Bench, Job, job, jobs
+from tests.support.bench import INPUT, LOW_USD, Bench, Job, job, jobs, sandbox
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -56,7 +56,7 @@ def test_the_settings_that_cost_are_these(bench: Bench) -> None:
         *("retry_after_max_s", "give_up_s", "unknown", "bad_response"),
     )
     assert list(plan.settings) == [
-        *("api.version", "api.timeout_s", *(f"retry.{name}" for name in retry)),
+        *("api.version", "api.timeout_s", "inputs.track", *(f"retry.{name}" for name in retry)),
         *("budget.ledger", "checks", "pricing.factor", "pricing.table", "redo", "shard"),
     ]
     assert plan.settings["redo"] == ["endpoint", "failed"]
@@ -129,6 +129,7 @@ def test_an_editor_may_lay_it_out_otherwise(bench: Bench, laid_out: Callable[[An
         (lambda plan: plan["requests"][0].update(inputs="x"), "inputs of requests"),
         (lambda plan: plan["requests"][0].update(parameters="2"), "parameters of requests"),
         (lambda plan: plan["requests"][0].update(redo_of="x"), "redo_of of requests"),
+        (lambda plan: plan["requests"][0].update(contents="x"), "contents of requests"),
         (lambda plan: plan["requests"][0].update(note="x"), "fields of requests"),
         (lambda plan: plan["checksums"].update(counts="x"), "counts"),
         (lambda plan: plan.update(checksums=[]), "checksums"),
@@ -215,6 +216,23 @@ async def test_the_command_saves_a_plan_and_says_what_comes_next(bench: Bench) -
     }
 
 
+async def test_a_comparison_is_approved_as_well(bench: Bench) -> None:
+    (bench.folder / "config.yaml").write_text("retry: {backoff_s: 0.01, backoff_max_s: 0.05}\n")
+    async with sandbox() as provider:
+        _, manifest, _, _, *quick = bench.run_arguments(bench.write(jobs(2)), provider)
+        at = quick[:2]
+        named = ("--save", "plan.json", "--approved-by", "Mara")
+        made = await bench.command("plan", manifest, *at, "--compare", "quality=low,high", *named, key=None)
+        assert made.out.splitlines()[-1] == (
+            "  to do it: the same command with compare in place of plan, --over of --compare, and --plan plan.json"
+        )
+        done = await bench.command("compare", manifest, *quick, "--over", "quality=low,high", "--plan", "plan.json")
+        assert done.code == 0, done.err
+        done = await bench.command("compare", manifest, *quick, "--over", "quality=low,auto", "--plan", "plan.json")
+        assert (done.code, "not in the plan, such as job job-0@auto" in done.err) == (2, True)
+    assert provider.books.billed == 4
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -226,6 +244,17 @@ async def test_whoever_approves_is_named_and_approves_something(bench: Bench, op
     bench.write(jobs(1))
     made = await bench.command("plan", "jobs.yaml", *options, key=None)
     assert (made.code, made.err.splitlines()[-1]) == (2, f"Error: {said}")
+
+
+async def test_nothing_but_a_plan_is_overwritten(bench: Bench) -> None:
+    manifest = bench.write(jobs(1))
+    before = manifest.read_bytes()
+    made = await bench.command("plan", "jobs.yaml", "--save", "jobs.yaml", key=None)
+    assert (made.code, made.err) == (
+        2,
+        "error: jobs.yaml: stands there already, and is no plan; expected a new name for the plan\n",
+    )
+    assert manifest.read_bytes() == before
 
 
 async def test_a_plan_that_cannot_be_saved_is_an_error_of_this_machine(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from batch_editor.planning import PlanFile
 from batch_editor.runs.message import message_of
 from batch_editor.runs.progress import Quiet
 from batch_editor.sandbox import Sandbox
-from tests.support.approved_plan import save
+from tests.support.approved_plan import save, spent_of
 from tests.support.bench import LOW_USD, Bench, Job, arrived, jobs, sandbox, with_options
 
 WANTED = jobs(12)
@@ -128,8 +128,9 @@ async def test_where_the_file_of_what_is_spent_is_lost_the_output_directory_know
         path = save(bench, WANTED, provider, budget__max_cost_usd=6 * LOW_USD)
         await go(bench, provider, path, concurrency=1)
         sent, billed = provider.books.requests, provider.books.billed_usd
+        spent = spent_of(path)
         for side in ("", "-wal", "-shm"):
-            path.with_name(f"plan.json.spent{side}").unlink(missing_ok=True)
+            spent.with_name(f"{spent.name}{side}").unlink(missing_ok=True)
         summary = await go(bench, provider, path)
         assert (summary.exit_code, provider.books.requests - sent) == (4, 0)
         copy = bench.folder / "elsewhere" / "plan.json"
@@ -149,13 +150,13 @@ async def test_where_runs_share_a_ledger_it_is_counted_there(bench: Bench) -> No
         shutil.copy(path, copy)
         await go(bench, provider, path, concurrency=1, **shared)
         await go(bench, provider, copy, concurrency=1, out=bench.folder / "second", **shared)
-        assert not path.with_name("plan.json.spent").exists()
+        assert not spent_of(path).exists()
     assert provider.books.billed_usd <= 6 * LOW_USD + 1e-9
 
 
 async def test_a_folder_that_cannot_be_written_is_refused_with_what_to_do(bench: Bench) -> None:
     path = save(bench, WANTED, "http://127.0.0.1:9/v1")
-    spent = path.with_name("plan.json.spent")
+    spent = spent_of(path)
     spent.mkdir()
     with pytest.raises(UsageError) as refused:
         await bench.run(WANTED, "http://127.0.0.1:9/v1", options=with_options(plan=path))
@@ -172,8 +173,22 @@ async def test_a_link_to_the_plan_counts_beside_the_plan(bench: Bench) -> None:
         link.parent.mkdir()
         link.symlink_to(path)
         assert (await go(bench, provider, link, jobs(2))).exit_code == 0
-    assert path.with_name("plan.json.spent").exists()
+    assert spent_of(path).exists()
     assert [each.name for each in link.parent.iterdir()] == ["other.json"]
+
+
+@pytest.mark.parametrize("how", ["copied", "renamed", "approved"])
+async def test_a_plan_under_another_name_has_the_same_amount(bench: Bench, how: str) -> None:
+    async with sandbox() as provider:
+        path = save(bench, WANTED, provider, budget__max_cost_usd=6 * LOW_USD)
+        await go(bench, provider, path, concurrency=1)
+        other = bench.folder / f"{how}.json"
+        other.write_text(path.read_text().replace("Mara Lind", "Ben Ode" if how == "approved" else "Mara Lind"))
+        if how == "renamed":
+            path.unlink()
+        summary = await go(bench, provider, other, concurrency=1, out=bench.folder / "second")
+    assert summary.exit_code == 4
+    assert provider.books.billed_usd <= 6 * LOW_USD + 1e-9
 
 
 async def test_two_plans_in_a_folder_have_an_amount_each(bench: Bench) -> None:

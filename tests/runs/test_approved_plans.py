@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from batch_editor import Selection, UsageError
+from batch_editor import Selection, Summary, UsageError
 from batch_editor.endpoints import load_endpoint
 from batch_editor.planning import Approval, PlanFile, Planned, expect_approved, make_plan, read_approved
 from batch_editor.records import Redo, Shard
 from batch_editor.sandbox import Sandbox
-from tests.support.approved_plan import save
+from batch_editor.verdicts import FILE_NAME, Picture, Verdicts
+from tests.support.approved_plan import save, spent_of
 from tests.support.bench import INPUT, REHEARSAL, Bench, Job, job, jobs, sandbox, with_options
 
 WANTED = jobs(3)
@@ -89,6 +90,7 @@ async def test_a_request_that_the_plan_lacks_is_named_with_what_changed(
 SETTINGS: dict[str, tuple[Any, str]] = {
     "api.version": ("v2", '"v2", "v1" in the plan'),
     "api.timeout_s": (20, "20.0, 300.0 in the plan"),
+    "inputs.track": ("etag", '"etag", "none" in the plan'),
     "retry.max_attempts": (9, "9, 5 in the plan"),
     "retry.statuses": ([408, 500], "[408, 500], [408, 429, 502, 503, 504] in the plan"),
     "retry.max_possibly_billed": (4, "4, 3 in the plan"),
@@ -325,6 +327,16 @@ async def test_less_than_the_plan_is_done_and_said(bench: Bench) -> None:
     assert provider.books.billed == 6
 
 
+async def test_an_identity_stands_for_as_many_pictures_as_were_planned(bench: Bench) -> None:
+    path = save(bench, [job("a", identity="mug")], AT)
+    more = [job("a", identity="mug", image_urls=[INPUT, f"{INPUT}?v=2"])]
+    assert await refused(bench, path, more) == [f"1 request {OTHER}a: other input pictures than in the plan"]
+    async with sandbox() as provider:
+        path = save(bench, [job("a", identity="mug")], provider)
+        renewed = [job("a", identity="mug", image_urls=[f"{INPUT}?v=2"])]
+        assert (await bench.run(renewed, provider, options=with_options(plan=path))).exit_code == 0
+
+
 async def test_links_that_were_signed_anew_are_the_same_requests(bench: Bench) -> None:
     def signed(signature: str) -> list[Job]:
         link = f"{INPUT}?X-Amz-Date=20261122&X-Amz-Signature={signature}"
@@ -371,7 +383,39 @@ async def test_a_rehearsal_compares_and_uses_nothing_up(bench: Bench) -> None:
     async with sandbox() as stand_in:
         summary = await bench.run(WANTED, stand_in, options=with_options(plan=path, sandbox=True))
         assert (summary.exit_code, summary.approval) == (0, None)
-        assert not path.with_name("plan.json.spent").exists()
+        assert not spent_of(path).exists()
         with pytest.raises(UsageError, match="job new, which the plan doesn't have"):
             await bench.run([job("new")], stand_in, options=with_options(plan=path, sandbox=True))
     assert REHEARSAL.plan is None
+
+
+def reject(bench: Bench, id: str, note: str) -> None:
+    row = bench.row(id)
+    verdicts = Verdicts(bench.out / FILE_NAME)
+    verdicts.give([Picture(row["fingerprint"], row["sha256"])], verdict="rejected", note=note, by="Ada", now=1.0)
+    verdicts.close()
+
+
+async def test_a_redo_is_approved_for_a_picture_and_its_words(bench: Bench) -> None:
+    async def redo(path: Path) -> Summary:
+        return await bench.run(WANTED, provider, options=with_options(plan=path, redo=["rejected"]))
+
+    async with sandbox() as provider:
+        first = save(bench, WANTED, provider)
+        await bench.run(WANTED, provider, options=with_options(plan=first))
+        reject(bench, "job-1", "keep the handle")
+        path = save(bench, WANTED, provider, redo=["rejected"])
+        assert [(each.jobs, each.redo_of) for each in PlanFile.read(path).requests] == [
+            (["job-1"], bench.row("job-1")["sha256"])
+        ]
+        reject(bench, "job-1", "another handle")
+        with pytest.raises(UsageError, match=rf"1 request {OTHER}job-1: another prompt than in the plan"):
+            await redo(path)
+        reject(bench, "job-1", "keep the handle")
+        assert (await redo(path)).exit_code == 0
+        assert [entry.prompt for entry in provider.books.log][3:] == ["edit job-1\n\nkeep the handle"]
+        # Of the new picture nobody has approved a redo, nor of a plan whose picture it replaced.
+        reject(bench, "job-1", "keep the handle")
+        with pytest.raises(UsageError, match=rf"1 request {OTHER}job-1: it makes another rejected image again than"):
+            await redo(path)
+        assert provider.books.requests == 4

@@ -552,3 +552,8 @@ async def test_an_approved_plan_has_the_pictures_that_changed_before_it_and_no_l
     host.put("b")
     done = await bench.command(*arguments, "--plan", "plan.json", environment=environment)
     assert (done.code, provider.books.requests) == (0, 4), done.err
+    # The amount would do for more, but what it was approved for is made.
+    host.change("a", 90)
+    more = await bench.command(*arguments, "--plan", "plan.json", environment=environment)
+    assert (more.code, provider.books.requests) == (2, 4)
+    assert "such as job a: another picture behind its links than in the plan" in more.err

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from batch_editor import Selection
-from batch_editor.planning import SavedPlan, SaveTo, make_plan, save_plan
+from batch_editor.planning import PlanFile, SavedPlan, SaveTo, make_plan, save_plan
 from batch_editor.records import Redo
+from batch_editor.runs.approving import spent_file
 from batch_editor.sandbox import Sandbox
 from tests.support.bench import Bench, Job
 
@@ -42,3 +43,8 @@ def save(
     )
     assert [each.path for each in found] == [path]
     return path
+
+
+def spent_of(path: Path) -> Path:
+    """The file in which what is spent of a plan is counted."""
+    return spent_file(path, PlanFile.read(path).plan_id)

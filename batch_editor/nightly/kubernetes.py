@@ -53,7 +53,7 @@ def _cron_job(schedule: Schedule) -> Iterator[str]:
     yield "  failedJobsHistoryLimit: 7"
     yield "  jobTemplate:"
     yield "    spec:"
-    yield "      backoffLimit: 0  # the next night resumes; exit code 4 is a budget or a deadline"
+    yield "      backoffLimit: 0  # the next night resumes; exit code 4 is a deadline or a budget"
     yield "      template:"
     yield "        spec:"
     yield from (f"          {line}" for line in _pod(schedule))

@@ -10,7 +10,7 @@ READY_DEV := $(VENV)/.ready-dev
 READY_SERVERS := $(VENV)/.ready-servers
 READY_RAY := $(VENV)/.ready-ray
 
-.PHONY: demo test test-fast test-servers cover check docs screenshots audit lock format fuzz bench bench-full clean
+.PHONY: demo test test-fast test-servers test-ray cover check docs screenshots audit lock format fuzz bench bench-full clean
 
 # What running needs. Begun anew when a lock has changed, for what a former lock named must not stay.
 # The locks are complete, so nothing is resolved: what was published since they were made has no say.
@@ -66,6 +66,9 @@ test-fast: $(READY_DEV)  ## all but the slow ones
 
 test-servers: $(READY_SERVERS)  ## what needs Chromium, other programs of Debian's or an S3 server
 	$(TEST) --timeout 180 tests/servers
+
+test-ray: $(READY_RAY)  ## what needs a Ray cluster, which it starts on this machine; one test at a time
+	$(BIN)/python -m pytest --timeout 180 tests/ray
 
 cover: $(READY_DEV)  ## the branches that tests reach; Python 3.11 takes up to three times as long for it
 	$(TEST) --cov --cov-report=term

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UsageError,
         VerdictsError,
     )
+    from batch_editor.frames import results
     from batch_editor.planning.catalog import Selection
     from batch_editor.planning.estimate import make_plan
     from batch_editor.planning.plan import Plan
@@ -50,6 +51,7 @@ __all__ = [
     "last_summary",
     "load_settings",
     "make_plan",
+    "results",
     "run_batch",
 ]
 
@@ -59,6 +61,7 @@ _HOMES = {
     "runs.options": ("BatchOptions",),
     "config": ("Settings", "api_key", "load_settings"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "frames": ("results",),
     "planning.catalog": ("Selection",),
     "planning.plan": ("Plan",),
     "planning.estimate": ("make_plan",),

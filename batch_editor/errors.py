@@ -106,5 +106,6 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     >>> did_you_mean("zebra", ["low", "medium", "high"])
     ''
     """
-    near = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
-    return f" (did you mean {near[0]}?)" if near else ""
+    in_lower_case = {each.lower(): each for each in known}
+    near = get_close_matches(word.lower(), in_lower_case, n=1, cutoff=0.6)
+    return f" (did you mean {in_lower_case[near[0]]}?)" if near else ""

@@ -19,8 +19,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import context, popen_spawn_posix, reduction, resource_tracker, util
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from pathlib import Path, PosixPath
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
@@ -47,6 +47,38 @@ _TRACKER = {"PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "ignore:resource_tracker"}
 
 class CallFailed(Exception):
     """A call gave no result: its process crashed or hung, or the function raised something."""
+
+
+class NewFile(PosixPath):
+    """A path that a call is to write a file at; nothing is there before. A pool may have to bring it from elsewhere."""
+
+
+class Pool(Protocol):
+    """Where functions are called, apart from this process. Threads may share it."""
+
+    @property
+    def count(self) -> int:
+        """How many calls may be under way at the same time."""
+
+    def start(self, function: Callable[[], object]) -> None:
+        """Call a function that only shows that its module can be imported there. Blocks.
+
+        Raises:
+            MachineError: no call can be made.
+        """
+
+    def call(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """What the function, which is a module's and no script's, returns. Blocks until there is room, and it is done.
+
+        It may be called twice, and then has to come to the same.
+
+        Raises:
+            CallFailed: it took longer than the limit, crashed, or raised something.
+            MachineError: no call can be made.
+        """
+
+    def close(self) -> None:
+        """Give up what is under way: who waits for a call gets a `CallFailed`. Blocks for a moment."""
 
 
 class _Call(NamedTuple):

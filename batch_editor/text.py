@@ -137,15 +137,26 @@ def many(count: int, one: str, several: str | None = None) -> str:
 
 
 def shell_word(argument: str) -> str:
-    r"""An argument as a shell reads it back, and as text: bytes of a name that aren't UTF-8 as bash and zsh write them.
+    r"""An argument as a shell reads it back, and as text.
 
-    >>> print(shell_word("my mug.csv"), shell_word("caf\udce9.csv"))
-    'my mug.csv' $'caf\xe9.csv'
+    Bytes of a name that aren't UTF-8, controls and marks that nobody sees are written as bash and zsh write them.
+
+    >>> print(shell_word("my mug.csv"), shell_word("caf\udce9.csv"), shell_word("two\nlines"), shell_word("\u202egpj"))
+    'my mug.csv' $'caf\xe9.csv' $'two\x0alines' $'\u202egpj'
     """
-    if escape_bytes(argument) == argument:
+    if escape_bytes(argument) == argument and not any(map(_is_unseen, argument)):
         return shlex.quote(argument)
-    inner = argument.replace("\\", "\\\\").replace("'", "\\'")
-    return f"$'{escape_bytes(inner)}'"
+    inner = escape_bytes(argument.replace("\\", "\\\\").replace("'", "\\'"))
+    return f"$'{''.join(_unseen(each) if _is_unseen(each) else each for each in inner)}'"
+
+
+def _is_unseen(character: str) -> bool:
+    return not character.isprintable() and unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")
+
+
+def _unseen(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: int = 0) -> Iterator[str]:

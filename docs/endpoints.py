@@ -120,6 +120,9 @@ errors:                          # optional: what a status means; without an ent
 
 # USD an image = (table + inputs + text) × factor
 prices:
+  as_of: 2026-11-27              # optional: the day on which they were looked up
+  source: the provider's page    # optional: where, in words
+  maker: Studio                  # optional: whose own prices the table has; the factor is then what the provider adds
   factor: 1                      # the provider's, on top of a list of somebody else's
   by: [quality, size]            # any parameters, one level of the table each; [] and a number for one flat price
   by_pixels: size                # the last of `by`: sizes that the table lacks are priced by those that it has
@@ -304,6 +307,16 @@ def _prices(endpoint: Endpoint) -> Iterator[str]:
             yield f"| {value} | {' | '.join(cells)} |"
     yield ""
     yield _besides(prices)
+    if prices.as_of is not None:
+        yield ""
+        yield f"Looked up on {prices.as_of}: {prices.source}.{_margin(prices)}"
+
+
+def _margin(prices: Prices) -> str:
+    """What the provider adds to the price of who made the model, where that is known and something."""
+    if prices.maker is None or not prices.margin:
+        return ""
+    return f" The provider adds {prices.margin:.0%} to the price of {prices.maker}."
 
 
 def _listed(prices: Prices, values: dict[str, str]) -> float:

@@ -168,7 +168,10 @@ RUN_WORDS = {
     "stopped_by": "null, or why the run stopped early: " + ", ".join(f"`{kind}`" for kind in get_args(StopKind)),
     "sandbox": "whether it was a rehearsal",
     "changes": "null, or the jobs that the run was about, beside what the output directory had: `new`, `changed`,"
-    " `links_alone` (those of the changed that differ in their links alone), `unchanged`, `gone`",
+    " `links_alone` (those of the changed that differ in their links alone), `unchanged`, `gone`, `behind_links` (those"
+    " of the changed that have another picture behind a link, with `inputs.track`)",
+    "approval": "null, or the plan that somebody approved and that the run was made by: `plan_id`, `approved_by`,"
+    " `amount_usd`, for all runs with it",
     "redo": "rejected images: `made` again by this run; and those that still stand after a redo, which was refused"
     " (`failed`), may have been billed (`unknown`), or is sent by the next `--redo rejected` (`pending`)",
     "providers": "for each provider of the jobs, by its name: `jobs`, `requests` and `cost_usd` as above, and what"
@@ -176,6 +179,7 @@ RUN_WORDS = {
     "verdicts": "succeeded jobs by what people said of their images: `approved`, `rejected`, `none`",
     "finished": "finished files by name: `made`, `failed` (could not be made), `left`, `failing_checks` (files that"
     " fail any), `checks` (by rule, how many `failed`, one `example`), and an `example` of those that failed",
+    "shard": "null, or of a [shard](shards.md) its `number` and their `count`",
 }
 
 PLAN_WORDS = {
@@ -196,24 +200,32 @@ PLAN_WORDS = {
     "kept_differs": "in how many of those `size`, `quality` or `format` is another now",
     "gone": "jobs of the output directory that the manifest no longer has",
     "changes": "chosen jobs beside what the output directory has: `new`, `changed`, `links_alone` (those of the changed"
-    " that differ in their links alone), `unchanged`, `gone`",
+    " that differ in their links alone), `unchanged`, `gone`, `behind_links` (those of the changed that have another"
+    " picture behind a link; known where links were asked)",
     "asks": "what a run would ask before it sends anything; without anybody to ask it ends with exit code 2",
     "cost_usd": "`low`, `expected`, `high`",
     "duration_s": "`p10`, `p50`, `p90`, in seconds",
     "limited_by": "`rate limit`, `concurrency`, `latency` or `nothing`; of several providers with the name"
     " of the slowest, as in `rate limit of openai`",
     "advice": "the same in a sentence, with the next step",
-    "groups": "`endpoint`, `quality`, `size`, `inputs`, `requests`, `unit_usd`, `cost_usd`, `price_from`, `charges`",
+    "groups": "`endpoint`, `quality`, `size`, `inputs`, `requests`, `unit_usd`, `cost_usd`, `price_from`, `charges`,"
+    " `list_usd` (one by the price list), `low_usd`, `high_usd` (all of them)",
     "retires": "endpoints whose last day or successor is known: `endpoint`, `date`, `days_left`, `successor`",
     "known": "jobs by what the output directory has of them: `new`, `changed`, `unchanged`, `failed`, `unknown`",
     "duration_from": "what the time was simulated from",
     "budget": "null, or `limit`, `fits`, and how many `requests` do",
     "deadline": "null, or `limit`, `fits`, and how many `requests` do",
     "inputs": "null, or `looked_at` and `faulty` (`job_id`, `fault`)",
+    "tracked": "null, or with `inputs.track` of the links of jobs made before: `by` (`etag` or `content`), how many"
+    " `links`, how many were `asked` (null: nobody; with `--check-inputs` those that were seen before), how many gave"
+    " no picture to compare (`unseen`) with an `example`, and the `jobs` that changed so",
     "compare": "null, or with `--compare`: `over`, `jobs`, `all_jobs`, and of each of the `ways` its `values`, what a"
     " run is given by `--set`, `requests`, `cost_usd`, and of `all` jobs `jobs`, `requests`, `cost_usd`, `duration_s`",
     "tables": "shops' exports and tables that resemble one: `table`, `format`, `said` in words; of an export `rows`,"
     " `products`, `pictures`, `without_picture`, `repeated_links`",
+    "moved": "jobs of the output directory that have other inputs now, and are in another [shard](shards.md) by these",
+    "shard": "null, or with `--shard`: its `number` and their `count`, and how many `jobs` it has `of_jobs` of the"
+    " manifest",
 }
 
 RECONCILE_WORDS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import verbose
+from batch_editor.cli.options import on_option, verbose
 from batch_editor.cli.output import show, tell
 
 
@@ -28,9 +28,10 @@ from batch_editor.cli.output import show, tell
     type=click.Path(path_type=Path),
     help="Settings; default: config.yaml in the working directory if there is one.",
 )
+@on_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @verbose()
-def finish(output: Path, presets: tuple[str, ...], config: Path | None, *, as_json: bool) -> int:
+def finish(output: Path, presets: tuple[str, ...], config: Path | None, on: str | None, *, as_json: bool) -> int:
     """Make finished files from the pictures that are there: each marketplace's size, border and format. Costs nothing.
 
     Those that are missing or whose picture or rules have changed. Exit 1 where some could not be made.
@@ -42,8 +43,8 @@ def finish(output: Path, presets: tuple[str, ...], config: Path | None, *, as_js
     from batch_editor.config import load_settings
     from batch_editor.finished import finish_output
 
-    settings = load_settings(config)
+    settings = load_settings(config, flags={"run": {"on": on}})
     raise_interrupts()
-    outcome = finish_output(output, settings.finish, presets, say=tell)
+    outcome = finish_output(output, settings.finish, presets, say=tell, on=settings.run.on)
     show(outcome, as_json=as_json)
     return outcome.exit_code

@@ -32,6 +32,7 @@ from batch_editor.cli.run import run
 from batch_editor.cli.sandbox import sandbox
 from batch_editor.cli.schedule import schedule
 from batch_editor.cli.schema import schema
+from batch_editor.cli.spend import spend
 from batch_editor.cli.status import status
 from batch_editor.errors import BatchEditorError
 from batch_editor.files import require_posix
@@ -77,7 +78,7 @@ def cli() -> None:
 
 
 for command in (
-    *(run, plan, compare, init, status, history, explain, review, report, finish, export),
+    *(run, plan, compare, init, status, history, explain, spend, review, report, finish, export),
     *(reconcile, prune, schedule, schema, completion, sandbox),
 ):
     cli.add_command(command)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_editor.cli.interrupts import Terminated
+from batch_editor.cli.options import shard_from
 from batch_editor.cli.output import tell
 from batch_editor.errors import BatchEditorError, ConfigError
 from batch_editor.text import shell_word
@@ -40,7 +41,7 @@ class Ending:
         Raises:
             ConfigError: somebody can't; every fault in one message.
         """
-        self._budget_usd = settings.budget.max_cost_usd
+        self._budget_usd = settings.for_shard(shard_from(self._options)).budget.max_cost_usd
         if self._faults and settings.notify.when != "never":
             raise ConfigError("\n".join(self._faults))
 
@@ -62,7 +63,10 @@ class Ending:
 
     def _name(self) -> str:
         output: Path | None = self._options["output"]
-        return output.name if output is not None else Path(self._options["manifests"][0]).stem
+        if output is not None:
+            return output.name
+        stem, shard = Path(self._options["manifests"][0]).stem, self._options["shard"]
+        return stem if shard is None else f"{stem}, shard {shard}"
 
 
 @contextmanager

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.output import tell
@@ -19,7 +20,7 @@ from batch_editor.text import escape_bytes, quoted
 if TYPE_CHECKING:
     from batch_editor.config import Settings
     from batch_editor.planning import Selection
-    from batch_editor.records import Redo
+    from batch_editor.records import Redo, Shard
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -36,6 +37,14 @@ def verbose(help: str = "Say where, if this meets a bug of the program.", *, exp
     return click.option(
         *("-v", "--verbose"), is_flag=True, is_eager=True, callback=_note, expose_value=expose, help=help
     )
+
+
+on_option = click.option(
+    "--on",
+    metavar="local|ray",
+    help="Where images are checked and files are finished: on this machine, or on the Ray cluster that this runs in,"
+    " also as ray=HOST:PORT.",
+)
 
 
 def find_manifests(options: dict[str, Any]) -> None:
@@ -92,6 +101,7 @@ _SENDING = [
         "--deadline", metavar="WHEN", help="06:00, 2026-11-23T06:00 or 2h: nothing is started that ends later."
     ),
     click.option("--max-failures", metavar="N|SHARE", help="Stop after so many failed jobs: 50, or 20%."),
+    click.option("--shard", metavar="I/N", help="Part I, from 0, of N of the jobs, by their inputs; 0/4 to 3/4."),
     click.option("--limit", metavar="N", type=click.IntRange(min=1), help="The first N jobs only."),
     click.option("--only", metavar="GLOB", multiple=True, help="Jobs whose id matches only; repeatable."),
     click.option("--skip-faulty", is_flag=True, help="Fail rows with a fault of their own, and do the others."),
@@ -171,6 +181,12 @@ _RUNNING = [
     click.option(
         "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
     ),
+    click.option(
+        "--plan",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Send only what a plan has that was saved and approved, for no more than its amount; else end with 2.",
+    ),
     click.option("--dry-run", is_flag=True, help="The same as plan."),
     click.option(
         "--progress",
@@ -182,6 +198,7 @@ _RUNNING = [
     click.option(
         "--open", "review_beside", is_flag=True, help="Open review beside the run, in a browser if there is one."
     ),
+    on_option,
     click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log as JSON lines, appended."),
 ]
 
@@ -208,9 +225,33 @@ def settings_from(options: dict[str, Any]) -> Settings:
             "rows": {"faulty": "skip" if options["skip_faulty"] else None},
             "budget": {"max_cost_usd": options["max_cost"]},
             "api": {"base_url": options["base_url"]},
+            "run": {"on": options.get("on")},
         },
     )
     return settings if options["base_url"] is None else settings.everywhere_at(settings.api.base_url)
+
+
+class GivenOption(NamedTuple):
+    """An option that stands on the command line: `flag` as it is spelt out; value: None where it has none."""
+
+    name: str
+    flag: str
+    value: str | None
+
+
+def given_options(context: click.Context, *, without: Collection[str]) -> Iterator[GivenOption]:
+    """The options of a command that were given, but for those of these names; a repeated one as often as it stands."""
+    for option in context.command.params:
+        assert option.name is not None
+        if (
+            not isinstance(option, click.Option)
+            or option.name in without
+            or context.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE
+        ):
+            continue
+        flag, value = max(option.opts, key=len), context.params[option.name]
+        for each in value if option.multiple else [value]:
+            yield GivenOption(option.name, flag, None if each is True else str(each))
 
 
 def redo_from(options: dict[str, Any]) -> set[Redo]:
@@ -240,14 +281,34 @@ def selection_from(options: dict[str, Any]) -> Selection:
             raise click.UsageError(f"--set {quoted(text)}: expected NAME=VALUE, such as --set quality=low")
         overrides[name.strip()] = value
     _gather_standard_input(options)
+    over = over_from(options.get("over", ()), options.get("over_option", ""))
+    if over and options["shard"]:
+        raise click.UsageError("--shard is of run and plan; a comparison is of a few jobs, and one process makes it")
     return Selection(
         endpoint=options["endpoint"],
         only=[escape_bytes(pattern) for pattern in options["only"]],  # as ids are
         limit=options["limit"],
         overrides=overrides,
         format=options["table_format"],
-        over=over_from(options.get("over", ()), options.get("over_option", "")),
+        over=over,
+        shard=shard_from(options),
     )
+
+
+def shard_from(options: Mapping[str, Any]) -> Shard | None:
+    """The part of the jobs that is asked for; None: all.
+
+    Raises:
+        click.UsageError: there is no such part.
+    """
+    from batch_editor.records import Shard
+
+    if options["shard"] is None:
+        return None
+    try:
+        return Shard.parse(options["shard"])
+    except ValueError as error:
+        raise click.UsageError(f"--shard {quoted(options['shard'])}: {error}") from error
 
 
 def over_from(texts: Sequence[str], option: str) -> dict[str, list[str]]:

@@ -104,6 +104,7 @@ def carry_out(options: dict[str, Any], settings: Settings, ending: Ending) -> tu
         history=options["history"],
         yes=options["yes"],
         expect_ledger=options["expect_ledger"],
+        plan=options["plan"],
         progress=progress_for(options["progress"]),
         signals=True,
         command=GivenCommand([shell_word(argument) for argument in sys.argv[1:]], shell_word(str(Path.cwd()))),

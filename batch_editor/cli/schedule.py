@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from batch_editor.cli.options import find_manifests, sending, settings_from
+from batch_editor.cli.options import find_manifests, given_options, sending, settings_from, shard_from
 from batch_editor.cli.output import tell, written
 from batch_editor.errors import UsageError
 from batch_editor.text import escape_bytes, quoted, shell_word
@@ -31,8 +30,9 @@ _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 # Kubernetes has room for 52 characters of a CronJob's name.
 _NAME_LENGTH = 39
 # Where each service's credentials and addresses are, as its own tools have it.
+_OF_LIBPQ = ("PGPASSFILE", "PGPASSWORD")
 _OF_BUCKETS = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
-_OWN = frozenset(("manifests", "at", "kind", "to", "force", "timezone", "output", "verbose"))
+_OWN = frozenset(("manifests", "at", "kind", "to", "force", "timezone", "output", "verbose", "shards"))
 _PATHS = frozenset(("config", "output", "history"))
 
 
@@ -47,6 +47,12 @@ _PATHS = frozenset(("config", "output", "history"))
     help="What starts it.",
 )
 @click.option("--timezone", metavar="NAME", help="Whose clock, such as Europe/Berlin; default: this machine's.")
+@click.option(
+    "--shards",
+    metavar="N",
+    type=click.IntRange(min=2),
+    help="Of kubernetes and github: N machines, each with its shard of the jobs.",
+)
 @click.option("--to", metavar="DIR", type=click.Path(path_type=Path), help="Write the files there instead.")
 @click.option("--force", is_flag=True, help="Overwrite files that are there, but never the one with the key.")
 def schedule(at: str, kind: str, to: Path | None, timezone: str | None, *, force: bool, **options: Any) -> int:
@@ -62,7 +68,7 @@ def schedule(at: str, kind: str, to: Path | None, timezone: str | None, *, force
 
     find_manifests(options)
     settings = settings_from(options)
-    nightly = _schedule(click.get_current_context(), options, settings, (at, timezone))
+    nightly = _schedule(click.get_current_context(), {**options, "kind": kind}, settings, (at, timezone))
     folder = None if to is None else to.expanduser()
     made = KINDS[kind].make(nightly, folder)
     lines = listed(made.files) if folder is None else write_all(made.files, folder, force=force)
@@ -83,8 +89,8 @@ def _schedule(
     Raises:
         UsageError: a manifest isn't there, or a value is wrong.
     """
-    from batch_editor.manifest import default_output_name
     from batch_editor.nightly import Schedule, is_zone, local_zone
+    from batch_editor.planning import Selection, output_of
 
     at, timezone = when
     found = _TIME.fullmatch(at)
@@ -97,7 +103,8 @@ def _schedule(
             raise UsageError(f"{quoted(str(manifest))}: there is no such file, and a schedule needs one")
     _expect_every_night(given, settings)
     directory = Path.cwd()
-    output = given["output"] or settings.outputs.directory / default_output_name(given["manifests"][0])
+    shards = _expect_shards(given, settings)
+    output = given["output"] or output_of(given["manifests"][0], settings, Selection(shard=shard_from(given)))
     limits = settings.budget
     is_limited = limits.max_cost_usd or limits.per_day_usd or limits.per_month_usd  # --max-cost included
     budget = () if is_limited else ("--max-cost", MAX_COST_USD)
@@ -117,7 +124,33 @@ def _schedule(
         secrets=tuple(dict.fromkeys(_secrets(settings))),
         timeout_s=settings.api.timeout_s,
         made_by=" ".join(map(shell_word, ["batch-editor", *sys.argv[1:]])),
+        shards=shards,
     )
+
+
+def _expect_shards(given: Mapping[str, Any], settings: Settings) -> int:
+    """How many shards are to be started; 0: the manifest isn't divided, or one shard is asked for.
+
+    Raises:
+        click.UsageError: what is to start them starts one machine.
+        ConfigError: a limit can't be divided.
+    """
+    from batch_editor.endpoints import SEGMIND
+    from batch_editor.nightly import KINDS
+    from batch_editor.records import Shard
+
+    shards: int = given["shards"] or 0
+    if shards and given["shard"]:
+        raise click.UsageError("--shards starts all of them; expected no --shard besides")
+    if shards and not KINDS[given["kind"]].starts_shards:
+        names = " and ".join(name for name, kind in KINDS.items() if kind.starts_shards)
+        raise click.UsageError(
+            f"--shards is of {names}, which start several machines; make a schedule on each machine: --shard 0/{shards}"
+            f" to --shard {shards - 1}/{shards}"
+        )
+    shard = Shard(0, shards) if shards else shard_from(given)
+    settings.for_shard(shard).provider(SEGMIND)
+    return shards
 
 
 def _expect_every_night(given: Mapping[str, Any], settings: Settings) -> None:
@@ -141,6 +174,8 @@ def _secrets(settings: Settings) -> Iterator[str]:
 
     Of the keys of other providers those that are set up: in the config, or by their variable.
     """
+    from batch_editor.postgres import DatabaseAddress
+
     for name in settings.provider_names:
         api = settings.provider(name).api
         is_set_up = api is settings.api or name in settings.providers or api.key_env in os.environ
@@ -149,6 +184,9 @@ def _secrets(settings: Settings) -> Iterator[str]:
     for address in (*settings.notify.to, settings.notify.ping or ""):
         if address.startswith("env:"):
             yield address.removeprefix("env:")
+    if isinstance(settings.budget.ledger, DatabaseAddress):
+        given = (settings.budget.ledger.password_env, *(name for name in _OF_LIBPQ if name in os.environ))
+        yield from filter(None, given)
     bucket = settings.outputs.images or ""
     for scheme, prefix in _OF_BUCKETS.items():
         if bucket.startswith(f"{scheme}://"):
@@ -157,15 +195,10 @@ def _secrets(settings: Settings) -> Iterator[str]:
 
 def _options(context: click.Context, directory: Path) -> Iterator[str]:
     """The options of run that were given, as words."""
-    for option in context.command.params:
-        assert option.name is not None
-        if option.name in _OWN or context.get_parameter_source(option.name) is not ParameterSource.COMMANDLINE:
-            continue
-        flag, value = max(option.opts, key=len), context.params[option.name]
-        for each in value if option.multiple else [value]:
-            yield flag
-            if each is not True:
-                yield _below(directory, str(each)) if option.name in _PATHS else str(each)
+    for option in given_options(context, without=_OWN):
+        yield option.flag
+        if option.value is not None:
+            yield _below(directory, option.value) if option.name in _PATHS else option.value
 
 
 def _below(directory: Path, path: str) -> str:

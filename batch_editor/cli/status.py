@@ -12,7 +12,7 @@ from batch_editor.cli.output import show, tell
 
 
 @click.command()
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option(
     "--rebuild",
@@ -21,19 +21,23 @@ from batch_editor.cli.output import show, tell
     help="First make a lost or damaged ledger anew from manifest.csv and the images.",
 )
 @verbose()
-def status(output: Path, *, as_json: bool, rebuilding: bool) -> int:
+def status(outputs: tuple[Path, ...], *, as_json: bool, rebuilding: bool) -> int:
     """Counts by status, money, what is left and why. Also while a run is at work.
+
+    Of several OUT, such as the shards of a manifest, the sums, and a line for each.
 
     \b
     Example:
       batch-editor status outputs/products
     """
     from batch_editor.recovery.rebuild import rebuild
+    from batch_editor.runs.several import last_summaries
     from batch_editor.runs.summary import last_summary
 
     raise_interrupts()
-    if rebuilding:
+    named = list(dict.fromkeys(outputs))
+    for output in named if rebuilding else ():
         for line in rebuild(output).lines():
             tell(line)
-    show(last_summary(output), as_json=as_json)
+    show(last_summary(named[0]) if len(named) == 1 else last_summaries(named), as_json=as_json)
     return 0

@@ -209,8 +209,8 @@ def _fault(loc: tuple[int | str, ...], message: str, file: Path | None, values: 
         where = f"{file}:{line}" if line else str(file or "config")
     if message == "Extra inputs are not permitted":
         return f"{where}: {name} is no setting{did_you_mean(path[-1], _names_beside(path))}"
-    # Addresses of webhooks are secrets: who knows one can write there.
-    is_secret = path[0] == "notify" and path[-1] != "when"
+    # Addresses of webhooks are secrets: who knows one can write there. That of a database may have a password.
+    is_secret = (path[0] == "notify" and path[-1] != "when") or path == ["budget", "ledger"]
     shown = f" is {quoted(str(given)[:60])};" if isinstance(given, (str, int, float)) and not is_secret else ":"
     return f"{where}: {name}{shown} {message[:1].lower()}{message[1:]}"
 

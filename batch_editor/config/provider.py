@@ -16,9 +16,11 @@ class Provider:
     """A provider, as the settings have it.
 
     api: where it is and how long to wait for it. rate: what it may be sent. concurrency: requests in flight at most.
+    shared_rate: what all runs of its key on this machine may send together; more than `rate` for a shard alone.
     """
 
     name: str
     api: ApiSettings
     rate: Rate
     concurrency: int
+    shared_rate: Rate

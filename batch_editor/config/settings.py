@@ -25,6 +25,7 @@ from pydantic_settings import (
 from batch_editor.config.deadline import deadline_at
 from batch_editor.config.hearing import MetricsSettings, NotifySettings
 from batch_editor.config.part import Part as _Part
+from batch_editor.config.parts import part_of_failures, part_of_rate, part_of_usd
 from batch_editor.config.provider import Provider
 from batch_editor.config.values import (
     BucketAddress,
@@ -33,13 +34,16 @@ from batch_editor.config.values import (
     Finish,
     PublicUrl,
     RateLimit,
+    RunOn,
     Seconds,
+    SharedLedger,
     Url,
     Usd,
 )
 from batch_editor.endpoints import SEGMIND, PriceTable, ProviderData, load_endpoint, shipped_providers, today
 from batch_editor.errors import ConfigError, did_you_mean
-from batch_editor.records import Rate
+from batch_editor.postgres import DatabaseAddress
+from batch_editor.records import Rate, Shard
 from batch_editor.scheduling import RetryPolicy
 
 ENV_PREFIX = "BATCH_EDITOR_"
@@ -123,9 +127,10 @@ def _not_segmind(providers: dict[str, ProviderSettings]) -> dict[str, ProviderSe
 
 
 class InputSettings(_Part):
-    """What becomes of local files that a manifest names."""
+    """What becomes of local files and links that a manifest names."""
 
     local_files: Literal["upload", "inline"] = "upload"
+    track: Literal["none", "etag", "content"] = "none"
     allow_private_links: bool = False
 
 
@@ -155,18 +160,23 @@ class RetrySettings(_Part):
 
 
 class BudgetSettings(_Part):
-    """What may be spent. The limits per day and month need `ledger`, the file that runs share."""
+    """What may be spent. The limits per day and month need `ledger`, the file or database that runs share."""
 
     max_cost_usd: Usd | None = None
     per_day_usd: Usd | None = None
     per_month_usd: Usd | None = None
-    ledger: Path | None = None
+    ledger: SharedLedger | None = None
     confirm_above_usd: float = Field(default=10.0, ge=0, allow_inf_nan=False)
+
+    @property
+    def shared_over_machines(self) -> bool:
+        """Whether `ledger` is a database, by which processes on any machine share it, and the turns of the rate."""
+        return isinstance(self.ledger, DatabaseAddress)
 
     @model_validator(mode="after")
     def _limits_have_a_ledger(self) -> BudgetSettings:
         if (self.per_day_usd is not None or self.per_month_usd is not None) and self.ledger is None:
-            raise ValueError("per_day_usd and per_month_usd need budget.ledger, a file that the runs share")
+            raise ValueError("per_day_usd and per_month_usd need budget.ledger, which the runs share")
         return self
 
 
@@ -183,6 +193,12 @@ class OutputSettings(_Part):
     images: BucketAddress | None = None
     public_url: PublicUrl | None = None
     wait_s: Seconds = 600.0
+
+
+class RunSettings(_Part):
+    """How a run does its own part of the work."""
+
+    on: RunOn = "local"
 
 
 class PricingSettings(_Part):
@@ -221,23 +237,45 @@ class Settings(BaseSettings):
     notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()
     pricing: PricingSettings = PricingSettings()
+    run: RunSettings = RunSettings()
 
     # A time of day means its next one when the settings are read, and not a day later because a question before the
     # run was answered after it.
     _read_at: datetime = PrivateAttr(default_factory=datetime.now)
     # Of every provider, in place of its own, see `everywhere_at`.
     _base_url: str | None = PrivateAttr(default=None)
+    # Whose part of each rate counts, see `for_shard`; None: all of it.
+    _rate_of: Shard | None = PrivateAttr(default=None)
 
     @property
     def rate(self) -> Rate:
         """The rate limit as a record."""
-        return Rate.parse(self.rate_limit)
+        return self.provider(SEGMIND).rate
 
     def everywhere_at(self, base_url: str, *, upload_url: str | None = None) -> Self:
         """The same settings, with every provider at that base URL, whatever is set or shipped."""
         api = self.api.model_copy(update={"base_url": base_url, "upload_url": upload_url or self.api.upload_url})
         settings = self.model_copy(update={"api": api})
         settings._base_url = base_url
+        return settings
+
+    def for_shard(self, shard: Shard | None) -> Self:
+        """The same settings with a shard's part of each limit, so that those of all shards keep within it together.
+
+        That is `budget.max_cost_usd`, and `max_failures` where it is a count; and, unless `budget.ledger` is a database
+        that the shards share, `budget.per_day_usd`, `budget.per_month_usd` and every provider's rate.
+
+        Raises:
+            ConfigError: one has no part for each shard.
+        """
+        if shard is None:
+            return self
+        alone, budget = not self.budget.shared_over_machines, self.budget
+        names = ("max_cost_usd", *(("per_day_usd", "per_month_usd") if alone else ()))
+        parts = {name: part_of_usd(shard, getattr(budget, name)) for name in names}
+        failures = part_of_failures(shard, self.max_failures)
+        settings = self.model_copy(update={"budget": budget.model_copy(update=parts), "max_failures": failures})
+        settings._rate_of = shard if alone else None
         return settings
 
     @property
@@ -252,7 +290,7 @@ class Settings(BaseSettings):
             ConfigError: nothing is shipped of it, and the settings don't say where it is or which key it takes.
         """
         if name == SEGMIND:
-            return Provider(name, self.api, self.rate, self.concurrency)
+            return self._provider(name, self.api, self.rate_limit, self.concurrency)
         given, shipped = self.providers.get(name, ProviderSettings()), shipped_providers().get(name, _UNKNOWN)
         base_url, key_env = self._base_url or given.base_url or shipped.base_url, given.key_env or shipped.key_env
         if not base_url or not (key_env or given.key_file):
@@ -266,8 +304,16 @@ class Settings(BaseSettings):
             timeout_s=self.api.timeout_s,
             connect_timeout_s=self.api.connect_timeout_s,
         )
-        rate = Rate.parse(given.rate_limit or shipped.rate_limit)
-        return Provider(name, api, rate, given.concurrency or shipped.concurrency)
+        return self._provider(
+            name, api, given.rate_limit or shipped.rate_limit, given.concurrency or shipped.concurrency
+        )
+
+    def _provider(self, name: str, api: ApiSettings, rate_limit: str, concurrency: int) -> Provider:
+        whole = rate = Rate.parse(rate_limit)
+        if self._rate_of is not None:
+            setting = "rate_limit" if name == SEGMIND else f"providers.{name}.rate_limit"
+            rate = part_of_rate(self._rate_of, rate_limit, setting)
+        return Provider(name, api, rate, concurrency, whole)
 
     @property
     def ends_at(self) -> datetime | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypeAliasType
 
@@ -29,6 +31,9 @@ class Prices(BaseModel):
 
     The extras are for each input image, and for each character and each token of the prompt. `by_pixels` names the
     last of `by` where the table's keys are sizes: one that it lacks is then priced by those that it has.
+
+    `as_of` is the day on which they were looked up, `source` says where. `maker` is whose own prices the table has:
+    the factor is then what the provider adds. Without it they are the provider's, and what it adds isn't known.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +46,9 @@ class Prices(BaseModel):
     prompt_character: Extra = Extra()
     text_token: float = Field(default=0.0, ge=0)
     by_pixels: str | None = None
+    as_of: date | None = None
+    source: str = ""
+    maker: str | None = None
 
     @model_validator(mode="after")
     def _table_has_the_depth_of_by(self) -> Prices:
@@ -50,6 +58,11 @@ class Prices(BaseModel):
                 raise ValueError(f"by_pixels is {self.by_pixels!r}; expected the last of `by`")
             _check_sizes(self.table, "table")
         return self
+
+    @property
+    def margin(self) -> float | None:
+        """What the provider adds to the maker's own price, as a share of that; None where that isn't known."""
+        return None if self.maker is None else self.factor - 1
 
     def extras(self, *, inputs: int, prompt_length: int) -> tuple[float, float]:
         """USD that so many input images, and a prompt of so many characters, add: to expect, and at most."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch_editor.cluster.address import LOCAL
+from batch_editor.cluster.opening import pool_on
 from batch_editor.errors import UsageError
 from batch_editor.finished.asked import Asked
 from batch_editor.finished.counts import FinishedSummary, finished_summary
@@ -19,7 +21,6 @@ from batch_editor.finishing import FinishFaults, FinishRules, read_finish, rules
 from batch_editor.ledger import FILE_NAME, Ledger, readings
 from batch_editor.output import FinishedFiles, locked, picture_store, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.processes import Processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class FinishOutcome:
 
     @property
     def exit_code(self) -> int:
-        """1 if any file could not be made. A check that fails is told of, and changes nothing."""
+        """1 if any file could not be made. A check that fails is reported, and changes nothing."""
         return 1 if self.left.failed else 0
 
     def as_json(self) -> dict[str, Any]:
@@ -56,15 +57,21 @@ class FinishOutcome:
 
 
 def finish_output(
-    output: Path, config: Sequence[FinishRules] | None, presets: Sequence[str], *, say: Callable[[str], None]
+    output: Path,
+    config: Sequence[FinishRules] | None,
+    presets: Sequence[str],
+    *,
+    say: Callable[[str], None],
+    on: str = LOCAL,
 ) -> FinishOutcome:
     """Make the finished files that are missing or old; pictures stay as they are. Blocks.
 
     config: what the config says of jobs of which the manifest says nothing; None: what it said at the last run holds.
     presets: names of a manifest's or config's rules, or presets: only these are made then.
+    on: where they are made: `local`, `ray` or `ray=HOST:PORT`.
 
     Raises:
-        UsageError: there is no ledger, a preset can't be used, or nobody asks for finished files.
+        UsageError: there is no ledger, a preset or the cluster can't be used, or nobody asks for finished files.
         LockedError: another process is at work on the output directory.
         MachineError: the disk or the ledger refuses.
     """
@@ -81,11 +88,11 @@ def finish_output(
                 f"{output}: neither its manifest nor the config asks for finished files; expected finish: there, or"
                 f" --preset {', '.join(shipped[:-1])} or {shipped[-1]}"
             )
-        cores = os.cpu_count() or 1
-        with closing(picture_store(output)) as pictures, closing(Processes(cores)) as processes:
+        with closing(picture_store(output)) as pictures:
             pictures.prepare(ledger.id, say)
             files = FinishedFiles(output, pictures)
-            left = finish_left(ledger, files, Maker(files, processes), asked, at_once=cores, say=say)
+            with closing(pool_on(on, pictures.folder, processes=os.cpu_count() or 1)) as pool:
+                left = finish_left(ledger, files, Maker(files, pool), asked, at_once=pool.count, say=say)
             write_reports(ledger.connection, output)
             write_manifest(ledger.connection, output / MANIFEST_NAME)
             pictures.keep_manifest(output / MANIFEST_NAME)

@@ -14,7 +14,7 @@ from batch_editor.finished.asked import Wanted
 from batch_editor.finishing import CannotFinish, FinishedFile, FinishRules, finish_picture
 from batch_editor.ledger import FinishedRow
 from batch_editor.output import FinishedFiles
-from batch_editor.processes import CallFailed, Processes
+from batch_editor.processes import CallFailed, NewFile, Pool
 from batch_editor.text import printable
 
 # What the disk says when no other file could be written either.
@@ -24,7 +24,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 class Maker:
     """Makes finished files of an output directory. Threads may share it; all blocks."""
 
-    def __init__(self, files: FinishedFiles, processes: Processes) -> None:
+    def __init__(self, files: FinishedFiles, processes: Pool) -> None:
         self._files = files
         self._processes = processes
 
@@ -68,13 +68,14 @@ class Maker:
         """
         assert wanted.job.image_path is not None, "who has no picture is asked for nothing"
         stem = PurePosixPath(wanted.job.output).name
+        new = NewFile(staged)
         with self._files.picture(wanted.job.image_path) as picture:
             try:
                 try:
-                    made = self._processes.call(finished_file, picture, staged, wanted.rules, stem)
+                    made = self._processes.call(finished_file, picture, new, wanted.rules, stem)
                 except CallFailed:
                     # Once more: its process may have been ended from outside, by a machine out of memory.
-                    made = self._processes.call(finished_file, picture, staged, wanted.rules, stem)
+                    made = self._processes.call(finished_file, picture, new, wanted.rules, stem)
             except CallFailed as failed:
                 return printable(f"it could not be made: {failed}")
         if isinstance(made, _DiskRefuses):

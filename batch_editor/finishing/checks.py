@@ -154,5 +154,5 @@ def _border(pixels: Image.Image, placing: Placing) -> Check:
 
 def _product(pixels: Image.Image, least: float) -> Check:
     share = product_share(pixels)
-    got = "not to be told, for the background isn't white" if share is None else f"{share:.1%} of the longer side"
+    got = "not known, for the background isn't white" if share is None else f"{share:.1%} of the longer side"
     return Check("product_at_least", share is not None and share >= least, got, f"at least {least:.0%}")

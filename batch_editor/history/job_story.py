@@ -161,7 +161,9 @@ def _attempts_of(job: JobOnRecord, request: StoryRequest) -> Iterator[tuple[Atte
 def _confirmed_usd(request: StoryRequest, attempt: AttemptRow) -> float:
     if attempt.state != "succeeded":
         return 0.0
-    return request.expected_usd if attempt.cost_usd is None else attempt.cost_usd
+    if attempt.cost_usd is not None:
+        return attempt.cost_usd
+    return request.expected_usd if attempt.list_usd is None else attempt.list_usd
 
 
 def _money(job: JobOnRecord) -> tuple[float, float]:
@@ -195,6 +197,7 @@ def _request_json(job: JobOnRecord, request: StoryRequest) -> dict[str, Any]:
                 "run_id": attempt.run_id,
                 "state": attempt.state,
                 "redo": attempt.redo_params is not None,
+                "pictures_changed": bool(attempt.pictures_changed),
                 "sent_at": iso(attempt.sent_at),
                 "ended_at": iso(attempt.ended_at),
                 "waited_s": None if waited_s is None else round(waited_s, 3),
@@ -228,8 +231,9 @@ def _request_lines(job: JobOnRecord, request: StoryRequest, *, is_present: bool)
     for attempt, waited_s in _attempts_of(job, request):
         count += 1
         waited = "" if waited_s is None else f" after {waited_s:,.1f} s of waiting"
-        redo = "redo, " if attempt.redo_params is not None else ""
-        sent = f"{local(attempt.sent_at, seconds=True)}  {redo}attempt {attempt.number}{waited}"
+        what = "redo, " if attempt.redo_params is not None else ""
+        what = "another picture behind a link, " if attempt.pictures_changed else what
+        sent = f"{local(attempt.sent_at, seconds=True)}  {what}attempt {attempt.number}{waited}"
         yield f"  {sent}: {_fate(request, attempt)}"
         if attempt.error:
             yield f"    {printable(attempt.error, limit=_LONGEST)}"

@@ -96,6 +96,7 @@ def _as_json(run: RunOnRecord, state: RunState) -> dict[str, Any]:
         "stopped_by": row.stop_kind,
         "why": row.stop_message,
         "sandbox": bool(row.sandbox),
+        "approval": None if row.approval is None else row.approval._asdict(),
         "jobs": None if run.jobs is None else asdict(run.jobs),
         "changes": None if run.changes is None else run.changes._asdict(),
         "requests": {"sent": sums.sent, "possibly_billed": sums.possibly_billed, "open": sums.open},
@@ -126,6 +127,8 @@ def _lines(run: RunOnRecord, state: RunState) -> Iterator[str]:
         f"{_INDENT}{sums.images:,} image{'s' * (sums.images != 1)} of {row.plan_requests:,} planned,"
         f" ${sums.confirmed_usd:,.2f} of ${row.plan_usd:,.2f}, {duration(run.elapsed_s)} of {duration(row.plan_s)}"
     )
+    if row.approval is not None:
+        yield f"{_INDENT}approved {row.approval}"
     if sums.possibly_billed:
         yield f"{_INDENT}up to ${sums.possibly_usd:,.2f} more possibly billed, for {_attempts(sums.possibly_billed)}"
     if sums.open:
@@ -150,4 +153,5 @@ def _jobs(run: RunOnRecord) -> list[str]:
         counts = ((changes.new, "new"), (changes.changed, "changed"), (changes.gone, "gone"))
         named = ", ".join(f"{word} {count:,}" for count, word in counts if count)
         lines.append(named or "nothing new")
+        lines += [f"{count:,} of the changed in {what}" for what, count in changes.by_links.items()]
     return lines or ["its jobs aren't on record"]

@@ -12,7 +12,8 @@ from typing import IO
 
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.files import whole_file
-from batch_editor.import_files.pictures import Files, FinishedFiles, Pictures
+from batch_editor.import_files.addresses import address_of_output
+from batch_editor.import_files.pictures import Files, FinishedFiles, OutputPictures, Pictures, expect_finished
 from batch_editor.import_files.rest import SHOWN, Rest
 from batch_editor.import_files.source import Source, source_table
 from batch_editor.import_files.writing import Written, write_import_file
@@ -27,6 +28,8 @@ _COPIED = 2**20
 class ImportFile:
     """What to make: for which shop, at which address it finds the output directory, and of which images.
 
+    public_url: `{output}` in it stands for an output directory's name.
+
     approved: approved ones alone. only: those of jobs whose id matches one of these patterns, if there are any.
     source: the shop's table, if it isn't the one that the last run read. finished: of which name the finished files go
     out, in place of the images themselves.
@@ -40,8 +43,10 @@ class ImportFile:
     finished: str | None = None
 
 
-def export_for_shop(output: Path, wanted: ImportFile, target: Path | IO[bytes]) -> list[str]:
+def export_for_shop(outputs: Sequence[Path], wanted: ImportFile, target: Path | IO[bytes]) -> list[str]:
     """Write a shop's import file, whole and at once or not at all; return what to say of it, a line each. Blocks.
+
+    Of several output directories, such as the shards of a manifest, whichever has a picture's job gives its new one.
 
     Pictures that stay as they are are listed beside the file, in `FILE.rest.csv`; of a stream's, the lines tell the
     first ones.
@@ -52,21 +57,29 @@ def export_for_shop(output: Path, wanted: ImportFile, target: Path | IO[bytes]) 
         LedgerError, VerdictsError: what is known of the images can't be read.
     """
     with ExitStack() as stack:
-        db = stack.enter_context(readings.reading(output))
-        source = source_table(output, wanted.format, wanted.source, stack)
-        if wanted.finished is None:
-            files = Files(wanted.public_url)
-        else:
-            files = FinishedFiles(wanted.public_url, db, wanted.finished)
-        verdicts = verdicts_of(db, output)
-        pictures = Pictures(db, verdicts, wanted.format, files, approved=wanted.approved, only=wanted.only)
-        run = readings.last_run(db)
-        rehearsed = [f"warning: {output} is a rehearsal's: its images are no edits"] if run and run.sandbox else []
+        opened = [_opened(output, wanted, stack) for output in outputs]
+        source = source_table(outputs, wanted.format, wanted.source, stack)
+        if wanted.finished is not None:
+            expect_finished(opened, wanted.finished)
+        pictures = Pictures(opened, wanted.format, approved=wanted.approved, only=wanted.only)
+        runs = [(output, readings.last_run(each.db)) for output, each in zip(outputs, opened, strict=True)]
+        rehearsed = [
+            f"warning: {output} is a rehearsal's: its images are no edits"
+            for output, run in runs
+            if run and run.sandbox
+        ]
         if isinstance(target, Path):
             said = _write_file(source, pictures, wanted, target)
         else:
-            said = _write_stream(source, pictures, wanted, target, str(output))
+            said = _write_stream(source, pictures, wanted, target, ", ".join(map(str, outputs)))
         return [*rehearsed, *said]
+
+
+def _opened(output: Path, wanted: ImportFile, stack: ExitStack) -> OutputPictures:
+    db = stack.enter_context(readings.reading(output))
+    public_url = address_of_output(wanted.public_url, output.absolute().name)
+    files = Files(public_url) if wanted.finished is None else FinishedFiles(public_url, db, wanted.finished)
+    return OutputPictures(db, verdicts_of(db, output), files)
 
 
 def _write_file(source: Source, pictures: Pictures, wanted: ImportFile, target: Path) -> Iterator[str]:

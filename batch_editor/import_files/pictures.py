@@ -93,18 +93,10 @@ class Files:
 
 
 class FinishedFiles(Files):
-    """Or its finished file of one name.
-
-    Raises:
-        UsageError: there are none.
-    """
+    """Or its finished file of one name."""
 
     def __init__(self, public_url: str, db: Connection, name: str) -> None:
         super().__init__(public_url)
-        names = finished_readings.finished_names(db)
-        if name not in names:
-            there = ", ".join(names) if names else "none; `batch-editor finish OUT --preset NAME` makes some"
-            raise UsageError(f"--finished {name}: there are no finished files of that name; there are: {there}")
         self._db = db
         self._name = name
 
@@ -130,8 +122,45 @@ class FinishedFiles(Files):
         return next((row for row in rows if row.name == self._name), None)
 
 
+class OutputPictures(NamedTuple):
+    """What an output directory has: its ledger, what people said, and what goes out of its jobs."""
+
+    db: Connection
+    verdicts: Mapping[Picture, Verdict]
+    files: Files
+
+
+class _Job(NamedTuple):
+    """A job, and the output directory that it is of."""
+
+    result: Result
+    output: OutputPictures
+
+    @property
+    def sha256(self) -> str:
+        """What goes out of it, by its content."""
+        return self.output.files.of(self.result).sha256
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What people said of its image."""
+        return self.output.verdicts.get(Picture(self.result.fingerprint, self.result.sha256 or ""))
+
+
+def expect_finished(outputs: Sequence[OutputPictures], name: str) -> None:
+    """See that some output directory has finished files of that name.
+
+    Raises:
+        UsageError: none has.
+    """
+    names = list(dict.fromkeys(each for output in outputs for each in finished_readings.finished_names(output.db)))
+    if name not in names:
+        there = ", ".join(names) if names else "none; `batch-editor finish OUT --preset NAME` makes some"
+        raise UsageError(f"--finished {name}: there are no finished files of that name; there are: {there}")
+
+
 class Pictures:
-    """What an output directory has for a shop. `approved`: approved images alone go out; rejected ones never do.
+    """What output directories have for a shop. `approved`: approved images alone go out; rejected ones never do.
 
     only: patterns of job ids; images of other jobs don't go out.
 
@@ -141,66 +170,65 @@ class Pictures:
 
     def __init__(
         self,
-        db: Connection,
-        verdicts: Mapping[Picture, Verdict],
+        outputs: Sequence[OutputPictures],
         format: Format,
-        files: Files,
         *,
         approved: bool = False,
         only: Sequence[str] = (),
     ) -> None:
-        self._files = files
-        self._results = Results(db, partial(_keys_of_job, format), only=only)
-        self._verdicts = verdicts
+        self._outputs = [(each, Results(each.db, partial(_keys_of_job, format), only=only)) for each in outputs]
         self._approved = approved
-        if only and next(self._results.chosen(), None) is None:
+        if only and next(self._chosen(), None) is None:
             raise UsageError(f"--only {' '.join(map(repr, only))} matches no job of a {format.label}")
 
     def of(self, names: Sequence[str], link: str) -> Found:
         """What takes the place of the picture behind the link in the product of these names."""
-        results = next(filter(None, (self._results.of(key) for key in _keys(names, link))), [])
-        if not results:
+        jobs = next(filter(None, (self._jobs_of(key) for key in _keys(names, link))), [])
+        if not jobs:
             return Kept([Old("no job", "no job has this picture")])
-        chosen = [result for result in results if result.chosen]
+        chosen = [job for job in jobs if job.result.chosen]
         if not chosen:
-            return Kept([Old("not chosen", "not chosen by --only", result) for result in results])
-        judged = [(result, self._why_not(result)) for result in chosen]
-        ready = [result for result, why_not in judged if why_not is None]
+            return Kept([Old("not chosen", "not chosen by --only", job.result) for job in jobs])
+        judged = [(job, self._why_not(job)) for job in chosen]
+        ready = [job for job, why_not in judged if why_not is None]
         if not ready:
             return Kept([why_not for _, why_not in judged if why_not is not None])
-        by_content: dict[str, list[Result]] = {}
-        for result in ready:
-            by_content.setdefault(self._files.of(result).sha256, []).append(result)
+        by_content: dict[str, list[_Job]] = {}
+        for job in ready:
+            by_content.setdefault(job.sha256, []).append(job)
         new = [self._new(same) for same in by_content.values()]
         return new[0] if len(new) == 1 else Several(new)
 
     def ready(self) -> Iterator[str]:
         """The jobs whose image may go out."""
-        return (result.job_id for result in self._results.chosen() if self._why_not(result) is None)
+        return (job.result.job_id for job in self._chosen() if self._why_not(job) is None)
 
-    def _new(self, results: Sequence[Result]) -> New:
-        first = results[0]
-        verdict = self._verdict(first)
-        place, fails_check = self._files.address(first), self._files.of(first).fails_check
+    def _jobs_of(self, key: str) -> list[_Job]:
+        return [_Job(result, output) for output, results in self._outputs for result in results.of(key)]
+
+    def _chosen(self) -> Iterator[_Job]:
+        return (_Job(result, output) for output, results in self._outputs for result in results.chosen())
+
+    def _new(self, jobs: Sequence[_Job]) -> New:
+        first, files = jobs[0], jobs[0].output.files
+        verdict = first.verdict
+        place, fails_check = files.address(first.result), files.of(first.result).fails_check
         is_approved = verdict is not None and verdict.verdict == "approved"
-        return New(place, is_approved, tuple(each.job_id for each in results), fails_check)
+        return New(place, is_approved, tuple(each.result.job_id for each in jobs), fails_check)
 
-    def _why_not(self, result: Result) -> Old | None:
+    def _why_not(self, job: _Job) -> Old | None:
         """Why a job's image doesn't go out; None: it does."""
+        result, verdict = job.result, job.verdict
         if result.status != "succeeded":
             kind = f" ({result.error_kind})" if result.error_kind else ""
             return Old(result.status, f"{result.status}{kind}{f': {result.error}' if result.error else ''}", result)
         if result.output_path is None or result.sha256 is None:
             return Old("not in place", "its image isn't in its place; run again", result)
-        verdict = self._verdict(result)
         if verdict is not None and verdict.verdict == "rejected":
             return Old("rejected", f"rejected{f': {verdict.note}' if verdict.note else ''}", result)
         if self._approved and (verdict is None or verdict.verdict is None):
             return Old("not approved", "nobody has approved it yet", result)
-        return self._files.why_not(result)
-
-    def _verdict(self, result: Result) -> Verdict | None:
-        return self._verdicts.get(Picture(result.fingerprint, result.sha256 or ""))
+        return job.output.files.why_not(result)
 
 
 def _keys_of_job(format: Format, row: str, params: str) -> list[str]:

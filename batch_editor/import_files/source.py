@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import tempfile
 import zlib
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -40,16 +41,17 @@ class Source:
     faults: Faults
 
 
-def source_table(output: Path, format: Format, given: Path | None, stack: ExitStack) -> Source:
+def source_table(outputs: Sequence[Path], format: Format, given: Path | None, stack: ExitStack) -> Source:
     """The given table, or the newest one of this shop among those that runs on the output directory read.
 
-    `stack` closes it. What a run kept may be given as well. Blocks.
+    Of several output directories it has to be the same one. `stack` closes it. What a run kept may be given as well.
+    Blocks.
 
     Raises:
         UsageError: there is none or more than one, or it can't be written back.
         StorageError: what is kept is damaged.
     """
-    path = _newest(output, format) if given is None else _found(given)
+    path = _newest_of_all(outputs, format) if given is None else _found(given)
     file = _opened(path, stack)
     faults = Faults()
     if file.ending in _TEXT:
@@ -85,6 +87,17 @@ def _found(given: Path) -> Path:
         return Path(find_table(str(given), Path()))
     except NotThere as error:
         raise UsageError(f"{given}: there is no such file{error.hint}") from error
+
+
+def _newest_of_all(outputs: Sequence[Path], format: Format) -> Path:
+    kept = [_newest(output, format) for output in outputs]
+    if len({path.name for path in kept}) > 1:  # it is called by its content
+        listed = "".join(f"\n  {path}" for path in kept)
+        raise UsageError(
+            f"the newest runs read different tables of this shop; run all of them on the same one, or choose by --from"
+            f" FILE:{listed}"
+        )
+    return kept[0]
 
 
 def _newest(output: Path, format: Format) -> Path:

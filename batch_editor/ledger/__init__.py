@@ -9,6 +9,7 @@ from batch_editor.ledger.entries import (
     Connection,
     Counts,
     Expected,
+    GivenApproval,
     GivenCommand,
     Gone,
     Interrupted,
@@ -29,7 +30,9 @@ from batch_editor.ledger.providers import note_providers, note_stops, providers_
 from batch_editor.ledger.readings import Compared
 from batch_editor.ledger.redos import RejectedImage
 from batch_editor.ledger.results import Result, Results
+from batch_editor.ledger.shards import note_shard, shard_of
 from batch_editor.ledger.staging import Staging
+from batch_editor.ledger.tracking import LinkToAsk, PictureChanges, Tracking, record_first, record_seen
 from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
     "Finishable",
     "FinishedCount",
     "FinishedRow",
+    "GivenApproval",
     "GivenCommand",
     "Gone",
     "ImageElsewhere",
@@ -54,7 +58,9 @@ __all__ = [
     "JobRow",
     "Ledger",
     "LedgerWriter",
+    "LinkToAsk",
     "PendingRequest",
+    "PictureChanges",
     "Placement",
     "RejectedImage",
     "Result",
@@ -62,11 +68,16 @@ __all__ = [
     "RunStart",
     "Staging",
     "SubmittedAttempt",
+    "Tracking",
     "UnresolvedAttempt",
     "files_from",
     "import_jobs",
     "note_providers",
+    "note_shard",
     "note_stops",
     "providers_of",
+    "record_first",
+    "record_seen",
+    "shard_of",
     "stops_of",
 ]

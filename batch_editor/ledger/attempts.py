@@ -34,19 +34,23 @@ class Attempts:
         """Record that a request is about to leave, or its redo; return the attempt's id, and its number among the
         request's.
         """
-        (number,) = self._db.execute(
-            "UPDATE requests SET attempts = attempts + 1 WHERE fingerprint = ? RETURNING attempts", (fingerprint,)
+        number, job_id, list_usd, pictures_changed = self._db.execute(
+            "UPDATE requests SET attempts = attempts + 1 WHERE fingerprint = ?"
+            " RETURNING attempts, job_id, expected_usd, pictures_changed",
+            (fingerprint,),
         ).fetchone()
         cursor = self._db.execute(
-            "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd)"
-            " VALUES (?, ?, ?, 'sent', ?, ?)",
-            (fingerprint, run_id, number, now, reserved_usd),
+            "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, charged_usd, job_id, list_usd,"
+            " pictures_changed) VALUES (?, ?, ?, 'sent', ?, ?, ?, ?, ?)",
+            (fingerprint, run_id, number, now, reserved_usd, job_id, list_usd, pictures_changed),
         )
         assert cursor.lastrowid is not None
+        if pictures_changed:
+            self._db.execute("UPDATE requests SET pictures_changed = 0 WHERE fingerprint = ?", (fingerprint,))
         if is_redo:
             noted = self._db.execute(
-                "UPDATE attempts SET redo_params = d.params, redo_files = d.files FROM redos d"
-                " WHERE d.fingerprint = attempts.fingerprint AND attempt_id = ?",
+                "UPDATE attempts SET redo_params = d.params, redo_files = d.files, list_usd = d.expected_usd"
+                " FROM redos d WHERE d.fingerprint = attempts.fingerprint AND attempt_id = ?",
                 (cursor.lastrowid,),
             ).rowcount
             assert noted, "an attempt of a redo must not pass for one of its request"
@@ -55,8 +59,8 @@ class Attempts:
     def withdraw(self, attempt_id: int) -> None:
         """Take an intent back: the request did not leave after all."""
         self._db.execute(
-            "UPDATE requests SET attempts = attempts - 1 WHERE fingerprint ="
-            " (SELECT fingerprint FROM attempts WHERE attempt_id = ?)",
+            "UPDATE requests SET attempts = requests.attempts - 1, pictures_changed = a.pictures_changed"
+            " FROM attempts a WHERE a.attempt_id = ? AND requests.fingerprint = a.fingerprint",
             (attempt_id,),
         )
         self._db.execute("DELETE FROM attempts WHERE attempt_id = ?", (attempt_id,))
@@ -96,7 +100,7 @@ class Attempts:
             " former_cost_usd = iif(requests.cost_usd IS NULL, former_cost_usd,"
             " coalesce(former_cost_usd, 0) + requests.cost_usd),"
             " expected_usd = coalesce((SELECT d.expected_usd FROM redos d WHERE d.fingerprint = a.fingerprint),"
-            " expected_usd), files = json_patch(files, a.redo_files)"
+            " expected_usd), files = json_patch(files, a.redo_files), contents = NULL"
             " FROM attempts a WHERE a.attempt_id = ? AND a.redo_params IS NOT NULL"
             " AND requests.fingerprint = a.fingerprint",
             (attempt_id,),
@@ -243,12 +247,14 @@ class Attempts:
             (state, failure.transient, failure.kind, failure.message, attempt_id),
         )
 
-    def charged_of(self, fingerprint: str, number: int) -> float | None:
-        """What an attempt counts for in budgets; None if there was none of that number."""
+    def charged_of(self, fingerprint: str, number: int) -> tuple[float, bool] | None:
+        """What an attempt counts for in budgets, and whether that is in doubt; None if there was no such attempt."""
         row = self._db.execute(
-            "SELECT charged_usd FROM attempts WHERE fingerprint = ? AND number = ?", (fingerprint, number)
+            "SELECT charged_usd, possibly_billed OR state NOT IN ('succeeded', 'failed') FROM attempts"
+            " WHERE fingerprint = ? AND number = ?",
+            (fingerprint, number),
         ).fetchone()
-        return None if row is None else float(row[0])
+        return None if row is None else (float(row[0]), bool(row[1]))
 
     def sent_since(self, instant: float, provider: str) -> list[float]:
         """When attempts were sent to that provider after that instant, oldest first."""

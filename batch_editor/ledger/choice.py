@@ -25,3 +25,9 @@ class Choice:
     def _matches(self, job_id: str, pattern: str) -> bool:
         ((matches,),) = self._db.execute("SELECT ? GLOB ?", (job_id, pattern))
         return bool(matches)
+
+
+def matching(only: Sequence[str]) -> tuple[str, list[str]]:
+    """The condition that the id of a staged job matches a pattern, and its values."""
+    globs = [pattern.replace("[!", "[^") for pattern in only]  # SQLite's GLOB negates with ^
+    return " OR ".join(["job_id GLOB ?"] * len(globs)), globs

@@ -45,7 +45,9 @@ class Changes:
     gone whose requests this one has under other ids; counted where more than half are gone. kept: done jobs that
     keep another endpoint's image. forced: done jobs that are made again for that was asked for. meant: those of the
     remade that another endpoint makes, as asked for. rejected: chosen jobs whose image was rejected. pruned: requests
-    that were done, and would be sent again since their image was removed as old.
+    that were done, and would be sent again since their image was removed as old. moved: jobs of the last run's
+    manifest that have other inputs in this one, and are another shard's by these. behind_links: chosen jobs that have
+    another picture behind a link than before.
     """
 
     remade: int = 0
@@ -58,8 +60,10 @@ class Changes:
     kept: Kept = field(default_factory=Kept)
     forced: int = 0
     meant: int = 0
+    moved: int = 0
     rejected: Sequence[RejectedImage] = ()
     pruned: int = 0
+    behind_links: int = 0
 
 
 def compare(
@@ -88,12 +92,14 @@ def compare(
         images = find_rejected(db, rejected) if "rejected" in redo else ()
         forced = _make_all_again(db) - len(images) if "all" in redo else 0
         known, gone = _known_and_gone(db, unchanged)
+        moved = _in_another_shard(db) if gone else 0
+        gone -= moved
         pruned = _pruned(db)
         # Two indexes over a million jobs take seconds.
         other_ids = _under_other_ids(db) if known < 2 * gone else 0
     finally:
         db.execute("DETACH ledger")
-    changes = replace(changes, known=known, gone=gone, renamed=other_ids, pruned=pruned)
+    changes = replace(changes, known=known, gone=gone, renamed=other_ids, pruned=pruned, moved=moved)
     return replace(changes, kept=kept, forced=forced, rejected=images)
 
 
@@ -229,6 +235,14 @@ def _known_and_gone(db: sqlite3.Connection, unchanged: int) -> tuple[int, int]:
         "SELECT (SELECT count(*) FROM past WHERE was_active), (SELECT count(*) FROM ledger.jobs WHERE active)"
     )
     return active, active - unchanged - others
+
+
+def _in_another_shard(db: sqlite3.Connection) -> int:
+    """How many jobs are in the manifest as before, and in another shard since they have other inputs."""
+    ((count,),) = db.execute(
+        "SELECT count(*) FROM ledger.jobs WHERE active AND job_id IN (SELECT job_id FROM of_other_shards)"
+    )
+    return int(count)
 
 
 def _under_other_ids(db: sqlite3.Connection) -> int:

@@ -24,18 +24,35 @@ def files_from(text: str) -> dict[str, tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class RunStart:
-    """What a run needs to know of those before it: what its budget has already spent."""
+    """What a run needs to know of those before it: what its budget has already spent, and what its approval has."""
 
     run_id: str
     budget_id: str
     spent_usd: float
+    approved_spent_usd: float = 0.0
+
+
+class GivenApproval(NamedTuple):
+    """The plan that a run was made by, who approved it, and what all runs with it may spend together."""
+
+    plan_id: str
+    approved_by: str
+    amount_usd: float
+
+    def __str__(self) -> str:
+        """For people.
+
+        >>> str(GivenApproval("20261127T051112-a1b2c3", "Mara Lind", 1200.0))
+        'by Mara Lind, plan 20261127T051112-a1b2c3, up to $1,200.00'
+        """
+        return f"by {self.approved_by}, plan {self.plan_id}, up to ${self.amount_usd:,.2f}"
 
 
 class JobChanges(NamedTuple):
     """The jobs that a run is about, beside what its output directory had of them.
 
-    changed: those that ask for something else than before, `links_alone` of them for other input links only. gone: jobs
-    that left the manifest.
+    changed: those that ask for something else than before, `links_alone` of them for other input links only;
+    `behind_links`, with other pictures behind the same links. gone: jobs that left the manifest.
     """
 
     new: int
@@ -43,6 +60,13 @@ class JobChanges(NamedTuple):
     links_alone: int
     unchanged: int
     gone: int
+    behind_links: int = 0
+
+    @property
+    def by_links(self) -> dict[str, int]:
+        """How many changed in nothing but links, or in what is behind them, in words; without those that are 0."""
+        found = {"their links alone": self.links_alone, "the pictures behind their links": self.behind_links}
+        return {what: count for what, count in found.items() if count}
 
     @property
     def are_all_new(self) -> bool:
@@ -54,9 +78,12 @@ class JobChanges(NamedTuple):
 
         >>> str(JobChanges(45, 143, 12, 9812, 3))
         'new 45, changed 143 (12 in their links alone), unchanged 9,812, gone 3'
+        >>> str(JobChanges(0, 3, 0, 9, 0, behind_links=2))
+        'new 0, changed 3 (2 in the pictures behind their links), unchanged 9, gone 0'
         """
-        links = f" ({self.links_alone:,} in their links alone)" if self.links_alone else ""
-        return f"new {self.new:,}, changed {self.changed:,}{links}, unchanged {self.unchanged:,}, gone {self.gone:,}"
+        some = ", ".join(f"{count:,} in {what}" for what, count in self.by_links.items())
+        changed = f"changed {self.changed:,}{some and f' ({some})'}"
+        return f"new {self.new:,}, {changed}, unchanged {self.unchanged:,}, gone {self.gone:,}"
 
 
 class GivenCommand(NamedTuple):
@@ -234,6 +261,7 @@ class JobRow(NamedTuple):
     files: str
     extras: str
     finished: str | None
+    position: int
 
 
 @dataclass(frozen=True, slots=True)

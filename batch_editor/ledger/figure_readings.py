@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from batch_editor.ledger.entries import GivenApproval
+
 # Of one transaction, as in `review_readings`: 20 ms of them, for each has two parameters looked up in its request.
 RANGE = 2_000
 # Parameters that are longer hold a picture as a `data:` link: to look into them takes milliseconds each.
@@ -38,6 +40,16 @@ class RunRow(NamedTuple):
     plan_s: float
     stop_kind: str | None
     stop_message: str | None
+    approval_id: str | None = None
+    approved_by: str | None = None
+    approved_usd: float | None = None
+
+    @property
+    def approval(self) -> GivenApproval | None:
+        """The plan that it was made by, and who approved it; None where none was given."""
+        if self.approval_id is None or self.approved_by is None or self.approved_usd is None:
+            return None
+        return GivenApproval(self.approval_id, self.approved_by, self.approved_usd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +128,8 @@ def run_rows(db: sqlite3.Connection) -> list[RunRow]:
         RunRow._make(row)
         for row in db.execute(
             "SELECT run_id, budget_id, sandbox, started_at, ended_at, exit_code, host, pid, coalesce(plan_requests, 0),"
-            " coalesce(plan_usd, 0), coalesce(plan_s, 0), stop_kind, stop_message FROM runs ORDER BY started_at, rowid"
+            " coalesce(plan_usd, 0), coalesce(plan_s, 0), stop_kind, stop_message,"
+            " approval_id, approved_by, approved_usd FROM runs ORDER BY started_at, rowid"
         ).fetchall()
     ]
 
@@ -255,8 +268,8 @@ def _attempts(db: sqlite3.Connection, run_ids: Sequence[str]) -> Iterator[_Attem
             _Attempt._make,
             db.execute(
                 "SELECT a.run_id, a.state, a.ended_at, a.latency_s, a.http_status, a.possibly_billed, a.charged_usd,"
-                f" a.cost_usd, r.expected_usd, r.endpoint, iif({known}, r.params ->> '$.quality', NULL),"
-                f" iif({known}, r.params ->> '$.size', NULL)"
+                " a.cost_usd, coalesce(a.list_usd, r.expected_usd), r.endpoint,"
+                f" iif({known}, r.params ->> '$.quality', NULL), iif({known}, r.params ->> '$.size', NULL)"
                 f" FROM attempts a JOIN requests r USING (fingerprint) WHERE a.run_id IN ({places})"
                 " AND a.attempt_id >= ? AND a.attempt_id < ? ORDER BY a.attempt_id",
                 (*run_ids, start, start + RANGE),

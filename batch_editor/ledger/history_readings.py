@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import orjson
 
-from batch_editor.ledger.entries import Counts, GivenCommand, JobChanges
+from batch_editor.ledger.entries import Counts, GivenApproval, GivenCommand, JobChanges
 from batch_editor.ledger.figure_readings import RunRow, run_rows
+from batch_editor.ledger.run_readings import IMAGE_USD, IS_OPEN
 
 
 class RunSums(NamedTuple):
@@ -47,18 +48,15 @@ class RunOnRecord:
         return 0.0 if last_at is None else max(last_at - self.row.started_at, 0.0)
 
 
-_OPEN = "a.state IN ('sent', 'accepted', 'received') AND NOT a.possibly_billed"
-
-
 def runs_on_record(db: sqlite3.Connection) -> list[RunOnRecord]:
     """Every run, oldest first."""
     sums = {
         run_id: RunSums(*rest)
         for run_id, *rest in db.execute(
-            "SELECT a.run_id, count(*), sum(a.state = 'succeeded'), sum(iif(a.state = 'succeeded', coalesce(a.cost_usd,"
-            " (SELECT expected_usd FROM requests r WHERE r.fingerprint = a.fingerprint), 0), 0.0)),"
+            "SELECT a.run_id, count(*), sum(a.state = 'succeeded'),"
+            f" sum(iif(a.state = 'succeeded', {IMAGE_USD}, 0.0)),"
             " sum(a.possibly_billed), sum(iif(a.possibly_billed, a.charged_usd, 0.0)),"
-            f" sum({_OPEN}), sum(iif({_OPEN}, a.charged_usd, 0.0)), max(a.sent_at + coalesce(a.latency_s, 0))"
+            f" sum({IS_OPEN}), sum(iif({IS_OPEN}, a.charged_usd, 0.0)), max(a.sent_at + coalesce(a.latency_s, 0))"
             " FROM attempts a GROUP BY a.run_id"
         )
     }
@@ -85,6 +83,15 @@ def changes_of(db: sqlite3.Connection, run_id: str) -> JobChanges | None:
         (run_id,),
     ).fetchone()
     return None if row is None else JobChanges(**orjson.loads(row[0]))
+
+
+def approval_of(db: sqlite3.Connection, run_id: str) -> GivenApproval | None:
+    """The plan that a run was made by, and who approved it; None where none was given."""
+    row = db.execute(
+        "SELECT approval_id, approved_by, approved_usd FROM runs WHERE run_id = ? AND approval_id IS NOT NULL",
+        (run_id,),
+    ).fetchone()
+    return None if row is None else GivenApproval._make(row)
 
 
 def last_command(db: sqlite3.Connection) -> GivenCommand | None:

@@ -16,6 +16,7 @@ from batch_editor.ledger.comparison import HASHED_BY, hashed_by_of
 from batch_editor.ledger.database import CACHE_SIZE, Ledger
 from batch_editor.ledger.providers import note_providers
 from batch_editor.ledger.redos import take_over_redos
+from batch_editor.ledger.tracking import note_contents, take_over_tracking
 from batch_editor.records import Redo, Shape
 
 
@@ -112,6 +113,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
             " AND fingerprint NOT IN (SELECT fingerprint FROM main.attempts"
             " WHERE state IN ('sent', 'accepted', 'received'))"
         )
+    take_over_tracking(db)
     db.execute("INSERT OR IGNORE INTO main.finish_rules SELECT digest, rules FROM staging.finishes")
     gone = _take_over_jobs(db)
     _find_unfinished(db)
@@ -120,6 +122,7 @@ def _take_over(db: sqlite3.Connection, *, redo: Collection[Redo]) -> int:
     _give_new_owners(db)
     _give_turns(db)
     _take_up_again(db, [state for state in ("failed", "unknown") if state in redo or "all" in redo])
+    note_contents(db)
     take_over_redos(db, redo)
     for table in ("differing", "unfinished", "waiting"):
         db.execute(f"DROP TABLE temp.{table}")
@@ -175,6 +178,7 @@ def _take_over_jobs(db: sqlite3.Connection) -> int:
         " j.finish) IS NOT (1, s.selected, s.position, s.fingerprint, s.output, s.extras, s.fault, k.template, s.axes,"
         " s.finish)"
     )
+    _keep_rows(db)
     # A job whose row is left out keeps its request, and with that its image.
     kept = ", ".join(f"{name} = iif(excluded.fault IS NULL, excluded.{name}, {name})" for name in _OF_SOUND_ROWS)
     db.execute(
@@ -194,6 +198,28 @@ def _take_over_jobs(db: sqlite3.Connection) -> int:
         "UPDATE main.jobs SET active = 0, selected = 0 WHERE active AND NOT EXISTS"
         " (SELECT 1 FROM staging.staged s WHERE s.position = jobs.position AND s.job_id = jobs.job_id)"
     ).rowcount
+
+
+def _keep_rows(db: sqlite3.Connection) -> None:
+    """Keep the rows that are about to change, of jobs that money was spent for since they last did."""
+    if not db.execute("SELECT EXISTS (SELECT 1 FROM main.attempts)").fetchone()[0]:
+        return
+    db.execute(
+        "CREATE TEMP TABLE edited AS SELECT job_id FROM temp.differing"
+        " CROSS JOIN staging.staged s USING (position) CROSS JOIN main.jobs j USING (job_id)"
+        " WHERE s.fault IS NULL AND j.extras IS NOT s.extras"
+    )
+    if db.execute("SELECT EXISTS (SELECT 1 FROM temp.edited)").fetchone()[0]:
+        # One look at all attempts, for they have no index by job: an attempt has enough of them to write.
+        db.execute(
+            "INSERT INTO main.former_rows (job_id, last_attempt_id, extras) SELECT job_id, last_attempt_id, extras"
+            " FROM (SELECT coalesce(job_id, (SELECT r.job_id FROM main.requests r"
+            " WHERE r.fingerprint = a.fingerprint)) AS job_id, max(attempt_id) AS last_attempt_id"
+            " FROM main.attempts a GROUP BY 1) CROSS JOIN main.jobs USING (job_id)"
+            " WHERE job_id IN (SELECT job_id FROM temp.edited) AND last_attempt_id >"
+            " (SELECT coalesce(max(f.last_attempt_id), 0) FROM main.former_rows f WHERE f.job_id = jobs.job_id)"
+        )
+    db.execute("DROP TABLE temp.edited")
 
 
 def _find_unfinished(db: sqlite3.Connection) -> None:

@@ -254,6 +254,58 @@ ALTER TABLE attempts ADD COLUMN pruned_at REAL;
 CREATE INDEX requests_pruned ON requests (fingerprint) WHERE pruned_at IS NOT NULL;
 """
 
+M_SHARD = """
+-- The part of its manifest's jobs that the output directory has: `number` of `count`, 0 of 1 is all of them. One row;
+-- none: it isn't known yet.
+CREATE TABLE shard (
+    number INTEGER NOT NULL,
+    count  INTEGER NOT NULL
+) STRICT;
+INSERT INTO shard SELECT 0, 1 WHERE EXISTS (SELECT 1 FROM runs);
+"""
+
+M_APPROVAL = """
+-- The plan that the run was made by, who approved it, and what all runs with it may spend; NULL: no plan was given.
+ALTER TABLE runs ADD COLUMN approval_id TEXT;
+ALTER TABLE runs ADD COLUMN approved_by TEXT;
+ALTER TABLE runs ADD COLUMN approved_usd REAL;
+"""
+
+M_TRACK = """
+-- What was behind an input link when it was asked last, if inputs.track has it asked. link: encoded, without signatures
+-- and tokens; content: the first half of the picture's SHA-256.
+CREATE TABLE input_links (
+    link          TEXT PRIMARY KEY,
+    content       TEXT NOT NULL,
+    etag          TEXT,
+    last_modified TEXT
+) STRICT, WITHOUT ROWID;
+
+-- What was behind the request's input links when it was to be sent last, or was first seen there since: content by the
+-- input's number, as JSON, see `tracking`. NULL: not known.
+ALTER TABLE requests ADD COLUMN contents TEXT;
+
+-- 1: the pictures behind the links changed: of a request until it is sent for that, of an attempt for good.
+ALTER TABLE requests ADD COLUMN pictures_changed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN pictures_changed INTEGER NOT NULL DEFAULT 0;
+"""
+
+M_SPENT = """
+-- The job that an attempt was sent for, and what the price list says that an image of it costs. NULL: of an earlier
+-- version, and what the request says now holds.
+ALTER TABLE attempts ADD COLUMN job_id TEXT;
+ALTER TABLE attempts ADD COLUMN list_usd REAL;
+
+-- Rows of the manifest that money was spent for and that are others by now, so that edits of a row change no former
+-- bill. extras: the row as it was up to that attempt of the job.
+CREATE TABLE former_rows (
+    job_id          TEXT NOT NULL,
+    last_attempt_id INTEGER NOT NULL,
+    extras          TEXT NOT NULL,
+    PRIMARY KEY (job_id, last_attempt_id)
+) STRICT, WITHOUT ROWID;
+"""
+
 MIGRATIONS: tuple[str, ...] = (
     M001_INITIAL,
     M002_IDENTITY,
@@ -264,6 +316,10 @@ MIGRATIONS: tuple[str, ...] = (
     M_PROVIDERS,
     M_HISTORY,
     M_PRUNED,
+    M_SHARD,
+    M_APPROVAL,
+    M_TRACK,
+    M_SPENT,
 )
 
 

@@ -205,8 +205,17 @@ def examples(db: sqlite3.Connection) -> list[Example]:
 
 def latencies(db: sqlite3.Connection) -> tuple[float | None, float | None]:
     """p50 and p95 in seconds of the attempts that gave the manifest's images."""
+    return percentiles(all_latencies(db))
+
+
+def all_latencies(db: sqlite3.Connection) -> array[float]:
+    """The latencies in seconds of the attempts that gave the manifest's images, the least first."""
     rows = db.execute(f"SELECT latency_s {_SUCCEEDED} AND latency_s IS NOT NULL ORDER BY latency_s")
-    latencies_s = array("d", (latency_s for (latency_s,) in rows))  # 8 MB a million
+    return array("d", (latency_s for (latency_s,) in rows))  # 8 MB a million
+
+
+def percentiles(latencies_s: Sequence[float]) -> tuple[float | None, float | None]:
+    """p50 and p95 of ordered latencies; None of none."""
     if not latencies_s:
         return None, None
     return latencies_s[int(0.5 * len(latencies_s))], latencies_s[int(0.95 * len(latencies_s))]
@@ -291,7 +300,7 @@ def rows(db: sqlite3.Connection) -> Iterator[JobRow]:
             " iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
             f" coalesce(j.fault, r.error), {OWNER}, r.sent_at, r.ended_at, r.width, r.height, r.format,"
             " r.size_bytes, r.sha256, r.request_id, r.fingerprint, r.endpoint,"
-            f" coalesce(r.sent_params, r.params), r.files, j.extras, {finished}"
+            f" coalesce(r.sent_params, r.params), r.files, j.extras, {finished}, j.position"
             " FROM jobs j JOIN requests r USING (fingerprint) WHERE j.active ORDER BY j.position"
         ),
     )

@@ -97,7 +97,8 @@ class Requests:
             "UPDATE requests SET state = 'succeeded', reused_from = ?, image_path = ?, sha256 = ?, size_bytes = ?,"
             " format = ?, width = ?, height = ?, http_status = ?, latency_s = ?, request_id = ?, sent_at = ?,"
             " ended_at = ?, sent_params = ?, expected_usd = 0, cost_usd = NULL, error_kind = NULL, error = NULL,"
-            " passing = 0, position = NULL, pruned_at = NULL WHERE fingerprint = ?",
+            " passing = 0, position = NULL, pruned_at = NULL, contents = NULL,"
+            " pictures_changed = 0 WHERE fingerprint = ?",
             (
                 *(image.reused_from, path, image.sha256, image.size_bytes, image.format, image.width, image.height),
                 *(image.http_status, image.latency_s, image.request_id, image.sent_at, image.ended_at),

@@ -118,10 +118,11 @@ def _request(db: sqlite3.Connection, row: RestoredRow, run_id: str, *, owner: st
         else:
             state, usd = "failed", 0.0
         db.execute(
-            "INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, ended_at, possibly_billed, charged_usd,"
-            " cost_usd, latency_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attempts (fingerprint, run_id, job_id, number, state, sent_at, ended_at, possibly_billed,"
+            " charged_usd, cost_usd, latency_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                *(row.fingerprint, run_id, number, state, row.sent_at or 0.0, row.ended_at, state == "unknown", usd),
+                *(row.fingerprint, run_id, owner, number, state, row.sent_at or 0.0, row.ended_at),
+                *(state == "unknown", usd),
                 *((row.cost_usd, row.latency_s) if state == "succeeded" else (None, None)),
             ),
         )

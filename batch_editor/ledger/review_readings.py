@@ -67,7 +67,10 @@ class ReviewRow(NamedTuple):
 
 
 class AttemptRow(NamedTuple):
-    """One attempt at a request; times in seconds since 1970. redo_params: what a redo sent in their place, as JSON."""
+    """One attempt at a request; times in seconds since 1970. redo_params: what a redo sent in their place, as JSON.
+
+    pictures_changed: it was made since the pictures behind the links had changed.
+    """
 
     fingerprint: str
     number: int
@@ -86,6 +89,8 @@ class AttemptRow(NamedTuple):
     redo_params: str | None
     run_id: str
     pruned_at: float | None
+    pictures_changed: int
+    list_usd: float | None
 
 
 class FormerPicture(NamedTuple):
@@ -177,7 +182,8 @@ def attempts_of(db: sqlite3.Connection, *fingerprints: str) -> list[AttemptRow]:
         db,
         "attempts",
         "SELECT fingerprint, number, state, sent_at, ended_at, latency_s, http_status, error_kind, error,"
-        " possibly_billed, charged_usd, cost_usd, request_id, sha256, redo_params, run_id, pruned_at"
+        " possibly_billed, charged_usd, cost_usd, request_id, sha256, redo_params, run_id, pruned_at,"
+        " pictures_changed, list_usd"
         " FROM attempts a"
         " WHERE fingerprint IN (SELECT value FROM json_each(?)) AND {range}",
         orjson.dumps(fingerprints).decode(),

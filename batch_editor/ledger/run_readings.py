@@ -9,6 +9,12 @@ from batch_editor.ledger.providers import PROVIDER
 
 # The request of an attempt.
 OF_ATTEMPT = "FROM requests r WHERE r.fingerprint = attempts.fingerprint"
+# What the image of an attempt `a` cost, as the provider said or the price list of that time says.
+IMAGE_USD = (
+    "coalesce(a.cost_usd, a.list_usd, (SELECT expected_usd FROM requests r WHERE r.fingerprint = a.fingerprint), 0.0)"
+)
+# Whether an attempt `a` has no outcome yet: what is set aside for it is neither confirmed nor possibly billed.
+IS_OPEN = "(a.state IN ('sent', 'accepted', 'received') AND NOT a.possibly_billed)"
 
 
 def attempts_of(db: sqlite3.Connection, run_id: str, *, provider: str | None = None) -> tuple[int, int, int]:
@@ -18,8 +24,9 @@ def attempts_of(db: sqlite3.Connection, run_id: str, *, provider: str | None = N
     """
     of = "" if provider is None else f" AND (SELECT {PROVIDER} {OF_ATTEMPT}) = ?"
     row = db.execute(
-        # The first attempt of a redo is sent again to nobody.
-        "SELECT count(*), coalesce(sum(number > 1 AND redo_params IS NULL), 0) + count(redo_params)"
+        # The first attempt of a redo is sent again to nobody, nor that of a picture that changed behind its link.
+        "SELECT count(*), coalesce(sum(number > 1 AND redo_params IS NULL AND NOT pictures_changed), 0)"
+        " + count(redo_params)"
         " - count(DISTINCT iif(redo_params IS NULL, NULL, fingerprint)), coalesce(sum(possibly_billed), 0)"
         f" FROM attempts WHERE run_id = ?{of}",
         (run_id,) if provider is None else (run_id, provider),
@@ -42,8 +49,7 @@ def cost_of(db: sqlite3.Connection, run_id: str) -> RunCost:
     """What a run has cost."""
     row = db.execute(
         "SELECT coalesce(sum(a.state = 'succeeded'), 0),"
-        " coalesce(sum(iif(a.state = 'succeeded', coalesce(a.cost_usd,"
-        " (SELECT expected_usd FROM requests r WHERE r.fingerprint = a.fingerprint)), 0)), 0),"
+        f" coalesce(sum(iif(a.state = 'succeeded', {IMAGE_USD}, 0.0)), 0),"
         " coalesce(sum(iif(a.possibly_billed, a.charged_usd, 0)), 0), coalesce(sum(a.possibly_billed), 0),"
         " coalesce(sum(a.http_status = 429 AND a.error_kind IS NOT 'credits'), 0) FROM attempts a WHERE run_id = ?",
         (run_id,),

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import orjson
 
-from batch_editor.ledger.entries import Counts, Expected, GivenCommand, RunStart
+from batch_editor.ledger.entries import Counts, Expected, GivenApproval, GivenCommand, RunStart
 from batch_editor.text import escape_bytes
 
 
@@ -33,9 +33,18 @@ class Runs:
         self._db.execute("DELETE FROM redos")
         self._db.execute("DELETE FROM requests")
         self._db.execute("DELETE FROM jobs")
+        self._db.execute("DELETE FROM shard")
+        self._db.execute("DELETE FROM former_rows")
 
     def begin(
-        self, run_id: str, *, now: float, sandbox: bool, expected: Expected, command: GivenCommand | None = None
+        self,
+        run_id: str,
+        *,
+        now: float,
+        sandbox: bool,
+        expected: Expected,
+        command: GivenCommand | None = None,
+        approval: GivenApproval | None = None,
     ) -> RunStart:
         """Record a run's start. It shares the budget of the run before, unless that one had finished."""
         last = self._db.execute(
@@ -45,19 +54,29 @@ class Runs:
         budget_id = run_id if last is None or last[1] in (0, 1) else last[0]
         self._db.execute(
             "INSERT INTO runs (run_id, budget_id, sandbox, started_at, host, pid, plan_requests, plan_usd, plan_s,"
-            " command, folder, changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " command, folder, changes, approval_id, approved_by, approved_usd)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(run_id, budget_id, sandbox, now, socket.gethostname(), os.getpid()),
                 *(expected.requests, expected.cost_usd, expected.duration_s),
                 *((None, None) if command is None else (_json(command.words), _json(command.folder))),
                 None if expected.changes is None else _json(expected.changes._asdict()),
+                *(approval or (None, None, None)),
             ),
         )
         (spent,) = self._db.execute(
             "SELECT coalesce(sum(charged_usd), 0) FROM attempts JOIN runs USING (run_id) WHERE budget_id = ?",
             (budget_id,),
         ).fetchone()
-        return RunStart(run_id, budget_id, spent)
+        return RunStart(run_id, budget_id, spent, 0.0 if approval is None else self._approved_spent(approval.plan_id))
+
+    def _approved_spent(self, plan_id: str) -> float:
+        """What was or may have been charged in all runs by that plan, finished ones too."""
+        (spent,) = self._db.execute(
+            "SELECT coalesce(sum(charged_usd), 0) FROM attempts JOIN runs USING (run_id) WHERE approval_id = ?",
+            (plan_id,),
+        ).fetchone()
+        return float(spent)
 
     def succeeded_at(self) -> float | None:
         """When a run last ended with exit code 0, in seconds since 1970; None if none has."""

@@ -19,13 +19,16 @@ import orjson
 
 from batch_editor.errors import StorageError
 from batch_editor.files import path_to_text
+from batch_editor.ledger.choice import matching
 from batch_editor.ledger.comparison import Changes, compare
 from batch_editor.ledger.elsewhere import ImageElsewhere, find_elsewhere, images_elsewhere, take_elsewhere
 from batch_editor.ledger.entries import JobKind
 from batch_editor.ledger.finished import digest_of_rules
 from batch_editor.ledger.redos import RejectedImage, stage_redo
 from batch_editor.ledger.repeats import Repeat, mixed_finished, mixed_identities, repeats_of, share_requests
+from batch_editor.ledger.shards import keep_shard
 from batch_editor.ledger.staging_schema import INTO_STAGED, SCHEMA
+from batch_editor.ledger.tracking import Tracking
 from batch_editor.naming import collision_key, distinct, safe_output
 from batch_editor.records import EditRequest, FaultyRow, Job, LocalFile, ParamValue, Redo, Shape, known_by
 from batch_editor.text import escape_all, escape_bytes
@@ -212,6 +215,18 @@ class Staging:
         rows = self.query("SELECT place FROM staged WHERE job_id = ? LIMIT 1", job_id)
         return rows[0][0] if rows else None
 
+    def has_any(self, only: Sequence[str]) -> bool:
+        """Whether any job's id, be its row left out, matches one of the patterns."""
+        matches, globs = matching(only)
+        return bool(self.query(f"SELECT EXISTS (SELECT 1 FROM staged WHERE {matches})", *globs)[0][0])
+
+    def keep_shard(self, is_own: Callable[[int], bool]) -> tuple[int, int]:
+        """Let go of the jobs whose positions aren't a shard's own; return how many stay, and how many there were.
+
+        After all `repeats`: what a manifest may not name twice is looked for over all shards.
+        """
+        return keep_shard(self._db, is_own)
+
     def finish(self, *, only: Sequence[str] = (), limit: int | None = None) -> None:
         """Make outputs unique, and select the jobs whose id matches a pattern of `only`, at most `limit` of them.
 
@@ -226,11 +241,8 @@ class Staging:
                 " HAVING count(*) > 1)"
             )
         if only:
-            globs = [pattern.replace("[!", "[^") for pattern in only]  # SQLite's GLOB negates with ^
-            self._db.execute(
-                f"UPDATE staged SET selected = {' OR '.join(['job_id GLOB ?'] * len(globs))}",
-                globs,
-            )
+            matches, globs = matching(only)
+            self._db.execute(f"UPDATE staged SET selected = {matches}", globs)
         if limit is not None:
             self._db.execute(
                 "UPDATE staged SET selected = 0 WHERE selected AND position NOT IN"
@@ -265,6 +277,10 @@ class Staging:
     def images_elsewhere(self) -> Iterator[list[ImageElsewhere]]:
         """The images that were taken so, some hundreds at a time."""
         return images_elsewhere(self._db, self._sources)
+
+    def tracking(self, shapes: Mapping[str, Shape]) -> Tracking:
+        """What is behind the links of the jobs, after `compare`; `shapes` are those of the manifest's endpoints."""
+        return Tracking(self._db, shapes)
 
     def redo(self, image: RejectedImage, *, kind: int, prompt: str, params: Mapping[str, ParamValue]) -> None:
         """Have a rejected image made again, after `compare`: with that prompt, which the parameters have as well."""
@@ -304,10 +320,6 @@ class Staging:
             count,
         )
         return dict(rows)
-
-    def has_selected(self) -> bool:
-        """Whether any job is selected, be its row left out."""
-        return bool(self.query("SELECT EXISTS (SELECT 1 FROM staged WHERE selected)")[0][0])
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of a SELECT on `jobs`, on those `to_send`, one a request, or on `kinds` and `tallies`; for `staged`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -75,17 +76,33 @@ def prices_of_kinds(staging: Staging) -> dict[int, tuple[float, float, float]]:
     return {kind: (low, expected, high) for kind, low, expected, high in rows}
 
 
-def groups(staging: Staging) -> list[tuple[str, str | None, str | None, int, int, float, str, int]]:
-    """Requests that cost alike, the most expensive group first.
+class PricedAlike(NamedTuple):
+    """Requests that cost alike: one's expected USD, where that is from, of how many charges; the same by the list.
 
-    Endpoint, quality, size, number of input images, requests, one's expected USD, where that is from, of how many
-    charges.
+    low_usd, high_usd: of all of them.
     """
+
+    endpoint: str
+    quality: str | None
+    size: str | None
+    inputs: int
+    requests: int
+    unit_usd: float
+    source: str
+    charges: int
+    list_usd: float
+    low_usd: float
+    high_usd: float
+
+
+def groups(staging: Staging) -> list[PricedAlike]:
+    """Requests that cost alike, the most expensive group first."""
     rows = staging.query(
         "SELECT endpoint, quality, size, inputs, sum(requests), sum(requests * expected_usd) / sum(requests),"
-        f" source, max(charges) FROM {_BY_KIND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(requests * expected_usd) DESC"
+        " source, max(charges), sum(requests * list_usd) / sum(requests), sum(requests * min_usd),"
+        f" sum(requests * max_usd) FROM {_BY_KIND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(requests * expected_usd) DESC"
     )
-    return [(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]) for row in rows]
+    return [PricedAlike(*row) for row in rows]
 
 
 def endpoints(staging: Staging) -> list[str]:
@@ -171,3 +188,44 @@ def inputs_of_requests(
     )
     for job_id, fingerprint, links, mask_link, turn in rows:
         yield RequestInputs(job_id, fingerprint, orjson.loads(links or "[]"), mask_link, turn)
+
+
+class StagedRequest(NamedTuple):
+    """A request to send as it is staged: the jobs that share it, its list price, and what is sent.
+
+    redo: the SHA-256 of the image that is to be made again; then `params` are those of what is sent for that. contents:
+    what is behind its links now, as JSON, where it was done and is sent again for that; else None.
+    """
+
+    fingerprint: str
+    job_ids: list[str]
+    endpoint: str
+    list_usd: float
+    params: dict[str, Any]
+    identity: str | None
+    redo: str | None
+    contents: str | None
+
+
+def requests_to_send(staging: Staging) -> Iterator[StagedRequest]:
+    """Every request to send, in manifest order; drawn as they are needed."""
+    sharing: dict[str, list[str]] = {}
+    for fingerprint, job_id in staging.each(
+        "SELECT fingerprint, job_id FROM staged WHERE selected AND NOT sends AND fault IS NULL ORDER BY position"
+    ):
+        sharing.setdefault(fingerprint, []).append(job_id)
+    rows = staging.each(
+        "SELECT s.fingerprint, s.job_id, s.endpoint, s.list_usd, s.params, s.identity, s.redo, t.now FROM to_send s"
+        " LEFT JOIN tracked t ON t.fingerprint = s.fingerprint AND t.changed ORDER BY s.position"
+    )
+    for fingerprint, job_id, endpoint, list_usd, params, *rest in rows:
+        job_ids = [job_id, *sharing.get(fingerprint, ())]
+        yield StagedRequest(fingerprint, job_ids, endpoint, list_usd, orjson.loads(params), *rest)
+
+
+def fingerprints_done(staging: Staging) -> Iterator[str]:
+    """The requests of the selected jobs that are done, or whose image another output directory has."""
+    for (fingerprint,) in staging.each(
+        "SELECT DISTINCT fingerprint FROM jobs WHERE selected AND fault IS NULL AND done"
+    ):
+        yield fingerprint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from batch_editor.ledger.comparison import RENAMED
 from batch_editor.ledger.elsewhere import ELSEWHERE
+from batch_editor.ledger.tracking import TRACKING
 
 # What many jobs have in common stands once, as their kind. What is already known of a job stands apart, for a wide
 # row that changes is written anew. owns: the first job of the manifest with its request; sends: the first selected.
@@ -11,6 +12,7 @@ from batch_editor.ledger.elsewhere import ELSEWHERE
 # for. known_as: what the ledger calls the request, where that is something else. redo: the image that is to be made
 # again, by its content; then kind and params are those of what is sent for that, and redo_prompt what came of it.
 # finish: what the manifest says of the job's finished files is called, see `finishes`.
+# of_other_shards: the jobs of the manifest that aren't this shard's.
 # Pages of 32 KiB take a fifth less time to fill, and to look through, than those of 4 KiB: rows have half a kilobyte.
 SCHEMA = (
     """
@@ -28,6 +30,7 @@ CREATE TABLE staged (
     axes TEXT, redo_prompt TEXT, finish TEXT, known_as TEXT, redo TEXT,
     selected INTEGER DEFAULT 1, owns INTEGER DEFAULT 1, sends INTEGER DEFAULT 1
 );
+CREATE TABLE of_other_shards (job_id TEXT);
 CREATE TABLE finishes (digest TEXT PRIMARY KEY, rules TEXT);
 CREATE TABLE past (position INTEGER PRIMARY KEY, known TEXT, done INTEGER, was_active INTEGER);
 CREATE INDEX past_that_changed ON past (was_active) WHERE was_active;
@@ -38,6 +41,7 @@ CREATE VIEW to_send AS SELECT * FROM jobs WHERE selected AND sends AND NOT done 
 """
     + RENAMED
     + ELSEWHERE
+    + TRACKING
 )
 
 

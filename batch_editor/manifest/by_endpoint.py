@@ -47,7 +47,7 @@ class Readings:
         self._tolerant: dict[str, Manifest] = {}
         self._strict: dict[str, Manifest] = {}
         self._default_ids = DefaultIds()
-        self._told: list[Problem] = []
+        self._reported: list[Problem] = []
         self._note(names)
         named = expansion.overrides.get(ENDPOINT, "").strip()
         self.is_set = bool(named) and not is_template(named)
@@ -75,7 +75,7 @@ class Readings:
         return self._loaded[name]
 
     def tolerant(self, endpoint: Endpoint) -> Manifest:
-        """As it is read for one of several endpoints: what this one lacks is left out, or replaced, and told once."""
+        """As it is read for one of several endpoints: what this one lacks is left out or replaced, and said once."""
         if endpoint.name not in self._tolerant:
             others = [each for each in self._written_for if each.name != endpoint.name]
             moves = [self._expansion.move_between(each, endpoint, self._path.parent) for each in others]
@@ -100,16 +100,16 @@ class Readings:
         self, endpoint: Endpoint, moves: Sequence[Move], *, overrides: Mapping[str, str] | None = None
     ) -> Manifest:
         expansion = self._expansion if overrides is None else replace(self._expansion, overrides=overrides)
-        made = Manifest(self._path, endpoint, expansion, self._faults, moves=moves, told=self._told)
+        made = Manifest(self._path, endpoint, expansion, self._faults, moves=moves, reported=self._reported)
         made.default_ids = self._default_ids
-        self._told += made.set_problems
+        self._reported += made.set_problems
         return made
 
     def _note(self, names: Iterable[str]) -> None:
         for name in names:
             try:
                 endpoint = self.load(name)
-            except Refused:  # told where the job is read
+            except Refused:  # reported where the job is read
                 continue
             if endpoint not in self._written_for:
                 self._written_for.append(endpoint)

@@ -38,7 +38,7 @@ from batch_editor.manifest.values import (
 
 @dataclass(frozen=True, kw_only=True)
 class Expansion:
-    """What reading is told besides the manifests.
+    """What reading needs besides the manifests.
 
     endpoint: for manifests that name none; for all of them where it `is_given`.
     load_endpoint: finds the one that a manifest names, by name and the manifest's folder; raises EndpointError.
@@ -71,7 +71,8 @@ class Manifest:
     """A manifest that is being read for an endpoint: what all its entries share. Paths in it are relative to `folder`.
 
     `moves` are from the endpoints that it may have been written for as well; where several know a name, the first
-    counts that gives it a place. `told` are what was found wrong with what is set for every job, for another endpoint.
+    counts that gives it a place. `reported` are problems of what is set for every job that were found for another
+    endpoint before.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Manifest:
         faults: Faults,
         *,
         moves: Sequence[Move] = (),
-        told: Sequence[Problem] = (),
+        reported: Sequence[Problem] = (),
     ) -> None:
         written = str(path)
         self.path = Path(NAME) if is_standard_input(written) else path
@@ -113,7 +114,7 @@ class Manifest:
         self.carry: Carry = {}
         self.overrides: dict[str, Source | None] = {}
         self.set_problems = self._set_for_all(expansion.overrides)
-        faults.refuse([problem for problem in self.set_problems if problem not in told])
+        faults.refuse([problem for problem in self.set_problems if problem not in reported])
         self.is_sound = not self.set_problems
 
     def parameter(self, name: str) -> Parameter | None:

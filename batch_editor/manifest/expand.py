@@ -110,23 +110,23 @@ class Expander:
         if row.problem is not None:
             return self._refused_whole(row, row.problem)
         job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
-        is_told = not problems or not any(problem.about == "id" for problem in problems)
-        label = f"job {job_id}{self._entry.on}: " if is_told else self._entry.label
+        has_own_id = not problems or not any(problem.about == "id" for problem in problems)
+        label = f"job {job_id}{self._entry.on}: " if has_own_id else self._entry.label
         output = self._name(self._output, row, label) if self._has_outputs else None
         files: Files = {}
-        params = self._filled(row, label, files)
+        params, is_filled = self._filled(row, label, files)
         identity = self._name(self._identity, row, label) if self._has_identity else None
-        if params is None or problems or not self._is_sound:
-            return self._refused(row, job_id if is_told else None)
+        request = EditRequest(self._endpoint.name, params)
+        if identity is not None:
+            request = request._replace(identity=identity, inputs=self._inputs)
+        if not is_filled or problems or not self._is_sound:
+            return self._refused(row, job_id if has_own_id else None, request)
         if self._row_warnings:
             self._manifest.faults.warn_of_row(self._row_warnings, row.key)
         if "E+" in job_id:
             self._warn_of_shortened(job_id)
         for name in self._inputs:
             self._warn_of_endings(row, name, params.get(name))
-        request = EditRequest(self._endpoint.name, params)
-        if identity is not None:
-            request = request._replace(identity=identity, inputs=self._inputs)
         extras = row.columns.extras(row.cells)
         job = Job(
             *(job_id, output or None, request, row.where, extras, files, self._entry.where, row.axes),
@@ -153,7 +153,7 @@ class Expander:
         return None
 
     def wants(self, row: Row) -> bool:
-        """Whether `when` lets the row pass; if not, that is counted. One that fails lets it pass, to be told."""
+        """Whether `when` lets the row pass; if not, that is counted. One that fails lets it pass, to be reported."""
         if self._when is None or (row.problem is not None and not row.cells):
             return True
         try:
@@ -210,8 +210,8 @@ class Expander:
             value = slot.end.value
         return value if isinstance(value, str) else None
 
-    def _filled(self, row: Row, label: str, files: Files) -> dict[str, ParamValue] | None:
-        """Every parameter, in the endpoint's order, and the local files they name; None if there are faults."""
+    def _filled(self, row: Row, label: str, files: Files) -> tuple[dict[str, ParamValue], bool]:
+        """Every parameter, in the endpoint's order, and the local files they name; and whether there are no faults."""
         params = self._params.copy()
         if self._files:
             files |= self._files
@@ -242,7 +242,7 @@ class Expander:
             is_sound &= self._keeps_rules(row, label, params, files)
         if self._unused and is_sound and self._is_sound:
             self._warn_of_unused(params, silent)
-        return params if is_sound else None
+        return params, is_sound
 
     def _meant(self, row: Row, slot: Slot, text: ParamValue) -> ParamValue:
         """A free text or a name that looks odd, if it may be sent; None if it says nothing.
@@ -306,15 +306,17 @@ class Expander:
         job_id = self._name(self._id, row, self._entry.label) or f"{self._stem}-{row.number}"
         return self._refused(row, None if any(each.about == "id" for each in self._found) else job_id)
 
-    def _refused(self, row: Row, job_id: str | None) -> list[FaultyRow]:
-        """What stands for a row with problems; none where they are faults of the manifest. The id, where it's told."""
+    def _refused(self, row: Row, job_id: str | None, request: EditRequest | None = None) -> list[FaultyRow]:
+        """What stands for a row with problems; none where they are faults of the manifest. `request`, as far as it is
+        known, says which shard it belongs to.
+        """
         manifest, problems = self._manifest, self._found
         is_whole = row.problem is None
         name = job_id or manifest.faults.substitute_id(self._stem, row.where)
         message = printable("; ".join(problem.message for problem in problems), limit=_LONGEST)
         extras = row.columns.extras(row.cells) if is_whole else {}
         names = [self._variant_name(name, number) for number in self._variants]
-        rows = [FaultyRow(each, row.where, message, extras) for each in names]
+        rows = [FaultyRow(each, row.where, message, extras, request) for each in names]
         if self._is_sound:
             if not manifest.choice.has_any(names):
                 return rows

@@ -123,7 +123,7 @@ class Faults:
         self._warned.extend(warnings, row)
 
     def substitute_id(self, stem: str, where: str) -> str:
-        """What a faulty row is called whose own id can't be told: `<stem>-row-<line>`, once only."""
+        """What a faulty row is called whose own id isn't known: `<stem>-row-<line>`, once only."""
         line = where.rpartition(":")[2]
         name = f"{stem}-row-{line}"
         self._substitutes[name] += 1

@@ -20,7 +20,7 @@ def foreign_columns(
 ) -> Iterator[tuple[str, str]]:
     """Columns taken for a parameter of which most cells are no value, each with what is wrong.
 
-    `own` has the columns that are taken for something; `opened` gives the table once more, whose faults are told
+    `own` has the columns that are taken for something; `opened` gives the table once more, whose faults are reported
     already.
     """
     asked = {name: manifest.converters[name] for name in own if name in table.columns and _can_differ(manifest, name)}

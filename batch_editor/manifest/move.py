@@ -39,7 +39,7 @@ class Move:
     def converters(self, own: Mapping[str, Converter], tell: Callable[[str], object]) -> dict[str, Converter]:
         """Text to value for every parameter that has a place, by its old and its new name.
 
-        `own` are the new endpoint's, by name. A value that has no place says nothing; `tell` is told.
+        `own` are the new endpoint's, by name. A value that has no place says nothing; `tell` is called.
         """
         found: dict[str, Converter] = {}
         for name, there in self.names.items():

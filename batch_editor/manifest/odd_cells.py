@@ -38,7 +38,7 @@ _ODDITIES |= dict.fromkeys(_ERRORS, "error")
 _ODDITIES |= dict.fromkeys(_PLACEHOLDERS, "placeholder")
 _LONGEST = max(map(len, _ODDITIES))
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"  # no white space to Python, but nothing to see either
-# What an odd text begins with; most others are told by that alone. White space is nowhere beyond U+3000.
+# What an odd text begins with; most others are known by that alone. White space is nowhere beyond U+3000.
 _BEGINNINGS = {*_INVISIBLE, *filter(str.isspace, map(chr, range(0x3001)))}
 _BEGINNINGS |= {case for word in _ODDITIES if word for case in (word[0], word[0].lower())}
 # Ends of messages that are counted by rows.
@@ -99,7 +99,7 @@ Cells: TypeAlias = "tuple[OddCell, ...]"
 def problems_of(cells: Cells, where: str, about: str, *, is_table: bool) -> list[Problem]:
     """What is wrong with a row whose prompt (or what else it is about) puts blank cells or errors out; the ways out.
 
-    is_table: they are told as on the command line, for the manifest is a table.
+    is_table: the ways out are options of the command line, for the manifest is a table.
     """
     return [
         Problem(where, cell.said, advice=_ways_out(cell, is_table=is_table), about=about)

@@ -190,7 +190,7 @@ def _reader_of(file: TableFile, sheet: str | None) -> TableReader:
 
 
 def _kind_of(open_file: Callable[[], BinaryIO]) -> str | None:
-    """What a file is, if it isn't CSV; None as well where it can't be read, which is told when it is."""
+    """What a file is, if it isn't CSV; None as well where it can't be read, which is reported when it is read."""
     try:
         with open_file() as file:
             foreign = foreign_type(file)

@@ -121,7 +121,7 @@ class _Reader:
         self._document = document
         self._rows = RowReader(readings.main, faults)
         self._defaults: dict[str, tuple[dict[str, Source | None], bool]] = {}
-        self._reading(readings.main)  # what is wrong with the defaults is told once
+        self._reading(readings.main)  # what is wrong with the defaults is reported once
 
     def jobs(self, block: Value) -> Iterator[Job | FaultyRow]:
         """The jobs of an entry."""
@@ -170,7 +170,7 @@ class _Reader:
     def _by_endpoint(
         self, block: Block, goes_to: Destination, read: Reader, entry: Entry, main: Expander, taken: TakenTable | None
     ) -> ByEndpoint:
-        """What expands an entry whose rows name their endpoints; what is wrong for all of a matrix is told once."""
+        """What expands an entry whose rows name their endpoints; what is wrong for all of a matrix is reported once."""
 
         def expander(endpoint: Endpoint) -> Expander:
             """Expands the entry as it is read for one of them."""
@@ -188,14 +188,14 @@ class _Reader:
             )
             return Expander(reading.manifest, read_so)
 
-        def told(endpoint: Endpoint) -> Expander:
-            """The same; what is wrong with it is told."""
+        def reported(endpoint: Endpoint) -> Expander:
+            """The same; what is wrong with it is reported."""
             made = expander(endpoint)
             self._faults.refuse(made.problems)
             return made
 
         if not goes_to.axis:
-            return ByEndpoint(self._readings, read, main, told)
+            return ByEndpoint(self._readings, read, main, reported)
         known = {endpoint.name: expander(endpoint) for endpoint in goes_to.axis}
         is_for_all = set.intersection(*({_wrong(each) for each in made.problems} for made in known.values()))
         self._faults.refuse([each for each in main.problems if _wrong(each) in is_for_all])
@@ -206,7 +206,7 @@ class _Reader:
     def _taken(
         self, stack: ExitStack, rows: Rows | None, own: Mapping[str, Source | None], reading: _Reading
     ) -> TakenTable | None:
-        """The table that an entry is expanded by; None where there is none, or it can't be read, which is told."""
+        """The table that an entry is expanded by; None where there is none, or it can't be read, which is reported."""
         if rows is None or rows.table is None:
             return None
         manifest = reading.manifest
@@ -223,7 +223,7 @@ class _Reader:
             reads = manifest if is_for_one else self._readings.tolerant(endpoint)
             on = on_endpoint(endpoint) if self._defaults else ""
             found, problems = self._read_defaults(reads, f"defaults{on}: ")
-            if self._defaults:  # what is no endpoint's has been told
+            if self._defaults:  # what is no endpoint's has been reported
                 problems = [problem for problem in problems if problem.about]
             self._faults.refuse(problems)
             self._defaults[endpoint.name] = renamed(reads, found), not problems

@@ -130,7 +130,9 @@ class Reservations:
             number = await self._writer.do(self._ledger.requests.number_of, request.fingerprint)
             token = str(AttemptToken(self._run_id, request.fingerprint, number))
             steady_usd = self._prices.steady_usd(request)
-            if not await self._shared.reserve(token, reserved.usd, self._clock(), steady_usd=steady_usd):
+            if not await self._shared.reserve(
+                *(token, reserved.usd, self._clock()), steady_usd=steady_usd, endpoint=request.endpoint
+            ):
                 return None
         attempt_id, number = await self._writer.do(
             lambda: self._ledger.attempts.intend(
@@ -147,10 +149,10 @@ class Reservations:
         await self._writer.do(self._ledger.attempts.withdraw, intent.attempt_id)
         self.charge(intent, 0.0)
 
-    def charge(self, intent: Intent, usd: float) -> None:
+    def charge(self, intent: Intent, usd: float, *, in_vain: bool = False) -> None:
         """Charge what an attempt cost to the day and the month, once its row says so. Not waited for."""
         if self._shared is not None:
-            self._shared.charge(intent.token, usd)
+            self._shared.charge(intent.token, usd, in_vain=in_vain)
 
     def learn(self, request: PendingRequest, answer: Answer) -> None:
         """Take in what an answer says of the price of its kind."""

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batch_editor.nightly.files import NightlyFile
-from batch_editor.nightly.schedule import Schedule, words
+from batch_editor.nightly.schedule import NUMBER, Schedule, words
 
 # A day, in minutes: the run's deadline is sooner, and ends it without losing what is in flight.
 _LONGEST_MIN = 1440
+# The number of a shard, which GitHub puts in before a shell sees it: one of those that the matrix lists.
+_NUMBER = "${{ matrix.shard }}"
 
 
 def github_files(schedule: Schedule, _: Path | None) -> tuple[NightlyFile, ...]:
@@ -23,13 +25,20 @@ def github_files(schedule: Schedule, _: Path | None) -> tuple[NightlyFile, ...]:
 def _notes(schedule: Schedule) -> Iterator[str]:
     yield "# On a runner of your own: a hosted runner's disk is new each night, and would buy every picture again."
     yield "# The output directory is outside of the workspace, which a checkout empties:"
-    yield f"# {_output(schedule)}"
+    yield f"# {_output(schedule)}".replace(NUMBER, "I")
+    if schedule.shards:
+        label = _label(schedule).replace(_NUMBER, "I")
+        yield f"# The runner of shard I has the label {label}, for a shard's ledger is on one disk."
     yield "# Don't cancel it: GitHub waits for ten seconds, and what is in flight then is paid for and dropped."
     yield "# To stop it, send the process a SIGTERM on the runner."
 
 
 def _output(schedule: Schedule) -> Path:
-    return schedule.directory / schedule.output
+    return schedule.directory / schedule.run_output
+
+
+def _label(schedule: Schedule) -> str:
+    return f"{schedule.name}-{_NUMBER}"
 
 
 def _workflow(schedule: Schedule) -> Iterator[str]:
@@ -48,7 +57,14 @@ def _workflow(schedule: Schedule) -> Iterator[str]:
     yield "  cancel-in-progress: false"
     yield "jobs:"
     yield "  run:"
-    yield "    runs-on: self-hosted"
+    if schedule.shards:
+        yield "    strategy:"
+        yield "      fail-fast: false"
+        yield "      matrix:"
+        yield f"        shard: [{', '.join(map(str, range(schedule.shards)))}]"
+        yield f"    runs-on: [self-hosted, {json.dumps(_label(schedule))}]"
+    else:
+        yield "    runs-on: self-hosted"
     yield f"    timeout-minutes: {_LONGEST_MIN}"
     yield "    env:"
     yield f"      TZ: {json.dumps(schedule.zone)}"
@@ -59,7 +75,8 @@ def _workflow(schedule: Schedule) -> Iterator[str]:
     yield "      - name: Run"
     if below := _below_repository(schedule.directory):
         yield f"        working-directory: {json.dumps(_literal(below), ensure_ascii=False)}"
-    yield f"        run: {json.dumps(_literal(command), ensure_ascii=False)}"
+    run = json.dumps(_literal(command), ensure_ascii=False)
+    yield f"        run: {run.replace(NUMBER, _NUMBER)}"
 
 
 def _below_repository(directory: Path) -> str:
@@ -79,4 +96,9 @@ def github_steps(schedule: Schedule, folder: Path | None) -> Iterator[str]:
         yield f"Save it as .github/workflows/{schedule.name}.yml (or use --to .github/workflows)"
     for name in schedule.secrets:
         yield f'printf %s "${name}" | gh secret set {name}'
-    yield "Commit it, and have a runner on this machine, as yourself: Settings, Actions, Runners of the repository"
+    if schedule.shards:
+        labels = f"{schedule.name}-0 to {schedule.name}-{schedule.shards - 1}"
+        where = "Settings, Actions, Runners of the repository"
+        yield f"Commit it, and have a runner for each of the labels {labels}: {where}"
+    else:
+        yield "Commit it, and have a runner on this machine, as yourself: Settings, Actions, Runners of the repository"

@@ -29,13 +29,15 @@ class Maker:
     """What makes the files for one program.
 
     has_environment: the key is in an environment file, not among that program's secrets.
-    first_by_hand: the first run is made on this machine.
+    first_by_hand: the first run is made on this machine, or on that of each shard.
+    starts_shards: it starts all shards of a manifest, each on a machine of its own.
     """
 
     files: Callable[[Schedule, Path | None], tuple[NightlyFile, ...]]
     steps: Callable[[Schedule, Path | None], Iterator[str]]
     has_environment: bool = True
     first_by_hand: bool = True
+    starts_shards: bool = False
 
     def make(self, schedule: Schedule, folder: Path | None) -> Made:
         """The schedule's files. `folder`: where they will be written; None: they are printed alone.
@@ -55,9 +57,12 @@ class Maker:
         if environment is not None:
             yield _key_step(schedule, environment, is_written=folder is not None)
         if self.first_by_hand and schedule.has_ledger():
-            yield f"{schedule.output} has its ledger, so a first run isn't needed"
+            there = f"{schedule.output} has its ledger" if not schedule.shards else "Each shard has its ledger"
+            yield f"{there}, so a first run isn't needed"
         elif self.first_by_hand:
-            yield f"First run, by hand, for every night expects its ledger: {schedule.first_command(environment)}"
+            where = ", for each shard I on its machine" if schedule.shards else ""
+            command = schedule.first_command(environment)
+            yield f"First run, by hand{where}, for every night expects its ledger: {command}"
         yield from self.steps(schedule, folder)
 
 
@@ -76,7 +81,9 @@ def _key_step(schedule: Schedule, environment: Path, *, is_written: bool) -> str
 KINDS: Mapping[str, Maker] = {
     "systemd": Maker(systemd_files, systemd_steps),
     "cron": Maker(cron_files, cron_steps),
-    "kubernetes": Maker(kubernetes_files, kubernetes_steps, has_environment=False, first_by_hand=False),
-    "github": Maker(github_files, github_steps, has_environment=False),
+    "kubernetes": Maker(
+        kubernetes_files, kubernetes_steps, has_environment=False, first_by_hand=False, starts_shards=True
+    ),
+    "github": Maker(github_files, github_steps, has_environment=False, starts_shards=True),
     "airflow": Maker(airflow_files, airflow_steps),
 }

@@ -8,16 +8,20 @@ from pathlib import Path
 
 from batch_editor.errors import UsageError
 from batch_editor.nightly.files import NightlyFile
-from batch_editor.nightly.schedule import Schedule, secret_values, words
+from batch_editor.nightly.schedule import NUMBER, Schedule, secret_values, words
 
 # As the Dockerfile has them.
 _CATALOG, _STATE, _USER = "/catalog", "/state", 1000
+# The number of a pod's shard, which Kubernetes gives to each pod of an Indexed Job.
+_NUMBER = "$(JOB_COMPLETION_INDEX)"
 # A night that couldn't begin within the hour is left to the next one.
 _LATEST_S = 3600
 
 
 def kubernetes_files(schedule: Schedule, _: Path | None) -> tuple[NightlyFile, ...]:
     """`NAME.yaml`: the CronJob, and a claim for the catalog and one for what the runs of one key share.
+
+    Of shards each has a pod of its own, and all share the catalog's volume.
 
     Raises:
         UsageError: a path of the command lies outside of the working directory, which is the volume.
@@ -29,12 +33,22 @@ def kubernetes_files(schedule: Schedule, _: Path | None) -> tuple[NightlyFile, .
         )
     lines = [f"# {line}" for line in schedule.about()]
     lines += _notes(schedule)
-    lines += [*_cron_job(schedule), "---", *_claim(schedule.name, "20Gi"), "---"]
-    lines += _claim(f"{schedule.name}-state", "100Mi")
+    mode = "ReadWriteMany" if schedule.shards else "ReadWriteOnce"
+    lines += [*_cron_job(schedule), "---", *_claim(schedule.name, "20Gi", mode)]
+    if not schedule.shards:
+        lines += ["---", *_claim(f"{schedule.name}-state", "100Mi", mode)]
     return (NightlyFile(f"{schedule.name}.yaml", "\n".join(lines) + "\n"),)
 
 
 def _notes(schedule: Schedule) -> Iterator[str]:
+    if schedule.shards:
+        count = schedule.shards
+        yield f"# {_CATALOG} is the working directory: manifests, config.yaml and for each shard an output directory,"
+        yield f"# {schedule.output}-0-of-{count} and so on, are on its volume, which all pods share"
+        yield "# (ReadWriteMany). Its locks have to hold over nodes, as those of NFSv4 and CephFS do: then a pod"
+        yield "# that is started twice ends with 5."
+        yield f"# Without such a volume, make a schedule for each shard, with a volume of one node: --shard 0/{count}."
+        return
     yield f"# {_CATALOG} is the working directory: manifests, config.yaml and {schedule.output} are on its volume."
     yield "# That has to be a disk of one node (ReadWriteOnce): on NFS the ledger isn't safe."
 
@@ -53,7 +67,13 @@ def _cron_job(schedule: Schedule) -> Iterator[str]:
     yield "  failedJobsHistoryLimit: 7"
     yield "  jobTemplate:"
     yield "    spec:"
-    yield "      backoffLimit: 0  # the next night resumes; exit code 4 is a deadline or a budget"
+    if schedule.shards:
+        yield "      completionMode: Indexed"
+        yield f"      completions: {schedule.shards}"
+        yield f"      parallelism: {schedule.shards}"
+        yield "      backoffLimitPerIndex: 0  # the next night resumes; a shard that fails (4: a budget) stops no other"
+    else:
+        yield "      backoffLimit: 0  # the next night resumes; exit code 4 is a deadline or a budget"
     yield "      template:"
     yield "        spec:"
     yield from (f"          {line}" for line in _pod(schedule))
@@ -79,16 +99,19 @@ def _pod(schedule: Schedule) -> Iterator[str]:
     yield f"      - {{name: state, mountPath: {_STATE}}}"
     yield "volumes:"
     yield f"  - {{name: catalog, persistentVolumeClaim: {{claimName: {schedule.name}}}}}"
-    yield f"  - {{name: state, persistentVolumeClaim: {{claimName: {schedule.name}-state}}}}"
+    if schedule.shards:
+        yield "  - {name: state, emptyDir: {}}  # each shard has a part of the rate, and shares it with nobody"
+    else:
+        yield f"  - {{name: state, persistentVolumeClaim: {{claimName: {schedule.name}-state}}}}"
 
 
-def _claim(name: str, size: str) -> Iterator[str]:
+def _claim(name: str, size: str, mode: str) -> Iterator[str]:
     yield "apiVersion: v1"
     yield "kind: PersistentVolumeClaim"
     yield "metadata:"
     yield f"  name: {name}"
     yield "spec:"
-    yield "  accessModes: [ReadWriteOnce]"
+    yield f"  accessModes: [{mode}]"
     yield "  resources:"
     yield f"    requests: {{storage: {size}}}"
 
@@ -101,7 +124,9 @@ def _text(text: str) -> str:
 def _argument(word: str) -> str:
     """An argument of a container, where `$(NAME)` would be a variable. A plain option stays easy to find."""
     escaped = word.replace("$(", "$$(")
-    return escaped if word.startswith("--") and word[2:].replace("-", "").isalpha() else _text(escaped)
+    if word.startswith("--") and word[2:].replace("-", "").isalpha():
+        return escaped
+    return _text(escaped).replace(NUMBER, _NUMBER)
 
 
 def kubernetes_steps(schedule: Schedule, folder: Path | None) -> Iterator[str]:

@@ -15,6 +15,9 @@ from batch_editor.text import quoted, shell_word
 ENVIRONMENT_FILE = "batch-editor.env"
 # Beyond the provider's longest answer: to save what came, and to write the output manifest.
 _SAVING_S = 60.0
+# In the words of a command it stands for a shard's number, until that is said as the program has it that starts all
+# shards. No shell quotes it.
+NUMBER = "@shard@"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -33,6 +36,7 @@ class Schedule:
     secrets: the environment's variables that every night needs: the key's, unless it comes from a file that the config
     names, those of addresses that are told, those of a bucket.
     timeout_s: of one attempt, in seconds.
+    shards: how many processes divide the manifest; 0: one does all of it.
     made_by: the command that made this schedule, for its readers.
     """
 
@@ -50,6 +54,7 @@ class Schedule:
     secrets: tuple[str, ...] = ()
     timeout_s: float
     made_by: str
+    shards: int = 0
 
     def __post_init__(self) -> None:
         """See that every word can stand in a file of lines.
@@ -57,6 +62,8 @@ class Schedule:
         Raises:
             UsageError: one can't, or a variable has a name that no shell takes.
         """
+        if self.shards and (held := next((each for each in self._given if NUMBER in each), None)):
+            raise UsageError(f"{quoted(held)}: holds {NUMBER}, which stands for a shard's number here")
         for name in self.secrets:
             if not _VARIABLE.fullmatch(name):
                 raise UsageError(
@@ -68,6 +75,10 @@ class Schedule:
                     f"{quoted(word)}: holds a line break, or what isn't text, and can't stand in a schedule; what is"
                     " set for the jobs can stand in the manifest, and a file can be renamed"
                 )
+
+    @property
+    def _given(self) -> tuple[str, ...]:
+        return (*self.manifests, self.output, *self.options, *self.nightly, self.name)
 
     @property
     def stop_s(self) -> int:
@@ -86,13 +97,18 @@ class Schedule:
 
     @property
     def log(self) -> str:
-        """The file of the log, in the working directory."""
-        return f"{self.name}.jsonl"
+        """The file of the log, in the working directory; of shards one each."""
+        return f"{self.name}-{NUMBER}.jsonl" if self.shards else f"{self.name}.jsonl"
+
+    @property
+    def run_output(self) -> str:
+        """The output directory of a run: of shards one each."""
+        return f"{self.output}-{NUMBER}-of-{self.shards}" if self.shards else self.output
 
     def arguments(self, *, output: str | None = None, log: str | None = None) -> tuple[str, ...]:
         """The arguments of every night's run; with another output directory or log where that is given."""
         quiet = ("--progress", "none", "--log-file", log or self.log)
-        return (*self._first(output or self.output), *self.nightly, "--expect-ledger", *quiet)
+        return (*self._first(output or self.run_output), *self.nightly, "--expect-ledger", *quiet)
 
     def command(self) -> tuple[str, ...]:
         """Every night's command on this machine."""
@@ -101,22 +117,25 @@ class Schedule:
     def first_command(self, environment: Path | None) -> str:
         """The command of the first run, as a shell takes it: by hand, with somebody to look at it.
 
-        With an environment file it is in parentheses, so that the key doesn't stay in the shell it is typed into.
+        With an environment file it is in parentheses, so that the key doesn't stay in the shell it is typed into. `I`
+        stands for a shard's number.
         """
         steps = [f"cd {shell_word(str(self.directory))}"]
         if environment is not None:
             steps.append(_read_environment(environment))
-        steps.append(words((*self.program, *self._first(self.output))))
+        steps.append(words([word.replace(NUMBER, "I") for word in (*self.program, *self._first(self.run_output))]))
         command = " && ".join(steps)
         return command if environment is None else f"({command})"
 
     def has_ledger(self) -> bool:
         """Whether something has run in the output directory, so that no first run is needed."""
-        return (self.directory / self.output / "ledger.sqlite3").exists()
+        outputs = [self.run_output.replace(NUMBER, str(number)) for number in range(self.shards or 1)]
+        return all((self.directory / output / "ledger.sqlite3").exists() for output in outputs)
 
     def about(self) -> Iterator[str]:
         """What the file is, in lines for its head."""
-        yield f"batch-editor: {' '.join(self.manifests)} every night at {self.clock}."
+        shards = f", in {self.shards} shards" if self.shards else ""
+        yield f"batch-editor: {' '.join(self.manifests)} every night at {self.clock}{shards}."
         yield f"Made by: {self.made_by}"
 
     def outside(self) -> list[str]:
@@ -125,7 +144,8 @@ class Schedule:
         return [each for each in named if Path(each).is_absolute() or ".." in Path(each).parts]
 
     def _first(self, output: str) -> tuple[str, ...]:
-        return ("run", *self.manifests, "-o", output, *self.options)
+        shard = ("--shard", f"{NUMBER}/{self.shards}") if self.shards else ()
+        return ("run", *self.manifests, "-o", output, *self.options, *shard)
 
 
 def shell_line(schedule: Schedule, environment: Path | None) -> str:

@@ -7,14 +7,13 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError
 from batch_editor.images import pixels
-from batch_editor.processes import CallFailed, Processes
+from batch_editor.processes import CallFailed, Pool, Processes
 from batch_editor.records import LOCAL, Failure, ParamValue, SavedImage
 from batch_editor.text import printable
 
@@ -42,10 +41,10 @@ class Acceptance:
     """
 
     def __init__(
-        self, checks: Literal["header", "full"], endpoints: Mapping[str, Endpoint], processes: Processes | None = None
+        self, checks: Literal["header", "full"], endpoints: Mapping[str, Endpoint], processes: Pool | None = None
     ) -> None:
         self._endpoints = endpoints
-        self._processes = (processes or Processes()) if checks == "full" else None
+        self._processes: Pool | None = (processes or Processes()) if checks == "full" else None
         # As many threads as processes: each only waits for one.
         threads = self._processes.count if self._processes else 1
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="acceptance")
@@ -87,23 +86,24 @@ class Acceptance:
         """
         asked = _Asked.from_params(self._endpoints.get(endpoint), params)
         other = "; ".join(asked.differences(image))
-        if self._processes is None:
+        processes = self._processes
+        if processes is None:
             return Verdict(warning=other or None)
         if other:
             return _rejected(other)
-        look = partial(
-            pixels.fault_of,
-            Path(image.path),
-            format=image.format,
-            transparent=asked.transparent,
-            inputs=[Path(files[sha256][0]) for sha256 in asked.local_inputs if sha256 in files],
-        )
+        inputs = [Path(files[sha256][0]) for sha256 in asked.local_inputs if sha256 in files]
+
+        def look() -> str | None:
+            """What is wrong with the image."""
+            path, format = Path(image.path), image.format
+            return processes.call(pixels.fault_of, path, format=format, transparent=asked.transparent, inputs=inputs)
+
         try:
             try:
-                fault = self._processes.call(look)
+                fault = look()
             except CallFailed:
                 # Once more: its process may have been ended from outside, by a machine out of memory.
-                fault = self._processes.call(look)
+                fault = look()
         except CallFailed as failed:
             return _rejected(f"paid, but it could not be checked: {failed}", kind=UNCHECKED)
         return _rejected(fault) if fault else Verdict()

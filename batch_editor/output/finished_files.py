@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ class FinishedFiles:
     def __init__(self, root: Path, pictures: PictureStore) -> None:
         self._root = root
         self._pictures = pictures
+        # Nobody else's: a node of a cluster may still write what a run that died has asked of it.
+        self._prefix = secrets.token_hex(4)
         self._numbers = count(1)
         self._stands: Callable[[str, int], bool] = lambda path, size_bytes: False
 
@@ -40,7 +43,7 @@ class FinishedFiles:
                 if folder.resolve() != self._root.resolve() / folder.relative_to(self._root):
                     raise StorageError(f"{folder}: a link that leads elsewhere; expected a folder")
             for left in staged.iterdir():
-                left.unlink()
+                left.unlink(missing_ok=True)  # nodes of a cluster may still be at it
             fsync_directory(self._root)  # always, for who made the folder may have died before
         except OSError as error:
             raise StorageError(f"{staged}: can't be written ({error.strerror})") from error
@@ -49,7 +52,7 @@ class FinishedFiles:
     @contextmanager
     def staged(self) -> Iterator[Path]:
         """Where a file is to be made; gone at the block's end, unless it has its name."""
-        path = self._root / _STAGED / f"{next(self._numbers)}.part"
+        path = self._root / _STAGED / f"{self._prefix}-{next(self._numbers)}.part"
         try:
             yield path
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import heapq
 import io
 import os
 import re
@@ -10,17 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 import orjson
 
 from batch_editor.errors import StorageError, UsageError
 from batch_editor.files import expect_regular, fsync_directory, open_regular
-from batch_editor.ledger import Connection, JobRow, files_from, readings
+from batch_editor.ledger import Connection, JobRow, files_from, readings, shard_of
 from batch_editor.output.verdict_lookup import verdicts_of
-from batch_editor.records import LOCAL
+from batch_editor.records import LOCAL, WHOLE
 from batch_editor.text import escape_bytes
 from batch_editor.verdicts import Picture, Verdict, read_verdicts
 
@@ -110,10 +113,20 @@ def export_rows(
     CSV is for people and their spreadsheets, so formulas are defused; JSON lines and Parquet hold values as they
     are. Parquet needs pyarrow. `verdicts` are those of `verdicts_of`.
     """
-    parameters, extras = readings.columns(db)
-    names = [*COLUMNS, *map(column_of, parameters), *(f"row.{name}" for name in extras)]
-    links = readings.uploads(db)
-    rows = (_cells(row, links, parameters, extras, verdicts) for row in readings.rows(db))
+    export_tables([ExportedOutput(None, db, verdicts)], file, format)
+
+
+class ExportedOutput(NamedTuple):
+    """An output directory to be exported: its path, as the column `output` has it; its ledger, and what people said."""
+
+    output: str | None
+    db: Connection
+    verdicts: Mapping[Picture, Verdict]
+
+
+def export_tables(outputs: Sequence[ExportedOutput], file: IO[bytes], format: Format) -> None:
+    """As `export_rows`, the rows of several output directories as one table, see `joined_table`."""
+    names, rows = joined_table(outputs)
     if format == "csv":
         _write_csv(file, names, rows)
     elif format == "jsonl":
@@ -122,6 +135,36 @@ def export_rows(
         )
     else:
         _write_parquet(file, names, rows)
+
+
+def joined_table(outputs: Sequence[ExportedOutput]) -> tuple[list[str], Iterator[list[Any]]]:
+    """The columns of the output manifest, and its rows, one at a time; values are as they are.
+
+    With `output` behind the fixed columns, to which `output_path` is relative, where there are several. Shards of one
+    number are in the manifest's order; others one after the other.
+    """
+    columns = [readings.columns(each.db) for each in outputs]
+    parameters = list(dict.fromkeys(name for names, _ in columns for name in names))
+    extras = list(dict.fromkeys(name for _, names in columns for name in names))
+    named = [] if len(outputs) == 1 else ["output"]
+    names = [*COLUMNS, *named, *map(column_of, parameters), *(f"row.{name}" for name in extras)]
+    tables = [_rows(each, parameters, extras, is_named=bool(named)) for each in outputs]
+    shards = {shard_of(each.db) for each in outputs}
+    of_one = WHOLE not in shards and len({shard.count if shard is not None else None for shard in shards}) == 1
+    joined = heapq.merge(*tables, key=itemgetter(0)) if of_one else chain.from_iterable(tables)
+    return names, (cells for _, cells in joined)
+
+
+def _rows(
+    exported: ExportedOutput, parameters: Sequence[str], extras: Sequence[str], *, is_named: bool
+) -> Iterator[tuple[int, list[Any]]]:
+    """The rows of an output directory, each with its job's position in the manifest."""
+    links = readings.uploads(exported.db)
+    for row in readings.rows(exported.db):
+        cells = _cells(row, links, parameters, extras, exported.verdicts)
+        if is_named:
+            cells.insert(len(COLUMNS), exported.output)
+        yield row.position, cells
 
 
 def column_of(parameter: str) -> str:

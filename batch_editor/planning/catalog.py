@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.finish_names import mixed_finish_names
 from batch_editor.planning.moving import move_between, successor_of
-from batch_editor.records import FaultyRow, Job, Shape
+from batch_editor.planning.sharding import Sharding, ShardJobs
+from batch_editor.records import FaultyRow, Job, Shape, Shard
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000
@@ -30,7 +31,8 @@ class Selection:
 
     `endpoint`: where it is named, the settings' endpoint takes the place of those that the manifests name.
     `format`: how tables that are manifests are read. `over`: compare these values of `endpoint` or of parameters, by
-    name, in all combinations; then `limit` is how many jobs are compared.
+    name, in all combinations; then `limit` is how many jobs are compared. `shard`: of the manifest's jobs that part,
+    from which the others choose; its part of the limits is all that it may use.
     """
 
     only: Sequence[str] = ()
@@ -39,18 +41,21 @@ class Selection:
     overrides: Mapping[str, str] = field(default_factory=dict)
     format: TableFormat = "auto"
     over: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StagingReport:
     """What staging found: warnings, how many rows the manifests leave out on purpose, by reason, and tables that are a
-    shop's export or resemble one. `comparison` is what the jobs are, where some are compared.
+    shop's export or resemble one. `comparison` is what the jobs are, where some are compared; `shard` how many are a
+    shard's.
     """
 
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     tables: Sequence[TableRead] = ()
     comparison: Comparison | None = None
+    shard: ShardJobs | None = None
 
 
 class Catalog:
@@ -84,6 +89,11 @@ class Catalog:
     def sendable(self) -> dict[str, Endpoint]:
         """The endpoints that requests may go to: the manifests', and those that made images which are kept."""
         return {**self._others, **self.endpoints}
+
+    @property
+    def sendable_shapes(self) -> dict[str, Shape]:
+        """What requests to each of these are made of, by name."""
+        return {name: endpoint.shape for name, endpoint in self.sendable.items()}
 
     def load_others(self, names: Iterable[str]) -> None:
         """Load endpoints that requests of a ledger went to, as far as they are known."""
@@ -155,7 +165,7 @@ class Catalog:
         if pricing.factor is not None:
             changed["factor"] = pricing.factor
         if pricing.table is not None:
-            changed["table"] = pricing.table
+            changed |= {"table": pricing.table, "as_of": None, "source": "pricing.table of the config", "maker": None}
         try:
             return Prices.model_validate(changed)
         except ValueError as error:
@@ -196,7 +206,10 @@ def stage_manifests(
         move_between=catalog.move_between,
         format=selection.format,
     )
-    jobs = read_manifests(manifests, expansion, faults)
+    jobs: Iterable[Job | FaultyRow] = read_manifests(manifests, expansion, faults)
+    sharding = None if selection.shard is None else Sharding(selection.shard, catalog.endpoints)
+    if sharding is not None:
+        jobs = sharding.watch(jobs)
     staging.add(with_kinds(jobs if watch is None else watch(jobs), catalog, calibration, staging))
     choice = Choice(selection.only)
     for repeat in staging.repeats(all_finished=bool(catalog.finish)):
@@ -215,10 +228,13 @@ def stage_manifests(
         if first_where != where:
             faults.add(where, f"duplicate id {job_id!r}, first used at {first_where}")
     faults.raise_if_any()
-    staging.finish(only=() if all else selection.only, limit=selection.limit)
-    if selection.only and not all and not staging.has_selected():
+    if selection.only and not all and not staging.has_any(selection.only):
         raise UsageError(f"--only {' '.join(map(repr, selection.only))} matches no job's id")
-    return StagingReport(tuple(faults.warnings), dict(faults.skipped), faults.tables)
+    report = StagingReport(tuple(faults.warnings), dict(faults.skipped), faults.tables)
+    if sharding is not None and selection.shard is not None:
+        report = replace(report, shard=ShardJobs(selection.shard, *staging.keep_shard(sharding.is_own)))
+    staging.finish(only=() if all else selection.only, limit=selection.limit)
+    return report
 
 
 def _shown(endpoint: Endpoint) -> tuple[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 from batch_editor.config import DEFAULT_ENDPOINT, Settings
@@ -17,10 +18,13 @@ from batch_editor.planning.calibration import Calibration
 from batch_editor.planning.catalog import Catalog, Selection, StagingReport
 from batch_editor.planning.comparing import stage_jobs
 from batch_editor.planning.comparison import Comparison
+from batch_editor.planning.inputs import TrackedLinks
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
 from batch_editor.planning.pace import Pace, paces_of, slowest
 from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
+from batch_editor.planning.planned import Planned
 from batch_editor.planning.reuse import find_images, output_of, reusable
+from batch_editor.planning.sharding import expect_shard
 from batch_editor.planning.stage_redos import stage_redos
 from batch_editor.records import Redo, Shape
 
@@ -37,13 +41,14 @@ def make_plan(
     check_inputs: bool = False,
     rehearsal: bool = False,
     say: Callable[[str], None] = lambda _: None,
+    look: Callable[[Planned], None] = lambda _: None,
 ) -> Plan:
     """What a run of these manifests would do. Sends nothing, needs no key, changes nothing. Blocks.
 
     `history` are output directories whose real charges and latencies count, besides that of `output`; `reuse` those
-    whose images are taken as well. Only with
-    `check_inputs` is the network used, to look at every distinct input link; then no event loop may be running,
-    and `say` gets a line now and then.
+    whose images are taken as well. Only with `check_inputs` is the network used, to look at every input link, and with
+    `inputs.track` to ask those of jobs that were made before; then no event loop may be running, and `say` gets a line
+    now and then. `look` is given the plan once it is whole, while the staged jobs are there.
 
     Raises:
         UsageError: the settings or a manifest are wrong.
@@ -52,27 +57,22 @@ def make_plan(
     paths = [Path(manifest) for manifest in manifests]
     selection = selection or Selection()
     root = output or output_of(paths[0], settings, selection)
+    expect_shard(root, selection.shard, rehearsal=rehearsal)
+    settings = settings.for_shard(selection.shard)
     catalog = Catalog(settings)
-    sources = reusable(root, reuse)
+    sources = reusable(root, reuse, shard=selection.shard)
     calibration = Calibration(root, [*history, *sources], rehearsal=rehearsal)
     with Staging() as staging, staging.translated():
         report = stage_jobs(paths, catalog, selection, calibration, staging)
-        plan = assess(
-            staging,
-            catalog,
-            settings,
-            calibration,
-            output=root,
-            redo=redo,
-            reuse=sources,
-            rehearsal=rehearsal,
-            report=report,
-        )
-        if not check_inputs:
-            return plan
-        from batch_editor.planning.input_check import look_at_inputs  # here: aiohttp, which other plans do without
+        jobs = staging, catalog, settings
+        plan = assess(*jobs, calibration, output=root, redo=redo, reuse=sources, rehearsal=rehearsal, report=report)
+        if check_inputs:
+            from batch_editor.planning.input_check import checked  # here: aiohttp, which other plans do without
 
-        return replace(plan, inputs=asyncio.run(look_at_inputs(staging, catalog.sendable, settings, plan, say=say)))
+            again = partial(plan_again, plan, *jobs, calibration, report)
+            plan = asyncio.run(checked(plan, again, *jobs, output=root, say=say))
+        look(Planned(plan, staging, catalog, settings, paths, selection, root, (*history, *sources), redo))
+        return plan
 
 
 def assess(
@@ -96,7 +96,7 @@ def assess(
         VerdictsError: its verdicts can't be, where rejected images are to be made again.
         ManifestError: what is to be sent for them can't be.
     """
-    spent_usd, changes, redos, compared = 0.0, Changes(), None, False
+    spent_usd, changes, redos, compared, tracked = 0.0, Changes(), None, False, None
     # Whoever wants everything made again wants new images.
     warnings = [] if "all" in redo else list(find_images(staging, reuse, catalog.shapes))
     if readings.begun(output):
@@ -118,6 +118,9 @@ def assess(
                 )
                 if "rejected" in redo:
                     redos = stage_redos(staging, catalog, calibration, changes.rejected, verdicts, redo)
+                if settings.inputs.track != "none":
+                    links = staging.tracking(catalog.sendable_shapes).find(readings.file_of(db))
+                    tracked = TrackedLinks(settings.inputs.track, links)
     taken = staging.take_elsewhere()
     plan = plan_of(staging, catalog, settings, calibration, spent_usd=spent_usd, changes=changes, report=report)
     return replace(
@@ -126,6 +129,28 @@ def assess(
         taken=taken,
         warnings=(*plan.warnings, *warnings),
         is_another_comparison=compared and plan.comparison is not None,
+        tracked=tracked,
+    )
+
+
+def plan_again(
+    plan: Plan,
+    staging: Staging,
+    catalog: Catalog,
+    settings: Settings,
+    calibration: Calibration,
+    report: StagingReport,
+    changes: Changes,
+) -> Plan:
+    """A plan made by `assess` anew, now that more of its jobs have changed. Blocks."""
+    again = plan_of(staging, catalog, settings, calibration, spent_usd=plan.spent_usd, changes=changes, report=report)
+    return replace(
+        again,
+        redos=plan.redos,
+        taken=plan.taken,
+        warnings=plan.warnings,
+        is_another_comparison=plan.is_another_comparison,
+        tracked=plan.tracked,
     )
 
 
@@ -178,8 +203,25 @@ def plan_of(
         skipped=report.skipped,
         tables=tuple(report.tables),
         faulty=found.faulty,
+        shard=None if report.shard is None else replace(report.shard, limits=tuple(_parts_of_limits(settings, paces))),
         comparison=_timed(report.comparison, catalog, settings, calibration),
     )
+
+
+def _parts_of_limits(settings: Settings, paces: Iterable[Pace]) -> Iterator[str]:
+    """The limits of a shard's settings that are divided, in words."""
+    budget = settings.budget
+    divided = [(budget.max_cost_usd, "at most")]
+    if not budget.shared_over_machines:
+        providers = [settings.provider(pace.provider) for pace in paces]
+        for each in providers:
+            yield str(each.rate) if len(providers) == 1 else f"{each.name} {each.rate}"
+        divided += [(budget.per_day_usd, "a day"), (budget.per_month_usd, "a month")]
+    for usd, what in divided:
+        if usd is not None:
+            yield f"${usd:,.4g} {what}"
+    if settings.max_failures is not None and not settings.max_failures.endswith("%"):
+        yield f"{settings.max_failures} failed jobs"
 
 
 def _timed(

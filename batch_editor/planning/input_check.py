@@ -5,18 +5,47 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from batch_editor.client import LinkReport, Network, look_at
 from batch_editor.config import Settings
 from batch_editor.endpoints import Endpoint
-from batch_editor.ledger import Staging, staging_readings
-from batch_editor.planning.plan import FaultyInput, InputCheck, Plan
+from batch_editor.ledger import Changes, Staging, readings, staging_readings
+from batch_editor.planning.catalog import Catalog
+from batch_editor.planning.inputs import FaultyInput, InputCheck
+from batch_editor.planning.plan import Plan
+from batch_editor.planning.tracking import track_pictures
 from batch_editor.text import printable
 
 # A check of ten thousand links takes minutes; a line now and then shows that it lives.
 SAY_EVERY_S = 10.0
 _ANY_LINKS = ("https://example.com/cup.jpg", "http://example.com/cup.jpg")
+
+
+async def checked(
+    plan: Plan,
+    again: Callable[[Changes], Plan],
+    staging: Staging,
+    catalog: Catalog,
+    settings: Settings,
+    *,
+    output: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """The plan when its links have been looked at; before, those of jobs that were made before are asked whether their
+    pictures changed, see `track_pictures`. Nothing is recorded.
+
+    Raises:
+        ConfigError: the environment's proxies or certificates are none.
+        LedgerError: the ledger of the output directory can't be read.
+    """
+    if plan.tracked is not None:
+        with readings.reading(output) as db:
+            ledger = readings.file_of(db)
+            plan = await track_pictures(plan, again, staging, catalog, settings, ledger=ledger, say=say)
+    return replace(plan, inputs=await look_at_inputs(staging, catalog.sendable, settings, plan, say=say))
 
 
 async def look_at_inputs(

@@ -11,8 +11,10 @@ from batch_editor.ledger import Changes, JobChanges
 from batch_editor.manifest import TableRead
 from batch_editor.money import Price
 from batch_editor.planning.comparison import Comparison
+from batch_editor.planning.inputs import InputCheck, TrackedLinks
 from batch_editor.planning.pace import Pace
 from batch_editor.planning.redos import Redos
+from batch_editor.planning.sharding import ShardJobs
 from batch_editor.text import duration, many
 
 IDENTIFIED = "done jobs are known by their identity from now on, and keep their images"
@@ -23,7 +25,11 @@ REMADE_MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Requests that cost alike: how many, the expected price of one, and where that price is from."""
+    """Requests that cost alike: how many, the expected price of one, and where that price is from.
+
+    list_usd: one's expected price by the price list alone. low_usd, high_usd: what all of them cost at least, and at
+    most.
+    """
 
     endpoint: str
     quality: str | None
@@ -33,10 +39,13 @@ class Group:
     unit_usd: float
     source: str
     charges: int
+    list_usd: float
+    low_usd: float
+    high_usd: float
 
     @property
     def cost_usd(self) -> float:
-        """What they cost together."""
+        """What they are expected to cost together."""
         return self.requests * self.unit_usd
 
 
@@ -69,39 +78,6 @@ class Lifetime:
 
 
 @dataclass(frozen=True, slots=True)
-class FaultyInput:
-    """A request that would be wasted: its first job, and what is wrong with which input."""
-
-    job_id: str
-    fingerprint: str
-    fault: str
-
-
-@dataclass(frozen=True, slots=True)
-class InputCheck:
-    """How many distinct links were looked at, and the requests that have a faulty one."""
-
-    looked_at: int
-    faulty: tuple[FaultyInput, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """The `inputs` object of a plan's `--json`."""
-        return {
-            "looked_at": self.looked_at,
-            "faulty": [{"job_id": faulty.job_id, "fault": faulty.fault} for faulty in self.faulty],
-        }
-
-    def lines(self, *, limit: int = 20) -> Iterator[str]:
-        """The check for people."""
-        faulty_requests = many(len(self.faulty), "request")
-        yield f"Inputs: {many(self.looked_at, 'link')} looked at, {faulty_requests} with a faulty one"
-        for faulty in self.faulty[:limit]:
-            yield f"  {faulty.job_id}: {faulty.fault}"
-        if len(self.faulty) > limit:
-            yield f"  … and {len(self.faulty) - limit:,} more"
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do.
 
@@ -112,7 +88,8 @@ class Plan:
     are left out for their faults. retires: endpoints of which the last day or the successor is known. notices: what is
     said first, of those that are retired. redos: what becomes of rejected images, where they are to be made again.
     taken: images that other output directories have paid for, by the directory's name. comparison: what jobs are
-    compared, and over what; is_another_comparison: so it was before in this output directory.
+    compared, and over what; is_another_comparison: so it was before in this output directory. shard: whose jobs of the
+    manifest's these are, where they are a shard's. tracked: links of done jobs, where their pictures may have changed.
     """
 
     jobs: int
@@ -140,10 +117,12 @@ class Plan:
     retires: tuple[Lifetime, ...] = ()
     notices: tuple[str, ...] = ()
     inputs: InputCheck | None = None
+    tracked: TrackedLinks | None = None
     redos: Redos | None = None
     taken: Mapping[str, int] = field(default_factory=dict)
     comparison: Comparison | None = None
     is_another_comparison: bool = False
+    shard: ShardJobs | None = None
 
     @property
     def requests_to(self) -> dict[str, int]:
@@ -160,7 +139,10 @@ class Plan:
         """How many of the chosen jobs are new, changed and unchanged, and how many are gone."""
         new, changed = self.known.get("new", 0), self.known.get("changed", 0)
         unchanged = sum(self.known.values()) - new - changed
-        return JobChanges(new, changed, self.changes.links_alone, unchanged, self.changes.gone)
+        of_changes = self.changes
+        return JobChanges(
+            new, changed, of_changes.links_alone, unchanged, of_changes.gone, behind_links=of_changes.behind_links
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The `--json` object of `plan`."""
@@ -203,6 +185,9 @@ class Plan:
                     "cost_usd": round(group.cost_usd, 6),
                     "price_from": group.source,
                     "charges": group.charges,
+                    "list_usd": round(group.list_usd, 6),
+                    "low_usd": round(group.low_usd, 6),
+                    "high_usd": round(group.high_usd, 6),
                 }
                 for group in self.groups
             ],
@@ -212,16 +197,24 @@ class Plan:
             "budget": _fit_json(self.budget),
             "deadline": _fit_json(self.deadline),
             "inputs": None if self.inputs is None else self.inputs.as_json(),
+            "tracked": None if self.tracked is None else self.tracked.as_json(),
             "tables": [table.as_json() for table in self.tables],
             "compare": None if self.comparison is None else self.comparison.as_json(),
+            "moved": self.changes.moved,
+            "shard": None if self.shard is None else self.shard.as_json(),
         }
+
+    def introduction(self) -> Iterator[str]:
+        """What it is a plan of: before its figures, and before what a run does."""
+        yield from self.notices
+        yield from (table.said for table in self.tables)
+        yield from self.comparison.lines() if self.comparison else ()
+        yield from () if self.shard is None else [self.shard.line]
 
     def lines(self, *, now: datetime | None = None) -> Iterator[str]:
         """The plan for people; `now` is when the run would start."""
         now = now or datetime.now().astimezone()
-        yield from self.notices
-        yield from (table.said for table in self.tables)
-        yield from self.comparison.lines() if self.comparison else ()
+        yield from self.introduction()
         sharing = f"sharing another's image {self.reused - sum(self.taken.values()):,}"
         yield f"Jobs: {self.jobs:,}   to send {self.requests:,}, {sharing}, done {self.done:,}"
         if not self.job_changes.are_all_new:
@@ -250,8 +243,8 @@ class Plan:
 
         for question in self.to_confirm():
             yield f"Asks before it sends: {question}"
-        if self.inputs is not None:
-            yield from self.inputs.lines()
+        yield from self.tracked.lines() if self.tracked else ()
+        yield from self.inputs.lines() if self.inputs else ()
 
     def _time(self, now: datetime) -> Iterator[str]:
         if not self.requests:
@@ -281,6 +274,8 @@ class Plan:
         yield from self._made_again()
         if changes.identified:
             yield f"  {changes.identified:,} {IDENTIFIED}"
+        if changes.moved:
+            yield f"  in another shard by their new inputs: {many(changes.moved, 'job')}; that one makes them anew"
         if changes.gone:
             renamed = f" ({changes.renamed:,} under another id now)" if changes.renamed else ""
             moves = "a run moves the images to images/.history"
@@ -309,6 +304,11 @@ class Plan:
             yield (
                 f"{changes.remade - changes.meant:,} of {done:,} done jobs would be made, and paid, again:"
                 f" they differ in {_counted(changes.differs)}"
+            )
+        if changes.moved > max(REMADE_MOST, REMADE_SHARE * (done + changes.moved)):
+            yield (
+                f"{changes.moved:,} of the {changes.known:,} jobs of this output directory have other inputs, and are"
+                " in another shard by these: it would make, and pay, them again"
             )
         # A job under another id asks for the same, and keeps its image: elsewhere it would be paid for again.
         # A comparison over other values than the one before is no mistake; what that has made is found in the history.

@@ -12,7 +12,7 @@ from batch_editor.ledger import Staging, readings
 from batch_editor.manifest import default_output_name
 from batch_editor.output import has_image, picture_store
 from batch_editor.planning.catalog import Selection
-from batch_editor.records import Shape
+from batch_editor.records import Shape, Shard
 
 # What `compare` adds to the name of a run's output directory.
 COMPARED = "-compare"
@@ -21,7 +21,9 @@ COMPARED = "-compare"
 def output_of(manifest: Path, settings: Settings, selection: Selection) -> Path:
     """The output directory of a run of these jobs, where none is named."""
     output = settings.outputs.directory / default_output_name(manifest)
-    return compared_output(output) if selection.over else output
+    if selection.over:
+        return compared_output(output)
+    return output if selection.shard is None else output.with_name(output.name + selection.shard.ending)
 
 
 def compared_output(output: Path) -> Path:
@@ -29,8 +31,9 @@ def compared_output(output: Path) -> Path:
     return output.with_name(f"{output.name}{COMPARED}")
 
 
-def reusable(output: Path, named: Sequence[Path] = ()) -> list[Path]:
+def reusable(output: Path, named: Sequence[Path] = (), *, shard: Shard | None = None) -> list[Path]:
     """The output directories that a run takes images from: those that are named, and its comparison's if there is one.
+    A shard's comparison is that of all jobs.
 
     Raises:
         UsageError: one that is named has no ledger.
@@ -40,7 +43,8 @@ def reusable(output: Path, named: Sequence[Path] = ()) -> list[Path]:
         if not readings.begun(each):
             raise UsageError(f"--reuse {each}: no ledger here; expected the output directory of a run")
     own = output.resolve()
-    compared = compared_output(own)
+    ending = "" if shard is None else shard.ending
+    compared = compared_output(own.with_name(own.name.removesuffix(ending)))
     found = dict.fromkeys(each.resolve() for each in [*named, *([compared] if readings.begun(compared) else [])])
     return [each for each in found if each != own]
 

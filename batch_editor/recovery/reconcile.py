@@ -17,7 +17,7 @@ from batch_editor.config import ApiSettings, Keys, Settings
 from batch_editor.endpoints import SEGMIND
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import FILE_NAME, Charge, Ledger, UnresolvedAttempt, readings
-from batch_editor.money import AttemptToken, Spending, shared_spending
+from batch_editor.money import AttemptToken, Spending, shared_database, shared_spending
 from batch_editor.output import Acceptance, DiskRetry, Store, check_place, locked, picture_store, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.records import Answer, Failure, SavedImage
@@ -145,7 +145,7 @@ async def reconcile(
         check_place(store.root / MANIFEST_NAME)
         ledger = Ledger(output / FILE_NAME)
         stack.callback(ledger.close)
-        spending = shared_spending(settings, output)
+        spending = shared_spending(settings, output, shared_database(settings, say))
         if spending is not None:
             stack.callback(spending.close)
         with ledger.translated():
@@ -334,12 +334,13 @@ class _Resolver:
         failure = Failure("result_lost", message, maybe_billed=True)
         with self._ledger.transaction():
             self._ledger.unresolved.charged_in_vain(attempt.attempt_id, usd, row.request_id, failure, now=self._clock())
-        self._charge_shared(attempt, usd)
+        self._charge_shared(attempt, usd, in_vain=True)
         return _finding(attempt, "charged", row.request_id, usd, message)
 
-    def _charge_shared(self, attempt: UnresolvedAttempt, usd: float) -> None:
+    def _charge_shared(self, attempt: UnresolvedAttempt, usd: float, *, in_vain: bool = False) -> None:
         if self._spending is not None:
-            self._spending.charge(str(AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number)), usd)
+            token = AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number)
+            self._spending.charge(str(token), usd, in_vain=in_vain)
 
 
 def _finding(

@@ -71,6 +71,11 @@ class Gathered:
     others: Sequence[ShownPicture]
     failed: Sequence[FailedJob]
 
+    @property
+    def has_approvals(self) -> bool:
+        """Whether somebody approved one of the runs."""
+        return any(run.approval is not None for run in self.runs)
+
 
 def gather(source: Source, *, most_pictures: int = MOST_PICTURES) -> Gathered:
     """What a report says of an output directory.

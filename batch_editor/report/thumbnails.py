@@ -7,9 +7,9 @@ import shutil
 import tempfile
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -45,18 +45,43 @@ def thumbnails(pictures: Sequence[tuple[Path, str, str]]) -> Mapping[str, str]:
         wanted.setdefault(sha256, (output, path))
     outputs = {output for output, _ in wanted.values()}
     length = next((length for most, length in _LENGTHS if len(pictures) <= most), _SHORTEST)
+    with ExitStack() as stack:
+        stores = {output: stack.enter_context(closing(picture_store(output))) for output in outputs}
+        opened = {sha256: partial(picture_file, stores[output], path) for sha256, (output, path) in wanted.items()}
+        return _links(opened, times, length=length, most_bytes=MOST_BYTES)
+
+
+def thumbnails_of_files(
+    files: Mapping[str, Path], times: Mapping[str, int], *, length: int, most_bytes: int
+) -> Mapping[str, str]:
+    """A `data:` link for each file, by whatever stands for it; as `thumbnails`, and `times` is how often each is shown.
+
+    `length`: pixels of the longer side. `most_bytes`: of all of them, as they stand in the page.
+    """
+    opened = {name: partial(nullcontext, path) for name, path in files.items()}
+    return _links(opened, times, length=length, most_bytes=most_bytes) if files else {}
+
+
+def _links(
+    opened: Mapping[str, Callable[[], AbstractContextManager[Path | None]]],
+    times: Mapping[str, int],
+    *,
+    length: int,
+    most_bytes: int,
+) -> Mapping[str, str]:
     processes = Processes(PROCESSES, limit_s=LIMIT_S)
     try:
-        with ExitStack() as stack, ThreadPoolExecutor(PROCESSES) as threads:
-            stores = {output: stack.enter_context(closing(picture_store(output))) for output in outputs}
-            made = threads.map(partial(_made, processes, length, stores), wanted.values())
-            return dict(_fitting(zip(wanted, made, strict=True), times))
+        with ThreadPoolExecutor(PROCESSES) as threads:
+            made = threads.map(partial(_made, processes, length), opened.values())
+            return dict(_fitting(zip(opened, made, strict=True), times, most_bytes))
     finally:
         processes.close()
 
 
-def _fitting(made: Iterator[tuple[str, bytes | None]], times: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    left = MOST_BYTES
+def _fitting(
+    made: Iterator[tuple[str, bytes | None]], times: Mapping[str, int], most_bytes: int
+) -> Iterator[tuple[str, str]]:
+    left = most_bytes
     for sha256, data in made:
         if data is None:
             continue
@@ -66,12 +91,9 @@ def _fitting(made: Iterator[tuple[str, bytes | None]], times: Mapping[str, int])
             yield sha256, link
 
 
-def _made(
-    processes: Processes, length: int, stores: Mapping[Path, PictureStore], place: tuple[Path, str]
-) -> bytes | None:
-    output, path = place
+def _made(processes: Processes, length: int, opened: Callable[[], AbstractContextManager[Path | None]]) -> bytes | None:
     try:
-        with picture_file(stores[output], path) as file:
+        with opened() as file:
             return None if file is None else processes.call(thumbnail, file, length=length, quality=_QUALITY)
     except (CallFailed, MachineError, OSError):
         return None

@@ -5,7 +5,6 @@ Safe to delete at any time. Where it can't be written, or is a link to elsewhere
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import threading
@@ -13,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from batch_editor.files import open_regular
-from batch_editor.output import PAGE_CACHE
+from batch_editor.output import PAGE_CACHE, place_in_cache
 
 MOST_BYTES = 512 * 2**20
 # Not one by one: to look at all files takes a second for 50,000 of them.
@@ -92,8 +91,7 @@ class Cache:
             self._temporary.cleanup()
 
     def _place(self, key: str) -> Path:
-        name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:40]
-        return self._root / name[:2] / name
+        return place_in_cache(self._root, key)
 
     def _files(self) -> list[tuple[float, int, Path]]:
         found = []

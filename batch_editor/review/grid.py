@@ -82,13 +82,13 @@ def grid(jobs: Sequence[ReviewJob], chosen: Sequence[ReviewJob], *, begin: Calla
     for job in jobs:
         groups.setdefault(begin(job), []).append(job)
     several = {inputs: group for inputs, group in groups.items() if len(group) > 1}
-    told_by = _told_by(several.values())
+    ways = _differences(several.values())
     columns: dict[Column, None] = {}
     column_of: dict[str, Column] = {}
     for group in several.values():
         seen: Counter[tuple[tuple[str, str], ...]] = Counter()
         for job in group:
-            values = tuple((name, value) for name, value_of in told_by.items() if (value := value_of(job)) is not None)
+            values = tuple((name, value) for name, value_of in ways.items() if (value := value_of(job)) is not None)
             seen[values] += 1
             if seen[values] <= MOST_ALIKE:
                 column_of[job.row.job_id] = column = Column(values, seen[values])
@@ -112,21 +112,21 @@ def _inputs(job: ReviewJob) -> Inputs:
 ValueOf = Callable[[ReviewJob], str | None]
 
 
-def _told_by(groups: Iterable[Sequence[ReviewJob]]) -> dict[str, ValueOf]:
+def _differences(groups: Iterable[Sequence[ReviewJob]]) -> dict[str, ValueOf]:
     """What tells jobs of one input apart anywhere: axes of a matrix first; else endpoints, parameters, variants."""
-    told: dict[str, ValueOf] = {}
+    found: dict[str, ValueOf] = {}
     for group in groups:
         left = [
-            (name, value_of) for name, value_of in _candidates(group) if name not in told and _differs(group, value_of)
+            (name, value_of) for name, value_of in _candidates(group) if name not in found and _differs(group, value_of)
         ]
-        axes = [name for name in told if name.startswith(_AXIS)]
+        axes = [name for name in found if name.startswith(_AXIS)]
         for name, value_of in left:
             # What an axis of the matrix decides need not be said once more.
-            if name.startswith(_AXIS) or not axes or not _follows(group, value_of, [told[axis] for axis in axes]):
-                told[name] = value_of
+            if name.startswith(_AXIS) or not axes or not _follows(group, value_of, [found[axis] for axis in axes]):
+                found[name] = value_of
                 if name.startswith(_AXIS):
                     axes.append(name)
-    return told
+    return found
 
 
 _AXIS = "axis "

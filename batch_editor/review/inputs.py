@@ -13,6 +13,7 @@ import orjson
 
 from batch_editor.client import NotFetched
 from batch_editor.ledger import files_from, readings, review_readings
+from batch_editor.output import input_key
 from batch_editor.records import LOCAL
 from batch_editor.review.cache import Cache
 from batch_editor.review.index import Index
@@ -86,7 +87,7 @@ class Inputs:
     async def _file(self, link: str, files: dict[str, str]) -> Path:
         if link.startswith(LOCAL):
             return await asyncio.to_thread(_local, files.get(link.removeprefix(LOCAL)), link.removeprefix(LOCAL))
-        key = f"input {link}"
+        key = input_key(link)
         lock = self._fetching.setdefault(key, asyncio.Lock())
         try:
             async with lock:  # one fetches what several pages want

@@ -19,14 +19,12 @@ from batch_editor.images import sniff
 from batch_editor.images.pixels import load_decoders
 from batch_editor.images.thumbnails import thumbnail
 from batch_editor.ledger import readings, review_readings
-from batch_editor.output import IMAGES, PictureStore
+from batch_editor.output import IMAGES, THUMBNAIL_LENGTH, PictureStore, thumbnail_key
 from batch_editor.processes import CallFailed, Processes
 from batch_editor.review.cache import Cache
 from batch_editor.review.index import Index
 from batch_editor.threads import finished
 
-# Of the longer side: enough for a card on a screen of two pixels a point.
-LENGTH = 320
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HEAD = 16
 
@@ -56,7 +54,7 @@ class Thumbnails:
 
     async def known(self, key: str) -> bytes | None:
         """The thumbnail that was made for a key before."""
-        return await asyncio.to_thread(self._cache.read, _key(key))
+        return await asyncio.to_thread(self._cache.read, thumbnail_key(key))
 
     async def of(self, path: Path, *, key: str) -> bytes:
         """A thumbnail of a file, a WebP; kept for its key.
@@ -71,15 +69,11 @@ class Thumbnails:
 
     def _made(self, path: Path, key: str) -> bytes:
         try:
-            data = self._processes.call(thumbnail, path, length=LENGTH)
+            data = self._processes.call(thumbnail, path, length=THUMBNAIL_LENGTH)
         except (CallFailed, MachineError) as error:
             raise NoPicture(f"no thumbnail can be made: {error}") from error
-        self._cache.put(_key(key), data)
+        self._cache.put(thumbnail_key(key), data)
         return data
-
-
-def _key(key: str) -> str:
-    return f"thumbnail {LENGTH} {key}"
 
 
 class Pictures:

@@ -8,7 +8,7 @@ from typing import Any
 
 from batch_editor.client import Client, UploadRefused
 from batch_editor.endpoints import Endpoint
-from batch_editor.errors import MachineError
+from batch_editor.errors import LedgerError, MachineError
 from batch_editor.ledger import SubmittedAttempt
 from batch_editor.money import Intent, Reservations, Reserved
 from batch_editor.output import DiskRetry, StagedFile
@@ -120,7 +120,7 @@ class Attempts:
             return Requeue(task, 0.0)
         try:
             await self._limiter.depart(permit)
-        except LimiterClosed:
+        except (LimiterClosed, LedgerError):
             await self._reservations.withdraw(intent)
             raise
         reserved.sent()
@@ -220,7 +220,7 @@ class Attempts:
         if paid:
             await self._publisher.reject(intent.attempt_id, intent.number, task.request.fingerprint)
         await self._publisher.record(failed)
-        self._reservations.charge(intent, charged_usd)
+        self._reservations.charge(intent, charged_usd, in_vain=failure.maybe_billed)
         if failure.maybe_billed:
             self._listener.possibly_billed(task, charged_usd)
         if paid:

@@ -17,12 +17,14 @@ from batch_editor.config import Keys, Settings, read_keys
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.finished import Asked, Left, Maker, finish_command, finish_left, write_reports
-from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, note_stops, readings
+from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, note_shard, note_stops, readings
 from batch_editor.money import SharedBudget, Spending
 from batch_editor.output import FinishedFiles, Store, free_disk_reserve, take_disk_reserve, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.planning import Catalog, output_of
+from batch_editor.records import WHOLE
 from batch_editor.recovery.recover import recover
+from batch_editor.runs.approving import on_record
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import send_pending
 from batch_editor.runs.options import BatchOptions
@@ -41,6 +43,7 @@ from batch_editor.runs.run import Run
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.stops import StopReason, exit_code_of, exit_code_of_signal, what_stopped
 from batch_editor.runs.summary import Summary, summarize
+from batch_editor.runs.tracking import track_inputs
 from batch_editor.text import guarded
 from batch_editor.threads import closed_on_a_thread, finished, to_the_end
 
@@ -93,19 +96,15 @@ async def prepared(
         if not options.sandbox:
             for each in keys.found.values():
                 stack.enter_context(guarded(each.get_secret_value()))
+        settings = settings.for_shard(options.selection.shard)
         catalog, staging = await to_the_end(lambda: (Catalog(settings), stack.enter_context(Staging())))
         planning = partial(plan_run, paths, settings, catalog, options, output, staging)
         planned = await finished(planning, on_cancel=staging.cancel)
         providers = expect_keys(planned, keys)
         provide_descriptors(sum(each.concurrency for each in providers), rehearsal=options.sandbox)
         network = await to_the_end(Network.from_environment)
-        for notice in planned.plan.notices:
-            options.progress.say(notice)
-        for table in planned.plan.tables:
-            options.progress.say(table.said)
-        if planned.plan.comparison is not None:
-            for line in planned.plan.comparison.lines():
-                options.progress.say(line)
+        for line in planned.said():
+            options.progress.say(line)
         uploads = [settings.api.uploads_to] if planned.plan.uploads else []
         if proxy := network.named_for(*(each.api.edits_at for each in providers), *uploads):
             options.progress.say(f"requests go through the proxy {proxy}")
@@ -114,6 +113,8 @@ async def prepared(
         opened = await to_the_end(open_output, stack, output, planned)
         with opened.ledger.translated():
             await to_the_end(resolve_the_past, opened, settings, options)
+            with staging.translated():
+                planned = await track_inputs(opened, planned, keys)
         yield Batch(planned, opened, _on_its_thread(stack, opened.spending), keys, began_at)
 
 
@@ -136,6 +137,8 @@ class Batch:
         self._shared = shared
         self._keys = keys
         self._began_at = began_at
+        # A rehearsal uses up nothing.
+        self._approval = None if self.options.sandbox else planned.approval
         self._runs: list[RunStart] = []
 
     @property
@@ -186,7 +189,9 @@ class Batch:
             acceptance=self._opened.acceptance,
             processes=self._opened.processes,
             shared=self._shared,
+            database=self._opened.database,
             metrics=self._opened.metrics,
+            approval=self._approval,
         )
         return await self._carry_out(run, list(self.sample) if first else None)
 
@@ -218,8 +223,14 @@ class Batch:
             run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"-{uuid.uuid4().hex[:6]}"
             changes = None if self._runs else plan.job_changes
             expected = Expected(plan.requests - before, expected_usd, plan.duration_s[1], changes)
+            note_shard(ledger.connection, options.selection.shard or WHOLE)
             start = ledger.runs.begin(
-                run_id, now=now, sandbox=options.sandbox, expected=expected, command=options.command
+                run_id,
+                now=now,
+                sandbox=options.sandbox,
+                expected=expected,
+                command=options.command,
+                approval=None if self._approval is None else on_record(self._approval),
             )
         if not self._runs:
             take_over(self._opened, self._planned, now=now)

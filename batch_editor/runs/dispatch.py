@@ -11,8 +11,9 @@ from functools import partial
 from batch_editor.client import HttpClient
 from batch_editor.endpoints import shared_error_words
 from batch_editor.errors import MachineError
-from batch_editor.ledger import Counts, SubmittedAttempt, experience, readings
-from batch_editor.money import Budget, PriceKind, Reservations, SteadyPrices
+from batch_editor.ledger import Counts, PendingRequest, SubmittedAttempt, experience, readings
+from batch_editor.money import TOLERANCE_USD, Budget, PriceKind, Reservations, SteadyPrices
+from batch_editor.runs.approving import spent_words
 from batch_editor.runs.attempt_log import AttemptLog
 from batch_editor.runs.attempts import Attempts
 from batch_editor.runs.finishing import Finishing
@@ -44,7 +45,7 @@ async def send_pending(
     # On a thread, and before the first error needs them: to read their file would hold the event loop for 40 ms.
     await asyncio.to_thread(shared_error_words)
     async with open_lanes(run) as lanes:
-        budget = Budget(run.settings.budget.max_cost_usd, spent_usd=run.start.spent_usd)
+        budget = Budget(run.budget_usd, spent_usd=run.start.spent_usd)
         counts = await run.writer.do(_counts, run)
         if run.metrics is not None:
             standing = await run.writer.do(readings.standing, run.ledger.connection)
@@ -94,6 +95,7 @@ class _Dispatch:
             monitor.close()
         if reservations.turned_away or any(lane.is_out_of_budget for lane in self.lanes):
             await self._out_of_budget()
+        monitor.halt_if_not_approved()
         return stopped_by(monitor.stop, self.lanes)
 
     async def _send_all(
@@ -146,6 +148,8 @@ class _Dispatch:
         """Let nobody wait for the budget once nothing more is sent."""
         if all(lane.is_closed for lane in self.lanes):
             self.budget.close()
+            if self.run.database is not None:  # nor for it: what is in flight is saved without it
+                self.run.database.hurry()
 
     async def _all_submitted(self) -> list[SubmittedAttempt]:
         return await self.run.writer.do(self.run.ledger.attempts.all_submitted, self.run.start.budget_id)
@@ -171,8 +175,16 @@ class _Dispatch:
 
     async def _chosen(self, lane: Lane, fingerprints: Collection[str]) -> AsyncIterator[Task]:
         for request in await self.run.writer.do(self.run.ledger.requests.pending_among, list(fingerprints)):
-            if request.endpoint in lane.endpoints:
+            if request.endpoint in lane.endpoints and self._is_approved(request):
                 yield Task.from_request(request)
+
+    def _is_approved(self, request: PendingRequest) -> bool:
+        """Whether a request may be sent. One that counted as done when the run was planned may be none of the plan."""
+        approval = self.run.approval
+        if approval is None or approval.covers(request):
+            return True
+        self.monitor.left_out()
+        return False
 
     async def _pending(self, lane: Lane) -> AsyncIterator[Task]:
         """What is to be sent, in manifest order, as long as the budget could pay for any of it."""
@@ -187,15 +199,30 @@ class _Dispatch:
                 if exhausted or self.budget.exhausted(min(cheapest, self.prices.min_usd())):
                     lane.run_dry()
                     return
-                yield Task.from_request(request)
+                if self._is_approved(request):
+                    yield Task.from_request(request)
             position = page[-1].position
 
     async def _shared_exhausted(self, usd: float) -> bool:
         return self.run.shared is not None and await self.run.shared.exhausted(usd, self.run.clock())
 
     async def _out_of_budget(self) -> None:
+        run, requests = self.run, self.run.ledger.requests
         endpoints = frozenset().union(*(lane.endpoints for lane in self.lanes if lane.stop is None))
-        self.monitor.out_of_budget(*await self.run.writer.do(self.run.ledger.requests.pending_cost, endpoints))
+        left, usd = await run.writer.do(requests.pending_cost, endpoints)
+        cheapest = await run.writer.do(requests.cheapest_pending_usd, endpoints)
+        if run.approval is not None and cheapest is not None:
+            spent_usd = await self._approved_spent_usd()
+            if cheapest > run.approval.amount_usd - spent_usd + TOLERANCE_USD:
+                self.monitor.approval_spent(spent_words(run.approval, spent_usd, left, usd))
+                return
+        self.monitor.out_of_budget(left, usd)
+
+    async def _approved_spent_usd(self) -> float:
+        """What is spent of the approval, by the output directory's ledger, or as all runs count it if that is more."""
+        start = self.run.start
+        here = start.approved_spent_usd + self.budget.spent_usd - start.spent_usd
+        return here if self.run.shared is None else max(here, await self.run.shared.approved_usd())
 
 
 def _charged(run: Run) -> dict[PriceKind, tuple[int, float, float]]:

@@ -26,12 +26,14 @@ from batch_editor.scheduling import (
     Permit,
     RateLimiter,
     Retry,
+    SharedRateDatabase,
+    SharedRateFile,
     SharedRateLimit,
+    shared_rate_name,
     shared_rate_path,
-    slack_s,
-    spacing_s,
 )
 from batch_editor.text import duration
+from batch_editor.threads import to_the_end
 
 log = logging.getLogger("batch_editor")
 
@@ -212,7 +214,7 @@ async def open_lanes(run: Run) -> AsyncIterator[list[Lane]]:
         lanes = []
         for name in wanted:
             provider, key = run.settings.provider(name), run.keys.found.get(name)
-            turns = None if key is None else await asyncio.to_thread(_shared_rate, run, provider, key)
+            turns = None if key is None else await _shared_rate(run, provider, key)
             shared += [] if turns is None else [turns]
             limiter = await _limiter(run, provider, turns, is_alone=len(wanted) == 1)
             lane = Lane(provider, run, limiter=limiter, left=left.get(name, 0), is_alone=len(wanted) == 1)
@@ -222,7 +224,7 @@ async def open_lanes(run: Run) -> AsyncIterator[list[Lane]]:
         yield lanes
     finally:
         for turns in shared:
-            turns.close()
+            await to_the_end(turns.close)
 
 
 async def _left(run: Run) -> dict[str, int]:
@@ -252,22 +254,29 @@ def stopped_by(run_stop: StopReason | None, lanes: Iterable[Lane]) -> StopReason
     return replace(strongest, message=message, providers={n: (stop.kind, stop.message) for n, stop in stops.items()})
 
 
-def _shared_rate(run: Run, provider: Provider, key: SecretStr) -> SharedRateLimit | None:
+async def _shared_rate(run: Run, provider: Provider, key: SecretStr) -> SharedRateLimit | None:
     """The turns that all runs of this key share; a rehearsal's provider is its own."""
     if run.options.sandbox:
         return None
+    secret, base_url = key.get_secret_value(), provider.api.base_url
+    if provider.name != SEGMIND:  # apart where two providers are at one address, as stand-ins may be
+        secret = f"{provider.name}\n{secret}"
+    if run.database is not None:
+        return SharedRateDatabase(run.database, shared_rate_name(secret, base_url), provider.shared_rate)
+    return await asyncio.to_thread(_shared_rate_file, run, provider, secret)
+
+
+def _shared_rate_file(run: Run, provider: Provider, secret: str) -> SharedRateFile | None:
     say = run.options.progress.say
     try:
-        secret, name = key.get_secret_value(), provider.name
-        # Apart where two providers are at one address, as stand-ins may be.
-        path = shared_rate_path(secret if name == SEGMIND else f"{name}\n{secret}", provider.api.base_url)
+        path = shared_rate_path(secret, provider.api.base_url)
     except RuntimeError as error:  # a user without a home, as containers may have
         say(
             f"warning: {error} Without XDG_STATE_HOME, other runs of the same key at the same time would not share"
             " the rate limit with this one"
         )
         return None
-    return SharedRateLimit(path, spacing_s=spacing_s(provider.rate), slack_s=slack_s(provider.rate), say=say)
+    return SharedRateFile(path, provider.shared_rate, say=say)
 
 
 async def _limiter(run: Run, provider: Provider, shared_rate: SharedRateLimit | None, *, is_alone: bool) -> RateLimiter:

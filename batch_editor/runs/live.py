@@ -147,7 +147,7 @@ class LiveStatus(AttemptListener):
             possibly_billed_usd=round(self._possibly_billed_usd, 6),
             reserved_usd=round(self._budget.reserved_usd, 6),
             spent_usd=round(snapshot.spent_usd, 6),
-            budget_usd=settings.budget.max_cost_usd,
+            budget_usd=self._run.budget_usd,
             slow=tuple(each for lane, state in states for each in _why_slow(lane, state)) if stop is None else (),
             failing=tuple(
                 Failing(each.kind, each.count, each.job_id, printable(each.error, limit=300)) for each in failing

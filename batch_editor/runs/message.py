@@ -72,6 +72,8 @@ def _lines(summary: Summary, made: int, command: str, budget_usd: float | None) 
         of += f", ${plan.before_usd:,.2f} of it spent by the runs before"
     lost = 0.0 if plan is None else plan.possibly_usd
     yield f"Money: {_spent(summary)}{of}" + (f"; ${lost:,.2f} of that may be billed without a result" if lost else "")
+    if summary.approval is not None:
+        yield f"Approved: {summary.approval}"
     causes = sorted(summary.errors, key=lambda error: -error.count)[:CAUSES]
     for cause in causes:
         count = f"{cause.count:,} job{'s' * (cause.count != 1)}"

@@ -69,6 +69,7 @@ class RunMonitor(AttemptListener):
         self._other_example = ""
         self._kinds: dict[str, tuple[int, str]] = {}
         self._shows_at = 0.0
+        self._not_approved = 0
         self._deadline = settings.ends_at.timestamp() if settings.ends_at else None
         self.stop: StopReason | None = None
 
@@ -106,6 +107,22 @@ class RunMonitor(AttemptListener):
                 f" would cost about ${usd:,.2f}. Raise --max-cost, or the limits per day and month",
             )
         )
+
+    def approval_spent(self, message: str) -> None:
+        """Only requests that the approved amount has no room for remain; `message` says so."""
+        self.halt(StopReason("budget", message, is_approval_spent=True))
+
+    def left_out(self) -> None:
+        """Count a request that the approved plan lacks."""
+        self._not_approved += 1
+
+    def halt_if_not_approved(self) -> None:
+        """Say that requests are left because the approved plan lacks them, if there are any."""
+        if not self._not_approved:
+            return
+        are = many(self._not_approved, "request that is left isn't", "requests that are left aren't")
+        again = "Save a plan of them with `plan --save`, and have that approved"
+        self.halt(StopReason("budget", f"{are} in the approved plan. {again}", is_approval_spent=True))
 
     def may_start(self, lane: Lane) -> bool:
         """Whether a request to that provider that leaves now will probably be back before the deadline; if not, it is

@@ -27,6 +27,7 @@ class BatchOptions:
     expect_ledger: begin nothing where the output directory has no ledger yet; its disk may not be mounted.
     progress: who is shown where the run is; lines alone, on standard error, by default.
     signals: let the first SIGINT, SIGTERM or SIGHUP stop the run gently; for whole processes.
+    plan: the file of an approved plan: nothing else is sent, and no more spent by all runs with it than was approved.
     command: the command line that asks for the run, to be kept on record; None where there is none.
     """
 
@@ -41,4 +42,5 @@ class BatchOptions:
     expect_ledger: bool = False
     progress: Progress = field(default_factory=Quiet)
     signals: bool = False
+    plan: Path | None = None
     command: GivenCommand | None = None

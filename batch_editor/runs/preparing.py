@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_editor.buckets.bucket import PATIENCE_S
+from batch_editor.cluster.opening import pool_on
 from batch_editor.config import Keys, Provider, Settings
 from batch_editor.errors import ConfigError, LedgerError, UsageError
 from batch_editor.finishing import rules_to_text
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
-from batch_editor.ledger import Ledger, Staging, import_jobs
+from batch_editor.ledger import Changes, Ledger, Staging, import_jobs, shard_of
 from batch_editor.manifest import TableRead
-from batch_editor.money import Spending, charge_left_open, shared_spending
+from batch_editor.money import Spending, charge_left_open, shared_database
 from batch_editor.output import (
     INPUTS,
     Acceptance,
@@ -34,11 +36,27 @@ from batch_editor.output import (
     take_images,
 )
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
-from batch_editor.planning import IDENTIFIED, Calibration, Catalog, Plan, assess, reusable, stage_jobs
+from batch_editor.planning import (
+    IDENTIFIED,
+    Approval,
+    Calibration,
+    Catalog,
+    Plan,
+    PlanFile,
+    assess,
+    expect_approved,
+    read_approved,
+    reusable,
+    stage_jobs,
+)
+from batch_editor.planning.estimate import plan_again
 from batch_editor.planning.input_check import look_at_inputs
-from batch_editor.processes import Processes
+from batch_editor.planning.sharding import check_shard, expect_shard
+from batch_editor.postgres import Database
+from batch_editor.processes import Pool
 from batch_editor.records import Failure
 from batch_editor.recovery.recover import recover
+from batch_editor.runs.approving import spending_of
 from batch_editor.runs.options import BatchOptions
 from batch_editor.text import many
 from batch_editor.threads import to_the_end
@@ -49,13 +67,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What is to be done: the manifests as they are staged, and the plan for them."""
+    """What is to be done: the manifests as they are staged, the plan for them, and the approval, if one was given.
+
+    `again` makes the plan anew where more jobs have changed, and `approve` sees anew that the run is what was approved.
+    """
 
     settings: Settings
     options: BatchOptions
     catalog: Catalog
     staging: Staging
     plan: Plan
+    again: Callable[[Changes], Plan]
+    approve: Callable[[], Approval | None]
+    approval: Approval | None = None
+
+    def said(self) -> Iterator[str]:
+        """What people are told before anything is sent."""
+        yield from () if self.approval is None else self.approval.said
+        yield from self.plan.introduction()
 
     @property
     def in_flight(self) -> int:
@@ -67,14 +96,16 @@ class Planned:
 class OpenOutput:
     """An output directory that is locked and in order, and who checks its images; see `open_output`.
 
-    `processes`: where images are decoded. `spending`: the file of the day's and the month's budget; None if nothing
+    `processes`: where images are decoded. `database`: the one that runs of several machines share; None if they share
+    nothing. `spending`: what runs share of the day's and the month's budget, or of an approved amount; None if nothing
     limits them. `metrics`: who counts for Prometheus; None if nobody does.
     """
 
     store: Store
     ledger: Ledger
     acceptance: Acceptance
-    processes: Processes
+    processes: Pool
+    database: Database | None
     spending: Spending | None
     metrics: Metrics | None
 
@@ -82,9 +113,16 @@ class OpenOutput:
 def plan_run(
     paths: Sequence[Path], settings: Settings, catalog: Catalog, options: BatchOptions, output: Path, staging: Staging
 ) -> Planned:
-    """What the run will do, before anything is written. Blocks."""
+    """What the run will do, before anything is written. Blocks.
+
+    Raises:
+        UsageError: the settings or a manifest are wrong, or the run isn't what was approved.
+    """
+    approved = None if options.plan is None else read_approved(options.plan)
+    shard = options.selection.shard
     with staging.translated():
-        sources = reusable(output, options.reuse)
+        expect_shard(output, shard, rehearsal=options.sandbox)
+        sources = reusable(output, options.reuse, shard=shard)
         calibration = Calibration(output, [*options.history, *sources], rehearsal=options.sandbox)
         report = stage_jobs(paths, catalog, options.selection, calibration, staging)
         plan = assess(
@@ -98,13 +136,38 @@ def plan_run(
             rehearsal=options.sandbox,
             report=report,
         )
+        approve = partial(_approval, approved, staging, catalog, settings, options)
+        approval = approve()
+    expect_room(plan, settings)
+    again = partial(plan_again, plan, staging, catalog, settings, calibration, report)
+    return Planned(settings, options, catalog, staging, plan, again, approve, approval)
+
+
+def _approval(
+    approved: PlanFile | None, staging: Staging, catalog: Catalog, settings: Settings, options: BatchOptions
+) -> Approval | None:
+    if options.plan is None or approved is None:
+        return None
+    return expect_approved(
+        *(options.plan, approved, staging, catalog, settings),
+        redo=options.redo,
+        shard=options.selection.shard,
+        rehearsal=options.sandbox,
+    )
+
+
+def expect_room(plan: Plan, settings: Settings) -> None:
+    """See that the budget has room for the first request.
+
+    Raises:
+        UsageError: it has none.
+    """
     limit = settings.budget.max_cost_usd
     if limit is not None and plan.first_usd is not None and not plan.spent_usd and plan.first_usd > limit:
         raise UsageError(
             f"the budget of ${limit:,.4g} is below the price of the first job, which may cost up to"
             f" ${plan.first_usd:,.4f}; raise --max-cost, or choose a lower quality or size"
         )
-    return Planned(settings, options, catalog, staging, plan)
 
 
 def expect_keys(planned: Planned, keys: Keys) -> list[Provider]:
@@ -178,15 +241,17 @@ def open_output(stack: ExitStack, output: Path, planned: Planned) -> OpenOutput:
     stack.callback(ledger.close)
     pictures.prepare(ledger.id, options.progress.say)
     record_place(output, pictures)
-    processes = Processes()
+    processes = pool_on(settings.run.on, pictures.folder)
     stack.callback(processes.close)
     acceptance = Acceptance(settings.checks, planned.catalog.sendable, processes)
     stack.callback(acceptance.close)
     acceptance.start()
-    spending = None if options.sandbox else shared_spending(settings, output)
+    database = None if options.sandbox else shared_database(settings, options.progress.say)
+    spending = None if options.sandbox else spending_of(settings, output, database, planned.approval)
     if spending is not None:
         stack.callback(spending.close)
-    return OpenOutput(store, ledger, acceptance, processes, spending, _metrics(stack, output, settings, options))
+    metrics = _metrics(stack, output, settings, options)
+    return OpenOutput(store, ledger, acceptance, processes, database, spending, metrics)
 
 
 def _metrics(stack: ExitStack, output: Path, settings: Settings, options: BatchOptions) -> Metrics | None:
@@ -204,7 +269,7 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
     """Put in order what a run that died left behind. Blocks.
 
     Raises:
-        UsageError: it is a rehearsal, and results of the real provider are there.
+        UsageError: it is a rehearsal, and results of the real provider are there; or what is there is of other jobs.
         MachineError: the output directory or its ledger can't be used.
     """
     ledger, store = opened.ledger, opened.store
@@ -213,6 +278,8 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
             f"{store.root}: holds results of the real provider, which a rehearsal would mix up;"
             " choose another directory with --output"
         )
+    if options.sandbox or ledger.runs.holds_paid_results():  # results of rehearsals make room for others
+        check_shard(store.root, shard_of(ledger.connection), options.selection.shard)
     hold = settings.retry.unknown == "hold" and not {"unknown", "all"} & set(options.redo)
     # A rehearsal's provider is gone with its run.
     lost = recover(ledger, store, opened.acceptance, now=time.time(), hold=hold, collect=not options.sandbox)
@@ -261,7 +328,7 @@ def take_over(opened: OpenOutput, planned: Planned, *, now: float) -> None:
         )
     images = retire_gone(ledger, store)
     if gone or images:  # of a run that died in between the images alone are left
-        options.progress.say(_gone(max(gone, images), images))
+        options.progress.say(_gone(max(gone, images), images, moved=planned.plan.changes.moved))
 
 
 def _take(ledger: Ledger, store: Store, staging: Staging, options: BatchOptions) -> None:
@@ -284,8 +351,9 @@ def _keep(table: TableRead, root: Path, options: BatchOptions, now: float) -> No
         keep_table(root, file.open, ending=file.ending, read_at=now)
 
 
-def _gone(jobs: int, images: int) -> str:
-    left = f"{jobs:,} job{'s' * (jobs != 1)} left the manifest"
+def _gone(jobs: int, images: int, *, moved: int) -> str:
+    place = f"the manifest or went, with other inputs, to another shard ({moved:,})" if moved else "the manifest"
+    left = f"{jobs:,} job{'s' * (jobs != 1)} left {place}"
     if not images:
         return f"{left} without an image of {'its' if jobs == 1 else 'their'} own"
     if images == jobs:

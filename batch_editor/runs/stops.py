@@ -20,6 +20,7 @@ class StopReason:
     """Why a run ended before its work did.
 
     `exit_code` matters for signals only, which have two; `error_kind` is the refusal's, where the provider refused.
+    `is_approval_spent`: no run with the same approved plan can send the rest.
     `providers`: why it stopped to send to some of its providers, kind and words by their names.
     """
 
@@ -27,6 +28,7 @@ class StopReason:
     message: str
     exit_code: int = 0
     error_kind: str = ""
+    is_approval_spent: bool = False
     providers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property

@@ -8,13 +8,24 @@ from pathlib import Path
 from typing import Any, cast
 
 from batch_editor.finished import FinishedSummary, finished_summary
-from batch_editor.ledger import Connection, Counts, JobChanges, providers_of, readings, run_readings, stops_of
-from batch_editor.ledger.history_readings import changes_of
+from batch_editor.ledger import (
+    Connection,
+    Counts,
+    GivenApproval,
+    JobChanges,
+    providers_of,
+    readings,
+    run_readings,
+    shard_of,
+    stops_of,
+)
+from batch_editor.ledger.history_readings import approval_of, changes_of
 from batch_editor.ledger.readings import Example, LastRun, Money, Standing
 from batch_editor.ledger.redos import redo_jobs
 from batch_editor.ledger.run_readings import RunCost
 from batch_editor.output import VerdictCounts, count_verdicts, images_in, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
+from batch_editor.records import WHOLE, Shard
 from batch_editor.runs.redo_commands import redo_commands
 from batch_editor.runs.redo_summary import RedoSummary, redo_summary
 from batch_editor.runs.stops import StopKind, StopReason, exit_code_of
@@ -76,7 +87,7 @@ class ProviderSummary:
     def line(self, *, sandbox: bool) -> str:
         """The same for people."""
         left = f", {self.jobs.pending} left ({self.why})" if self.why else ""
-        money = _money(self.cost, sandbox=sandbox)
+        money = money_said(self.cost, sandbox=sandbox)
         return f"  {self.name}: {self.jobs.succeeded} of {self.jobs.total} succeeded{left}; {money}"
 
 
@@ -129,6 +140,8 @@ class Summary:
     providers: tuple[ProviderSummary, ...] = ()
     redo_commands: Mapping[str, str] = field(default_factory=dict)
     changes: JobChanges | None = None
+    shard: Shard | None = None
+    approval: GivenApproval | None = None
 
     @property
     def manifest(self) -> Path:
@@ -166,6 +179,8 @@ class Summary:
             "finished": self.finished.as_json(),
             "providers": {each.name: each.as_json() for each in self.providers},
             "changes": None if self.changes is None else self.changes._asdict(),
+            "shard": None if self.shard is None else {"number": self.shard.number, "count": self.shard.count},
+            "approval": None if self.approval is None else self.approval._asdict(),
         }
 
     def lines(self, *, command: str = "") -> Iterator[str]:
@@ -174,7 +189,8 @@ class Summary:
         if self.stop is not None:
             yield f"Stopped: {self.stop.message}"
         reused = f" ({jobs.reused} took another job's image)" if jobs.reused else ""
-        yield f"Jobs: {jobs.total}   succeeded {jobs.succeeded}{reused}, {_rest(jobs)}"
+        rest = rest_said(jobs.failed, jobs.unknown, jobs.pending)
+        yield f"Jobs: {jobs.total}   succeeded {jobs.succeeded}{reused}, {rest}"
         if self.changes is not None and not self.changes.are_all_new:
             yield f"  {self.changes}"
         for error in self.errors:
@@ -187,8 +203,10 @@ class Summary:
             yield f"Verdicts: {approved:,} approved, {rejected:,} rejected, {none:,} without"
         yield from self.redo.lines()
         yield from self.finished.lines(self.output)
+        if self.approval is not None:
+            yield f"Approved: {self.approval}"
         yield f"Requests: {self.sent} sent in this run, {self.retried} of them again"
-        yield f"Money: {_money(self.cost, sandbox=self.sandbox)}"
+        yield f"Money: {money_said(self.cost, sandbox=self.sandbox)}"
         if len(self.providers) > 1:
             yield from (each.line(sandbox=self.sandbox) for each in self.providers)
         if self.p50_s is not None and self.p95_s is not None:
@@ -215,7 +233,9 @@ class Summary:
     def next_step(self, command: str) -> Iterator[str]:
         """What to do about the jobs that have no image, if there are any. `command` is the run's own."""
         jobs = self.jobs
-        if jobs.pending and command:
+        if jobs.pending and self.stop is not None and self.stop.is_approval_spent:
+            yield f"{many(jobs.pending, 'job is', 'jobs are')} left, for which a plan of their own is to be approved"
+        elif jobs.pending and command:
             # The budget is one for a run and those that resume it: the same command again sends nothing.
             room = " once the budget has room" if self.stop is not None and self.stop.kind == "budget" else ""
             yield f"{many(jobs.pending, 'job is', 'jobs are')} left; to resume{room}: {command}"
@@ -238,6 +258,7 @@ def summarize(
     sandbox: bool,
 ) -> Summary:
     """The summary of a run out of the ledger."""
+    shard = shard_of(db)
     sent, retried, possibly_billed = run_readings.attempts_of(db, run_id)
     p50_s, p95_s = readings.latencies(db)
     said = verdicts_of(db, output)
@@ -262,6 +283,8 @@ def summarize(
         finished=finished_summary(db),
         providers=tuple(_by_provider(db, run_id, standing)),
         changes=changes_of(db, run_id),
+        shard=None if shard == WHOLE else shard,
+        approval=approval_of(db, run_id),
     )
 
 
@@ -339,11 +362,13 @@ def last_summary(output: Path) -> Summary:
         return replace(summary, redo_commands=redo_commands(db, [error.kind for error in summary.errors]))
 
 
-def _rest(jobs: Counts) -> str:
-    return f"failed {jobs.failed}, unknown {jobs.unknown}, pending {jobs.pending}"
+def rest_said(failed: int, unknown: int, pending: int, **_: int) -> str:
+    """The jobs that have no image, for people."""
+    return f"failed {failed}, unknown {unknown}, pending {pending}"
 
 
-def _money(cost: Money, *, sandbox: bool) -> str:
+def money_said(cost: Money, *, sandbox: bool) -> str:
+    """Money for people; a rehearsal costs none."""
     if sandbox:
         return f"none, this was a rehearsal; by the price list it would be ${cost.estimated:,.2f}"
     said = "" if cost.actual is None else f", ${cost.actual:,.2f} by what the provider said"

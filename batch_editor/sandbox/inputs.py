@@ -1,4 +1,4 @@
-"""The pictures that requests link to, fetched and decoded; the latest ones are kept."""
+"""The pictures that requests link to, fetched and decoded; the latest ones are kept for a moment."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _CONNECT_TIMEOUT_S = 5.0
 # No output is larger, so no input needs to be; a kept input then takes 12 MB at most.
 _MAX_SIDE = 2048
 _KEPT = 16
+# Of a burst of requests for one picture it is fetched once; the next night's may be another one behind the same link.
+_KEPT_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Inputs:
     def __init__(self, session: aiohttp.ClientSession, executor: Executor) -> None:
         self._session = session
         self._executor = executor
-        self._kept: OrderedDict[str, Input] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[float, Input]] = OrderedDict()
         # Few at a time, so that a burst of requests for one picture finds it fetched by the first of them.
         self._slots = asyncio.Semaphore(4)
 
@@ -49,14 +51,16 @@ class Inputs:
             Refusal: 400, it isn't there or isn't a picture.
         """
         key = hashlib.sha256(link.encode()).hexdigest()
+        clock = asyncio.get_running_loop().time
         async with self._slots:
-            if key not in self._kept:
+            until, found = self._kept.get(key, (0.0, None))
+            if found is None or clock() >= until:
                 try:
-                    self._kept[key] = await self._load(link)
+                    found = await self._load(link)
                 except ValueError as error:
                     raise Refusal(400, f"could not read {parameter}: {error}") from error
+                self._kept[key] = clock() + _KEPT_S, found
             self._kept.move_to_end(key)
-            found = self._kept[key]
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return found

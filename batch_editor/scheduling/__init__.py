@@ -4,7 +4,9 @@ from batch_editor.scheduling.pool import Pool, Requeue
 from batch_editor.scheduling.rate_limiter import LimiterClosed, LimiterState, RateLimiter
 from batch_editor.scheduling.retry import GiveUp, Retry, RetryPolicy, Tally, decide
 from batch_editor.scheduling.send_policy import Permit, slack_s, spacing_s
-from batch_editor.scheduling.shared_rate import SharedRateLimit, shared_rate_path
+from batch_editor.scheduling.shared_rate import SharedRateLimit, shared_rate_name
+from batch_editor.scheduling.shared_rate_database import SharedRateDatabase
+from batch_editor.scheduling.shared_rate_file import SharedRateFile, shared_rate_path
 from batch_editor.scheduling.simulation import (
     SAMPLE,
     Course,
@@ -29,11 +31,14 @@ __all__ = [
     "Requeue",
     "Retry",
     "RetryPolicy",
+    "SharedRateDatabase",
+    "SharedRateFile",
     "SharedRateLimit",
     "Tally",
     "Workload",
     "at_share",
     "decide",
+    "shared_rate_name",
     "shared_rate_path",
     "simulate_often",
     "slack_s",

@@ -8,10 +8,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from aiolimiter import AsyncLimiter
 
+from batch_editor.errors import LedgerError
 from batch_editor.records import Failure, Rate, RateSaid
 from batch_editor.scheduling.retry import RetryPolicy
 from batch_editor.scheduling.send_policy import Permit, SendPolicy, jitter_s, slack_s, spacing_s
@@ -129,6 +131,7 @@ class RateLimiter:
 
         Raises:
             LimiterClosed: the limiter was closed before it was this caller's turn.
+            LedgerError: what the runs share can't be used.
         """
         if self._closed.is_set():
             raise LimiterClosed
@@ -142,21 +145,24 @@ class RateLimiter:
 
         Between the permit and the request the intent is written to the ledger. On a stuck disk many requests wait
         there; without this they would leave together. Requests of other runs are not known here: beside them, a
-        `permit` that was held up for longer than `jitter_s` takes another turn of the shared rate limit.
+        `permit` that was held up for too long takes another turn of the shared rate limit.
 
         Raises:
             LimiterClosed: the limiter was closed meanwhile; the request must not leave.
+            LedgerError: what the runs share can't be used; nor may it then.
         """
-        if self._shared is not None and permit is not None and self._now() > permit.at + jitter_s(self._rate):
-            await self._shared.turn()
+        leave_by = math.inf if permit is None else permit.leave_by
         while not self._closed.is_set():
             earliest = self._policy.open_at
             if len(self._departures) == self._rate.count:
                 earliest = max(earliest, self._departures[0] + self._rate.period_s + 0.9 * jitter_s(self._rate))
-            if self._now() >= earliest:
+            if self._now() < earliest:
+                await _set_or_time(self._closed, earliest)
+            elif self._shared is not None and self._now() > leave_by:
+                leave_by = await self._shared.turn() + self._now()  # in this order
+            else:
                 self._departures.append(self._now())
                 return
-            await _set_or_time(self._closed, earliest)
         raise LimiterClosed
 
     def said(self, permit: Permit, said: RateSaid) -> None:
@@ -186,10 +192,7 @@ class RateLimiter:
     def close(self) -> None:
         """Turn everyone away who has not left yet."""
         self._closed.set()
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_exception(LimiterClosed())
+        self._turn_away(LimiterClosed())
 
     async def run(self) -> None:
         """Hand out permits until cancelled."""
@@ -206,17 +209,28 @@ class RateLimiter:
                 await _set_or_time(self._changed, at)
                 continue
             await bucket.acquire()
+            leave_by = math.inf
             if self._shared is not None:
-                await self._shared.turn()
+                try:
+                    leave_by = await self._shared.turn() + self._now()
+                except LedgerError as error:
+                    self._turn_away(error)
+                    continue
             if self._policy.free_at(self._now()) <= self._now():
-                self._tell_changes(self._admit)
+                self._tell_changes(partial(self._admit, leave_by))
 
-    def _admit(self) -> None:
+    def _admit(self, leave_by: float) -> None:
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
-                waiter.set_result(self._policy.sent(self._now()))
+                waiter.set_result(replace(self._policy.sent(self._now()), leave_by=leave_by))
                 return
+
+    def _turn_away(self, error: Exception) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)
 
     async def _bucket(self) -> AsyncLimiter:
         """A leaky bucket for the configured rate, as full as the requests of earlier runs have left it.

@@ -52,10 +52,13 @@ def spacing_s(rate: Rate) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to send one request: when it was given, and its number in the run, from 1."""
+    """Leave to send one request: when it was given, its number in the run, from 1, and by when it must be used where
+    other runs share the rate.
+    """
 
     at: float
     number: int
+    leave_by: float = math.inf
 
 
 class SendPolicy:

@@ -161,7 +161,7 @@ def test_settings_can_not_be_changed() -> None:
         ("budget: {max_cost_usd: 0}", "c.yaml:1: budget.max_cost_usd is '0'; expected more than 0"),
         (
             "budget:\n  per_day_usd: 5",
-            "c.yaml:2: budget: per_day_usd and per_month_usd need budget.ledger, a file that the runs share",
+            "c.yaml:2: budget: per_day_usd and per_month_usd need budget.ledger, which the runs share",
         ),
         ("inputs: {local_files: link}", "c.yaml:1: inputs.local_files is 'link'; expected 'upload' or 'inline'"),
         ("pricing: {factor: -1}", "c.yaml:1: pricing.factor is '-1'; expected at least 0"),

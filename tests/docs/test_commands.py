@@ -24,6 +24,7 @@ BEFORE = {
     "commands": """
         printf 'title,prompt,image_urls\\nmug,Put it on white,photos/coffee.jpg\\n' > jobs/products.csv
         batch-editor run jobs/products.csv""",
+    "cost": "batch-editor run jobs/catalog.csv; batch-editor run jobs/minimal.yaml",
     "endpoints": "printf 'endpoint: studio-edit.yaml\\njobs: [{prompt: On white, photo: jobs/photos/coffee.jpg}]\\n' >"
     " my-jobs.yaml",
     "history": "batch-editor run jobs/catalog.csv --limit 1",
@@ -57,6 +58,10 @@ SAID = {
         "Contact sheet: outputs/catalog-compare/compare.html",
         "  batch-editor run jobs/catalog.csv --set endpoint=seedream-4.5",
         "Jobs: 3   succeeded 3 (2 took another job's image)",
+    ],
+    "cost": [
+        "outputs/catalog: money by the column shelf",
+        "spending.sqlite3: money of all that share it, by endpoint",
     ],
     "move-to-another-model": [
         "Endpoint: gpt-image-2.5-sunburst, in place of gpt-image-1.5-edit, which retired on 2026-12-01",
@@ -154,17 +159,31 @@ def studio_edit() -> str:
     return found[1]
 
 
+# The programs of the pages, each with what it prints.
+PROGRAMS = {
+    "cost": ["3 3", "{'A1': 0.0156, 'A2': 0.0156, 'B1': 0.1596}", "True"],
+    "python": ["expected: $0.24", "1 0"],
+}
+
+
+def test_every_program_is_run() -> None:
+    assert {page: len(programs(page)) for page in PAGES if programs(page)} == dict.fromkeys(PROGRAMS, 1)
+
+
 @pytest.mark.slow
-def test_the_programs_do_what_they_say(variables: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_the_programs_do_what_they_say(page: str, variables: dict[str, str], tmp_path: Path) -> None:
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs")
-    shown_programs = [program for page in PAGES for program in programs(page)]
-    assert len(shown_programs) == 1
+    subprocess.run(
+        ["bash", "-ec", BEFORE.get(page, "")], cwd=tmp_path, env=variables, stdin=subprocess.DEVNULL, check=True
+    )
+    (program,) = programs(page)
     made = subprocess.run(
-        [sys.executable, "-c", shown_programs[0].replace("SG_…", "any")],
+        [sys.executable, "-c", program.replace("SG_…", "any")],
         cwd=tmp_path,
         env=variables,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert made.stdout.splitlines() == ["expected: $0.24", "1 0"], made.stderr
+    assert made.stdout.splitlines() == PROGRAMS[page], made.stderr

@@ -15,7 +15,7 @@ import pytest
 from batch_editor import ManifestError
 from batch_editor.errors import BatchEditorError, MachineError
 from batch_editor.files import NotAFile, open_regular
-from batch_editor.money.spending import Spending
+from batch_editor.money import SpendingFile
 from tests.support.bench import KEY, Bench, jobs, sandbox
 
 # What hangs, hangs a thread: only the end of the whole process ends it.
@@ -99,7 +99,7 @@ def test_a_shared_budget_that_is_no_file_is_told(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     path = instead(tmp_path / "spending", kind)
     with pytest.raises(MachineError) as caught:
-        Spending(path, "here", per_day_usd=1.0, per_month_usd=None)
+        SpendingFile(path, "here", per_day_usd=1.0, per_month_usd=None)
     assert str(caught.value) == f"{path}: budget.ledger can't be used ({kind}; expected a file)"
 
 

@@ -19,7 +19,7 @@ import pytest
 from batch_editor.records import Rate
 from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
 from batch_editor.scheduling.send_policy import JITTER_S, slack_s, spacing_s
-from batch_editor.scheduling.shared_rate import SharedRateLimit, shared_rate_path
+from batch_editor.scheduling.shared_rate_file import SharedRateFile, shared_rate_path
 from tests.support.bench import Bench, arrived, job, jobs, sandbox
 from tests.support.simulated_provider import most_in_a_window, running
 from tests.support.virtual_time import now, run
@@ -29,9 +29,9 @@ pytestmark = pytest.mark.slow
 RATE = Rate(10, 1.0)
 
 
-def shared_rate_of(path: Path, said: list[str], rate: Rate = RATE) -> SharedRateLimit:
+def shared_rate_of(path: Path, said: list[str], rate: Rate = RATE) -> SharedRateFile:
     """On virtual time."""
-    return SharedRateLimit(path, spacing_s=spacing_s(rate), slack_s=slack_s(rate), say=said.append, clock=now)
+    return SharedRateFile(path, rate, say=said.append, clock=now)
 
 
 async def departures(path: Path, said: list[str], *, runs: int, rate: Rate, for_s: float) -> list[float]:
@@ -184,7 +184,7 @@ def test_a_file_that_is_removed_while_runs_are_on_is_shared_again_by_all_and_sai
 ) -> None:
     path, said, left = tmp_path / "state" / "turns", list[str](), list[float]()
 
-    async def send(shared: SharedRateLimit) -> None:
+    async def send(shared: SharedRateFile) -> None:
         while now() < 10:
             await shared.turn()
             left.append(now())

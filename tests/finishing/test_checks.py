@@ -148,7 +148,7 @@ def test_specks_in_the_background_are_no_product(tmp_path: Path) -> None:
 def test_a_product_on_another_background_is_not_told(tmp_path: Path) -> None:
     check = product(tmp_path, photograph())
     assert check == Check(
-        "product_at_least", ok=False, got="not to be told, for the background isn't white", wanted="at least 85%"
+        "product_at_least", ok=False, got="not known, for the background isn't white", wanted="at least 85%"
     )
 
 
@@ -174,7 +174,7 @@ def test_a_product_isn_t_scaled_to_look_larger(tmp_path: Path) -> None:
         (
             saved(photograph((1200, 1200)), "PNG"),
             "B000123456.MAIN",
-            {"white_border": None, "product_at_least": "not to be told, for the background isn't white"},
+            {"white_border": None, "product_at_least": "not known, for the background isn't white"},
         ),
     ],
 )

@@ -55,11 +55,18 @@ async def test_each_run_is_told_with_its_jobs_money_plan_and_end(bench: Bench) -
         *[("ended", 0, None)] * 3,
     ]
     assert killed["jobs"] is None
-    assert killed["changes"] == {"new": 8, "changed": 0, "links_alone": 0, "unchanged": 0, "gone": 0}
+    assert killed["changes"] == {"new": 8, "changed": 0, "links_alone": 0, "unchanged": 0, "gone": 0, "behind_links": 0}
     assert stopped["jobs"]["pending"] > 0
     assert stopped["why"].startswith("the budget has no room ")
     assert redo["plan"]["requests"] == {"expected": 1, "actual": 1}
-    assert changed["changes"] == {"new": 1, "changed": 1, "links_alone": 0, "unchanged": 6, "gone": 1}
+    assert changed["changes"] == {
+        "new": 1,
+        "changed": 1,
+        "links_alone": 0,
+        "unchanged": 6,
+        "gone": 1,
+        "behind_links": 0,
+    }
     assert changed["jobs"] == {"total": 8, "succeeded": 8, "failed": 0, "pending": 0, "unknown": 0, "reused": 0}
     # One more where the kill came between an attempt's record and its first byte.
     assert 0 <= sum(run["requests"]["sent"] for run in told) - books.requests <= 1
@@ -146,6 +153,7 @@ def test_people_get_local_time_and_programs_utc(
         f"out: 1 run, $0.65 confirmed; times in {name}",
         f"{at}  exit 1    9,999 of 10,000 jobs done, 1 failed",
         "                  new 45, changed 143, gone 12",
+        "                  12 of the changed in their links alone",
         "                  60 images of 60 planned, $0.65 of $0.65, 1m 5s of 1m 0s",
     ]
     (output,) = json.loads(capsys.readouterr().out)["outputs"]
@@ -176,4 +184,4 @@ def test_several_outputs_stand_one_after_another(tmp_path: Path) -> None:
         str(tmp_path / "first"),
         str(tmp_path / "second"),
     ]
-    assert list(told.lines())[4:6] == ["", next(told.outputs[1].lines())]
+    assert list(told.lines())[5:7] == ["", next(told.outputs[1].lines())]

@@ -40,7 +40,7 @@ class Shop:
 
     def export(self, format: Format, *, at: str = AT, **wanted: Any) -> list[str]:
         """Write the import file; what is said of it, with the folder as `.`."""
-        lines = export_for_shop(self.out, ImportFile(format, at, **wanted), self.target)
+        lines = export_for_shop([self.out], ImportFile(format, at, **wanted), self.target)
         return [line.replace(str(self.folder), ".") for line in lines]
 
     def jobs(self) -> list[tuple[str, str]]:

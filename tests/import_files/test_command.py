@@ -145,6 +145,7 @@ def test_an_address_is_a_url_that_a_path_can_follow(url: str, said: str) -> None
     [
         ("https://cdn.example.com/", "https://cdn.example.com"),
         ("https://cdn.example.com/a,b/ü", "https://cdn.example.com/a%2Cb/%C3%BC"),
+        ("https://cdn.example.com/ü/{output}", "https://cdn.example.com/%C3%BC/{output}"),
     ],
 )
 def test_an_address_has_nothing_in_it_that_separates_links(url: str, meant: str) -> None:

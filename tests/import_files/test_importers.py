@@ -133,7 +133,7 @@ def exported(data: bytes, format: Format, salt: int, ending: str = ".csv") -> Ex
                 for row in readings.rows(db)
                 if row.output_path is not None
             }
-        export_for_shop(out, ImportFile(format, AT), target)
+        export_for_shop([out], ImportFile(format, AT), target)
         return Exported(target.read_bytes(), known)
 
 

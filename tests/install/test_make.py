@@ -52,7 +52,7 @@ def stamped(tree: Path) -> None:
 def would_install(target: str, tree: Path) -> list[str]:
     lines = run_well(f"make --dry-run {target}", tree).splitlines()
     names = {"--editable": "package", "requirements.lock": "run", "requirements-dev.lock": "dev"}
-    names |= {"requirements-servers.lock": "servers"}
+    names |= {"requirements-servers.lock": "servers", "requirements-ray.lock": "ray"}
     return [name for line in lines if " install " in line for end, name in names.items() if f" {end}" in line]
 
 
@@ -63,6 +63,7 @@ def would_install(target: str, tree: Path) -> list[str]:
         ("check", ["run", "package", "dev"]),
         ("audit", ["run", "package", "dev"]),
         ("test-servers", ["run", "package", "dev", "servers"]),
+        ("test-ray", ["run", "package", "dev", "ray"]),
     ],
 )
 def test_a_clean_checkout_gets_what_the_target_needs(target: str, installs: list[str], tree: Path) -> None:

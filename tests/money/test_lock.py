@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from batch_editor import LedgerError
+from batch_editor.money import SpendingFile
 from batch_editor.money.shared_budget import SharedBudget
-from batch_editor.money.spending import Spending
 from tests.support.bench import Bench, arrived, jobs, sandbox
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
+MODEL = "gpt-image-1.5-edit"
 
 
 @contextmanager
@@ -31,8 +32,8 @@ def held(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Spending]:
-    spending = Spending(path, "here", per_day_usd=1.0, per_month_usd=None)
+def opened(path: Path) -> Iterator[SpendingFile]:
+    spending = SpendingFile(path, "here", per_day_usd=1.0, per_month_usd=None)
     try:
         yield spending
     finally:
@@ -40,7 +41,7 @@ def opened(path: Path) -> Iterator[Spending]:
 
 
 @contextmanager
-def at_work(spending: Spending) -> Iterator[SharedBudget]:
+def at_work(spending: SpendingFile) -> Iterator[SharedBudget]:
     shared = SharedBudget(spending)
     try:
         yield shared
@@ -77,7 +78,7 @@ async def test_who_waits_for_the_file_for_too_long_is_told_what_is_in_the_way(tm
     with opened(tmp_path / "s") as spending, at_work(spending) as shared, held(tmp_path / "s"):
         spending.hurry()
         with pytest.raises(LedgerError) as caught:
-            await shared.reserve("a", 0.1, NOON, steady_usd=None)
+            await shared.reserve("a", 0.1, NOON, steady_usd=None, endpoint=MODEL)
     assert str(caught.value) == (
         f"{tmp_path / 's'}: budget.ledger can't be used (another process has kept it locked for 1 s; end that process,"
         " and run again)"
@@ -88,15 +89,15 @@ async def test_who_waits_for_the_file_for_too_long_is_told_what_is_in_the_way(tm
 async def test_what_could_not_be_charged_is_charged_later_and_before_what_is_reserved_anew(tmp_path: Path) -> None:
     with opened(tmp_path / "s") as spending, at_work(spending) as shared:
         for attempt in "abc":
-            assert await shared.reserve(attempt, 0.3, NOON, steady_usd=None)
+            assert await shared.reserve(attempt, 0.3, NOON, steady_usd=None, endpoint=MODEL)
         spending.hurry()
         with held(tmp_path / "s"):
             shared.charge("a", 0.1)
             shared.charge("b", 0.0)
             with pytest.raises(LedgerError):
-                await shared.reserve("d", 0.3, NOON, steady_usd=None)
+                await shared.reserve("d", 0.3, NOON, steady_usd=None, endpoint=MODEL)
         # As after an attempt that was withdrawn: its number comes again.
-        assert await shared.reserve("b", 0.5, NOON, steady_usd=None)
+        assert await shared.reserve("b", 0.5, NOON, steady_usd=None, endpoint=MODEL)
         assert (await shared.room(NOON))[0] == pytest.approx(0.1)
         shared.charge("c", 0.2)
         assert (await shared.room(NOON))[0] == pytest.approx(0.2)
@@ -109,7 +110,7 @@ async def test_what_is_left_to_be_charged_at_the_end_is_or_counts_as_it_was_rese
 ) -> None:
     with opened(tmp_path / "s") as spending:
         with at_work(spending) as shared:
-            assert await shared.reserve("a", 0.3, NOON, steady_usd=None)
+            assert await shared.reserve("a", 0.3, NOON, steady_usd=None, endpoint=MODEL)
             spending.hurry()
             with held(tmp_path / "s"):
                 shared.charge("a", 0.1)
@@ -124,7 +125,7 @@ async def test_what_is_left_to_be_charged_at_the_end_is_or_counts_as_it_was_rese
 async def test_who_ends_does_not_wait_as_long(tmp_path: Path) -> None:
     with opened(tmp_path / "s") as spending, held(tmp_path / "s"):
         shared = SharedBudget(spending)
-        waiting = asyncio.create_task(shared.reserve("a", 0.1, NOON, steady_usd=None))
+        waiting = asyncio.create_task(shared.reserve("a", 0.1, NOON, steady_usd=None, endpoint=MODEL))
         await asyncio.sleep(0.3)
         began_at = time.monotonic()
         await asyncio.to_thread(shared.close)

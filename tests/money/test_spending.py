@@ -19,18 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_editor import BatchOptions, LedgerError
-from batch_editor.money.spending import Spending
+from batch_editor.money import ApprovedAmount, SpendingFile
 from batch_editor.runs.progress import Quiet, Snapshot
 from tests.support.bench import LOW_USD, Bench, arrived, job, jobs, sandbox
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
+MODEL = "gpt-image-1.5-edit"
 
 
 @contextmanager
 def opened(
     path: Path, owner: str = "here", *, day: float | None = None, month: float | None = None, **how: Any
-) -> Iterator[Spending]:
-    spending = Spending(path, owner, per_day_usd=day, per_month_usd=month, **how)
+) -> Iterator[SpendingFile]:
+    spending = SpendingFile(path, owner, per_day_usd=day, per_month_usd=month, **how)
     try:
         yield spending
     finally:
@@ -48,18 +49,18 @@ def at(text: str) -> float:
 def test_two_that_share_a_file_share_its_limits(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "spending.sqlite3"
     with opened(file, "one", day=1.0) as one, opened(file, "two", day=1.0) as two:
-        assert one.reserve("a", 0.6, NOON)
-        assert not two.reserve("a", 0.6, NOON)
+        assert one.reserve("a", 0.6, NOON, steady_usd=None, endpoint=MODEL)
+        assert not two.reserve("a", 0.6, NOON, steady_usd=None, endpoint=MODEL)
         assert two.left_usd(NOON) == pytest.approx(0.4)
         one.charge("a", 0.1)
-        assert two.reserve("a", 0.6, NOON)
+        assert two.reserve("a", 0.6, NOON, steady_usd=None, endpoint=MODEL)
         assert one.left_usd(NOON) == pytest.approx(0.3)
 
 
 def test_the_smaller_of_day_and_month_holds(tmp_path: Path) -> None:
     with opened(tmp_path / "s", day=5.0, month=1.0) as spending:
-        assert spending.reserve("a", 0.9, NOON)
-        assert not spending.reserve("b", 0.2, NOON)
+        assert spending.reserve("a", 0.9, NOON, steady_usd=None, endpoint=MODEL)
+        assert not spending.reserve("b", 0.2, NOON, steady_usd=None, endpoint=MODEL)
         assert spending.left_usd(NOON) == pytest.approx(0.1)
 
 
@@ -78,14 +79,14 @@ def test_days_and_months_begin_at_midnight_of_utc(
     tmp_path: Path, day: float | None, month: float | None, before: str, after: str, room: bool
 ) -> None:
     with opened(tmp_path / "s", day=day, month=month) as spending:
-        assert spending.reserve("a", 0.8, at(before))
+        assert spending.reserve("a", 0.8, at(before), steady_usd=None, endpoint=MODEL)
         spending.charge("a", 0.8)
-        assert spending.reserve("b", 0.8, at(after)) is room
+        assert spending.reserve("b", 0.8, at(after), steady_usd=None, endpoint=MODEL) is room
 
 
 def test_what_cost_nothing_leaves_nothing_behind(tmp_path: Path) -> None:
     with opened(tmp_path / "s", day=1.0) as spending:
-        spending.reserve("a", 0.8, NOON)
+        spending.reserve("a", 0.8, NOON, steady_usd=None, endpoint=MODEL)
         spending.charge("a", 0.0)
         assert spending.left_usd(NOON) == 1.0
         assert spending.open_attempts() == []
@@ -93,10 +94,10 @@ def test_what_cost_nothing_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_what_is_reserved_again_counts_once_and_by_its_own_day(tmp_path: Path) -> None:
     with opened(tmp_path / "s", day=1.0) as spending:
-        spending.reserve("a", 0.4, NOON)
-        spending.reserve("a", 0.5, NOON)
+        spending.reserve("a", 0.4, NOON, steady_usd=None, endpoint=MODEL)
+        spending.reserve("a", 0.5, NOON, steady_usd=None, endpoint=MODEL)
         assert spending.left_usd(NOON) == pytest.approx(0.5)
-        spending.reserve("a", 0.3, NOON + 86_400)
+        spending.reserve("a", 0.3, NOON + 86_400, steady_usd=None, endpoint=MODEL)
         assert [spending.left_usd(NOON + 86_400 * day) for day in (0, 1)] == pytest.approx([1.0, 0.7])
         spending.charge("a", 0.1)
         assert [spending.left_usd(NOON + 86_400 * day) for day in (0, 1)] == pytest.approx([1.0, 0.9])
@@ -104,8 +105,8 @@ def test_what_is_reserved_again_counts_once_and_by_its_own_day(tmp_path: Path) -
 
 def test_only_ones_own_reservations_are_left_behind(tmp_path: Path) -> None:
     with opened(tmp_path / "s", "one", day=1.0) as one, opened(tmp_path / "s", "two", day=1.0) as two:
-        one.reserve("a", 0.1, NOON)
-        two.reserve("b", 0.1, NOON)
+        one.reserve("a", 0.1, NOON, steady_usd=None, endpoint=MODEL)
+        two.reserve("b", 0.1, NOON, steady_usd=None, endpoint=MODEL)
         assert (one.open_attempts(), two.open_attempts()) == (["a"], ["b"])
         one.keep("a")
         assert one.open_attempts() == []
@@ -114,18 +115,18 @@ def test_only_ones_own_reservations_are_left_behind(tmp_path: Path) -> None:
 
 def test_a_steady_price_takes_the_rest_when_nothing_is_in_flight_anywhere(tmp_path: Path) -> None:
     with opened(tmp_path / "s", "one", day=1.0) as one, opened(tmp_path / "s", "two", day=1.0) as two:
-        two.reserve("b", 0.7, NOON)
-        assert not one.reserve("a", 0.5, NOON, steady_usd=0.1)
+        two.reserve("b", 0.7, NOON, steady_usd=None, endpoint=MODEL)
+        assert not one.reserve("a", 0.5, NOON, steady_usd=0.1, endpoint=MODEL)
         assert room(one.room(NOON)) == (0.3, True)
         two.charge("b", 0.7)
         assert room(one.room(NOON)) == (0.3, False)
-        assert one.reserve("a", 0.5, NOON, steady_usd=0.1)
+        assert one.reserve("a", 0.5, NOON, steady_usd=0.1, endpoint=MODEL)
         assert one.left_usd(NOON) == pytest.approx(0.0)
 
 
 def test_nobody_waits_for_a_run_that_died_longer_than_an_attempt_takes(tmp_path: Path) -> None:
     with opened(tmp_path / "s", day=1.0, attempt_s=60.0) as spending:
-        spending.reserve("a", 0.7, NOON)
+        spending.reserve("a", 0.7, NOON, steady_usd=None, endpoint=MODEL)
         # What it had set aside counts all the same.
         assert room(spending.room(NOON + 59)) == (0.3, True)
         assert room(spending.room(NOON + 61)) == (0.3, False)
@@ -133,7 +134,7 @@ def test_nobody_waits_for_a_run_that_died_longer_than_an_attempt_takes(tmp_path:
 
 def test_a_price_is_out_of_reach_only_if_nothing_in_flight_could_make_room(tmp_path: Path) -> None:
     with opened(tmp_path / "s", day=1.0) as spending:
-        spending.reserve("a", 0.7, NOON)
+        spending.reserve("a", 0.7, NOON, steady_usd=None, endpoint=MODEL)
         assert not spending.exhausted(0.5, NOON)
         spending.charge("a", 0.7)
         assert spending.exhausted(0.5, NOON)
@@ -142,7 +143,67 @@ def test_a_price_is_out_of_reach_only_if_nothing_in_flight_could_make_room(tmp_p
 def test_a_file_that_is_none_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("not a database, but long enough to be looked at as one" * 20)
     with pytest.raises(LedgerError, match=r"/s: budget\.ledger can't be used \(file is not a database\)"):
-        Spending(tmp_path / "s", "here", per_day_usd=1.0, per_month_usd=None)
+        SpendingFile(tmp_path / "s", "here", per_day_usd=1.0, per_month_usd=None)
+
+
+def test_an_approved_amount_is_spent_once_over_days_and_output_directories(tmp_path: Path) -> None:
+    approved = ApprovedAmount("a1b2", 1.0)
+    with (
+        opened(tmp_path / "s", "one", approval=approved) as one,
+        opened(tmp_path / "s", "two", approval=approved) as two,
+        opened(tmp_path / "s", "three", approval=ApprovedAmount("c3d4", 1.0)) as of_another,
+        opened(tmp_path / "s", "four") as of_none,
+    ):
+        assert one.reserve("a", 0.6, NOON, steady_usd=None, endpoint=MODEL)
+        assert not two.reserve("a", 0.6, NOON + 86_400, steady_usd=None, endpoint=MODEL)
+        assert of_another.reserve("a", 0.6, NOON, steady_usd=None, endpoint=MODEL)
+        assert of_none.reserve("a", 99.0, NOON, steady_usd=None, endpoint=MODEL)
+        assert not two.exhausted(0.6, NOON)
+        one.charge("a", 0.5)
+        assert two.exhausted(0.6, NOON)
+        assert two.left_usd(NOON + 40 * 86_400) == pytest.approx(0.5)
+        two.reserve("b", 0.3, NOON, steady_usd=None, endpoint=MODEL)
+        two.reserve("b", 0.4, NOON, steady_usd=None, endpoint=MODEL)
+        assert room(one.room(NOON)) == (0.1, True)
+        two.charge("b", 0.0)
+        assert one.left_usd(NOON) == pytest.approx(0.5)
+
+
+def test_the_least_of_day_and_approved_amount_holds(tmp_path: Path) -> None:
+    with opened(tmp_path / "s", day=0.5, approval=ApprovedAmount("a1b2", 1.0)) as spending:
+        assert not spending.reserve("a", 0.6, NOON, steady_usd=None, endpoint=MODEL)
+        assert [
+            spending.reserve(f"b{day}", 0.4, NOON + day * 86_400, steady_usd=None, endpoint=MODEL) for day in (0, 1)
+        ]
+        assert spending.left_usd(NOON + 3 * 86_400) == pytest.approx(0.2)
+
+
+# As the first version made it: a sum for the day that its rows don't add up to is kept.
+FORMER_SCHEMA = """
+CREATE TABLE spending (
+    owner TEXT NOT NULL, attempt TEXT NOT NULL, at REAL NOT NULL, usd REAL NOT NULL, open INTEGER NOT NULL,
+    PRIMARY KEY (owner, attempt)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spending_by_time ON spending (at, usd);
+CREATE TABLE days (day INTEGER PRIMARY KEY, usd REAL NOT NULL, open_usd REAL NOT NULL) STRICT;
+"""
+
+
+def test_a_file_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "s")) as db:
+        db.executescript(FORMER_SCHEMA)
+        db.execute("INSERT INTO spending VALUES ('here', 'a', ?, 0.3, 0), ('here', 'b', ?, 0.4, 1)", (NOON, NOON))
+        db.execute("INSERT INTO days VALUES (?, 0.7, 0.4)", (NOON // 86_400,))
+        db.commit()
+    for _ in range(2):
+        with opened(tmp_path / "s", day=1.0, approval=ApprovedAmount("a1b2", 1.0)) as spending:
+            assert spending.left_usd(NOON) == pytest.approx(0.3)
+            assert spending.open_attempts() == ["b"]
+    with opened(tmp_path / "s", day=1.0, approval=ApprovedAmount("a1b2", 1.0)) as spending:
+        assert spending.reserve("c", 0.1, NOON, steady_usd=None, endpoint=MODEL)
+    with closing(sqlite3.connect(tmp_path / "s")) as db:
+        found = db.execute("SELECT attempt, endpoint, approval FROM spending ORDER BY attempt").fetchall()
+    assert found == [("a", None, None), ("b", None, None), ("c", MODEL, "a1b2")]
 
 
 @settings(max_examples=25)
@@ -159,7 +220,7 @@ def test_any_order_of_two_connections_keeps_the_limit(
         owners, held, spent = {"a": first, "b": second}, dict[tuple[str, str], float](), 0.0
         for number, (owner, usd, share, charged) in enumerate(steps):
             fits = usd <= 1.0 - spent - sum(held.values()) + 1e-9
-            assert owners[owner].reserve(str(number), usd, NOON) is fits
+            assert owners[owner].reserve(str(number), usd, NOON, steady_usd=None, endpoint=MODEL) is fits
             if fits:
                 held[owner, str(number)] = usd
             if charged and held:
@@ -173,14 +234,14 @@ def test_any_order_of_two_connections_keeps_the_limit(
 # What four processes at once do to one file, each as fast as it can.
 WORKER = """
 import random, sys, time
-from batch_editor.money.spending import Spending
+from batch_editor.money import SpendingFile
 from pathlib import Path
 owner, rng, now = sys.argv[2], random.Random(sys.argv[2]), float(sys.argv[3])
-spending = Spending(Path(sys.argv[1]), owner, per_day_usd=2.0, per_month_usd=3.0)
+spending = SpendingFile(Path(sys.argv[1]), owner, per_day_usd=2.0, per_month_usd=3.0)
 billed = 0.0
 for number in range(100):
     usd = rng.uniform(0.01, 0.1)
-    if spending.reserve(str(number), usd, now):
+    if spending.reserve(str(number), usd, now, steady_usd=None, endpoint="a"):
         charged = usd * rng.choice([0.0, 0.3, 1.0])
         billed += charged
         spending.charge(str(number), charged)
@@ -210,12 +271,12 @@ def test_processes_at_the_same_time_never_pass_a_limit_together(tmp_path: Path) 
 # Files that are all new, each opened by every process at the same instant.
 OPENER = """
 import sys, time
-from batch_editor.money.spending import Spending
+from batch_editor.money import SpendingFile
 from pathlib import Path
 for number in range(30):
     while time.time() < float(sys.argv[3]) + 0.03 * number:
         pass
-    Spending(Path(sys.argv[1]) / str(number), sys.argv[2], per_day_usd=1.0, per_month_usd=None).close()
+    SpendingFile(Path(sys.argv[1]) / str(number), sys.argv[2], per_day_usd=1.0, per_month_usd=None).close()
 """
 
 
@@ -340,7 +401,7 @@ async def test_a_file_that_is_removed_while_a_run_is_on_stops_it(bench: Bench, r
             f"{named}: budget.ledger was removed or replaced while this run was on ("
         )
         assert summary.stop.message.endswith(
-            "), and what the day and the month have spent is no longer known. Put it back, or run again to begin anew"
+            "), and what was spent is no longer known. Put it back, or run again to begin anew"
         )
         # What was in flight is paid for and saved.
         assert provider.books.billed == summary.jobs.succeeded <= 6
@@ -361,7 +422,7 @@ async def test_limits_without_a_file_to_share_are_a_mistake(bench: Bench) -> Non
     bench.write(jobs(1))
     refused = await bench.command("plan", "jobs.yaml", environment={"BATCH_EDITOR_BUDGET__PER_DAY_USD": "5"})
     assert refused.code == 2
-    assert "per_day_usd and per_month_usd need budget.ledger, a file that the runs share" in refused.err
+    assert "per_day_usd and per_month_usd need budget.ledger, which the runs share" in refused.err
 
 
 def rows(ledger: Path) -> list[dict[str, Any]]:

@@ -233,6 +233,103 @@ def test_kubernetes_takes_the_cron_job_and_it_starts_what_was_asked_for() -> Non
     assert {name["name"]: name for name in container["env"]}["TZ"]["value"] == "Europe/Berlin"
 
 
+def test_kubernetes_starts_every_shard_in_an_output_directory_of_its_own() -> None:
+    (file,) = kubernetes_files(schedule(*ODD, shards=4), None)
+    documents = list(yaml.safe_load_all(file.text))
+    for document in documents:
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+    job, catalog = documents
+    spec = job["spec"]["jobTemplate"]["spec"]
+    assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 4, 4)
+    assert (spec["backoffLimitPerIndex"], spec.get("backoffLimit")) == (0, None)
+    assert catalog["spec"]["accessModes"] == ["ReadWriteMany"]
+    pod = spec["template"]["spec"]
+    assert {volume["name"]: set(volume) for volume in pod["volumes"]} == {
+        "catalog": {"name", "persistentVolumeClaim"},
+        "state": {"name", "emptyDir"},
+    }
+    for number in range(4):
+        # As Kubernetes reads them, which gives each pod its number.
+        read = [
+            re.sub(r"(?<!\$)\$\(JOB_COMPLETION_INDEX\)", str(number), word).replace("$$(", "$(")
+            for word in pod["containers"][0]["args"]
+        ]
+        assert read == sharded(number)
+
+
+def test_github_starts_every_shard_on_a_runner_of_its_own(tmp_path: Path) -> None:
+    (file,) = github_files(schedule(*ODD, directory=tmp_path, shards=4), None)
+    path = tmp_path / file.name
+    path.write_text(file.text, encoding="utf-8")
+    checked = CliRunner().invoke(check_jsonschema.main, ["--builtin-schema", "vendor.github-workflows", str(path)])
+    assert checked.exit_code == 0, checked.output
+    job = yaml.safe_load(file.text)["jobs"]["run"]
+    assert job["strategy"] == {"fail-fast": False, "matrix": {"shard": [0, 1, 2, 3]}}
+    assert job["runs-on"] == ["self-hosted", "batch-editor-catalog-${{ matrix.shard }}"]
+    for number in job["strategy"]["matrix"]["shard"]:
+        run = job["steps"][-1]["run"].replace("${{ matrix.shard }}", str(number))
+        assert "${{" not in run
+        assert shell(run, name="bash") == sharded(number, folder=f"{tmp_path}/")
+
+
+def test_what_stands_for_a_shard_s_number_is_in_no_other_word() -> None:
+    with pytest.raises(UsageError) as caught:
+        schedule("--set", "prompt=@shard@", shards=2)
+    assert str(caught.value) == "'prompt=@shard@': holds @shard@, which stands for a shard's number here"
+    assert schedule("--set", "prompt=@shard@").shards == 0
+
+
+def sharded(number: int, *, folder: str = "") -> list[str]:
+    options = (*ODD, "--shard", f"{number}/4")
+    log = f"{folder}batch-editor-catalog-{number}.jsonl"
+    return arguments(f"{folder}outputs/catalog-{number}-of-4", *options, log=log)
+
+
+ONE_MACHINE = (
+    "--shards is of kubernetes and github, which start several machines; make a schedule on each machine: --shard 0/4"
+    " to --shard 3/4"
+)
+TOO_SLOW = (
+    "rate_limit 2/s can't be divided among 4 shards; expected at least 4/s, or budget.ledger: postgresql://…, by which"
+    " they take turns"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("cron", (), ONE_MACHINE),
+        ("github", ("--shard", "0/4"), "--shards starts all of them; expected no --shard besides"),
+        ("github", ("--rate", "2/s"), TOO_SLOW),
+    ],
+)
+def test_shards_that_could_not_be_started_are_refused(
+    say: Callable[..., Said], kind: str, options: tuple[str, ...], message: str
+) -> None:
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", kind, "--shards", "4", *options)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.splitlines()[-1].partition(": ")[2] == message
+
+
+def test_the_first_runs_of_shards_are_said_once_for_all(say: Callable[..., Said], bench: Bench) -> None:
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", "github", "--shards", "2")
+    (step,) = [line for line in said.err.splitlines() if "First run" in line]
+    assert "First run, by hand, for each shard I on its machine, for every night expects its ledger: " in step
+    assert step.endswith("run jobs/catalog.csv -o outputs/catalog-I-of-2 --max-cost 25 --shard I/2")
+    assert "a runner for each of the labels batch-editor-catalog-0 to batch-editor-catalog-1: " in said.err
+    for number in range(2):
+        out = bench.folder / "outputs" / f"catalog-{number}-of-2"
+        out.mkdir(parents=True)
+        (out / "ledger.sqlite3").touch()
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", "github", "--shards", "2")
+    assert "Each shard has its ledger, so a first run isn't needed" in said.err
+
+
+def test_the_schedule_of_one_shard_runs_that_one(say: Callable[..., Said]) -> None:
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", "cron", "--shard", "1/4")
+    assert " run jobs/catalog.csv -o outputs/catalog-1-of-4 --shard 1/4 --max-cost 25 " in said.out
+
+
 def test_the_first_job_in_kubernetes_expects_no_ledger() -> None:
     plan = schedule(*ODD)
     made = KINDS["kubernetes"].make(plan, None)
@@ -399,9 +496,12 @@ def test_the_step_for_the_key_writes_a_file_that_only_the_user_may_read(say: Cal
 def test_every_night_has_the_variables_that_the_config_names(
     kind: str, say: Callable[..., Said], bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = ["SEGMIND_API_KEY", "SHOP_HOOK", "SHOP_PING", "AWS_PROFILE"]
-    settings = "{notify: {to: ['env:SHOP_HOOK'], ping: 'env:SHOP_PING'}, outputs: {images: 's3://bucket/shop'}}"
-    (bench.folder / "config.yaml").write_text(settings)
+    wanted = ["SEGMIND_API_KEY", "SHOP_HOOK", "SHOP_PING", "SHOP_DB", "AWS_PROFILE"]
+    notify, outputs = "{to: ['env:SHOP_HOOK'], ping: 'env:SHOP_PING'}", "{images: 's3://bucket/shop'}"
+    budget = "{ledger: 'postgresql://shop:env:SHOP_DB@db/spending'}"
+    (bench.folder / "config.yaml").write_text(f"{{notify: {notify}, outputs: {outputs}, budget: {budget}}}")
+    for name in ("PGPASSFILE", "PGPASSWORD"):
+        monkeypatch.delenv(name, raising=False)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_PROFILE", "shop")

@@ -68,6 +68,23 @@ async def test_the_message_of_a_run_with_failures(bench: Bench, hook: Recorder) 
     assert sent == {"text": message, "content": message, "summary": title}
 
 
+async def test_a_shard_is_told_of_with_its_part_of_the_budget(bench: Bench, hook: Recorder) -> None:
+    configure(bench, {"to": hook.url + HOOK, "when": "always"})
+    async with sandbox() as provider:
+        manifest = bench.write(jobs(3), name="spring.yaml")
+        for shard in ("0/2", "1/2"):
+            done = await bench.command(
+                *bench.run_arguments(manifest, provider, "--max-cost", "5", "--shard", shard, out=bench.out / shard[0])
+            )
+            assert done.code == 0
+        for wrong in (("--shard", "4/4"), ("--shard", "0/4", "--only", "none")):
+            assert (await bench.command("run", manifest, *wrong, "--base-url", provider.base_url)).code == 2
+    *made, first, second = told(hook)
+    assert any("Money: $0.03 of a budget of $2.50" in message for message in made)
+    assert first.startswith("batch-editor spring, shard 4/4 could not start (exit code 2): ")
+    assert second.startswith("batch-editor spring, shard 0/4 could not start (exit code 2): ")
+
+
 async def test_a_run_that_stops_says_why_and_how_to_go_on(bench: Bench, hook: Recorder) -> None:
     configure(bench, {"to": hook.url + HOOK})
     (bench.folder / "spring.yaml").write_text(bench.write(jobs(9)).read_text())

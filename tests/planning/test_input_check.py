@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batch_editor.planning.plan import InputCheck
+from batch_editor.planning.inputs import InputCheck
 from tests.support.bench import Bench, Job, job, sandbox, with_options
 from tests.support.picture_server import PictureServer, grainy_webp, picture
 

@@ -7,13 +7,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from batch_editor import ManifestError, Selection
+from batch_editor.endpoints import load_endpoint, shipped_endpoints
 from batch_editor.money.pricing import Price
-from tests.support.bench import HIGH_USD, INPUT, LOW_USD, MEDIUM_USD, Bench, job, jobs, sandbox, with_options
+from batch_editor.planning import Catalog
+from tests.support.bench import HIGH_USD, INPUT, LOW_USD, MEDIUM_USD, Bench, job, jobs, priced, sandbox, with_options
 
 WIDE_USD = 0.24  # quality high, 1024x1536: 0.200 × 1.2
 
@@ -136,7 +139,8 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
         *("jobs", "requests", "reused", "taken", "done", "uploads", "skipped", "faulty", "remade", "pruned"),
         *("redone", "identified", "kept", "kept_differs", "gone", "changes", "asks"),
         *("cost_usd", "duration_s", "limited_by", "advice", "providers", "groups"),
-        *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tables", "compare"),
+        *("retires", "known", "duration_from", "budget", "deadline", "inputs", "tracked", "tables", "compare"),
+        *("moved", "shard", "saved"),
     ]
     assert plan["cost_usd"] == {"low": 0.0216, "expected": 0.0216, "high": 0.10236}
     assert list(plan["duration_s"]) == ["p10", "p50", "p90"]
@@ -151,6 +155,9 @@ async def test_the_json_has_every_documented_key(bench: Bench) -> None:
             "cost_usd": 0.0216,
             "price_from": "price list",
             "charges": 0,
+            "list_usd": 0.0108,
+            "low_usd": 0.0216,
+            "high_usd": 0.10236,
         }
     ]
     assert plan["known"] == {"new": 2, "changed": 0, "unchanged": 0, "failed": 0, "unknown": 0}
@@ -187,7 +194,7 @@ async def test_a_plan_and_then_the_run_say_what_is_new_changed_unchanged_and_gon
         # In two rounds, of which the second one is about the same.
         arguments = bench.run_arguments(manifest, provider, "--canary", "1", "--yes", "--json")
         done = await bench.command(*arguments)
-    changes = {"new": 1, "changed": 2, "links_alone": 1, "unchanged": 2, "gone": 1}
+    changes = {"new": 1, "changed": 2, "links_alone": 1, "unchanged": 2, "gone": 1, "behind_links": 0}
     assert done.json["changes"] == planned.as_json()["changes"] == changes
     status = await bench.command("status", bench.out)
     assert status.out.splitlines()[1] == said
@@ -248,3 +255,34 @@ def planned_mb(folder: Path, count: int) -> tuple[int, float]:
     requests, peak = json.loads(made.stdout)
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB here
     return requests, peak * unit / 1e6
+
+
+async def test_a_group_says_its_list_price_beside_what_was_charged(bench: Bench) -> None:
+    async with sandbox(endpoint=priced(2.4)) as provider:
+        await bench.run(jobs(3), provider)
+    (group,) = bench.plan(jobs(6)).groups
+    assert (group.requests, group.source, group.charges) == (3, "charged for the same", 3)
+    assert (group.unit_usd, group.list_usd) == pytest.approx((2 * LOW_USD, LOW_USD))
+    assert (group.low_usd, group.cost_usd) == pytest.approx((3 * 2 * LOW_USD, 3 * 2 * LOW_USD))
+    assert group.high_usd >= group.cost_usd
+
+
+def test_what_the_provider_adds_is_known_only_where_the_file_says_whose_prices_it_has(bench: Bench) -> None:
+    def margin(name: str, **pricing: Any) -> tuple[str, float | None]:
+        settings = bench.settings(endpoint=name, **pricing)
+        catalog = Catalog(settings)
+        prices = catalog.prices(catalog.default)
+        return prices.source, prices.margin and round(prices.margin, 6)
+
+    assert margin("gpt-image-2.5-flare") == ("OpenAI's price list; the factor by three charges of the provider", 0.25)
+    assert margin("openai-gpt-image-2.5-flare") == ("OpenAI's price list", 0)
+    assert margin("nano-banana") == ("the provider's page", None)
+    assert margin("nano-banana", pricing__table=0.05) == ("pricing.table of the config", None)
+    assert margin("gpt-image-2.5-flare", pricing__factor=1.5)[1] == 0.5
+
+
+@pytest.mark.parametrize("name", shipped_endpoints())
+def test_every_shipped_price_list_says_when_it_was_looked_up_and_where(name: str) -> None:
+    prices = load_endpoint(name).prices
+    assert prices.as_of is not None
+    assert prices.source

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from batch_editor.money import Spending
+from batch_editor.money import SpendingFile
 from batch_editor.output import Acceptance, Verdict
 from batch_editor.records import LOCAL, Failure, ParamValue, SavedImage
 from batch_editor.runs.listener import AttemptListener, Listeners
@@ -157,7 +157,7 @@ def of_spending(bench: Bench) -> list[tuple[str, float, int]]:
 async def test_the_day_s_budget_has_an_attempt_before_the_ledger_has_it(bench: Bench) -> None:
     """A crash in between leaves a reservation without an attempt, and never an attempt without a reservation."""
     client = ScriptedClient()
-    with closing(Spending(bench.folder / "spending", "here", per_day_usd=1.0, per_month_usd=None)) as spending:
+    with closing(SpendingFile(bench.folder / "spending", "here", per_day_usd=1.0, per_month_usd=None)) as spending:
         async with desk(bench, client, spending=spending) as at:
             at.refuse("sent")
             assert await at.work() is None
@@ -166,7 +166,7 @@ async def test_the_day_s_budget_has_an_attempt_before_the_ledger_has_it(bench: B
 
 
 async def test_the_day_is_charged_what_the_attempt_cost(bench: Bench) -> None:
-    with closing(Spending(bench.folder / "spending", "here", per_day_usd=1.0, per_month_usd=None)) as spending:
+    with closing(SpendingFile(bench.folder / "spending", "here", per_day_usd=1.0, per_month_usd=None)) as spending:
         async with desk(bench, ScriptedClient(Priced(IMAGE, 0.1)), spending=spending) as at:
             await at.work()
         assert of_spending(bench) == [("run-1:mug:1", 0.1, 0)]
@@ -174,7 +174,7 @@ async def test_the_day_is_charged_what_the_attempt_cost(bench: Bench) -> None:
 
 async def test_an_attempt_that_the_day_has_no_room_for_is_in_no_ledger(bench: Bench) -> None:
     client = ScriptedClient(IMAGE)
-    with closing(Spending(bench.folder / "spending", "here", per_day_usd=0.3, per_month_usd=None)) as spending:
+    with closing(SpendingFile(bench.folder / "spending", "here", per_day_usd=0.3, per_month_usd=None)) as spending:
         async with desk(bench, client, requests=("mug", "cup"), spending=spending) as at:
             await at.work("mug")
             assert await at.work("cup") is None
@@ -228,7 +228,7 @@ async def test_an_image_has_its_name_before_the_ledger_says_succeeded_and_stays_
 
 async def test_the_day_is_charged_once_the_row_says_so(bench: Bench) -> None:
     """A crash in between leaves a reservation that is higher than the charge, which the next run takes back."""
-    with closing(Spending(bench.folder / "spending", "here", per_day_usd=1.0, per_month_usd=None)) as spending:
+    with closing(SpendingFile(bench.folder / "spending", "here", per_day_usd=1.0, per_month_usd=None)) as spending:
         async with desk(bench, ScriptedClient(Priced(IMAGE, 0.1)), spending=spending) as at:
             at.refuse("succeeded")
             await at.work()

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -89,16 +90,14 @@ async def test_pauses_of_the_past_lengthen_the_plan(bench: Bench, recorder: Reco
     manifest = tmp_path / "next.csv"
     lines = [f"n{number},edit {number},https://example.com/{number}.png" for number in range(200)]
     manifest.write_text("\n".join(["id,prompt,image_urls", *lines]))
-    before = make_plan(
-        [manifest], bench.settings(recorder.base_url, rate_limit="1000/s"), output=tmp_path / "out", history=[bench.out]
-    )
-    with sqlite3.connect(bench.out / "ledger.sqlite3") as db:
-        # As if every fourth answer had been a 429, and nothing had left for two seconds after it.
-        db.execute("UPDATE attempts SET sent_at = attempt_id * 3, ended_at = attempt_id * 3 + 1")
-        db.execute("UPDATE attempts SET state = 'failed', http_status = 429 WHERE attempt_id % 4 = 0")
-    db.close()
-    after = make_plan(
-        [manifest], bench.settings(recorder.base_url, rate_limit="1000/s"), output=tmp_path / "out", history=[bench.out]
-    )
+    settings = bench.settings(recorder.base_url, rate_limit="1000/s")
+    with closing(sqlite3.connect(bench.out / "ledger.sqlite3")) as db:
+        with db:
+            db.execute("UPDATE attempts SET sent_at = attempt_id * 3, ended_at = attempt_id * 3 + 1")
+        before = make_plan([manifest], settings, output=tmp_path / "out", history=[bench.out])
+        with db:
+            # As if every fourth answer had been a 429, and nothing had left for two seconds after it.
+            db.execute("UPDATE attempts SET state = 'failed', http_status = 429 WHERE attempt_id % 4 = 0")
+        after = make_plan([manifest], settings, output=tmp_path / "out", history=[bench.out])
     assert "met a 429 and paused the run" in after.made_of
     assert after.duration_s[1] > before.duration_s[1] + 10

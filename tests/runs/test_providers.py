@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -110,16 +109,14 @@ async def test_each_provider_is_sent_its_own_jobs_with_its_own_key_and_has_its_o
 async def test_both_rates_hold_at_once_by_each_provider_s_own_count(bench: Bench) -> None:
     async with segmind(rate_limit="5/s") as first, openai(rate_limit="15/s") as second:
         chosen = settings(first, second, rate_limit="5/s", openai={"rate_limit": "15/s"})
-        began_at = time.monotonic()
         summary = await run(bench, two(bench, 15, 45), chosen)
-        took_s = time.monotonic() - began_at
         assert summary.exit_code == 0
         assert first.books.most_in_window(1.0) <= 5
         assert second.books.most_in_window(1.0) <= 15
         assert first.books.answered[429] == second.books.answered[429] == 0
-        # At the same time: one after the other they would take 3 s each.
-        assert first.books.log[0].at < 1.0
-    assert took_s < 5.5
+        # At the same time: neither waited for the other one's end.
+        logs = (first.books.log, second.books.log)
+        assert max(log[0].at for log in logs) < min(log[-1].at for log in logs)
 
 
 async def test_a_slow_provider_does_not_keep_the_other_one_s_jobs_waiting(bench: Bench) -> None:

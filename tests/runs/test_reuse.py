@@ -165,23 +165,27 @@ async def test_a_rebuilt_ledger_knows_what_was_taken(bench: Bench) -> None:
     assert bench.rows() == before
 
 
+def take_back(db: sqlite3.Connection, version: int) -> None:
+    """Leave of a ledger what the first steps of its schema have made."""
+    with closing(sqlite3.connect(":memory:")) as former:
+        for step in MIGRATIONS[:version]:
+            former.executescript(step)
+        for kind in ("index", "table"):
+            named = "SELECT name FROM sqlite_master WHERE type = ? AND name NOT LIKE 'sqlite%'"
+            for (name,) in {*db.execute(named, (kind,))} - {*former.execute(named, (kind,))}:
+                db.execute(f"DROP {kind} {name}")
+        columns = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+        for table, column in {*db.execute(columns)} - {*former.execute(columns)}:
+            db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    db.execute(f"PRAGMA user_version = {version}")
+
+
 async def test_what_an_earlier_schema_has_finished_is_taken(bench: Bench) -> None:
     there = bench.folder / "out-compare"
     async with sandbox() as provider:
         await bench.run(THREE, provider, out=there)
         with closing(sqlite3.connect(there / "ledger.sqlite3")) as db:
-            # What that step and those after it have made.
-            db.execute("ALTER TABLE requests DROP COLUMN reused_from")
-            db.execute("ALTER TABLE jobs DROP COLUMN finish")
-            db.execute("DROP INDEX requests_pruned")
-            for table, column in (
-                *(("runs", column) for column in ("command", "folder", "changes", "jobs")),
-                *((table, "pruned_at") for table in ("requests", "attempts")),
-            ):
-                db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-            for table in ("finish_rules", "finished", "former_finished", "endpoints", "provider_stops"):
-                db.execute(f"DROP TABLE {table}")
-            db.execute(f"PRAGMA user_version = {MIGRATIONS.index(M_REUSE)}")
+            take_back(db, MIGRATIONS.index(M_REUSE))
             # As if it had been hashed by another version of the endpoint's file.
             db.execute("UPDATE columns SET value = '{}' WHERE name = 'hashed_by'")
             db.execute("UPDATE requests SET fingerprint = 'x' || fingerprint")

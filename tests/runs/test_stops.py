@@ -79,9 +79,9 @@ async def test_nothing_is_started_that_would_end_after_the_deadline(bench: Bench
 
 @pytest.mark.slow
 async def test_a_deadline_that_is_near_when_nothing_is_left_has_stopped_nothing(bench: Bench) -> None:
-    # After 5 s, what would leave then would be back too late; the second one is in flight and is not.
-    async with sandbox(latency="3") as provider:
-        summary = await bench.run(jobs(2), provider, concurrency=1, deadline="8s")
+    # After 5.8 s, what would leave then would be back too late; the second one is in flight and is not.
+    async with sandbox(latency="3.2") as provider:
+        summary = await bench.run(jobs(2), provider, concurrency=1, deadline="9s")
     assert summary.jobs.succeeded == 2
     assert (summary.exit_code, summary.stop, summary.as_json()["stopped_by"]) == (0, None, None)
     assert not any(line.startswith("Stopped") for line in summary.lines())

@@ -13,7 +13,7 @@ import pytest
 from batch_editor import Selection
 from batch_editor.config import Settings
 from batch_editor.ledger import FILE_NAME, Ledger, Staging, import_jobs
-from batch_editor.money.spending import Spending
+from batch_editor.money import SpendingFile
 from batch_editor.output import Store, placing
 from batch_editor.output.output_manifest import write_manifest
 from batch_editor.planning.calibration import Calibration
@@ -107,11 +107,11 @@ def test_resuming_costs_the_same_for_each_job_that_is_done(tmp_path: Path) -> No
 def asked_for_room(file: Path, count: int) -> int:
     """Steps of a reservation in a file that has so many of this day."""
     noon = 1_800_000_000.0
-    with closing(Spending(file, "here", per_day_usd=1e9, per_month_usd=1e9)) as spending:
+    with closing(SpendingFile(file, "here", per_day_usd=1e9, per_month_usd=1e9)) as spending:
         for number in range(count):
-            spending.reserve(str(number), 0.2, noon)
+            spending.reserve(str(number), 0.2, noon, steady_usd=None, endpoint="a")
         with counted_steps(spending._db) as steps:
-            assert spending.reserve("one more", 0.2, noon)
+            assert spending.reserve("one more", 0.2, noon, steady_usd=None, endpoint="a")
     return steps.taken
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from batch_editor.errors import LedgerError
 from batch_editor.records import Failure, Rate
 from batch_editor.scheduling.rate_limiter import LimiterClosed, RateLimiter
 from batch_editor.scheduling.retry import RetryPolicy
@@ -558,6 +559,76 @@ def test_why_the_concurrency_is_lowered_is_logged(caplog: pytest.LogCaptureFixtu
     (lowered,) = [each for each in caplog.records if each.message == "concurrency_lowered"]
     # 0.7 of the 17 that were in flight when 24 had been dropped.
     assert (vars(lowered)["old"], vars(lowered)["new"]) == (None, 11)
+
+
+# Beside other runs ---------------------------------------------------------------------------------------------------
+
+
+class Turns:
+    """Turns that other runs share, one a second, each good for 0.4 s; or an error in the place of one."""
+
+    def __init__(self, *errors: LedgerError | None) -> None:
+        self.errors = list(errors)
+        self.last_at = -1.0
+
+    async def turn(self) -> float:
+        if self.errors and (error := self.errors.pop(0)) is not None:
+            raise error
+        self.last_at = max(self.last_at + 1.0, now())
+        await asyncio.sleep(self.last_at - now())
+        return 0.4
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.fault(113)
+@pytest.mark.parametrize("held_up_s", [0.0, 0.39, 0.41, 2.5])
+def test_a_turn_that_is_too_old_when_the_request_would_leave_is_taken_anew(held_up_s: float) -> None:
+    async def main() -> list[float]:
+        turns, ages = Turns(), []
+        limiter = RateLimiter(Rate(100, 1.0), shared=turns)
+
+        async def send() -> None:
+            permit = await limiter.permit()
+            await asyncio.sleep(held_up_s)
+            await limiter.depart(permit)
+            ages.append(now() - turns.last_at)
+
+        async with running(limiter):
+            for _ in range(5):
+                await send()
+        return ages
+
+    fresh = held_up_s > 0.4
+    assert run(main()) == pytest.approx([0.0 if fresh else held_up_s] * 5, abs=1e-6)
+
+
+def test_a_pause_that_outlasts_the_turn_takes_it_anew_too() -> None:
+    async def main() -> float:
+        turns = Turns()
+        limiter = RateLimiter(Rate(60, 60.0), shared=turns)
+        async with running(limiter):
+            permit = await limiter.permit()
+            refuse(limiter, permit, 30.0)
+            await limiter.depart(permit)
+        return now() - turns.last_at
+
+    assert run(main()) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_who_waits_is_told_that_what_the_runs_share_cannot_be_used_and_the_next_one_is_not() -> None:
+    async def main() -> None:
+        limiter = RateLimiter(Rate(100, 1.0), shared=Turns(LedgerError("away"), None, LedgerError("away again")))
+        async with running(limiter):
+            first = [asyncio.create_task(limiter.permit()) for _ in range(3)]
+            assert {str(each) for each in await asyncio.gather(*first, return_exceptions=True)} == {"away"}
+            permit = await limiter.permit()
+            await asyncio.sleep(1)
+            with pytest.raises(LedgerError, match="away again"):
+                await limiter.depart(permit)
+
+    run(main())
 
 
 # The end ------------------------------------------------------------------------------------------------------------

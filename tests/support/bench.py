@@ -6,7 +6,7 @@ import asyncio
 import csv
 import json
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from batch_editor import BatchOptions, Plan, Selection, Settings, Summary, load_
 from batch_editor.cli.asking import Ask, send
 from batch_editor.config import Keys
 from batch_editor.endpoints import Endpoint, load_endpoint
+from batch_editor.planning import Planned
 from batch_editor.records import Redo
 from batch_editor.runs.batch import prepared
 from batch_editor.sandbox import Books, Sandbox, SandboxOptions, body_sha256, read_stamp
@@ -100,6 +101,7 @@ class Bench:
         redo: Collection[Redo] = (),
         check_inputs: bool = False,
         out: Path | None = None,
+        look: Callable[[Planned], None] = lambda _: None,
         **flags: Any,
     ) -> Plan:
         """What a run of these jobs would do. `flags` are those of `settings`."""
@@ -111,6 +113,7 @@ class Bench:
             history=history,
             redo=redo,
             check_inputs=check_inputs,
+            look=look,
         )
 
     async def run(

@@ -59,6 +59,14 @@ class Served:
         """By a picture's fingerprint: its verdict and its note, as they are on disk."""
         return {picture.fingerprint: (said.verdict, said.note) for picture, said in read_verdicts(self.output).items()}
 
+    def verdicts_of(self, pictures: int) -> list[tuple[str | None, str | None]]:
+        """Verdict and note of each picture, once so many have one: a page shows what it was told before it is saved."""
+        ends_at = time.monotonic() + PATIENCE_S
+        while len(found := self.verdicts()) != pictures:
+            assert time.monotonic() < ends_at, f"{len(found)} pictures have a verdict, not {pictures}: {found}"
+            time.sleep(0.025)
+        return list(found.values())
+
 
 @contextmanager
 def served(output: Path, *options: str) -> Iterator[Served]:

@@ -95,9 +95,13 @@ def _stream(like: TextIO, mode: str, *, buffering: int = -1) -> TextIOWrapper:
     return stream
 
 
+# It is installed for its own tests alone.
+_WANT_RAY = ("cluster.ray_driver",)
+
+
 def _import_all() -> None:
     for each in pkgutil.walk_packages(batch_editor.__path__, "batch_editor."):
-        if not each.name.endswith("__main__"):
+        if not each.name.endswith(("__main__", *_WANT_RAY)):
             importlib.import_module(each.name)
     Image.init()
     gc.collect()

@@ -126,7 +126,7 @@ def prove(proof: Proof, name: str) -> str | None:
 def carried_out(call: Call, proof: Proof, limit_s: float) -> Outcome:
     """Make the call, in a process beside this one: what crashes or hangs there is an outcome, and not made again."""
     if (found := unfit(proof)) is not None:
-        return Outcome(refused=found)
+        return Outcome(refused=f"node {_here()} {found}")
     with ExitStack() as stack:
         files = _Files(stack, is_shared=proof.folder is not None)
         try:
@@ -138,7 +138,7 @@ def carried_out(call: Call, proof: Proof, limit_s: float) -> Outcome:
         except CallFailed as failed:
             return Outcome(failed=str(failed))
         except MachineError as error:
-            return Outcome(refused=f"can't work: {error}")
+            return Outcome(refused=f"node {_here()} can't work: {error}")
         return Outcome(result, files.written())
 
 
@@ -185,6 +185,10 @@ class _Files:
         if self._folder is None:
             self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="batch-editor-")))
         return self._folder / secrets.token_hex(4)
+
+
+def _here() -> str:
+    return os.uname().nodename
 
 
 @lru_cache(maxsize=1)

@@ -57,7 +57,10 @@ class ClusterPool:
 
     def __init__(self, address: str, shared: Path | None, *, limit_s: float = LIMIT_S, retries: int = _RETRIES) -> None:
         self._shared = None if shared is None else shared.resolve()
-        self._lock = threading.Lock()  # of all that follows, and of the connection's sending side
+        # Of the connection's sending side, and of what is read of files and not sent yet. Not the next one: who hands
+        # outcomes out must never wait for who sends, or both ends wait for each other.
+        self._sending = threading.Lock()
+        self._lock = threading.Lock()  # of all that follows
         self._waiting: dict[int, Future[Outcome]] = {}
         self._number = 0
         self._ended: Exception | None = None
@@ -92,15 +95,16 @@ class ClusterPool:
 
     def call(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         """See `Pool`. A node that isn't fit any more, or a cluster that is lost, is a `MachineError`."""
-        with self._lock:  # which also bounds what is read of files and not yet sent
+        future = Future[Outcome]()
+        with self._lock:
             if self._ended is not None:
                 raise self._ended
             self._number += 1
-            number, future = self._number, Future[Outcome]()
+            number = self._number
             self._waiting[number] = future
-            packed = Call(function, [self._packed(each) for each in args], self._packed_all(named))
-            with suppress(OSError):  # then `_read` ends, and says why
-                self._connection.send((number, packed))
+        with self._sending, suppress(OSError):  # then `_read` ends, and says why
+            packed = [self._packed(each) for each in args], {name: self._packed(each) for name, each in named.items()}
+            self._connection.send((number, Call(function, *packed)))
             del packed
         outcome = future.result()
         if outcome.failed is not None:
@@ -119,9 +123,6 @@ class ClusterPool:
         with self._open:
             self._process.kill()
             self._reader.join()
-
-    def _packed_all(self, named: dict[str, Any]) -> dict[str, Any]:
-        return {name: self._packed(value) for name, value in named.items()}
 
     def _packed(self, value: Any) -> Any:
         """A value as it goes to a node: of a file that the node doesn't have, its content, if it is there."""

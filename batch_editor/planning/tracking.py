@@ -62,7 +62,7 @@ async def track_pictures(
 async def _ask(asking: _Asking, found: TrackedLinks, settings: Settings, say: Callable[[str], None]) -> TrackedLinks:
     """Ask the links, and note what is there. The deadline ends the asking."""
     network = await asyncio.to_thread(Network.from_environment)
-    total, links = asking.links()
+    total, links = await to_the_end(asking.links)
     says_at = time.monotonic() + SAY_EVERY_S
     always, allow_private = settings.inputs.track == "content", settings.inputs.allow_private_links
     async with aclosing(see(links, always=always, allow_private=allow_private, network=network)) as answers:

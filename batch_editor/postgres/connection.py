@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,9 @@ LOCK_WAIT_S = 20
 STALLED_S = 5
 # A server that hasn't answered by then hangs: longer than what it would say by itself.
 ANSWER_S = 30.0
-# Who ends waits no longer than this.
+# Who ends waits so long for one that restarts, or is busy: a charge that isn't written keeps other runs from the rest
+# of a budget, as if its attempt were in flight. And after that no longer than a second for an answer.
+END_S = 3.0
 HURRY_S = 1.0
 
 # With each transaction, not once for the connection: behind a pooler the next one may be on another.
@@ -72,7 +76,7 @@ class DatabaseRefused(LedgerError):
 class Connection:
     """A connection to a database. Blocks; for one thread at a time, but `hurry` is for any.
 
-    is_hurried: whether somebody wants the end.
+    is_hurried: whether somebody wants the end, and ends_at: by when, on the monotonic clock.
 
     Raises, in all that follows:
         DatabaseAway, DatabaseRefused: what was asked may have been done all the same if the answer was lost.
@@ -83,7 +87,7 @@ class Connection:
         self._password = password
         self._db: psycopg.Connection[Any] | None = None
         self._in_transaction = False
-        self._answer_s = ANSWER_S
+        self.ends_at = math.inf
         self.is_hurried = threading.Event()
         self._asked: object | None = None  # what an answer is waited for to
         self._guard = threading.Lock()  # between whoever closes the socket and whoever cuts it
@@ -126,8 +130,8 @@ class Connection:
                 self._db = None
 
     def hurry(self) -> None:
-        """From now on wait for an answer no longer than a second; also where a thread waits already."""
-        self._answer_s = HURRY_S
+        """From now on wait no longer than `END_S` in all; also where a thread waits already."""
+        self.ends_at = time.monotonic() + END_S
         self.is_hurried.set()
         with self._guard:
             if self._asked is not None:
@@ -168,7 +172,8 @@ class Connection:
                 self._asked = None
 
     def _cut_later(self, asked: object) -> threading.Timer:
-        timer = threading.Timer(self._answer_s, self._cut, [asked])
+        wait_s = max(HURRY_S, self.ends_at - time.monotonic()) if self.is_hurried.is_set() else ANSWER_S
+        timer = threading.Timer(wait_s, self._cut, [asked])
         timer.daemon = True
         timer.start()
         return timer

@@ -73,7 +73,7 @@ class Database:
         return self._repeated(connection, work, self._wait_s)
 
     def hurry(self) -> None:
-        """Wait for nothing longer than a second from now on: somebody wants the end."""
+        """Wait for nothing longer than a few seconds from now on: somebody wants the end."""
         with self._guard:
             connections = list(self._connections)
         for each in connections:
@@ -88,19 +88,20 @@ class Database:
         try:
             return work()
         except DatabaseAway as error:
-            if connection.is_hurried.is_set():
-                raise
             with self._waiting_for(error, wait_s):
                 return self._again(connection, work, ends_at)
 
     def _again(self, connection: Connection, work: Callable[[], T], ends_at: float) -> T:
         pause_s = FIRST_PAUSE_S
         while True:
-            connection.is_hurried.wait(pause_s * self._rng.uniform(0.5, 1))
+            if connection.is_hurried.is_set():
+                time.sleep(FIRST_PAUSE_S)
+            else:
+                connection.is_hurried.wait(pause_s * self._rng.uniform(0.5, 1))
             try:
                 return work()
             except DatabaseAway:
-                if connection.is_hurried.is_set() or time.monotonic() + pause_s > ends_at:
+                if time.monotonic() + pause_s > min(ends_at, connection.ends_at):
                     raise
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -109,7 +110,7 @@ class Database:
         """Say that it is away, and that it is back; once, of several threads that wait for it."""
         with self._guard:
             self._waiting += 1
-            if self._waiting == 1:
+            if self._waiting == 1 and wait_s:
                 self._say(f"warning: {error}; nothing new is sent until it answers, for up to {duration(wait_s)}")
         is_back = False
         try:

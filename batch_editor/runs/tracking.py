@@ -19,15 +19,16 @@ async def track_inputs(opened: OpenOutput, planned: Planned, keys: Keys) -> Plan
         UsageError: what is to be sent now wasn't approved, or the budget has no room for the first of it.
         MachineError: the output directory or its ledger can't be used.
     """
+    if planned.plan.tracked is None or not planned.plan.tracked.links:
+        return planned
     ledger, say = opened.ledger, planned.options.progress.say
     plan = await track_pictures(
         *(planned.plan, planned.again, planned.staging, planned.catalog, planned.settings),
-        ledger=readings.file_of(ledger.connection),
+        ledger=await to_the_end(readings.file_of, ledger.connection),
         record_in=ledger,
         say=say,
     )
-    if plan.tracked is None or plan is planned.plan:
-        return planned
+    assert plan.tracked is not None
     former, tracked = {*planned.said(), *planned.plan.warnings}, replace(planned, plan=plan)
     for line in plan.tracked.lines():
         say(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_a_node_without_the_folder_calls_nothing(proof: Proof, token: str | None
         f"doesn't see {proof.folder.parent} as the driver does ({why}); mount the same folder at that path on every"
         " node, or keep pictures in a bucket (outputs.images)"
     )
-    assert carried_out(Call(int, ["7"], {}), proof, 60) == Outcome(refused=said)
+    assert carried_out(Call(int, ["7"], {}), proof, 60) == Outcome(refused=f"node {os.uname().nodename} {said}")
     assert prove(proof, "node") == said
 
 

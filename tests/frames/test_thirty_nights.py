@@ -129,6 +129,7 @@ def totals(answer: dict[str, Any]) -> dict[str, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_what_is_said_to_be_spent_is_what_the_provider_billed_after_thirty_nights_with_faults(
     bench: Bench,
 ) -> None:

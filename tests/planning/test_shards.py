@@ -217,6 +217,14 @@ def test_the_parts_of_all_shards_are_what_is_set() -> None:
     assert {each.concurrency for each in parts} == {64}
 
 
+def test_shards_that_share_a_database_have_rate_day_and_month_together() -> None:
+    budget = {**FLAGS["budget"], "ledger": "postgresql://editor@db.example.com/editor"}
+    part = load_settings(flags={**FLAGS, "rate_limit": "2/min", "budget": budget}).for_shard(SHARDS[3])
+    assert (part.rate, part.provider("openai").rate) == (Rate(2, 60.0), Rate(9, 1.0))
+    assert (part.budget.per_day_usd, part.budget.per_month_usd) == (20, 100)
+    assert (part.budget.max_cost_usd, part.max_failures) == (2.5, "1")
+
+
 def test_a_share_of_failures_and_no_limit_are_not_divided() -> None:
     part = load_settings(flags={"max_failures": "20%"}).for_shard(SHARDS[1])
     assert (part.max_failures, part.budget.max_cost_usd, part.budget.per_day_usd) == ("20%", None, None)

@@ -119,6 +119,18 @@ def test_files_are_read_and_written_wherever_they_are(
         chosen.call(write_twice, tmp_path / "gone", NewFile(tmp_path / "never"))
 
 
+def test_large_files_travel_both_ways_at_once(sending: Pool, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(4 << 20))
+
+    def there_and_back(number: int) -> int:
+        return sending.call(write_twice, source, NewFile(tmp_path / f"{number}"))
+
+    with ThreadPoolExecutor(sending.count) as threads:
+        assert list(threads.map(there_and_back, range(20))) == [8 << 20] * 20
+    assert {path.stat().st_size for path in tmp_path.iterdir()} == {4 << 20, 8 << 20}
+
+
 def test_no_key_is_where_functions_are_called(strict: ClusterPool) -> None:
     assert strict.call(os.getenv, "SEGMIND_API_KEY") is None  # which its node has
     assert KEY.encode() not in Path(f"/proc/{strict.driver_pid}/environ").read_bytes()

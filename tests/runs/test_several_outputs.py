@@ -166,7 +166,7 @@ async def test_shards_that_read_different_tables_of_a_shop_are_told_of(bench: Be
     assert chosen.code == 0, chosen.err
 
 
-async def test_history_and_report_take_the_shards(bench: Bench) -> None:
+async def test_history_report_and_spend_take_the_shards(bench: Bench) -> None:
     async with sandbox() as provider:
         await run_shards(bench, provider, shop(9))
     history = await bench.command("history", *outs(bench), "--json")
@@ -175,3 +175,6 @@ async def test_history_and_report_take_the_shards(bench: Bench) -> None:
     assert report.code == 0, report.err
     page = (bench.folder / "all.html").read_text()
     assert all(out.name in page for out in outs(bench))
+    spend = await bench.command("spend", *outs(bench), "--by", "endpoint", "--format", "csv")
+    (row,) = csv.DictReader(io.StringIO(spend.out))
+    assert float(row["confirmed_usd"]) == pytest.approx(9 * LOW_USD)

@@ -148,11 +148,27 @@ async def test_a_plan_s_report_says_what_is_left_and_makes_no_tables(bench: Benc
         assert planned.code == 0, planned.err
         return (bench.folder / "plan.html").read_text()
 
-    assert f"what is left is kept in {shared.url.replace(':env:SHOP_DB_PASSWORD', '')}, which couldn" in await said()
+    assert "$0.00 spent, $10.00 left" in await said()
     assert shared.server.ask(shared.name, "SELECT to_regclass('batch_editor_spending')") == [(None,)]
     finished, sent = await ended(bench)
     assert (finished.code, sent) == (0, 2), finished.err
     assert "$0.02 spent, $9.98 left" in await said()
+    configured(bench, f"postgresql://127.0.0.1:{free_port()}/shop")
+    assert re.search(
+        "what is left is kept in postgresql://127.0.0.1:[0-9]+/shop, which couldn.{,6}t be asked", await said()
+    )
+
+
+async def test_what_all_machines_have_spent_is_told_without_an_output_directory(bench: Bench, shared: Shared) -> None:
+    configured(bench, shared.url)
+    nothing = await bench.command("spend", "--by", "endpoint")
+    assert (nothing.code, nothing.err.count("has no tables of ours; the first run makes them")) == (2, 1), nothing.err
+    await ended(bench)
+    said = await bench.command("spend", "--by", "endpoint", "--format", "json")
+    assert said.code == 0, said.err
+    assert PASSWORD not in said.out
+    assert '"gpt-image-1.5-edit"' in said.out
+    assert f"{2 * LOW_USD}" in said.out
 
 
 async def test_libpq_finds_the_password_in_a_file(bench: Bench, shared: Shared) -> None:

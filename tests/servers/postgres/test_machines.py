@@ -59,7 +59,8 @@ class Machines:
 
     async def all_ended(self, processes: list[Process]) -> list[int]:
         """How they end, without a word that could tell the password."""
-        ended = await asyncio.gather(*(process.finished() for process in processes))
+        async with asyncio.timeout(120):
+            ended = await asyncio.gather(*(process.finished() for process in processes))
         for each in ended:
             assert PASSWORD not in each.out + each.err
             assert not any(word in each.err for word in ("Traceback", "never awaited")), each.err
@@ -163,7 +164,7 @@ async def test_a_signal_ends_a_run_that_waits_for_it(bench: Bench, shared: Share
                 try:
                     await asyncio.sleep(1.5)
                     process.send(signal.SIGTERM)
-                    async with asyncio.timeout(15):
+                    async with asyncio.timeout(30):
                         finished = await process.finished()
                 finally:
                     shared.server.start()
@@ -171,7 +172,7 @@ async def test_a_signal_ends_a_run_that_waits_for_it(bench: Bench, shared: Share
                 with shared.server.frozen():
                     await asyncio.sleep(1.5)
                     process.send(signal.SIGTERM)
-                    async with asyncio.timeout(15):
+                    async with asyncio.timeout(30):
                         finished = await process.finished()
         assert finished.code == 143, finished.err
         sent = provider.books.requests

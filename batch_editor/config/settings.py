@@ -236,8 +236,8 @@ class Settings(BaseSettings):
     outputs: OutputSettings = OutputSettings()
     notify: NotifySettings = NotifySettings()
     metrics: MetricsSettings = MetricsSettings()
-    run: RunSettings = RunSettings()
     pricing: PricingSettings = PricingSettings()
+    run: RunSettings = RunSettings()
 
     # A time of day means its next one when the settings are read, and not a day later because a question before the
     # run was answered after it.

@@ -28,7 +28,6 @@ from batch_editor.processes import NewFile, Pool, Processes
 from tests.ray.clusters import Nodes
 
 CORES = 2
-Turn = Callable[[Sequence[Path]], float]
 
 
 def main() -> None:
@@ -39,38 +38,40 @@ def main() -> None:
     (rules,) = read_finish({"web": RULES["amazon-main"]}, beside=ROOT)
     with tempfile.TemporaryDirectory() as made, Nodes.started() as nodes:
         nodes.add()
-        folder = Path(made)
-        pictures = made_pictures(folder, options.pictures)
-        local, shared, sent = Processes(CORES), ClusterPool(nodes.address, folder), ClusterPool(nodes.address, None)
-        ways: dict[str, Turn] = {
-            "bare Pillow": partial(timed, local, finish_barely, rules, folder / "bare"),
-            "this machine": partial(timed, local, finish_picture, rules, folder / "local"),
-            "shared folder": partial(timed, shared, finish_picture, rules, folder / "shared"),
-            "files that travel": partial(timed, sent, finish_picture, rules, folder / "sent"),
-        }
+        pictures = made_pictures(Path(made), options.pictures)
+        local = Processes(CORES)
         try:
-            measure(ways, pictures, folder)
-            for name, pool in (("shared folder", shared), ("files that travel", sent)):
-                asking, speaking = cpu_of_a_call(pool)
-                print(f"{name:18} CPU a task that does nothing: {asking:.2f} ms here, {speaking:.2f} ms of the driver")
+            # One after the other: on a node with one core Ray ends the workers of one driver for those of another.
+            for name, shared in (("shared folder", Path(made)), ("files that travel", None)):
+                pool = ClusterPool(nodes.address, shared)
+                try:
+                    measure(name, pool, local, rules, pictures, Path(made))
+                finally:
+                    pool.close()
         finally:
-            for each in (local, shared, sent):
-                each.close()
+            local.close()
 
 
-def measure(ways: dict[str, Turn], pictures: Sequence[Path], folder: Path) -> None:
-    """All in turns."""
+def measure(
+    name: str, pool: ClusterPool, local: Pool, rules: FinishRules, pictures: Sequence[Path], folder: Path
+) -> None:
+    """All ways in turns, and what a call costs."""
+    ways = {
+        "bare Pillow": partial(timed, local, finish_barely, rules, folder),
+        "this machine": partial(timed, local, finish_picture, rules, folder),
+        name: partial(timed, pool, finish_picture, rules, folder),
+    }
     seconds = dict.fromkeys(ways, 0.0)
-    for name in ("bare", "local", "shared", "sent"):
-        (folder / name).mkdir()
     for way in ways.values():  # once unmeasured: workers start and import
         way(pictures[: 4 * CORES])
     for turn in range(TURNS):
-        for name, way in ways.items():
-            seconds[name] += way(pictures[turn::TURNS])
-    for name, taken in seconds.items():
-        rate, bare = len(pictures) / taken, len(pictures) / seconds["bare Pillow"]
-        print(f"{name:18} {rate:6.1f}/s, {60 * rate / CORES:5.0f} a minute and core; {rate / bare:.2f} of bare Pillow")
+        for each, way in ways.items():
+            seconds[each] += way(pictures[turn::TURNS])
+    for each, taken in seconds.items():
+        rate, ratio = len(pictures) / taken, seconds["bare Pillow"] / taken
+        print(f"{each:18} {rate:6.1f}/s, {60 * rate / CORES:5.0f} a minute and core; {ratio:.2f} of bare Pillow")
+    asking, speaking = cpu_of_a_call(pool)
+    print(f"{name:18} CPU a task that does nothing: {asking:.2f} ms here, {speaking:.2f} ms of the driver", flush=True)
 
 
 def timed(
@@ -79,7 +80,7 @@ def timed(
     """Seconds for all of them."""
 
     def one(path: Path) -> None:
-        new = NewFile(target / path.stem)
+        new = NewFile(target / f"{path.stem}.finished")
         new.unlink(missing_ok=True)
         pool.call(function, path, new, rules, stem=path.stem)
 

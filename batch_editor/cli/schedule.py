@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from batch_editor.config import Settings
     from batch_editor.nightly import Schedule
 
-# What every night may spend and last where neither the config nor an option says: a hundred pictures, and long before
-# the next night.
+# What a night, with those that resume it, may spend and how long it may last where neither the config nor an option
+# says: a hundred pictures, and long before the next night.
 MAX_COST_USD, DEADLINE = "25", "4h"
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 # Kubernetes has room for 52 characters of a CronJob's name.
@@ -76,7 +76,7 @@ def schedule(at: str, kind: str, to: Path | None, timezone: str | None, *, force
         for line in lines:
             click.echo(escape_bytes(line))
     tell("Next:")
-    for number, step in enumerate((*made.steps, *_not_at_night()), 1):
+    for number, step in enumerate((*made.steps, *_of_budget(settings), *_not_at_night()), 1):
         tell(f"  {number}. {step}")
     return 0
 
@@ -105,7 +105,9 @@ def _schedule(
     directory = Path.cwd()
     shards = _expect_shards(given, settings)
     output = given["output"] or output_of(given["manifests"][0], settings, Selection(shard=shard_from(given)))
-    budget = () if given["max_cost"] or settings.budget.max_cost_usd else ("--max-cost", MAX_COST_USD)
+    limits = settings.budget
+    is_limited = limits.max_cost_usd or limits.per_day_usd or limits.per_month_usd  # --max-cost included
+    budget = () if is_limited else ("--max-cost", MAX_COST_USD)
     deadline = () if settings.deadline else ("--deadline", DEADLINE)
     return Schedule(
         name=_name(output),
@@ -215,6 +217,17 @@ def _program() -> tuple[str, ...]:
     beside = Path(sys.executable).with_name("batch-editor")
     found = str(beside) if beside.exists() else shutil.which("batch-editor")
     return (sys.executable, "-m", "batch_editor") if found is None else (found,)
+
+
+def _of_budget(settings: Settings) -> Iterator[str]:
+    """What a budget that isn't that of a day or month means for the nights."""
+    budget = settings.budget
+    own = f"{budget.max_cost_usd:g}" if budget.max_cost_usd else MAX_COST_USD
+    if budget.max_cost_usd or not (budget.per_day_usd or budget.per_month_usd):
+        yield (
+            f"A night that ends with work left shares its budget of ${own} with the next ones, until one is done: if it"
+            " is spent, raise it. A budget for each day is budget.per_day_usd in the config"
+        )
 
 
 def _not_at_night() -> Iterator[str]:

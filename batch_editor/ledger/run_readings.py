@@ -55,3 +55,13 @@ def cost_of(db: sqlite3.Connection, run_id: str) -> RunCost:
         (run_id,),
     ).fetchone()
     return RunCost(*row)
+
+
+def charged_before(db: sqlite3.Connection, run_id: str) -> float:
+    """What a run's budget had been charged before, by the runs that it resumes, in USD."""
+    (usd,) = db.execute(
+        "SELECT coalesce(sum(charged_usd), 0) FROM attempts JOIN runs r USING (run_id)"
+        " WHERE r.budget_id = (SELECT budget_id FROM runs WHERE run_id = ?1) AND r.run_id <> ?1",
+        (run_id,),
+    ).fetchone()
+    return float(usd)

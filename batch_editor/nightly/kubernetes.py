@@ -73,7 +73,7 @@ def _cron_job(schedule: Schedule) -> Iterator[str]:
         yield f"      parallelism: {schedule.shards}"
         yield "      backoffLimitPerIndex: 0  # the next night resumes; a shard that fails (4: a budget) stops no other"
     else:
-        yield "      backoffLimit: 0  # the next night resumes; exit code 4 is a budget or a deadline"
+        yield "      backoffLimit: 0  # the next night resumes; exit code 4 is a deadline or a budget"
     yield "      template:"
     yield "        spec:"
     yield from (f"          {line}" for line in _pod(schedule))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from batch_editor.errors import UsageError
-from batch_editor.text import quoted, shell_word
+from batch_editor.text import quoted
 
 # Where a key waits for the runs that nobody starts by hand. It must not go into a repository.
 ENVIRONMENT_FILE = "batch-editor.env"
@@ -120,7 +121,7 @@ class Schedule:
         With an environment file it is in parentheses, so that the key doesn't stay in the shell it is typed into. `I`
         stands for a shard's number.
         """
-        steps = [f"cd {shell_word(str(self.directory))}"]
+        steps = [f"cd {shlex.quote(str(self.directory))}"]
         if environment is not None:
             steps.append(_read_environment(environment))
         steps.append(words([word.replace(NUMBER, "I") for word in (*self.program, *self._first(self.run_output))]))
@@ -150,7 +151,7 @@ class Schedule:
 
 def shell_line(schedule: Schedule, environment: Path | None) -> str:
     """Every night's command as one line of a POSIX shell, with the key from an environment file."""
-    steps = [f"cd {shell_word(str(schedule.directory))}", f"export TZ={schedule.zone}"]
+    steps = [f"cd {shlex.quote(str(schedule.directory))}", f"export TZ={schedule.zone}"]
     if environment is not None:
         steps.append(_read_environment(environment))
     steps.append(f"exec {words(schedule.command())}")
@@ -158,12 +159,13 @@ def shell_line(schedule: Schedule, environment: Path | None) -> str:
 
 
 def _read_environment(file: Path) -> str:
-    return f"set -a && . {shell_word(str(file))} && set +a"
+    return f"set -a && . {shlex.quote(str(file))} && set +a"
 
 
 def words(arguments: Sequence[str]) -> str:
     """Arguments as a POSIX shell reads them back."""
-    return " ".join(map(shell_word, arguments))
+    # Not as bash alone writes what nobody sees.
+    return " ".join(map(shlex.quote, arguments))
 
 
 def environment_file(schedule: Schedule) -> str:

@@ -46,7 +46,8 @@ def _service(schedule: Schedule, environment: Path | None) -> Iterator[str]:
     program, *arguments = schedule.command()
     # What is started is a path, in which `$` means nothing.
     yield f"ExecStart={' '.join([_word(program).replace('$$', '$'), *map(_word, arguments)])}"
-    yield "# 4: stopped with work left, by the budget or the deadline; 143: told to stop. The next night resumes both."
+    yield "# 4: stopped with work left, by the deadline or the budget; 143: told to stop. The next night resumes;"
+    yield "# where it was the budget, once that has room: a day's has by itself, a run's when you raise it."
     yield "SuccessExitStatus=4 143"
     yield "# Killed, out of memory: run again, which resumes and buys nothing twice."
     yield "Restart=on-abnormal"

@@ -68,8 +68,10 @@ def _lines(summary: Summary, made: int, command: str, budget_usd: float | None) 
     took = duration(summary.elapsed_s)
     yield f"Jobs: {jobs.succeeded:,} of {jobs.total:,} done{rest}; {made:,} made in this run, in {took}"
     of = "" if budget_usd is None else f" of a budget of ${budget_usd:,.2f}"
+    if budget_usd is not None and plan is not None and plan.before_usd:
+        of += f", ${plan.before_usd:,.2f} of it spent by the runs before"
     lost = 0.0 if plan is None else plan.possibly_usd
-    yield f"Money: {_spent(summary)}{of}" + (f", of which ${lost:,.2f} may be billed without a result" if lost else "")
+    yield f"Money: {_spent(summary)}{of}" + (f"; ${lost:,.2f} of that may be billed without a result" if lost else "")
     if summary.approval is not None:
         yield f"Approved: {summary.approval}"
     causes = sorted(summary.errors, key=lambda error: -error.count)[:CAUSES]

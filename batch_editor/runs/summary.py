@@ -36,7 +36,8 @@ from batch_editor.text import duration, many, printable, shell_word
 class Comparison:
     """A run's plan beside what became of it; `why` explains the difference, most telling first.
 
-    possibly_usd: of `actual_usd`, what may have been billed without a result.
+    possibly_usd: of `actual_usd`, what may have been billed without a result. before_usd: what the runs that it resumes
+    were charged, which counts against the same budget.
     """
 
     expected_requests: int
@@ -46,6 +47,7 @@ class Comparison:
     actual_usd: float
     why: tuple[str, ...]
     possibly_usd: float = 0.0
+    before_usd: float = 0.0
 
     def as_json(self, elapsed_s: float) -> dict[str, Any]:
         """The `plan` object of `--json`."""
@@ -234,7 +236,9 @@ class Summary:
         if jobs.pending and self.stop is not None and self.stop.is_approval_spent:
             yield f"{many(jobs.pending, 'job is', 'jobs are')} left, for which a plan of their own is to be approved"
         elif jobs.pending and command:
-            yield f"{many(jobs.pending, 'job is', 'jobs are')} left; to resume: {command}"
+            # The budget is one for a run and those that resume it: the same command again sends nothing.
+            room = " once the budget has room" if self.stop is not None and self.stop.kind == "budget" else ""
+            yield f"{many(jobs.pending, 'job is', 'jobs are')} left; to resume{room}: {command}"
         elif self.redo.left and command:
             yield f"{self.redo.left} rejected images are left to be made again; to resume: {command}"
         elif (jobs.failed or jobs.unknown) and command:
@@ -311,6 +315,7 @@ def _compare(db: Connection, run_id: str, elapsed_s: float) -> Comparison | None
         actual_usd=actual_usd,
         why=tuple(_why(run, cost, elapsed_s)),
         possibly_usd=cost.possibly_usd,
+        before_usd=run_readings.charged_before(db, run_id),
     )
 
 

@@ -175,10 +175,10 @@ def test_each_line_of_a_crontab_has_its_own_time_zone_whatever_stands_above_it(
     )
     assert [here.out.count("\nCRON_TZ=Europe/Berlin\n"), there.out.count("\nCRON_TZ=Asia/Tokyo\n")] == [1, 1]
     assert "man 5 crontab" not in here.err
-    assert there.err.endswith(
+    assert (
         ". See that your cron knows CRON_TZ (man 5 crontab): Debian's doesn't, and starts this at 02:05 Europe/Berlin;"
         " systemd's timers know the zone\n"
-    )
+    ) in there.err
 
 
 @pytest.mark.parametrize(
@@ -415,6 +415,26 @@ def test_what_the_config_says_is_left_to_it(say: Callable[..., Said], bench: Ben
     assert "EnvironmentFile" not in said.out
     assert "\nTimeoutStopSec=180\n" in said.out
     assert "OnCalendar=*-*-* 02:05:00 " in said.out
+
+
+@pytest.mark.parametrize(
+    ("budget", "has_own", "told"),
+    [
+        ("", True, "its budget of $25 with the next ones"),
+        ("budget: {max_cost_usd: 40}", False, "its budget of $40 with the next ones"),
+        ("budget: {per_month_usd: 900, ledger: spent}", False, None),
+        ("budget: {per_day_usd: 30, ledger: spent}", False, None),
+        ("budget: {per_day_usd: 30, ledger: spent, max_cost_usd: 40}", False, "its budget of $40 with the next ones"),
+    ],
+)
+def test_what_a_budget_means_for_the_nights_is_said(
+    say: Callable[..., Said], bench: Bench, budget: str, has_own: bool, told: str | None
+) -> None:
+    (bench.folder / "config.yaml").write_text(budget)
+    said = say("jobs/catalog.csv", "--at", "02:00", "--as", "systemd")
+    assert (said.code, " --max-cost 25 " in said.out) == (0, has_own)
+    assert ("if it is spent, raise it. A budget for each day is budget.per_day_usd" in said.err) == (told is not None)
+    assert told is None or told in said.err
 
 
 def test_options_of_run_come_along_and_paths_below_the_folder_are_relative(

@@ -90,11 +90,18 @@ async def test_a_run_that_stops_says_why_and_how_to_go_on(bench: Bench, hook: Re
     (bench.folder / "spring.yaml").write_text(bench.write(jobs(9)).read_text())
     async with sandbox() as provider:
         arguments = ["run", "spring.yaml", "-o", "out", "--base-url", provider.base_url, "--rate", "9999/s"]
-        assert (await bench.command(*arguments, "--max-cost", "0.06", "--concurrency", "1")).code == 4
-    title, stopped, *_, step = told(hook)[0].splitlines()
+        for _ in range(2):
+            assert (await bench.command(*arguments, "--max-cost", "0.06", "--concurrency", "1")).code == 4
+        spent_usd = provider.books.billed_usd
+    (title, stopped, _, money, *_, step), (again, _, _, still, *_) = (each.splitlines() for each in told(hook))
     assert re.fullmatch(r"batch-editor out: stopped \(budget\), \d images made for \$0.0\d, \d left", title)
     assert stopped.startswith("Stopped: the budget has no room for the max price of any request that is left; ")
-    assert re.fullmatch(r"Next: \d jobs are left; to resume: batch-editor run spring.yaml -o out .*", step)
+    resume = r"Next: \d jobs are left; to resume once the budget has room: batch-editor run spring.yaml -o out .*"
+    assert re.fullmatch(resume, step)
+    assert money == f"Money: ${spent_usd:.2f} of a budget of $0.06"
+    # The same command again has the same budget.
+    assert re.fullmatch(r"batch-editor out: stopped \(budget\), \d left", again)
+    assert still == f"Money: $0.00 of a budget of $0.06, ${spent_usd:.2f} of it spent by the runs before"
 
 
 async def test_a_night_without_work_is_told_where_always_is_wanted(bench: Bench, hook: Recorder) -> None:

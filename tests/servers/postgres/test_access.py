@@ -159,18 +159,6 @@ async def test_a_plan_s_report_says_what_is_left_and_makes_no_tables(bench: Benc
     )
 
 
-async def test_what_all_machines_have_spent_is_told_without_an_output_directory(bench: Bench, shared: Shared) -> None:
-    configured(bench, shared.url)
-    nothing = await bench.command("spend", "--by", "endpoint")
-    assert (nothing.code, nothing.err.count("has no tables of ours; the first run makes them")) == (2, 1), nothing.err
-    await ended(bench)
-    said = await bench.command("spend", "--by", "endpoint", "--format", "json")
-    assert said.code == 0, said.err
-    assert PASSWORD not in said.out
-    assert '"gpt-image-1.5-edit"' in said.out
-    assert f"{2 * LOW_USD}" in said.out
-
-
 async def test_libpq_finds_the_password_in_a_file(bench: Bench, shared: Shared) -> None:
     file = bench.folder / "pgpass"
     escaped = PASSWORD.replace(":", "\\:")

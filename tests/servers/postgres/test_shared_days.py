@@ -64,6 +64,6 @@ def test_a_database_without_tables_is_said(shared: Shared) -> None:
     with pytest.raises(UsageError) as refused:
         days_of(shared.url)
     assert str(refused.value) == (
-        f"budget.ledger postgresql://postgres@127.0.0.1:{shared.server.port}/{shared.name}: it can't be used (relation"
-        ' "batch_editor_spending" does not exist)'
+        f"budget.ledger postgresql://postgres@127.0.0.1:{shared.server.port}/{shared.name}: has no tables of ours; the"
+        " first run makes them"
     )

@@ -229,7 +229,7 @@ async def test_the_command_that_resumes_is_one_that_a_shell_reads_back(odd: Benc
     arguments = ["run", MANIFEST, "-o", out, "--sandbox", "--max-cost", "0.06", "--progress", "none"]
     stopped = await odd.command(*arguments)
     assert stopped.code == 4, stopped.err
-    told = next(line for line in stopped.out.splitlines() if "to resume: " in line).partition("to resume: ")[2]
+    told = stopped.out.partition("to resume once the budget has room: ")[2].partition("\n")[0]
     assert told.startswith("batch-editor run $'fr\\xfchling.yaml' -o $'f\\xfcr \\'uns' --sandbox")
     shell = ["bash", "-c", f"printf '%s\\0' {told}"]
     read_back = await asyncio.to_thread(subprocess.run, shell, capture_output=True, check=True, timeout=30)

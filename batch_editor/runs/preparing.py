@@ -28,6 +28,7 @@ from batch_editor.planning.input_check import look_at_inputs
 from batch_editor.planning.sharding import expect_shard
 from batch_editor.records import Failure
 from batch_editor.runs.options import BatchOptions
+from batch_editor.text import many
 from batch_editor.threads import to_the_end
 
 
@@ -131,10 +132,8 @@ def expect_keys(planned: PlannedRun, keys: Keys) -> list[Provider]:
     for name in names:
         count = plan.requests_to.get(name, 0)
         if count and name in keys.missing:
-            planned.options.progress.say(
-                f"warning: {name}: {keys.missing[name]}. Its {count:,} request{'s' * (count != 1)} wait; the others are"
-                " sent"
-            )
+            waiting = many(count, "request waits", "requests wait")
+            planned.options.progress.say(f"warning: {name}: {keys.missing[name]}. Its {waiting}; the others are sent")
     return [settings.provider(name) for name in names]
 
 

@@ -12,6 +12,7 @@ from batch_editor.planning import IDENTIFIED
 from batch_editor.runs.opening import OpenOutput
 from batch_editor.runs.options import BatchOptions
 from batch_editor.runs.preparing import PlannedRun
+from batch_editor.text import many
 
 
 def take_over(opened: OpenOutput, planned: PlannedRun, *, now: float) -> None:
@@ -50,7 +51,7 @@ def take_over(opened: OpenOutput, planned: PlannedRun, *, now: float) -> None:
 def _take(ledger: Ledger, store: Store, staging: Staging, options: BatchOptions) -> None:
     """Take over the images that other output directories have paid for."""
     taken = take_images(ledger, store, staging.images_elsewhere())
-    images = f"{taken.requests:,} image{'s' * (taken.requests != 1)}"
+    images = many(taken.requests, "image")
     options.progress.say(f"took {images} of other output directories, for nothing")
     if taken.lost:
         options.progress.say(
@@ -69,7 +70,7 @@ def _keep(table: TableRead, root: Path, options: BatchOptions, now: float) -> No
 
 def _gone(jobs: int, images: int, *, moved: int) -> str:
     place = f"the manifest or went, with other inputs, to another shard ({moved:,})" if moved else "the manifest"
-    left = f"{jobs:,} job{'s' * (jobs != 1)} left {place}"
+    left = f"{many(jobs, 'job')} left {place}"
     if not images:
         return f"{left} without an image of {'its' if jobs == 1 else 'their'} own"
     if images == jobs:

@@ -284,7 +284,7 @@ def _checksums(fields: Mapping[str, Any]) -> dict[str, str]:
             parts["fields of requests"] = sorted({column for row in value for column in row} - _RARE)
         elif name != _APPROVED_BY:
             parts[name] = value
-    return {name: _hash([plan_id, name, _as_floats(value)]) for name, value in parts.items()}
+    return {name: short_hash([plan_id, name, _as_floats(value)]) for name, value in parts.items()}
 
 
 def _as_floats(value: Any) -> Any:
@@ -296,5 +296,6 @@ def _as_floats(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _hash(value: Any) -> str:
+def short_hash(value: Any) -> str:
+    """Sixteen hex digits by which a part of a plan is known."""
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

@@ -15,13 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from batch_editor.ledger.database import Ledger
 from batch_editor.ledger.repeats import share_requests
-from batch_editor.records import EditRequest, SeenPicture, Shape, fingerprint_of, known_by
+from batch_editor.records import EditRequest, LinkToAsk, SeenPicture, Shape, fingerprint_of, known_by
 
 # asked: links by what they are known by, one of their jobs' as it is written, what was seen there before, and now.
 # tracked: requests that have links, with their contents, `was` and `now`; the ledger knows them as `called`.
@@ -37,14 +37,6 @@ CREATE TABLE tracked (
 CREATE TABLE uses (fingerprint TEXT, input INTEGER, id INTEGER, PRIMARY KEY (fingerprint, input)) WITHOUT ROWID;
 """
 _PAGE = 1_000
-
-
-class LinkToAsk(NamedTuple):
-    """A link, as it is written, and what was seen there before."""
-
-    id: int
-    link: str
-    seen: SeenPicture | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,8 +256,8 @@ def record_seen(ledger: Ledger, links: Iterable[tuple[str, SeenPicture]]) -> Non
         )
 
 
-def record_first(ledger: Ledger, staging: Path) -> int:
-    """Record what is behind the links of done requests of which that wasn't known; return how many these are.
+def record_first(ledger: Ledger, staging: Path) -> None:
+    """Record what is behind the links of done requests of which that wasn't known.
 
     What was behind links that no job has any more is forgotten, where all jobs are chosen.
 
@@ -269,17 +269,16 @@ def record_first(ledger: Ledger, staging: Path) -> int:
         db.execute("ATTACH ? AS staging", (os.fsencode(staging),))
         try:
             with ledger.transaction():
-                first = db.execute(
+                db.execute(
                     "UPDATE main.requests SET contents = t.now FROM staging.tracked t"
                     " WHERE t.called = requests.fingerprint AND t.done AND NOT t.changed AND t.now IS NOT t.was"
-                ).rowcount
+                )
                 db.execute(
                     "DELETE FROM main.input_links WHERE link NOT IN (SELECT link FROM staging.asked)"
                     " AND NOT EXISTS (SELECT 1 FROM staging.staged WHERE NOT selected)"
                 )
         finally:
             db.execute("DETACH staging")
-    return first
 
 
 def take_over_tracking(db: sqlite3.Connection) -> None:

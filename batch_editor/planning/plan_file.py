@@ -43,8 +43,8 @@ class PlannedRequest(NamedTuple):
 
     list_usd: its expected price by the price list alone. prompt, inputs: short hashes, which tell whether another
     prompt or other pictures are asked for. parameters: what else is sent. redo_of: the SHA-256 of the rejected image
-    that it makes again; None of any other. contents: a short
-    hash of what is behind its links, where it was done and is sent again for that; else None.
+    that it makes again; None of any other. contents: a short hash of what is behind its links, where it was done and is
+    sent again because other pictures are there; else None.
     """
 
     fingerprint: str

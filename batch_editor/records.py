@@ -286,6 +286,14 @@ class SeenPicture:
     last_modified: str | None
 
 
+class LinkToAsk(NamedTuple):
+    """An input link by its number, as it is written, and what was seen there before, if anything was."""
+
+    id: int
+    link: str
+    seen: SeenPicture | None
+
+
 Scope = Literal["request", "run", "rate"]
 
 

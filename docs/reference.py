@@ -31,8 +31,9 @@ from batch_editor.ledger.readings import Money
 from batch_editor.output.output_manifest import COLUMNS
 from batch_editor.recovery.reconcile import Finding, Reconciliation
 from batch_editor.runs.metrics import Figures
+from batch_editor.runs.plan_comparison import PlanComparison
 from batch_editor.runs.stops import StopKind
-from batch_editor.runs.summary import Comparison, Summary
+from batch_editor.runs.summary import Summary
 from docs.drawings import house
 from docs.drawings import path as path_of_a_row
 from docs.finishing import finish_checks, finish_keys, finish_presets
@@ -324,7 +325,7 @@ def _kinds_of_the_code() -> set[str]:
 def json_run() -> str:
     """The keys of `run --json` and `status --json`."""
     money, counts = Money(estimated=0, actual=None, possibly_billed=0), Counts(*[0] * 6)
-    compared = Comparison(0, 0, 0, 0, 0, ())
+    compared = PlanComparison(0, 0, 0, 0, 0, ())
     made = Summary("", Path("OUT"), 0, counts, 0, 0, 0, money, None, None, 0, (), comparison=compared).as_json()
     return _worded("key", made, RUN_WORDS)
 

@@ -1,7 +1,7 @@
 """The client of the provider's API: one request in, one `Answer` out."""
 
 from batch_editor.client.account import AccountHistory, HistoryRow
-from batch_editor.client.behind_links import SeenAnswer, SeenLink, see
+from batch_editor.client.behind_links import SeenAnswer, see
 from batch_editor.client.download import Lost, Results
 from batch_editor.client.http import HttpClient
 from batch_editor.client.input_pictures import InputPictures, NotFetched
@@ -23,7 +23,6 @@ __all__ = [
     "NotTold",
     "Results",
     "SeenAnswer",
-    "SeenLink",
     "Sink",
     "UploadRefused",
     "Webhooks",

@@ -14,9 +14,9 @@ from batch_editor.client.guarded_get import GuardedGet
 from batch_editor.client.host_pace import HostPace
 from batch_editor.client.link_answers import read_picture, words_of_status
 from batch_editor.client.network import Network
-from batch_editor.client.polite import AT_ONCE, RATE_REFUSED, TRANSIENT, Asking, Later
+from batch_editor.client.polite import AT_ONCE, RATE_REFUSED, TRANSIENT, Asking, NoAnswerYet
 from batch_editor.client.waits import retry_after
-from batch_editor.records import SeenPicture
+from batch_editor.records import LinkToAsk, SeenPicture
 
 TIMEOUT_S = 60.0  # of one picture, its body included
 MAX_BYTES = 50_000_000  # what the provider takes
@@ -28,25 +28,16 @@ _TOO_LARGE = f"has more than {MAX_BYTES / 1e6:.0f} MB; the provider takes less"
 
 
 @dataclass(frozen=True, slots=True)
-class SeenLink:
-    """A link to ask, as it is written, and what was seen there before."""
-
-    id: int
-    link: str
-    seen: SeenPicture | None
-
-
-@dataclass(frozen=True, slots=True)
 class SeenAnswer:
     """What is behind a link now; `fault` says why it gave no picture, in words that continue `<link> `."""
 
-    asked: SeenLink
+    asked: LinkToAsk
     seen: SeenPicture | None
     fault: str | None = None
 
 
 async def see(
-    links: Iterable[SeenLink], *, always: bool, allow_private: bool, network: Network, timeout_s: float = TIMEOUT_S
+    links: Iterable[LinkToAsk], *, always: bool, allow_private: bool, network: Network, timeout_s: float = TIMEOUT_S
 ) -> AsyncGenerator[SeenAnswer]:
     """What is behind each link now, in any order; the links are drawn as they are needed.
 
@@ -67,7 +58,7 @@ class _Seeing:
         self._gets = gets
         self._always = always
 
-    async def see(self, asked: SeenLink, pace: HostPace) -> SeenAnswer | Later:
+    async def see(self, asked: LinkToAsk, pace: HostPace) -> SeenAnswer | NoAnswerYet:
         """What one GET and its redirects give."""
         former = None if self._always else asked.seen
         conditions = _conditions(former)
@@ -76,9 +67,9 @@ class _Seeing:
             if status == 304 and conditions:
                 return SeenAnswer(asked, former)
             if status in RATE_REFUSED:
-                return Later(words_of_status(status), status, retry_after(headers, now=datetime.now(UTC)))
+                return NoAnswerYet(words_of_status(status), status, retry_after(headers, now=datetime.now(UTC)))
             if status in TRANSIENT:
-                return Later(words_of_status(status))
+                return NoAnswerYet(words_of_status(status))
             if status != 200:
                 return SeenAnswer(asked, None, words_of_status(status))
             etag, last_modified = _sendable(headers.get("etag")), _sendable(headers.get("last-modified"))

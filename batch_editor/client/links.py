@@ -16,7 +16,7 @@ from batch_editor.client.guarded_get import GuardedGet
 from batch_editor.client.host_pace import HostPace
 from batch_editor.client.link_answers import is_enough, read_picture, words_of_status
 from batch_editor.client.network import Network
-from batch_editor.client.polite import AT_ONCE, RATE_REFUSED, TRANSIENT, Asking, Later
+from batch_editor.client.polite import AT_ONCE, RATE_REFUSED, TRANSIENT, Asking, NoAnswerYet
 from batch_editor.client.waits import retry_after
 
 # Headers of PNG, JPEG and WebP tell their dimensions; most are within these. Behind a large colour profile, thumbnail
@@ -74,7 +74,7 @@ class _Looking:
     def __init__(self, gets: GuardedGet) -> None:
         self._gets = gets
 
-    async def look(self, link: _Link, pace: HostPace) -> LinkReport | Later:
+    async def look(self, link: _Link, pace: HostPace) -> LinkReport | NoAnswerYet:
         """What a link's first bytes are, and as many more as its header needs."""
         most: int | None = FIRST_BYTES if pace.takes_ranges else None
         while True:
@@ -86,7 +86,7 @@ class _Looking:
             most = found.most
             await pace.turn()
 
-    async def _follow(self, link: str, most: int | None) -> LinkReport | Later | _Again:
+    async def _follow(self, link: str, most: int | None) -> LinkReport | NoAnswerYet | _Again:
         """The report of one GET and its redirects; or how to ask again."""
         headers = {} if most is None else {"Range": f"bytes=0-{most - 1}"}
         async with self._gets.get(link, headers=headers) as (url, response):
@@ -94,15 +94,15 @@ class _Looking:
 
     async def _read(
         self, link: str, url: str, response: aiohttp.ClientResponse, most: int | None
-    ) -> LinkReport | Later | _Again:
+    ) -> LinkReport | NoAnswerYet | _Again:
         status, headers = response.status, response.headers
         is_packed = headers.get("content-encoding", "identity").lower() != "identity"
         if most is not None and (status in _RANGE_REFUSED or (status == 206 and is_packed)):
             return _Again(None)  # of what is packed, a part can't be unpacked
         if status in RATE_REFUSED:
-            return Later(words_of_status(status), status, retry_after(headers, now=datetime.now(UTC)))
+            return NoAnswerYet(words_of_status(status), status, retry_after(headers, now=datetime.now(UTC)))
         if status in TRANSIENT:
-            return Later(words_of_status(status))
+            return NoAnswerYet(words_of_status(status))
         if status not in (200, 204, 206):
             return LinkReport(link, words_of_status(status))
         size = _size(response)

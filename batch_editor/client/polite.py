@@ -39,7 +39,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class NoAnswerYet:
     """Why a link says nothing yet. status: of a refusal for the number of requests, 0 of any other reason."""
 
     fault: str
@@ -57,7 +57,7 @@ class Asking(Generic[L, R]):
     def __init__(
         self,
         gets: GuardedGet,
-        ask: Callable[[L, HostPace], Awaitable[R | Later]],
+        ask: Callable[[L, HostPace], Awaitable[R | NoAnswerYet]],
         failed: Callable[[L, str], R],
     ) -> None:
         self._gets = gets
@@ -93,7 +93,7 @@ class Asking(Generic[L, R]):
             if pace.given_up is not None:
                 break
             found = await self._try(link, pace)
-            if not isinstance(found, Later):
+            if not isinstance(found, NoAnswerYet):
                 pace.answered()
                 return found
             if found.status:
@@ -111,14 +111,14 @@ class Asking(Generic[L, R]):
                 await asyncio.sleep(FIRST_BACKOFF_S * 2.0 ** (tries - 1))
         return self._failed(link, pace.given_up)
 
-    async def _try(self, link: L, pace: HostPace) -> R | Later:
+    async def _try(self, link: L, pace: HostPace) -> R | NoAnswerYet:
         try:
             return await self._ask(link, pace)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             found = self._gets.why_not(error, link.link)
             if found.is_lasting:
                 return self._failed(link, found.fault)
-            return Later(found.fault, is_silent=found.is_silent)
+            return NoAnswerYet(found.fault, is_silent=found.is_silent)
 
 
 class _Queues(Generic[L]):

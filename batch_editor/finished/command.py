@@ -21,6 +21,7 @@ from batch_editor.finishing import FinishFaults, FinishRules, read_finish, rules
 from batch_editor.ledger import FILE_NAME, Ledger, readings
 from batch_editor.output import FinishedFiles, locked, picture_store, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
+from batch_editor.text import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class FinishOutcome:
     def lines(self) -> Iterator[str]:
         """The same for people."""
         removed = f", {self.left.removed:,} that nobody asks for any more removed" if self.left.removed else ""
-        yield f"Made {self.left.made:,} file{'s' * (self.left.made != 1)}{removed}"
+        yield f"Made {many(self.left.made, 'file')}{removed}"
         yield from self.finished.lines(self.output)
         if self.finished.counts:
             yield f"Reports: {self.output / 'finished' / 'NAME' / 'report.csv'}"

@@ -47,10 +47,10 @@ def shared_by(days: Sequence[SharedDay], by: By, *, ledger: str) -> Spent:
         }
     )
     notes = [_HOW_IT_COUNTS]
-    if untold := sum(day.untold for day in days):
+    if unrecorded := sum(day.unrecorded for day in days):
         notes.append(
-            f"{many(untold, 'attempt')} of an earlier version, which didn't record whether there was a picture,"
-            f" {'is' if untold == 1 else 'are'} among the possibly billed."
+            f"{many(unrecorded, 'attempt')} of an earlier version, which didn't record whether there was a picture,"
+            f" {'is' if unrecorded == 1 else 'are'} among the possibly billed."
         )
     if any(day.endpoint is None for day in days) and by.kind == "endpoint":
         notes.append(f"{NOT_RECORDED}: an earlier version didn't record the endpoint.")

@@ -11,7 +11,7 @@ from batch_editor.history.moments import local, zones
 from batch_editor.ledger import history_readings, readings
 from batch_editor.ledger.history_readings import RunOnRecord
 from batch_editor.output import process_at_work
-from batch_editor.text import duration, printable
+from batch_editor.text import duration, many, printable
 
 RunState = Literal["ended", "at work", "died"]
 
@@ -40,7 +40,7 @@ class OutputHistory:
     def lines(self) -> Iterator[str]:
         """For people, the newest last."""
         paid = [run for run in self.runs if not run.row.sandbox]
-        count = f"{len(self.runs):,} run{'s' * (len(self.runs) != 1)}"
+        count = many(len(self.runs), "run")
         possibly_usd = sum(run.sums.possibly_usd for run in paid)
         possibly = f", up to ${possibly_usd:,.2f} more possibly billed" if possibly_usd else ""
         confirmed_usd = sum(run.sums.confirmed_usd for run in paid)
@@ -124,7 +124,7 @@ def _lines(run: RunOnRecord, state: RunState) -> Iterator[str]:
     yield f"{local(row.started_at)}  {ending:<8}  {rehearsal}{first}"
     yield from (f"{_INDENT}{line}" for line in rest)
     yield (
-        f"{_INDENT}{sums.images:,} image{'s' * (sums.images != 1)} of {row.plan_requests:,} planned,"
+        f"{_INDENT}{many(sums.images, 'image')} of {row.plan_requests:,} planned,"
         f" ${sums.confirmed_usd:,.2f} of ${row.plan_usd:,.2f}, {duration(run.elapsed_s)} of {duration(row.plan_s)}"
     )
     if row.approval is not None:
@@ -138,7 +138,7 @@ def _lines(run: RunOnRecord, state: RunState) -> Iterator[str]:
 
 
 def _attempts(count: int) -> str:
-    return f"{count:,} attempt{'s' * (count != 1)}"
+    return many(count, "attempt")
 
 
 def _jobs(run: RunOnRecord) -> list[str]:

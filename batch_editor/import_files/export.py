@@ -20,6 +20,7 @@ from batch_editor.import_files.writing import Written, write_import_file
 from batch_editor.ledger import readings
 from batch_editor.output import verdicts_of
 from batch_editor.shops import Format
+from batch_editor.text import many
 
 _COPIED = 2**20
 
@@ -123,9 +124,9 @@ def _write_stream(
 def _said(name: str, source: Source, written: Written, rest: Rest) -> Iterator[str]:
     total = written.new + rest.pictures
     judged = f" ({written.approved:,} approved, {written.unreviewed:,} not reviewed)" if written.new else ""
-    yield f"{name}: {written.new:,} of {total:,} picture{'s' * (total != 1)} new{judged}"
+    yield f"{name}: {written.new:,} of {many(total, 'picture')} new{judged}"
     if written.unreadable:
-        rows = f"{len(written.unreadable):,} row{'s' * (len(written.unreadable) != 1)}"
+        rows = many(len(written.unreadable), "row")
         yield f"warning: {rows} of {source.name} can't be read and stay as in it, first at line {written.unreadable[0]}"
     if written.failing:
         files = (

@@ -23,7 +23,7 @@ from batch_editor.init.subject import Subject, subject_of
 from batch_editor.manifest import manifest_schema
 from batch_editor.money import price_of
 from batch_editor.planning import Catalog
-from batch_editor.text import escape_bytes, shell_word
+from batch_editor.text import escape_bytes, many, shell_word
 
 # Faulty rows are looked for until there are none; each turn leaves out what the one before has found.
 _TURNS = 3
@@ -50,10 +50,10 @@ class Beginning:
         """For people."""
         manifest = shell_word(str(self.manifest))
         yield f"{self.said}."
-        yield f"Wrote {self.manifest}: {self.jobs:,} job{'s' * (self.jobs != 1)}."
+        yield f"Wrote {self.manifest}: {many(self.jobs, 'job')}."
         yield from self.notes
         if self.faulty:
-            yield f"Faulty, and left out by --skip-faulty: {self.faulty:,} row{'s' * (self.faulty != 1)}, such as"
+            yield f"Faulty, and left out by --skip-faulty: {many(self.faulty, 'row')}, such as"
             yield from (f"  {message}" for message in self.messages)
         skip = " --skip-faulty" if self.faulty else ""
         yield "Next: change its prompt, see what it costs, buy a few, then the rest:"
@@ -182,7 +182,7 @@ def _sound(
         draft, reading = stricter, left
     if gone := all_faulty.faulty - reading.faulty:
         first = _said_of_row(source, all_faulty)[0]
-        said = f"Left out by when: {gone:,} row{'s' * (gone != 1)} with faults. The first: {first}"
+        said = f"Left out by when: {many(gone, 'row')} with faults. The first: {first}"
         draft = replace(draft, notes=(*draft.notes, said))
     return draft, reading
 

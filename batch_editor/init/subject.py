@@ -19,7 +19,7 @@ from batch_editor.manifest.link_cells import STARTS_LINK
 from batch_editor.manifest.odd_cells import oddity_of
 from batch_editor.manifest.table import columns_said
 from batch_editor.shops import Export, Seen
-from batch_editor.text import escape_bytes
+from batch_editor.text import escape_bytes, many
 
 # By so many rows it shows what the columns are.
 _SAMPLE = 10_000
@@ -81,7 +81,7 @@ def _pictures(source: Source, folder: Path) -> Subject:
     name = f"{{{{ {name}.rpartition('.')[0] }}}}" if unique_path else f"{{{{ {name} }}}}"
     place = escape_bytes(f"{source.folder} and the folders below" if source.is_deep else source.path)
     subject = Subject(
-        f"{count:,} picture{'s' * (count != 1)} in {place}",
+        f"{many(count, 'picture')} in {place}",
         source.columns,
         link="path",
         item="{{ path }}",
@@ -161,7 +161,7 @@ def _table(source: Source, endpoint: Endpoint, folder: Path) -> Subject:
     takes_one = endpoint.images is not None and endpoint.parameters[endpoint.images].type == "link"
     item = _item(link, place, has_links=facts.has_links, takes_first=takes_one and facts.has_several)
     subject = Subject(
-        f"Table, {facts.rows:,} row{'s' * (facts.rows != 1)}: {facts.with_picture:,} with a picture",
+        f"Table, {many(facts.rows, 'row')}: {facts.with_picture:,} with a picture",
         columns,
         link,
         item,

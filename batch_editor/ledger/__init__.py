@@ -32,7 +32,7 @@ from batch_editor.ledger.redos import RejectedImage
 from batch_editor.ledger.results import Result, Results
 from batch_editor.ledger.shards import note_shard, shard_of
 from batch_editor.ledger.staging import Staging
-from batch_editor.ledger.tracking import LinkToAsk, PictureChanges, Tracking, record_first, record_seen
+from batch_editor.ledger.tracking import PictureChanges, Tracking, record_first, record_seen
 from batch_editor.ledger.writer import LedgerWriter
 
 __all__ = [
@@ -58,7 +58,6 @@ __all__ = [
     "JobRow",
     "Ledger",
     "LedgerWriter",
-    "LinkToAsk",
     "PendingRequest",
     "PictureChanges",
     "Placement",

@@ -76,10 +76,11 @@ def prices_of_kinds(staging: Staging) -> dict[int, tuple[float, float, float]]:
     return {kind: (low, expected, high) for kind, low, expected, high in rows}
 
 
-class PricedAlike(NamedTuple):
-    """Requests that cost alike: one's expected USD, where that is from, of how many charges; the same by the list.
+class PriceGroup(NamedTuple):
+    """Requests that cost alike: how many, the expected price of one, and where that price is from.
 
-    low_usd, high_usd: of all of them.
+    inputs: input images of one. charges: how many charges `unit_usd` was learnt from; 0: it is the list's. list_usd:
+    one's expected price by the price list alone. low_usd, high_usd: what all of them cost at least, and at most.
     """
 
     endpoint: str
@@ -94,15 +95,20 @@ class PricedAlike(NamedTuple):
     low_usd: float
     high_usd: float
 
+    @property
+    def cost_usd(self) -> float:
+        """What they are expected to cost together."""
+        return self.requests * self.unit_usd
 
-def groups(staging: Staging) -> list[PricedAlike]:
+
+def groups(staging: Staging) -> list[PriceGroup]:
     """Requests that cost alike, the most expensive group first."""
     rows = staging.query(
         "SELECT endpoint, quality, size, inputs, sum(requests), sum(requests * expected_usd) / sum(requests),"
         " source, max(charges), sum(requests * list_usd) / sum(requests), sum(requests * min_usd),"
         f" sum(requests * max_usd) FROM {_BY_KIND} GROUP BY 1, 2, 3, 4, 7 ORDER BY sum(requests * expected_usd) DESC"
     )
-    return [PricedAlike(*row) for row in rows]
+    return [PriceGroup(*row) for row in rows]
 
 
 def endpoints(staging: Staging) -> list[str]:

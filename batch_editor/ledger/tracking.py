@@ -15,13 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from batch_editor.ledger.database import Ledger
 from batch_editor.ledger.repeats import share_requests
-from batch_editor.records import EditRequest, SeenPicture, Shape, fingerprint_of, known_by
+from batch_editor.records import EditRequest, LinkToAsk, SeenPicture, Shape, fingerprint_of, known_by
 
 # asked: links by what they are known by, one of their jobs' as it is written, what was seen there before, and now.
 # tracked: requests that have links, with their contents, `was` and `now`; the ledger knows them as `called`.
@@ -37,14 +37,6 @@ CREATE TABLE tracked (
 CREATE TABLE uses (fingerprint TEXT, input INTEGER, id INTEGER, PRIMARY KEY (fingerprint, input)) WITHOUT ROWID;
 """
 _PAGE = 1_000
-
-
-class LinkToAsk(NamedTuple):
-    """A link, as it is written, and what was seen there before."""
-
-    id: int
-    link: str
-    seen: SeenPicture | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +256,8 @@ def record_seen(ledger: Ledger, links: Iterable[tuple[str, SeenPicture]]) -> Non
         )
 
 
-def record_first(ledger: Ledger, staging: Path) -> int:
-    """Record what is behind the links of done requests of which that wasn't known; return how many these are.
+def record_first(ledger: Ledger, staging: Path) -> None:
+    """Record what is behind the links of done requests of which that wasn't known.
 
     What was behind links that no job has any more is forgotten, where all jobs are chosen.
 
@@ -277,17 +269,16 @@ def record_first(ledger: Ledger, staging: Path) -> int:
         db.execute("ATTACH ? AS staging", (os.fsencode(staging),))
         try:
             with ledger.transaction():
-                first = db.execute(
+                db.execute(
                     "UPDATE main.requests SET contents = t.now FROM staging.tracked t"
                     " WHERE t.called = requests.fingerprint AND t.done AND NOT t.changed AND t.now IS NOT t.was"
-                ).rowcount
+                )
                 db.execute(
                     "DELETE FROM main.input_links WHERE link NOT IN (SELECT link FROM staging.asked)"
                     " AND NOT EXISTS (SELECT 1 FROM staging.staged WHERE NOT selected)"
                 )
         finally:
             db.execute("DETACH staging")
-    return first
 
 
 def take_over_tracking(db: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from batch_editor.errors import ManifestError
 from batch_editor.manifest.table_read import TableRead
-from batch_editor.text import escape_bytes, has_key_shape, printable, quoted, redact
+from batch_editor.text import escape_bytes, has_key_shape, many, printable, quoted, redact
 
 # A wrong column is wrong in every row: twenty lines show the pattern, the count tells the extent.
 KEPT = 20
@@ -157,7 +157,7 @@ class _Kind:
     last_row: object = None
 
     def __str__(self) -> str:
-        rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
+        rows = many(self.rows, "row")
         return _line(self.file, f"{self.message} in {rows}, first at line {self.first_line}; {self.advice}")
 
 

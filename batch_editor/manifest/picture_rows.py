@@ -11,7 +11,7 @@ from pathlib import Path
 from batch_editor.files import PICTURES
 from batch_editor.manifest.faults import shown
 from batch_editor.manifest.table import Record, TableFault
-from batch_editor.text import escape_bytes
+from batch_editor.text import escape_bytes, many
 
 COLUMNS = ("path", "name", "stem", "folder")
 _GLOB = re.compile(r"[*?[]")
@@ -38,7 +38,7 @@ class PictureReader:
         hidden = sum(map(_is_hidden, files))
         others = [file for file in files if not _is_hidden(file) and not is_picture(file)]
         if not pictures:
-            left = f"; {len(others):,} other file{'s' * (len(others) != 1)}" if others else ""
+            left = f"; {many(len(others), 'other file')}" if others else ""
             inside = "; in folders below there may be some: try **/*.jpg" if folders else ""
             raise TableFault(f"no pictures there (.jpg, .png or .webp){left}{inside}")
         if others:

@@ -32,11 +32,11 @@ class _Look:
 
 
 class SharedBudget:
-    """A run's share in what runs share of spending. Belongs to the running loop; methods are those of `Spending`.
+    """The shared record of spending, for the running loop: its methods are those of `Spending`, done on a thread.
 
-    What queues up while the file is locked shares one transaction. A charge is not waited for, and made again with
-    the next transaction where the file could not be written; what is never made leaves the attempt counted at what was
-    reserved for it, until the next run of the output directory charges it.
+    What queues up while others hold the record's lock shares one transaction. A charge is not waited for, and is made
+    again with the next transaction where it could not be written; what is never made leaves the attempt counted at what
+    was reserved for it, until the next run of the output directory charges it.
     """
 
     def __init__(self, spending: Spending) -> None:
@@ -66,7 +66,7 @@ class SharedBudget:
         self._thread.leave(_Charge(attempt, usd, in_vain))
 
     def close(self) -> None:
-        """Do what is queued, if nobody holds the file, then end the thread. Blocks."""
+        """Do what is queued, if the record can be had within seconds, then end the thread. Blocks."""
         self._spending.hurry()
         self._thread.leave(lambda: None)  # with which what could not be charged before is charged
         self._thread.close()
@@ -101,10 +101,17 @@ class SharedBudget:
 
 
 def charge_left_open(spending: Spending, ledger: Ledger) -> None:
-    """Turn reservations of a run that died into what the ledger knows of them. Blocks.
+    """Turn reservations of a run that died into what the ledger knows of them. Blocks, also while a database is away.
 
     It knows of every attempt that left. So one that it knows not was not made, unless the ledger is another one.
+
+    Raises:
+        LedgerError: what runs share, or the ledger, can't be used.
     """
+    spending.patiently(lambda: _charge_left_open(spending, ledger))
+
+
+def _charge_left_open(spending: Spending, ledger: Ledger) -> None:
     for attempt in spending.open_attempts():
         token = AttemptToken.parse(attempt)
         if ledger.runs.knows(token.run_id):

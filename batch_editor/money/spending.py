@@ -46,7 +46,7 @@ class SharedDay(NamedTuple):
 
     day: of UTC, since 1970. endpoint: None where an earlier version didn't record it. confirmed_usd: of attempts that
     gave a picture; possibly_usd: an upper bound of what was charged in vain, for possibly_billed attempts, of which
-    `untold` are of an earlier version, which didn't record whether they gave one. open_usd: what is set aside for
+    `unrecorded` are of an earlier version, which didn't record whether they gave one. open_usd: what is set aside for
     attempts that are `open`, without an outcome yet.
     """
 
@@ -58,7 +58,7 @@ class SharedDay(NamedTuple):
     possibly_usd: float
     open: int
     open_usd: float
-    untold: int
+    unrecorded: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,6 @@ class Acceptance:
         threads = self._processes.count if self._processes else 1
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="acceptance")
 
-    @property
-    def takes_time(self) -> bool:
-        """Whether images are looked at beyond their headers, and may be rejected."""
-        return self._processes is not None
-
     def start(self) -> None:
         """See that images can be checked here. Blocks.
 

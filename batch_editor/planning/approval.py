@@ -30,9 +30,9 @@ RequestKey = tuple[str, str | None]
 class Approval:
     """A plan that somebody approved, for a run that sends nothing else.
 
-    amount_usd: what all runs with it may spend together, retries included. requests: the fingerprints of those that the
-    plan has, and whether it is a redo's. said: how much less than the plan the run
-    would send, for people.
+    amount_usd: what all runs with it may spend together, retries included. requests: the plan's, each by its
+    fingerprint and whether it is a redo's. said: who approved what, and how much less than that the run would send, for
+    people.
     """
 
     path: Path

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_editor.money import Price
-from batch_editor.text import duration, printable, table
+from batch_editor.text import duration, many, printable, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Comparison:
 
     def lines(self) -> Iterator[str]:
         """The cost first: of these few, and of the whole manifest."""
-        few = f"{len(self.jobs):,} job{'s' * (len(self.jobs) != 1)}"
+        few = many(len(self.jobs), "job")
         yield f"Compares: {few} of {self.all_jobs:,} in {len(self.ways)} ways"
         head = [*self.names, "requests", f"these {len(self.jobs):,}", f"all {self.all_jobs:,}", "time for all"]
         rows = [

@@ -21,7 +21,7 @@ from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.inputs import TrackedLinks
 from batch_editor.planning.moving import moved_lines, retired_lines, retiring_line
 from batch_editor.planning.pace import Pace, paces_of, slowest
-from batch_editor.planning.plan import Fit, Group, Lifetime, Plan
+from batch_editor.planning.plan import Fit, Lifetime, Plan
 from batch_editor.planning.planned import Planned
 from batch_editor.planning.reuse import find_images, output_of, reusable
 from batch_editor.planning.sharding import expect_shard
@@ -191,7 +191,7 @@ def plan_of(
         made_of=pace.made_of,
         limited_by=pace.limited_by if len(paces) == 1 else f"{pace.limited_by} of {pace.provider}",
         advice=pace.advice if len(paces) == 1 else f"{pace.provider}: {pace.advice}",
-        groups=tuple(Group(*row) for row in staging_readings.groups(staging)),
+        groups=tuple(staging_readings.groups(staging)),
         budget=_within_budget(staging, settings, spent_usd, found.requests),
         deadline=_within_deadline(settings, paces),
         first_usd=found.first_usd,

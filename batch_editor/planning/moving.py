@@ -11,6 +11,7 @@ from batch_editor.endpoints import WARN_DAYS, Endpoint, Mapped, load_endpoint
 from batch_editor.errors import EndpointError
 from batch_editor.manifest import Move, plain_move
 from batch_editor.money import price_of
+from batch_editor.text import many
 
 
 def successor_of(endpoint: Endpoint, *, beside: Path | None = None) -> Endpoint | None:
@@ -93,7 +94,7 @@ def retiring_line(endpoint: Endpoint, on: date) -> str | None:
     """The warning of an endpoint that will soon be served no longer."""
     if endpoint.retires is None or not 0 < (days := (endpoint.retires - on).days) <= WARN_DAYS:
         return None
-    left = f"in {days} day{'s' * (days != 1)}"
+    left = f"in {many(days, 'day')}"
     return f"{endpoint.name} retires on {endpoint.retires}, {left}{_advice(endpoint)}"
 
 

@@ -12,6 +12,7 @@ from batch_editor.errors import BatchEditorError
 from batch_editor.planning.catalog import Selection
 from batch_editor.planning.estimate import make_plan
 from batch_editor.records import Redo
+from batch_editor.text import many
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Offer:
 
     def lines(self, command: str) -> Iterator[str]:
         """The offer for people, with the command that takes it."""
-        left = f"{self.requests:,} request{'s' * (self.requests != 1)}"
+        left = many(self.requests, "request")
         yield f"Left: {left}, expected ${self.before_usd:,.2f} with {self.endpoint}"
         if self.after_usd is None:
             yield f"With {self.successor} the manifest has faults:"

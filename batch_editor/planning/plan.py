@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from batch_editor.ledger import Changes, JobChanges
+from batch_editor.ledger.staging_readings import PriceGroup
 from batch_editor.manifest import TableRead
 from batch_editor.money import Price
 from batch_editor.planning.comparison import Comparison
@@ -21,32 +22,6 @@ IDENTIFIED = "done jobs are known by their identity from now on, and keep their 
 # Of the done jobs; a few may well be meant, however many they are of all.
 REMADE_SHARE = 0.2
 REMADE_MOST = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Requests that cost alike: how many, the expected price of one, and where that price is from.
-
-    list_usd: one's expected price by the price list alone. low_usd, high_usd: what all of them cost at least, and at
-    most.
-    """
-
-    endpoint: str
-    quality: str | None
-    size: str | None
-    inputs: int
-    requests: int
-    unit_usd: float
-    source: str
-    charges: int
-    list_usd: float
-    low_usd: float
-    high_usd: float
-
-    @property
-    def cost_usd(self) -> float:
-        """What they are expected to cost together."""
-        return self.requests * self.unit_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +79,7 @@ class Plan:
     made_of: str
     limited_by: str
     advice: str
-    groups: tuple[Group, ...]
+    groups: tuple[PriceGroup, ...]
     budget: Fit | None
     deadline: Fit | None
     first_usd: float | None

@@ -43,8 +43,8 @@ class PlannedRequest(NamedTuple):
 
     list_usd: its expected price by the price list alone. prompt, inputs: short hashes, which tell whether another
     prompt or other pictures are asked for. parameters: what else is sent. redo_of: the SHA-256 of the rejected image
-    that it makes again; None of any other. contents: a short
-    hash of what is behind its links, where it was done and is sent again for that; else None.
+    that it makes again; None of any other. contents: a short hash of what is behind its links, where it was done and is
+    sent again because other pictures are there; else None.
     """
 
     fingerprint: str
@@ -284,7 +284,7 @@ def _checksums(fields: Mapping[str, Any]) -> dict[str, str]:
             parts["fields of requests"] = sorted({column for row in value for column in row} - _RARE)
         elif name != _APPROVED_BY:
             parts[name] = value
-    return {name: _hash([plan_id, name, _as_floats(value)]) for name, value in parts.items()}
+    return {name: short_hash([plan_id, name, _as_floats(value)]) for name, value in parts.items()}
 
 
 def _as_floats(value: Any) -> Any:
@@ -296,5 +296,6 @@ def _as_floats(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _hash(value: Any) -> str:
+def short_hash(value: Any) -> str:
+    """Sixteen hex digits by which a part of a plan is known."""
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from batch_editor.text import many
+
 
 @dataclass(frozen=True, slots=True)
 class Redos:
@@ -24,7 +26,7 @@ class Redos:
         if not (self.sent or self.held or self.lost):
             yield "no image of the chosen jobs is rejected"
         if self.sent:
-            yield f"made again, rejected: {self.sent:,} image{'s' * (self.sent != 1)}"
+            yield f"made again, rejected: {many(self.sent, 'image')}"
         for state, count in self.held.items():
             became = {"failed": "was refused", "unknown": "may have been billed"}[state]
             yield (

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import Staging, staging_readings
@@ -21,7 +18,7 @@ from batch_editor.links.signed import unsigned
 from batch_editor.money import Price
 from batch_editor.planning.catalog import Catalog
 from batch_editor.planning.costly import costly_endpoints, costly_settings
-from batch_editor.planning.plan_file import PlanFile, PlannedRequest, SavedPlan
+from batch_editor.planning.plan_file import PlanFile, PlannedRequest, SavedPlan, short_hash
 from batch_editor.planning.planned import Planned
 from batch_editor.records import known_by
 from batch_editor.text import redact
@@ -84,11 +81,11 @@ def _planned(each: StagedRequest, endpoint: Endpoint) -> PlannedRequest:
         [redact(unsigned(job_id)) for job_id in each.job_ids],
         each.endpoint,
         round(each.list_usd, _DIGITS),
-        _hash(prompt),
-        _hash(pictures),
+        short_hash(prompt),
+        short_hash(pictures),
         {name: _shown(value) for name, value in each.params.items() if name != endpoint.prompt and name not in inputs},
         each.redo,
-        None if each.contents is None else _hash(each.contents),
+        None if each.contents is None else short_hash(each.contents),
     )
 
 
@@ -101,7 +98,3 @@ def _shown(value: Any) -> Any:
 def _shown_text(value: str) -> str:
     """Most requests have the same few values: without this they took a third of the time that a plan's file takes."""
     return redact(str(known_by(value)))
-
-
-def _hash(value: str | Mapping[str, Any] | None) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

@@ -9,13 +9,14 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from batch_editor.client import Network, SeenAnswer, SeenLink, see
+from batch_editor.client import Network, SeenAnswer, see
 from batch_editor.config import Settings
 from batch_editor.ledger import Changes, Ledger, Staging, Tracking, record_first, record_seen
 from batch_editor.output import forget_input
 from batch_editor.planning.catalog import Catalog
 from batch_editor.planning.inputs import TrackedLinks
 from batch_editor.planning.plan import Plan
+from batch_editor.records import LinkToAsk
 from batch_editor.text import printable
 from batch_editor.threads import to_the_end
 
@@ -90,10 +91,10 @@ class _Asking:
         self.asked = self.unseen = 0
         self.example: str | None = None
 
-    def links(self) -> tuple[int, Iterator[SeenLink]]:
+    def links(self) -> tuple[int, Iterator[LinkToAsk]]:
         """How many links are to be asked, and these."""
         seen = self._ledger is None
-        return self._tracking.count(seen=seen), (SeenLink(*link) for link in self._tracking.links(seen=seen))
+        return self._tracking.count(seen=seen), self._tracking.links(seen=seen)
 
     async def take(self, answer: SeenAnswer) -> None:
         """Count an answer, and record it soon."""

@@ -113,7 +113,11 @@ class Connection:
         try:
             # Whatever the database's default: what a lock was waited for is seen by the next statement alone.
             if not self.run(f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {GUARDS}{first}"):
-                raise LedgerError(f"budget.ledger {self._address}: lacks a row that is to be locked", transient=False)
+                raise LedgerError(
+                    f"budget.ledger {self._address}: batch_editor_lock is empty; expected its one row. Run there:"
+                    " INSERT INTO batch_editor_lock VALUES (1)",
+                    transient=False,
+                )
             yield
             self.run("COMMIT")
         except BaseException:

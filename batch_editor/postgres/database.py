@@ -64,8 +64,9 @@ class Database:
             raise UsageError(str(error)) from error
 
     def patiently(self, connection: Connection, work: Callable[[], T]) -> T:
-        """The result of work with a connection, all of which is done again while the database is away, until the time
-        is up or somebody hurries.
+        """The result of work, all of which is done again while the database is away: for `wait_s` at most.
+
+        Or for a few seconds, once `hurry` was called.
 
         Raises:
             LedgerError: it still is, or refuses.

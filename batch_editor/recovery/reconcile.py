@@ -338,9 +338,10 @@ class _Resolver:
         return _finding(attempt, "charged", row.request_id, usd, message)
 
     def _charge_shared(self, attempt: UnresolvedAttempt, usd: float, *, in_vain: bool = False) -> None:
-        if self._spending is not None:
-            token = AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number)
-            self._spending.charge(str(token), usd, in_vain=in_vain)
+        spending, token = self._spending, AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number)
+        if spending is not None:
+            # A database may have closed the connection while the history was read.
+            spending.patiently(lambda: spending.charge(str(token), usd, in_vain=in_vain))
 
 
 def _finding(

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from batch_editor.endpoints import Endpoint
 from batch_editor.ledger import example_readings
 from batch_editor.ledger.example_readings import ExampleRequest, LeftOut
+from batch_editor.ledger.staging_readings import PriceGroup
 from batch_editor.money import Limits, limits_left
 from batch_editor.planning import Planned, SavedPlan
 from batch_editor.planning.moving import retiring_line
-from batch_editor.planning.plan import Group, Plan
+from batch_editor.planning.plan import Plan
 from batch_editor.records import LOCAL, ParamValue
 from batch_editor.report.plan_inputs import FoundInputs, ShownInput, file_of, find_inputs, name_of
 from batch_editor.report.plan_risks import age_days, attempts_billed, prices_of, risks, worst_usd
@@ -101,7 +102,7 @@ class GatheredPlan:
 
     plan: Plan
     kept: int
-    groups: Sequence[Group]
+    groups: Sequence[PriceGroup]
     more_groups: MoreGroups | None
     manifests: Sequence[str]
     output: str
@@ -169,7 +170,7 @@ def gather_plan(planned: Planned, commands: Commands, saved: SavedPlan | None, *
     )
 
 
-def _together(groups: Sequence[Group]) -> MoreGroups | None:
+def _together(groups: Sequence[PriceGroup]) -> MoreGroups | None:
     if not groups:
         return None
     return MoreGroups(

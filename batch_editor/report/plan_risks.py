@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import date
 
 from batch_editor.endpoints import WARN_DAYS, Prices
+from batch_editor.ledger.staging_readings import PriceGroup
 from batch_editor.planning import Planned
-from batch_editor.planning.plan import Group, Plan
+from batch_editor.planning.plan import Plan
 from batch_editor.text import many
 
 # The price lists of these models have changed once or twice a year; a list of last quarter may be another one by now.
@@ -102,7 +103,7 @@ def _spread(plan: Plan) -> Iterator[str]:
             yield f"{many(count, 'request')} {why}, it is ${more_usd:,.2f} more than expected."
 
 
-def _is_open(group: Group) -> bool:
+def _is_open(group: PriceGroup) -> bool:
     return "auto" in (group.quality, group.size)
 
 

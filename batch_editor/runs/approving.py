@@ -13,6 +13,7 @@ from batch_editor.money import ApprovedAmount, Spending, shared_spending
 from batch_editor.naming import safe_output
 from batch_editor.planning import Approval
 from batch_editor.postgres import Database
+from batch_editor.text import many
 
 
 def spending_of(
@@ -55,9 +56,9 @@ def spent_words(approval: Approval, spent_usd: float, requests: int, usd: float)
     """That an approved amount has no room for any request that is left; `usd` is what those are expected to cost."""
     return (
         f"the approval is spent: {approval.approved_by} approved ${approval.amount_usd:,.2f} (plan {approval.plan_id}),"
-        f" ${spent_usd:,.2f} of it are spent or may have been, and the rest is less than any request may cost; the"
-        f" {requests} that remain would cost about ${usd:,.2f}. Save a plan of them with `plan --save`, and have that"
-        " approved"
+        f" of which ${spent_usd:,.2f} is spent or may have been, and the rest is less than the max price of any request"
+        f" that is left: {many(requests, 'request')}, about ${usd:,.2f}. Save a plan of them with `plan --save`, and"
+        " have that approved"
     )
 
 

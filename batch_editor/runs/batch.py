@@ -27,22 +27,14 @@ from batch_editor.recovery.recover import recover
 from batch_editor.runs.approving import on_record
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import send_pending
+from batch_editor.runs.opening import OpenOutput, expect_ledger, open_output, resolve_the_past
 from batch_editor.runs.options import BatchOptions
-from batch_editor.runs.preparing import (
-    OpenOutput,
-    Planned,
-    check_inputs,
-    expect_keys,
-    expect_ledger,
-    open_output,
-    plan_run,
-    resolve_the_past,
-    take_over,
-)
+from batch_editor.runs.preparing import PlannedRun, check_inputs, expect_keys, plan_run
 from batch_editor.runs.run import Run
 from batch_editor.runs.signals import RunSignals
 from batch_editor.runs.stops import StopReason, exit_code_of, exit_code_of_signal, what_stopped
 from batch_editor.runs.summary import Summary, summarize
+from batch_editor.runs.taking_over import take_over
 from batch_editor.runs.tracking import track_inputs
 from batch_editor.text import guarded
 from batch_editor.threads import closed_on_a_thread, finished, to_the_end
@@ -125,7 +117,7 @@ class Batch:
     """
 
     def __init__(
-        self, planned: Planned, opened: OpenOutput, shared: SharedBudget | None, keys: Keys, began_at: float
+        self, planned: PlannedRun, opened: OpenOutput, shared: SharedBudget | None, keys: Keys, began_at: float
     ) -> None:
         self.settings = planned.settings
         self.options = planned.options

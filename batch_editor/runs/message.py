@@ -9,7 +9,7 @@ from pathlib import Path
 from batch_editor.ledger import Counts
 from batch_editor.notify import TITLE_LENGTH, Message
 from batch_editor.runs.summary import Summary
-from batch_editor.text import duration, shell_word
+from batch_editor.text import duration, many, shell_word
 
 CAUSES = 3
 # A command that is longer is told of in words: it fills a telephone's screen.
@@ -38,7 +38,7 @@ def _outcome(summary: Summary, made: int) -> str:
     """The run in a line."""
     jobs, parts = summary.jobs, []
     if made:
-        parts.append(f"{made:,} image{'s' * (made != 1)} made for {_spent(summary)}")
+        parts.append(f"{many(made, 'image')} made for {_spent(summary)}")
     if summary.stop is not None:
         parts.insert(0, f"stopped ({summary.stop.kind})")
     parts += [f"{count:,} {word}" for count, word in _without_image(jobs)]
@@ -76,7 +76,7 @@ def _lines(summary: Summary, made: int, command: str, budget_usd: float | None) 
         yield f"Approved: {summary.approval}"
     causes = sorted(summary.errors, key=lambda error: -error.count)[:CAUSES]
     for cause in causes:
-        count = f"{cause.count:,} job{'s' * (cause.count != 1)}"
+        count = many(cause.count, "job")
         yield f"Cause: {cause.kind}, {count}, such as {cause.job_id}: {cause.error or ''}"
     yield f"Look: on {socket.gethostname()}, {summary.manifest.absolute()}"
     steps = list(summary.next_step(_short(command)))

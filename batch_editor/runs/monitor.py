@@ -103,8 +103,8 @@ class RunMonitor(AttemptListener):
         self.halt(
             StopReason(
                 "budget",
-                f"the budget has no room for the max price of any request that is left; the {requests} that remain"
-                f" would cost about ${usd:,.2f}. Raise --max-cost, or the limits per day and month",
+                f"the budget has no room for the max price of any request that is left: {many(requests, 'request')},"
+                f" about ${usd:,.2f}. Raise --max-cost, or the limits per day and month",
             )
         )
 

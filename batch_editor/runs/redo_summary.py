@@ -9,7 +9,7 @@ from typing import Any
 
 from batch_editor.ledger import Connection
 from batch_editor.ledger.redos import RedoRow, redo_rows, redos_made
-from batch_editor.text import printable
+from batch_editor.text import many, printable
 from batch_editor.verdicts import Picture, Verdict
 
 
@@ -40,7 +40,7 @@ class RedoSummary:
     def lines(self) -> Iterator[str]:
         """The same for people; nothing where there was no redo."""
         if self.made:
-            yield f"Made again: {self.made:,} rejected image{'s' * (self.made != 1)}; the former are in images/.history"
+            yield f"Made again: {many(self.made, 'rejected image')}; the former are in images/.history"
         still = self.failed + self.unknown + self.left + self.waiting
         if still:
             yield (

@@ -20,43 +20,16 @@ from batch_editor.ledger import (
     stops_of,
 )
 from batch_editor.ledger.history_readings import approval_of, changes_of
-from batch_editor.ledger.readings import Example, LastRun, Money, Standing
+from batch_editor.ledger.readings import Example, Money, Standing
 from batch_editor.ledger.redos import redo_jobs
-from batch_editor.ledger.run_readings import RunCost
 from batch_editor.output import VerdictCounts, count_verdicts, images_in, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
 from batch_editor.records import WHOLE, Shard
+from batch_editor.runs.plan_comparison import PlanComparison, compare_with_plan
 from batch_editor.runs.redo_commands import redo_commands
 from batch_editor.runs.redo_summary import RedoSummary, redo_summary
 from batch_editor.runs.stops import StopKind, StopReason, exit_code_of
 from batch_editor.text import duration, many, printable, shell_word
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A run's plan beside what became of it; `why` explains the difference, most telling first.
-
-    possibly_usd: of `actual_usd`, what may have been billed without a result. before_usd: what the runs that it resumes
-    were charged, which counts against the same budget.
-    """
-
-    expected_requests: int
-    expected_usd: float
-    expected_s: float
-    images: int
-    actual_usd: float
-    why: tuple[str, ...]
-    possibly_usd: float = 0.0
-    before_usd: float = 0.0
-
-    def as_json(self, elapsed_s: float) -> dict[str, Any]:
-        """The `plan` object of `--json`."""
-        return {
-            "requests": {"expected": self.expected_requests, "actual": self.images},
-            "cost_usd": {"expected": round(self.expected_usd, 6), "actual": round(self.actual_usd, 6)},
-            "duration_s": {"expected": round(self.expected_s, 1), "actual": round(elapsed_s, 1)},
-            "why": list(self.why),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +104,7 @@ class Summary:
     p95_s: float | None
     elapsed_s: float
     errors: tuple[Example, ...]
-    comparison: Comparison | None = None
+    comparison: PlanComparison | None = None
     stop: StopReason | None = None
     sandbox: bool = False
     verdicts: VerdictCounts = _NO_VERDICTS
@@ -212,23 +185,12 @@ class Summary:
         if self.p50_s is not None and self.p95_s is not None:
             yield f"Latency: half within {self.p50_s:.1f} s, 95 % within {self.p95_s:.1f} s"
         yield f"Time: {duration(self.elapsed_s)}"
-        yield from self._against_plan()
+        yield from self.comparison.lines(self.elapsed_s) if self.comparison is not None else ()
         yield f"Images: {images_in(self.output)}"
         yield f"Manifest: {self.manifest}"
         if command:
             yield f"Report: batch-editor report {shell_word(str(self.output))}"
         yield from self.next_step(command)
-
-    def _against_plan(self) -> Iterator[str]:
-        plan = self.comparison
-        if plan is None or not plan.expected_requests:
-            return
-        why = f": {'; '.join(plan.why)}" if plan.why else ""
-        expected = many(plan.expected_requests, "image")
-        yield (
-            f"Plan: ${plan.expected_usd:,.2f} and {duration(plan.expected_s)} for {expected};"
-            f" it was ${plan.actual_usd:,.2f} and {duration(self.elapsed_s)} for {plan.images}{why}"
-        )
 
     def next_step(self, command: str) -> Iterator[str]:
         """What to do about the jobs that have no image, if there are any. `command` is the run's own."""
@@ -275,7 +237,7 @@ def summarize(
         p95_s=p95_s,
         elapsed_s=elapsed_s,
         errors=tuple(readings.examples(db)),
-        comparison=_compare(db, run_id, elapsed_s),
+        comparison=compare_with_plan(db, run_id, elapsed_s),
         stop=stop,
         sandbox=sandbox,
         verdicts=count_verdicts(db, said, succeeded=standing.jobs.succeeded),
@@ -299,43 +261,6 @@ def _by_provider(db: Connection, run_id: str, standing: Standing) -> Iterator[Pr
         sent, _, possibly_billed = run_readings.attempts_of(db, run_id, provider=only)
         kind, why = stops.get(name, (None, None))
         yield ProviderSummary(name, its.jobs, sent, possibly_billed, its.money, kind, why)
-
-
-def _compare(db: Connection, run_id: str, elapsed_s: float) -> Comparison | None:
-    run = readings.last_run(db)
-    if run is None or run.run_id != run_id:
-        return None
-    cost = run_readings.cost_of(db, run_id)
-    actual_usd = cost.charged_usd + cost.possibly_usd
-    return Comparison(
-        expected_requests=run.plan_requests,
-        expected_usd=run.plan_usd,
-        expected_s=run.plan_s,
-        images=cost.images,
-        actual_usd=actual_usd,
-        why=tuple(_why(run, cost, elapsed_s)),
-        possibly_usd=cost.possibly_usd,
-        before_usd=run_readings.charged_before(db, run_id),
-    )
-
-
-def _why(run: LastRun, cost: RunCost, elapsed_s: float) -> Iterator[str]:
-    """What made a run more expensive, cheaper, slower or quicker than planned; only what makes two per cent or more."""
-    if not run.plan_requests:
-        return
-    if cost.images < run.plan_requests:
-        yield f"{many(run.plan_requests - cost.images, 'request')} gave no image"
-    if cost.possibly_billed:
-        attempts = many(cost.possibly_billed, "attempt")
-        yield f"up to ${cost.possibly_usd:,.2f} for {attempts} possibly billed without a result"
-    if cost.images and run.plan_requests:
-        each, planned = cost.charged_usd / cost.images, run.plan_usd / run.plan_requests
-        if abs(each - planned) > 0.02 * planned:
-            yield f"an image cost ${each:,.4f} instead of ${planned:,.4f}"
-    if cost.refused:
-        yield f"{many(cost.refused, 'request was', 'requests were')} refused with 429 and waited"
-    if cost.images >= run.plan_requests and not cost.refused and abs(elapsed_s - run.plan_s) > 0.1 * run.plan_s:
-        yield f"answers came {'slower' if elapsed_s > run.plan_s else 'quicker'} than assumed"
 
 
 def last_summary(output: Path) -> Summary:

@@ -8,11 +8,12 @@ from batch_editor.config import Keys
 from batch_editor.ledger import readings
 from batch_editor.output import take_disk_reserve
 from batch_editor.planning.tracking import track_pictures
-from batch_editor.runs.preparing import OpenOutput, Planned, expect_keys, expect_room
+from batch_editor.runs.opening import OpenOutput
+from batch_editor.runs.preparing import PlannedRun, expect_keys, expect_room
 from batch_editor.threads import to_the_end
 
 
-async def track_inputs(opened: OpenOutput, planned: Planned, keys: Keys) -> Planned:
+async def track_inputs(opened: OpenOutput, planned: PlannedRun, keys: Keys) -> PlannedRun:
     """Ask the links of jobs that were made before whether their pictures changed, where `inputs.track` says so.
 
     Raises:

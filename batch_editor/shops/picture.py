@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from batch_editor.text import many
+
 
 class Picture(NamedTuple):
     """One picture: the line of the row it comes from, the id its job has by default, its cells in `Export.columns`."""
@@ -46,18 +48,14 @@ class Tally:
         >>> Tally(rows=1, products=1, pictures=1).in_words()
         '1 row: 1 product, 1 picture'
         """
-        parts = [_counted(self.products, "product"), _counted(self.pictures, "picture")]
+        parts = [many(self.products, "product"), many(self.pictures, "picture")]
         missing = sum(self.without.values())
         if missing:
             reasons = ", ".join(f"{why}: {count:,}" for why, count in self.without.most_common())
-            parts.append(f"{_counted(missing, 'row')} without one ({reasons})")
+            parts.append(f"{many(missing, 'row')} without one ({reasons})")
         if self.repeated:
-            parts.append(f"{_counted(self.repeated, 'repeated link')} taken once")
-        return f"{_counted(self.rows, 'row')}: {', '.join(parts)}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+            parts.append(f"{many(self.repeated, 'repeated link')} taken once")
+        return f"{many(self.rows, 'row')}: {', '.join(parts)}"
 
 
 # A row of a shop's table: its line, and its cells.

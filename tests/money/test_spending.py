@@ -304,9 +304,8 @@ async def test_a_day_is_used_up_over_directories_and_no_further(bench: Bench) ->
     assert 0.95 * 0.3 <= provider.books.billed_usd <= 0.3
     assert second.stop is not None
     assert second.stop.message == (
-        f"the budget has no room for the max price of any request that is left; the {second.jobs.pending} that"
-        f" remain would cost about ${second.jobs.pending * LOW_USD:,.2f}. Raise --max-cost, or the limits per day and"
-        " month"
+        f"the budget has no room for the max price of any request that is left: {second.jobs.pending} requests, about"
+        f" ${second.jobs.pending * LOW_USD:,.2f}. Raise --max-cost, or the limits per day and month"
     )
 
 

@@ -95,7 +95,7 @@ async def test_a_run_that_stops_says_why_and_how_to_go_on(bench: Bench, hook: Re
         spent_usd = provider.books.billed_usd
     (title, stopped, _, money, *_, step), (again, _, _, still, *_) = (each.splitlines() for each in told(hook))
     assert re.fullmatch(r"batch-editor out: stopped \(budget\), \d images made for \$0.0\d, \d left", title)
-    assert stopped.startswith("Stopped: the budget has no room for the max price of any request that is left; ")
+    assert stopped.startswith("Stopped: the budget has no room for the max price of any request that is left: ")
     resume = r"Next: \d jobs are left; to resume once the budget has room: batch-editor run spring.yaml -o out .*"
     assert re.fullmatch(resume, step)
     assert money == f"Money: ${spent_usd:.2f} of a budget of $0.06"

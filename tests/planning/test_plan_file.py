@@ -238,9 +238,10 @@ async def test_a_comparison_is_approved_as_well(bench: Bench) -> None:
     [
         (["--approved-by", "Mara"], "--approved-by 'Mara': expected --save FILE beside it"),
         (["--save", "p.json", "--approved-by", " "], "--approved-by ' ': expected the name of who approves"),
+        (["--save", "-"], "--save -: expected the name of a file; standard output has the plan"),
     ],
 )
-async def test_whoever_approves_is_named_and_approves_something(bench: Bench, options: list[str], said: str) -> None:
+async def test_whoever_approves_is_named_and_approves_a_file(bench: Bench, options: list[str], said: str) -> None:
     bench.write(jobs(1))
     made = await bench.command("plan", "jobs.yaml", *options, key=None)
     assert (made.code, made.err.splitlines()[-1]) == (2, f"Error: {said}")

@@ -16,6 +16,7 @@ from batch_editor.planning import PlanFile
 from batch_editor.runs.message import message_of
 from batch_editor.runs.progress import Quiet
 from batch_editor.sandbox import Sandbox
+from batch_editor.text import many
 from tests.support.approved_plan import save, spent_of
 from tests.support.bench import LOW_USD, Bench, Job, arrived, jobs, sandbox, with_options
 
@@ -30,9 +31,9 @@ async def go(bench: Bench, provider: Sandbox, path: Path, wanted: list[Job] | No
 def spent_words(path: Path, spent: str, left: int, usd: str) -> str:
     plan = PlanFile.read(path)
     return (
-        f"the approval is spent: Mara Lind approved ${plan.amount_usd:,.2f} (plan {plan.plan_id}), ${spent} of it are"
-        f" spent or may have been, and the rest is less than any request may cost; the {left} that remain would cost"
-        f" about ${usd}. Save a plan of them with `plan --save`, and have that approved"
+        f"the approval is spent: Mara Lind approved ${plan.amount_usd:,.2f} (plan {plan.plan_id}), of which ${spent} is"
+        f" spent or may have been, and the rest is less than the max price of any request that is left:"
+        f" {many(left, 'request')}, about ${usd}. Save a plan of them with `plan --save`, and have that approved"
     )
 
 

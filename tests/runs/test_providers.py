@@ -256,7 +256,7 @@ async def test_the_cheaper_provider_goes_on_where_the_budget_has_no_room_for_the
     assert summary.exit_code == 4
     assert summary.stop is not None
     assert summary.stop.message.startswith(
-        "the budget has no room for the max price of any request that is left; the 2 that remain would cost about"
+        "the budget has no room for the max price of any request that is left: 2 requests, about "
     )
 
 

@@ -23,7 +23,9 @@ from batch_editor.ledger import Expected, Ledger, PendingRequest, Staging
 from batch_editor.output import HISTORY, write_manifest
 from batch_editor.planning import Catalog
 from batch_editor.records import Answer, Failure, SavedImage
-from batch_editor.runs.preparing import open_output, plan_run, take_over
+from batch_editor.runs.opening import open_output
+from batch_editor.runs.preparing import plan_run
+from batch_editor.runs.taking_over import take_over
 from batch_editor.sandbox.images import Edit, edited
 
 PHOTOS = Path(__file__).parents[2] / "jobs" / "photos"

@@ -183,3 +183,16 @@ async def test_without_the_extra_it_is_said_what_to_install(bench: Bench, shared
     finished, sent = await ended(bench, PYTHONPATH=str(tmp_path))
     assert (finished.code, sent) == (2, 0)
     assert "needs psycopg and libpq (no module of that name); run: pip install 'batch_editor[postgres]'" in finished.err
+
+
+@pytest.mark.fault(109)
+async def test_a_lock_that_lost_its_row_is_named_with_the_statement_that_mends_it(bench: Bench, shared: Shared) -> None:
+    configured(bench, shared.url)
+    assert (await ended(bench))[0].code == 0
+    shared.server.ask(shared.name, "DELETE FROM batch_editor_lock")
+    finished, sent = await ended(bench, 3)
+    assert (finished.code, sent) == (6, 0)
+    said = "batch_editor_lock is empty; expected its one row. Run there: INSERT INTO batch_editor_lock VALUES (1)"
+    assert said in finished.err
+    shared.server.ask(shared.name, "INSERT INTO batch_editor_lock VALUES (1)")
+    assert (await ended(bench, 3))[0].code == 0

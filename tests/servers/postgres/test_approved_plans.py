@@ -10,7 +10,7 @@ from batch_editor import Selection
 from batch_editor.planning import PlanFile
 from batch_editor.records import Shard
 from tests.servers.postgres.conftest import Shared
-from tests.support.approved_plan import save
+from tests.support.approved_plan import save, spent_of
 from tests.support.bench import LOW_USD, Bench, jobs, sandbox, with_options
 
 WANTED = jobs(24)
@@ -33,7 +33,7 @@ async def test_shards_of_one_plan_spend_its_amount_once(bench: Bench, shared: Sh
         codes = await asyncio.gather(*map(run, range(3)))
         assert 4 in codes
         assert provider.books.billed_usd <= amount + 1e-9
-    assert not path.with_name("plan.json.spent").exists()
+    assert not spent_of(path).exists()
 
 
 @pytest.mark.parametrize("copies", [1, 3])

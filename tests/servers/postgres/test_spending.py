@@ -7,9 +7,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from typing import Any
 import pytest
 
 from batch_editor import LedgerError
-from batch_editor.money import ApprovedAmount, Spending, SpendingDatabase, SpendingFile
+from batch_editor.ledger import Ledger
+from batch_editor.money import ApprovedAmount, Spending, SpendingDatabase, SpendingFile, charge_left_open
 from batch_editor.money.shared_budget import SharedBudget
+from batch_editor.money.spending import AttemptToken
 from batch_editor.postgres import Database, read_database_address
 from tests.servers.postgres.conftest import Shared
 from tests.support.command import ROOT
@@ -146,6 +149,24 @@ def test_who_stands_still_in_the_middle_keeps_the_others_for_seconds_only(shared
             in_the_middle()
         assert one.reserve("c", 0.1, NOON, steady_usd=None, endpoint="a")
         assert one.left_usd(NOON) == pytest.approx(0.0)
+
+
+@pytest.mark.fault(110, 112)
+def test_what_a_dead_run_left_is_charged_once_a_server_that_was_restarted_answers(
+    shared: Shared, tmp_path: Path
+) -> None:
+    attempt = str(AttemptToken("20261127T051112-a1b2c3", "f00d", 1))
+    with opened(shared.url, wait_s=30) as spending, closing(Ledger(tmp_path / "ledger.sqlite3")) as ledger:
+        assert spending.reserve(attempt, 0.24, NOON, steady_usd=None, endpoint=MODELS[0])
+        shared.server.stop()
+        starting = threading.Timer(2.0, shared.server.start)
+        starting.start()
+        try:
+            charge_left_open(spending, ledger)
+        finally:
+            starting.join()
+        assert spending.open_attempts() == []
+    assert shared.sums() == (0.24, 0)  # of a run that this ledger has no word of
 
 
 async def test_who_only_looks_waits_for_nobody(shared: Shared) -> None:

@@ -66,7 +66,7 @@ class SharedBudget:
         self._thread.leave(_Charge(attempt, usd, in_vain))
 
     def close(self) -> None:
-        """Do what is queued, if nobody holds the file, then end the thread. Blocks."""
+        """Do what is queued, if nobody holds what is shared for long, then end the thread. Blocks."""
         self._spending.hurry()
         self._thread.leave(lambda: None)  # with which what could not be charged before is charged
         self._thread.close()
@@ -101,10 +101,14 @@ class SharedBudget:
 
 
 def charge_left_open(spending: Spending, ledger: Ledger) -> None:
-    """Turn reservations of a run that died into what the ledger knows of them. Blocks.
+    """Turn reservations of a run that died into what the ledger knows of them. Blocks, also while `spending` is away.
 
     It knows of every attempt that left. So one that it knows not was not made, unless the ledger is another one.
     """
+    spending.patiently(lambda: _charge_left_open(spending, ledger))
+
+
+def _charge_left_open(spending: Spending, ledger: Ledger) -> None:
     for attempt in spending.open_attempts():
         token = AttemptToken.parse(attempt)
         if ledger.runs.knows(token.run_id):

@@ -338,9 +338,9 @@ class _Resolver:
         return _finding(attempt, "charged", row.request_id, usd, message)
 
     def _charge_shared(self, attempt: UnresolvedAttempt, usd: float, *, in_vain: bool = False) -> None:
-        if self._spending is not None:
-            token = AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number)
-            self._spending.charge(str(token), usd, in_vain=in_vain)
+        if (spending := self._spending) is not None:
+            token = str(AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number))
+            spending.patiently(lambda: spending.charge(token, usd, in_vain=in_vain))
 
 
 def _finding(

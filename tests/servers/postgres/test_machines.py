@@ -152,6 +152,23 @@ async def test_one_that_comes_back_in_time_is_waited_for(bench: Bench, shared: S
         assert shared.sums() == pytest.approx((30 * LOW_USD, 0))
 
 
+async def test_one_that_restarts_while_a_run_ends_gets_its_last_charges(bench: Bench, shared: Shared) -> None:
+    configure(bench, shared, per_day_usd=100)
+    async with sandbox(latency="0.5") as provider:
+        limits = ("--concurrency", "1", "--max-cost", f"{5.5 * LOW_USD:.4f}", "--yes")
+        arguments = bench.run_arguments(bench.write(jobs(8), quality="low"), provider, *limits)
+        async with bench.started(*arguments) as process:
+            await arrived(provider.books, 5)
+            shared.server.stop()
+            try:
+                await asyncio.sleep(4)  # longer than who is in a hurry waits
+            finally:
+                shared.server.start()
+            finished = await process.finished()
+        assert (finished.code, provider.books.billed) == (4, 5), finished.err
+        assert shared.sums() == pytest.approx((5 * LOW_USD, 0))
+
+
 @pytest.mark.parametrize("how", ["away", "hangs"])
 async def test_a_signal_ends_a_run_that_waits_for_it(bench: Bench, shared: Shared, how: str) -> None:
     configure(bench, shared, wait_s=600, per_day_usd=100)

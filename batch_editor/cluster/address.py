@@ -11,7 +11,8 @@ LOCAL = "local"
 _RAY = "ray"
 # What Ray itself calls the cluster of which a node runs on this machine.
 _OF_THIS_MACHINE = "auto"
-_HOST_AND_PORT = re.compile(r"[^\s:/@]+:[0-9]{1,5}|\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}")
+_HOST_AND_PORT = re.compile(r"(?:[^\s:/@]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+_PORTS = range(1, 65_536)
 # The word that people miss: addresses of the dashboard and of Ray's client lead elsewhere.
 WITHIN = "a command with --on ray runs in the cluster: ray job submit -- batch-editor …"
 
@@ -26,7 +27,7 @@ def read_on(text: str) -> str:
     'ray=10.0.0.4:6379'
     """
     name, equals, address = text.partition("=")
-    if text not in (LOCAL, _RAY) and not (name == _RAY and equals and _HOST_AND_PORT.fullmatch(address)):
+    if text not in (LOCAL, _RAY) and not (name == _RAY and equals and _is_host_and_port(address)):
         raise ValueError(f"expected local, ray, or ray=HOST:PORT; {WITHIN}")
     return text
 
@@ -53,6 +54,11 @@ def cluster_address(on: str) -> str:
     if address:
         return address
     address = os.environ.get("RAY_ADDRESS") or _OF_THIS_MACHINE
-    if address != _OF_THIS_MACHINE and not _HOST_AND_PORT.fullmatch(address):
+    if address != _OF_THIS_MACHINE and not _is_host_and_port(address):
         raise UsageError(f"RAY_ADDRESS is {address!r}; expected HOST:PORT of the cluster's head; {WITHIN}")
     return address
+
+
+def _is_host_and_port(text: str) -> bool:
+    found = _HOST_AND_PORT.fullmatch(text)
+    return found is not None and int(found[1]) in _PORTS

@@ -135,11 +135,11 @@ def carried_out(call: Call, proof: Proof, limit_s: float) -> Outcome:
                 *[files.of(value) for value in call.args],
                 **{name: files.of(value) for name, value in call.named.items()},
             )
+            return Outcome(result, files.written())
         except CallFailed as failed:
             return Outcome(failed=str(failed))
-        except MachineError as error:
+        except (MachineError, OSError) as error:  # of our own work with its files; the function's are told above
             return Outcome(refused=f"node {_here()} can't work: {error}")
-        return Outcome(result, files.written())
 
 
 class _Files:

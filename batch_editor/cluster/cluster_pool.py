@@ -57,8 +57,8 @@ class ClusterPool:
 
     def __init__(self, address: str, shared: Path | None, *, limit_s: float = LIMIT_S, retries: int = _RETRIES) -> None:
         self._shared = None if shared is None else shared.resolve()
-        # Of the connection's sending side, and of what is read of files and not sent yet. Not the next one: who hands
-        # outcomes out must never wait for who sends, or both ends wait for each other.
+        # Held while a call is packed and sent, so that the files of one call at a time are in memory. Another one than
+        # `_lock`: who hands outcomes out must never wait for who sends, or both ends wait for each other.
         self._sending = threading.Lock()
         self._lock = threading.Lock()  # of all that follows
         self._waiting: dict[int, Future[Outcome]] = {}

@@ -50,7 +50,7 @@ def _serve(connection: Connection, opening: Opening) -> None:
     while True:
         try:
             number, call = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the latter where it left outcomes unread
             return
         future = task.remote(call, opening.proof, opening.limit_s).future()
         future.add_done_callback(partial(_answer, connection, lock, number))

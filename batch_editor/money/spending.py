@@ -88,7 +88,7 @@ class Spending(Protocol):
         """The result of work with it, all of which is done again while it is away, as far as that can pass."""
 
     def hurry(self) -> None:
-        """From now on, wait for another process no longer than a second; also where a thread waits already."""
+        """From now on, wait for others no longer than last charges are worth; also where a thread waits already."""
 
     def close(self) -> None:
         """Close it."""

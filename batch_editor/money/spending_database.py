@@ -120,8 +120,8 @@ class SpendingDatabase:
         return self._database.patiently(self._connection, work)
 
     def hurry(self) -> None:
-        """See `Spending.hurry`."""
-        self._connection.hurry()
+        """See `Spending.hurry`: also for one that restarts, unless somebody wants the run's end."""
+        self._connection.finish()
 
     def close(self) -> None:
         """See `Spending.close`."""

@@ -26,7 +26,9 @@ STALLED_S = 5
 # A server that hasn't answered by then hangs: longer than what it would say by itself.
 ANSWER_S = 30.0
 # Who ends waits so long for one that restarts, or is busy: a charge that isn't written keeps other runs from the rest
-# of a budget, as if its attempt were in flight. And after that no longer than a second for an answer.
+# of a budget, as if its attempt were in flight. Less where somebody wants the end. And after that no longer than a
+# second for an answer.
+LAST_S = 10.0
 END_S = 3.0
 HURRY_S = 1.0
 
@@ -133,9 +135,16 @@ class Connection:
                 self._db.close()
                 self._db = None
 
+    def finish(self) -> None:
+        """From now on wait no longer than `LAST_S` in all, or `END_S` where it is hurried already."""
+        self._hurry(END_S if self.is_hurried.is_set() else LAST_S)
+
     def hurry(self) -> None:
         """From now on wait no longer than `END_S` in all; also where a thread waits already."""
-        self.ends_at = time.monotonic() + END_S
+        self._hurry(END_S)
+
+    def _hurry(self, within_s: float) -> None:
+        self.ends_at = time.monotonic() + within_s
         self.is_hurried.set()
         with self._guard:
             if self._asked is not None:

@@ -89,6 +89,8 @@ class Database:
         try:
             return work()
         except DatabaseAway as error:
+            if time.monotonic() > connection.ends_at:
+                raise
             with self._waiting_for(error, wait_s):
                 return self._again(connection, work, ends_at)
 

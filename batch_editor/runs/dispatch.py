@@ -148,8 +148,13 @@ class _Dispatch:
         """Let nobody wait for the budget once nothing more is sent."""
         if all(lane.is_closed for lane in self.lanes):
             self.budget.close()
-            if self.run.database is not None:  # nor for it: what is in flight is saved without it
+            if self.run.database is not None and not self._has_run_dry():  # nor for it: all is saved without it
                 self.run.database.hurry()
+
+    def _has_run_dry(self) -> bool:
+        """Whether nothing but the budget ends the run. Then it has the time to write its last charges."""
+        stop = self.monitor.stop
+        return all(lane.is_out_of_budget for lane in self.lanes) and (stop is None or stop.kind == "budget")
 
     async def _all_submitted(self) -> list[SubmittedAttempt]:
         return await self.run.writer.do(self.run.ledger.attempts.all_submitted, self.run.start.budget_id)

@@ -21,7 +21,11 @@ def test_a_place_is_taken_as_it_is_written(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Ray", "ray=", "ray=head", "ray=ray://10.0.0.4:10001", "ray=http://10.0.0.4:8265", "cluster", ""]
+    "text",
+    [
+        *("Ray", "ray=", "ray=head", "ray=head:0", "ray=head:65536", "ray=[fd00::4]:99999"),
+        *("ray=ray://10.0.0.4:10001", "ray=http://10.0.0.4:8265", "cluster", ""),
+    ],
 )
 def test_another_place_is_told(text: str) -> None:
     with pytest.raises(ConfigError) as told:

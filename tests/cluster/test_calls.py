@@ -39,6 +39,16 @@ def test_a_file_that_a_node_writes_has_its_name_once_it_is_whole(proof: Proof, t
     assert target.read_bytes() == b"pixels"
 
 
+def test_a_node_that_cannot_give_a_file_its_name_says_so_and_leaves_nothing(proof: Proof, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"pixels")
+    target.mkdir()
+    outcome = carried_out(Call(copy, [source, NewFile(target)], {}), proof, 60)
+    assert outcome.refused is not None
+    assert outcome.refused.startswith(f"node {os.uname().nodename} can't work: [Errno 21] Is a directory: '{target}.")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source", "target"]
+
+
 def test_files_that_travel_come_back(tmp_path: Path) -> None:
     proof = Proof(installed_version(), None, "token")
     outcome = carried_out(Call(copy, [Sent(b"pixels"), NewFile(tmp_path / "target")], {}), proof, 60)

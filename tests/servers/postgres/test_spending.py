@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +20,8 @@ import pytest
 
 from batch_editor import LedgerError
 from batch_editor.ledger import Ledger
-from batch_editor.money import ApprovedAmount, Spending, SpendingDatabase, SpendingFile, charge_left_open
+from batch_editor.money import ApprovedAmount, AttemptToken, Spending, SpendingDatabase, SpendingFile, charge_left_open
 from batch_editor.money.shared_budget import SharedBudget
-from batch_editor.money.spending import AttemptToken
 from batch_editor.postgres import Database, read_database_address
 from tests.servers.postgres.conftest import Shared
 from tests.support.command import ROOT
@@ -33,7 +33,16 @@ MODELS = ("gpt-image-1.5-edit", "nano-banana")
 
 @contextmanager
 def opened(url: str, owner: str = "here", *, wait_s: float = 5.0, **limits: Any) -> Iterator[SpendingDatabase]:
-    database = Database(read_database_address(url), wait_s=wait_s, say=lambda _: None)
+    with spent_in(database_at(url, wait_s=wait_s), owner, **limits) as spending:
+        yield spending
+
+
+def database_at(url: str, *, wait_s: float) -> Database:
+    return Database(read_database_address(url), wait_s=wait_s, say=lambda _: None)
+
+
+@contextmanager
+def spent_in(database: Database, owner: str, **limits: Any) -> Iterator[SpendingDatabase]:
     chosen = {"per_day_usd": None, "per_month_usd": None, **limits}
     spending = SpendingDatabase(database, owner, **chosen)
     try:
@@ -182,12 +191,31 @@ async def test_who_only_looks_waits_for_nobody(shared: Shared) -> None:
 
 
 @pytest.mark.slow
-async def test_a_server_that_hangs_is_not_waited_for_by_who_ends(shared: Shared) -> None:
-    with opened(shared.url, per_day_usd=1.0, wait_s=60) as spending:
+@pytest.mark.fault(110)
+def test_what_a_run_left_behind_is_charged_by_the_next_one_though_the_server_restarts(
+    shared: Shared, tmp_path: Path
+) -> None:
+    attempt = str(AttemptToken("a run", "0" * 64, 1))
+    with opened(shared.url) as spending, closing(Ledger(tmp_path / "ledger.sqlite3")) as ledger:
+        assert spending.reserve(attempt, 0.4, NOON, steady_usd=None, endpoint="a")
+        shared.server.stop()
+        with ThreadPoolExecutor(1) as thread:
+            charged = thread.submit(charge_left_open, spending, ledger)
+            time.sleep(1)
+            shared.server.start()
+            charged.result()
+    assert shared.sums() == pytest.approx((0.4, 0))
+
+
+@pytest.mark.slow
+async def test_a_server_that_hangs_is_not_waited_for_by_who_is_to_end(shared: Shared) -> None:
+    database = database_at(shared.url, wait_s=60)
+    with spent_in(database, "here", per_day_usd=1.0) as spending:
         budget = SharedBudget(spending)
         assert await budget.reserve("a", 0.4, NOON, steady_usd=None, endpoint="a")
         with shared.server.frozen():
             budget.charge("a", 0.1)
+            database.hurry()
             began_at = time.monotonic()
             budget.close()
             assert time.monotonic() - began_at < 10

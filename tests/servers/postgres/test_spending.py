@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,23 +187,6 @@ async def test_who_only_looks_waits_for_nobody(shared: Shared) -> None:
             assert time.monotonic() - began_at < 3
         assert looks == [pytest.approx((0.6, True))] * 50
         await asyncio.to_thread(budget.close)
-
-
-@pytest.mark.slow
-@pytest.mark.fault(110)
-def test_what_a_run_left_behind_is_charged_by_the_next_one_though_the_server_restarts(
-    shared: Shared, tmp_path: Path
-) -> None:
-    attempt = str(AttemptToken("a run", "0" * 64, 1))
-    with opened(shared.url) as spending, closing(Ledger(tmp_path / "ledger.sqlite3")) as ledger:
-        assert spending.reserve(attempt, 0.4, NOON, steady_usd=None, endpoint="a")
-        shared.server.stop()
-        with ThreadPoolExecutor(1) as thread:
-            charged = thread.submit(charge_left_open, spending, ledger)
-            time.sleep(1)
-            shared.server.start()
-            charged.result()
-    assert shared.sums() == pytest.approx((0.4, 0))
 
 
 @pytest.mark.slow

@@ -99,13 +99,16 @@ class VerdictsError(MachineError):
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """The nearest known word as the tail of a message, or nothing.
+    """The nearest known word as the tail of a message, or nothing. Another case counts only where nothing else is near.
 
     >>> did_you_mean("hgih", ["low", "medium", "high"])
     ' (did you mean high?)'
+    >>> did_you_mean("BRAND", ["Title", "Brand"])
+    ' (did you mean Brand?)'
     >>> did_you_mean("zebra", ["low", "medium", "high"])
     ''
     """
     in_lower_case = {each.lower(): each for each in known}
-    near = get_close_matches(word.lower(), in_lower_case, n=1, cutoff=0.6)
-    return f" (did you mean {in_lower_case[near[0]]}?)" if near else ""
+    near = get_close_matches(word, known, n=1)
+    near = near or [in_lower_case[each] for each in get_close_matches(word.lower(), in_lower_case, n=1)]
+    return f" (did you mean {near[0]}?)" if near else ""

@@ -45,7 +45,7 @@ def spend(outputs: tuple[Path, ...], by: str, form: str, config: Path | None) ->
     \b
     Example:
       batch-editor spend outputs/products --by month
-      batch-editor spend outputs/* --by column:brand --format csv > brands.csv
+      batch-editor spend outputs/* --by column:title --format csv > titles.csv
     """
     import orjson
 

@@ -77,7 +77,7 @@ def test_every_setting_is_in_the_schema() -> None:
         return {name: keys(inner) for name, inner in value.items()} if isinstance(value, dict) else None
 
     schema = config_schema()
-    example = yaml.safe_load((ROOT / "config.example.yaml").read_text(encoding="utf-8"))
+    example = yaml.load((ROOT / "config.example.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)  # `on` is a name
     of_any = schema["definitions"]["ProviderSettings"]
     of_one = schema["properties"]["providers"]["anyOf"][0]["additionalProperties"]
     assert of_one == {"$ref": "#/definitions/ProviderSettings"}

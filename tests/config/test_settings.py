@@ -246,7 +246,7 @@ def test_v2_is_beside_v1_and_the_key_stays_on_its_host(base_url: str, v2: str, h
 def test_setting_names_are_dotted_and_in_order() -> None:
     names = list(setting_names())
     assert names[:2] == ["api.base_url", "api.version"]
-    assert names[-1] == "pricing.table"
+    assert names[-1] == "run.on"
     assert len(names) == len(set(names))
 
 

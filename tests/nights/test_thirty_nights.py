@@ -25,7 +25,7 @@ from tests.support.needs import need_root
 from tests.support.recorder import Recorder, http
 from tests.support.system_calls import RENAME, Death
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
 FIRST = datetime(2026, 10, 1, 2, 30, tzinfo=ZoneInfo(ZONE))
 NIGHTS = 30

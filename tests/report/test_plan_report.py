@@ -80,7 +80,7 @@ async def test_its_figures_are_those_of_json_and_of_the_saved_plan(bench: Bench)
     assert f"Saved as p.json , plan {saved['plan_id']} , not approved yet" in shown.text
     assert "an approval allows $0.90, once, retries included" in shown.text
     assert "Budget: $0.90" in shown.text
-    assert "OpenAI's price list; the factor by the provider's published average of 0.24 an image" in shown.text
+    assert "OpenAI's price list; the factor by the provider's published average of $0.24 an image" in shown.text
     assert "20% on top of OpenAI" in shown.text
 
 

@@ -168,10 +168,21 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: int = 0)
     low       0.01
     high     10.20
     """
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    widths = [max(map(_width, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
+        blanks = [" " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
         cells = [
-            cell.ljust(width) if at < len(head) - right else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell + blank if at < len(head) - right else blank + cell
+            for at, (cell, blank) in enumerate(zip(row, blanks, strict=True))
         ]
         yield "  ".join(cells).rstrip()
+
+
+def _width(text: str) -> int:
+    """How many places a terminal takes for it: two for Chinese, Japanese and emojis, none for an accent of its own."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        2 if unicodedata.east_asian_width(each) in "WF" else unicodedata.category(each) not in ("Mn", "Me")
+        for each in text
+    )

@@ -113,7 +113,8 @@ class Spent:
             ]
             for number, row in enumerate(rows)
         ]
-        head = [*self._name_columns, *counts, *(name.removesuffix("_usd").replace("_", " ") for name in money)]
+        shown = (printable(name, limit=_WIDEST) for name in self._name_columns)
+        head = [*shown, *counts, *(name.removesuffix("_usd").replace("_", " ") for name in money)]
         yield from table(head, cells, right=len(counts) + len(money))
         yield from self.notes
 

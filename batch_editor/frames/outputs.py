@@ -13,7 +13,7 @@ from batch_editor.errors import UsageError, did_you_mean
 from batch_editor.frames.grouping import COUNTS, MONEY, By, Spent, grouped
 from batch_editor.ledger import Connection, readings, spending_readings
 from batch_editor.ledger.spending_readings import SpentSums
-from batch_editor.text import escape_bytes, many, quoted
+from batch_editor.text import escape_bytes, many, printable, quoted
 
 DAY_S = 86_400
 BLANK = "(blank)"
@@ -26,6 +26,7 @@ _WORDS = {
     NOT_RECORDED: "an earlier version, or a rebuilt ledger, doesn't say",
 }
 _MOST_NAMES = 12
+_LONGEST_NAME = 60
 _MOST_OUTPUTS = 3
 
 
@@ -93,7 +94,7 @@ def _look_at_runs(paths: Sequence[Path]) -> tuple[dict[Path, list[str]], list[st
 
 def _said(by: By) -> str:
     if by.kind == "column":
-        return f"the column {by.column}"
+        return f"the column {printable(by.column, limit=_LONGEST_NAME)}"
     return f"{by.kind} of UTC" if by.kind in ("day", "month") else by.kind
 
 
@@ -221,6 +222,7 @@ def _expect_column(outputs: Sequence[Path], name: str) -> None:
                 return
             names.update(dict.fromkeys(known))
     where = ", ".join(escape_bytes(str(output)) for output in outputs)
-    some = ", ".join([*list(names)[:_MOST_NAMES], *(["…"] if len(names) > _MOST_NAMES else [])])
+    shown = [printable(each, limit=_LONGEST_NAME) for each in names]
+    some = ", ".join([*shown[:_MOST_NAMES], *(["…"] if len(names) > _MOST_NAMES else [])])
     there = f"; there are {some}" if some else ""
-    raise UsageError(f"{where}: no row has a column {quoted(name)}{did_you_mean(name, list(names))}{there}")
+    raise UsageError(f"{where}: no row has a column {quoted(name)}{did_you_mean(name, shown)}{there}")

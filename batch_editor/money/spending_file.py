@@ -131,6 +131,11 @@ class SpendingFile:
             raise self._unusable(error) from error
 
     def _prepare(self) -> None:
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "spending" not in tables:
+            raise LedgerError(
+                f"{self._path}: {self.name} can't be used (a database of something else; expected a file of its own)"
+            )
         for statement in _statements(_SCHEMA):
             self._db.execute(statement)
         columns = {row[1] for row in self._db.execute("PRAGMA table_info (spending)")}

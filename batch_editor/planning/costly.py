@@ -70,14 +70,14 @@ def _value(settings: Settings, name: str) -> Any:
 def _as_json(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
+    if isinstance(value, DatabaseAddress):
+        return value.place
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     if isinstance(value, Path):
         return str(value.resolve())
-    if isinstance(value, DatabaseAddress):
-        return f"{value}?schema={value.schema}" if value.schema else str(value)
     if isinstance(value, str) and "://" in value:
         return _without_password(value)
     return value

@@ -19,6 +19,12 @@ _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}", re.ASCII)
 # Several hosts may be given, each with a port. What is none may be half a password.
 _HOSTS = re.compile(r"(?:(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._%-]*)(?::[0-9]{1,5})?,?)*", re.ASCII)
 _SECRETS = ("password", "sslpassword")
+# Parameters that say how to connect. Any other one may lead elsewhere: dbname, host, options=-csearch_path=….
+_ONLY_HOW = re.compile(
+    r"(ssl|gss|krb|keepalives|tcp_)\w*"
+    r"|application_name|channel_binding|connect_timeout|load_balance_hosts|passfile|require_auth|target_session_attrs",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,19 @@ class DatabaseAddress:
 
     def __str__(self) -> str:
         return self.url.partition("?")[0]
+
+    @property
+    def place(self) -> str:
+        """Where the tables are, without what says only how to connect.
+
+        >>> read_database_address("postgresql://db/spending?sslmode=require&dbname=other&schema=shop").place
+        'postgresql://db/spending?dbname=other&schema=shop'
+        """
+        query = self.url.partition("?")[2].split("&")
+        parameters = [each for each in query if each and not _ONLY_HOW.fullmatch(each.partition("=")[0])]
+        if self.schema is not None:
+            parameters.append(f"schema={self.schema}")
+        return "?".join([str(self), *(["&".join(parameters)] if parameters else [])])
 
     def password(self) -> str | None:
         """The password, which is kept out of all texts from now on; None where libpq finds it.

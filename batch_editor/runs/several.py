@@ -113,7 +113,7 @@ def _line(summary: Summary) -> str:
 def _sum(one: Any, other: Any, *, longest: bool = False) -> Any:
     """Two values of `--json` together: numbers are added, lists joined, objects taken key by key.
 
-    longest: numbers are times, of which the longer one counts.
+    longest: numbers are times, of which the longer one counts. What both say in the same words is said once.
     """
     if one is None or other is None:
         return other if one is None else one
@@ -124,6 +124,8 @@ def _sum(one: Any, other: Any, *, longest: bool = False) -> Any:
         return {name: _sum(one.get(name), other.get(name), longest=longest or name in _LONGEST) for name in names}
     if longest:
         return max(one, other)
+    if isinstance(one, list):
+        return [*one, *(each for each in other if not isinstance(each, str) or each not in one)]
     if isinstance(one, float):
         return round(one + other, 6)
     return one if isinstance(one, str) else one + other

@@ -229,6 +229,30 @@ async def test_a_column_of_one_directory_alone_may_have_any_name(bench: Bench) -
     assert found == {"x": LOW_USD, "(no such column)": LOW_USD}
 
 
+async def test_names_of_columns_and_groups_are_safe_in_a_terminal_and_stand_in_line(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = "maker\x1b[31m\n"
+    makers = {"a": "清水焼", "b": "Zoe\u0308", "c": "\u202egnol" + "x" * 80}
+    rows = [{"sku": sku, odd: maker} for sku, maker in makers.items()]
+    wanted = {"id": "{{ sku }}", "rows": rows, "prompt": "{{ sku }}", "image_urls": [INPUT]}
+    async with sandbox() as provider:
+        await bench.run([wanted], provider)
+    capsys.readouterr()
+    assert main(["spend", "out", "--by", f"column:{odd}"]) == 0
+    title, head, *lines = capsys.readouterr().out.splitlines()
+    assert title == "out: money by the column maker [31m"
+    assert head.split("  ")[0] == "column:maker [31m"
+    narrower = {"清": 3, "Z": -1}  # than a character a place: two for each of three, and none for the dots of an e
+    places = [line.index("$") + narrower.get(line[0], 0) for line in lines]
+    assert places == [places[0]] * 4
+    assert [line.split("  ")[0] for line in lines] == ["Zoe\u0308", f"gnol{'x' * 55}…", "清水焼", "total"]
+    assert main(["spend", "out", "--by", "column:maker [31"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "error: out: no row has a column 'maker [31' (did you mean maker [31m?); there are sku, maker [31m, prompt, "
+    )
+
+
 def test_a_ledger_without_runs_has_spent_nothing(tmp_path: Path) -> None:
     Ledger(tmp_path / FILE_NAME).close()
     for group in ("day", "month", "run", "endpoint", "template"):

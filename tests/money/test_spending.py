@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_editor import BatchOptions, LedgerError
+from batch_editor.ledger import FILE_NAME, Ledger
 from batch_editor.money import ApprovedAmount, SpendingFile
 from batch_editor.runs.progress import Quiet, Snapshot
 from tests.support.bench import LOW_USD, Bench, arrived, job, jobs, sandbox
@@ -144,6 +145,18 @@ def test_a_file_that_is_none_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("not a database, but long enough to be looked at as one" * 20)
     with pytest.raises(LedgerError, match=r"/s: budget\.ledger can't be used \(file is not a database\)"):
         SpendingFile(tmp_path / "s", "here", per_day_usd=1.0, per_month_usd=None)
+
+
+def test_a_database_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        before = list(db.execute("SELECT * FROM sqlite_master"))
+        said = f"{path}: budget.ledger can't be used (a database of something else; expected a file of its own)"
+        with pytest.raises(LedgerError) as error:
+            SpendingFile(path, "here", per_day_usd=1.0, per_month_usd=None)
+        assert str(error.value) == said
+        assert list(db.execute("SELECT * FROM sqlite_master")) == before
 
 
 def test_an_approved_amount_is_spent_once_over_days_and_output_directories(tmp_path: Path) -> None:

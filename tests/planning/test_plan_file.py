@@ -239,6 +239,7 @@ async def test_a_comparison_is_approved_as_well(bench: Bench) -> None:
         (["--approved-by", "Mara"], "--approved-by 'Mara': expected --save FILE beside it"),
         (["--save", "p.json", "--approved-by", " "], "--approved-by ' ': expected the name of who approves"),
         (["--save", "-"], "--save -: expected the name of a file; standard output has the plan"),
+        (["--save", "p.json", "--approved-by", "\u200b"], r"--approved-by '\u200b': expected the name of who approves"),
     ],
 )
 async def test_whoever_approves_is_named_and_approves_a_file(bench: Bench, options: list[str], said: str) -> None:

@@ -135,6 +135,50 @@ async def test_where_the_amount_is_counted_is_named(bench: Bench) -> None:
     assert found == [f'budget.ledger is "{file}", null in the plan']
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        "postgresql://shop@db.example/other",
+        "postgresql://shop@db.example/spending?dbname=other",
+        "postgresql://shop@db.example/spending?d%62name=other",
+        "postgresql://shop@db.example/spending?host=standby",
+        "postgresql://shop@db.example/spending?options=-csearch_path%3Dother",
+        "postgresql://shop@db.example/spending?schema=other",
+    ],
+)
+def test_another_database_is_named_where_the_amount_would_be_counted_anew(bench: Bench, other: str) -> None:
+    here = "postgresql://shop@db.example/spending"
+    assert database_difference(bench, here, other) == [f'budget.ledger is "{other}", "{here}" in the plan']
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "postgres://shop@db.example/spending",
+        "postgresql://shop:env:NORTH_PASSWORD@db.example/spending",
+        "postgresql://shop@db.example/spending?sslmode=verify-full&sslrootcert=/etc/db.crt&connect_timeout=3",
+        "postgresql://shop@db.example/spending?target_session_attrs=read-write&application_name=nights",
+    ],
+)
+def test_another_way_to_the_same_database_is_none(bench: Bench, same: str) -> None:
+    assert database_difference(bench, "postgresql://shop@db.example/spending", same) == []
+
+
+def database_difference(bench: Bench, planned: str, now: str) -> list[str]:
+    """What is said of a run whose `budget.ledger` is `now`, by a plan with the `planned` one."""
+    path, found = save(bench, WANTED, AT, budget__ledger=planned), list[str]()
+
+    def look(planned: Planned) -> None:
+        try:
+            expect_approved(path, read_approved(path), planned.staging, planned.catalog, planned.settings, redo=())
+        except UsageError as error:
+            found.extend(line.strip() for line in str(error).splitlines()[1:-1])
+
+    settings = bench.settings(AT, budget__ledger=now)
+    make_plan([bench.write(WANTED)], settings, output=bench.out, look=look)
+    return found
+
+
 async def test_what_is_made_again_though_it_was_not_to_be_is_named(bench: Bench) -> None:
     path = save(bench, WANTED, AT, redo=["failed"])
     found = await refused(bench, path, WANTED, redo=["failed", "all"], redo__endpoint=True)

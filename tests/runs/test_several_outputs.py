@@ -53,6 +53,10 @@ async def test_status_adds_up_the_shards_and_says_which_one_is_missing(bench: Be
     assert found["latency_s"]["p95"] == max(one["latency_s"]["p95"] for one in each)
     assert (found["run_id"], found["output"], found["manifest"], found["missing"]) == (None, None, None, [])
 
+    why = [words for one in each for words in one["plan"]["why"]]
+    assert why.count("answers came quicker than assumed") == 2
+    assert found["plan"]["why"] == list(dict.fromkeys(why))  # said once
+
     two = await bench.command("status", *outs(bench)[:2])
     lines = two.out.splitlines()
     assert lines[-1] == "Not among them: shard 2 of 3"

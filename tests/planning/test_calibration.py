@@ -100,7 +100,7 @@ async def test_so_many_newer_charges_take_the_place_of_the_old_ones(bench: Bench
             "WITH RECURSIVE numbers AS (SELECT 2 AS number UNION ALL SELECT number + 1 FROM numbers LIMIT ?)"
             " INSERT INTO attempts (fingerprint, run_id, number, state, sent_at, latency_s, charged_usd, cost_usd)"
             " SELECT fingerprint, run_id, n.number, 'succeeded', a.sent_at, a.latency_s, 0.01, 0.01 FROM attempts a"
-            " JOIN requests USING (fingerprint) CROSS JOIN numbers n WHERE job_id = 'job-0' ORDER BY n.number",
+            " JOIN requests USING (fingerprint) CROSS JOIN numbers n WHERE requests.job_id = 'job-0' ORDER BY n.number",
             (NEWEST,),
         )
     medium, low = bench.plan(wanted).groups

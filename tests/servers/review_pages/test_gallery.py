@@ -259,6 +259,7 @@ def test_beside_a_run_pictures_come_in_where_their_cards_are(browser: Browser, t
         before = places(visitor)
         assert len(before) > 9
         assert " pending" in visitor.text("#tally")
+        visitor.until("document.querySelector('.card.current') !== null")
         with subprocess.Popen([*run, "--rate", "4/s"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as more:
             visitor.press("a")
             visitor.until_counts(approved=1)

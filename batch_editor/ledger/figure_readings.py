@@ -196,6 +196,7 @@ class _Attempt(NamedTuple):
 
     @property
     def is_open(self) -> bool:
+        """Whether its outcome is not known yet."""
         return self.state in ("sent", "accepted", "received")
 
 
@@ -212,6 +213,7 @@ class _Tally:
     latencies_s: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, row: _Attempt) -> None:
+        """Count an attempt and its money."""
         if row.state == "succeeded":
             self.images += 1
             self.confirmed_usd += row.expected_usd if row.cost_usd is None else row.cost_usd
@@ -227,6 +229,7 @@ class _Tally:
             self.possibly_usd += row.charged_usd if row.possibly_billed else 0.0
 
     def sums(self) -> Sums:
+        """All attempts so far: counts, US dollars, and the median and 95th percentile of seconds; None without any."""
         ordered = sorted(self.latencies_s)
         p50_s, p95_s = (ordered[int(share * len(ordered))] if ordered else None for share in (0.5, 0.95))
         return Sums(

@@ -122,8 +122,8 @@ class Connection:
                 )
             yield
             self.run("COMMIT")
-        except BaseException:
-            self.close()  # which ends the transaction too
+        except BaseException:  # whatever it is, it goes on; a connection within a transaction must not be used again
+            self.close()
             raise
         finally:
             self._in_transaction = False

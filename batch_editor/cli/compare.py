@@ -52,7 +52,7 @@ def compare(**options: Any) -> int:
 
     \b
     Example:
-      batch-editor compare jobs/products.csv --over quality=low,high --over size=1024x1024,1536x1024
+      batch-editor compare jobs/catalog.csv --over quality=low,high --over size=1024x1024,1536x1024
     """
     options["over_option"] = "--over"
     if options["dry_run"]:

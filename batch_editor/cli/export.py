@@ -20,7 +20,7 @@ _SHOPS = ("shopify", "woocommerce", "google")
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--format",
     "form",
@@ -61,8 +61,8 @@ def export(outputs: tuple[Path, ...], form: str, target: str, **options: Any) ->
 
     \b
     Example:
-      batch-editor export outputs/products --format jsonl --to products.jsonl
-      batch-editor export outputs/products --format shopify --to import.csv
+      batch-editor export outputs/catalog --format jsonl --to catalog.jsonl
+      batch-editor export outputs/shopify --format shopify --to import.csv
     """
     if form in _SHOPS:
         return _export_for_shop(list(dict.fromkeys(outputs)), form, target, **options)

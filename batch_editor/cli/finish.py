@@ -38,7 +38,7 @@ def finish(output: Path, presets: tuple[str, ...], config: Path | None, on: str 
 
     \b
     Example:
-      batch-editor finish outputs/products --preset amazon-main
+      batch-editor finish outputs/catalog --preset amazon-main
     """
     from batch_editor.config import load_settings
     from batch_editor.finished import finish_output

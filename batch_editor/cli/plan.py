@@ -47,7 +47,7 @@ def plan(**options: Any) -> int:
 
     \b
     Example:
-      batch-editor plan jobs/products.csv --max-cost 25
+      batch-editor plan jobs/catalog.csv --max-cost 25
     """
     return show_plan({**options, "over_option": "--compare"})
 

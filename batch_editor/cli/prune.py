@@ -24,7 +24,7 @@ def prune(output: Path, keep: str, *, dry_run: bool, as_json: bool) -> int:
 
     \b
     Example:
-      batch-editor prune outputs/products --keep 30d --dry-run
+      batch-editor prune outputs/catalog --keep 30d --dry-run
     """
     from batch_editor.config import read_duration
     from batch_editor.errors import UsageError

@@ -30,7 +30,7 @@ def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_jso
 
     \b
     Example:
-      batch-editor reconcile outputs/products
+      batch-editor reconcile outputs/catalog
     """
     import asyncio
 

@@ -35,7 +35,7 @@ def review(
 
     \b
     Example:
-      batch-editor review outputs/products
+      batch-editor review outputs/catalog
     """
     import asyncio
 

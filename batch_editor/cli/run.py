@@ -46,7 +46,7 @@ def run(**options: Any) -> int:
 
     \b
     Example:
-      batch-editor run jobs/products.csv --set 'prompt=Put the {{ title }} on white' --max-cost 25
+      batch-editor run jobs/shopify.csv --set 'prompt=Put the {{ title }} on white' --max-cost 25
     """
     if options["dry_run"]:
         return show_plan(options)

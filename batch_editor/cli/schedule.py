@@ -62,7 +62,7 @@ def schedule(at: str, kind: str, to: Path | None, timezone: str | None, *, force
 
     \b
     Example:
-      batch-editor schedule jobs/products.csv --at 02:00 --as systemd
+      batch-editor schedule jobs/catalog.csv --at 02:00 --as systemd
     """
     from batch_editor.nightly import KINDS, listed, write_all
 

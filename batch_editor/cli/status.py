@@ -12,7 +12,7 @@ from batch_editor.cli.output import show, tell
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option(
     "--rebuild",
@@ -28,7 +28,7 @@ def status(outputs: tuple[Path, ...], *, as_json: bool, rebuilding: bool) -> int
 
     \b
     Example:
-      batch-editor status outputs/products
+      batch-editor status outputs/catalog
     """
     from batch_editor.recovery.rebuild import rebuild
     from batch_editor.runs.several import last_summaries

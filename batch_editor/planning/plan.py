@@ -210,7 +210,7 @@ class Plan:
                 " at most: auto is the most expensive, inputs and prompt cost the most they can"
             )
         yield from self._time(now)
-        yield f"Limit: {self.advice}"
+        yield f"Speed: {self.advice}"
         for name, fit in (("Budget", self.budget), ("Deadline", self.deadline)):
             if fit is not None:
                 left = "" if fit.fits else f": {fit.requests:,} of {self.requests:,} requests do"
@@ -308,8 +308,9 @@ class Plan:
             kind = ", ".join(part for part in (group.quality, group.size) if part) or "one price"
             inputs = f"{group.inputs} input{'' if group.inputs == 1 else 's'}"
             source = group.source if not group.charges else f"{group.source}, {group.charges} charges"
+            cost = f"${group.cost_usd:,.2f}"
             yield (
-                f"  {group.requests:>7,} × ${group.unit_usd:.4f} = ${group.cost_usd:>10,.2f}"
+                f"  {group.requests:>7,} × ${group.unit_usd:.4f} = {cost:>11}"
                 f" {group.cost_usd / total:>5.0%}  {group.endpoint}, {kind}, {inputs} ({source})"
             )
 

@@ -26,7 +26,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def find_manifests(options: dict[str, Any]) -> None:
-    """Put in the manifests that the names are meant for; those that aren't there stay, to be told of as such.
+    """Put in the manifests that the names are meant for; those that aren't there stay, to be reported.
 
     Raises:
         UsageError: names that may be meant for another file.

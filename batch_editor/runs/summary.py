@@ -210,6 +210,9 @@ class Summary:
         elif jobs.failed == faulty > 0 and not jobs.unknown and command:
             yield f"Mend the {'row' if faulty == 1 else 'rows'} with faults, then: {command}"
         elif (jobs.failed or jobs.unknown) and command:
+            if jobs.unknown and not self.sandbox:
+                asking = f"batch-editor reconcile {shell_word(str(self.output))}"
+                yield f"Whether unknown jobs were billed, the provider's history may say, for nothing: {asking}"
             risk = ", which may pay unknown ones twice" if jobs.unknown else ""
             yield f"To try failed jobs again{risk}: {command} --retry-failed"
 

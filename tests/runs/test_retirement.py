@@ -100,7 +100,7 @@ async def test_prices_that_were_set_for_the_retired_default_do_not_count_for_its
 
 
 REFUSALS = {
-    "410": (("410@3",), "HTTP 410 (The model has been retired): The model has been retired"),
+    "410": (("410@3",), "HTTP 410 (The model has been retired)"),
     "404 that names the model": (
         (f"404@3:text=no such model {OLD}",),
         f"HTTP 404 (The model has been retired): no such model {OLD}",

@@ -205,10 +205,8 @@ class Plan:
         yield f"Cost: ${cost.expected_usd:,.2f} expected, ${cost.min_usd:,.2f} at least, ${cost.max_usd:,.2f} at most"
         yield from self._table()
         if cost.min_usd < cost.max_usd:
-            yield (
-                "  at least: auto is the cheapest, inputs and prompt are free;"
-                " at most: auto is the most expensive, inputs and prompt cost the most they can"
-            )
+            yield "  at least: auto is the cheapest, inputs and prompt are free"
+            yield "  at most: auto is the most expensive, inputs and prompt cost the most they can"
         yield from self._time(now)
         yield f"Speed: {self.advice}"
         for name, fit in (("Budget", self.budget), ("Deadline", self.deadline)):

@@ -9,10 +9,11 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import on_option, verbose
 from batch_editor.cli.output import show, tell
+from batch_editor.cli.paths import NAMED_PATH
 
 
 @click.command()
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=NAMED_PATH)
 @click.option(
     "--preset",
     "presets",
@@ -25,7 +26,7 @@ from batch_editor.cli.output import show, tell
     "-c",
     "--config",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Settings; default: config.yaml in the working directory if there is one.",
 )
 @on_option

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.output import tell
+from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.errors import UsageError
 from batch_editor.text import escape_bytes, quoted
 
@@ -73,20 +74,20 @@ _SENDING = [
         metavar="MANIFEST…",
         nargs=-1,
         required=True,
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
     ),
     click.option(
         "-c",
         "--config",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
         help="Settings; default: config.yaml in the working directory if there is one.",
     ),
     click.option(
         "-o",
         "--output",
         metavar="OUT",
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
         help="Output directory; default: outputs/<manifest's stem>.",
     ),
     click.option(
@@ -135,14 +136,14 @@ _SENDING = [
         "--history",
         metavar="OUT",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
         help="Another output directory whose real charges and latencies count for the plan; repeatable.",
     ),
     click.option(
         "--reuse",
         metavar="OUT",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
         help="Take the images of the same requests from another output directory, for nothing; repeatable.",
     ),
     click.option("--check-inputs", is_flag=True, help="Look at every input link before money is spent."),
@@ -184,7 +185,7 @@ _RUNNING = [
     click.option(
         "--plan",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
         help="Send only what a plan has that was saved and approved, for no more than its amount; else end with 2.",
     ),
     click.option("--dry-run", is_flag=True, help="The same as plan."),
@@ -199,7 +200,7 @@ _RUNNING = [
         "--open", "review_beside", is_flag=True, help="Open review beside the run, in a browser if there is one."
     ),
     on_option,
-    click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log as JSON lines, appended."),
+    click.option("--log-file", metavar="FILE", type=NAMED_PATH, help="Log as JSON lines, appended."),
 ]
 
 

@@ -13,6 +13,7 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import find_manifests, redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import show, tell
+from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.cli.plan_commands import commands_of
 from batch_editor.text import printable, quoted
 
@@ -32,14 +33,14 @@ if TYPE_CHECKING:
 @click.option(
     "--save",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Write what would be sent, and the settings that cost, to a file that is approved; see run --plan.",
 )
 @click.option("--approved-by", metavar="NAME", help="Who approves the plan that --save writes.")
 @click.option(
     "--report",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Write one HTML file for who decides: counts, prices and where they are from, examples, the commands.",
 )
 def plan(**options: Any) -> int:

@@ -9,15 +9,16 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import show, tell
+from batch_editor.cli.paths import NAMED_PATH
 
 
 @click.command()
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=NAMED_PATH)
 @click.option(
     "-c",
     "--config",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Settings; default: config.yaml in the working directory if there is one.",
 )
 @click.option("--base-url", metavar="URL", help="The API, up to and with its version.")

@@ -9,11 +9,12 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import quieten, tell, written
+from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.text import escape_bytes
 
 
 @click.command()
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=NAMED_PATH)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 is any free port.")
 @click.option("--no-open", is_flag=True, help="Print the address, and open no browser.")
 @click.option("--as", "name", metavar="NAME", help="Whose verdicts they are; default: the system's user.")
@@ -21,7 +22,7 @@ from batch_editor.text import escape_bytes
     "-c",
     "--config",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Settings; default: config.yaml in the working directory if there is one.",
 )
 @click.option("--end-when-idle", "idle_s", metavar="SECONDS", type=click.FloatRange(min=1), hidden=True)

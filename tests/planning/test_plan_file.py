@@ -60,6 +60,10 @@ def test_the_settings_that_cost_are_these(bench: Bench) -> None:
         *("budget.ledger", "checks", "pricing.factor", "pricing.table", "redo", "shard"),
     ]
     assert plan.settings["redo"] == ["endpoint", "failed"]
+    # Of an endpoint all that isn't said to be harmless.
+    assert list(plan.endpoints["gpt-image-1.5-edit"]) == [
+        *("provider", "wire", "constants", "errors", "error_words", "sends_to", "price_list", "token_prices"),
+    ]
 
 
 def test_it_has_no_access_token_of_a_link(bench: Bench) -> None:

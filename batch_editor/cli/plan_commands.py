@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 # What a plan has alone, or says how it is shown.
 _OF_PLAN = frozenset(("over", "save", "approved_by", "report", "as_json", "verbose"))
-_YOUR_NAME = "Your Name"
+# Stands in the command to approve; whoever copies that is to put a name in its place.
+YOUR_NAME = "Your Name"
 # Nobody types more, and a page has bounds.
 _LONGEST = 20_000
 
@@ -38,7 +39,7 @@ def commands_of(context: click.Context, manifests: Sequence[Path], save: Path | 
         folder=shell_word(str(Path.cwd())),
         variables=sorted(name for name in os.environ if name.startswith(ENV_PREFIX)),
         save=_line(saving) if save is None else None,
-        approve=None if approved else _line([*saving, "--approved-by", _YOUR_NAME]),
+        approve=None if approved else _line([*saving, "--approved-by", YOUR_NAME]),
         run=_line(["run", *words, "--plan", str(file)]),
     )
 

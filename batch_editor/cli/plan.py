@@ -14,7 +14,7 @@ from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import find_manifests, redo_from, selection_from, settings_from, shared
 from batch_editor.cli.output import show, tell
 from batch_editor.cli.paths import NAMED_PATH
-from batch_editor.cli.plan_commands import YOUR_NAME, commands_of
+from batch_editor.cli.plan_commands import commands_of
 from batch_editor.text import printable, quoted
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _save_to(options: dict[str, Any]) -> SaveTo | None:
     Raises:
         click.UsageError: somebody approves nothing, or nobody does; or it isn't to be saved as a file.
     """
-    from batch_editor.planning import SaveTo
+    from batch_editor.planning import YOUR_NAME, SaveTo
 
     path, name = options.get("save"), options.get("approved_by")
     if name is not None and (path is None or printable(name) in ("", YOUR_NAME)):

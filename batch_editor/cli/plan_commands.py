@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 # What a plan has alone, or says how it is shown.
 _OF_PLAN = frozenset(("over", "save", "approved_by", "report", "as_json", "verbose"))
-# Stands in the command to approve; whoever copies that is to put a name in its place.
-YOUR_NAME = "Your Name"
 # Nobody types more, and a page has bounds.
 _LONGEST = 20_000
 
@@ -29,6 +27,7 @@ _LONGEST = 20_000
 def commands_of(context: click.Context, manifests: Sequence[Path], save: Path | None, *, approved: bool) -> Commands:
     """The commands of a `plan` on the command line; `save`: where that writes the plan, `approved`: with a name."""
     from batch_editor.config import ENV_PREFIX
+    from batch_editor.planning import YOUR_NAME
     from batch_editor.report import Commands
 
     stem = "manifest" if manifests[0].name == "-" else manifests[0].stem

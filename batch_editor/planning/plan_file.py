@@ -24,6 +24,8 @@ from batch_editor.text import escape_all, escape_bytes, printable, shell_word
 VERSION = 1
 _MARK = "batch_editor_plan"
 TO_APPROVE = "write your name, in quotes, as approved_by in place of null, and change nothing else"
+# Stands in the page and the command to approve; whoever copies that has put nobody's name in.
+YOUR_NAME = "Your Name"
 # The fields of a plan's file, in their order. All but the version and `approved_by` have checksums.
 _FIELDS = (
     *(_MARK, "plan_id", "approved_by", "to_approve", "made_at", "made_by", "manifests", "counts", "cost_usd"),
@@ -269,7 +271,8 @@ def _name(path: Path, value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise UsageError(f"{path}: {_APPROVED_BY} is {json.dumps(value)}; expected a name in quotes")
-    return printable(value, limit=200) or None
+    name = printable(value, limit=200)
+    return None if name in ("", YOUR_NAME) else name
 
 
 def _checksums(fields: Mapping[str, Any]) -> dict[str, str]:

@@ -199,6 +199,13 @@ def test_one_that_is_not_there_says_what_makes_it(tmp_path: Path) -> None:
     assert str(refused.value) == f"{path}: there is no such file; `plan … --save {path}` makes it"
 
 
+@pytest.mark.parametrize("name", ["", " \u200b", "Your Name"])
+def test_whoever_leaves_the_name_out_has_not_approved(bench: Bench, name: str) -> None:
+    path = saved(bench, jobs(1))
+    changed(path, lambda plan: plan.update(approved_by=name))
+    assert PlanFile.read(path).approved_by is None
+
+
 async def test_the_command_saves_a_plan_and_says_what_comes_next(bench: Bench) -> None:
     bench.write(jobs(2))
     made = await bench.command("plan", "jobs.yaml", "--save", "plan.json", key=None)

@@ -13,22 +13,29 @@ from batch_editor.runs.spent_places import place_of_count
 from batch_editor.text import many
 
 
+def expect_countable(settings: Settings, approval: Approval) -> Path | None:
+    """The file in which what is spent of an approved plan is counted; None where that is `budget.ledger`. Blocks.
+
+    Raises:
+        UsageError: it can't be made or written, or it is gone.
+    """
+    return place_of_count(approval.path, approval.plan_id) if settings.budget.ledger is None else None
+
+
 def spending_of(
-    settings: Settings, output: Path, database: Database | None, approval: Approval | None
+    settings: Settings, output: Path, database: Database | None, approval: Approval | None, counted_in: Path | None
 ) -> Spending | None:
     """What a run shares of spending with others, the approved amount included; None where nothing limits it. Blocks.
 
-    `database`: the one that `budget.ledger` names, see `shared_database`.
+    `database`: the one that `budget.ledger` names, see `shared_database`. `counted_in`: see `expect_countable`.
 
     Raises:
-        UsageError: what is spent of the approved amount can't be counted, or that count is gone.
-        LedgerError: `budget.ledger` can't be used.
+        LedgerError: `budget.ledger`, or the file of what is spent of the approved plan, can't be used.
     """
     if approval is None:
         return shared_spending(settings, output, database)
     amount = ApprovedAmount(approval.plan_id, approval.amount_usd)
-    file = place_of_count(approval.path, approval.plan_id) if settings.budget.ledger is None else None
-    return shared_spending(settings, output, database, approval=amount, spent_file=file)
+    return shared_spending(settings, output, database, approval=amount, spent_file=counted_in)
 
 
 def on_record(approval: Approval) -> GivenApproval:

@@ -162,6 +162,7 @@ async def test_where_the_count_is_gone_nothing_is_sent_until_it_is_back(bench: B
             f"{spent}: what is spent of the approved plan is counted there, and it is gone. Put it back, or beside the"
             " plan's file; or save a plan anew with `plan --save`, and have that approved"
         )
+        assert not (bench.folder / "second").exists()
         spent.write_bytes(kept)
         assert (await go(bench, provider, path, out=bench.folder / out)).exit_code == 4
     assert sent <= provider.books.requests

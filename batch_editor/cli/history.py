@@ -13,7 +13,7 @@ from batch_editor.cli.paths import NAMED_PATH
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT...", nargs=-1, required=True, type=NAMED_PATH)
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=NAMED_PATH)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; times in UTC.")
 @verbose()
 def history(outputs: tuple[Path, ...], *, as_json: bool) -> int:
@@ -23,7 +23,7 @@ def history(outputs: tuple[Path, ...], *, as_json: bool) -> int:
 
     \b
     Example:
-      batch-editor history outputs/products
+      batch-editor history outputs/catalog
     """
     from batch_editor.history import History, history_of
 

@@ -14,7 +14,7 @@ from batch_editor.text import escape_bytes
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT...", nargs=-1, required=True, type=NAMED_PATH)
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=NAMED_PATH)
 @click.option("--to", "target", metavar="FILE", type=NAMED_PATH, help="Where to; default: OUT/report.html.")
 @verbose()
 def report(outputs: tuple[Path, ...], target: Path | None) -> int:
@@ -25,7 +25,7 @@ def report(outputs: tuple[Path, ...], target: Path | None) -> int:
 
     \b
     Example:
-      batch-editor report outputs/products
+      batch-editor report outputs/catalog
     """
     from batch_editor.report import Source, write_report
     from batch_editor.report.writing import FILE_NAME

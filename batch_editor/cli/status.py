@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import verbose
+from batch_editor.cli.options import json_option, verbose
 from batch_editor.cli.output import show, tell
 from batch_editor.cli.paths import NAMED_PATH
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT...", nargs=-1, required=True, type=NAMED_PATH)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=NAMED_PATH)
+@json_option
 @click.option(
     "--rebuild",
     "rebuilding",
@@ -29,7 +29,7 @@ def status(outputs: tuple[Path, ...], *, as_json: bool, rebuilding: bool) -> int
 
     \b
     Example:
-      batch-editor status outputs/products
+      batch-editor status outputs/catalog
     """
     from batch_editor.recovery.rebuild import rebuild
     from batch_editor.runs.several import last_summaries

@@ -236,7 +236,7 @@ def test_what_is_typed_wrong_is_told_in_a_line_and_exits_2(
         ("run jobs.yaml --sandbox -o", "-o' / '--output", "OUT"),
         ("compare jobs.yaml --over quality=low,high --reuse", "--reuse", "OUT"),
         ("plan jobs.yaml --save", "--save", "FILE"),
-        ("spend", "[OUT]...", "OUT"),
+        ("spend", "[OUT…]", "OUT"),
         ("init", "SOURCE", "SOURCE"),
     ],
 )

@@ -9,11 +9,12 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import show
+from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.text import escape_bytes
 
 
 @click.command()
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=NAMED_PATH)
 @click.argument("job_id", metavar="JOB")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; times in UTC.")
 @verbose()

@@ -13,6 +13,7 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import config_option, verbose
 from batch_editor.cli.output import tell, written
+from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.errors import StorageError
 
 Manifest: TypeAlias = Literal["csv", "jsonl", "parquet"]
@@ -20,7 +21,7 @@ _SHOPS = ("shopify", "woocommerce", "google")
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=NAMED_PATH)
 @click.option(
     "--format",
     "form",
@@ -36,7 +37,7 @@ _SHOPS = ("shopify", "woocommerce", "google")
     "--from",
     "source",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="For a shop: its table, if not the one that the last run read.",
 )
 @click.option(

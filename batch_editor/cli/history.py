@@ -9,10 +9,11 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import show
+from batch_editor.cli.paths import NAMED_PATH
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=NAMED_PATH)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; times in UTC.")
 @verbose()
 def history(outputs: tuple[Path, ...], *, as_json: bool) -> int:

@@ -9,15 +9,16 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import config_option, verbose
 from batch_editor.cli.output import written
+from batch_editor.cli.paths import NAMED_PATH, NamedPath
 from batch_editor.text import escape_bytes
 
 
 @click.command()
-@click.argument("source", type=click.Path())
+@click.argument("source", type=NamedPath())
 @click.option(
     "--to",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Where the manifest goes; default: jobs/<the source's stem>.yaml.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the manifest if it is there.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from batch_editor.cli.paths import NAMED_PATH
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,7 +28,7 @@ config_option = click.option(
     "-c",
     "--config",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Settings; default: config.yaml in the working directory if there is one.",
 )
 
@@ -47,14 +48,14 @@ _SENDING = [
         metavar="MANIFEST…",
         nargs=-1,
         required=True,
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
     ),
     config_option,
     click.option(
         "-o",
         "--output",
         metavar="OUT",
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
         help="Output directory; default: outputs/<manifest's stem>.",
     ),
     click.option(
@@ -103,14 +104,14 @@ _SENDING = [
         "--history",
         metavar="OUT",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
         help="Another output directory whose real charges and latencies count for the plan; repeatable.",
     ),
     click.option(
         "--reuse",
         metavar="OUT",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
         help="Take the images of the same requests from another output directory, for nothing; repeatable.",
     ),
     click.option("--check-inputs", is_flag=True, help="Look at every input link before money is spent."),
@@ -152,7 +153,7 @@ _RUNNING = [
     click.option(
         "--plan",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=NAMED_PATH,
         help="Send only what a plan has that was saved and approved, for no more than its amount; else end with 2.",
     ),
     click.option("--dry-run", is_flag=True, help="The same as plan."),
@@ -167,7 +168,7 @@ _RUNNING = [
         "--open", "review_beside", is_flag=True, help="Open review beside the run, in a browser if there is one."
     ),
     on_option,
-    click.option("--log-file", metavar="FILE", type=click.Path(path_type=Path), help="Log as JSON lines, appended."),
+    click.option("--log-file", metavar="FILE", type=NAMED_PATH, help="Log as JSON lines, appended."),
 ]
 
 

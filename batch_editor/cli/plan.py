@@ -14,6 +14,7 @@ from batch_editor.cli.given import find_manifests, redo_from, selection_from, se
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import shared
 from batch_editor.cli.output import show, tell
+from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.cli.plan_commands import commands_of
 from batch_editor.text import printable, quoted
 
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
 @click.option(
     "--save",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Write what would be sent, and the settings that cost, to a file that is approved; see run --plan.",
 )
 @click.option("--approved-by", metavar="NAME", help="Who approves the plan that --save writes.")
 @click.option(
     "--report",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Write one HTML file for who decides: counts, prices and where they are from, examples, the commands.",
 )
 def plan(**options: Any) -> int:
@@ -107,10 +108,10 @@ def _save_to(options: dict[str, Any]) -> SaveTo | None:
     Raises:
         click.UsageError: somebody approves nothing, or nobody does; or it isn't to be saved as a file.
     """
-    from batch_editor.planning import SaveTo
+    from batch_editor.planning import YOUR_NAME, SaveTo
 
     path, name = options.get("save"), options.get("approved_by")
-    if name is not None and (path is None or not printable(name)):
+    if name is not None and (path is None or printable(name) in ("", YOUR_NAME)):
         wanted = "--save FILE beside it" if path is None else "the name of who approves"
         raise click.UsageError(f"--approved-by {quoted(name)}: expected {wanted}")
     if str(path) == "-":

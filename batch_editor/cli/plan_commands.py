@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # What a plan has alone, or says how it is shown.
 _OF_PLAN = frozenset(("over", "save", "approved_by", "report", "as_json", "verbose"))
-_YOUR_NAME = "Your Name"
 # Nobody types more, and a page has bounds.
 _LONGEST = 20_000
 
@@ -28,6 +27,7 @@ _LONGEST = 20_000
 def commands_of(context: click.Context, manifests: Sequence[Path], save: Path | None, *, approved: bool) -> Commands:
     """The commands of a `plan` on the command line; `save`: where that writes the plan, `approved`: with a name."""
     from batch_editor.config import ENV_PREFIX
+    from batch_editor.planning import YOUR_NAME
     from batch_editor.report import Commands
 
     stem = "manifest" if manifests[0].name == "-" else manifests[0].stem
@@ -38,7 +38,7 @@ def commands_of(context: click.Context, manifests: Sequence[Path], save: Path | 
         folder=shell_word(str(Path.cwd())),
         variables=sorted(name for name in os.environ if name.startswith(ENV_PREFIX)),
         save=_line(saving) if save is None else None,
-        approve=None if approved else _line([*saving, "--approved-by", _YOUR_NAME]),
+        approve=None if approved else _line([*saving, "--approved-by", YOUR_NAME]),
         run=_line(["run", *words, "--plan", str(file)]),
     )
 

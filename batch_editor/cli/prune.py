@@ -9,10 +9,11 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import json_option, verbose
 from batch_editor.cli.output import show, tell
+from batch_editor.cli.paths import NAMED_PATH
 
 
 @click.command()
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=NAMED_PATH)
 @click.option("--keep", metavar="AGE", required=True, help="Keep what is younger: 30d, 12h, 8w; 0d keeps nothing.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say what would be removed.")
 @json_option

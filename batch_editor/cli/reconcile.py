@@ -9,10 +9,11 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import config_option, json_option, verbose
 from batch_editor.cli.output import show, tell
+from batch_editor.cli.paths import NAMED_PATH
 
 
 @click.command()
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=NAMED_PATH)
 @config_option
 @click.option("--base-url", metavar="URL", help="The API, up to and with its version.")
 @json_option

@@ -9,14 +9,13 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import tell, written
+from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.text import escape_bytes
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--to", "target", metavar="FILE", type=click.Path(path_type=Path), help="Where to; default: OUT/report.html."
-)
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=NAMED_PATH)
+@click.option("--to", "target", metavar="FILE", type=NAMED_PATH, help="Where to; default: OUT/report.html.")
 @verbose()
 def report(outputs: tuple[Path, ...], target: Path | None) -> int:
     """One HTML file to keep and to mail: jobs, money, plan against actual, plots, failures, small pictures.

@@ -9,11 +9,12 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import config_option, verbose
 from batch_editor.cli.output import quieten, tell, written
+from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.text import escape_bytes
 
 
 @click.command()
-@click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("output", metavar="OUT", type=NAMED_PATH)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 is any free port.")
 @click.option("--no-open", is_flag=True, help="Print the address, and open no browser.")
 @click.option("--as", "name", metavar="NAME", help="Whose verdicts they are; default: the system's user.")

@@ -17,6 +17,7 @@ import click
 from batch_editor.cli.given import find_manifests, given_options, settings_from, shard_from
 from batch_editor.cli.options import sending
 from batch_editor.cli.output import tell, written
+from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.errors import UsageError
 from batch_editor.text import escape_bytes, quoted, shell_word
 
@@ -54,7 +55,7 @@ _PATHS = frozenset(("config", "output", "history"))
     type=click.IntRange(min=2),
     help="Of kubernetes and github: N machines, each with its shard of the jobs.",
 )
-@click.option("--to", metavar="DIR", type=click.Path(path_type=Path), help="Write the files there instead.")
+@click.option("--to", metavar="DIR", type=NAMED_PATH, help="Write the files there instead.")
 @click.option("--force", is_flag=True, help="Overwrite files that are there, but never the one with the key.")
 def schedule(at: str, kind: str, to: Path | None, timezone: str | None, *, force: bool, **options: Any) -> int:
     """Print what runs manifests every night: whole files, from the working directory, with the options of run.

@@ -10,11 +10,12 @@ import click
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.options import verbose
 from batch_editor.cli.output import written
+from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.text import escape_bytes
 
 
 @click.command()
-@click.argument("outputs", metavar="[OUT…]", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="[OUT…]", nargs=-1, type=NAMED_PATH)
 @click.option(
     *("--by", "by"),
     metavar="GROUP",
@@ -33,7 +34,7 @@ from batch_editor.text import escape_bytes
 @click.option(
     *("-c", "--config"),
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=NAMED_PATH,
     help="Settings, for budget.ledger; default: config.yaml in the working directory if there is one.",
 )
 @verbose()

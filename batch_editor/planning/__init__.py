@@ -8,7 +8,7 @@ from batch_editor.planning.comparison import ComparedJob, Comparison, Way, usd, 
 from batch_editor.planning.estimate import assess, make_plan
 from batch_editor.planning.offer import Offer, offer_of_successor
 from batch_editor.planning.plan import IDENTIFIED, Plan
-from batch_editor.planning.plan_file import PlanFile, PlannedRequest, SavedPlan
+from batch_editor.planning.plan_file import YOUR_NAME, PlanFile, PlannedRequest, SavedPlan
 from batch_editor.planning.planned import Planned
 from batch_editor.planning.reuse import COMPARED, compared_output, output_of, reusable
 from batch_editor.planning.saving import SaveTo, save_plan
@@ -16,6 +16,7 @@ from batch_editor.planning.saving import SaveTo, save_plan
 __all__ = [
     "COMPARED",
     "IDENTIFIED",
+    "YOUR_NAME",
     "Approval",
     "Calibration",
     "Catalog",

@@ -238,6 +238,8 @@ def _endpoints(planned: Mapping[str, Any], now: Mapping[str, Any], *, but: set[s
 
 def _first(place: str, now: Any, planned: Any) -> str | None:
     """The first difference of two JSON values, by its place; None where there is none."""
+    if isinstance(now, list) and isinstance(planned, list) and len(now) == len(planned):
+        now, planned = dict(enumerate(now, 1)), dict(enumerate(planned, 1))
     if not isinstance(now, dict) or not isinstance(planned, dict):
         return None if now == planned else _is(place, now, planned)
     for name in dict.fromkeys((*now, *planned)):

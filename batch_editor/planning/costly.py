@@ -29,6 +29,15 @@ SHARD = "shard"
 
 # Of a price list: what is said of it, and changes no price.
 _SAID_OF_PRICES = {"as_of", "source", "maker"}
+# Of an endpoint: its name, what shows in the requests or keeps some from being sent, what is noted under another name,
+# and words for people. A field that nobody has put here counts: by `errors`, for instance, it is known what may have
+# been billed.
+_HARMLESS_OF_ENDPOINTS: dict[str, Any] = {
+    **dict.fromkeys(("name", "title", "latency_s", "retires", "successor", "parameters", "rules", "unused"), True),
+    **dict.fromkeys(("path", "prices", "usage"), True),
+    "errors": {"__all__": {"meaning"}},
+    "error_words": {"__all__": {"meaning"}},
+}
 
 
 def costly_settings(settings: Settings, redo: Collection[Redo], shard: Shard | None) -> dict[str, Any]:
@@ -45,18 +54,17 @@ def costly_settings(settings: Settings, redo: Collection[Redo], shard: Shard | N
 
 
 def costly_endpoints(names: Iterable[str], catalog: Catalog, settings: Settings) -> dict[str, Any]:
-    """Where the requests to these endpoints go, at which prices, and what is sent beside their parameters; as JSON."""
+    """Where and how requests to these endpoints are sent, at which prices, and what may have been billed; as JSON."""
     return {name: _endpoint(catalog.sendable[name], catalog, settings) for name in names}
 
 
 def _endpoint(endpoint: Endpoint, catalog: Catalog, settings: Settings) -> dict[str, Any]:
     base_url = settings.provider(endpoint.provider).api.edits_at
     return {
-        "provider": endpoint.provider,
+        **endpoint.model_dump(mode="json", exclude=_HARMLESS_OF_ENDPOINTS),
         "sends_to": f"{base_url}/{endpoint.path}",
         "price_list": catalog.prices(endpoint).model_dump(mode="json", exclude=_SAID_OF_PRICES),
         "token_prices": None if endpoint.usage is None else endpoint.usage.model_dump(mode="json"),
-        "constants": endpoint.constants,
     }
 
 

@@ -24,7 +24,9 @@ from batch_editor.text import escape_all, escape_bytes, printable, shell_word
 VERSION = 1
 _MARK = "batch_editor_plan"
 TO_APPROVE = "write your name, in quotes, as approved_by in place of null, and change nothing else"
-# The fields of a plan's file, in their order; of the last all but `approved_by` have checksums.
+# Stands in the page and the command to approve; whoever copies that has put nobody's name in.
+YOUR_NAME = "Your Name"
+# The fields of a plan's file, in their order. All but the version and `approved_by` have checksums.
 _FIELDS = (
     *(_MARK, "plan_id", "approved_by", "to_approve", "made_at", "made_by", "manifests", "counts", "cost_usd"),
     *("amount_usd", "groups", "settings", "endpoints", "parameters", "requests"),
@@ -208,6 +210,8 @@ def _parse(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: there is no such file; `plan … --save {path}` makes it") from error
     except OSError as error:
         raise UsageError(f"{path}: the plan can't be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is no UTF-8 any more ({error.reason}); have your editor save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path}: is no JSON any more ({error}); expected the file that `plan --save` wrote"
@@ -267,7 +271,8 @@ def _name(path: Path, value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise UsageError(f"{path}: {_APPROVED_BY} is {json.dumps(value)}; expected a name in quotes")
-    return printable(value, limit=200) or None
+    name = printable(value, limit=200)
+    return None if name in ("", YOUR_NAME) else name
 
 
 def _checksums(fields: Mapping[str, Any]) -> dict[str, str]:
@@ -282,7 +287,7 @@ def _checksums(fields: Mapping[str, Any]) -> dict[str, str]:
             parts["number of requests"] = len(value)
             parts.update({f"{column} of requests": [row.get(column) for row in value] for column in _COLUMNS})
             parts["fields of requests"] = sorted({column for row in value for column in row} - _RARE)
-        elif name != _APPROVED_BY:
+        elif name not in (_MARK, _APPROVED_BY):
             parts[name] = value
     return {name: short_hash([plan_id, name, _as_floats(value)]) for name, value in parts.items()}
 

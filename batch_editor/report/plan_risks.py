@@ -87,20 +87,22 @@ def _asked(plan: Plan) -> Iterator[str]:
 
 
 def _spread(plan: Plan) -> Iterator[str]:
-    for why, groups in (
+    for (one, several), why, groups in (
         (
-            "leave quality or size to the model (auto). If it takes the most expensive each time",
+            ("request leaves", "requests leave"),
+            "quality or size to the model (auto). If it takes the most expensive each time",
             [each for each in plan.groups if _is_open(each)],
         ),
         (
-            "have inputs and prompts that may be charged besides. At their most, or at the highest charge so far",
+            ("request has", "requests have"),
+            "inputs and prompts that may be charged besides. At their most, or at the highest charge so far",
             [each for each in plan.groups if not _is_open(each)],
         ),
     ):
         more_usd = sum(each.high_usd - each.cost_usd for each in groups)
         if round(more_usd, 2) > 0:
             count = sum(each.requests for each in groups if each.high_usd > each.cost_usd)
-            yield f"{many(count, 'request')} {why}, it is ${more_usd:,.2f} more than expected."
+            yield f"{many(count, one, several)} {why}, it is ${more_usd:,.2f} more than expected."
 
 
 def _is_open(group: PriceGroup) -> bool:

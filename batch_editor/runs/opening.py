@@ -31,7 +31,7 @@ from batch_editor.planning.sharding import check_shard
 from batch_editor.postgres import Database
 from batch_editor.processes import Pool
 from batch_editor.recovery.recover import recover
-from batch_editor.runs.approving import spending_of
+from batch_editor.runs.approving import expect_countable, spending_of
 from batch_editor.runs.options import BatchOptions
 from batch_editor.runs.preparing import PlannedRun
 from batch_editor.text import many
@@ -88,7 +88,9 @@ def _open_ledger(output: Path) -> Ledger:
 
 def open_output(stack: ExitStack, output: Path, planned: PlannedRun) -> OpenOutput:
     """The output directory, locked, its ledgers, and who checks its images; `stack` closes them. Blocks."""
-    settings, options = planned.settings, planned.options
+    settings, options, approval = planned.settings, planned.options, planned.approval
+    # First of all: a run that is refused for it leaves nothing behind.
+    counted_in = None if options.sandbox or approval is None else expect_countable(settings, approval)
     pictures = picture_store_for_run(
         output,
         settings.outputs.images,
@@ -115,7 +117,7 @@ def open_output(stack: ExitStack, output: Path, planned: PlannedRun) -> OpenOutp
     stack.callback(acceptance.close)
     acceptance.start()
     database = None if options.sandbox else shared_database(settings, options.progress.say)
-    spending = None if options.sandbox else spending_of(settings, output, database, planned.approval)
+    spending = None if options.sandbox else spending_of(settings, output, database, approval, counted_in)
     if spending is not None:
         stack.callback(spending.close)
     metrics = _metrics(stack, output, settings, options)

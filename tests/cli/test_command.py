@@ -22,6 +22,7 @@ import pytest
 
 from batch_editor import last_summary
 from batch_editor.cli.main import cli, main
+from batch_editor.cli.paths import NamedPath
 from tests.support.bench import INPUT, Bench, job, jobs, sandbox
 
 RUN_OPTIONS = (
@@ -225,6 +226,35 @@ def test_what_is_typed_wrong_is_told_in_a_line_and_exits_2(
     assert said.out == ""
     assert message in said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "wanted"),
+    [
+        ("run", "MANIFEST…", "MANIFEST"),
+        ("run jobs.yaml --sandbox --plan", "--plan", "FILE"),
+        ("run jobs.yaml --sandbox -o", "-o' / '--output", "OUT"),
+        ("compare jobs.yaml --over quality=low,high --reuse", "--reuse", "OUT"),
+        ("plan jobs.yaml --save", "--save", "FILE"),
+        ("spend", "[OUT…]", "OUT"),
+        ("init", "SOURCE", "SOURCE"),
+    ],
+)
+def test_an_empty_name_of_a_file_or_folder_is_refused(
+    bench: Bench, capsys: pytest.CaptureFixture[str], arguments: str, option: str, wanted: str
+) -> None:
+    bench.write(jobs(1))
+    assert main([*shlex.split(arguments), ""]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"Error: Invalid value for '{option}': the name is empty; expected {wanted}. Is a variable of the shell not"
+        " set?"
+    )
+
+
+def test_every_path_on_the_command_line_has_a_name() -> None:
+    paths = [each for command in cli.commands.values() for each in command.params if isinstance(each.type, click.Path)]
+    assert len(paths) > 30
+    assert all(isinstance(each.type, NamedPath) for each in paths)
 
 
 def test_all_faults_of_all_manifests_are_listed_at_once(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,10 @@ def test_the_settings_that_cost_are_these(bench: Bench) -> None:
         *("budget.ledger", "checks", "pricing.factor", "pricing.table", "redo", "shard"),
     ]
     assert plan.settings["redo"] == ["endpoint", "failed"]
+    # Of an endpoint all that isn't said to be harmless.
+    assert list(plan.endpoints["gpt-image-1.5-edit"]) == [
+        *("provider", "wire", "constants", "errors", "error_words", "sends_to", "price_list", "token_prices"),
+    ]
 
 
 def test_it_has_no_access_token_of_a_link(bench: Bench) -> None:
@@ -105,7 +109,7 @@ def test_an_editor_may_lay_it_out_otherwise(bench: Bench, laid_out: Callable[[An
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda plan: plan.update(plan_id="20270101T000000-abcdef"), "batch_editor_plan"),
+        (lambda plan: plan.update(plan_id="20270101T000000-abcdef"), "plan_id"),
         (lambda plan: plan.update(to_approve="sign here"), "to_approve"),
         (lambda plan: plan.update(made_at="2027-01-01T00:00:00Z"), "made_at"),
         (lambda plan: plan.update(made_by="me"), "made_by"),
@@ -164,6 +168,7 @@ def test_what_another_plan_says_is_a_change(bench: Bench) -> None:
     [
         ("", "is no JSON any more (Expecting value: line 1 column 1 (char 0)); expected the file that"),
         ('{"a": 1, "a": 2}', "is no JSON any more (a stands there twice); expected the file that"),
+        ("\udcf6", "is no UTF-8 any more (invalid start byte); have your editor save it as UTF-8"),
         ('{"a": NaN}', "is no JSON any more (NaN is no number); expected the file that"),
         ("[" * 200_000, "is no JSON any more ("),
         ("[]", "is no plan to be approved; expected a file that `plan --save` wrote"),
@@ -173,7 +178,7 @@ def test_what_another_plan_says_is_a_change(bench: Bench) -> None:
 )
 def test_what_is_no_such_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     with pytest.raises(UsageError) as refused:
         PlanFile.read(path)
     assert str(refused.value).startswith(f"{path}: {said}")
@@ -192,6 +197,13 @@ def test_one_that_is_not_there_says_what_makes_it(tmp_path: Path) -> None:
         PlanFile.read(tmp_path / "plan.json")
     path = tmp_path / "plan.json"
     assert str(refused.value) == f"{path}: there is no such file; `plan … --save {path}` makes it"
+
+
+@pytest.mark.parametrize("name", ["", " \u200b", "Your Name"])
+def test_whoever_leaves_the_name_out_has_not_approved(bench: Bench, name: str) -> None:
+    path = saved(bench, jobs(1))
+    changed(path, lambda plan: plan.update(approved_by=name))
+    assert PlanFile.read(path).approved_by is None
 
 
 async def test_the_command_saves_a_plan_and_says_what_comes_next(bench: Bench) -> None:
@@ -238,6 +250,10 @@ async def test_a_comparison_is_approved_as_well(bench: Bench) -> None:
     [
         (["--approved-by", "Mara"], "--approved-by 'Mara': expected --save FILE beside it"),
         (["--save", "p.json", "--approved-by", " "], "--approved-by ' ': expected the name of who approves"),
+        (
+            ["--save", "p.json", "--approved-by", "Your Name"],
+            "--approved-by 'Your Name': expected the name of who approves",
+        ),
         (["--save", "-"], "--save -: expected the name of a file; standard output has the plan"),
         (["--save", "p.json", "--approved-by", "\u200b"], r"--approved-by '\u200b': expected the name of who approves"),
     ],

@@ -188,6 +188,13 @@ def test_what_could_make_it_dearer_is_said_in_a_sentence(bench: Bench, case: str
     assert sentence in gathered(bench, manifest, **settings).risks
 
 
+@pytest.mark.parametrize(
+    ("size", "said"), [("auto", "1 request leaves quality or"), ("1024x1024", "1 request has inputs and")]
+)
+def test_one_request_is_said_in_the_singular(bench: Bench, size: str, said: str) -> None:
+    assert any(risk.startswith(said) for risk in gathered(bench, jobs(1, size=size)).risks)
+
+
 def test_an_old_price_list_is_warned_of(bench: Bench, tmp_path: Path) -> None:
     shipped = (Path(endpoints.__file__).parent / "nano-banana.yaml").read_text()
     own = shipped.replace("as_of: 2026-11-27", "as_of: 2026-01-15").replace("name: nano-banana\n", "name: own\n")

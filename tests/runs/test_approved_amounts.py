@@ -122,21 +122,80 @@ async def test_processes_at_once_copies_and_kills_spend_it_once(bench: Bench) ->
     assert 0 < provider.books.billed_usd <= limit
 
 
-async def test_where_the_file_of_what_is_spent_is_lost_the_output_directory_knows(bench: Bench) -> None:
+def lose(path: Path) -> Path:
+    """Remove what is counted of a plan; return where it was."""
+    spent = spent_of(path)
+    for side in ("", "-wal", "-shm"):
+        spent.with_name(f"{spent.name}{side}").unlink(missing_ok=True)
+    return spent
+
+
+def copied(bench: Bench, path: Path) -> Path:
+    """A copy of a plan's file in another folder."""
+    copy = bench.folder / "elsewhere" / "plan.json"
+    copy.parent.mkdir()
+    return Path(shutil.copy(path, copy))
+
+
+async def test_a_copy_in_another_folder_has_no_amount_of_its_own(bench: Bench) -> None:
+    async with sandbox() as provider:
+        path = save(bench, WANTED, provider, budget__max_cost_usd=6 * LOW_USD)
+        copy = copied(bench, path)
+        both = ((path, bench.out), (copy, bench.folder / "second"))
+        await asyncio.gather(*(go(bench, provider, plan, out=out) for plan, out in both))
+        third = await go(bench, provider, copy, concurrency=1, out=bench.folder / "third")
+        assert third.exit_code == 4
+    assert 0 < provider.books.billed_usd <= 6 * LOW_USD + 1e-9
+    assert [spent_of(path).exists(), spent_of(copy).exists()].count(True) == 1
+
+
+@pytest.mark.parametrize("out", ["out", "second"])
+async def test_where_the_count_is_gone_nothing_is_sent_until_it_is_back(bench: Bench, out: str) -> None:
+    async with sandbox() as provider:
+        path = save(bench, WANTED, provider, budget__max_cost_usd=6 * LOW_USD)
+        await go(bench, provider, path, concurrency=1)
+        sent, kept = provider.books.requests, spent_of(path).read_bytes()
+        spent = lose(path)
+        with pytest.raises(UsageError) as refused:
+            await go(bench, provider, path, out=bench.folder / out)
+        assert str(refused.value) == (
+            f"{spent}: what is spent of the approved plan is counted there, and it is gone. Put it back, or beside the"
+            " plan's file; or save a plan anew with `plan --save`, and have that approved"
+        )
+        assert not (bench.folder / "second").exists()
+        spent.write_bytes(kept)
+        assert (await go(bench, provider, path, out=bench.folder / out)).exit_code == 4
+    assert sent <= provider.books.requests
+    assert provider.books.billed_usd <= 6 * LOW_USD + 1e-9
+
+
+async def test_a_plan_that_is_moved_together_with_its_count_goes_on(bench: Bench) -> None:
+    async with sandbox() as provider:
+        path = save(bench, WANTED, provider, budget__max_cost_usd=8 * LOW_USD)
+        await go(bench, provider, path, concurrency=1, budget__max_cost_usd=5 * LOW_USD)
+        copy = copied(bench, path)
+        moved = spent_of(path).rename(spent_of(copy))
+        await go(bench, provider, copy, concurrency=1, out=bench.folder / "second")
+        assert provider.books.billed_usd <= 8 * LOW_USD + 1e-9
+        # From then on the new place is that of every copy.
+        summary = await go(bench, provider, path, concurrency=1, out=bench.folder / "third")
+        assert (summary.exit_code, moved.exists(), spent_of(path).exists()) == (4, True, False)
+    assert provider.books.billed_usd <= 8 * LOW_USD + 1e-9
+
+
+async def test_without_a_state_folder_the_output_directory_knows_what_it_has_spent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bench.folder / "no folder").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(bench.folder / "no folder"))
     async with sandbox() as provider:
         path = save(bench, WANTED, provider, budget__max_cost_usd=6 * LOW_USD)
         await go(bench, provider, path, concurrency=1)
         sent, billed = provider.books.requests, provider.books.billed_usd
-        spent = spent_of(path)
-        for side in ("", "-wal", "-shm"):
-            spent.with_name(f"{spent.name}{side}").unlink(missing_ok=True)
-        summary = await go(bench, provider, path)
-        assert (summary.exit_code, provider.books.requests - sent) == (4, 0)
-        copy = bench.folder / "elsewhere" / "plan.json"
-        copy.parent.mkdir()
-        shutil.copy(path, copy)
-        summary = await go(bench, provider, copy)
-        assert (summary.exit_code, provider.books.requests - sent) == (4, 0)
+        lose(path)
+        for plan in (path, copied(bench, path)):
+            summary = await go(bench, provider, plan)
+            assert (summary.exit_code, provider.books.requests - sent) == (4, 0)
     assert provider.books.billed_usd == billed <= 6 * LOW_USD + 1e-9
 
 
@@ -144,9 +203,7 @@ async def test_where_runs_share_a_ledger_it_is_counted_there(bench: Bench) -> No
     shared: dict[str, Any] = {"budget__ledger": bench.folder / "spending.sqlite3", "budget__per_day_usd": 50}
     async with sandbox() as provider:
         path = save(bench, WANTED, provider, budget__max_cost_usd=6 * LOW_USD, **shared)
-        copy = bench.folder / "elsewhere" / "plan.json"
-        copy.parent.mkdir()
-        shutil.copy(path, copy)
+        copy = copied(bench, path)
         await go(bench, provider, path, concurrency=1, **shared)
         await go(bench, provider, copy, concurrency=1, out=bench.folder / "second", **shared)
         assert not spent_of(path).exists()

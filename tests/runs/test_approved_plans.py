@@ -249,6 +249,11 @@ async def test_another_provider_is_named(bench: Bench) -> None:
     ]
 
 
+NOTED = {"kind": "server_error", "reach": "job", "billed": True, "transient": False}
+BILLED = {**NOTED, "meaning": "gone"}
+WORDS = {**BILLED, "statuses": [500], "words": ["queued"]}
+
+
 def own_endpoint(bench: Bench, **changes: Any) -> list[Job]:
     """Jobs for an endpoint file of their own, which is written with these changes."""
     found: dict[str, Any] = {
@@ -260,8 +265,11 @@ def own_endpoint(bench: Bench, **changes: Any) -> list[Job]:
             "quality": {"type": "string", "default": "low", "choices": ["low", "high"]},
         },
         "prices": {"by": ["quality"], "table": {"low": 0.02, "high": 0.04}},
+        "errors": {504: BILLED},
+        "error_words": [WORDS],
     }
-    (bench.folder / "own.yaml").write_text(yaml.safe_dump({**found, **changes}))
+    errors = {**found["errors"], **changes.pop("errors", {})}
+    (bench.folder / "own.yaml").write_text(yaml.safe_dump({**found, **changes, "errors": errors}))
     return [{"id": "a", "prompt": "x", "image": INPUT, "endpoint": "own.yaml"}]
 
 
@@ -298,6 +306,16 @@ def manifest_of(bench: Bench, wanted: list[Job]) -> Path:
             ['own: sends_to is "http://127.0.0.1:9/v1/dear", "http://127.0.0.1:9/v1/own" in the plan'],
         ),
         ({"constants": {"n": 4}}, ["own: constants.n is 4, not there in the plan"]),
+        ({"wire": "openai"}, ['own: wire is "openai", "segmind" in the plan']),
+        ({"errors": {502: BILLED}}, [f"own: errors.502 is {json.dumps(NOTED)}, not there in the plan"]),
+        (
+            {"errors": {504: {**BILLED, "billed": False, "meaning": "late"}}},
+            ["own: errors.504.billed is false, true in the plan"],
+        ),
+        (
+            {"error_words": [{**WORDS, "words": ["queued", "busy"]}]},
+            ['own: error_words.1.words is ["queued", "busy"], ["queued"] in the plan'],
+        ),
         (
             {"usage": {"input_image": 8, "input_text": 5, "output_image": 30}},
             ['own: token_prices is {"input_image": 8.0, "input_text": 5.0, "output_image": 30.0}, null in the plan'],

@@ -9,7 +9,7 @@ from typing import Any
 from batch_editor import Selection
 from batch_editor.planning import PlanFile, SavedPlan, SaveTo, make_plan, save_plan
 from batch_editor.records import Redo
-from batch_editor.runs.approving import spent_file
+from batch_editor.runs.spent_places import spent_file
 from batch_editor.sandbox import Sandbox
 from tests.support.bench import Bench, Job
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -197,10 +198,10 @@ class _Comparing:
                     all=True,
                 )
             except ManifestError as error:
-                if ENDPOINT not in overridden.overrides:
-                    raise
                 # What is fine with one endpoint may be a fault with another, such as a second link.
-                faults = [f"with endpoint {overridden.overrides[ENDPOINT]}: {fault}" for fault in error.faults]
+                named = overridden.overrides.get(ENDPOINT)
+                place = "" if named is None else f"with endpoint {named}: "
+                faults = [f"{place}{self._as_typed(fault)}" for fault in error.faults]
                 raise ManifestError(faults, total=error.total) from error
             return report, _Found(
                 combinations,
@@ -209,6 +210,11 @@ class _Comparing:
                 staging_readings.totals(whole),
                 staging_readings.requests_by_endpoint(whole),
             )
+
+    def _as_typed(self, fault: str) -> str:
+        """A fault of a value that is compared names the option that it was given with."""
+        is_compared = any(re.search(rf"\b{re.escape(name)}\b", fault) for name in self._over)
+        return fault.replace("--set: ", "--over: ", 1) if is_compared and fault.startswith("--set: ") else fault
 
     def _staged(self, staging: Staging, found: Sequence[_Found]) -> list[Way]:
         """Stage the comparison's jobs, those of one input one after the other; return the ways."""

@@ -91,6 +91,8 @@ async def test_an_image_is_decoded_as_it_comes_and_the_rest_is_read(step: int, s
         "iVBORw0KGgo+/w",
         "iVBO\\nRw0K\\r\\nGgo+/w==",
         "data:image/png;base64,iVBORw0KGgo+/w==",
+        "iVBORw0KGgo\\u002B/w==",
+        "iVBORw0KGgo\\u002b\\u002Fw\\u003D\\u003d",
     ],
 )
 async def test_base64_is_understood_in_each_way_that_it_is_written(text: str, step: int) -> None:

@@ -251,6 +251,16 @@ async def test_what_is_a_fault_with_one_of_the_endpoints_names_it(bench: Bench) 
     assert refused.err.endswith(": job two: image_urls has 2 links; expected one\n")
 
 
+async def test_a_fault_of_a_compared_value_names_the_option_that_it_was_given_with(bench: Bench) -> None:
+    """The endpoint of a run without a manifest's has a `quality`; the manifest's has none."""
+    path = bench.folder / "banana.yaml"
+    path.write_text(
+        f"endpoint: nano-banana-2\njobs: [{{id: a, prompt: x, image_urls: ['{INPUT}']}}]\n", encoding="utf-8"
+    )
+    refused = await bench.command("plan", path, "--compare", "quality=low,high", key=None)
+    assert (refused.code, refused.err) == (2, "error: --over: 'quality' is no parameter of nano-banana-2\n")
+
+
 async def test_the_first_jobs_of_each_template_in_turn_are_compared(bench: Bench) -> None:
     path = bench.folder / "several.yaml"
     rows = "[{n: 1}, {n: 2}, {n: 3}, {n: 4}]"
@@ -289,6 +299,22 @@ async def test_a_comparison_elsewhere_is_named_in_its_commands(bench: Bench) -> 
             assert "auto" not in way["command"]
             assert (await bench.command(*quickly(way["command"]))).code == 0
         assert provider.books.requests == 6
+
+
+async def test_what_is_compared_of_standard_input_has_commands_that_take_it_from_there_again(bench: Bench) -> None:
+    async with sandbox() as provider:
+        table = bench.folder / "piped.csv"
+        table.write_text(f"id,prompt,image_urls\na,x,{INPUT}\n", encoding="utf-8")
+        _, _, _, _, *quick = bench.run_arguments(table, provider)
+        with table.open() as piped:
+            over = ("--over", "quality=low,high", "-o", "out/few", "--json")
+            made = await bench.command("compare", "-", *quick, *over, stdin=piped.fileno())
+        assert (made.code, provider.books.requests) == (0, 2), made.err
+        for way in made.json["compare"]["ways"]:
+            assert " --output out/few-all --reuse out/few --set quality=" in way["command"]
+            with table.open() as piped:
+                assert (await bench.command(*quickly(way["command"]), stdin=piped.fileno())).code == 0
+        assert provider.books.requests == 2
 
 
 async def test_the_table_and_its_commands_stand_at_the_end(bench: Bench) -> None:

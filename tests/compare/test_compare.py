@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from batch_editor.money import Price
+from batch_editor.planning import Comparison, Way
 from tests.support.bench import INPUT, Bench, arrived, jobs, sandbox
 
 FIRST, SECOND = "gpt-image-1.5-edit", "gpt-image-2.5-flare"
@@ -184,6 +186,27 @@ async def test_a_value_that_an_endpoint_lacks_is_its_default_there(bench: Bench)
     ]
     said = "warning: --over quality 'high' has no place in small; its default counts instead\n"
     assert plan.err.count(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "sent", "said"),
+    [
+        ({"quality": "low"}, {"quality": "low"}, "low"),
+        ({"quality": "xhigh"}, {"endpoint": "gpt-image-2", "quality": "high"}, "xhigh → high"),
+        ({"quality": "medium or high"}, {"quality": "medium"}, "medium or high → medium"),
+        ({"quality": "any"}, {"quality": "medium"}, "any"),
+        ({"quality": "any"}, {}, "any"),
+        ({"output_format": "jpeg", "quality": "low"}, {"output_format": "jpg", "quality": "low"}, "jpeg → jpg, low"),
+    ],
+)
+def test_what_is_sent_in_place_of_a_value_is_said_beside_it(
+    value: dict[str, str], sent: dict[str, str], said: str
+) -> None:
+    free = Price(0.0, 0.0, 0.0)
+    way = Way(value, sent, {}, requests=1, cost=free, all_jobs=1, all_requests=1, all_cost=free)
+    assert way.label == said
+    lines = list(Comparison(list(value), [], 1, [way]).lines())
+    assert lines[2].startswith("  " + said.split(", ")[0])
 
 
 async def test_values_that_come_to_the_same_requests_are_one_way(bench: Bench) -> None:

@@ -26,7 +26,15 @@ from batch_editor.planning.catalog import (
     stage_manifests,
     with_kinds,
 )
-from batch_editor.planning.compared_values import ENDPOINT, check_values, default_of, names_of, said_of, takes
+from batch_editor.planning.compared_values import (
+    ENDPOINT,
+    check_values,
+    default_of,
+    names_of,
+    said_of,
+    takes,
+    with_sent,
+)
 from batch_editor.planning.comparison import ComparedJob, Comparison, Way
 from batch_editor.planning.picked_jobs import PickedJobs
 from batch_editor.records import FaultyRow, Job
@@ -229,7 +237,8 @@ class _Comparing:
         def jobs() -> Iterator[Job]:
             """Each job in every way."""
             for job_id in self._picked.ids:
-                for way, word, axes, ids in zip(found, words, values, made, strict=True):
+                for way, word, each, ids in zip(found, words, values, made, strict=True):
+                    axes = {name: with_sent(value, way.overrides.get(name)) for name, value in each.items()}
                     if (job := way.jobs.get(job_id)) is not None:
                         ids[job_id] = f"{job_id}@{word}"
                         output = None if job.output is None else f"{job.output}@{word}"

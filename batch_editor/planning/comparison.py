@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_editor.money import Price
+from batch_editor.planning.compared_values import with_sent
 from batch_editor.text import duration, many, printable, table
 
 
@@ -35,11 +36,7 @@ class Way:
     @property
     def said(self) -> dict[str, str]:
         """Its values as people read them; of one that the endpoint lacks, what is sent instead: `xhigh → high`."""
-        said = {}
-        for name, value in self.values.items():
-            sent = self.overrides.get(name, value)
-            said[name] = value if value in ("any", sent) else f"{value} → {sent}"
-        return said
+        return {name: with_sent(value, self.overrides.get(name)) for name, value in self.values.items()}
 
     @property
     def label(self) -> str:

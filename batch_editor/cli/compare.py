@@ -87,9 +87,6 @@ def _run_and_show(options: dict[str, Any], ending: Ending) -> int:
 
 def _command(options: Mapping[str, Any], settings: Settings, output: Path, way: Way) -> str:
     """The command that does all jobs in a way, and buys nothing again of what was compared."""
-    from batch_editor.manifest import default_output_name
-    from batch_editor.planning import compared_output
-
     words = ["batch-editor", "run", *map(str, options["manifests"])]
     for name, option in _KEPT.items():
         value = options[name]
@@ -100,13 +97,22 @@ def _command(options: Mapping[str, Any], settings: Settings, output: Path, way: 
     if options["table_format"] != "auto":
         words += ["--format", options["table_format"]]
     words += ["--skip-faulty"] * options["skip_faulty"]
-    own = settings.outputs.directory / default_output_name(options["manifests"][0])
-    if output.resolve() != compared_output(own).resolve():
-        words += ["--reuse", str(output)]
+    words += _places(options["manifests"][0], settings, output)
     kept = [text for text in options["overrides"] if text.partition("=")[0].strip() not in way.overrides]
     for text in (*kept, *(f"{name}={value}" for name, value in way.overrides.items())):
         words += ["--set", text]
     return " ".join(map(shell_word, words))
+
+
+def _places(manifest: Path, settings: Settings, output: Path) -> list[str]:
+    """Options that say where a run of all jobs finds what was compared, as far as it doesn't look there by itself."""
+    from batch_editor.manifest import STANDARD_INPUT, default_output_name
+    from batch_editor.planning import compared_output
+
+    if manifest == STANDARD_INPUT:  # which has no name, so a run has to be told where its results go
+        return ["--output", f"{output}-all", "--reuse", str(output)]
+    own = settings.outputs.directory / default_output_name(manifest)
+    return [] if output.resolve() == compared_output(own).resolve() else ["--reuse", str(output)]
 
 
 class _Shown:

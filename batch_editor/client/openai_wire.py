@@ -21,7 +21,13 @@ _DATA_LINK = re.compile(rb"data:[^,]{0,200},")
 # As long as a `data:` link's beginning may be.
 _LINK_BYTES = 256
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_ESCAPES = ((b"\\/", b"/"), (b"\\n", b""), (b"\\r", b""), (b"\\t", b""))
+# As JSON may write what is in base64; some servers, such as .NET's, write the plus so.
+_ESCAPES = (
+    *((b"\\/", b"/"), (b"\\n", b""), (b"\\r", b""), (b"\\t", b"")),
+    *((b"\\u002b", b"+"), (b"\\u002B", b"+"), (b"\\u002f", b"/"), (b"\\u002F", b"/")),
+    *((b"\\u003d", b"="), (b"\\u003D", b"=")),
+)
+_LONGEST_ESCAPE = 6
 
 
 def request_body(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,8 +146,8 @@ class EmbeddedImage:
         self._text = self._text.translate(_URL_SAFE, b" \t\r\n=")
         # A single letter that is left over at the end can't be decoded: the text was cut off there.
         whole = len(self._text) - (len(self._text) % 4 == 1) if is_last else len(self._text) // 4 * 4
-        if not is_last and self._text.endswith(b"\\"):
-            whole = max(0, whole - 4)  # of an escape
+        if not is_last and (cut := self._text.rfind(b"\\", 1 - _LONGEST_ESCAPE)) >= 0:
+            whole = cut // 4 * 4  # the rest of the escape is still to come
         ready, self._text = self._text[:whole], self._text[whole:]
         if not ready or self._broken:
             return

@@ -106,7 +106,7 @@ class ComparisonResults:
         names, all_jobs = self.comparison.names, self.comparison.all_jobs
         rows = [
             [
-                *(printable(each.way.values[name], limit=40) for name in names),
+                *(printable(each.way.said[name], limit=40) for name in names),
                 f"{len(each.cells):,}",
                 f"{each.succeeded:,}",
                 "-" if each.each_usd is None else usd_each(each.each_usd),

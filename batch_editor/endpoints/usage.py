@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 _MILLION = 1_000_000
+# No image takes a hundredth of so many. A larger figure is a mistake, which would use up any budget.
+_MAX_TOKENS = 10 * _MILLION
 
 
 class TokenPrices(BaseModel):
@@ -37,4 +39,4 @@ class TokenPrices(BaseModel):
 
 def _count(value: Any) -> int | None:
     # type(…) and not isinstance: JSON's true is no number of tokens.
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None

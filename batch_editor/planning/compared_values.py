@@ -69,6 +69,15 @@ def said_of(values: Sequence[str], all_values: Sequence[str]) -> str:
     return "any" if len(known) == len(all_values) > 1 else either(known)
 
 
+def with_sent(value: str, sent: str | None) -> str:
+    """A value of a way as people read it; of one that the endpoint lacks, also what is sent instead.
+
+    >>> with_sent("low", "low"), with_sent("xhigh", "high"), with_sent("any", None)
+    ('low', 'xhigh → high', 'any')
+    """
+    return value if sent is None or value in ("any", sent) else f"{value} → {sent}"
+
+
 def names_of(ways: Sequence[Mapping[str, str]]) -> list[str]:
     """What jobs of each way are called: by its values, as far as names can be made of them; each another one.
 

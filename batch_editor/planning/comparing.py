@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,7 +26,15 @@ from batch_editor.planning.catalog import (
     stage_manifests,
     with_kinds,
 )
-from batch_editor.planning.compared_values import ENDPOINT, check_values, default_of, names_of, said_of, takes
+from batch_editor.planning.compared_values import (
+    ENDPOINT,
+    check_values,
+    default_of,
+    names_of,
+    said_of,
+    takes,
+    with_sent,
+)
 from batch_editor.planning.comparison import ComparedJob, Comparison, Way
 from batch_editor.planning.picked_jobs import PickedJobs
 from batch_editor.records import FaultyRow, Job
@@ -197,10 +206,10 @@ class _Comparing:
                     all=True,
                 )
             except ManifestError as error:
-                if ENDPOINT not in overridden.overrides:
-                    raise
                 # What is fine with one endpoint may be a fault with another, such as a second link.
-                faults = [f"with endpoint {overridden.overrides[ENDPOINT]}: {fault}" for fault in error.faults]
+                named = overridden.overrides.get(ENDPOINT)
+                place = "" if named is None else f"with endpoint {named}: "
+                faults = [f"{place}{self._as_typed(fault)}" for fault in error.faults]
                 raise ManifestError(faults, total=error.total) from error
             return report, _Found(
                 combinations,
@@ -209,6 +218,11 @@ class _Comparing:
                 staging_readings.totals(whole),
                 staging_readings.requests_by_endpoint(whole),
             )
+
+    def _as_typed(self, fault: str) -> str:
+        """A fault of a value that is compared names the option that it was given with."""
+        is_compared = any(re.search(rf"\b{re.escape(name)}\b", fault) for name in self._over)
+        return fault.replace("--set: ", "--over: ", 1) if is_compared and fault.startswith("--set: ") else fault
 
     def _staged(self, staging: Staging, found: Sequence[_Found]) -> list[Way]:
         """Stage the comparison's jobs, those of one input one after the other; return the ways."""
@@ -223,7 +237,8 @@ class _Comparing:
         def jobs() -> Iterator[Job]:
             """Each job in every way."""
             for job_id in self._picked.ids:
-                for way, word, axes, ids in zip(found, words, values, made, strict=True):
+                for way, word, each, ids in zip(found, words, values, made, strict=True):
+                    axes = {name: with_sent(value, way.overrides.get(name)) for name, value in each.items()}
                     if (job := way.jobs.get(job_id)) is not None:
                         ids[job_id] = f"{job_id}@{word}"
                         output = None if job.output is None else f"{job.output}@{word}"

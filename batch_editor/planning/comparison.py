@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_editor.money import Price
+from batch_editor.planning.compared_values import with_sent
 from batch_editor.text import duration, many, printable, table
 
 
@@ -33,9 +34,14 @@ class Way:
     all_s: float = 0.0
 
     @property
+    def said(self) -> dict[str, str]:
+        """Its values as people read them; of one that the endpoint lacks, what is sent instead: `xhigh → high`."""
+        return {name: with_sent(value, self.overrides.get(name)) for name, value in self.values.items()}
+
+    @property
     def label(self) -> str:
         """Its values in one line: `flash-2, low`."""
-        return ", ".join(self.values.values())
+        return ", ".join(self.said.values())
 
     @property
     def each_usd(self) -> float:
@@ -92,7 +98,7 @@ class Comparison:
         head = [*self.names, "requests", f"these {len(self.jobs):,}", f"all {self.all_jobs:,}", "time for all"]
         rows = [
             [
-                *(printable(way.values[name], limit=40) for name in self.names),
+                *(printable(way.said[name], limit=40) for name in self.names),
                 f"{way.requests:,}",
                 usd(way.cost.expected_usd),
                 usd(way.all_cost.expected_usd),

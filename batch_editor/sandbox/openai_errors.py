@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,6 +81,8 @@ def refused(refusal: Refusal, names: Mapping[str, str]) -> web.Response:
     if refusal.code is not None and refusal.code in KNOWN:
         return known_error(refusal.code, said=str(refusal), headers=refusal.headers)
     message = str(refusal)
+    for ours, theirs in names.items():
+        message = re.sub(rf"\b{re.escape(ours)}\b", theirs, message) if ours else message
     if refusal.code == "unknown_parameter":
         message = f"Unknown parameter: '{name}'."
     elif refusal.code == "missing_required_parameter":

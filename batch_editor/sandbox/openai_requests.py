@@ -23,12 +23,13 @@ _FREE = ("user", "safety_identifier")
 class Asked:
     """A request's fields, by the names of this API: pictures are links, files among them as `data:` links.
 
-    images, mask: what this API calls these in requests of that form.
+    images, mask: what this API calls these in requests of that form. is_form: what else it has are texts.
     """
 
     fields: Mapping[str, Any]
     images: str
     mask: str = "mask"
+    is_form: bool = False
 
     def names(self, endpoint: Endpoint) -> dict[str, str]:
         """What the request calls the endpoint's parameters."""
@@ -40,7 +41,10 @@ class Asked:
         Raises:
             Refusal: 400, it has a picture by that name.
         """
-        body = {"n": 1, **self.fields} if "n" in endpoint.constants else dict(self.fields)
+        fields = self.fields
+        if self.is_form:
+            fields = {name: _from_text(value, _type_of(endpoint, name)) for name, value in fields.items()}
+        body = {"n": 1, **fields} if "n" in endpoint.constants else dict(fields)
         for name, role in ((self.images, endpoint.images), (self.mask, endpoint.mask)):
             if role is None or role == name:
                 continue
@@ -117,11 +121,12 @@ async def _from_form(request: web.Request) -> Asked:
                 continue
             value: Any = link
         else:
-            value = _from_text(data.decode(errors="replace"))
+            value = data.decode(errors="replace")
+            value = _from_text(value, type(_IDLE[name])) if name in _IDLE else value
         if name in fields:
             raise Refusal(400, f"Duplicate parameter: '{name}'.", parameter=name, code="duplicate_parameter")
         fields[name] = value
-    return Asked(_without_idle(fields), "image")
+    return Asked(_without_idle(fields), "image", is_form=True)
 
 
 def _file_link(name: str, part: BodyPartReader, data: bytes) -> str:
@@ -137,11 +142,21 @@ def _file_link(name: str, part: BodyPartReader, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _from_text(text: str) -> Any:
-    """A form's value: forms have text alone."""
-    if text in ("true", "false"):
-        return text == "true"
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+def _type_of(endpoint: Endpoint, name: str) -> type:
+    """What a parameter's or a constant's values are in JSON, as far as a form can't tell them from text."""
+    if name in endpoint.constants:
+        return type(endpoint.constants[name])
+    parameter = endpoint.parameters.get(name)
+    return {"integer": int, "boolean": bool}.get("" if parameter is None else parameter.type, str)
+
+
+def _from_text(value: Any, wanted: type) -> Any:
+    """A form's value as JSON would have it: forms have text alone, and a prompt may be `42` or `true`."""
+    if wanted is bool and value in ("true", "false"):
+        return value == "true"
+    if wanted is int and value.isascii() and value.isdigit() and len(value) < 10:
+        return int(value)
+    return value
 
 
 def _without_idle(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,6 +91,8 @@ async def test_an_image_is_decoded_as_it_comes_and_the_rest_is_read(step: int, s
         "iVBORw0KGgo+/w",
         "iVBO\\nRw0K\\r\\nGgo+/w==",
         "data:image/png;base64,iVBORw0KGgo+/w==",
+        "iVBORw0KGgo\\u002B/w==",
+        "iVBORw0KGgo\\u002b\\u002Fw\\u003D\\u003d",
     ],
 )
 async def test_base64_is_understood_in_each_way_that_it_is_written(text: str, step: int) -> None:
@@ -154,10 +156,11 @@ def test_an_answer_costs_its_tokens_at_the_file_s_prices_times_its_factor() -> N
         {**USAGE, "output_tokens": -1},
         {**USAGE, "output_tokens": "200"},
         {**USAGE, "output_tokens": True},
+        {**USAGE, "output_tokens": 10**12},
         {**USAGE, "input_tokens_details": {"image_tokens": 1}},
     ],
 )
-def test_usage_that_says_too_little_has_no_cost(usage: object) -> None:
+def test_usage_that_says_too_little_or_what_can_t_be_has_no_cost(usage: object) -> None:
     assert FLARE.cost_of_usage(usage) is None
     assert load_endpoint("gpt-image-1.5-edit").cost_of_usage(USAGE) is None
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from batch_editor.money import Price
+from batch_editor.planning import Comparison, Way
 from tests.support.bench import INPUT, Bench, arrived, jobs, sandbox
 
 FIRST, SECOND = "gpt-image-1.5-edit", "gpt-image-2.5-flare"
@@ -186,6 +188,27 @@ async def test_a_value_that_an_endpoint_lacks_is_its_default_there(bench: Bench)
     assert plan.err.count(said) == 1
 
 
+@pytest.mark.parametrize(
+    ("value", "sent", "said"),
+    [
+        ({"quality": "low"}, {"quality": "low"}, "low"),
+        ({"quality": "xhigh"}, {"endpoint": "gpt-image-2", "quality": "high"}, "xhigh → high"),
+        ({"quality": "medium or high"}, {"quality": "medium"}, "medium or high → medium"),
+        ({"quality": "any"}, {"quality": "medium"}, "any"),
+        ({"quality": "any"}, {}, "any"),
+        ({"output_format": "jpeg", "quality": "low"}, {"output_format": "jpg", "quality": "low"}, "jpeg → jpg, low"),
+    ],
+)
+def test_what_is_sent_in_place_of_a_value_is_said_beside_it(
+    value: dict[str, str], sent: dict[str, str], said: str
+) -> None:
+    free = Price(0.0, 0.0, 0.0)
+    way = Way(value, sent, {}, requests=1, cost=free, all_jobs=1, all_requests=1, all_cost=free)
+    assert way.label == said
+    lines = list(Comparison(list(value), [], 1, [way]).lines())
+    assert lines[2].startswith("  " + said.split(", ")[0])
+
+
 async def test_values_that_come_to_the_same_requests_are_one_way(bench: Bench) -> None:
     plan = await bench.command("plan", manifest(bench), "--compare", "quality=low,LOW,high", "--json", key=None)
     assert plan.code == 0, plan.err
@@ -251,6 +274,16 @@ async def test_what_is_a_fault_with_one_of_the_endpoints_names_it(bench: Bench) 
     assert refused.err.endswith(": job two: image_urls has 2 links; expected one\n")
 
 
+async def test_a_fault_of_a_compared_value_names_the_option_that_it_was_given_with(bench: Bench) -> None:
+    """The endpoint of a run without a manifest's has a `quality`; the manifest's has none."""
+    path = bench.folder / "banana.yaml"
+    path.write_text(
+        f"endpoint: nano-banana-2\njobs: [{{id: a, prompt: x, image_urls: ['{INPUT}']}}]\n", encoding="utf-8"
+    )
+    refused = await bench.command("plan", path, "--compare", "quality=low,high", key=None)
+    assert (refused.code, refused.err) == (2, "error: --over: 'quality' is no parameter of nano-banana-2\n")
+
+
 async def test_the_first_jobs_of_each_template_in_turn_are_compared(bench: Bench) -> None:
     path = bench.folder / "several.yaml"
     rows = "[{n: 1}, {n: 2}, {n: 3}, {n: 4}]"
@@ -289,6 +322,22 @@ async def test_a_comparison_elsewhere_is_named_in_its_commands(bench: Bench) -> 
             assert "auto" not in way["command"]
             assert (await bench.command(*quickly(way["command"]))).code == 0
         assert provider.books.requests == 6
+
+
+async def test_what_is_compared_of_standard_input_has_commands_that_take_it_from_there_again(bench: Bench) -> None:
+    async with sandbox() as provider:
+        table = bench.folder / "piped.csv"
+        table.write_text(f"id,prompt,image_urls\na,x,{INPUT}\n", encoding="utf-8")
+        _, _, _, _, *quick = bench.run_arguments(table, provider)
+        with table.open() as piped:
+            over = ("--over", "quality=low,high", "-o", "out/few", "--json")
+            made = await bench.command("compare", "-", *quick, *over, stdin=piped.fileno())
+        assert (made.code, provider.books.requests) == (0, 2), made.err
+        for way in made.json["compare"]["ways"]:
+            assert " --output out/few-all --reuse out/few --set quality=" in way["command"]
+            with table.open() as piped:
+                assert (await bench.command(*quickly(way["command"]), stdin=piped.fileno())).code == 0
+        assert provider.books.requests == 2
 
 
 async def test_the_table_and_its_commands_stand_at_the_end(bench: Bench) -> None:

@@ -10,7 +10,7 @@ async def test_the_grid_of_review_has_a_row_for_each_job_and_a_column_for_each_w
     path = bench.write([job("white", "on white"), job("beach", "on a beach")])
     async with sandbox() as provider:
         _, _, _, _, *quick = bench.run_arguments(path, provider)
-        over = ("--over", "endpoint=gpt-image-1.5-edit,nano-banana", "--over", "quality=low,high")
+        over = ("--over", "endpoint=gpt-image-1.5-edit,gpt-image-2.5-flare,nano-banana", "--over", "quality=low,xhigh")
         made = await bench.command("compare", path, *quick, *over)
         assert made.code == 0, made.err
     async with reviewed(bench.folder / "outputs/jobs-compare") as page:
@@ -18,10 +18,14 @@ async def test_the_grid_of_review_has_a_row_for_each_job_and_a_column_for_each_w
         found = await page.get("/api/grid")
     assert [column["label"] for column in found["columns"]] == [
         "gpt-image-1.5-edit, low",
-        "gpt-image-1.5-edit, high",
+        "gpt-image-1.5-edit, xhigh → high",
+        "gpt-image-2.5-flare, low",
+        "gpt-image-2.5-flare, xhigh",
         "nano-banana, any",
     ]
-    assert [column["price_usd"]["mean"] for column in found["columns"]] == [0.0108, 0.1596, 0.04]
+    prices = [column["price_usd"]["mean"] for column in found["columns"]]
+    assert (prices[:2], prices[-1]) == ([0.0108, 0.1596], 0.04)
     rows = [(row["input"]["label"], [cell["job_id"] for cell in row["cells"]]) for row in found["rows"]]
-    ways = ("gpt-image-1.5-edit-low", "gpt-image-1.5-edit-high", "nano-banana")
+    flare = [f"gpt-image-2.5-flare-{quality}" for quality in ("low", "xhigh")]
+    ways = ("gpt-image-1.5-edit-low", "gpt-image-1.5-edit-xhigh", *flare, "nano-banana")
     assert rows == [(name, [f"{name}@{way}" for way in ways]) for name in ("white", "beach")]

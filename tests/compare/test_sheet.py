@@ -91,4 +91,4 @@ async def test_a_job_that_failed_says_why_in_its_place(bench: Bench) -> None:
     assert "failed: HTTP 400" in page.text
     assert "1 of\n1 succeeded" in page.text
     assert "0 of\n1 succeeded" in page.text
-    assert "no price yet each" in page.text
+    assert "no price yet, 0 of" in page.text

@@ -141,6 +141,26 @@ async def test_a_wrong_key_an_unknown_model_and_a_bad_parameter_are_refused_in_t
     ]
 
 
+@pytest.mark.parametrize("prompt", ["42", "007", "true", "false", "1e3"])
+async def test_a_form_s_prompt_is_text_whatever_it_looks_like(prompt: str) -> None:
+    async with sandbox() as standing_in, client_of(standing_in) as client:
+        image = ("mug.png", png(), "image/png")
+        edit = client.images.edit(model=MODEL, image=image, prompt=prompt, n=1, output_compression=50, quality="low")
+        assert edited(await edit).size == (77, 51)
+        (entry,) = standing_in.books.log
+    assert entry.prompt == prompt
+
+
+async def test_refusals_call_pictures_as_the_request_does() -> None:
+    async with sandbox() as standing_in, client_of(standing_in) as client:
+        with pytest.raises(openai.BadRequestError, match=r" image has 17 links; expected at most 16"):
+            await client.images.edit(model=MODEL, image=[("mug.png", png(), "image/png")] * 17, prompt="x")
+        _, said, _ = await post(standing_in, {**BODY, "images": []})
+        assert said["error"]["message"] == "images is []; expected a list of one link or more"
+        _, said, _ = await post(standing_in, {**BODY, "images": [{"image_url": "data:image/png;base64,aGk="}]})
+        assert said["error"]["message"] == "could not read images[0]: not an image"
+
+
 async def test_the_official_package_waits_as_long_as_it_is_told_and_tries_again() -> None:
     image = ("mug.png", png(), "image/png")
     async with (

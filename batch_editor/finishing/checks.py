@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from PIL import Image, ImageCms
+from PIL import Image
 
+from batch_editor.finishing.colours import colours_of
 from batch_editor.finishing.compose import Placing
-from batch_editor.finishing.decode import is_srgb
 from batch_editor.finishing.finished_file import CannotFinish, Check
 from batch_editor.finishing.marks import SET_MARKS
 from batch_editor.finishing.measure import product_share, ring_not_white
@@ -51,10 +51,7 @@ def _colours(image: Image.Image) -> str:
     if image.mode not in ("RGB", "RGBA"):
         return image.mode
     icc = image.info.get("icc_profile")
-    if not icc:
-        return "sRGB"
-    name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
-    return "sRGB" if is_srgb(name) else name
+    return colours_of(icc) if icc else "sRGB"
 
 
 def checks_of(found: Found, rules: FinishRules, placing: Placing, *, name: str) -> tuple[Check, ...]:

@@ -17,7 +17,7 @@ WHITE = "#ffffff"
 TRANSPARENT = "transparent"
 
 # Part of every digest: one more wherever the same rules begin to make other bytes or to be checked otherwise.
-_MAKER = 1
+_MAKER = 2
 
 
 class Checks(BaseModel):

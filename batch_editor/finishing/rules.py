@@ -36,6 +36,7 @@ class Checks(BaseModel):
     square: bool | None = None
     white_border: bool | None = None
     product_at_least: float | None = None
+    product_at_most: float | None = None
     srgb: bool | None = None
     name: str | None = None
     provenance: tuple[str, ...] | None = None

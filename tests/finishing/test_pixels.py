@@ -234,6 +234,7 @@ def test_an_srgb_profile_changes_no_pixel(tmp_path: Path) -> None:
         (wide_profile("sRGB exchanged"), ("colours converted from sRGB exchanged to sRGB",)),
         (SRGB.replace("sRGB".encode("utf-16-be"), "tiny".encode("utf-16-be")), ()),
     ],
+    ids=["sRGB by name", "sRGB by colours"],  # profiles hold the second in which they were made
 )
 def test_a_profile_is_known_by_its_colours_and_not_by_its_name(
     tmp_path: Path, profile: bytes, notes: tuple[str, ...]
@@ -281,6 +282,7 @@ def test_a_profile_of_which_a_part_is_missing_is_said(tmp_path: Path) -> None:
         ("CMYK", wide_profile(), "a colour profile for RGB in a picture of CMYK: it is left out"),
         ("RGB", LAB, "a colour profile for Lab in a picture of RGB: it is left out"),
     ],
+    ids=["no profile", "none", "of another space", "of a space that no file has"],
 )
 def test_colours_that_nothing_is_known_of_are_said(tmp_path: Path, mode: str, profile: bytes, note: str) -> None:
     data = saved(Image.new(mode, (20, 20), 0), "JPEG", icc_profile=profile)

@@ -32,8 +32,7 @@ def safe_output(text: str, *, folders: bool) -> str:
     parts = [part for part in text.split("/") if part not in ("", ".", "..")] if folders else [text]
     whole = "/".join(parts) == text if folders else True
     named = [_segment(part, text) for part in parts] or [_hashed("", text)]
-    # A folder `mug.png` would stand where the image of a job `mug` belongs.
-    named[:-1] = [_hashed(part, text) if part.lower().endswith(_IMAGE_ENDINGS) else part for part in named[:-1]]
+    named[:-1] = [_hashed(part, text) if _is_a_file(part) else part for part in named[:-1]]
     if not whole and named == parts:
         named[-1] = _hashed(named[-1], text)
     return "/".join(named)
@@ -68,6 +67,11 @@ def _segment(part: str, text: str) -> str:
         # Windows takes `nul.txt` and `nul .txt` for `nul`, whatever follows the first dot.
         return _hashed(clean.replace(".", "-"), text)
     return clean if clean and clean == part and len(clean.encode()) <= MAX_BYTES else _hashed(clean, text)
+
+
+def _is_a_file(folder: str) -> bool:
+    """Whether a file may need that name: the image of a job `mug` is `mug.png`, finished files have a report."""
+    return folder.lower().endswith(_IMAGE_ENDINGS) or folder.lower() == "report.csv"
 
 
 def _hashed(clean: str, text: str) -> str:

@@ -41,6 +41,12 @@ def test_an_unsafe_name_carries_its_hash(text: str, name: str) -> None:
     assert safe_output(text, folders=False) == name
 
 
+@pytest.mark.parametrize("folder", ["mug.png", "Mug.JPG", "report.csv", "Report.CSV"])
+def test_no_folder_has_the_name_of_a_file(folder: str) -> None:
+    name, _, rest = safe_output(f"{folder}/a", folders=True).partition("/")
+    assert (name[:-10], rest) == (f"{folder}-", "a")
+
+
 @given(text=hostile, folders=st.booleans())
 @example(text="a/../b", folders=True)
 @example(text="/", folders=True)

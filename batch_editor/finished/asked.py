@@ -21,11 +21,15 @@ class Wanted(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What is to be done for a job: files to make, rows to forget with their files, and rows that change alone."""
+    """What is to be done for a job: files to make, rows to forget with their files, and rows that change alone.
+
+    refused: rows of files that can't be made, however often it is tried.
+    """
 
     make: list[Wanted]
     forget: list[FinishedRow]
     change: list[FinishedRow]
+    refused: list[FinishedRow]
 
 
 class Asked:
@@ -55,7 +59,7 @@ class Asked:
     def of(self, job: Finishable, files: FinishedFiles) -> Found:
         """What is to be done for a job."""
         rules = self._rules.get(OF_CONFIG if job.finish is None else job.finish, ())
-        found = Found([], [], [])
+        found = Found([], [], [], [])
         if rules is None:
             return found
         own = {each.name: each for each in rules}
@@ -75,9 +79,13 @@ class Asked:
             return  # the file of its former picture stays, as that picture does, until there is a new one
         kept = job.kept.get(rules.name)
         path = f"{FINISHED}/{rules.name}/{job.output}{rules.ending(job.image_format)}"
-        if kept is None or not _is_as_asked(kept, job, rules, path, files):
+        is_refused = kept is not None and _is_refused(kept, job, rules)
+        if kept is None or not (is_refused or _is_as_asked(kept, job, rules, path, files)):
             found.make.append(Wanted(job, rules, path, by_command, kept))
-        elif kept.by_command and not by_command:
+            return
+        if is_refused:
+            found.refused.append(kept)
+        if kept.by_command and not by_command:
             found.change.append(kept._replace(by_command=False))
 
     def _look_at_unasked(self, job: Finishable, row: FinishedRow, files: FinishedFiles, found: Found) -> None:
@@ -94,6 +102,11 @@ def _known(text: str) -> tuple[FinishRules, ...] | None:
         return rules_from_text(text)
     except ValueError:
         return None
+
+
+def _is_refused(row: FinishedRow, job: Finishable, rules: FinishRules) -> bool:
+    """Whether the file could not be made for what the picture and the rules are, and both are the same."""
+    return (row.path, row.rules, row.image_sha256) == (None, rules.refused, job.image_sha256)
 
 
 def _is_as_asked(row: FinishedRow, job: Finishable, rules: FinishRules, path: str, files: FinishedFiles) -> bool:

@@ -20,7 +20,7 @@ _SAY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What was done: files made, files that couldn't be, files removed. `stopped`: not all was come to."""
+    """What was done: files made, those that can't be, now or before, and removed. `stopped`: not all was come to."""
 
     made: int = 0
     failed: int = 0
@@ -53,6 +53,7 @@ def finish_left(
     try:
         for page in ledger.finished.pages():
             found = [asked.of(job, files) for job in page]
+            work.failed += sum(len(each.refused) for each in found)
             work.record_before(
                 [row for each in found for row in each.forget],
                 [row for each in found for row in each.change],

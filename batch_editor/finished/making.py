@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
@@ -42,7 +43,8 @@ class Maker:
             with self._files.staged() as staged:
                 made = self._made(wanted, staged)
                 if isinstance(made, str):
-                    return row._replace(fault=made)
+                    lasts = isinstance(made, _Refused)
+                    return row._replace(fault=str(made), rules=rules.refused if lasts else rules.digest)
                 self._files.place(staged, wanted.path)
         except StorageError as error:
             if error.transient:
@@ -68,19 +70,25 @@ class Maker:
         """
         assert wanted.job.image_path is not None, "who has no picture is asked for nothing"
         stem = PurePosixPath(wanted.job.output).name
-        new = NewFile(staged)
         with self._files.picture(wanted.job.image_path) as picture:
+            given = picture, NewFile(staged), wanted.rules, stem, wanted.job.image_sha256
             try:
                 try:
-                    made = self._processes.call(finished_file, picture, new, wanted.rules, stem)
+                    made = self._processes.call(finished_file, *given)
                 except CallFailed:
                     # Once more: its process may have been ended from outside, by a machine out of memory.
-                    made = self._processes.call(finished_file, picture, new, wanted.rules, stem)
+                    made = self._processes.call(finished_file, *given)
             except CallFailed as failed:
                 return printable(f"it could not be made: {failed}")
         if isinstance(made, _DiskRefuses):
             raise StorageError(f"{staged.parent}: can't be written ({made})")
         return made
+
+
+class _Refused(str):
+    """Why the file can't be made, which comes to the same whenever it is tried."""
+
+    __slots__ = ()
 
 
 class _DiskRefuses(str):
@@ -89,15 +97,27 @@ class _DiskRefuses(str):
     __slots__ = ()
 
 
-def finished_file(picture: Path, staged: Path, rules: FinishRules, stem: str) -> FinishedFile | str | _DiskRefuses:
+def finished_file(
+    picture: Path, staged: Path, rules: FinishRules, stem: str, image_sha256: str
+) -> FinishedFile | str | _Refused | _DiskRefuses:
     """Make the finished file, durable, or say why not: from another process errors don't come as they are."""
     try:
         made = finish_picture(picture, staged, rules, stem=stem)
         with staged.open("rb") as file:
             os.fsync(file.fileno())
     except CannotFinish as error:
-        return printable(str(error))
+        said = printable(str(error))
+        return _Refused(said) if _has(picture, image_sha256) else said
     except OSError as error:
         said = error.strerror or str(error)
         return _DiskRefuses(said) if error.errno in _DISK else printable(f"it could not be made: {said}")
     return made
+
+
+def _has(picture: Path, sha256: str) -> bool:
+    """Whether the picture is the one that came, and no file that was cut or changed since."""
+    try:
+        with picture.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False

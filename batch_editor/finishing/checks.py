@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from PIL import Image, ImageCms
+from PIL import Image
 
+from batch_editor.finishing.colours import colours_of
 from batch_editor.finishing.compose import Placing
-from batch_editor.finishing.decode import is_srgb
 from batch_editor.finishing.finished_file import CannotFinish, Check
 from batch_editor.finishing.marks import SET_MARKS
 from batch_editor.finishing.measure import product_share, ring_not_white
-from batch_editor.finishing.rules import FinishRules
+from batch_editor.finishing.rules import Checks, FinishRules
 from batch_editor.finishing.xmp import BadXmp, mark_of
 from batch_editor.images.pixels import PILLOW_ERRORS
 
@@ -38,7 +39,7 @@ def read_again(data: bytes, rules: FinishRules) -> Found:
     """
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
-            if rules.checks.white_border or rules.checks.product_at_least:
+            if rules.checks.white_border or rules.checks.product_at_least or rules.checks.product_at_most:
                 image.load()
             xmp = image.info.get("xmp", b"")
             mark = mark_of(xmp.encode() if isinstance(xmp, str) else xmp)
@@ -51,10 +52,7 @@ def _colours(image: Image.Image) -> str:
     if image.mode not in ("RGB", "RGBA"):
         return image.mode
     icc = image.info.get("icc_profile")
-    if not icc:
-        return "sRGB"
-    name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
-    return "sRGB" if is_srgb(name) else name
+    return colours_of(icc) if icc else "sRGB"
 
 
 def checks_of(found: Found, rules: FinishRules, placing: Placing, *, name: str) -> tuple[Check, ...]:
@@ -126,8 +124,8 @@ def _seen(found: Found, rules: FinishRules, placing: Placing, name: str) -> Iter
     checks = rules.checks
     if checks.white_border:
         yield _border(found.pixels, placing)
-    if checks.product_at_least:
-        yield _product(found.pixels, checks.product_at_least)
+    if checks.product_at_least or checks.product_at_most:
+        yield from _product(found.pixels, checks)
     if checks.srgb:
         yield Check("srgb", found.colours == "sRGB", found.colours, "sRGB")
     if checks.name:
@@ -152,7 +150,15 @@ def _border(pixels: Image.Image, placing: Placing) -> Check:
     return Check("white_border", ok=True, got=wanted, wanted=wanted)
 
 
-def _product(pixels: Image.Image, least: float) -> Check:
+def _product(pixels: Image.Image, checks: Checks) -> Iterator[Check]:
     share = product_share(pixels)
-    got = "not known, for the background isn't white" if share is None else f"{share:.1%} of the longer side"
-    return Check("product_at_least", share is not None and share >= least, got, f"at least {least:.0%}")
+    for rule, wanted in (("product_at_least", checks.product_at_least), ("product_at_most", checks.product_at_most)):
+        if not wanted:
+            continue
+        at_least = rule == "product_at_least"
+        got = "not known, for the background isn't white"
+        if share is not None:  # never rounded to what is wanted: 84.96 % are 84.9 %
+            thousandths = (math.floor if at_least else math.ceil)(round(share * 1000, 6))
+            got = f"{thousandths / 10:.1f}% of the longer side"
+        ok = share is not None and (share >= wanted if at_least else share <= wanted)
+        yield Check(rule, ok, got, f"at {'least' if at_least else 'most'} {wanted:.0%}")

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from PIL import Image, ImageChops, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
+from batch_editor.finishing.colours import UNREADABLE, in_srgb
 from batch_editor.finishing.finished_file import CannotFinish
 from batch_editor.finishing.manifests import manifest_of
-from batch_editor.images import has_end, kind_of, sniff
+from batch_editor.finishing.packets import XMP_TEXTS, Packets, packets_of
+from batch_editor.finishing.parts import parts_of
+from batch_editor.images import ImageFormat, has_end, kind_of, sniff
 from batch_editor.images.pixels import MAX_PIXELS, PILLOW_ERRORS
 
 # Larger than any answer of the endpoints by far; all of it is held while it is worked on.
 MOST_BYTES = 256 * 2**20
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _ORIENTATION = 0x0112
-# What Pillow calls a file's XMP.
-_XMP = ("xmp", "XML:com.adobe.xmp")
+# Where files keep their colour profile, and how a JPEG's begins there.
+_PROFILES = ((b"iCCP", b""), (b"ICCP", b""), (b"\xe2", b"ICC_PROFILE\0"))
+# A PNG without a profile may give its colours in figures: what they are for sRGB, as far as each was rounded.
+_SRGB_GAMMA = 0.45455
+_SRGB_CHROMATICITY = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+_SRGB_CODES = (1, 13)  # of primaries and curve, by ITU-T H.273
 # What is to be done to the pixels, by EXIF's number for where their first row and column lie.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,8 +36,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# A profile's colour space: the modes of pictures that it may belong to, and the mode in which it is applied.
-_SPACES = {"RGB": (("RGB", "L"), "RGB"), "GRAY": (("L",), "L"), "CMYK": (("CMYK",), "CMYK")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Decoded:
 
     pixels: Image.Image
     format: str
-    xmp: bytes
+    xmp: Packets
     manifest: bytes
     notes: tuple[str, ...]
 
@@ -58,12 +62,14 @@ def decode(data: bytes) -> Decoded:
     if not has_end(io.BytesIO(data), format):
         raise CannotFinish(f"a {format} that was cut short")
     notes: list[str] = []
+    depth = data[24] if format == "png" else 8
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _look_at(image, notes)
             image.load()
-            xmp = _xmp(image)
-            pixels = _turned(_srgb(image, notes), image, notes)
+            xmp = packets_of(data, format, image.info)
+            notes += _unread_colours(image, data, format)
+            pixels = _turned(_srgb(image, notes, depth=depth), image, notes)
     except Image.DecompressionBombError as error:
         raise CannotFinish(f"more pixels than the {MAX_PIXELS:,} that are decoded") from error
     except PILLOW_ERRORS as error:
@@ -71,7 +77,7 @@ def decode(data: bytes) -> Decoded:
             raise
         said = "its header can't be read" if isinstance(error, UnidentifiedImageError) else error
         raise CannotFinish(f"a {format} that does not decode: {said}") from error
-    if format == "png" and data[24] == 16:
+    if depth == 16:
         notes.append("16 bits a channel became 8")
     pixels.info.clear()  # or Pillow writes comments and profiles of it into the file
     return Decoded(pixels, format, xmp, manifest_of(data, format), tuple(notes))
@@ -90,7 +96,7 @@ def _look_at(image: Image.Image, notes: list[str]) -> None:
 
 
 def _turned(pixels: Image.Image, image: Image.Image, notes: list[str]) -> Image.Image:
-    for name in _XMP:  # where Pillow looks for a turn as well; browsers and other viewers turn by EXIF alone
+    for name in XMP_TEXTS:  # where Pillow looks for a turn as well; browsers and other viewers turn by EXIF alone
         image.info.pop(name, None)
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
@@ -100,28 +106,55 @@ def _turned(pixels: Image.Image, image: Image.Image, notes: list[str]) -> Image.
     return pixels if turn is None else pixels.transpose(turn)
 
 
-def _xmp(image: Image.Image) -> bytes:
-    found = next((image.info[name] for name in _XMP if image.info.get(name)), b"")
-    return found.encode("utf-8", "replace") if isinstance(found, str) else bytes(found)
+def _unread_colours(image: Image.Image, data: bytes, format: ImageFormat) -> list[str]:
+    """What is to be said where the file tells of its colours and that isn't taken into account."""
+    if image.info.get("icc_profile"):
+        return []
+    if any(_is_profile(*part) for part in parts_of(data, format)):
+        return [UNREADABLE]
+    if format == "png" and (said := _png_colours(image, dict(parts_of(data, format)))):
+        return [f"colours that the PNG gives by {said} alone: they are taken for sRGB"]
+    return []
 
 
-def _srgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    """The picture in sRGB: RGBA where a pixel of it may be seen through, else RGB."""
+def _is_profile(name: bytes, content: bytes) -> bool:
+    return any(name == kind and content.startswith(begin) for kind, begin in _PROFILES)
+
+
+def _png_colours(image: Image.Image, chunks: dict[bytes, bytes]) -> str:
+    """The chunks, in words, by which a PNG gives other colours than those of sRGB; empty if it doesn't."""
+    if codes := chunks.get(b"cICP"):
+        return "" if tuple(codes[:2]) == _SRGB_CODES else "cICP"
+    if b"sRGB" in chunks:
+        return ""
+    gamma, points = image.info.get("gamma"), image.info.get("chromaticity")
+    others = [
+        name
+        for name, got, srgb in (("gAMA", (gamma,), (_SRGB_GAMMA,)), ("cHRM", points, _SRGB_CHROMATICITY))
+        if got and got[0] and any(abs(one - other) > 0.01 for one, other in zip(got, srgb, strict=True))
+    ]
+    return " and ".join(others)
+
+
+def _srgb(image: Image.Image, notes: list[str], *, depth: int) -> Image.Image:
+    """The picture in sRGB: RGBA where a pixel of it may be seen through, else RGB. depth: the file's bits a channel."""
     alpha: Image.Image | None = None
     if image.mode.startswith("I"):
         alpha = _seen_through_of_16_bits(image)
         image = _of_16_bits(image)
     elif image.has_transparency_data:
         clear = image.info.get("transparency")
-        if isinstance(clear, tuple) and max(clear) > 255:  # of 16 bits, of which Pillow has read the upper 8
+        if isinstance(clear, tuple) and depth == 16:  # of which Pillow has read the upper 8
             image.info["transparency"] = tuple(value >> 8 for value in clear)
+        elif isinstance(clear, int) and image.mode == "L":  # of 2 or 4 bits Pillow makes 8, and leaves this as it is
+            image.info["transparency"] = clear * 255 // (2**depth - 1)
         if image.mode not in ("LA", "RGBA"):
-            image = image.convert("RGBA")
+            image = image.convert("LA" if image.mode == "L" else "RGBA")
         alpha = image.getchannel("A")
         image = image.convert("L" if image.mode == "LA" else "RGB")
     elif image.mode not in ("RGB", "L", "CMYK"):
-        image = image.convert("RGB")
-    converted = _by_profile(image, image.info.get("icc_profile"), notes)
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    converted = in_srgb(image, image.info.get("icc_profile"), notes)
     if alpha is None or alpha.getextrema() == (255, 255):
         return converted
     if alpha.getextrema() == (0, 0):
@@ -149,58 +182,3 @@ def _of_16_bits(image: Image.Image) -> Image.Image:
     grey: Image.Image = eighth.convert("L")
     grey.info.update(image.info)
     return grey
-
-
-def _by_profile(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
-    if not icc:
-        if image.mode == "CMYK":
-            notes.append("CMYK without a colour profile: converted to sRGB by a plain formula")
-        return _rgb(image)
-    try:
-        name, space, transform = _transform(icc)
-    except (ImageCms.PyCMSError, *PILLOW_ERRORS):
-        notes.append("a colour profile that can't be read: the colours are taken for sRGB")
-        return _rgb(image)
-    modes, mode = _SPACES.get(space, ((), ""))
-    if image.mode not in modes:
-        notes.append(f"a colour profile for {space} in a picture of {image.mode}: it is left out")
-    if transform is None or image.mode not in modes:
-        return _rgb(image)
-    notes.append(f"colours converted from {name} to sRGB")
-    converted = ImageCms.applyTransform(image.convert(mode), transform)
-    assert converted is not None, "not in place"
-    return converted
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    return image if image.mode == "RGB" else image.convert("RGB")  # which copies, if there is nothing to convert
-
-
-@lru_cache(maxsize=8)  # most pictures of a run have the same one
-def _transform(icc: bytes) -> tuple[str, str, ImageCms.ImageCmsTransform | None]:
-    """The profile's name and colour space, and the way from there to sRGB; None where it is sRGB already."""
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    name = " ".join(ImageCms.getProfileDescription(profile).split()) or "an unnamed profile"
-    space = profile.profile.xcolor_space.strip()
-    if is_srgb(name) or space not in _SPACES:
-        return name, space, None
-    transform = ImageCms.buildTransform(
-        profile,
-        ImageCms.createProfile("sRGB"),
-        _SPACES[space][1],
-        "RGB",
-        # White stays exactly white, and dark tones keep their differences.
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
-    return name, space, transform
-
-
-def is_srgb(name: str) -> bool:
-    """Whether a profile of that name is sRGB, and not its linear kin.
-
-    >>> is_srgb("sRGB IEC61966-2.1"), is_srgb("sRGB linear"), is_srgb("Display P3")
-    (True, False, False)
-    """
-    words = name.lower()
-    return "srgb" in words and "linear" not in words and "scrgb" not in words

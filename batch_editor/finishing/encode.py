@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageFile, PngImagePlugin
 
 from batch_editor.finishing.compose import Composed, Placing
 from batch_editor.finishing.finished_file import CannotFinish
@@ -49,7 +50,8 @@ class Encoder:
         match self.format:
             case "jpeg":
                 how["subsampling"] = "4:4:4" if self.full_colour else "4:2:0"
-                pixels.save(file, "JPEG", quality=quality, progressive=True, optimize=True, **how)
+                with _room_for_noise(pixels):
+                    pixels.save(file, "JPEG", quality=quality, progressive=True, optimize=True, **how)
             case "webp":
                 pixels.save(file, "WEBP", quality=quality, method=4, **how)
             case "png":
@@ -58,6 +60,17 @@ class Encoder:
                     info.add_itxt("XML:com.adobe.xmp", self.xmp.decode())
                 pixels.save(file, "PNG", pnginfo=info)
         return file.getvalue()
+
+
+@contextmanager
+def _room_for_noise(pixels: Image.Image) -> Iterator[None]:
+    """Pillow holds a progressive JPEG whole, in a byte a pixel, and refuses what comes to more: noise comes to 3.3."""
+    usual = ImageFile.MAXBLOCK
+    ImageFile.MAXBLOCK = max(usual, 6 * pixels.width * pixels.height)
+    try:
+        yield
+    finally:
+        ImageFile.MAXBLOCK = usual
 
 
 def encode_within(compose_at: Callable[[float], Composed], encoder: Encoder, *, max_bytes: int | None) -> Encoded:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
+import PIL
 from pydantic import BaseModel, ConfigDict
 
 Format = Literal["jpeg", "png", "webp"]
@@ -16,8 +17,9 @@ ENDINGS: dict[str, str] = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 WHITE = "#ffffff"
 TRANSPARENT = "transparent"
 
-# Part of every digest: one more wherever the same rules begin to make other bytes or to be checked otherwise.
-_MAKER = 1
+# Part of every digest: one more wherever the same rules begin to make other bytes, to make what they couldn't, or to be
+# checked otherwise.
+_MAKER = 2
 
 
 class Checks(BaseModel):
@@ -34,6 +36,7 @@ class Checks(BaseModel):
     square: bool | None = None
     white_border: bool | None = None
     product_at_least: float | None = None
+    product_at_most: float | None = None
     srgb: bool | None = None
     name: str | None = None
     provenance: tuple[str, ...] | None = None
@@ -67,6 +70,11 @@ class FinishRules(BaseModel):
         """A hash of all that changes the file or what is checked of it; not of the names."""
         said = self.model_dump_json(exclude={"name", "preset"})
         return hashlib.sha256(f"{_MAKER}\n{said}".encode()).hexdigest()[:32]
+
+    @property
+    def refused(self) -> str:
+        """What a file that can't be made by these rules is recorded with: other decoders may make it."""
+        return f"{self.digest} Pillow {PIL.__version__}"
 
     def format_of(self, source_format: str) -> Format:
         """The file's format where the picture's is that one, as `png` or `jpeg`; one that can't be kept becomes PNG.

@@ -222,6 +222,9 @@ CHECKS: dict[str, Key] = {
     "product_at_least": Key(
         _share, "a share above 0, at most 1, such as 0.85", "what isn't background, as a share of the longer side", {}
     ),
+    "product_at_most": Key(
+        _share, "a share above 0, at most 1, such as 0.9", "what isn't background, as a share of the longer side", {}
+    ),
     "srgb": Key(_flag, "true or false", "the colours: sRGB", {}),
     "name": Key(_pattern, "a regular expression", "the file's name, with its ending", {}),
     "provenance": Key(

@@ -16,13 +16,15 @@ _RESOURCE = f"{{{_RDF}}}resource"
 _DESCRIPTION = f"{{{_RDF}}}Description"
 _ABOUT = f"{{{_RDF}}}about"
 
+# Where the C2PA manifest lies, in the file or elsewhere.
+_MANIFEST = "{http://purl.org/dc/terms/}provenance"
 # Of the camera's file and its pixels as they lay there: EXIF isn't kept either, with the place it was taken at.
 _GONE_SPACES = ("http://ns.adobe.com/exif/1.0/", "http://ns.adobe.com/tiff/1.0/", "http://cipa.jp/exif/1.0/")
 _GONE = {
     "{http://ns.adobe.com/xap/1.0/}Thumbnails",
     "{http://ns.adobe.com/xmp/note/}HasExtendedXMP",
     "{http://ns.adobe.com/photoshop/1.0/}ICCProfile",
-    "{http://purl.org/dc/terms/}provenance",  # where the C2PA manifest lies
+    _MANIFEST,
 }
 # What readers print; a packet with others is as good to a program.
 _PREFIXES = {
@@ -58,19 +60,29 @@ def mark_of(packet: bytes) -> str | None:
     return found[0].rstrip("/").rpartition("/")[2] if found else None
 
 
-def renewed(packet: bytes, *, mark: str | None) -> bytes:
-    """A packet for a finished file: what `packet`, which may be empty, says that still holds, and that mark if given.
+def names_manifest(packet: bytes) -> bool:
+    """Whether a packet says where the file's C2PA manifest is.
 
-    Empty where nothing is left to say. The same packet and mark give the same bytes.
+    Raises:
+        BadXmp: the packet can't be read.
+    """
+    root = _root(packet) if packet.strip() else ElementTree.Element("none")
+    return any(each.tag == _MANIFEST or _MANIFEST in each.attrib for each in root.iter())
+
+
+def renewed(packet: bytes, extension: bytes = b"", *, mark: str | None) -> bytes:
+    """A packet for a finished file: what `packet` and its extension say that still holds, and that mark if given.
+
+    Either may be empty. Empty where nothing is left to say. The same packets and mark give the same bytes.
 
     Raises:
         BadXmp: the packet can't be read.
     """
     root = _root(packet) if packet.strip() else ElementTree.Element(f"{{{_META}}}xmpmeta")
+    rdf = _rdf(root)
+    if extension.strip():
+        rdf.extend(list(_rdf(_root(extension))))
     _remove_gone(root)
-    rdf = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f".//{{{_RDF}}}RDF")
-    if rdf is None:
-        rdf = ElementTree.SubElement(root, f"{{{_RDF}}}RDF")
     if mark is not None:
         _set(rdf, SCHEME + mark)
     if not any(len(each) or set(each.attrib) - {_ABOUT} for each in rdf):
@@ -98,6 +110,11 @@ def _root(packet: bytes) -> ElementTree.Element:
     if root is None:
         raise BadXmp("no well-formed XML")
     return root
+
+
+def _rdf(root: ElementTree.Element) -> ElementTree.Element:
+    rdf = root if root.tag == f"{{{_RDF}}}RDF" else root.find(f".//{{{_RDF}}}RDF")
+    return ElementTree.SubElement(root, f"{{{_RDF}}}RDF") if rdf is None else rdf
 
 
 def _source_types(root: ElementTree.Element) -> list[str]:

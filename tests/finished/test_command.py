@@ -7,6 +7,8 @@ import fcntl
 import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 from PIL import Image
@@ -137,6 +139,30 @@ async def test_files_that_are_lost_and_a_ledger_made_anew_are_mended_by_it(bench
     said = await bench.command("finish", bench.out, "--json")
     assert (said.code, said.json["made"], said.json["finished"]["web"]["made"]) == (0, 2, 2)
     assert (bench.out / "finished/web/job-0.jpg").read_bytes() == kept
+
+
+async def test_what_a_picture_or_its_rules_forbid_is_not_tried_again_until_one_of_them_changes(bench: Bench) -> None:
+    """Where it is tried without the picture's file, that is what is said of it."""
+    small = {"web": {"max_bytes": 50}}
+    async with sandbox() as provider:
+        await bench.run(bench.write([job("a")], finish=small), provider)
+    picture, hidden = bench.images / "a.png", bench.folder / "hidden"
+    picture.rename(hidden)
+    fault = "does not fit into 50 bytes, not even at 32 pixels"
+    said = await bench.command("finish", bench.out, "--json")
+    assert (said.code, said.json["made"], said.json["failed"]) == (1, 0, 1)
+    assert said.json["finished"]["web"]["example"] == {"job_id": "a", "fault": fault}
+    ledger = sqlite3.connect(bench.out / "ledger.sqlite3")
+    with closing(ledger), ledger:
+        ledger.execute("UPDATE finished SET rules = rules || '.1'")  # as of a Pillow of another version
+    said = await bench.command("finish", bench.out, "--json")
+    assert said.json["finished"]["web"]["example"]["fault"] == "it could not be made: No such file or directory"
+    hidden.rename(picture)  # what was tried in vain for another reason is tried each time
+    said = await bench.command("finish", bench.out, "--json")
+    assert said.json["finished"]["web"]["example"]["fault"] == fault
+    async with sandbox() as provider:
+        again = await bench.run(bench.write([job("a")], finish=WEB), provider)
+    assert again.finished.counts[0].made == 1
 
 
 async def test_it_waits_for_nobody_and_works_beside_nobody(done: Bench) -> None:

@@ -195,8 +195,25 @@ def test_shopify_s_square_is_one_and_is_never_enlarged(tmp_path: Path, size: tup
     assert failed(made) == {}
 
 
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (0.7, {"product_at_least": "70.0% of the longer side"}),
+        (0.74975, {"product_at_least": "74.9% of the longer side"}),
+        (0.75, {}),
+        (0.9, {}),
+        (0.90025, {"product_at_most": "90.1% of the longer side"}),
+        (1.0, {"product_at_most": "100.0% of the longer side"}),
+    ],
+)
+def test_google_s_share_of_the_product_has_two_ends(tmp_path: Path, share: float, said: dict[str, str]) -> None:
+    picture = Image.new("RGB", (4000, 500), "white")
+    picture.paste((20, 40, 60), (0, 100, round(4000 * share), 400))
+    assert failed(finished(saved(picture, "PNG"), tmp_path, preset="google", provenance="generated")[0]) == said
+
+
 def test_google_s_rules_ask_for_the_mark(tmp_path: Path) -> None:
-    data = saved(mug(1024), "PNG")
+    data = saved(mug(1024, share=0.85), "PNG")
     assert failed(finished(data, tmp_path, preset="google")[0]) == {"provenance": "no AI mark"}
     for provenance in ("composite", "generated"):
         assert failed(finished(data, tmp_path, preset="google", provenance=provenance)[0]) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -64,6 +65,13 @@ def test_a_quality_below_the_lowest_stays(tmp_path: Path) -> None:
 def test_what_fits_is_not_lowered(tmp_path: Path) -> None:
     made, _ = finished(saved(mug(300), "PNG"), tmp_path, format="jpeg", max_bytes=10**6)
     assert made.notes == ()
+
+
+@pytest.mark.parametrize("quality", [90, 100])
+def test_noise_of_which_a_jpeg_needs_more_than_a_byte_a_pixel_is_made(tmp_path: Path, quality: int) -> None:
+    noise = Image.frombytes("RGB", (400, 400), Random(1).randbytes(3 * 400 * 400))
+    made, _ = finished(saved(noise, "PNG"), tmp_path, preset="amazon-main", quality=quality)
+    assert made.bytes > 1.6 * 400 * 400
 
 
 def png_that_promises(width: int, height: int) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +18,8 @@ from tests.support.finishing import (
     finished,
     mug,
     saved,
+    with_chunks,
+    with_extension,
     with_manifest,
     with_xmp,
     xmp_in,
@@ -52,6 +56,61 @@ def test_the_mark_that_came_survives_in_every_format(tmp_path: Path, source: str
     assert said_in(written) == [SCHEME + mark]
     assert "© Müller &amp; Sohn" in (xmp_in(written) or "")
     assert made.notes == ()
+
+
+def by_imagemagick(packet: bytes) -> bytes:
+    """A PNG with its text for packets."""
+    digits = f"\nxmp\n{len(packet):8}\n{packet.hex()}\n".encode()
+    return with_chunks(saved(mug(64), "PNG"), (b"zTXt", b"Raw profile type xmp\0\0" + zlib.compress(digits)))
+
+
+def as_gif(packet: bytes) -> bytes:
+    trailer = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+    return saved(mug(64), "GIF")[:-1] + b"!\xff\x0bXMP DataXMP" + packet + trailer + b";"
+
+
+def extended(packet: bytes, more: int = 0) -> bytes:
+    """A JPEG that has all but the rights in its extension."""
+    names = b'<rdf:Description rdf:about="" xmlns:n="http://ns.adobe.com/xmp/note/" n:HasExtendedXMP="{digest}"/>'
+    main = xmp_packet(RIGHTS).replace(b"</rdf:RDF>", names + b"</rdf:RDF>")
+    return with_extension(mug(64), main, packet.replace("© Müller".encode(), b"x" * more))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        by_imagemagick,
+        as_gif,
+        extended,
+        lambda packet: with_xmp(mug(64), "WEBP", packet).replace(b"XMP ", b"XMP\0"),
+        lambda packet: with_chunks(saved(mug(64), "PNG"), (b"tEXt", b"XML:com.adobe.xmp\0" + packet)),
+    ],
+)
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp"])
+def test_the_mark_survives_wherever_a_program_has_put_the_packet(
+    tmp_path: Path, source: Callable[[bytes], bytes], format: str
+) -> None:
+    made, written = finished(source(marked(GENERATED).encode()), tmp_path, format=format)
+    assert said_in(written) == [SCHEME + GENERATED]
+    assert "ller &amp; Sohn" in (xmp_in(written) or "")
+    assert made.notes == ()
+
+
+def test_an_extension_that_one_packet_of_a_jpeg_can_t_hold_is_cut_down_to_the_mark(tmp_path: Path) -> None:
+    data = extended(marked(GENERATED).encode(), more=90_000)
+    made, written = finished(data, tmp_path)
+    assert said_in(written) == [SCHEME + GENERATED]
+    assert "© Müller &amp; Sohn" in (xmp_in(written) or "")
+    assert made.notes == (
+        "its extended XMP is left out but for the AI mark: both are more than one packet of a JPEG holds",
+    )
+    assert finished(data, tmp_path, format="png")[0].notes == ()
+
+
+def test_an_extension_that_can_t_be_read_costs_itself_alone(tmp_path: Path) -> None:
+    made, written = finished(extended(b"<no xml"), tmp_path)
+    assert "© Müller &amp; Sohn" in (xmp_in(written) or "")
+    assert made.notes == ("its extended XMP can't be read and is left out: no well-formed XML",)
 
 
 @pytest.mark.parametrize("format", ["jpeg", "png", "webp"])
@@ -125,7 +184,7 @@ def test_a_packet_of_which_nothing_is_left_is_none(tmp_path: Path) -> None:
     assert xmp_in(finished(data, tmp_path)[1]) is None
 
 
-@pytest.mark.parametrize("source", FORMATS)
+@pytest.mark.parametrize("source", [*FORMATS, "GIF"])
 @pytest.mark.parametrize("format", ["jpeg", "png", "webp"])
 @pytest.mark.parametrize(
     ("named", "provenance", "has", "said"),
@@ -157,6 +216,23 @@ def test_a_lost_manifest_is_said(
     assert sorted(made.notes) == sorted([lost, *said])
     assert said_in(written) == [SCHEME + mark for mark in has]
     assert b"c2pa" not in written
+
+
+def test_a_manifest_behind_bytes_that_fill_up_is_seen(tmp_path: Path) -> None:
+    data = with_manifest(saved(mug(64), "JPEG"), GENERATED)
+    made, written = finished(data[:2] + b"\xff\xff" + data[2:], tmp_path)
+    assert "its C2PA manifest is lost: it is signed for the file that came" in made.notes
+    assert said_in(written) == [SCHEME + GENERATED]
+
+
+@pytest.mark.parametrize("provenance", ["keep", "none"])
+def test_a_manifest_that_lies_elsewhere_is_lost_as_well(tmp_path: Path, provenance: str) -> None:
+    packet = xmp_packet(RIGHTS).replace(
+        b'rdf:about=""', b'rdf:about="" xmlns:t="http://purl.org/dc/terms/" t:provenance="https://example.com/a.c2pa"'
+    )
+    made, written = finished(with_xmp(mug(64), "JPEG", packet), tmp_path, provenance=provenance)
+    assert made.notes == ("its link to a C2PA manifest is left out: that is signed for the file that came",)
+    assert b"a.c2pa" not in written
 
 
 def test_a_mark_in_xmp_counts_for_more_than_a_lost_manifest(tmp_path: Path) -> None:

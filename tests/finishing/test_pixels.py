@@ -27,10 +27,15 @@ from tests.support.finishing import (
     rules_of,
     saved,
     seen,
+    segment,
     wide_profile,
+    with_chunks,
     xmp_packet,
 )
 
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+# As a PNG gives that of sRGB.
+CHROMATICITY = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
 LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 NEAR = 6  # what JPEG of quality 90 and Lanczos may change in a plain colour
 
@@ -217,11 +222,56 @@ def test_alpha_outlives_a_profile(tmp_path: Path) -> None:
 
 
 def test_an_srgb_profile_changes_no_pixel(tmp_path: Path) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     picture = photograph((90, 70))
-    made, data = finished(saved(picture, "PNG", icc_profile=profile), tmp_path)
+    made, data = finished(saved(picture, "PNG", icc_profile=SRGB), tmp_path)
     assert made.notes == ()
     assert seen(data).tobytes() == picture.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("profile", "notes"),
+    [
+        (wide_profile("sRGB exchanged"), ("colours converted from sRGB exchanged to sRGB",)),
+        (SRGB.replace("sRGB".encode("utf-16-be"), "tiny".encode("utf-16-be")), ()),
+    ],
+    ids=["sRGB by name", "sRGB by colours"],  # profiles hold the second in which they were made
+)
+def test_a_profile_is_known_by_its_colours_and_not_by_its_name(
+    tmp_path: Path, profile: bytes, notes: tuple[str, ...]
+) -> None:
+    picture = Image.new("RGB", (64, 64), (90, 180, 120))
+    made, data = finished(saved(picture, "PNG", icc_profile=profile), tmp_path)
+    assert made.notes == notes
+    assert near(seen(data).getpixel((9, 9)), by_formula(90, 180, 120) if notes else (90, 180, 120), 2)
+
+
+UNREADABLE = "a colour profile that can't be read: the colours are taken for sRGB"
+BY = "colours that the PNG gives by {} alone: they are taken for sRGB"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "note"),
+    [
+        ([(b"iCCP", b"broken\0\0no stream of zlib")], UNREADABLE),
+        ([(b"cICP", bytes([12, 13, 0, 1]))], BY.format("cICP")),
+        ([(b"cICP", bytes([1, 13, 0, 1]))], None),
+        ([(b"gAMA", struct.pack(">I", 100_000))], BY.format("gAMA")),
+        ([(b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", struct.pack(">8I", *CHROMATICITY))], None),
+        ([(b"cHRM", struct.pack(">8I", *CHROMATICITY[:2], 68_000, *CHROMATICITY[3:]))], BY.format("cHRM")),
+        ([(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))], None),
+    ],
+)
+def test_colours_of_a_png_that_are_not_looked_at_are_said(
+    tmp_path: Path, chunks: list[tuple[bytes, bytes]], note: str | None
+) -> None:
+    made, _ = finished(with_chunks(saved(photograph((20, 20)), "PNG"), *chunks), tmp_path)
+    assert made.notes == ((note,) if note else ())
+
+
+def test_a_profile_of_which_a_part_is_missing_is_said(tmp_path: Path) -> None:
+    plain = saved(photograph((20, 20)), "JPEG")
+    first_of_two = segment(0xE2, b"ICC_PROFILE\0\1\2" + wide_profile()[:100])
+    assert finished(plain[:2] + first_of_two + plain[2:], tmp_path)[0].notes == (UNREADABLE,)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +282,7 @@ def test_an_srgb_profile_changes_no_pixel(tmp_path: Path) -> None:
         ("CMYK", wide_profile(), "a colour profile for RGB in a picture of CMYK: it is left out"),
         ("RGB", LAB, "a colour profile for Lab in a picture of RGB: it is left out"),
     ],
+    ids=["no profile", "none", "of another space", "of a space that no file has"],
 )
 def test_colours_that_nothing_is_known_of_are_said(tmp_path: Path, mode: str, profile: bytes, note: str) -> None:
     data = saved(Image.new(mode, (20, 20), 0), "JPEG", icc_profile=profile)
@@ -248,19 +299,29 @@ def test_16_bits_are_scaled_and_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "depth", "clear", "other"),
     [
-        (0, ">1B", [9], [200]),
-        (0, ">1H", [4_660], [4_661]),
-        (0, ">1H", [0], [65_535]),
-        (2, ">3B", [9, 8, 7], [9, 8, 70]),
-        (2, ">3H", [4_660, 300, 65_000], [4_660, 300, 9_000]),
+        (0, 1, [0], [1]),
+        (0, 1, [1], [0]),
+        (0, 2, [1], [2]),
+        (0, 2, [3], [1]),
+        (0, 4, [5], [15]),
+        (0, 4, [15], [5]),
+        (0, 8, [9], [200]),
+        (0, 16, [4_660], [4_661]),
+        (0, 16, [0], [65_535]),
+        (2, 8, [9, 8, 7], [9, 8, 70]),
+        (2, 16, [4_660, 300, 65_000], [4_660, 300, 9_000]),
+        (2, 16, [200, 200, 200], [51_400, 51_400, 51_400]),
     ],
 )
 def test_the_one_colour_that_a_png_calls_transparent_is(
-    tmp_path: Path, kind: int, depth: str, clear: list[int], other: list[int]
+    tmp_path: Path, kind: int, depth: int, clear: list[int], other: list[int]
 ) -> None:
     """The upper half of it."""
-    rows = [b"\0" + struct.pack(depth, *colour) * 8 for colour in (clear, clear, other, other)]
-    head = struct.pack(">IIBBBBB", 8, 4, 16 if "H" in depth else 8, kind, 0, 0, 0)
+    rows = []
+    for colour in (clear, clear, other, other):
+        bits = "".join(f"{value:0{depth}b}" for value in colour * 8)
+        rows.append(b"\0" + int(bits, 2).to_bytes(len(bits) // 8))
+    head = struct.pack(">IIBBBBB", 8, 4, depth, kind, 0, 0, 0)
     named = (b"IHDR", head), (b"tRNS", struct.pack(f">{len(clear)}H", *clear)), (b"IDAT", zlib.compress(b"".join(rows)))
     png = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in (*named, (b"IEND", b"")))
     alpha = seen(finished(png, tmp_path)[1]).getchannel("A")

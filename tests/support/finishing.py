@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import zlib
@@ -129,8 +130,10 @@ def with_manifest(data: bytes, *marks: str) -> bytes:
             segments += b"\xff\xeb" + struct.pack(">H", len(content) + 2) + content
         return data[:2] + segments + data[2:]
     if data.startswith(b"\x89PNG"):
-        chunk = struct.pack(">I", len(box)) + b"caBX" + box + struct.pack(">I", zlib.crc32(b"caBX" + box))
-        return data[:33] + chunk + data[33:]
+        return with_chunks(data, (b"caBX", box))
+    if data.startswith(b"GIF"):
+        blocks = b"".join(bytes([len(box[at : at + 255])]) + box[at : at + 255] for at in range(0, len(box), 255))
+        return data[:-1] + b"!\xff\x0bC2PA_GIF\1\0\0" + blocks + b"\0;"
     chunk = b"C2PA" + struct.pack("<I", len(box)) + box + b"\0" * (len(box) % 2)
     return b"RIFF" + struct.pack("<I", len(data) - 8 + len(chunk)) + data[8:] + chunk
 
@@ -138,6 +141,28 @@ def with_manifest(data: bytes, *marks: str) -> bytes:
 def chunk(name: bytes, content: bytes) -> bytes:
     """A PNG's."""
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def with_chunks(png: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """The PNG with these chunks behind its head."""
+    return png[:33] + b"".join(chunk(*each) for each in chunks) + png[33:]
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    """A JPEG's."""
+    return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+
+def with_extension(picture: Image.Image, main: bytes, extension: bytes) -> bytes:
+    """A JPEG whose XMP is too large for a segment: the packet `main`, which ends in `{digest}`, and pieces of more."""
+    digest = hashlib.md5(extension).hexdigest().upper().encode()  # as the format asks
+    plain, head = saved(picture, "JPEG"), b"http://ns.adobe.com/xmp/extension/\0" + digest
+    pieces = [
+        segment(0xE1, head + struct.pack(">II", len(extension), at) + extension[at : at + 60_000])
+        for at in range(0, len(extension), 60_000)
+    ]
+    first = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + main.replace(b"{digest}", digest))
+    return plain[:2] + first + b"".join(reversed(pieces)) + plain[2:]
 
 
 def xmp_packet(inner: str) -> bytes:
@@ -155,20 +180,17 @@ def xmp_packet(inner: str) -> bytes:
 def with_xmp(picture: Image.Image, format: str, packet: bytes) -> bytes:
     """A file with that XMP packet."""
     if format == "PNG":
-        plain = saved(picture, "PNG")
-        content = b"XML:com.adobe.xmp\0\0\0\0\0" + packet
-        chunk = struct.pack(">I", len(content)) + b"iTXt" + content + struct.pack(">I", zlib.crc32(b"iTXt" + content))
-        return plain[:33] + chunk + plain[33:]
+        return with_chunks(saved(picture, "PNG"), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet))
     return saved(picture, format, xmp=packet)
 
 
-def wide_profile() -> bytes:
-    """An ICC profile (version 2) whose colours reach beyond sRGB: those of Adobe RGB (1998)."""
+def wide_profile(called: str = "Wide RGB") -> bytes:
+    """An ICC profile (version 2) whose colours reach beyond sRGB: those of Adobe RGB (1998), whatever it is called."""
 
     def fixed(*values: float) -> bytes:
         return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
 
-    text = b"Wide RGB"
+    text = called.encode()
     desc = b"desc\0\0\0\0" + struct.pack(">I", len(text) + 1) + text + b"\0" + bytes(4 + 4 + 2 + 1 + 67)
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, 563) + b"\0\0"  # a gamma of 563/256
     tags = {

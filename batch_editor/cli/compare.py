@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_editor.cli.notifying import Ending, notifying
+from batch_editor.cli.notifying import Ending, NotifyingCommand, notifying
 from batch_editor.cli.options import find_manifests, running, settings_from, shared
 from batch_editor.cli.output import tell
 from batch_editor.cli.plan import show_plan
@@ -35,7 +35,7 @@ _KEPT = {
 }
 
 
-@click.command()
+@click.command(cls=NotifyingCommand)
 @shared
 @running
 @click.option(

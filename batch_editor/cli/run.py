@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.notifying import Ending, notifying
+from batch_editor.cli.notifying import Ending, NotifyingCommand, notifying
 from batch_editor.cli.options import find_manifests, redo_from, running, selection_from, settings_from, shared
 from batch_editor.cli.output import Shown, quieten, show, tell
 from batch_editor.cli.plan import show_plan
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 REVIEW_STARTS_S = 15.0
 
 
-@click.command()
+@click.command(cls=NotifyingCommand)
 @shared
 @running
 def run(**options: Any) -> int:

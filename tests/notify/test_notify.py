@@ -182,9 +182,28 @@ async def no_template(bench: Bench, provider: Any) -> Finished:
     return await bench.command(*bench.run_arguments(faulty, provider))
 
 
+async def unknown_option(bench: Bench, provider: Any) -> Finished:
+    """A rehearsal of the plan with it tells nobody."""
+    arguments = bench.run_arguments(bench.write(jobs(1)), provider, "--expect-leger")
+    assert (await bench.command(*arguments, "--dry-run")).code == 2
+    return await bench.command(*arguments)
+
+
+async def unreadable_value(bench: Bench, provider: Any) -> Finished:
+    return await bench.command(*bench.run_arguments(bench.write(jobs(1)), provider, "--limit", "many"))
+
+
+async def no_config(bench: Bench, provider: Any) -> Finished:
+    """Where the named one isn't there, those are told whom the folder's names."""
+    return await bench.command(*bench.run_arguments(bench.write(jobs(1)), provider, "-c", "mounted/shop.yaml"))
+
+
 @pytest.mark.parametrize(
     ("prevented", "code", "words"),
     [
+        (unknown_option, 2, "No such option '--expect-leger'"),
+        (unreadable_value, 2, "Invalid value for '--limit': 'many' is not a valid integer"),
+        (no_config, 2, "mounted/shop.yaml: can't be read (No such file or directory)"),
         (faulty_config, 2, "config.yaml:1: concurency is no setting (did you mean concurrency?)"),
         (config_that_is_no_yaml, 2, "config.yaml:8:16: "),
         (config_with_a_key_twice, 2, "config.yaml:3: key 'rate_limit' stands twice in one mapping"),

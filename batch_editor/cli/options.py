@@ -46,6 +46,13 @@ on_option = click.option(
     " also as ray=HOST:PORT.",
 )
 
+plan_option = click.option(
+    "--plan",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Send only what a plan has that was saved and approved, for no more than its amount; else end with 2.",
+)
+
 
 def find_manifests(options: dict[str, Any]) -> None:
     """Put in the manifests that the names are meant for; those that aren't there stay, to be told of as such.
@@ -181,12 +188,7 @@ _RUNNING = [
     click.option(
         "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
     ),
-    click.option(
-        "--plan",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="Send only what a plan has that was saved and approved, for no more than its amount; else end with 2.",
-    ),
+    plan_option,
     click.option("--dry-run", is_flag=True, help="The same as plan."),
     click.option(
         "--progress",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_editor.cli.given import find_manifests, settings_from
-from batch_editor.cli.notifying import Ending, notifying
+from batch_editor.cli.notifying import Ending, NotifyingCommand, notifying
 from batch_editor.cli.options import running, shared
 from batch_editor.cli.output import tell
 from batch_editor.cli.plan import show_plan
@@ -36,7 +36,7 @@ _KEPT = {
 }
 
 
-@click.command()
+@click.command(cls=NotifyingCommand)
 @shared
 @running
 @click.option(

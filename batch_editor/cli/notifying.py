@@ -65,8 +65,38 @@ class Ending:
         output: Path | None = self._options["output"]
         if output is not None:
             return output.name
-        stem, shard = Path(self._options["manifests"][0]).stem, self._options["shard"]
+        # Of a command line that was refused there may be none, or an option that isn't known.
+        named = [each for each in self._options["manifests"] or () if not str(each).startswith("--")]
+        stem, shard = Path(named[0] if named else "run").stem, self._options["shard"]
         return stem if shard is None else f"{stem}, shard {shard}"
+
+
+class NotifyingCommand(click.Command):
+    """A command that sends, of which those named in `notify` hear also where its command line is refused."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it.
+
+        Raises:
+            click.UsageError: as click does.
+        """
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError:
+            options = self._readable(ctx, given)
+            if options["dry_run"]:
+                raise
+            with notifying(options):
+                raise
+
+    def _readable(self, ctx: click.Context, args: list[str]) -> Mapping[str, Any]:
+        """The options that can be read all the same."""
+        lenient = self.context_class(
+            self, parent=ctx.parent, info_name=ctx.info_name, resilient_parsing=True, ignore_unknown_options=True
+        )
+        super().parse_args(lenient, args)
+        return lenient.params
 
 
 @contextmanager

@@ -41,6 +41,13 @@ on_option = click.option(
     " also as ray=HOST:PORT.",
 )
 
+plan_option = click.option(
+    "--plan",
+    metavar="FILE",
+    type=NAMED_PATH,
+    help="Send only what a plan has that was saved and approved, for no more than its amount; else end with 2.",
+)
+
 
 _SENDING = [
     click.argument(
@@ -150,12 +157,7 @@ _RUNNING = [
     click.option(
         "--expect-ledger", is_flag=True, help="End with 2 where OUT has no ledger yet, and would buy everything again."
     ),
-    click.option(
-        "--plan",
-        metavar="FILE",
-        type=NAMED_PATH,
-        help="Send only what a plan has that was saved and approved, for no more than its amount; else end with 2.",
-    ),
+    plan_option,
     click.option("--dry-run", is_flag=True, help="The same as plan."),
     click.option(
         "--progress",

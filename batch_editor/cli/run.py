@@ -16,7 +16,7 @@ import click
 
 from batch_editor.cli.given import find_manifests, redo_from, selection_from, settings_from
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.notifying import Ending, notifying
+from batch_editor.cli.notifying import Ending, NotifyingCommand, notifying
 from batch_editor.cli.options import running, shared
 from batch_editor.cli.output import Shown, quieten, show, tell
 from batch_editor.cli.plan import show_plan
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 REVIEW_STARTS_S = 15.0
 
 
-@click.command()
+@click.command(cls=NotifyingCommand)
 @shared
 @running
 def run(**options: Any) -> int:

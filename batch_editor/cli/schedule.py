@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_editor.cli.given import find_manifests, given_options, settings_from, shard_from
-from batch_editor.cli.options import sending
+from batch_editor.cli.options import plan_option, sending
 from batch_editor.cli.output import tell, written
 from batch_editor.cli.paths import NAMED_PATH
 from batch_editor.errors import UsageError
@@ -35,11 +35,14 @@ _NAME_LENGTH = 39
 _OF_LIBPQ = ("PGPASSFILE", "PGPASSWORD")
 _OF_BUCKETS = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 _OWN = frozenset(("manifests", "at", "kind", "to", "force", "timezone", "output", "verbose", "shards"))
-_PATHS = frozenset(("config", "output", "history"))
+_PATHS = frozenset(("config", "output", "history", "reuse", "plan", "endpoint"))
+# What a checkout hasn't, or would empty: at GitHub they are where they are on this machine.
+_OUTSIDE_OF_CHECKOUT = frozenset(("history", "reuse", "plan"))
 
 
 @click.command()
 @sending
+@plan_option
 @click.option("--at", metavar="HH:MM", required=True, help="When, every night.")
 @click.option(
     "--as",
@@ -78,7 +81,7 @@ def schedule(at: str, kind: str, to: Path | None, timezone: str | None, *, force
         for line in lines:
             click.echo(escape_bytes(line))
     tell("Next:")
-    for number, step in enumerate((*made.steps, *_of_budget(settings), *_not_at_night()), 1):
+    for number, step in enumerate((*made.steps, *_of_budget(settings, options["plan"]), *_not_at_night()), 1):
         tell(f"  {number}. {step}")
     return 0
 
@@ -104,11 +107,13 @@ def _schedule(
         if not manifest.exists():
             raise UsageError(f"{quoted(str(manifest))}: there is no such file, and a schedule needs one")
     _expect_every_night(given, settings)
+    _expect_approved(given, settings)
     directory = Path.cwd()
     shards = _expect_shards(given, settings)
     output = given["output"] or output_of(given["manifests"][0], settings, Selection(shard=shard_from(given)))
     limits = settings.budget
-    is_limited = limits.max_cost_usd or limits.per_day_usd or limits.per_month_usd  # --max-cost included
+    # --max-cost included
+    is_limited = limits.max_cost_usd or limits.per_day_usd or limits.per_month_usd or given["plan"]
     budget = () if is_limited else ("--max-cost", MAX_COST_USD)
     deadline = () if settings.deadline else ("--deadline", DEADLINE)
     return Schedule(
@@ -120,8 +125,9 @@ def _schedule(
         program=_program(),
         manifests=tuple(_below(directory, str(each)) for each in given["manifests"]),
         output=_below(directory, str(output)),
-        options=(*_options(context, directory), *budget),
-        paths=tuple(_below(directory, str(each)) for each in (given["config"], *given["history"]) if each is not None),
+        options=(*_options(context, directory, is_checkout=given["kind"] == "github"), *budget),
+        paths=tuple(_below(directory, path) for path in _paths(given)),
+        config_paths=tuple(_config_paths(settings)),
         nightly=deadline,
         secrets=tuple(dict.fromkeys(_secrets(settings))),
         timeout_s=settings.api.timeout_s,
@@ -153,6 +159,24 @@ def _expect_shards(given: Mapping[str, Any], settings: Settings) -> int:
     shard = Shard(0, shards) if shards else shard_from(given)
     settings.for_shard(shard).provider(SEGMIND)
     return shards
+
+
+def _expect_approved(given: Mapping[str, Any], settings: Settings) -> None:
+    """See that a plan that is named can be run.
+
+    Raises:
+        UsageError: there is no such plan, nobody has approved it, or it isn't one of shards.
+    """
+    from batch_editor.planning import read_approved
+
+    if given["plan"] is None:
+        return
+    read_approved(given["plan"])
+    if given["shards"] and not settings.budget.shared_over_machines:
+        raise UsageError(
+            "--plan with --shards: each shard takes a plan of its own, and a schedule of its own (--shard 0/"
+            f"{given['shards']} …), or budget.ledger: postgresql://… and one plan without --shard"
+        )
 
 
 def _expect_every_night(given: Mapping[str, Any], settings: Settings) -> None:
@@ -195,12 +219,31 @@ def _secrets(settings: Settings) -> Iterator[str]:
             yield from (name for name in sorted(os.environ) if name.startswith(prefix))
 
 
-def _options(context: click.Context, directory: Path) -> Iterator[str]:
+def _options(context: click.Context, directory: Path, *, is_checkout: bool) -> Iterator[str]:
     """The options of run that were given, as words."""
     for option in given_options(context, without=_OWN):
         yield option.flag
-        if option.value is not None:
+        if option.value is None:
+            continue
+        if is_checkout and option.name in _OUTSIDE_OF_CHECKOUT:
+            yield str(directory / option.value)
+        else:
             yield _below(directory, option.value) if option.name in _PATHS else option.value
+
+
+def _paths(given: Mapping[str, Any]) -> Iterator[str]:
+    """The paths among the options; an endpoint's name may be one."""
+    named = (given["config"], given["plan"], given["endpoint"], *given["history"], *given["reuse"])
+    yield from (str(each) for each in named if each is not None)
+
+
+def _config_paths(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The files that every night needs again and the config names, by their settings."""
+    key_files = {"api": settings.api.key_file}
+    key_files |= {f"providers.{name}": provider.key_file for name, provider in settings.providers.items()}
+    yield from ((f"{name}.key_file", str(file)) for name, file in key_files.items() if file is not None)
+    if isinstance(settings.budget.ledger, Path):
+        yield "budget.ledger", str(settings.budget.ledger)
 
 
 def _below(directory: Path, path: str) -> str:
@@ -221,9 +264,15 @@ def _program() -> tuple[str, ...]:
     return (sys.executable, "-m", "batch_editor") if found is None else (found,)
 
 
-def _of_budget(settings: Settings) -> Iterator[str]:
+def _of_budget(settings: Settings, plan: Path | None) -> Iterator[str]:
     """What a budget that isn't that of a day or month means for the nights."""
     budget = settings.budget
+    if plan is not None:
+        yield (
+            f"What {escape_bytes(str(plan))} approves is spent once, over all nights, and nothing else is sent: rows"
+            " that are new or changed since end a night with 2, and want a plan of their own"
+        )
+        return
     own = f"{budget.max_cost_usd:g}" if budget.max_cost_usd else MAX_COST_USD
     if budget.max_cost_usd or not (budget.per_day_usd or budget.per_month_usd):
         yield (

@@ -109,7 +109,11 @@ def load_notify_settings(file: Path | None = None) -> NotifySettings:
 
 
 def _notify_of(file: Path | None) -> Value:
-    """What the config says of `notify`, also where the rest of it is no YAML."""
+    """What the config says of `notify`, also where the rest of it is no YAML. Of a file that can't be read, the default
+    one does.
+    """
+    if file is not None and not os.access(file, os.R_OK):
+        file = None
     with suppress(ConfigError, OSError):
         return _values(file)[1].get("notify")
     file = file or DEFAULT_FILE

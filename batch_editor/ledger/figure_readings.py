@@ -129,7 +129,7 @@ def run_rows(db: sqlite3.Connection) -> list[RunRow]:
         for row in db.execute(
             "SELECT run_id, budget_id, sandbox, started_at, ended_at, exit_code, host, pid, coalesce(plan_requests, 0),"
             " coalesce(plan_usd, 0), coalesce(plan_s, 0), stop_kind, stop_message,"
-            " approval_id, approved_by, approved_usd FROM runs ORDER BY started_at, rowid"
+            " approval_id, approved_by, approved_usd FROM runs ORDER BY rowid"
         ).fetchall()
     ]
 

@@ -97,7 +97,7 @@ def approval_of(db: sqlite3.Connection, run_id: str) -> GivenApproval | None:
 def last_command(db: sqlite3.Connection) -> GivenCommand | None:
     """The command line of the newest run, None where it had none or an earlier version made it."""
     row: Sequence[str | None] | None = db.execute(
-        "SELECT command, folder FROM runs ORDER BY started_at DESC, rowid DESC LIMIT 1"
+        "SELECT command, folder FROM runs ORDER BY rowid DESC LIMIT 1"
     ).fetchone()
     if row is None or row[0] is None or row[1] is None:
         return None

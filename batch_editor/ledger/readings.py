@@ -226,7 +226,7 @@ def last_run(db: sqlite3.Connection) -> LastRun | None:
     row = db.execute(
         "SELECT run_id, started_at, ended_at, exit_code, sandbox, plan_requests, plan_usd, plan_s,"
         " stop_kind, stop_message FROM runs"
-        " ORDER BY started_at DESC, rowid DESC LIMIT 1"
+        " ORDER BY rowid DESC LIMIT 1"
     ).fetchone()
     return None if row is None else LastRun(*row)
 
@@ -272,7 +272,7 @@ def compared(db: sqlite3.Connection, expected_usd: Mapping[str, float]) -> Compa
 
 def spent_usd(db: sqlite3.Connection) -> float:
     """What the budget that the next run resumes with has spent; 0 if the last run had finished."""
-    run = db.execute("SELECT budget_id, exit_code FROM runs ORDER BY started_at DESC, rowid DESC LIMIT 1").fetchone()
+    run = db.execute("SELECT budget_id, exit_code FROM runs ORDER BY rowid DESC LIMIT 1").fetchone()
     if run is None or run[1] in (0, 1):
         return 0.0
     (spent,) = db.execute(

@@ -46,9 +46,12 @@ class Runs:
         command: GivenCommand | None = None,
         approval: GivenApproval | None = None,
     ) -> RunStart:
-        """Record a run's start. It shares the budget of the run before, unless that one had finished."""
+        """Record a run's start. It shares the budget of the run before, unless that one had finished.
+
+        Which one that is, no clock tells, for it may have been put back since: runs are in the order of their rows.
+        """
         last = self._db.execute(
-            "SELECT budget_id, exit_code FROM runs WHERE sandbox = ? ORDER BY started_at DESC, rowid DESC LIMIT 1",
+            "SELECT budget_id, exit_code FROM runs WHERE sandbox = ? ORDER BY rowid DESC LIMIT 1",
             (sandbox,),
         ).fetchone()
         budget_id = run_id if last is None or last[1] in (0, 1) else last[0]
@@ -80,8 +83,8 @@ class Runs:
 
     def succeeded_at(self) -> float | None:
         """When a run last ended with exit code 0, in seconds since 1970; None if none has."""
-        (at,) = self._db.execute("SELECT max(ended_at) FROM runs WHERE exit_code = 0").fetchone()
-        return None if at is None else float(at)
+        row = self._db.execute("SELECT ended_at FROM runs WHERE exit_code = 0 ORDER BY rowid DESC LIMIT 1").fetchone()
+        return None if row is None else float(row[0])
 
     def end(
         self, run_id: str, *, now: float, exit_code: int, stop: tuple[str, str] | None, jobs: Counts | None = None

@@ -103,7 +103,7 @@ def paid_runs(db: sqlite3.Connection) -> dict[str, int]:
     return dict(
         db.execute(
             "SELECT run_id, (SELECT count(*) FROM attempts a WHERE a.run_id = runs.run_id) FROM runs WHERE NOT sandbox"
-            " ORDER BY started_at, rowid"
+            " ORDER BY rowid"
         )
     )
 

@@ -94,6 +94,12 @@ def github_steps(schedule: Schedule, folder: Path | None) -> Iterator[str]:
     """What to do with the file."""
     if folder is None:
         yield f"Save it as .github/workflows/{schedule.name}.yml (or use --to .github/workflows)"
+    for setting, path in schedule.config_paths:
+        if not Path(path).is_absolute():
+            yield (
+                f"{setting} in the config is {path}, which would be in the workspace, and a checkout empties that: name"
+                f" an absolute path, such as {schedule.directory / path}"
+            )
     for name in schedule.secrets:
         yield f'printf %s "${name}" | gh secret set {name}'
     if schedule.shards:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch_editor.errors import UsageError
 from batch_editor.nightly.files import NightlyFile
-from batch_editor.nightly.schedule import NUMBER, Schedule, secret_values, words
+from batch_editor.nightly.schedule import NUMBER, Schedule, is_outside, secret_values, words
 
 # As the Dockerfile has them.
 _CATALOG, _STATE, _USER = "/catalog", "/state", 1000
@@ -138,6 +138,9 @@ def kubernetes_steps(schedule: Schedule, folder: Path | None) -> Iterator[str]:
     if schedule.secrets:
         create = f"kubectl create secret generic {name} --from-env-file=/dev/stdin"
         yield f"printf '%s=%s\\n' {secret_values(schedule)} | {create}"
+    for setting, path in schedule.config_paths:
+        if is_outside(path) and not Path(path).is_relative_to(_CATALOG):
+            yield f"{setting} in the config is {path}, which isn't in a pod: name a file relative to {_CATALOG}"
     yield f"kubectl apply -f {words([file])}"
     yield f"Copy the manifest and what it names onto the volume {name}"
     yield (

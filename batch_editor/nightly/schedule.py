@@ -33,6 +33,7 @@ class Schedule:
     program: how the program is started on this machine.
     manifests, output: paths as the command has them.
     options: the options of `run` that hold for the first run too, as words; paths among them are in `paths`.
+    config_paths: files that the config names and every night needs again, with their settings.
     nightly: those of every night alone, but `--log-file` and `--expect-ledger`.
     secrets: the environment's variables that every night needs: the key's, unless it comes from a file that the config
     names, those of addresses that are notified, those of a bucket.
@@ -51,6 +52,7 @@ class Schedule:
     output: str
     options: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    config_paths: tuple[tuple[str, str], ...] = ()
     nightly: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     timeout_s: float
@@ -142,11 +144,16 @@ class Schedule:
     def outside(self) -> list[str]:
         """The paths of the command that don't lie in the working directory."""
         named = (*self.manifests, self.output, *self.paths)
-        return [each for each in named if Path(each).is_absolute() or ".." in Path(each).parts]
+        return [each for each in named if is_outside(each)]
 
     def _first(self, output: str) -> tuple[str, ...]:
         shard = ("--shard", f"{NUMBER}/{self.shards}") if self.shards else ()
         return ("run", *self.manifests, "-o", output, *self.options, *shard)
+
+
+def is_outside(path: str) -> bool:
+    """Whether a path of the command or the config doesn't lie in the working directory."""
+    return Path(path).is_absolute() or ".." in Path(path).parts
 
 
 def shell_line(schedule: Schedule, environment: Path | None) -> str:

@@ -42,7 +42,7 @@ def _service(schedule: Schedule, environment: Path | None) -> Iterator[str]:
     yield f"Environment=TZ={schedule.zone}"
     if environment is not None:
         yield "# Only you may read it (mode 600)."
-        yield f"EnvironmentFile={_path(environment)}"
+        yield f"EnvironmentFile={_pattern(environment)}"
     program, *arguments = schedule.command()
     # What is started is a path, in which `$` means nothing.
     yield f"ExecStart={' '.join([_word(program).replace('$$', '$'), *map(_word, arguments)])}"
@@ -94,6 +94,11 @@ def _path(path: Path) -> str:
     if text != text.strip() or text.endswith("\\"):
         raise UsageError(f"{text!r}: a unit of systemd can't name a path that ends in white space or a backslash")
     return _specifiers(text)
+
+
+def _pattern(path: Path) -> str:
+    """A path where a unit takes a pattern of the shell, see glob(7)."""
+    return re.sub(r"([*?\[\\])", r"\\\1", _path(path))
 
 
 def systemd_steps(schedule: Schedule, folder: Path | None) -> Iterator[str]:

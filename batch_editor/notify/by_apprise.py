@@ -21,7 +21,8 @@ def tell_by_apprise(address: str, title: str, text: str) -> bool:
     """Send it; return whether it arrived, as far as apprise knows. Blocks."""
     try:
         reached = _reached(address)
-        return reached is not None and bool(reached.notify(title=title, body=text))
+        # Of a format that isn't said, mail takes it for HTML: no lines, and nothing between < and >.
+        return reached is not None and bool(reached.notify(title=title, body=text, body_format="text"))
     except Exception:  # noqa: BLE001  # code of a hundred services: whatever it raises, the run has ended as it has
         return False
 

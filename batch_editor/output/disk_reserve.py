@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from batch_editor.errors import StorageError
+from batch_editor.output.picture_store import IMAGES
 
 FILE_NAME = ".ballast"
 
@@ -39,8 +40,20 @@ def take_disk_reserve(root: Path, in_flight: int) -> None:
             raise StorageError(f"{root}: can't be written ({error.strerror})") from error
         raise StorageError(
             f"{root}: {error.strerror}; {in_flight} requests in flight need {size >> 20} MiB free for what"
-            " comes back. Make room, choose another directory with --output, or lower --concurrency"
+            f" comes back. Make room, lower --concurrency, or {elsewhere(root)}"
         ) from error
+
+
+def elsewhere(root: Path) -> str:
+    """The advice to use another output directory, but not where images are that would be bought again there."""
+    try:
+        with os.scandir(root / IMAGES) as files:
+            has_images = any(not file.name.startswith(".") for file in files)
+    except OSError:
+        has_images = False
+    if has_images:
+        return "see to the disk: in another directory everything would be bought again"
+    return "choose another directory with --output"
 
 
 def free_disk_reserve(root: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from batch_editor.errors import StorageError
 from batch_editor.files import fsync_directory, make_folder
 from batch_editor.images import ENDINGS, BadImage, inspect_image, sniff
-from batch_editor.output.disk_reserve import free_disk_reserve
+from batch_editor.output.disk_reserve import elsewhere, free_disk_reserve
 from batch_editor.output.disk_retry import DiskRetry
 from batch_editor.output.hard_link import hard_link
 from batch_editor.output.local_pictures import LocalPictures, file_sha256
@@ -75,9 +75,8 @@ class Store:
                 probe.write(b"probe")
                 os.fsync(probe.fileno())
         except OSError as error:
-            raise StorageError(
-                f"{self.root}: can't be written ({error.strerror}); choose another directory with --output"
-            ) from error
+            message = f"{self.root}: can't be written ({error.strerror}); {elsewhere(self.root)}"
+            raise StorageError(message) from error
 
     def staged_file(self, attempt_id: int, disk_retry: DiskRetry) -> StagedFile:
         """A file for that attempt's body."""

@@ -149,11 +149,15 @@ async def test_a_disk_without_room_for_what_would_be_in_flight_is_told_before_an
     assert finished.code == 6
     assert finished.err == (
         f"error: {bench.out}: No space left on device; 2 requests in flight need 10 MiB free for what comes back."
-        " Make room, choose another directory with --output, or lower --concurrency\n"
+        " Make room, lower --concurrency, or choose another directory with --output\n"
     )
     assert recorder.requests == []
     finished = await bench.command(*run_of(bench, recorder, bench.write(jobs(3)), "--concurrency", "1"))
     assert finished.code == 0, finished.err
+    finished = await bench.command(*run_of(bench, recorder, bench.write(jobs(6)), "--concurrency", "2"))
+    assert finished.err.endswith(
+        " Make room, lower --concurrency, or see to the disk: in another directory everything would be bought again\n"
+    )
     assert sorted(path.name for path in bench.out.iterdir()) == [".lock", "images", "ledger.sqlite3", "manifest.csv"]
 
 

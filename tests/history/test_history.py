@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from batch_editor.cli.main import main
 from batch_editor.history import History, history_of
 from batch_editor.history.moments import zones
 from batch_editor.ledger import FILE_NAME, Counts, Expected, JobChanges, Ledger
+from batch_editor.runs.summary import last_summary
 from batch_editor.verdicts import FILE_NAME as VERDICTS
 from batch_editor.verdicts import Picture, Verdicts
 from tests.support.bench import LOW_USD, UTC_TIME, Bench, arrived, job, jobs, sandbox, with_options
@@ -185,3 +187,23 @@ def test_several_outputs_stand_one_after_another(tmp_path: Path) -> None:
         str(tmp_path / "second"),
     ]
     assert list(told.lines())[5:7] == ["", next(told.outputs[1].lines())]
+
+
+async def test_runs_follow_one_another_though_the_clock_was_put_back(bench: Bench) -> None:
+    async with sandbox() as provider:
+        stopped = await bench.run(jobs(8), provider, concurrency=1, budget__max_cost_usd=7.5 * LOW_USD)
+        with closing(sqlite3.connect(bench.out / FILE_NAME)) as db:  # it was a year ahead then
+            db.execute("UPDATE runs SET started_at = started_at + 3e7, ended_at = ended_at + 3e7")
+            db.commit()
+        resumed = await bench.run(jobs(8), provider, budget__max_cost_usd=100.0)
+        afresh = await bench.run(jobs(9), provider, budget__max_cost_usd=100.0)
+    assert [summary.exit_code for summary in (stopped, resumed, afresh)] == [4, 0, 0]
+    made = [
+        (summary.comparison.images, summary.comparison.before_usd)
+        for summary in (resumed, afresh)
+        if summary.comparison
+    ]
+    assert made == [(8 - stopped.jobs.succeeded, pytest.approx(stopped.jobs.succeeded * LOW_USD)), (1, 0)]
+    assert (await asyncio.to_thread(last_summary, bench.out)).run_id == afresh.run_id
+    told = (await asyncio.to_thread(history_of, bench.out)).as_json()["runs"]
+    assert [run["run_id"] for run in told] == [stopped.run_id, resumed.run_id, afresh.run_id]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import ctypes
+import json
 import os
 import re
 import stat
@@ -197,6 +199,19 @@ def test_each_line_of_a_crontab_has_its_own_time_zone_whatever_stands_above_it(
 def test_the_service_says_how_it_ends(line: str) -> None:
     service, _ = systemd_files(schedule(directory=Path("/srv/50% cat")), Path("/srv/50% cat/batch-editor.env"))
     assert f"\n{line}\n" in service.text
+
+
+def test_the_environment_file_is_found_whatever_its_folder_is_called(tmp_path: Path) -> None:
+    """A unit takes a pattern there, as glob(3) does."""
+    for name in ("new [2026]*", "back\\slash", "what?", "{a,b} ~ 'x'"):
+        file = tmp_path / name / ENVIRONMENT_FILE
+        file.parent.mkdir()
+        file.touch()
+        service, _ = systemd_files(schedule(), file)
+        (pattern,) = re.findall(r"^EnvironmentFile=(.*)$", service.text, re.MULTILINE)
+        libc, found = ctypes.CDLL(None), ctypes.create_string_buffer(256)
+        assert libc.glob(pattern.encode(), 0, None, found) == 0
+        assert ctypes.c_size_t.from_buffer(found).value == 1
 
 
 @pytest.mark.parametrize("name", ["/srv/cat ", "/srv/cat\\"])
@@ -550,6 +565,66 @@ def test_files_are_written_the_key_s_for_the_user_alone_and_nothing_is_overwritt
     assert "Kept units/batch-editor.env, as it was" in forced.out
     key.chmod(0o644)
     assert "Kept units/batch-editor.env, which others can read; run: chmod 600 " in say(*command, "--force").out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_approved_plan_is_run_every_night_and_its_amount_is_the_budget(
+    kind: str, say: Callable[..., Said], bench: Bench
+) -> None:
+    command = ("jobs/catalog.csv", "--at", "02:00", "--as", kind, "--plan", str(bench.folder / "catalog.plan.json"))
+    assert say(*command).err.startswith(f"error: {bench.folder}/catalog.plan.json: there is no such file; ")
+    assert main(["plan", "jobs/catalog.csv", "--save", "catalog.plan.json"]) == 0
+    said = say(*command)
+    assert (said.code, said.out) == (2, "")
+    assert "catalog.plan.json: nobody has approved this plan. " in said.err
+    assert main(["plan", "jobs/catalog.csv", "--save", "catalog.plan.json", "--approved-by", "Ann Lee"]) == 0
+    said = say(*command)
+    assert (said.code, "max-cost" in said.out) == (0, False)
+    # A checkout of GitHub's empties the workspace, and with it what is counted beside the plan.
+    where = f"{bench.folder}/" if kind == "github" else ""
+    wanted, shown = (
+        re.sub(r"[\s\"'-]+", " ", text) for text in (f"--plan {where}catalog.plan.json --deadline", said.out)
+    )
+    assert wanted in shown
+    assert (
+        f"What {bench.folder}/catalog.plan.json approves is spent once, over all nights, and nothing else" in said.err
+    )
+    assert "raise it" not in said.err
+
+
+def test_shards_take_a_plan_each_unless_they_share_a_database(say: Callable[..., Said], bench: Bench) -> None:
+    assert main(["plan", "jobs/catalog.csv", "--save", "all.json", "--approved-by", "Ann Lee"]) == 0
+    command = ("jobs/catalog.csv", "--at", "02:00", "--as", "kubernetes", "--shards", "2", "--plan", "all.json")
+    said = say(*command)
+    wanted = "--plan with --shards: each shard takes a plan of its own, and a schedule of its own (--shard 0/2 …), or"
+    assert said.err == f"error: {wanted} budget.ledger: postgresql://… and one plan without --shard\n"
+    (bench.folder / "config.yaml").write_text("budget: {ledger: 'postgresql://shop@db/spending'}")
+    assert say(*command).code == 0
+
+
+def test_files_of_the_config_are_where_a_night_finds_them(say: Callable[..., Said], bench: Bench) -> None:
+    (bench.folder / "key").touch(0o600)
+    paths = {"api": {"key_file": "key"}, "budget": {"per_day_usd": 5, "ledger": "/srv/spent.sqlite3"}}
+    (bench.folder / "config.yaml").write_text(json.dumps(paths))
+    kubernetes, github, cron = (
+        say("jobs/catalog.csv", "--at", "02:00", "--as", kind, "--reuse", str(bench.folder / "old"))
+        for kind in ("kubernetes", "github", "cron")
+    )
+    assert (
+        "budget.ledger in the config is /srv/spent.sqlite3, which isn't in a pod: name a file relative to /catalog\n"
+        in kubernetes.err
+    )
+    assert "api.key_file" not in kubernetes.err
+    assert (
+        "api.key_file in the config is key, which would be in the workspace, and a checkout empties that: name an"
+        f" absolute path, such as {bench.folder}/key\n"
+    ) in github.err
+    assert "budget.ledger" not in github.err
+    assert "in the config is" not in cron.err
+    assert f" --reuse {bench.folder}/old " in github.out
+    assert " --reuse old " in cron.out
+    outside = say("jobs/catalog.csv", "--at", "02:00", "--as", "kubernetes", "--reuse", "/srv/old")
+    assert outside.err.startswith("error: /srv/old lies outside of ")
 
 
 def test_settings_of_this_environment_are_named(say: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:

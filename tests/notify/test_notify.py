@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from batch_editor.config import NotifySettings, load_notify_settings
 from batch_editor.notify import Message, addresses_of
+from batch_editor.notify.by_apprise import tell_by_apprise
 from batch_editor.output import locked
 from batch_editor.text import redact
 from tests.support.bench import KEY, Bench, arrived, job, jobs, sandbox
@@ -182,9 +184,28 @@ async def no_template(bench: Bench, provider: Any) -> Finished:
     return await bench.command(*bench.run_arguments(faulty, provider))
 
 
+async def unknown_option(bench: Bench, provider: Any) -> Finished:
+    """A rehearsal of the plan with it tells nobody."""
+    arguments = bench.run_arguments(bench.write(jobs(1)), provider, "--expect-leger")
+    assert (await bench.command(*arguments, "--dry-run")).code == 2
+    return await bench.command(*arguments)
+
+
+async def unreadable_value(bench: Bench, provider: Any) -> Finished:
+    return await bench.command(*bench.run_arguments(bench.write(jobs(1)), provider, "--limit", "many"))
+
+
+async def no_config(bench: Bench, provider: Any) -> Finished:
+    """Where the named one isn't there, those are told whom the folder's names."""
+    return await bench.command(*bench.run_arguments(bench.write(jobs(1)), provider, "-c", "mounted/shop.yaml"))
+
+
 @pytest.mark.parametrize(
     ("prevented", "code", "words"),
     [
+        (unknown_option, 2, "No such option '--expect-leger'"),
+        (unreadable_value, 2, "Invalid value for '--limit': 'many' is not a valid integer"),
+        (no_config, 2, "mounted/shop.yaml: can't be read (No such file or directory)"),
         (faulty_config, 2, "config.yaml:1: concurency is no setting (did you mean concurrency?)"),
         (config_that_is_no_yaml, 2, "config.yaml:8:16: "),
         (config_with_a_key_twice, 2, "config.yaml:3: key 'rate_limit' stands twice in one mapping"),
@@ -374,6 +395,38 @@ async def test_apprise_tells_the_rest(bench: Bench, hook: Recorder) -> None:
     assert sent["title"] == "batch-editor out: 1 image made for $0.01, its only job done"
     assert sent["message"].startswith("Jobs: 1 of 1 done; 1 made in this run, in ")
     assert (done.code, done.err.splitlines()[-1]) == (0, "warning: notify: json://… didn't take it")
+
+
+@asynccontextmanager
+async def mail_server() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """The address of a mailbox, as apprise has it, and the mails that came."""
+    mails: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        while line := await reader.readline():
+            if line.upper().startswith(b"DATA"):
+                writer.write(b"354 go on\r\n")
+                mails.append(await reader.readuntil(b"\r\n.\r\n"))
+            writer.write(b"221 done\r\n" if line.upper().startswith(b"QUIT") else b"250 fine\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}/?from=a@example.com&to=b@example.com&mode=insecure"
+        yield f"mailto://{address}", mails
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr':DeprecationWarning")  # of apprise's, where Python is older than 3.13
+async def test_a_mail_has_the_message_s_lines_and_every_character_of_them() -> None:
+    text = "Jobs: 5 of 5 done\nCause: moderation, 2 jobs, such as <mug> & *cup*: refused\nNext: batch-editor status out"
+    async with mail_server() as (address, mails):
+        assert await asyncio.to_thread(tell_by_apprise, address, "batch-editor <out>: 5 images & more", text)
+    mail = message_from_bytes(mails[0], policy=policy.SMTP)
+    assert mail["subject"] == "batch-editor <out>: 5 images & more"
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert body.get_content().rstrip(".\r\n").replace("\r\n", "\n") == text
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ GOOGLE = f"""id\ttitle\timage_link\tadditional_image_link\titem_group_id
 A1\tMug S\t{HOST}/a.jpg\t{HOST}/b.jpg,{HOST}/c.jpg\tmug
 A2\tMug L\t{HOST}/a.jpg\t\tmug
 A3\tCup\t{HOST}/a.jpg\t\t
+mug\tAny mug\t{HOST}/a.jpg\t\t
 """
 FEED = f"""<rss xmlns:g="http://base.google.com/ns/1.0"><channel>
 <item><g:id>A1</g:id><title>Mug</title><g:image_link>{HOST}/a.jpg</g:image_link>
@@ -81,9 +82,10 @@ def test_a_table_of_google_s_is_written_in_place(shop: Shop) -> None:
     shop.run(GOOGLE)
     shop.export(Format.GOOGLE)
     at = shop.addresses()
-    cup = GOOGLE.replace(f"Cup\t{HOST}/a.jpg", f"Cup\t{at['A3-1']}")
+    # An item may be called as the group of others.
+    alone = {f"{title}\t{HOST}/a.jpg": f"{title}\t{at[job]}" for title, job in (("Cup", "A3-1"), ("Any mug", "mug-1"))}
     new = {f"{HOST}/a.jpg": at["A1-1"], f"{HOST}/b.jpg": at["A1-2"], f"{HOST}/c.jpg": at["A1-3"]}
-    assert shop.target.read_text() == replaced(cup, new)
+    assert shop.target.read_text() == replaced(replaced(GOOGLE, alone), new)
 
 
 def test_of_a_feed_in_xml_comes_a_supplemental_one_of_the_items_that_change(shop: Shop) -> None:

@@ -452,15 +452,25 @@ def test_what_is_kept_and_damaged_is_told(shop: Shop) -> None:
     assert str(caught.value) == f"{kept}: isn't what its name says any more; give the shop's table: --from FILE"
 
 
-def test_the_table_itself_is_not_written_over(shop: Shop) -> None:
+@pytest.mark.parametrize("given", ["table.csv", "Table.CSV", None])
+def test_the_table_itself_is_not_written_over(shop: Shop, given: str | None) -> None:
+    """Given, or as a run read it. The next run would take the new pictures for other ones, and have them edited."""
     table = shop.run(SHOPIFY)
     shop.target.symlink_to(table)
     with pytest.raises(UsageError) as caught:
-        shop.export(Format.SHOPIFY, source=table)
+        shop.export(Format.SHOPIFY, source=given and shop.folder / given)
     assert str(caught.value) == (
         f"{shop.target}: is the shop's table itself, which has the old pictures; choose another --to FILE"
     )
     assert table.read_text() == SHOPIFY
+
+
+def test_an_import_file_that_holds_what_the_table_does_is_written_over(shop: Shop) -> None:
+    shop.run(SHOPIFY)
+    shop.export(Format.SHOPIFY, approved=True)
+    assert shop.target.read_text() == SHOPIFY
+    shop.export(Format.SHOPIFY)
+    assert shop.target.read_text().count(AT) == 6
 
 
 @pytest.mark.parametrize(

@@ -278,6 +278,19 @@ def test_links_that_are_signed_anew_are_the_same_pictures(shop: Shop) -> None:
     assert shop.target.read_text() == f"Handle,Title,Image Src\nmug,Mug,{shop.addresses()['mug-1']}\n"
 
 
+def test_a_picture_that_its_product_has_by_two_links_has_a_new_one_for_each(shop: Shop) -> None:
+    links = [f"{HOST}/ü.jpg", f"{HOST}/%C3%BC.jpg"]
+    table = f"Handle,Title,Image Src\nmug,Mug,{links[0]}\nmug,,{links[1]}\n"
+    shop.run(table, overrides={**SET, "prompt": "Show {{ title }} from side {{ position }}"})
+    shop.export(Format.SHOPIFY)
+    at = shop.addresses()
+    assert shop.target.read_text() == replaced(table, {links[0]: at["mug-1"], links[1]: at["mug-2"]})
+    # By a third one, nothing says which of the two is meant.
+    newer = shop.table(table.replace(links[1], links[0].replace("https", "HTTPS")), "newer.csv")
+    with pytest.raises(UsageError, match=r"HTTPS.*/ü\.jpg' of mug has 2 new pictures, of the jobs mug-1, mug-2"):
+        shop.export(Format.SHOPIFY, source=newer)
+
+
 def test_jobs_that_were_written_for_the_table_as_it_stands_are_found_as_well(shop: Shop) -> None:
     table = shop.table(SHOPIFY)
     shop.table(

@@ -247,7 +247,7 @@ class Bucket:
                 if isinstance(error, FileNotFoundError) and not refusal.is_missing_bucket and not writes:
                     raise
                 if not refusal.is_passing or self._is_hurried.is_set() or time.monotonic() + pause_s > ends_at:
-                    said = "refused by the store" if refusal.status else "the store can't be reached"
+                    said = "refused by the store" if refusal.status or refusal.code else "the store can't be reached"
                     raise _Refused(f"{self}/{path}: {said} ({refusal})", refusal) from error
             self._is_hurried.wait(pause_s * self._rng.uniform(0.5, 1))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -10,9 +10,12 @@ from batch_editor.buckets.address import Address
 from batch_editor.text import printable, redact
 
 # After these the same may work in a moment: a 409 is of two who write at once. 400s of S3 that say so: the body was too
-# slow, or changed on its way.
+# slow, or was cut or changed on its way. Of a copy S3 says 200 first, and then its trouble.
 _PASSING_STATUS = frozenset([408, 409, 429, 500, 502, 503, 504])
-_PASSING_CODES = frozenset(["RequestTimeout", "SlowDown", "BadDigest", "XAmzContentSHA256Mismatch", "OperationAborted"])
+_PASSING_CODES = frozenset(
+    {"RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch", "OperationAborted"}
+    | {"InternalError", "ServiceUnavailable", "SlowDown"}
+)
 
 # Of a write or a list: what a web server says that is no store of this kind, or at another path.
 _NO_STORE = (404, 405)

@@ -116,6 +116,7 @@ def _export_for_shop(
 
 
 def _export_manifest(outputs: Sequence[Path], form: Manifest, target: str) -> int:
+    from batch_editor.files import whole_file
     from batch_editor.ledger import readings
     from batch_editor.output import ExportedOutput, export_tables, verdicts_of
     from batch_editor.text import escape_bytes
@@ -129,8 +130,10 @@ def _export_manifest(outputs: Sequence[Path], form: Manifest, target: str) -> in
                 export_tables(exported, sys.stdout.buffer, form)
                 sys.stdout.buffer.flush()
             return 0
+        path = Path(target)
         try:
-            with Path(target).open("wb") as file:
+            # What is no file, such as a FIFO, is written to as it stands.
+            with path.open("wb") if path.exists() and not path.is_file() else whole_file(path) as file:
                 export_tables(exported, file, form)
         except OSError as error:
             raise StorageError(f"{target}: can't be written ({error.strerror})") from error

@@ -18,7 +18,7 @@ from batch_editor.import_files.rest import SHOWN, Rest
 from batch_editor.import_files.source import Source, source_table
 from batch_editor.import_files.writing import Written, write_import_file
 from batch_editor.ledger import readings
-from batch_editor.output import verdicts_of
+from batch_editor.output import is_kept, verdicts_of
 from batch_editor.shops import Format
 from batch_editor.text import many
 
@@ -70,7 +70,9 @@ def export_for_shop(outputs: Sequence[Path], wanted: ImportFile, target: Path | 
             if run and run.sandbox
         ]
         if isinstance(target, Path):
-            said = _write_file(source, pictures, wanted, target)
+            beside = target.with_name(f"{target.name}.rest.csv")
+            _expect_no_table(target, beside, source, outputs)
+            said = _write_file(source, pictures, wanted, target, beside)
         else:
             said = _write_stream(source, pictures, wanted, target, ", ".join(map(str, outputs)))
         return [*rehearsed, *said]
@@ -83,10 +85,33 @@ def _opened(output: Path, wanted: ImportFile, stack: ExitStack) -> OutputPicture
     return OutputPictures(db, verdicts_of(db, output), files)
 
 
-def _write_file(source: Source, pictures: Pictures, wanted: ImportFile, target: Path) -> Iterator[str]:
-    if wanted.source is not None and target.exists() and target.samefile(wanted.source):
+def _expect_no_table(target: Path, beside: Path, source: Source, outputs: Sequence[Path]) -> None:
+    """See that the import file doesn't take the place of a shop's table.
+
+    An earlier import file in which every picture stayed holds the same; it has its list beside it.
+
+    Raises:
+        UsageError: it would.
+        StorageError: what stands there can't be read.
+    """
+    if not target.is_file():
+        return
+    try:
+        is_table = (Path(source.name).exists() and target.samefile(source.name)) or (
+            not beside.exists() and any(_holds_table(target, output) for output in outputs)
+        )
+    except OSError as error:
+        raise StorageError(f"{target}: can't be read ({error.strerror})") from error
+    if is_table:
         raise UsageError(f"{target}: is the shop's table itself, which has the old pictures; choose another --to FILE")
-    beside = target.with_name(f"{target.name}.rest.csv")
+
+
+def _holds_table(path: Path, output: Path) -> bool:
+    with path.open("rb") as file:
+        return is_kept(output, file)
+
+
+def _write_file(source: Source, pictures: Pictures, wanted: ImportFile, target: Path, beside: Path) -> Iterator[str]:
     try:
         with whole_file(target) as file, tempfile.TemporaryFile() as listed:
             rest = Rest(listed)

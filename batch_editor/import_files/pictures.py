@@ -243,8 +243,11 @@ def _keys_of_job(format: Format, row: str, params: str) -> list[str]:
 
 
 def _keys(names: Sequence[str], link: str) -> list[str]:
-    known = _known_by(link)
-    return [f"{name}\n{known}" for name in names or ("",)]
+    """What a picture is found by, the surest first: the link as it is written; then what stays of it, for a product may
+    have one picture by two links.
+    """
+    named = names or ("",)
+    return [*(f"{name}\n{link}" for name in named), *(f"{name}\n\n{_known_by(link)}" for name in named)]
 
 
 @lru_cache(maxsize=1024)

@@ -102,7 +102,7 @@ class _Writer:
         self._pictures = pictures
         self._rest = rest
         self._rows = ProductRows(format, source.table.columns)
-        self._without_job = Seen()
+        self._links = Seen()  # a product's name and a link, of pictures for which no one job is known
 
     def new_cells(self, line: int, cells: Sequence[str]) -> Mapping[int, str]:
         """The row's cells that change, with the new addresses at the places of the old links."""
@@ -154,11 +154,11 @@ class _Writer:
         return found.address if isinstance(found, New) else None
 
     def _is_first(self, row: _Row, link: str, found: Found) -> bool:
-        """Whether the picture wasn't met before: by its job, or by what its product is known by where it has none."""
-        if found.jobs:
+        """Whether the picture wasn't met before: by its job; where no one job is known, by its product and its link."""
+        if found.jobs and not isinstance(found, Several):
             new = [self.jobs.add(job) for job in found.jobs]
         else:
-            new = [self._without_job.add((name, link)) for name in row.names or ("",)]
+            new = [self._links.add((name, link)) for name in row.names or ("",)]
         return all(new)
 
     def _count(self, row: _Row, link: str, found: Found) -> None:

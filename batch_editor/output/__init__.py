@@ -5,7 +5,7 @@ from batch_editor.output.disk_reserve import free_disk_reserve, take_disk_reserv
 from batch_editor.output.disk_retry import DiskRetry
 from batch_editor.output.finished_files import FinishedFiles
 from batch_editor.output.kept_files import PAGE_CACHE, KeptFile, files_below, remove_file
-from batch_editor.output.kept_tables import INPUTS, keep_table
+from batch_editor.output.kept_tables import INPUTS, is_kept, keep_table
 from batch_editor.output.lock import Holder, holder_of, locked, process_at_work
 from batch_editor.output.output_manifest import (
     COLUMNS,
@@ -83,6 +83,7 @@ __all__ = [
     "image_path",
     "images_in",
     "input_key",
+    "is_kept",
     "is_output_manifest",
     "joined_table",
     "keep",

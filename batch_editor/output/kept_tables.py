@@ -37,10 +37,7 @@ def keep_table(root: Path, open_table: Callable[[], BinaryIO], *, ending: str, r
         if folder.is_symlink():
             raise StorageError(f"{folder}: a link that leads elsewhere; expected a folder")
         with open_table() as table:
-            digest = hashlib.sha256()
-            for block in iter(partial(table.read, _READ_BYTES), b""):
-                digest.update(block)
-        kept = folder / f"{digest.hexdigest()}{ending}.gz"
+            kept = folder / f"{_sha256(table)}{ending}.gz"
         if kept.exists():
             os.utime(kept, (read_at, read_at))
             return kept
@@ -62,3 +59,19 @@ def keep_table(root: Path, open_table: Callable[[], BinaryIO], *, ending: str, r
     except OSError as error:
         raise StorageError(f"{folder}: a table can't be kept there ({error.strerror or error})") from error
     return kept
+
+
+def is_kept(root: Path, file: BinaryIO) -> bool:
+    """Whether a file holds one of the tables that are kept in the output directory. Blocks.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    return any((root / INPUTS).glob(f"{_sha256(file)}.*"))
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    for block in iter(partial(file.read, _READ_BYTES), b""):
+        digest.update(block)
+    return digest.hexdigest()

@@ -225,7 +225,12 @@ class Batch:
                 approval=None if self._approval is None else on_record(self._approval),
             )
         if not self._runs:
-            take_over(self._opened, self._planned, now=now)
+            try:
+                take_over(self._opened, self._planned, now=now)
+            except MachineError as error:
+                with ledger.transaction():
+                    ledger.runs.end(run_id, now=time.time(), exit_code=error.exit_code, stop=("machine", str(error)))
+                raise
         self._runs.append(start)
         return start
 

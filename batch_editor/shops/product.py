@@ -72,7 +72,7 @@ def picture_of_job(format: Format, row: Mapping[str, str]) -> tuple[list[str], s
     >>> picture_of_job(Format.SHOPIFY, {"handle": "mug", "sku": "M1", "image": "a.jpg", "Image Src": "a.jpg"})
     (['mug'], 'a.jpg')
     >>> picture_of_job(Format.GOOGLE, {"id": "M1", "image_link": "a.jpg"})
-    (['M1'], 'a.jpg')
+    (['alone M1'], 'a.jpg')
     """
     columns = tuple(row)
     layout, cells = _layout(format, columns), list(row.values())
@@ -91,11 +91,15 @@ def _links(format: Format, cell: str) -> list[LinkPlace]:
 
 
 def _names(format: Format, layout: Layout, cells: Sequence[str]) -> list[str]:
+    # What others call their group or their parent is no name of what stands alone.
     if format is Format.WOOCOMMERCE:
         product = product_of(layout, cells)
-        # What others call their parent is no name of a product that has no variations.
-        return product.names if product.has_variations else [f"alone {name}" for name in product.names]
-    name = cell(cells, layout.handle if format is Format.SHOPIFY else layout.group)
-    if not name:
-        name = (format is Format.GOOGLE and cell(cells, layout.id)) or cell(cells, layout.sku)
-    return [name] if name else []
+        return product.names if product.has_variations else _alone(product.names)
+    if shared := cell(cells, layout.handle if format is Format.SHOPIFY else layout.group):
+        return [shared]
+    own = (format is Format.GOOGLE and cell(cells, layout.id)) or cell(cells, layout.sku)
+    return _alone([own]) if own else []
+
+
+def _alone(names: Sequence[str]) -> list[str]:
+    return [f"alone {name}" for name in names]

@@ -150,8 +150,13 @@ async def test_status_and_export_say_again_what_the_run_said(
     table = await asyncio.to_thread(pandas.read_parquet, bench.folder / "table.parquet")
     assert list(table["prompt"]) == [each["prompt"] for each in wanted]
     assert list(table.columns) == list(lines[0])
+    again, former = bench.folder / "again.csv", bench.folder / "former.csv"
+    again.write_text("former")
+    former.hardlink_to(again)
     await said("export", out, "--to", "again.csv")
-    assert (bench.folder / "again.csv").read_text(encoding="utf-8") == text
+    # A new file takes its place when it is whole: what stood there isn't written over.
+    assert (again.read_text(encoding="utf-8"), former.read_text()) == (text, "former")
+    await said("export", out, "--to", "/dev/null")
 
 
 def test_a_dry_run_is_a_plan_and_needs_no_key(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from batch_editor.cli.main import main
+from batch_editor.errors import StorageError
 from batch_editor.history import History, history_of
 from batch_editor.history.moments import zones
 from batch_editor.ledger import FILE_NAME, Counts, Expected, JobChanges, Ledger
@@ -95,6 +96,18 @@ async def test_a_run_that_is_at_work_is_told_as_such(bench: Bench) -> None:
         None,
         None,
     )
+
+
+async def test_a_run_that_the_disk_ends_before_it_sends_is_told_with_its_exit_code(bench: Bench) -> None:
+    async with sandbox() as provider:
+        await bench.run([job("a", output="shelf/a"), job("b")], provider)
+        (bench.images / ".history" / "shelf").write_text("in the way of a job's image that has left the manifest")
+        with pytest.raises(StorageError) as caught:
+            await bench.run([job("b"), job("c")], provider)
+        assert provider.books.requests == 2
+    told = (await asyncio.to_thread(history_of, bench.out)).as_json()["runs"][-1]
+    assert (told["state"], told["exit_code"], told["stopped_by"]) == ("ended", 6, "machine")
+    assert told["why"] == str(caught.value)
 
 
 def many_runs(out: Path, *, runs: int, attempts: int) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import hashlib
+import signal
 from pathlib import Path
 
 import pytest
 
 from batch_editor.config import load_settings
 from batch_editor.errors import ConfigError
+from batch_editor.shops import Format
 from tests.import_files.shop import AT, Shop, replaced
 from tests.support.bench import Bench, sandbox
 
@@ -211,3 +214,27 @@ async def test_what_was_said_of_an_image_holds_under_its_request_s_new_name(benc
     ]
     made = (bench.folder / "import.csv").read_bytes().decode()
     assert made == TABLE.replace(f"{HOST}/side.png", shop.addresses()["mug-2"])
+
+
+@pytest.mark.parametrize("at", [".import.csv.part", ".import.csv.rest.csv.part"])
+async def test_a_death_leaves_neither_the_file_nor_its_list_half(bench: Bench, at: str) -> None:
+    """While one of them is written; or behind it, where the process is quicker than whoever looks."""
+    shop = Shop(bench.folder)
+    rows = "".join(f"mug-{number},Mug,{HOST}/{number}.png\n" for number in range(60))
+    shop.run(f"Handle,Title,Image Src\n{rows}", fates=lambda job: "failed" if job < "mug-4" else None)
+    shop.export(Format.SHOPIFY)
+    files = [shop.target, bench.folder / "import.csv.rest.csv"]
+    after = [path.read_bytes() for path in files]
+    for path in files:
+        path.write_bytes(b"before")
+    export = ("export", "out", "--format", "shopify", "--to", "import.csv")
+    async with bench.started(*export, environment=PUBLIC_URL, key=None) as process, asyncio.timeout(20):
+        while not (bench.folder / at).exists() and files[0].read_bytes() == b"before":  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        process.kill()
+        assert (await process.finished()).code in (0, -signal.SIGKILL)
+    for path, whole in zip(files, after, strict=True):
+        assert path.read_bytes() in (b"before", whole)
+    assert (await bench.command(*export, environment=PUBLIC_URL, key=None)).code == 0
+    assert [path.read_bytes() for path in files] == after
+    assert not list(bench.folder.glob(".*.part"))

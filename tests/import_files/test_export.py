@@ -38,6 +38,7 @@ GOOGLE = f"""id\ttitle\timage_link\tadditional_image_link\titem_group_id
 A1\tMug S\t{HOST}/a.jpg\t{HOST}/b.jpg,{HOST}/c.jpg\tmug
 A2\tMug L\t{HOST}/a.jpg\t\tmug
 A3\tCup\t{HOST}/a.jpg\t\t
+mug\tAny mug\t{HOST}/a.jpg\t\t
 """
 FEED = f"""<rss xmlns:g="http://base.google.com/ns/1.0"><channel>
 <item><g:id>A1</g:id><title>Mug</title><g:image_link>{HOST}/a.jpg</g:image_link>
@@ -81,9 +82,10 @@ def test_a_table_of_google_s_is_written_in_place(shop: Shop) -> None:
     shop.run(GOOGLE)
     shop.export(Format.GOOGLE)
     at = shop.addresses()
-    cup = GOOGLE.replace(f"Cup\t{HOST}/a.jpg", f"Cup\t{at['A3-1']}")
+    # An item may be called as the group of others.
+    alone = {f"{title}\t{HOST}/a.jpg": f"{title}\t{at[job]}" for title, job in (("Cup", "A3-1"), ("Any mug", "mug-1"))}
     new = {f"{HOST}/a.jpg": at["A1-1"], f"{HOST}/b.jpg": at["A1-2"], f"{HOST}/c.jpg": at["A1-3"]}
-    assert shop.target.read_text() == replaced(cup, new)
+    assert shop.target.read_text() == replaced(replaced(GOOGLE, alone), new)
 
 
 def test_of_a_feed_in_xml_comes_a_supplemental_one_of_the_items_that_change(shop: Shop) -> None:
@@ -276,6 +278,19 @@ def test_links_that_are_signed_anew_are_the_same_pictures(shop: Shop) -> None:
     assert shop.target.read_text() == f"Handle,Title,Image Src\nmug,Mug,{shop.addresses()['mug-1']}\n"
 
 
+def test_a_picture_that_its_product_has_by_two_links_has_a_new_one_for_each(shop: Shop) -> None:
+    links = [f"{HOST}/ü.jpg", f"{HOST}/%C3%BC.jpg"]
+    table = f"Handle,Title,Image Src\nmug,Mug,{links[0]}\nmug,,{links[1]}\n"
+    shop.run(table, overrides={**SET, "prompt": "Show {{ title }} from side {{ position }}"})
+    shop.export(Format.SHOPIFY)
+    at = shop.addresses()
+    assert shop.target.read_text() == replaced(table, {links[0]: at["mug-1"], links[1]: at["mug-2"]})
+    # By a third one, nothing says which of the two is meant.
+    newer = shop.table(table.replace(links[1], links[0].replace("https", "HTTPS")), "newer.csv")
+    with pytest.raises(UsageError, match=r"HTTPS.*/ü\.jpg' of mug has 2 new pictures, of the jobs mug-1, mug-2"):
+        shop.export(Format.SHOPIFY, source=newer)
+
+
 def test_jobs_that_were_written_for_the_table_as_it_stands_are_found_as_well(shop: Shop) -> None:
     table = shop.table(SHOPIFY)
     shop.table(
@@ -450,15 +465,25 @@ def test_what_is_kept_and_damaged_is_told(shop: Shop) -> None:
     assert str(caught.value) == f"{kept}: isn't what its name says any more; give the shop's table: --from FILE"
 
 
-def test_the_table_itself_is_not_written_over(shop: Shop) -> None:
+@pytest.mark.parametrize("given", ["table.csv", "Table.CSV", None])
+def test_the_table_itself_is_not_written_over(shop: Shop, given: str | None) -> None:
+    """Given, or as a run read it. The next run would take the new pictures for other ones, and have them edited."""
     table = shop.run(SHOPIFY)
     shop.target.symlink_to(table)
     with pytest.raises(UsageError) as caught:
-        shop.export(Format.SHOPIFY, source=table)
+        shop.export(Format.SHOPIFY, source=given and shop.folder / given)
     assert str(caught.value) == (
         f"{shop.target}: is the shop's table itself, which has the old pictures; choose another --to FILE"
     )
     assert table.read_text() == SHOPIFY
+
+
+def test_an_import_file_that_holds_what_the_table_does_is_written_over(shop: Shop) -> None:
+    shop.run(SHOPIFY)
+    shop.export(Format.SHOPIFY, approved=True)
+    assert shop.target.read_text() == SHOPIFY
+    shop.export(Format.SHOPIFY)
+    assert shop.target.read_text().count(AT) == 6
 
 
 @pytest.mark.parametrize(

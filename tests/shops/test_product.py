@@ -41,15 +41,15 @@ IMAGE = "https://s.example/x.jpg"
     ("format", "columns", "cells", "names", "label"),
     [
         (Format.SHOPIFY, ["Handle", "Variant SKU", "Image Src"], [" mug ", "M1", IMAGE], ["mug"], "mug"),
-        (Format.SHOPIFY, ["Handle", "Variant SKU", "Image Src"], ["", "M1", IMAGE], ["M1"], "M1"),
+        (Format.SHOPIFY, ["Handle", "Variant SKU", "Image Src"], ["", "M1", IMAGE], ["alone M1"], "M1"),
         (Format.SHOPIFY, ["handle", "Image Src"], ["", IMAGE], [], ""),
         (Format.WOOCOMMERCE, WOOCOMMERCE, ["4", "variable", "MUG", "", IMAGE, ""], ["id:4", "MUG"], "MUG"),
         (Format.WOOCOMMERCE, WOOCOMMERCE, ["5", "variation", "MUG-S", "", IMAGE, "id: 4"], ["id:4"], "MUG-S"),
         (Format.WOOCOMMERCE, WOOCOMMERCE, ["6", "simple", "'-C", "", IMAGE, ""], ["alone id:6", "alone -C"], "'-C"),
         (Format.WOOCOMMERCE, ["title", "sku", "Images", "Name"], ["", "M", IMAGE, "Mug"], ["M"], "M"),
         (Format.GOOGLE, ["id", "image_link", "item_group_id"], ["A1", IMAGE, "mug"], ["mug"], "A1"),
-        (Format.GOOGLE, ["id", "sku", "image_link"], ["A1", "M1", IMAGE], ["A1"], "M1"),
-        (Format.GOOGLE, ["sku", "image_link", "image"], ["M1", IMAGE, "other"], ["M1"], "M1"),
+        (Format.GOOGLE, ["id", "sku", "image_link"], ["A1", "M1", IMAGE], ["alone A1"], "M1"),
+        (Format.GOOGLE, ["sku", "image_link", "image"], ["M1", IMAGE, "other"], ["alone M1"], "M1"),
     ],
 )
 def test_a_product_is_known_by_what_its_shop_knows_it_by_and_so_is_a_job_s(

@@ -184,18 +184,24 @@ async def test_a_burst_of_refusals_is_waited_for_and_stops_nothing(bench: Bench,
     burst = [
         Fault("refused", 503, "SlowDown"),
         Fault("refused", 500, "InternalError"),
+        Fault("refused", 400, "IncompleteBody"),
         Fault("reset"),
         Fault("lost"),
     ] * 3
+    of_copies = [Fault("refused", 200, "InternalError")]  # as S3 says of a copy that it had begun
 
     def fault_of(request: Request) -> Fault | None:
+        if request.method == "PUT" and "images/.history" in request.path:
+            return of_copies.pop() if of_copies else None
         return burst.pop() if burst and "images/job" in request.path else None
 
     s3.fault_of = fault_of
     async with sandbox() as provider:
         summary = await bench.run(jobs(6), provider, outputs__images=images(s3))
         assert (summary.exit_code, provider.books.requests) == (0, 6)
-    assert burst == []
+        summary = await bench.run([job("job-0", "another edit"), *jobs(6)[1:]], provider, outputs__images=images(s3))
+        assert (summary.exit_code, provider.books.requests) == (0, 7)
+    assert burst == of_copies == []
     expect_whole(bench, s3)
 
 

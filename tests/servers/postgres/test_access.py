@@ -67,9 +67,9 @@ def free_port() -> int:
             r"there is no such database \(.*database \"elsewhere\" does not exist\); create it, or name another one",
         ),
         (
-            "postgresql://postgres:env:SHOP_DB_PASSWORD@127.0.0.1:{port}/{name}?sslmode=require",
+            "postgresql://postgres:env:SHOP_DB_PASSWORD@127.0.0.1:{port}/{name}?sslmode=verify-full&sslrootcert=/nowhere",
             2,
-            r"no secure connection \(.*server does not support SSL.*\); see sslmode and sslrootcert in the address",
+            r"no secure connection \(root certificate file \"/nowhere\" does not exist\); see sslmode and sslrootcert",
         ),
         (
             "postgresql://postgres:env:SHOP_DB_PASSWORD@127.0.0.1:{port}/{name}?sslmod=require",

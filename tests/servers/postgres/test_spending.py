@@ -71,7 +71,7 @@ def test_whatever_is_done_in_whichever_order_a_database_answers_as_a_file_does(
             both = file, database = pairs[rng.randrange(3)]
             answers: list[object] = [None, None]
             attempt, now = f"a{rng.randrange(12)}", NOON + rng.choice([0, 200, DAY_S, 2 * DAY_S])
-            usd, step = round(rng.uniform(0.01, 0.5), 3), rng.randrange(8)
+            usd, step = round(rng.uniform(0.01, 0.5), 3), rng.randrange(9)
             steady = rng.choice([None, usd / 2])
             if step < 3:
                 model = rng.choice(MODELS)
@@ -80,10 +80,10 @@ def test_whatever_is_done_in_whichever_order_a_database_answers_as_a_file_does(
                 charged = rng.choice([0.0, usd])
                 for each in both:
                     each.charge(attempt, charged)
-            elif step == 5:
+            elif step < 7:
                 for each in both:
-                    each.keep(attempt)
-            elif step == 6:
+                    (each.keep if step == 5 else each.reopen)(attempt)
+            elif step == 7:
                 answers = [s.exhausted(usd, now) for s in both]
             else:
                 assert set(file.open_attempts()) == set(database.open_attempts())

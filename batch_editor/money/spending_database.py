@@ -87,7 +87,7 @@ class SpendingDatabase:
 
     Parameters:
         database: where it is, once `prove` has been called.
-        owner: names this machine and the output directory.
+        owner: names the output directory, on whichever machine it is: its ledger's id.
         approval: a third limit beside the day's and the month's, on what is reserved here with it.
         attempt_s: how long an attempt may take: a reservation that has been open for longer is that of a run that died.
     """

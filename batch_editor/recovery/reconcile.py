@@ -145,7 +145,7 @@ async def reconcile(
         check_place(store.root / MANIFEST_NAME)
         ledger = Ledger(output / FILE_NAME)
         stack.callback(ledger.close)
-        spending = shared_spending(settings, output, shared_database(settings, say))
+        spending = shared_spending(settings, output, shared_database(settings, say), ledger_id=ledger.id)
         if spending is not None:
             stack.callback(spending.close)
         with ledger.translated():

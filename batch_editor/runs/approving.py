@@ -17,23 +17,23 @@ from batch_editor.text import many
 
 
 def spending_of(
-    settings: Settings, output: Path, database: Database | None, approval: Approval | None
+    settings: Settings, output: Path, database: Database | None, approval: Approval | None, *, ledger_id: str
 ) -> Spending | None:
     """What a run shares of spending with others, the approved amount included; None where nothing limits it. Blocks.
 
-    `database`: the one that `budget.ledger` names, see `shared_database`.
+    `database`: the one that `budget.ledger` names, see `shared_database`. `ledger_id`: see `shared_spending`.
 
     Raises:
         UsageError: what is spent of the approved amount can't be counted beside the plan's file.
         LedgerError: `budget.ledger` can't be used.
     """
     if approval is None:
-        return shared_spending(settings, output, database)
+        return shared_spending(settings, output, database, ledger_id=ledger_id)
     amount = ApprovedAmount(approval.plan_id, approval.amount_usd)
     file = spent_file(approval.path, approval.plan_id)
     if settings.budget.ledger is None:
         _expect_writable(file)
-    return shared_spending(settings, output, database, approval=amount, spent_file=file)
+    return shared_spending(settings, output, database, ledger_id=ledger_id, approval=amount, spent_file=file)
 
 
 def spent_file(plan: Path, plan_id: str) -> Path:

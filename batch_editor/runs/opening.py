@@ -115,7 +115,9 @@ def open_output(stack: ExitStack, output: Path, planned: PlannedRun) -> OpenOutp
     stack.callback(acceptance.close)
     acceptance.start()
     database = None if options.sandbox else shared_database(settings, options.progress.say)
-    spending = None if options.sandbox else spending_of(settings, output, database, planned.approval)
+    spending = None
+    if not options.sandbox:
+        spending = spending_of(settings, output, database, planned.approval, ledger_id=ledger.id)
     if spending is not None:
         stack.callback(spending.close)
     metrics = _metrics(stack, output, settings, options)

@@ -14,7 +14,7 @@ _PASSING_CLASSES = ("08", "53", "57", "58", "40")
 _PASSING = frozenset(["25006", "25P03", "55P03", "XX000"])
 # Before a connection stands libpq gives no code, only the server's words.
 _CODES_BY_WORDS = {
-    "28P01": r"password authentication failed|no password supplied|fe_sendauth",
+    "28P01": r"(password|SASL) authentication failed|no password supplied|fe_sendauth",
     "28000": r"no pg_hba\.conf entry|role \".*\" does not exist|role \".*\" is not permitted|authentication failed",
     "3D000": r"database \".*\" does not exist|no such database",
     "42501": r"permission denied",
@@ -69,6 +69,8 @@ class Refusal(NamedTuple):
                 f" GRANT USAGE, CREATE ON SCHEMA {schema} TO the user. Or make the tables yourself: the SQL is in"
                 " docs/share-a-key.md"
             )
+        if self.code in ("42P01", "42703"):
+            return f"its tables are gone, or of another version ({self.words}); expected those of docs/share-a-key.md"
         return f"it can't be used ({self.words})"
 
 

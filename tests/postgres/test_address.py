@@ -99,6 +99,7 @@ def test_whether_other_machines_share_it_is_known_by_the_setting(ledger: str | N
         (None, "FATAL:  the database system is starting up", "", True),
         (None, "FATAL:  sorry, too many clients already", "", True),
         (None, 'FATAL:  password authentication failed for user "u"', "28P01", False),
+        (None, "FATAL:  SASL authentication failed", "28P01", False),
         (None, 'FATAL:  role "u" does not exist', "28000", False),
         (None, 'FATAL:  no pg_hba.conf entry for host "h", user "u", no encryption', "28000", False),
         (None, 'FATAL:  database "d" does not exist', "3D000", False),

@@ -51,6 +51,10 @@ class Rate:
         return f"{self.count}/{unit}"
 
 
+# Each of them reads the whole manifest. More would need other fields of a Kubernetes Job, too.
+MOST_SHARDS = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """Part `number`, from 0, of `count` parts of a manifest's jobs, each of which one process does."""
@@ -66,11 +70,13 @@ class Shard:
         Shard(number=0, count=4)
 
         Raises:
-            ValueError: it is written otherwise, or there is no such part.
+            ValueError: it is written otherwise, there is no such part, or there are too many.
         """
         number, _, count = text.strip().partition("/")
         if not all(each.isascii() and each.isdigit() for each in (number, count)) or int(number) >= int(count):
             raise ValueError("expected I/N, the shard's number from 0 and how many there are, such as 0/4 to 3/4")
+        if int(count) > MOST_SHARDS:
+            raise ValueError(f"expected {MOST_SHARDS:,} shards at most")
         return cls(int(number), int(count))
 
     def __str__(self) -> str:

@@ -150,12 +150,15 @@ def _expect_shards(given: Mapping[str, Any], settings: Settings) -> int:
     shards: int = given["shards"] or 0
     if shards and given["shard"]:
         raise click.UsageError("--shards starts all of them; expected no --shard besides")
-    if shards and not KINDS[given["kind"]].starts_shards:
-        names = " and ".join(name for name, kind in KINDS.items() if kind.starts_shards)
+    kind, most = given["kind"], KINDS[given["kind"]].most_shards
+    if shards and not most:
+        names = " and ".join(name for name, maker in KINDS.items() if maker.most_shards)
         raise click.UsageError(
             f"--shards is of {names}, which start several machines; make a schedule on each machine: --shard 0/{shards}"
             f" to --shard {shards - 1}/{shards}"
         )
+    if shards > most:
+        raise click.UsageError(f"--shards {shards}: expected {most:,} at most, which is all that {kind} starts")
     shard = Shard(0, shards) if shards else shard_from(given)
     settings.for_shard(shard).provider(SEGMIND)
     return shards

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,12 +34,15 @@ def shared_spending(
     output: Path,
     database: Database | None,
     *,
+    ledger_id: str,
     approval: ApprovedAmount | None = None,
     spent_file: Path | None = None,
 ) -> Spending | None:
     """What an output directory's runs share with others by `budget.ledger`; None without it. Whoever asks, closes it.
 
     `database`: the one that `budget.ledger` names, see `shared_database`; that it can be used is seen first.
+    `ledger_id`: of the directory's ledger, by which a database knows whose rows are whose: also of a container, which
+    has another host name each night.
     `approval`: what a run may spend besides, see `ApprovedAmount`. `spent_file`: where that is counted without
     `budget.ledger`.
 
@@ -52,8 +54,7 @@ def shared_spending(
     folder = path_to_text(str(output.resolve()))
     limits: dict[str, float | None] = {"per_day_usd": budget.per_day_usd, "per_month_usd": budget.per_month_usd}
     if database is not None:
-        owner = f"{socket.gethostname()}:{folder}"
-        shared = SpendingDatabase(database, owner, **limits, approval=approval, attempt_s=attempt_s)
+        shared = SpendingDatabase(database, ledger_id, **limits, approval=approval, attempt_s=attempt_s)
         shared.prove(time.time())
         return shared
     if isinstance(budget.ledger, Path):

@@ -121,6 +121,9 @@ class Spending(Protocol):
         `in_vain`: it may have been charged without giving a picture, and `usd` is an upper bound.
         """
 
+    def reopen(self, attempt: str) -> None:
+        """Call the charge of an attempt unknown again, until it is charged anew: by the next run, if not before."""
+
     def open_attempts(self) -> list[str]:
         """Reservations that a run of this output directory left behind when it died."""
 

@@ -44,6 +44,16 @@ WITH former AS (
 UPDATE {days} AS sums SET usd = sums.usd - former.usd + %(usd)s, open_usd = sums.open_usd - former.open_usd
     FROM former WHERE sums.day = former.day;
 """
+_REOPEN = """
+WITH reopened AS (
+    UPDATE {spending} SET is_open = true WHERE owner = %(owner)s AND attempt = %(attempt)s AND NOT is_open
+        RETURNING floor(at / 86400)::integer AS day, approval, usd
+), of_approval AS (
+    UPDATE {approvals} AS sums SET open_usd = sums.open_usd + reopened.usd
+        FROM reopened WHERE sums.approval = reopened.approval
+)
+UPDATE {days} AS sums SET open_usd = sums.open_usd + reopened.usd FROM reopened WHERE sums.day = reopened.day;
+"""
 RESERVE = f"""
 WITH room AS (
     SELECT {_LEFT} AS usd
@@ -77,7 +87,7 @@ class SpendingDatabase:
 
     Parameters:
         database: where it is, once `prove` has been called.
-        owner: names this machine and the output directory.
+        owner: names the output directory, on whichever machine it is: its ledger's id.
         approval: a third limit beside the day's and the month's, on what is reserved here with it.
         attempt_s: how long an attempt may take: a reservation that has been open for longer is that of a run that died.
     """
@@ -162,6 +172,11 @@ class SpendingDatabase:
         """See `Spending.charge`."""
         with self.transaction():
             self._run(_CHARGE, attempt=attempt, usd=usd, in_vain=in_vain)
+
+    def reopen(self, attempt: str) -> None:
+        """See `Spending.reopen`."""
+        with self.transaction():
+            self._run(_REOPEN, attempt=attempt)
 
     def open_attempts(self) -> list[str]:
         """See `Spending.open_attempts`."""

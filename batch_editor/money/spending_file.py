@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -116,17 +116,21 @@ class SpendingFile:
             make_folder(path.parent)
             with suppress(FileNotFoundError):
                 expect_regular(path)
-            # Opened by the run, used on a thread of its own: never both at once.
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=LOOK_AGAIN_S, check_same_thread=False)
-            # A new file is switched once, for it keeps the mode. Of processes that switch at the same time one
-            # succeeds; the others hear at once that the file is locked, whatever the time-out (2 of 100 were, with
-            # four starting together).
-            self._once_unlocked(self._db.execute, "PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            with self._exclusively():
-                self._prepare()
-            real = path.resolve()  # of a link SQLite puts the WAL beside what it leads to
-            self._files = OpenFiles(path, real.with_name(f"{real.name}-wal"))
+            with ExitStack() as stack:
+                # Opened by the run, used on a thread of its own: never both at once.
+                self._db = stack.enter_context(
+                    closing(sqlite3.connect(path, isolation_level=None, timeout=LOOK_AGAIN_S, check_same_thread=False))
+                )
+                # A new file is switched once, for it keeps the mode. Of processes that switch at the same time one
+                # succeeds; the others hear at once that the file is locked, whatever the time-out (2 of 100 were, with
+                # four starting together).
+                self._once_unlocked(self._db.execute, "PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                with self._exclusively():
+                    self._prepare()
+                real = path.resolve()  # of a link SQLite puts the WAL beside what it leads to
+                self._files = OpenFiles(path, real.with_name(f"{real.name}-wal"))
+                stack.pop_all()  # it is open
         except (OSError, sqlite3.Error) as error:
             raise self._unusable(error) from error
 
@@ -242,6 +246,11 @@ class SpendingFile:
                 )
             else:
                 self._db.execute("DELETE FROM spending WHERE owner = ? AND attempt = ?", (self._owner, attempt))
+
+    def reopen(self, attempt: str) -> None:
+        """See `Spending.reopen`."""
+        with self._errors():
+            self._db.execute("UPDATE spending SET open = 1 WHERE owner = ? AND attempt = ?", (self._owner, attempt))
 
     def open_attempts(self) -> list[str]:
         """See `Spending.open_attempts`."""

@@ -13,6 +13,7 @@ from batch_editor.nightly.github import github_files, github_steps
 from batch_editor.nightly.kubernetes import kubernetes_files, kubernetes_steps
 from batch_editor.nightly.schedule import ENVIRONMENT_FILE, Schedule, environment_file, secret_values
 from batch_editor.nightly.systemd import systemd_files, systemd_steps
+from batch_editor.records import MOST_SHARDS
 from batch_editor.text import shell_word
 
 
@@ -30,14 +31,14 @@ class Maker:
 
     has_environment: the key is in an environment file, not among that program's secrets.
     first_by_hand: the first run is made on this machine, or on that of each shard.
-    starts_shards: it starts all shards of a manifest, each on a machine of its own.
+    most_shards: how many shards of a manifest it starts, each on a machine of its own; 0: one machine is all.
     """
 
     files: Callable[[Schedule, Path | None], tuple[NightlyFile, ...]]
     steps: Callable[[Schedule, Path | None], Iterator[str]]
     has_environment: bool = True
     first_by_hand: bool = True
-    starts_shards: bool = False
+    most_shards: int = 0
 
     def make(self, schedule: Schedule, folder: Path | None) -> Made:
         """The schedule's files. `folder`: where they will be written; None: they are printed alone.
@@ -82,8 +83,9 @@ KINDS: Mapping[str, Maker] = {
     "systemd": Maker(systemd_files, systemd_steps),
     "cron": Maker(cron_files, cron_steps),
     "kubernetes": Maker(
-        kubernetes_files, kubernetes_steps, has_environment=False, first_by_hand=False, starts_shards=True
+        kubernetes_files, kubernetes_steps, has_environment=False, first_by_hand=False, most_shards=MOST_SHARDS
     ),
-    "github": Maker(github_files, github_steps, has_environment=False, starts_shards=True),
+    # A matrix of theirs has 256 jobs at most.
+    "github": Maker(github_files, github_steps, has_environment=False, most_shards=256),
     "airflow": Maker(airflow_files, airflow_steps),
 }

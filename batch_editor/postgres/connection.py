@@ -113,8 +113,9 @@ class Connection:
             return
         self._in_transaction = True
         try:
-            # Whatever the database's default: what a lock was waited for is seen by the next statement alone.
-            if not self.run(f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {GUARDS}{first}"):
+            # Whatever the database's default: what a lock was waited for is seen by the next statement alone. Not also
+            # READ WRITE, which a standby refuses as what it will never do, and the lock as what it can't do yet.
+            if not self.run(f"BEGIN ISOLATION LEVEL READ COMMITTED; {GUARDS}{first}"):
                 raise LedgerError(
                     f"budget.ledger {self._address}: batch_editor_lock is empty; expected its one row. Run there:"
                     " INSERT INTO batch_editor_lock VALUES (1)",
@@ -204,14 +205,15 @@ class Connection:
         try:
             yield
         except psycopg.Error as error:
-            refusal = Refusal.read(error.sqlstate, str(error))
-            is_lost = self._db is None or self._db.closed
+            refusal = Refusal.read(error.sqlstate, str(error), is_connected=self._db is not None)
             self.close()
-            if refusal.is_passing or (is_lost and not refusal.code):
+            if refusal.is_passing:
                 raise DatabaseAway(f"budget.ledger {self._address}: {self._said(refusal)}") from error
             raise DatabaseRefused(f"budget.ledger {self._address}: {refusal.advice(self._address)}", refusal) from error
 
     def _said(self, refusal: Refusal) -> str:
         if refusal.code == "55P03":
             return f"another process has kept it locked for {LOCK_WAIT_S} s"
+        if refusal.code == "25006":
+            return f"is read-only ({refusal.words}); a standby becomes writable once it has taken over"
         return f"can't be reached ({refusal.words})"

@@ -12,7 +12,7 @@ _MAKERS_LOCK = 5_118_263_104_229_847
 # As docs/share-a-key.md has it, for a user who may not make tables.
 SQL = """\
 CREATE TABLE IF NOT EXISTS {spending} (  -- one row an attempt
-    owner    text NOT NULL,              -- machine and output directory
+    owner    text NOT NULL,              -- id of an output directory's ledger
     attempt  text NOT NULL,
     at       double precision NOT NULL,  -- seconds since 1970
     usd      double precision NOT NULL,  -- reserved, or charged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from batch_editor.config import ApiSettings, Keys, Settings
 from batch_editor.endpoints import SEGMIND
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.ledger import FILE_NAME, Charge, Ledger, UnresolvedAttempt, readings
-from batch_editor.money import AttemptToken, Spending, shared_database, shared_spending
+from batch_editor.money import AttemptToken, Spending, charge_left_open, shared_database, shared_spending
 from batch_editor.output import Acceptance, DiskRetry, Store, check_place, locked, picture_store, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.records import Answer, Failure, SavedImage
@@ -145,12 +145,14 @@ async def reconcile(
         check_place(store.root / MANIFEST_NAME)
         ledger = Ledger(output / FILE_NAME)
         stack.callback(ledger.close)
-        spending = shared_spending(settings, output, shared_database(settings, say))
+        spending = shared_spending(settings, output, shared_database(settings, say), ledger_id=ledger.id)
         if spending is not None:
             stack.callback(spending.close)
         with ledger.translated():
             # Every staged image is accepted: rejecting it here would say no more of its money.
             recover(ledger, store, Acceptance("header", {}), now=clock(), hold=settings.retry.unknown == "hold")
+            if spending is not None:
+                charge_left_open(spending, ledger)
             resolver = _Resolver(ledger, store, disk_retry, spending, settings, clock)
             listed, unlisted = _by_history(ledger.unresolved.all())
             findings = [_unlisted(attempt) for attempt in unlisted]
@@ -266,9 +268,8 @@ class _Resolver:
             elif (why := self._why_open(attempt, row, matches)) is not None:
                 yield _finding(attempt, "open", attempt.request_id, None, f"open: {why}")
             else:
-                with self._ledger.transaction():
+                with self._settled(attempt, 0.0):
                     self._ledger.unresolved.not_billed(attempt.attempt_id)
-                self._charge_shared(attempt, 0.0)
                 yield _finding(attempt, "not_billed", attempt.request_id, 0.0, "not billed")
 
     def _match(self, attempts: list[UnresolvedAttempt], rows: Sequence[HistoryRow]) -> Matches:
@@ -322,26 +323,35 @@ class _Resolver:
 
     def _placed(self, attempt: UnresolvedAttempt, row: HistoryRow, image: SavedImage, usd: float, said: str) -> Finding:
         answer = Answer(image, http_status=200, latency_s=row.latency_s, cost_usd=row.usd, request_id=row.request_id)
-        with self._ledger.transaction():
+        with self._settled(attempt, usd):
             self._ledger.attempts.received(attempt.attempt_id, image, answer, now=self._clock(), charged_usd=usd)
             finish(self._ledger, self._store, attempt.attempt_id, attempt.fingerprint, image)
         self._store.forget(attempt.attempt_id)
-        self._charge_shared(attempt, usd)
         self._done.add(attempt.fingerprint)
         return _finding(attempt, "image", row.request_id, usd, f"{said}; its image is there now")
 
     def _in_vain(self, attempt: UnresolvedAttempt, row: HistoryRow, usd: float, message: str) -> Finding:
         failure = Failure("result_lost", message, maybe_billed=True)
-        with self._ledger.transaction():
+        with self._settled(attempt, usd, in_vain=True):
             self._ledger.unresolved.charged_in_vain(attempt.attempt_id, usd, row.request_id, failure, now=self._clock())
-        self._charge_shared(attempt, usd, in_vain=True)
         return _finding(attempt, "charged", row.request_id, usd, message)
 
-    def _charge_shared(self, attempt: UnresolvedAttempt, usd: float, *, in_vain: bool = False) -> None:
-        spending, token = self._spending, AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number)
+    @contextmanager
+    def _settled(self, attempt: UnresolvedAttempt, usd: float, *, in_vain: bool = False) -> Iterator[None]:
+        """The block notes in the ledger what an attempt cost, and runs share it after that.
+
+        Who dies in between leaves it open there, so that the next run, or reconciling again, charges what the ledger
+        says.
+        """
+        spending = self._spending
+        token = str(AttemptToken(attempt.run_id, attempt.fingerprint, attempt.number))
         if spending is not None:
             # A database may have closed the connection while the history was read.
-            spending.patiently(lambda: spending.charge(str(token), usd, in_vain=in_vain))
+            spending.patiently(lambda: spending.reopen(token))
+        with self._ledger.transaction():
+            yield
+        if spending is not None:
+            spending.patiently(lambda: spending.charge(token, usd, in_vain=in_vain))
 
 
 def _finding(

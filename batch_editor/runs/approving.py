@@ -23,19 +23,26 @@ def expect_countable(settings: Settings, approval: Approval) -> Path | None:
 
 
 def spending_of(
-    settings: Settings, output: Path, database: Database | None, approval: Approval | None, counted_in: Path | None
+    settings: Settings,
+    output: Path,
+    database: Database | None,
+    approval: Approval | None,
+    *,
+    counted_in: Path | None,
+    ledger_id: str,
 ) -> Spending | None:
     """What a run shares of spending with others, the approved amount included; None where nothing limits it. Blocks.
 
     `database`: the one that `budget.ledger` names, see `shared_database`. `counted_in`: see `expect_countable`.
+    `ledger_id`: see `shared_spending`.
 
     Raises:
         LedgerError: `budget.ledger`, or the file of what is spent of the approved plan, can't be used.
     """
     if approval is None:
-        return shared_spending(settings, output, database)
+        return shared_spending(settings, output, database, ledger_id=ledger_id)
     amount = ApprovedAmount(approval.plan_id, approval.amount_usd)
-    return shared_spending(settings, output, database, approval=amount, spent_file=counted_in)
+    return shared_spending(settings, output, database, ledger_id=ledger_id, approval=amount, spent_file=counted_in)
 
 
 def on_record(approval: Approval) -> GivenApproval:

@@ -117,7 +117,9 @@ def open_output(stack: ExitStack, output: Path, planned: PlannedRun) -> OpenOutp
     stack.callback(acceptance.close)
     acceptance.start()
     database = None if options.sandbox else shared_database(settings, options.progress.say)
-    spending = None if options.sandbox else spending_of(settings, output, database, approval, counted_in)
+    spending = None
+    if not options.sandbox:
+        spending = spending_of(settings, output, database, approval, counted_in=counted_in, ledger_id=ledger.id)
     if spending is not None:
         stack.callback(spending.close)
     metrics = _metrics(stack, output, settings, options)

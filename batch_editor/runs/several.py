@@ -22,6 +22,9 @@ _OF_EACH = ("run_id", "output", "manifest", "shard", "stopped_by")
 # Directories are worked on beside each other.
 _LONGEST = ("elapsed_s", "duration_s")
 
+# Shards that nobody named: so many are named, and the rest counted.
+_MOST_NAMED = 10
+
 
 @dataclass(frozen=True, slots=True)
 class SeveralSummaries:
@@ -83,8 +86,9 @@ class SeveralSummaries:
             yield f"Latency: half within {self.p50_s:.1f} s, 95 % within {self.p95_s:.1f} s"
         for summary in self.summaries:
             yield _line(summary)
-        if self.missing:
-            yield f"Not among them: {', '.join(shard.said for shard in self.missing)}"
+        if missing := self.missing:
+            more = f" and {len(missing) - _MOST_NAMED:,} more" if len(missing) > _MOST_NAMED else ""
+            yield f"Not among them: {', '.join(shard.said for shard in missing[:_MOST_NAMED])}{more}"
 
 
 def last_summaries(outputs: Sequence[Path]) -> SeveralSummaries:

@@ -143,8 +143,12 @@ def test_a_price_is_out_of_reach_only_if_nothing_in_flight_could_make_room(tmp_p
 
 def test_a_file_that_is_none_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("not a database, but long enough to be looked at as one" * 20)
-    with pytest.raises(LedgerError, match=r"/s: budget\.ledger can't be used \(file is not a database\)"):
+    said = r"/s: budget\.ledger can't be used \(file is not a database\)"
+    with pytest.raises(LedgerError, match=said) as caught:
         SpendingFile(tmp_path / "s", "here", per_day_usd=1.0, per_month_usd=None)
+    links = list(Path("/proc/self/fd").iterdir())
+    assert tmp_path / "s" not in [link.readlink() for link in links if link.is_symlink()], "it is closed again"
+    del caught  # by whose traceback the object is still there
 
 
 def test_a_database_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:

@@ -316,6 +316,12 @@ TOO_SLOW = (
         ("cron", (), ONE_MACHINE),
         ("github", ("--shard", "0/4"), "--shards starts all of them; expected no --shard besides"),
         ("github", ("--rate", "2/s"), TOO_SLOW),
+        ("github", ("--shards", "257"), "--shards 257: expected 256 at most, which is all that github starts"),
+        (
+            "kubernetes",
+            ("--shards", "10001"),
+            "--shards 10001: expected 10,000 at most, which is all that kubernetes starts",
+        ),
     ],
 )
 def test_shards_that_could_not_be_started_are_refused(

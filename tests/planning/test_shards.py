@@ -258,6 +258,13 @@ def test_a_shard_that_is_none_is_refused(text: str) -> None:
         Shard.parse(text)
 
 
+@pytest.mark.parametrize("text", ["0/10001", f"0/{'9' * 23}"])
+def test_more_shards_than_make_sense_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected 10,000 shards at most$"):
+        Shard.parse(text)
+    assert Shard.parse("9999/10000") == Shard(9_999, 10_000)
+
+
 def test_the_output_directory_is_named_after_the_shard(bench: Bench) -> None:
     manifest = bench.write([job("a", image_urls=[INPUT])])
     assert output_of(manifest, load_settings(), Selection(shard=SHARDS[1])) == Path("outputs/jobs-1-of-4")

@@ -99,6 +99,7 @@ def test_whether_other_machines_share_it_is_known_by_the_setting(ledger: str | N
         (None, "FATAL:  the database system is starting up", "", True),
         (None, "FATAL:  sorry, too many clients already", "", True),
         (None, 'FATAL:  password authentication failed for user "u"', "28P01", False),
+        (None, "FATAL:  SASL authentication failed", "28P01", False),
         (None, 'FATAL:  role "u" does not exist', "28000", False),
         (None, 'FATAL:  no pg_hba.conf entry for host "h", user "u", no encryption', "28000", False),
         (None, 'FATAL:  database "d" does not exist', "3D000", False),
@@ -106,6 +107,9 @@ def test_whether_other_machines_share_it_is_known_by_the_setting(ledger: str | N
         (None, "server does not support SSL, but SSL was required", "TLS", False),
         (None, "SSL error: certificate verify failed", "TLS", False),
         (None, 'root certificate file "/x/root.crt" does not exist', "TLS", False),
+        (None, 'connection to server at "h" failed: SSL SYSCALL error: Connection reset by peer', "", True),
+        (None, 'connection to server at "h" failed: SSL error: unexpected eof while reading', "", True),
+        (None, "SSL connection has been closed unexpectedly", "", True),
         (None, 'invalid sslmode value: "yes"', "URL", False),
         ("08006", "lost", "08006", True),
         ("57P01", "terminating connection due to administrator command", "57P01", True),
@@ -122,3 +126,31 @@ def test_a_refusal_passes_or_is_the_settings_fault(state: str | None, text: str,
     refusal = Refusal.read(state, text)
     assert (refusal.code, refusal.is_passing) == (code, passes)
     assert "\n" not in refusal.words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "consuming input failed: SSL error: unexpected eof while reading",
+        "consuming input failed: SSL error: decryption failed or bad record mac",
+        "could not receive data from server: Permission denied\n\tmore",
+    ],
+)
+def test_what_ends_a_connection_without_a_code_passes_whatever_its_words(text: str) -> None:
+    assert Refusal.read(None, text, is_connected=True) == ("", text.partition("\n")[0])
+
+
+@pytest.mark.parametrize(
+    ("of_hosts", "code", "words"),
+    [
+        (("Connection refused", "password authentication failed"), "", "Connection refused"),
+        (("password authentication failed", "Connection refused"), "", "Connection refused"),
+        (('role "u" does not exist', "no password supplied"), "28000", 'role "u" does not exist'),
+    ],
+)
+def test_of_several_hosts_one_that_may_answer_in_a_moment_counts(
+    of_hosts: tuple[str, ...], code: str, words: str
+) -> None:
+    lines = [f"connection failed: {of_hosts[-1]}", "Multiple connection attempts failed. All failures were:"]
+    lines += [f"- host: 'h', port: '5432', hostaddr: '::1': connection failed: {said}\n\tmore" for said in of_hosts]
+    assert Refusal.read(None, "\n".join(lines)) == (code, words)

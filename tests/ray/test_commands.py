@@ -48,22 +48,23 @@ COUNT = 16
 
 @pytest.fixture
 async def out(bench: Bench) -> Path:
-    """An output directory with pictures, and rules of which nothing is made yet. Each takes a third of a second."""
-    rules = {"large": {"size": "1600x1600", "fit": "contain", "pad": "white", "format": "webp"}}
+    """An output directory with pictures, and rules of which nothing is made yet. Each takes a fifth of a second."""
+    rules = {"large": {"size": "1200x1200", "fit": "contain", "pad": "white", "format": "webp"}}
     async with sandbox(size_scale=0.5) as provider:
         await bench.run(bench.write(jobs(COUNT)), provider)
     (bench.folder / "config.yaml").write_text(json.dumps({"finish": rules}))
     return bench.out
 
 
-async def some_made(out: Path, count: int) -> None:
-    """Wait until some files are made. Nobody tells of it: polled."""
+async def more_made(out: Path) -> None:
+    """Wait until two more files are made. Nobody tells of it: polled."""
 
     def made() -> int:
         return len(list(out.glob("finished/large/*.webp")))
 
+    before = made()
     async with asyncio.timeout(60):
-        while made() < count:  # noqa: ASYNC110
+        while made() < before + 2:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
@@ -104,33 +105,28 @@ async def test_where_pictures_are_in_a_bucket_nodes_need_no_folder(bench: Bench,
     assert found[1] == found[0]
 
 
-async def test_a_node_that_is_killed_midway_costs_no_file(bench: Bench, out: Path, nodes: Nodes) -> None:
+async def test_whoever_ends_midway_costs_no_file(bench: Bench, out: Path, nodes: Nodes) -> None:
+    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
+        async with bench.started("finish", out, "--on", nodes.on) as process:
+            await more_made(out)
+            process.send(number)
+            said = await process.finished()
+        assert said.code == code, said.err
     node = nodes.add(num_cpus=1)
     try:
         async with bench.started("finish", out, "--on", nodes.on, "--json") as process:
-            await some_made(out, 4)
+            await more_made(out)
             nodes.kill(node)
             said = await process.finished()
     finally:
         nodes.kill(node)  # if it still is there
-    assert (said.code, said.json["made"], said.json["failed"]) == (0, COUNT, 0), said.err
+    assert (said.code, said.json["failed"]) == (0, 0), said.err
+    assert 2 < said.json["made"] < COUNT
     there = whole(out)
+    assert len(there) == COUNT
     shutil.rmtree(out / "finished")
     assert (await bench.command("finish", out)).code == 0
     assert whole(out) == there
-
-
-async def test_whoever_asks_a_cluster_ends_and_runs_again(bench: Bench, out: Path, nodes: Nodes) -> None:
-    for count, number, code in ((2, signal.SIGINT, 130), (5, signal.SIGKILL, -9)):
-        async with bench.started("finish", out, "--on", nodes.on) as process:
-            await some_made(out, count)
-            process.send(number)
-            said = await process.finished()
-        assert said.code == code, said.err
-    again = await bench.command("finish", out, "--on", nodes.on, "--json")
-    assert again.code == 0, again.err
-    assert again.json["made"] < COUNT
-    assert len(whole(out)) == COUNT
 
 
 async def test_a_signal_lets_requests_in_flight_finish(bench: Bench, nodes: Nodes) -> None:
@@ -164,7 +160,7 @@ async def test_a_cluster_that_is_lost_loses_nothing_that_was_paid(bench: Bench) 
     async with sandbox(latency="1-1") as provider:
         with Nodes.started() as cluster:
             arguments = bench.run_arguments(manifest, provider, "--on", cluster.on, "--concurrency", "4")
-            hasty = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}  # instead of a minute
+            hasty = {"RAY_gcs_rpc_server_reconnect_timeout_s": "2"}  # instead of a minute
             async with bench.started(*arguments, environment={**FULL, **hasty}) as process:
                 await arrived(provider.books, 4)
                 cluster.kill_head()

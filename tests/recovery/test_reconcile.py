@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from batch_editor import LockedError, UsageError
-from batch_editor.errors import HistoryError
+from batch_editor.errors import HistoryError, LedgerError
 from batch_editor.output import Store, locked
 from batch_editor.recovery.reconcile import Reconciliation, reconcile
 from batch_editor.sandbox import Sandbox
@@ -104,6 +105,39 @@ async def test_an_image_that_is_gone_leaves_its_cost(bench: Bench, recorder: Rec
     gone = [each for each in recorder.requests if each.path == "/gone.png"]
     assert gone
     assert not any("x-api-key" in each.headers for each in gone)
+
+
+@pytest.mark.parametrize("settles", ["reconcile", "run"])
+async def test_who_dies_between_the_ledger_and_what_runs_share_leaves_it_to_the_next(
+    bench: Bench, settles: str
+) -> None:
+    flags: dict[str, Any] = {"budget__ledger": bench.folder / "spent", "budget__per_day_usd": 10.0, **ONCE}
+
+    def ask_spent(query: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(bench.folder / "spent", isolation_level=None)) as db:
+            return db.execute(query).fetchall()
+
+    async with sandbox(faults=("504:billed=1",)) as provider:
+        await bench.run(jobs(1), provider, **flags)
+        asked: list[float] = []
+
+        def clock() -> float:
+            asked.append(time.time() + LATER_S)
+            if len(asked) == 2:  # the first was on opening; the ledger takes the image now
+                ask_spent("ALTER TABLE spending RENAME TO away")
+            return asked[-1]
+
+        with pytest.raises(LedgerError, match="no such table"):
+            await reconcile(bench.out, bench.settings(provider, **flags), KEYS, say=print, clock=clock)
+        ask_spent("ALTER TABLE away RENAME TO spending")
+        if settles == "run":
+            assert (await bench.run(jobs(1), provider, **flags)).exit_code == 0
+        else:
+            assert (await settled(bench, provider, **flags)).findings == ()
+        assert provider.books.requests == 1
+        [(usd, is_open, in_vain)] = ask_spent("SELECT usd, open, in_vain FROM spending")
+        assert (usd, is_open, in_vain) == (pytest.approx(provider.books.billed_usd), 0, 0)
+        assert ask_spent("SELECT usd, open_usd FROM days") == [(pytest.approx(usd), pytest.approx(0))]
 
 
 async def test_variants_are_settled_by_count_and_no_row_twice(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batch_editor import Selection
+from batch_editor import Selection, last_summary
 from batch_editor.records import Shard
 from batch_editor.runs.several import SeveralSummaries
 from batch_editor.sandbox import Sandbox
@@ -61,6 +61,8 @@ async def test_status_adds_up_the_shards_and_says_which_one_is_missing(bench: Be
     lines = two.out.splitlines()
     assert lines[-1] == "Not among them: shard 2 of 3"
     assert lines[-3].startswith(f"{outs(bench)[0]} (shard 0 of 3): ")
+    of_many = SeveralSummaries([replace(last_summary(outs(bench)[0]), shard=Shard(1, 10_000))], None, None)
+    assert list(of_many.lines())[-1].endswith(", shard 9 of 10000, shard 10 of 10000 and 9,989 more")
 
 
 async def test_money_is_not_that_of_rehearsals_where_any_of_several_was_paid_for(bench: Bench) -> None:

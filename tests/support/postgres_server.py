@@ -17,6 +17,8 @@ from typing import Any
 
 import psycopg
 
+from tests.support.proxy import CERTIFICATE
+
 PASSWORD = "p%s:w/rd-of-the-shop"
 _USER = "postgres"
 
@@ -63,6 +65,15 @@ class Postgres:
         self.stop()
         self.start()
 
+    def start_as_standby(self) -> None:
+        """Wait until it answers: as one that follows a primary, and is to take over."""
+        (self.folder / "standby.signal").touch()
+        self.start()
+
+    def take_over(self) -> None:
+        """From now on it is the primary."""
+        _as_postgres(_program("pg_ctl"), "promote", "-w", "-s", "-D", str(self.folder))
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """All its processes stand still."""
@@ -87,7 +98,7 @@ def _children(pid: int) -> list[str]:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A fresh server, which asks for passwords; gone at the end."""
+    """A fresh server, which asks for passwords and offers TLS, as Debian's does; gone at the end."""
     folder_in_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     # Not below pytest's folders, which its user may not enter; and in memory, for after a crash it syncs all its files.
     home = Path(mkdtemp(prefix="batch-editor-postgres-", dir=folder_in_memory))
@@ -110,6 +121,11 @@ def postgres() -> Iterator[Postgres]:
         with (folder / "postgresql.conf").open("a") as config:
             config.write(f"port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n")
             config.write("max_connections = 60\nshared_buffers = 16MB\n")
+            config.write("ssl = on\nssl_cert_file = 'tls.pem'\nssl_key_file = 'tls.pem'\n")
+        shutil.copy(CERTIFICATE, folder / "tls.pem")
+        (folder / "tls.pem").chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(folder / "tls.pem", _USER)
         server = Postgres(folder, port)
         server.start()
         try:

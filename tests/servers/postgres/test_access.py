@@ -67,9 +67,9 @@ def free_port() -> int:
             r"there is no such database \(.*database \"elsewhere\" does not exist\); create it, or name another one",
         ),
         (
-            "postgresql://postgres:env:SHOP_DB_PASSWORD@127.0.0.1:{port}/{name}?sslmode=require",
+            "postgresql://postgres:env:SHOP_DB_PASSWORD@127.0.0.1:{port}/{name}?sslmode=verify-full&sslrootcert=/nowhere",
             2,
-            r"no secure connection \(.*server does not support SSL.*\); see sslmode and sslrootcert in the address",
+            r"no secure connection \(.*certificate file \"/nowhere\" does not exist\); see sslmode and sslrootcert",
         ),
         (
             "postgresql://postgres:env:SHOP_DB_PASSWORD@127.0.0.1:{port}/{name}?sslmod=require",
@@ -186,7 +186,7 @@ async def test_without_the_extra_it_is_said_what_to_install(bench: Bench, shared
 
 
 @pytest.mark.fault(109)
-async def test_a_lock_that_lost_its_row_is_named_with_the_statement_that_mends_it(bench: Bench, shared: Shared) -> None:
+async def test_a_lock_that_lost_its_row_and_tables_of_another_version_are_named(bench: Bench, shared: Shared) -> None:
     configured(bench, shared.url)
     assert (await ended(bench))[0].code == 0
     shared.server.ask(shared.name, "DELETE FROM batch_editor_lock")
@@ -195,4 +195,11 @@ async def test_a_lock_that_lost_its_row_is_named_with_the_statement_that_mends_i
     said = "batch_editor_lock is empty; expected its one row. Run there: INSERT INTO batch_editor_lock VALUES (1)"
     assert said in finished.err
     shared.server.ask(shared.name, "INSERT INTO batch_editor_lock VALUES (1)")
+    shared.server.ask(shared.name, "ALTER TABLE batch_editor_spending DROP COLUMN in_vain")
+    finished, sent = await ended(bench, 3)
+    assert (finished.code, sent) == (2, 0)
+    column = 'column "in_vain" of relation "batch_editor_spending" does not exist'
+    said = f"its tables are gone, or of another version ({column}); expected those of docs/share-a-key.md"
+    assert said in finished.err
+    shared.server.ask(shared.name, "ALTER TABLE batch_editor_spending ADD COLUMN in_vain boolean")
     assert (await ended(bench, 3))[0].code == 0

@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,14 +47,16 @@ class Machines:
             bench.write([job(f"{number}-{n}") for n in range(EACH)], name=f"m{number}.yaml")
             for number in range(PROCESSES)
         ]
+        self._outs = [bench.folder / f"out-{number}" for number in range(PROCESSES)]
 
     async def start(self, number: int) -> Process:
         manifest = self.manifests[number]
-        arguments = ("run", manifest, "-o", self.out(number), "--base-url", self._provider.base_url)
+        arguments = ("run", manifest, "-o", self._outs[number], "--base-url", self._provider.base_url)
         return await self._stack.enter_async_context(self._bench.started(*arguments, "--progress", "none", "--yes"))
 
-    def out(self, number: int) -> Path:
-        return self._bench.folder / f"out-{number}"
+    def move(self, number: int) -> None:
+        """Where one goes on, as on another machine with the same disk."""
+        self._outs[number] = self._outs[number].rename(self._bench.folder / f"moved-{number}")
 
     async def all_ended(self, processes: list[Process]) -> list[int]:
         """How they end, without a word that could tell the password."""
@@ -84,6 +85,7 @@ async def test_eight_that_are_killed_while_the_server_crashes_pass_neither_budge
             await asyncio.to_thread(shared.server.restart)
             for number in deaths:
                 await processes[number].ended()
+                machines.move(number)
                 processes[number] = await machines.start(number)
         codes = await machines.all_ended(processes)
         assert set(codes) <= {0, 4}, codes
@@ -96,8 +98,8 @@ async def test_eight_that_are_killed_while_the_server_crashes_pass_neither_budge
         assert provider.books.answered[429] == 0
 
         configure(bench, shared, per_day_usd=100)
-        processes = [await machines.start(number) for number in range(PROCESSES)]
-        assert await machines.all_ended(processes) == [0] * PROCESSES
+        processes = [await machines.start(number) for number, code in enumerate(codes) if code]
+        assert set(await machines.all_ended(processes)) == {0}
         assert provider.books.most_in_window(1.0) <= RATE
         # Once each, and once more what was in flight in a process that was killed.
         assert PROCESSES * EACH <= provider.books.billed <= PROCESSES * EACH + 3 * IN_FLIGHT
@@ -139,9 +141,9 @@ async def test_one_that_comes_back_in_time_is_waited_for(bench: Bench, shared: S
         async with bench.started(*arguments) as process:
             await arrived(provider.books, 6)
             shared.server.stop()
-            await asyncio.sleep(2)
-            held = provider.books.requests
             await asyncio.sleep(1)
+            held = provider.books.requests
+            await asyncio.sleep(0.5)
             assert provider.books.requests == held <= 12
             shared.server.start()
             finished = await process.finished()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,8 +36,8 @@ def opened(url: str, owner: str = "here", *, wait_s: float = 5.0, **limits: Any)
         yield spending
 
 
-def database_at(url: str, *, wait_s: float) -> Database:
-    return Database(read_database_address(url), wait_s=wait_s, say=lambda _: None)
+def database_at(url: str, *, wait_s: float, say: Callable[[str], None] = lambda _: None) -> Database:
+    return Database(read_database_address(url), wait_s=wait_s, say=say)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def test_whatever_is_done_in_whichever_order_a_database_answers_as_a_file_does(
             both = file, database = pairs[rng.randrange(3)]
             answers: list[object] = [None, None]
             attempt, now = f"a{rng.randrange(12)}", NOON + rng.choice([0, 200, DAY_S, 2 * DAY_S])
-            usd, step = round(rng.uniform(0.01, 0.5), 3), rng.randrange(8)
+            usd, step = round(rng.uniform(0.01, 0.5), 3), rng.randrange(9)
             steady = rng.choice([None, usd / 2])
             if step < 3:
                 model = rng.choice(MODELS)
@@ -80,10 +80,10 @@ def test_whatever_is_done_in_whichever_order_a_database_answers_as_a_file_does(
                 charged = rng.choice([0.0, usd])
                 for each in both:
                     each.charge(attempt, charged)
-            elif step == 5:
+            elif step < 7:
                 for each in both:
-                    each.keep(attempt)
-            elif step == 6:
+                    (each.keep if step == 5 else each.reopen)(attempt)
+            elif step == 7:
                 answers = [s.exhausted(usd, now) for s in both]
             else:
                 assert set(file.open_attempts()) == set(database.open_attempts())
@@ -175,6 +175,25 @@ def test_what_a_dead_run_left_is_charged_once_a_server_that_was_restarted_answer
             starting.join()
         assert spending.open_attempts() == []
     assert shared.sums() == (0.24, 0)  # of a run that this ledger has no word of
+
+
+@pytest.mark.fault(110)
+def test_a_standby_is_waited_for_until_it_takes_over(shared: Shared) -> None:
+    said: list[str] = []
+    with spent_in(database_at(shared.url, wait_s=30, say=said.append), "here", per_day_usd=1.0) as spending:
+        shared.server.stop()
+        shared.server.start_as_standby()
+        taking_over = threading.Timer(1.0, shared.server.take_over)
+        taking_over.start()
+        try:
+            assert spending.patiently(lambda: spending.reserve("a", 0.4, NOON, steady_usd=None, endpoint="a"))
+        finally:
+            taking_over.join()
+        assert spending.left_usd(NOON) == pytest.approx(0.6)
+    where = f"budget.ledger postgresql://postgres@127.0.0.1:{shared.server.port}/{shared.name}"
+    away = f"{where}: is read-only (cannot execute SELECT FOR UPDATE in a read-only transaction)"
+    held = "a standby becomes writable once it has taken over; nothing new is sent until it answers, for up to 30s"
+    assert said == [f"warning: {away}; {held}", f"{where} answers again; resuming"]
 
 
 async def test_who_only_looks_waits_for_nobody(shared: Shared) -> None:

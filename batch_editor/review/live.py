@@ -171,6 +171,7 @@ def figures_as_json(figures: Figures) -> Json:
     return {
         "elapsed_s": round(figures.elapsed_s, 3),
         "runs": len(figures.runs),
+        "newest": figures.runs[-1].run_id,
         "plan": {"requests": plan.plan_requests, "usd": round(plan.plan_usd, 6), "s": round(plan.plan_s, 3)},
         "sums": _rounded(asdict(figures.sums)),
         "buckets": [

@@ -23,6 +23,7 @@ from batch_editor.report import Source, write_report
 from batch_editor.report.gathering import gather
 from batch_editor.report.plots import Line, Plot, plots
 from batch_editor.report.thumbnails import picture_file, thumbnails
+from batch_editor.text import many
 from batch_editor.verdicts import FILE_NAME as VERDICTS
 from batch_editor.verdicts import Picture, Verdicts
 from tests.support.bench import LOW_USD, Bench, arrived, jobs, sandbox
@@ -203,8 +204,16 @@ async def test_a_report_is_made_beside_a_run_and_of_one_that_died(bench: Bench) 
         assert beside.code == 0
         await bench.command("report", bench.out)
         assert "without an end" in Read((bench.out / "report.html").read_text()).text
+        left = json.loads((await bench.command("status", bench.out, "--json")).out)
+        with readings.reading(bench.out) as db:
+            died = figure_readings.figures(db)
+        assert died is not None
+        assert left["elapsed_s"] == pytest.approx(died.elapsed_s, abs=0.001) != 0
         assert (await bench.run(manifest, provider)).exit_code == 0
-    page = await asyncio.to_thread(report, bench.out, to=bench.out / "report.html")
+    await bench.command("report", bench.out)
+    page = Read((bench.out / "report.html").read_text())
+    # Which the first of the two runs left behind.
+    assert f"for {many(died.sums.open, 'attempt')} possibly billed without a result" in page.text
     assert "2 runs that resumed one another, counted as one" in page.text
     assert len(page.table("Began")) == 2
 

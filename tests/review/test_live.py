@@ -201,9 +201,17 @@ async def test_no_signal_goes_to_a_process_that_doesnt_have_the_lock(bench: Benc
         )
         told = json.loads((bench.out / FILE_NAME).read_bytes()) | {"pid": bystander.pid, "written_at": time.time()}
         (bench.out / FILE_NAME).write_text(json.dumps(told), encoding="utf-8")
-        assert process_at_work(bench.out) is not None
+        assert process_at_work(bench.out) is None
         async with reviewed(bench.out) as page:
-            assert not (await page.get("/api/run"))["can_stop"]
+            found = await page.get("/api/run")
+            assert (found["state"], found["can_stop"]) == ("died", False)
+            refused = await page.post("/api/run/stop", {"run_id": status.run_id}, status=409)
+            assert refused["error"] == "that run is not at work any more"
+        (bench.out / ".lock").write_text(json.dumps({"pid": 7, "host": "elsewhere", "since": "now"}), encoding="utf-8")
+        (bench.out / FILE_NAME).write_text(json.dumps(told | {"pid": 7, "host": "elsewhere"}), encoding="utf-8")
+        async with reviewed(bench.out) as page:
+            found = await page.get("/api/run")
+            assert (found["state"], found["can_stop"]) == ("running", False)
             refused = await page.post("/api/run/stop", {"run_id": status.run_id}, status=409)
             assert refused["error"].endswith("is not a process of this machine; stop it there")
         assert bystander.returncode is None

@@ -105,7 +105,7 @@ class Bar:
                 unit="job",
                 file=self._stream,
                 dynamic_ncols=True,
-                bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {postfix}",
+                bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}",
             )
         bar = self._bar
         bar.set_postfix_str(details(snapshot), refresh=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -116,6 +117,17 @@ async def _until_ended(events: AsyncIterator[Any], before: str) -> AsyncIterator
             yield each
             if each["state"] == "ended" and each["run"]["run_id"] != before:
                 return
+
+
+async def test_jobs_are_counted_at_the_instant_of_the_figures(bench: Bench, tmp_path: Path) -> None:
+    """The index of many jobs takes so long to read that it is seconds older."""
+    async with sandbox(faults=["400@4"]) as provider:
+        await bench.run(jobs(2), provider)
+        older = Path(shutil.copytree(bench.out, tmp_path / "older"))
+        await bench.run(jobs(5), provider, concurrency=1)
+    found = await asyncio.to_thread(Live(bench.out, Index(older)).look)
+    assert found["jobs"] == {"total": 5, "succeeded": 4, "failed": 1, "pending": 0, "unknown": 0}
+    assert found["figures"]["sums"]["images"] == 2
 
 
 async def test_a_run_that_is_killed_is_told_as_such_and_the_one_after_it_too(bench: Bench) -> None:

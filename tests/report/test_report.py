@@ -21,6 +21,7 @@ from batch_editor.ledger import figure_readings, readings
 from batch_editor.output import picture_store
 from batch_editor.report import Source, write_report
 from batch_editor.report.gathering import gather
+from batch_editor.report.page import page
 from batch_editor.report.plots import Line, Plot, plots
 from batch_editor.report.thumbnails import picture_file, thumbnails
 from batch_editor.text import many
@@ -139,6 +140,8 @@ def test_of_more_pictures_there_is_a_sample_the_rejected_first(tmp_path: Path) -
     places = [[row.job_id for row in rows].index(each.job_id) for each in found.others]
     assert places == sorted(places)
     assert max(after - before for before, after in pairwise(places)) <= 16  # evenly
+    few = gather(Source(made.path), most_pictures=4)
+    assert "Rejected pictures (10, the first 4)" in Read(page([few], {}, now=0.0).decode("ascii")).text
     everything = gather(Source(made.path))
     assert len(everything.others) + len(everything.rejected) == len(rows)
 

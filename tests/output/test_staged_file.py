@@ -53,7 +53,9 @@ def part(store: Store, number: int) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("body", "message"), [(b"<html>no image", "not an image"), (png(9)[:-4], "cut short"), (b"", "an empty body")]
+    ("body", "message"),
+    [(b"<html>no image", "not an image"), (png(9)[:-4], "cut short"), (b"", "an empty body")],
+    ids=["html", "cut", "empty"],
 )
 async def test_what_is_no_whole_image_is_not_committed(store: Store, stage: Stage, body: bytes, message: str) -> None:
     staged = stage(1)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 10
 # Of one request, all of its body included: 3 MB at 20 kB a second. Not one for each read: it would end an upload that
-# goes on, but hears nothing meanwhile.
+# still sends, but receives nothing meanwhile.
 REQUEST_S = 180
 _FIRST_REGION = "us-east-1"
 # Ours is the one that tries again: the library's doesn't where an answer to a write is lost.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_editor.cli.given import find_manifests, settings_from
 from batch_editor.cli.notifying import Ending, notifying
-from batch_editor.cli.options import find_manifests, running, settings_from, shared
+from batch_editor.cli.options import running, shared
 from batch_editor.cli.output import tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.cli.run import carry_out, given_command, show_and_forget
@@ -52,7 +53,7 @@ def compare(**options: Any) -> int:
 
     \b
     Example:
-      batch-editor compare jobs/products.csv --over quality=low,high --over size=1024x1024,1536x1024
+      batch-editor compare jobs/catalog.csv --over quality=low,high --over size=1024x1024,1536x1024
     """
     options["over_option"] = "--over"
     if options["dry_run"]:

@@ -22,7 +22,7 @@ def explain(output: Path, job_id: str, *, as_json: bool) -> int:
 
     \b
     Example:
-      batch-editor explain outputs/products products-1
+      batch-editor explain outputs/catalog mug
     """
     from batch_editor.history import story_of
 

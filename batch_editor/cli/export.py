@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import verbose
+from batch_editor.cli.options import config_option, verbose
 from batch_editor.cli.output import tell, written
 from batch_editor.errors import StorageError
 
@@ -20,7 +20,7 @@ _SHOPS = ("shopify", "woocommerce", "google")
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--format",
     "form",
@@ -45,13 +45,7 @@ _SHOPS = ("shopify", "woocommerce", "google")
     help="For a shop: the finished files of that name, in place of the pictures themselves.",
 )
 @click.option("--only", metavar="GLOB", multiple=True, help="For a shop: of jobs whose id matches only; repeatable.")
-@click.option(
-    "-c",
-    "--config",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Settings; default: config.yaml in the working directory if there is one.",
-)
+@config_option
 @verbose()
 def export(outputs: tuple[Path, ...], form: str, target: str, **options: Any) -> int:
     """Write the output manifest again, from the ledger; or a shop's table with the new pictures.
@@ -61,8 +55,8 @@ def export(outputs: tuple[Path, ...], form: str, target: str, **options: Any) ->
 
     \b
     Example:
-      batch-editor export outputs/products --format jsonl --to products.jsonl
-      batch-editor export outputs/products --format shopify --to import.csv
+      batch-editor export outputs/catalog --format jsonl --to catalog.jsonl
+      batch-editor export outputs/shopify --format shopify --to import.csv
     """
     if form in _SHOPS:
         return _export_for_shop(list(dict.fromkeys(outputs)), form, target, **options)

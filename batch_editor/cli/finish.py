@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import on_option, verbose
+from batch_editor.cli.options import config_option, json_option, on_option, verbose
 from batch_editor.cli.output import show, tell
 
 
@@ -21,15 +21,9 @@ from batch_editor.cli.output import show, tell
     help="Only this: a preset, or a preset's file, also where no manifest asks for it; or a NAME of the manifest's"
     " finish. Repeatable.",
 )
-@click.option(
-    "-c",
-    "--config",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Settings; default: config.yaml in the working directory if there is one.",
-)
+@config_option
 @on_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @verbose()
 def finish(output: Path, presets: tuple[str, ...], config: Path | None, on: str | None, *, as_json: bool) -> int:
     """Make finished files from the pictures that are there: each marketplace's size, border and format. Costs nothing.
@@ -38,7 +32,7 @@ def finish(output: Path, presets: tuple[str, ...], config: Path | None, on: str 
 
     \b
     Example:
-      batch-editor finish outputs/products --preset amazon-main
+      batch-editor finish outputs/catalog --preset amazon-main
     """
     from batch_editor.config import load_settings
     from batch_editor.finished import finish_output

@@ -12,7 +12,7 @@ from batch_editor.cli.output import show
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; times in UTC.")
 @verbose()
 def history(outputs: tuple[Path, ...], *, as_json: bool) -> int:
@@ -22,7 +22,7 @@ def history(outputs: tuple[Path, ...], *, as_json: bool) -> int:
 
     \b
     Example:
-      batch-editor history outputs/products
+      batch-editor history outputs/catalog
     """
     from batch_editor.history import History, history_of
 

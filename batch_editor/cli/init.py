@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import verbose
+from batch_editor.cli.options import config_option, verbose
 from batch_editor.cli.output import written
 from batch_editor.text import escape_bytes
 
@@ -21,13 +21,7 @@ from batch_editor.text import escape_bytes
     help="Where the manifest goes; default: jobs/<the source's stem>.yaml.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the manifest if it is there.")
-@click.option(
-    "-c",
-    "--config",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Settings; default: config.yaml in the working directory if there is one.",
-)
+@config_option
 @click.option("--endpoint", metavar="NAME", help="The one that the manifest is for: a name, or a file.")
 @verbose()
 def init(source: str, to: Path | None, config: Path | None, endpoint: str | None, *, force: bool) -> int:

@@ -72,8 +72,8 @@ def cli() -> None:
 
     \b
     Example:
-      batch-editor plan jobs/products.csv
-      batch-editor run jobs/products.csv
+      batch-editor plan jobs/catalog.csv
+      batch-editor run jobs/catalog.csv
     """
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_editor.cli.given import shard_from
 from batch_editor.cli.interrupts import Terminated
-from batch_editor.cli.options import shard_from
 from batch_editor.cli.output import tell
 from batch_editor.errors import BatchEditorError, ConfigError
 from batch_editor.text import shell_word

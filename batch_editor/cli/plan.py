@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_editor.cli.given import find_manifests, redo_from, selection_from, settings_from
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import find_manifests, redo_from, selection_from, settings_from, shared
+from batch_editor.cli.options import shared
 from batch_editor.cli.output import show, tell
 from batch_editor.cli.plan_commands import commands_of
 from batch_editor.text import printable, quoted
@@ -47,7 +48,7 @@ def plan(**options: Any) -> int:
 
     \b
     Example:
-      batch-editor plan jobs/products.csv --max-cost 25
+      batch-editor plan jobs/catalog.csv --max-cost 25
     """
     return show_plan({**options, "over_option": "--compare"})
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch_editor.cli.options import given_options
+from batch_editor.cli.given import given_options
 from batch_editor.text import redact, shell_word
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import verbose
+from batch_editor.cli.options import json_option, verbose
 from batch_editor.cli.output import show, tell
 
 
@@ -15,7 +15,7 @@ from batch_editor.cli.output import show, tell
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--keep", metavar="AGE", required=True, help="Keep what is younger: 30d, 12h, 8w; 0d keeps nothing.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say what would be removed.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @verbose()
 def prune(output: Path, keep: str, *, dry_run: bool, as_json: bool) -> int:
     """Remove old former images, answers that are no result, and the review page's cache.
@@ -24,7 +24,7 @@ def prune(output: Path, keep: str, *, dry_run: bool, as_json: bool) -> int:
 
     \b
     Example:
-      batch-editor prune outputs/products --keep 30d --dry-run
+      batch-editor prune outputs/catalog --keep 30d --dry-run
     """
     from batch_editor.config import read_duration
     from batch_editor.errors import UsageError

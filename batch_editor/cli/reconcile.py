@@ -7,21 +7,15 @@ from pathlib import Path
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import verbose
+from batch_editor.cli.options import config_option, json_option, verbose
 from batch_editor.cli.output import show, tell
 
 
 @click.command()
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
-@click.option(
-    "-c",
-    "--config",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Settings; default: config.yaml in the working directory if there is one.",
-)
+@config_option
 @click.option("--base-url", metavar="URL", help="The API, up to and with its version.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@json_option
 @verbose()
 def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_json: bool) -> int:
     """Resolve attempts that may have been billed without a result, by the provider's history. Costs nothing.
@@ -30,7 +24,7 @@ def reconcile(output: Path, config: Path | None, base_url: str | None, *, as_jso
 
     \b
     Example:
-      batch-editor reconcile outputs/products
+      batch-editor reconcile outputs/catalog
     """
     import asyncio
 

@@ -13,7 +13,7 @@ from batch_editor.text import escape_bytes
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--to", "target", metavar="FILE", type=click.Path(path_type=Path), help="Where to; default: OUT/report.html."
 )
@@ -26,7 +26,7 @@ def report(outputs: tuple[Path, ...], target: Path | None) -> int:
 
     \b
     Example:
-      batch-editor report outputs/products
+      batch-editor report outputs/catalog
     """
     from batch_editor.report import Source, write_report
     from batch_editor.report.writing import FILE_NAME

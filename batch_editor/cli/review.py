@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import verbose
+from batch_editor.cli.options import config_option, verbose
 from batch_editor.cli.output import quieten, tell, written
 from batch_editor.text import escape_bytes
 
@@ -17,13 +17,7 @@ from batch_editor.text import escape_bytes
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 is any free port.")
 @click.option("--no-open", is_flag=True, help="Print the address, and open no browser.")
 @click.option("--as", "name", metavar="NAME", help="Whose verdicts they are; default: the system's user.")
-@click.option(
-    "-c",
-    "--config",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Settings; default: config.yaml in the working directory if there is one.",
-)
+@config_option
 @click.option("--end-when-idle", "idle_s", metavar="SECONDS", type=click.FloatRange(min=1), hidden=True)
 @verbose()
 def review(
@@ -35,7 +29,7 @@ def review(
 
     \b
     Example:
-      batch-editor review outputs/products
+      batch-editor review outputs/catalog
     """
     import asyncio
 

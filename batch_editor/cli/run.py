@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_editor.cli.given import find_manifests, redo_from, selection_from, settings_from
 from batch_editor.cli.interrupts import raise_interrupts
 from batch_editor.cli.notifying import Ending, notifying
-from batch_editor.cli.options import find_manifests, redo_from, running, selection_from, settings_from, shared
+from batch_editor.cli.options import running, shared
 from batch_editor.cli.output import Shown, quieten, show, tell
 from batch_editor.cli.plan import show_plan
 from batch_editor.errors import StorageError
@@ -46,7 +47,7 @@ def run(**options: Any) -> int:
 
     \b
     Example:
-      batch-editor run jobs/products.csv --set 'prompt=Put the {{ title }} on white' --max-cost 25
+      batch-editor run jobs/shopify.csv --set 'prompt=Put the {{ title }} on white' --max-cost 25
     """
     if options["dry_run"]:
         return show_plan(options)

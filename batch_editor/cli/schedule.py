@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_editor.cli.options import find_manifests, given_options, sending, settings_from, shard_from
+from batch_editor.cli.given import find_manifests, given_options, settings_from, shard_from
+from batch_editor.cli.options import sending
 from batch_editor.cli.output import tell, written
 from batch_editor.errors import UsageError
 from batch_editor.text import escape_bytes, quoted, shell_word
@@ -62,7 +63,7 @@ def schedule(at: str, kind: str, to: Path | None, timezone: str | None, *, force
 
     \b
     Example:
-      batch-editor schedule jobs/products.csv --at 02:00 --as systemd
+      batch-editor schedule jobs/catalog.csv --at 02:00 --as systemd
     """
     from batch_editor.nightly import KINDS, listed, write_all
 

@@ -14,7 +14,7 @@ from batch_editor.text import escape_bytes
 
 
 @click.command()
-@click.argument("outputs", metavar="[OUT]...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("outputs", metavar="[OUT…]", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     *("--by", "by"),
     metavar="GROUP",
@@ -44,8 +44,8 @@ def spend(outputs: tuple[Path, ...], by: str, form: str, config: Path | None) ->
 
     \b
     Example:
-      batch-editor spend outputs/products --by month
-      batch-editor spend outputs/* --by column:title --format csv > titles.csv
+      batch-editor spend outputs/catalog --by month
+      batch-editor spend outputs/* --by column:shelf --format csv > shelves.csv
     """
     import orjson
 

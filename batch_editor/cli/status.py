@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from batch_editor.cli.interrupts import raise_interrupts
-from batch_editor.cli.options import verbose
+from batch_editor.cli.options import json_option, verbose
 from batch_editor.cli.output import show, tell
 
 
 @click.command()
-@click.argument("outputs", metavar="OUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.argument("outputs", metavar="OUT…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
 @click.option(
     "--rebuild",
     "rebuilding",
@@ -28,7 +28,7 @@ def status(outputs: tuple[Path, ...], *, as_json: bool, rebuilding: bool) -> int
 
     \b
     Example:
-      batch-editor status outputs/products
+      batch-editor status outputs/catalog
     """
     from batch_editor.recovery.rebuild import rebuild
     from batch_editor.runs.several import last_summaries

@@ -178,7 +178,11 @@ class HttpClient:
         return await self._polling.fetch_result(Asked.of(endpoint, body), request_id, sink, fresh=False)
 
     async def upload(self, endpoint: Endpoint, data_link: str) -> str:
-        """A public link for a local file, given as a `data:` link."""
+        """A public link for a local file, given as a `data:` link.
+
+        Raises:
+            UploadRefused: there is none; whether another try may help is in its failure.
+        """
         url = self._api.uploads_to
         proxy = self._network.proxy_for(url)
         try:

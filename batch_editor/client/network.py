@@ -65,7 +65,7 @@ class Network:
         return None if proxy is None or is_loopback_url(url) or proxy_bypass(_where(url)) else proxy
 
     def options_for(self, url: str) -> dict[str, Any]:
-        """What aiohttp has to be told of the URL's proxy."""
+        """The arguments by which aiohttp uses the URL's proxy."""
         proxy = self.proxy_for(url)
         return {} if proxy is None else {"proxy": proxy.url}
 

@@ -112,7 +112,7 @@ def failure_of(
     again = again or meaning.transient
     if scope == "rate" and not again:
         scope = "request"
-    detail = f": {text}" if text else ""
+    detail = f": {text}" if text and text.rstrip(".") != meaning.meaning else ""
     if 300 <= status < 400:
         host = _host(headers.get("location", ""))
         detail = f" to {printable(host, limit=100)}, which is not followed: the key would go there" if host else ""

@@ -60,7 +60,7 @@ class Outcome(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """What the driver is told first: the cluster, what each node must have, and how calls are made.
+    """The first message to the driver: the cluster, what each node must have, and how calls are made.
 
     start_s: how long a node may take to answer at first. limit_s: of one call, once it is made.
     retries: how often a call is made again whose node was lost, or its worker.
@@ -138,7 +138,7 @@ def carried_out(call: Call, proof: Proof, limit_s: float) -> Outcome:
             return Outcome(result, files.written())
         except CallFailed as failed:
             return Outcome(failed=str(failed))
-        except (MachineError, OSError) as error:  # of our own work with its files; the function's are told above
+        except (MachineError, OSError) as error:  # of our own work with its files; the function's are handled above
             return Outcome(refused=f"node {_here()} can't work: {error}")
 
 

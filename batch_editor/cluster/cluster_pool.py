@@ -151,7 +151,7 @@ class ClusterPool:
                     future = self._waiting.pop(number, None)
                 if future is not None:
                     future.set_result(outcome)
-        self._end(MachineError(f"the Ray cluster is lost ({_last_words(said)}); running again goes on from here"))
+        self._end(MachineError(f"the Ray cluster is lost ({_last_words(said)}); running again resumes"))
 
     def _end(self, why: Exception) -> None:
         with self._lock:

@@ -1,9 +1,9 @@
 """Settings, and the keys."""
 
 from batch_editor.config.deadline import read_duration
-from batch_editor.config.hearing import MetricsSettings, NotifySettings, notify_address
 from batch_editor.config.key import Keys, api_key, read_keys
 from batch_editor.config.loading import load_notify_settings, load_settings
+from batch_editor.config.notifying import MetricsSettings, NotifySettings, notify_address
 from batch_editor.config.provider import Provider
 from batch_editor.config.schema import config_schema
 from batch_editor.config.settings import (

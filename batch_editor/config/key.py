@@ -65,7 +65,7 @@ def api_key(api: ApiSettings, *, provider: str = SEGMIND) -> SecretStr:
     if not text.strip():
         raise ConfigError(
             f"no API key: set {api.key_env} in the environment, or {setting} in the config to a file that holds it; "
-            "to try without one, add --sandbox"
+            "to try without one: run --sandbox"
         )
     return SecretStr(_checked(text, api.key_env, provider, f"the environment's {api.key_env}"))
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
-from batch_editor.config.hearing import NotifySettings
+from batch_editor.config.notifying import NotifySettings
 from batch_editor.config.settings import ENV_PREFIX, ProviderSettings, Settings, setting_names
 from batch_editor.endpoints import TODAY
 from batch_editor.errors import ConfigError, did_you_mean
@@ -88,7 +88,7 @@ def load_settings(
 
 
 def load_notify_settings(file: Path | None = None) -> NotifySettings:
-    """Who is told how a run ended, as far as that can be read from where `load_settings` reads.
+    """Who is to be notified how a run ended, as far as that can be read from where `load_settings` reads.
 
     For runs that can't start: what is faulty here or elsewhere is left out, and never raised.
     """

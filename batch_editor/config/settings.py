@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from batch_editor.config.deadline import deadline_at
-from batch_editor.config.hearing import MetricsSettings, NotifySettings
+from batch_editor.config.notifying import MetricsSettings, NotifySettings
 from batch_editor.config.part import Part as _Part
 from batch_editor.config.parts import part_of_failures, part_of_rate, part_of_usd
 from batch_editor.config.provider import Provider

@@ -1,6 +1,6 @@
 """Files and folders as POSIX has them: opened only if they are regular files, made durable under their names.
 
-A FIFO in the place of a file would be waited for without end, on a thread that hears no signal.
+A FIFO in the place of a file would be waited for without end, on a thread that gets no signal.
 """
 
 from __future__ import annotations

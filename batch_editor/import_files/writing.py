@@ -115,7 +115,11 @@ class _Writer:
         return changed
 
     def write_supplemental_feed(self, out: BinaryIO) -> None:
-        """Items with a new picture: all their pictures, new and old, as Google has them in a table."""
+        """Items with a new picture: all their pictures, new and old, as Google has them in a table.
+
+        Raises:
+            UsageError: the feed's items have no id.
+        """
         key, main = self._rows.id_column, self._rows.main_column
         if key is None:
             raise UsageError(f"{self._source.name}: has no id, by which a supplemental feed's items are known")

@@ -103,7 +103,7 @@ def begin(
         _most_of(reading, catalog),
         reading.faulty,
         draft.notes,
-        tuple(_said_of_row(found, reading)),
+        tuple(_said_of_row(found, reading)[:FIRST]),
         options,
     )
 
@@ -160,7 +160,7 @@ def _draft(source: Source, subject: Subject, catalog: Catalog, folder: Path, nam
 def _sound(
     source: Source, draft: Draft, subject: Subject, catalog: Catalog, target: Path, command: str
 ) -> tuple[Draft, Reading]:
-    """The draft with conditions that leave its faulty rows out, as far as they can be told by their links.
+    """The draft with conditions that leave its faulty rows out, as far as their links show which they are.
 
     It is read as a file of its place, for paths in it go from there.
     """
@@ -181,9 +181,12 @@ def _sound(
             break
         draft, reading = stricter, left
     if gone := all_faulty.faulty - reading.faulty:
-        first = _said_of_row(source, all_faulty)[0]
-        said = f"Left out by when: {many(gone, 'row')} with faults. The first: {first}"
-        draft = replace(draft, notes=(*draft.notes, said))
+        still = _said_of_row(source, reading)
+        said = [f"  {message}" for message in _said_of_row(source, all_faulty) if message not in still]
+        more = [f"  and {gone - len(said):,} more"] if gone > len(said) else []
+        draft = replace(
+            draft, notes=(*draft.notes, f"Left out by when: {many(gone, 'row')} with faults:", *said, *more)
+        )
     return draft, reading
 
 

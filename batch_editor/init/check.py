@@ -17,8 +17,10 @@ from batch_editor.records import FaultyRow, Job
 from batch_editor.shops import Seen
 from batch_editor.text import redact
 
-# Jobs to begin with, whose price is told.
+# Jobs to begin with, whose price is said.
 FIRST = 3
+# Faulty rows whose fault is said; whoever mends those sees the next by doing it again.
+MESSAGES_MOST = 10
 # Links that are left out one by one; more make a manifest that nobody reads.
 _ONE_BY_ONE = 20
 _KINDS_MOST = 1_000
@@ -49,7 +51,7 @@ class Reading:
     """What reading a manifest gave: how many jobs, the first of them, and of the faulty rows the line and
     what is wrong, and their links.
 
-    `without_links`: faulty rows that can't be told by their link. `good`: what sound links have in common.
+    `without_links`: faulty rows that no link shows. `good`: what sound links have in common.
     """
 
     jobs: int = 0
@@ -82,7 +84,7 @@ def read_first(path: Path, catalog: Catalog, images: tuple[str, ...], matrix: st
         link = _link_of(made.extras, images, matrix)
         if isinstance(made, FaultyRow):
             reading.faulty += 1
-            if len(reading.messages) < FIRST:
+            if len(reading.messages) < MESSAGES_MOST:
                 reading.messages.append((made.where.rpartition(":")[2], made.message))
             if link:
                 reading.links[link] += 1

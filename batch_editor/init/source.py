@@ -65,7 +65,7 @@ class Source:
         faults.raise_if_any()
 
     def first_fault(self) -> str | None:
-        """What is wrong with its first row that can't be told apart into cells; None where all can."""
+        """What is wrong with its first row that can't be divided into cells; None where all can."""
         return next((f"{self.path}:{line}: {problem}" for line, _, problem in self.rows() if problem), None)
 
     def seen_from(self, folder: Path) -> str:

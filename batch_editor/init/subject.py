@@ -19,7 +19,7 @@ from batch_editor.manifest.link_cells import STARTS_LINK
 from batch_editor.manifest.odd_cells import oddity_of
 from batch_editor.manifest.table import columns_said
 from batch_editor.shops import Export, Seen
-from batch_editor.text import escape_bytes, many
+from batch_editor.text import escape_bytes, many, quoted
 
 # By so many rows it shows what the columns are.
 _SAMPLE = 10_000
@@ -191,7 +191,7 @@ def _notes(source: Source, guess: Guess, facts: _Facts, *, has_prompt: bool) -> 
     if facts.has_several:
         yield "Where a cell has several links they go into one request, as several pictures to make one of."
     if not facts.ids:
-        yield "No column names each row by something of its own, so that jobs are numbered."
+        yield f"No column names each row by something of its own{facts.why_no_id}, so that jobs are numbered."
     if not facts.titles and not has_prompt:
         yield "No column with titles was found, so that the prompt names none."
 
@@ -205,7 +205,9 @@ class _Facts:
         self.has_links = self.has_several = self.has_blank_links = False
         self.blank: Counter[str] = Counter()
         self._images = [place[name] for name in guess.pictures]
+        self._ids = guess.ids
         self._seen = {name: Seen() for name in guess.ids}
+        self._no_ids: dict[str, str] = {}
         self._titles = guess.titles
         self._place = place
 
@@ -213,6 +215,11 @@ class _Facts:
     def ids(self) -> list[str]:
         """The columns that name every row, each another."""
         return list(self._seen)
+
+    @property
+    def why_no_id(self) -> str:
+        """Why the likeliest column for ids isn't taken, in brackets; nothing where there is none."""
+        return next((f" ({self._no_ids[name]})" for name in self._ids if name in self._no_ids), "")
 
     @property
     def titles(self) -> list[str]:
@@ -233,7 +240,11 @@ class _Facts:
             self.has_several = self.has_several or len(links_and_files(link)) > 1
         for name, seen in list(self._seen.items()):
             cell = cells[self._place[name]]
-            if not may_be_id(cell) or not seen.add(cell.strip()):
+            if not may_be_id(cell):
+                self._no_ids[name] = f"{name} is blank in a row, or has no name there"
+                del self._seen[name]
+            elif not seen.add(cell.strip()):
+                self._no_ids[name] = f"{name} has {quoted(cell.strip())} twice"
                 del self._seen[name]
         for name in self._titles:
             self.blank[name] += oddity_of(cells[self._place[name]]) is not None

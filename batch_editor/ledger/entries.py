@@ -95,7 +95,7 @@ class GivenCommand(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a run's plan expected of it. changes: None where that was told of an earlier run of the same command."""
+    """What a run's plan expected of it. changes: None where an earlier run of the same command has them."""
 
     requests: int
     cost_usd: float

@@ -76,7 +76,7 @@ def runs_on_record(db: sqlite3.Connection) -> list[RunOnRecord]:
 
 
 def changes_of(db: sqlite3.Connection, run_id: str) -> JobChanges | None:
-    """The jobs that a run was about; those of the runs of one command are told of the first. None: not on record."""
+    """The jobs that a run was about; of the runs of one command the first has them. None: not on record."""
     row = db.execute(
         "SELECT changes FROM runs WHERE changes IS NOT NULL AND rowid <= (SELECT rowid FROM runs WHERE run_id = ?)"
         " ORDER BY rowid DESC LIMIT 1",

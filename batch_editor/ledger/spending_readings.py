@@ -119,7 +119,7 @@ def active_jobs(db: sqlite3.Connection) -> list[str]:
 
 
 def column_names(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
-    """What jobs of the last manifest can be told apart by: columns of their rows, and parameters of their requests."""
+    """What jobs of the last manifest can be grouped by: columns of their rows, and parameters of their requests."""
     parameters, extras = readings.columns(db)
     return extras, parameters
 

@@ -106,7 +106,7 @@ class CsvReader:
 
 
 class _Broken(Exception):
-    """The rest of the file can't be told apart into rows."""
+    """The rest of the file can't be divided into rows."""
 
 
 class _Lines:

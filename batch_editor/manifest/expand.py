@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from batch_editor.manifest.entry import Entry, Manifest
 from batch_editor.manifest.faults import Problem, Refused, shown
 from batch_editor.manifest.finish_key import KEY as FINISH
+from batch_editor.manifest.job_warnings import ending_warnings, shortened_warning
 from batch_editor.manifest.odd_cells import (
     IS_IT_MEANT,
     MEND_IT,
@@ -28,13 +28,6 @@ from batch_editor.manifest.values import Files, Fixed, Rendered, Slot, fallback_
 from batch_editor.records import EditRequest, FaultyRow, Job, ParamValue
 from batch_editor.text import escape_bytes, printable
 
-# 123456789012 after a spreadsheet: every id of the column has become the same few.
-_SHORTENED = re.compile(r"(?<![\w.,])\d(?:[.,]\d+)?E\+\d\d(?!\w)")
-_NOT_TAKEN = (
-    *(".heic", ".heif", ".avif", ".gif", ".svg", ".tif", ".tiff", ".bmp", ".psd", ".pdf", ".eps"),
-    *(".mp4", ".mov", ".zip", ".html", ".htm"),
-)
-_LOOK_AT_IT = "JPEG, PNG and WebP are taken: --check-inputs looks at what it really is"
 _LONGEST = 1000  # characters of what is wrong with a row
 
 
@@ -126,7 +119,8 @@ class Expander:
         if "E+" in job_id:
             self._warn_of_shortened(job_id)
         for name in self._inputs:
-            self._warn_of_endings(row, name, params.get(name))
+            if warnings := ending_warnings(row.where, name, params.get(name)):
+                self._manifest.faults.warn_of_row(warnings, row.key)
         extras = row.columns.extras(row.cells)
         job = Job(
             *(job_id, output or None, request, row.where, extras, files, self._entry.where, row.axes),
@@ -336,17 +330,7 @@ class Expander:
                 message = f"{unused.parameter} has no effect with {listed(unused.when, ' ')} ({unused.why})"
                 self._manifest.faults.warn(str(self._manifest.path), message)
 
-    def _warn_of_endings(self, row: Row, name: str, links: ParamValue) -> None:
-        """Warn of links that end like no picture that is taken; some hosts send another one by such a name."""
-        for link in [links] if isinstance(links, str) else links if isinstance(links, list) else ():
-            if link.lower().endswith(_NOT_TAKEN):
-                ending = link[link.rindex(".") :].lower()
-                problem = Problem(row.where, f"{name} has a link that ends in {ending}", advice=_LOOK_AT_IT)
-                self._manifest.faults.warn_of_row([problem], row.key)
-
     def _warn_of_shortened(self, job_id: str) -> None:
-        if not self._has_warned and _SHORTENED.search(job_id):
+        if not self._has_warned and (warning := shortened_warning(job_id)):
             self._has_warned = True
-            way_out = "format the column as a number without decimals and export it again"
-            message = f"id {shown(job_id)} looks shortened by a spreadsheet; {way_out}"
-            self._manifest.faults.warn(str(self._manifest.path), message)
+            self._manifest.faults.warn(str(self._manifest.path), warning)

@@ -25,7 +25,7 @@ Record: TypeAlias = "tuple[int, list[str], str | None]"
 
 
 class TableFault(Exception):
-    """The rest of a table can't be told apart into rows. `line` counts from 1; 0 where the whole file is meant."""
+    """The rest of a table can't be divided into rows. `line` counts from 1; 0 where the whole file is meant."""
 
     def __init__(self, message: str, line: int = 0) -> None:
         super().__init__(message)

@@ -18,11 +18,11 @@ from batch_editor.manifest.picture_rows import base_of
 from batch_editor.manifest.rows import Columns, Row, snake_case
 from batch_editor.manifest.shop_table import TakenTable, shop_defaults, take_table
 from batch_editor.manifest.table import Table, columns_said
-from batch_editor.manifest.table_files import open_table
+from batch_editor.manifest.table_files import is_standard_input, open_table
 from batch_editor.manifest.templates import is_template
 from batch_editor.manifest.values import Cell, Fixed, Reader, Rendered, Source, is_free_text
 from batch_editor.records import FaultyRow, Job
-from batch_editor.text import escape_bytes
+from batch_editor.text import escape_bytes, shell_word
 
 
 def read_table_manifest(path: Path, expansion: Expansion, faults: Faults) -> Iterator[Job | FaultyRow]:
@@ -147,8 +147,11 @@ def _cell(manifest: Manifest, name: str, index: int) -> Reader:
 
 
 def _hints(manifest: Manifest, table: TakenTable) -> dict[str, str]:
-    """For each parameter that has no column, the column that looks like it, or else what the columns are."""
-    columns = table.columns
+    """For each parameter that has no column, the column that looks like it, or else what the columns are.
+
+    A table without a column for the pictures is no manifest yet: `init` writes one.
+    """
+    columns, path = table.columns, str(manifest.path)
     others = {snake_case(name): name for name in columns if name not in manifest.own_columns}
     hints = {}
     for name in manifest.endpoint.parameters:
@@ -157,6 +160,8 @@ def _hints(manifest: Manifest, table: TakenTable) -> dict[str, str]:
                 hints[name] = f"; no column of an export is one by itself: pass --set '{name}={{{{ {name} }}}}'"
             continue
         hints[name] = f"; {columns_said(columns)}; a value for all comes from --set '{name}=…'"
+        if name == manifest.endpoint.images and not is_standard_input(path):
+            hints[name] += f". To begin with a manifest that names these columns: batch-editor init {shell_word(path)}"
         for near in get_close_matches(name, others, n=1, cutoff=0.7):
             hints[name] = (
                 f"; column {shown(others[near])} is named almost so: rename it, or pass --set '{name}={{{{ {near} }}}}'"

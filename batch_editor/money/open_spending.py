@@ -19,7 +19,7 @@ from batch_editor.postgres import Database, DatabaseAddress
 
 
 def shared_database(settings: Settings, say: Callable[[str], None]) -> Database | None:
-    """The database that `budget.ledger` names; None where it names none. `say` hears of one that is away.
+    """The database that `budget.ledger` names; None where it names none. `say` gets a line about one that is away.
 
     Raises:
         UsageError: the extra isn't installed, or the variable that should hold the password isn't set.

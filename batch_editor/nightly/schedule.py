@@ -1,4 +1,4 @@
-"""One nightly run: which command, where, when, and for how long it may go on when it is stopped."""
+"""One nightly run: which command, where, when, and how long it may take to end when it is stopped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Schedule:
     options: the options of `run` that hold for the first run too, as words; paths among them are in `paths`.
     nightly: those of every night alone, but `--log-file` and `--expect-ledger`.
     secrets: the environment's variables that every night needs: the key's, unless it comes from a file that the config
-    names, those of addresses that are told, those of a bucket.
+    names, those of addresses that are notified, those of a bucket.
     timeout_s: of one attempt, in seconds.
     shards: how many processes divide the manifest; 0: one does all of it.
     made_by: the command that made this schedule, for its readers.
@@ -83,7 +83,7 @@ class Schedule:
 
     @property
     def stop_s(self) -> int:
-        """Seconds that a run which is told to stop needs: what is in flight is paid for, and is waited for."""
+        """Seconds that a run needs to stop: what is in flight is paid for, and is waited for."""
         return math.ceil(self.timeout_s + _SAVING_S)
 
     @property

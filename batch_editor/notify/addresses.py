@@ -14,9 +14,9 @@ from batch_editor.text import guard
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Who is told: webhooks, addresses of apprise's, and one that is pinged. They are secrets.
+    """Who is notified: webhooks, addresses of apprise's, and one that is pinged. They are secrets.
 
-    faults: why others of the config can't be told, for people.
+    faults: why others of the config can't be notified, for people.
     """
 
     webhooks: tuple[str, ...] = field(default=(), repr=False)
@@ -26,7 +26,7 @@ class Addresses:
 
 
 def addresses_of(settings: NotifySettings) -> Addresses:
-    """Who is told. From now on no text that is printed, logged or stored has these addresses."""
+    """Who is notified. From now on no text that is printed, logged or stored has these addresses."""
     faults: list[str] = []
     to = [address for each in settings.to if (address := _read(each, "notify.to", faults)) is not None]
     ping = None if settings.ping is None else _read(settings.ping, "notify.ping", faults)
@@ -45,7 +45,7 @@ def addresses_of(settings: NotifySettings) -> Addresses:
 
 
 def is_webhook(address: str) -> bool:
-    """Whether it is told by HTTP itself."""
+    """Whether it is notified by HTTP itself, not by way of apprise."""
     return address.lower().startswith(("https://", "http://"))
 
 

@@ -22,7 +22,7 @@ _CALLS = re.compile(r"@(?=everyone|here|channel)|<(?=[!@#])", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is told. Made of data that others wrote: `plain` goes over every line."""
+    """What is sent to people. Made of data that others wrote: `plain` goes over every line."""
 
     title: str
     lines: tuple[str, ...]

@@ -19,7 +19,7 @@ from batch_editor.notify.message import Message
 log = logging.getLogger("batch_editor")
 log.addHandler(logging.NullHandler())  # for runs that end before they log; Python would print its warnings bare
 
-# A run ends when it ends: whoever hasn't taken the message by then isn't told.
+# A run ends when it ends: whoever hasn't taken the message by then doesn't get it.
 LIMIT_S = 10.0
 
 

@@ -35,7 +35,11 @@ class FinishedFiles:
         self._stands: Callable[[str, int], bool] = lambda path, size_bytes: False
 
     def prepare(self) -> None:
-        """Make the folders, remove what a process that died has left staged, and see which files there are."""
+        """Make the folders, remove what a process that died has left staged, and see which files there are. Blocks.
+
+        Raises:
+            StorageError: a folder can't be made or written, or is a link that leads elsewhere.
+        """
         staged = self._root / _STAGED
         try:
             for folder in (self._root / FINISHED, staged):
@@ -61,7 +65,11 @@ class FinishedFiles:
 
     @contextmanager
     def picture(self, path: str) -> Iterator[Path]:
-        """A picture as a file, for as long as the block lasts; one that isn't there is a path of nothing."""
+        """A picture as a file, for as long as the block lasts; one that isn't there is a path of nothing.
+
+        Raises:
+            StorageError: a bucket's picture can't be copied here.
+        """
         if self._pictures.folder is not None:
             yield self._pictures.folder / path
             return

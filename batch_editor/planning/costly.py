@@ -16,7 +16,7 @@ from batch_editor.planning.catalog import Catalog
 from batch_editor.postgres import DatabaseAddress
 from batch_editor.records import WHOLE, Redo, Shard
 
-# Settings that can't: what limits a run, how fast and where it works, who hears of it. Or that show in the requests, or
+# Settings that can't: what limits a run, how fast and where it works, who is notified. Or that show in the requests, or
 # in what is noted of endpoints. A setting that nobody has put here counts: so a new one isn't forgotten.
 HARMLESS = (
     *("api.base_url", "api.key_env", "api.key_file", "api.connect_timeout_s", "api.upload_url", "api.history_url"),

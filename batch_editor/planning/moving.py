@@ -101,4 +101,4 @@ def retiring_line(endpoint: Endpoint, on: date) -> str | None:
 def _advice(endpoint: Endpoint) -> str:
     if endpoint.successor is None:
         return "; its file names no successor"
-    return f"; to move to its successor: --endpoint {endpoint.successor.endpoint}"
+    return f"; move to its successor: --endpoint {endpoint.successor.endpoint}"

@@ -205,12 +205,10 @@ class Plan:
         yield f"Cost: ${cost.expected_usd:,.2f} expected, ${cost.min_usd:,.2f} at least, ${cost.max_usd:,.2f} at most"
         yield from self._table()
         if cost.min_usd < cost.max_usd:
-            yield (
-                "  at least: auto is the cheapest, inputs and prompt are free;"
-                " at most: auto is the most expensive, inputs and prompt cost the most they can"
-            )
+            yield "  at least: auto is the cheapest, inputs and prompt are free"
+            yield "  at most: auto is the most expensive, inputs and prompt cost the most they can"
         yield from self._time(now)
-        yield f"Limit: {self.advice}"
+        yield f"Speed: {self.advice}"
         for name, fit in (("Budget", self.budget), ("Deadline", self.deadline)):
             if fit is not None:
                 left = "" if fit.fits else f": {fit.requests:,} of {self.requests:,} requests do"
@@ -308,8 +306,9 @@ class Plan:
             kind = ", ".join(part for part in (group.quality, group.size) if part) or "one price"
             inputs = f"{group.inputs} input{'' if group.inputs == 1 else 's'}"
             source = group.source if not group.charges else f"{group.source}, {group.charges} charges"
+            cost = f"${group.cost_usd:,.2f}"
             yield (
-                f"  {group.requests:>7,} × ${group.unit_usd:.4f} = ${group.cost_usd:>10,.2f}"
+                f"  {group.requests:>7,} × ${group.unit_usd:.4f} = {cost:>11}"
                 f" {group.cost_usd / total:>5.0%}  {group.endpoint}, {kind}, {inputs} ({source})"
             )
 

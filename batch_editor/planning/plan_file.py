@@ -32,7 +32,7 @@ _FIELDS = (
 # Within these a plan says that it is one, whatever way it is laid out.
 _HEAD_BYTES = 4096
 _APPROVED_BY, _CHECKSUMS = "approved_by", "checksums"
-# Fields whose entries have a checksum each, so that a change can be told to the entry; and of requests each column has.
+# Fields whose entries have a checksum each, so that a change is traced to its entry; of requests each column has one.
 _BY_ENTRY = ("settings", "endpoints")
 _COLUMNS = ("fingerprint", "jobs", "endpoint", "list_usd", "prompt", "inputs", "parameters", "redo_of", "contents")
 _RARE = {"redo_of", "contents"}  # which most requests don't have

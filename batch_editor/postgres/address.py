@@ -29,7 +29,7 @@ _ONLY_HOW = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DatabaseAddress:
-    """A database, as libpq is told of it.
+    """A database, as libpq takes its address.
 
     url: without a password, and without `schema`, the part of the database whose tables are meant; None: the first of
     the user's search path. password_env: the variable that holds the password; None where libpq finds it (PGPASSFILE).

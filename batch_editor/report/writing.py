@@ -20,7 +20,7 @@ def write_report(
 ) -> None:
     """One HTML file about some output directories, whole under its name or not there at all. Blocks.
 
-    `say` is told what takes long.
+    `say` gets a line for what takes long.
 
     Raises:
         UsageError: nothing has run in one of them.

@@ -69,7 +69,11 @@ class Cache:
         return Path(name)
 
     def take(self, key: str, part: Path, size_bytes: int) -> Path:
-        """Make a part the file of a key; return where."""
+        """Make a part the file of a key; return where.
+
+        Raises:
+            OSError: it can't be moved there; the part is removed.
+        """
         path = self._place(key)
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -69,7 +69,7 @@ class Live:
         """Tell the run to finish what is in flight and to start nothing more; once, for a second time drops that.
 
         Raises:
-            Conflict: it is another one by now, is told already, or isn't a process of this machine.
+            Conflict: it is another one by now, is signalled already, or isn't a process of this machine.
         """
         with self._lock:
             status, holder = read_status(self._output), process_at_work(self._output)
@@ -83,7 +83,7 @@ class Live:
             try:
                 os.kill(holder.pid, signal.Signals[status.stop_signal])
             except OSError as error:
-                raise Conflict(f"{holder} can't be told ({error.strerror})") from error
+                raise Conflict(f"{holder} can't be signalled ({error.strerror})") from error
             self._next_at = 0.0
 
     def _looked(self) -> Json:

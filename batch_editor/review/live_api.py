@@ -53,7 +53,7 @@ class LiveApi:
         return _json(await self._looked())
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """How the run stands, as server-sent events: `live` when anything changed, `trouble` where it can't be told."""
+        """How the run stands, as server-sent events: `live` when anything changed, `trouble` where it can't be read."""
         response = web.StreamResponse(headers=_HEADERS)
         await response.prepare(request)
         last, quiet = b"", 0

@@ -87,7 +87,7 @@ class _Dispatch:
         if run.metrics is not None:
             observers.append(run.metrics)
         try:
-            with signals.hearing(monitor) if signals else nullcontext():
+            with signals.stopping(monitor) if signals else nullcontext():
                 sending = self._send_all(reservations, live, observers, only)
                 async with finishing.at_work():
                     await alongside(sending, monitor.run(), live.run())

@@ -1,4 +1,4 @@
-"""What happens to an attempt is told once, to an `AttemptListener`; `Listeners` passes it on to several."""
+"""What happens to an attempt is reported once, to an `AttemptListener`; `Listeners` passes it on to several."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AttemptListener:
         """No image came of it, and `then` follows."""
 
     def possibly_billed(self, task: Task, usd: float) -> None:
-        """The attempt that is about to be told as failed may have been charged, with so much at most."""
+        """The attempt that is about to be reported as failed may have been charged, with so much at most."""
 
     def unsaved(self, task: Task, error: MachineError) -> None:
         """A paid answer is lost: nothing could keep it."""

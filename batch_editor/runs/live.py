@@ -39,7 +39,7 @@ log = logging.getLogger("batch_editor")
 NEWS_S = 5.0
 # A reason that comes and goes is over when it hasn't come for so long.
 CALM_S = 10.0
-# A rate that is lowered and raised all night is told this often.
+# A rate that is lowered and raised all night is reported this often.
 TOLD_EVERY_S = 60.0
 _MINUTE = 60
 
@@ -189,7 +189,7 @@ class _LastMinute:
 class _News:
     """Tells somebody at a terminal why the run is slow, when that changes; the log hears of each change.
 
-    An outage is told by the monitor, and what `concurrency` allows was said by the plan.
+    An outage is reported by the monitor, and what `concurrency` allows was said by the plan.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""What people are told of a run that ended, or couldn't start."""
+"""The message about a run that ended, or couldn't start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batch_editor.runs.summary import Summary
 from batch_editor.text import duration, many, shell_word
 
 CAUSES = 3
-# A command that is longer is told of in words: it fills a telephone's screen.
+# A command that is longer is described in words: it fills a telephone's screen.
 _LONGEST_COMMAND = 200
 
 

@@ -28,7 +28,7 @@ log.addHandler(logging.NullHandler())
 
 # A share of failures means nothing before this many jobs have ended.
 SHARE_AFTER = 20
-# The ends of the latest jobs, which the speed is told by.
+# The ends of the latest jobs, from which the speed is computed.
 ENDS = 500
 # As often as a bar is painted. A snapshot of 500 latencies costs 0.1 ms, and 1,000 results a second bring two each.
 SHOW_EVERY_S = 0.1

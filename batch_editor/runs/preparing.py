@@ -49,7 +49,7 @@ class PlannedRun:
     approval: Approval | None = None
 
     def said(self) -> Iterator[str]:
-        """What people are told before anything is sent."""
+        """The lines for people before anything is sent."""
         yield from () if self.approval is None else self.approval.said
         yield from self.plan.introduction()
 

@@ -105,6 +105,7 @@ class Bar:
                 unit="job",
                 file=self._stream,
                 dynamic_ncols=True,
+                # tqdm itself puts a comma before the postfix.
                 bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}",
             )
         bar = self._bar
@@ -152,13 +153,15 @@ class _UnreadStream:
 
 
 def details(snapshot: Snapshot) -> str:
-    """What a snapshot says beside done and total.
+    """What a snapshot says beside done and total; what matters most first, for a narrow terminal cuts the end off.
 
     >>> details(Snapshot(9, 4, 3, 1, 2, 5, 61.0, 0.72, 8.0))
-    '3 succeeded, 1 failed, 2 retried, 5 in flight, 61.0/min, $0.72, 8s left'
+    '8s left, $0.72, 3 succeeded, 1 failed, 2 retried, 5 in flight, 61.0/min'
     """
-    eta = "" if snapshot.eta_s is None else f", {duration(snapshot.eta_s)} left"
+    eta = "" if snapshot.eta_s is None else f"{duration(snapshot.eta_s)} left, "
+    failed = f"{snapshot.failed} failed, " if snapshot.failed else ""
+    retried = f"{snapshot.retried} retried, " if snapshot.retried else ""
     return (
-        f"{snapshot.succeeded} succeeded, {snapshot.failed} failed, {snapshot.retried} retried,"
-        f" {snapshot.in_flight} in flight, {snapshot.per_min:.1f}/min, ${snapshot.spent_usd:,.2f}{eta}"
+        f"{eta}${snapshot.spent_usd:,.2f}, {snapshot.succeeded} succeeded, {failed}{retried}"
+        f"{snapshot.in_flight} in flight, {snapshot.per_min:.1f}/min"
     )

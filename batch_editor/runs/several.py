@@ -13,7 +13,7 @@ from batch_editor.ledger import readings
 from batch_editor.ledger.readings import Money
 from batch_editor.records import Shard
 from batch_editor.runs.summary import Summary, last_summary, money_said, rest_said
-from batch_editor.text import printable
+from batch_editor.text import many, printable
 
 # Where several hold, the first of these wins, as for one run.
 _WORST_FIRST = (130, 143, 6, 3, 4, 1, 0)
@@ -49,12 +49,16 @@ class SeveralSummaries:
     def as_json(self) -> dict[str, Any]:
         """The `--json` object of `status` for several: that for one with the sums of all, and `outputs`, one each.
 
-        What there is one of for each directory is null. Of times the longest counts.
+        What there is one of for each directory is null. Of times the longest counts. Money is that of runs that cost
+        some, if there are any, and not what rehearsals would have cost.
         """
         each = [summary.as_json() for summary in self.summaries]
+        paid = [one for one in each if not one["sandbox"]]
         return {
             **reduce(_sum, each),
             **dict.fromkeys(_OF_EACH),
+            "cost_usd": reduce(_sum, [one["cost_usd"] for one in paid or each]),
+            "sandbox": not paid,
             "exit_code": self.exit_code,
             "latency_s": {"p50": _rounded(self.p50_s), "p95": _rounded(self.p95_s)},
             "missing": [str(shard) for shard in self.missing],
@@ -72,7 +76,9 @@ class SeveralSummaries:
             yield f"  {cause['kind']}: {cause['count']}, for example {cause['job_id']}: {said}"
         requests = total["requests"]
         yield f"Requests: {requests['sent']} sent in the newest runs, {requests['retried']} of them again"
-        yield f"Money: {money_said(Money(**total['cost_usd']), sandbox=total['sandbox'])}"
+        rehearsals = sum(summary.sandbox for summary in self.summaries)
+        without = f"; without {many(rehearsals, 'rehearsal')}" if rehearsals and not total["sandbox"] else ""
+        yield f"Money: {money_said(Money(**total['cost_usd']), sandbox=total['sandbox'])}{without}"
         if self.p50_s is not None and self.p95_s is not None:
             yield f"Latency: half within {self.p50_s:.1f} s, 95 % within {self.p95_s:.1f} s"
         for summary in self.summaries:

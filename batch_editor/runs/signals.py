@@ -16,7 +16,7 @@ class RunSignals:
     """The signals that end a run, but those that its process ignores: `nohup` and a shell's `&` let it start so, in
     order that it continues when the terminal is closed or its Ctrl-C is meant for others.
 
-    On the running loop. `hearing` is for while requests are in flight, `release` for when the run is over. `late` is
+    On the running loop. `stopping` is for while requests are in flight, `release` for when the run is over. `late` is
     a signal that came in between.
     """
 
@@ -27,11 +27,11 @@ class RunSignals:
 
     @property
     def gentle(self) -> str | None:
-        """The signal by which others may stop the run gently; None where it hears none."""
+        """The signal by which others may stop the run gently; None where it ignores all."""
         return next((number.name for number in ENDING if number in self._before), None)
 
     @contextmanager
-    def hearing(self, monitor: RunMonitor) -> Iterator[None]:
+    def stopping(self, monitor: RunMonitor) -> Iterator[None]:
         """Within the block, the first signal stops the run gently and the second drops what is in flight.
 
         Signals are heard, and no more than noted, until `release`: one that comes while the output manifest is written

@@ -32,6 +32,8 @@ from batch_editor.runs.redo_summary import RedoSummary, redo_summary
 from batch_editor.runs.stops import StopKind, StopReason, exit_code_of
 from batch_editor.text import duration, many, printable, shell_word
 
+_FAULTY_ROW = "invalid_row"  # which no further attempt makes sound
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderSummary:
@@ -171,7 +173,8 @@ class Summary:
             said = printable(error.error or "", limit=200)
             yield f"  {error.kind}: {error.count}, for example {error.job_id}: {said}"
             if error.kind in self.redo_commands:
-                yield f"    to redo just these: {self.redo_commands[error.kind]}"
+                again = "once mended, to send just these" if error.kind == _FAULTY_ROW else "to redo just these"
+                yield f"    {again}: {self.redo_commands[error.kind]}"
         if self.verdicts.approved or self.verdicts.rejected:
             approved, rejected, none = self.verdicts
             yield f"Verdicts: {approved:,} approved, {rejected:,} rejected, {none:,} without"
@@ -196,6 +199,7 @@ class Summary:
     def next_step(self, command: str) -> Iterator[str]:
         """What to do about the jobs that have no image, if there are any. `command` is the run's own."""
         jobs = self.jobs
+        faulty = sum(error.count for error in self.errors if error.kind == _FAULTY_ROW)
         if jobs.pending and self.stop is not None and self.stop.is_approval_spent:
             yield f"{many(jobs.pending, 'job is', 'jobs are')} left, for which a plan of their own is to be approved"
         elif jobs.pending and command:
@@ -204,7 +208,12 @@ class Summary:
             yield f"{many(jobs.pending, 'job is', 'jobs are')} left; to resume{room}: {command}"
         elif self.redo.left and command:
             yield f"{self.redo.left} rejected images are left to be made again; to resume: {command}"
+        elif jobs.failed == faulty > 0 and not jobs.unknown and command:
+            yield f"Mend the {'row' if faulty == 1 else 'rows'} with faults, then: {command}"
         elif (jobs.failed or jobs.unknown) and command:
+            if jobs.unknown and not self.sandbox:
+                asking = f"batch-editor reconcile {shell_word(str(self.output))}"
+                yield f"Whether unknown jobs were billed, the provider's history may say, for nothing: {asking}"
             risk = ", which may pay unknown ones twice" if jobs.unknown else ""
             yield f"To try failed jobs again{risk}: {command} --retry-failed"
 

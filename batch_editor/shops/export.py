@@ -42,7 +42,7 @@ class Export:
         Lazy; memory doesn't grow with the rows, but by a number for each product or link that must not come twice.
 
         Raises:
-            ShopError: the rows of a Shopify product lie too far apart to be told as one.
+            ShopError: the rows of a Shopify product lie too far apart to be known as one.
         """
         tally = self.tally
         for found in _READERS[self.format](self._layout, _counted(rows, tally), tally):

@@ -72,7 +72,7 @@ def feed_rows(stream: BinaryIO, columns: Sequence[str]) -> Iterator[tuple[int, l
 
 
 def _read(stream: BinaryIO, reader: _Reader) -> Iterator[None]:
-    """Have the reader told of elements; give way after each piece of the stream."""
+    """Report elements to the reader; give way after each piece of the stream."""
     parser = reader.parser
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end

@@ -24,7 +24,7 @@ MAX_DEPTH = 32
 # A 324-byte document of nested aliases expands to 10⁸ leaves; honest reuse repeats a block a few times a job.
 MAX_ALIASED = 100_000
 
-# Faults that are mended one after the other, so that all are told: the document is parsed once for each.
+# Faults that are mended one after the other, so that all are reported: the document is parsed once for each.
 _FAULTS_MOST = 20
 _MENDED_MOST = 2**20
 # Sound YAML that was hardly meant: `{{ sku }}`, `!new mug`, `-id: mug`.

@@ -196,6 +196,10 @@ def test_a_redirect_to_nowhere_is_a_failure_and_no_crash(location: str) -> None:
     assert failed(302, b"", {"location": location}).message.startswith("HTTP 302 (Redirected)")
 
 
+def test_what_the_status_says_already_is_not_repeated() -> None:
+    assert failed(401, "Missing or invalid API key.").message == "HTTP 401 (Missing or invalid API key)"
+
+
 def test_a_key_in_an_error_is_not_repeated() -> None:
     assert failed(401, "no such key: SG_0123456789abcdef").message == (
         "HTTP 401 (Missing or invalid API key): no such key: [key]"

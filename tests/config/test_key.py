@@ -169,7 +169,7 @@ def test_without_a_key_the_message_says_how_to_give_one_and_how_to_do_without() 
         api_key(ApiSettings())
     assert str(caught.value) == (
         "no API key: set SEGMIND_API_KEY in the environment, or api.key_file in the config to a file that holds it; "
-        "to try without one, add --sandbox"
+        "to try without one: run --sandbox"
     )
 
 

@@ -25,7 +25,7 @@ ELSEWHERE: dict[str, str] = {
     r"(ssh .* )?batch-editor review \S+( --.*)?": "runs until it is stopped; tests/review starts it",
     r"AWS_PROFILE=shop batch-editor run jobs/catalog\.csv": "needs a bucket; tests/servers/cloud runs it",
     r"batch-editor run jobs/catalog\.csv --open": "starts a review that stays; tests/review starts it",
-    r"batch-editor export outputs/products --format shopify --to import\.csv": "back-into-your-shop runs it",
+    r"batch-editor export outputs/shopify --format shopify --to import\.csv": "back-into-your-shop runs it",
     r"ray job submit -- batch-editor .*": "needs a cluster; tests/ray runs such commands on one",
     r"batch-editor run my-jobs\.yaml --limit 1 --max-cost 1": "of an endpoint that a server on its own doesn't serve",
 }

@@ -21,9 +21,7 @@ BIN = Path(sys.executable).parent
 
 # What a reader of that page has done or made before.
 BEFORE = {
-    "commands": """
-        printf 'title,prompt,image_urls\\nmug,Put it on white,photos/coffee.jpg\\n' > jobs/products.csv
-        batch-editor run jobs/products.csv""",
+    "commands": "batch-editor run jobs/catalog.csv",
     "cost": "batch-editor run jobs/catalog.csv; batch-editor run jobs/minimal.yaml",
     "endpoints": "printf 'endpoint: studio-edit.yaml\\njobs: [{prompt: On white, photo: jobs/photos/coffee.jpg}]\\n' >"
     " my-jobs.yaml",
@@ -68,7 +66,7 @@ SAID = {
         "kept: 3 done jobs that gpt-image-1.5-edit made",
     ],
     "finished-files": ["Finished amazon-main: 4 made", "Made 0 files", "Finished shopify-square: 4 made"],
-    "README": ["Jobs: 1   succeeded 1", "Requests: 0 sent in this run"],
+    "README": ["Jobs: 1   succeeded 1", "succeeded 2, failed 0, unknown 0, pending 1", "Jobs: 3   succeeded 3"],
 }
 WITH_COMMANDS = [page for page in PAGES if ours(page)]
 

@@ -69,3 +69,9 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
         assert (ROOT / path).is_file(), path
         headings = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], anchor
+
+
+@pytest.mark.parametrize(("page", "folder"), [("README", "docs/"), ("index", "")])
+def test_the_first_pages_lead_to_every_other_one(page: str, folder: str) -> None:
+    links = set(re.findall(r"\]\(([^)#]+)", PAGES[page]))
+    assert [name for name in PAGES if name not in ("README", "index") and f"{folder}{name}.md" not in links] == []

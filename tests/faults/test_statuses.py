@@ -361,7 +361,7 @@ async def test_a_provider_that_only_refuses_for_too_long_ends_the_run_with_its_w
     assert summary.stop is not None
     assert summary.as_json()["stopped_by"] == "rate_limited"
     assert summary.stop.message == (
-        "the provider has answered nothing but 429 for 1s (HTTP 429 (Too many requests): Too many requests); see"
+        "the provider has answered nothing but 429 for 1s (HTTP 429 (Too many requests)); see"
         " whether something else uses this key, or lower rate_limit, then run the same command again"
     )
     async with sandbox() as provider:

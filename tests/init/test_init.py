@@ -689,6 +689,21 @@ def test_a_name_that_is_no_manifest_s_is_refused(here: Path, say: Callable[..., 
     )
 
 
+def test_each_row_that_is_left_out_is_said_and_why_no_column_gives_ids(here: Path, say: Callable[..., Said]) -> None:
+    lines = [f"A,Mug,{LINK}/a.jpg", f"A,Jar,{DRIVE}", f"B,Cup,{LINK}/c.pdf?", "C,Jug,www/none"]
+    table(Path("t.csv"), "sku,name,image", *lines)
+    begun = say("init", "t.csv").out.splitlines()
+    notes = [
+        "No column names each row by something of its own (sku has 'A' twice), so that jobs are numbered.",
+        "Left out by when: 2 rows with faults:",
+        f"  t.csv:3: image_urls is {PAGE}",
+        "  t.csv:5: image_urls is 'www/none'; there is no such file (paths are relative to the manifest)",
+    ]
+    assert begun[2 : 2 + len(notes)] == notes
+    written = " ".join(Path("jobs/t.yaml").read_text(encoding="utf-8").replace("# ", " ").split())
+    assert [note for note in notes if " ".join(note.split()) not in written] == []
+
+
 def test_rows_that_no_condition_can_tell_are_left_out_by_the_commands(here: Path, say: Callable[..., Said]) -> None:
     table(
         Path("t.csv"), "sku,name,image", f"A,Mug,{LINK}/a.jpg", f"B,Jar,{LINK}/b.jpg,more,cells", f"C,Cup,{LINK}/c.jpg"

@@ -87,6 +87,13 @@ def test_sound_rows_keep_their_numbers_beside_faulty_ones(tmp_path: Path) -> Non
             f"id,image_urls\ngood,{LINK}\n",
             f"m.csv:1: prompt is missing; the columns are 'id', 'image_urls'; {FOR_ALL}",
         ),
+        (
+            "prompt,photo\nx,y\n",
+            (
+                "m.csv:1: image_urls is missing; the columns are 'prompt', 'photo'; a value for all comes from"
+                " --set 'image_urls=…'. To begin with a manifest that names these columns: batch-editor init m.csv"
+            ),
+        ),
     ],
 )
 def test_what_is_wrong_with_the_file_is_a_fault_though_faulty_rows_are_skipped(

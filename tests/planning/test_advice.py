@@ -51,7 +51,7 @@ async def test_nothing_is_the_limit_when_there_is_nothing_to_send(bench: Bench) 
     plan = bench.plan(jobs(2))
     assert (plan.limited_by, plan.advice, plan.requests) == ("nothing", "nothing to send", 0)
     assert (plan.cost.expected_usd, plan.duration_s) == (0, (0.0, 0.0, 0.0))
-    assert "Limit: nothing to send" in list(plan.lines())
+    assert "Speed: nothing to send" in list(plan.lines())
 
 
 async def test_the_plan_says_whether_the_budget_fits_and_the_run_does_as_many(bench: Bench) -> None:

@@ -121,14 +121,14 @@ def test_the_table_has_a_row_for_each_kind_the_dearest_first_and_its_shares_add_
     assert sum(group.cost_usd for group in plan.groups) == pytest.approx(plan.cost.expected_usd)
     assert list(plan.lines())[1:5] == [
         "Cost: $0.14 expected, $0.14 at least, $0.46 at most",
-        "        2 × $0.0408 = $      0.08   60%  gpt-image-1.5-edit, medium, 1024x1024, 1 input (price list)",
-        "        4 × $0.0108 = $      0.04   32%  gpt-image-1.5-edit, low, 1024x1024, 1 input (price list)",
-        "        1 × $0.0108 = $      0.01    8%  gpt-image-1.5-edit, low, 1024x1024, 2 inputs (price list)",
+        "        2 × $0.0408 =       $0.08   60%  gpt-image-1.5-edit, medium, 1024x1024, 1 input (price list)",
+        "        4 × $0.0108 =       $0.04   32%  gpt-image-1.5-edit, low, 1024x1024, 1 input (price list)",
+        "        1 × $0.0108 =       $0.01    8%  gpt-image-1.5-edit, low, 1024x1024, 2 inputs (price list)",
     ]
-    assert list(plan.lines())[5] == (
-        "  at least: auto is the cheapest, inputs and prompt are free; at most: auto is the most expensive, inputs and"
-        " prompt cost the most they can"
-    )
+    assert list(plan.lines())[5:7] == [
+        "  at least: auto is the cheapest, inputs and prompt are free",
+        "  at most: auto is the most expensive, inputs and prompt cost the most they can",
+    ]
 
 
 async def test_the_json_has_every_documented_key(bench: Bench) -> None:

@@ -59,6 +59,9 @@ async def test_a_faulty_row_fails_unsent_and_is_mended_later(bench: Bench) -> No
         # Neither again, nor with --retry-failed: nothing about the row has changed.
         again = await bench.command(*bench.run_arguments(rows, provider), "--skip-faulty", "--retry-failed")
         assert (again.code, provider.books.requests) == (1, 2)
+        assert again.out.splitlines()[-1].startswith("Mend the row with faults, then: batch-editor run ")
+        shown = (await bench.command("status", bench.out)).out
+        assert "    once mended, to send just these: batch-editor run " in shown
         mended = table(bench, sound("a"), sound("b"), sound("c"))
         assert (await bench.command(*bench.run_arguments(mended, provider))).code == 0
         assert provider.books.requests == 3

@@ -235,6 +235,11 @@ async def test_what_failed_for_a_transient_reason_is_sent_again_and_what_was_ref
         assert bench.statuses() == {"refused": "failed", "unlucky": "succeeded", "lost": "unknown"}
         second = await bench.run(wanted, provider)
         assert (first.exit_code, second.exit_code, second.sent) == (1, 1, 0)
+        history = "Whether unknown jobs were billed, the provider's history may say, for nothing"
+        assert list(second.next_step("the command")) == [
+            f"{history}: batch-editor reconcile {bench.out}",
+            "To try failed jobs again, which may pay unknown ones twice: the command --retry-failed",
+        ]
     async with sandbox() as provider:
         third = await bench.run(wanted, provider, options=RETRY_FAILED)
     assert (third.exit_code, third.sent) == (0, 2)

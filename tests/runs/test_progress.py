@@ -35,11 +35,12 @@ def test_a_duration_is_said_as_people_say_it(seconds: float, text: str) -> None:
 
 
 def test_details_say_what_the_bar_does_not() -> None:
-    assert details(HALF) == "4 succeeded, 1 failed, 2 retried, 3 in flight, 61.0/min, $1,234.50, 8s left"
+    assert details(HALF) == "8s left, $1,234.50, 4 succeeded, 1 failed, 2 retried, 3 in flight, 61.0/min"
 
 
-def test_a_rest_that_is_unknown_is_left_out() -> None:
-    assert details(replace(HALF, eta_s=None)).endswith("$1,234.50")
+def test_what_is_unknown_or_did_not_happen_is_left_out() -> None:
+    calm = replace(HALF, eta_s=None, failed=0, retried=0)
+    assert details(calm) == "$1,234.50, 4 succeeded, 3 in flight, 61.0/min"
 
 
 def test_plain_progress_is_a_line_now_and_then() -> None:
@@ -91,7 +92,8 @@ def test_a_bar_moves_to_where_the_run_is_and_stays() -> None:
     assert "a line\n" in painted
     last = painted.split("\r")[-1]
     assert last.startswith("100% |")
-    assert "10/10, 4 succeeded, 1 failed, 2 retried, 3 in flight, 61.0/min, $1,234.50, 0s left" in last
+    assert "10/10, 0s left" in last
+    assert "$1,234.50, 4 succeeded, 1 failed, 2 retried, 3 in flight, 61.0/min" in last
 
 
 def test_a_bar_of_a_run_without_jobs_may_be_closed() -> None:

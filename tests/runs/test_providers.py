@@ -201,7 +201,7 @@ async def test_a_missing_key_is_said_first_and_stops_that_provider_alone(
         assert (first.books.billed, second.books.requests) == (2, 0)
     why = (
         "no API key: set OPENAI_API_KEY in the environment, or providers.openai.key_file in the config to a file that"
-        " holds it; to try without one, add --sandbox"
+        " holds it; to try without one: run --sandbox"
     )
     warning = f"warning: openai: {why}. Its 3 requests wait; the others are sent"
     assert warning in capsys.readouterr().err.splitlines()

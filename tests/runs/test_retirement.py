@@ -13,7 +13,7 @@ from tests.support.bench import Bench, job, jobs, sandbox
 
 OLD, NEW = "gpt-image-1.5-edit", "gpt-image-2.5-sunburst"
 NOTICE = f"Endpoint: {NEW}, in place of {OLD}, which retired on 2026-12-01\n  quality goes by name: high stays high\n"
-MOVE = f"to move to its successor: --endpoint {NEW}"
+MOVE = f"move to its successor: --endpoint {NEW}"
 
 
 def on(day: str) -> dict[str, str]:
@@ -100,7 +100,7 @@ async def test_prices_that_were_set_for_the_retired_default_do_not_count_for_its
 
 
 REFUSALS = {
-    "410": (("410@3",), "HTTP 410 (The model has been retired): The model has been retired"),
+    "410": (("410@3",), "HTTP 410 (The model has been retired)"),
     "404 that names the model": (
         (f"404@3:text=no such model {OLD}",),
         f"HTTP 404 (The model has been retired): no such model {OLD}",
@@ -118,7 +118,9 @@ async def test_a_refusal_of_the_model_ends_the_run_with_what_moving_costs_and_th
         stopped = await bench.command(*bench.run_arguments(manifest, provider, "--concurrency", "1"))
         assert stopped.code == 3
         lines = stopped.out.splitlines()
-        assert lines[0] == f"Stopped: {said}; the successor of {OLD} is {NEW}. Move to its successor with --endpoint"
+        assert (
+            lines[0] == f"Stopped: {said}; the successor of {OLD} is {NEW}. Move to its successor with --endpoint"
+        )
         left, after, command = lines[-3:]
         # 0.009 × 1.2 before; (0.0059 + 0.0082) × 1.25 and the prompt's few tokens after.
         assert left == f"Left: 8 requests, expected $0.09 with {OLD}"

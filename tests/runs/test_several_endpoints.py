@@ -85,4 +85,4 @@ async def test_each_endpoint_that_ends_is_warned_of(bench: Bench) -> None:
     plan = await bench.command(
         "plan", manifest, "--endpoint", NEW, key=None, environment={"BATCH_EDITOR_TODAY": "2026-11-27"}
     )
-    assert "warning: gpt-image-1.5-edit retires on 2026-12-01, in 4 days; to move to its successor" in plan.err
+    assert "warning: gpt-image-1.5-edit retires on 2026-12-01, in 4 days; move to its successor" in plan.err

@@ -63,6 +63,22 @@ async def test_status_adds_up_the_shards_and_says_which_one_is_missing(bench: Be
     assert lines[-3].startswith(f"{outs(bench)[0]} (shard 0 of 3): ")
 
 
+async def test_money_is_not_that_of_rehearsals_where_any_of_several_was_paid_for(bench: Bench) -> None:
+    paid, rehearsed = bench.folder / "paid", bench.folder / "rehearsed"
+    async with sandbox() as provider:
+        await bench.run(shop(1), provider, out=paid)
+        await bench.run(shop(2), provider, options=replace(with_options(), sandbox=True), out=rehearsed)
+    both = (await bench.command("status", rehearsed, paid, "--json")).json
+    assert both["cost_usd"] == (await bench.command("status", paid, "--json")).json["cost_usd"]
+    assert (both["jobs"]["total"], both["sandbox"]) == (3, False)
+    (money,) = [line for line in (await bench.command("status", rehearsed, paid)).out.splitlines() if "Money" in line]
+    assert (
+        money
+        == f"Money: ${LOW_USD:,.2f} by the price list, ${LOW_USD:,.2f} by what the provider said; without 1 rehearsal"
+    )
+    assert (await bench.command("status", rehearsed, rehearsed / ".", "--json")).json["sandbox"]
+
+
 @pytest.mark.parametrize(
     ("codes", "worst"),
     [((0, 0, 0), 0), ((0, 1, 0), 1), ((4, 1, 0), 4), ((4, 3, 1), 3), ((6, 3, 143), 143), ((130, 6, 0), 130)],

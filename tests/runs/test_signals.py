@@ -42,7 +42,7 @@ def of_a_host() -> Iterator[None]:
 async def test_whoever_heard_signals_before_a_run_hears_them_after_it() -> None:
     before = {number: signal.getsignal(number) for number in ENDING}
     signals, told = RunSignals(), Told()
-    with signals.hearing(cast("RunMonitor", told)):
+    with signals.stopping(cast("RunMonitor", told)):
         os.kill(os.getpid(), signal.SIGHUP)
         await asyncio.sleep(0.01)
         assert not told.interrupted
@@ -56,7 +56,7 @@ async def test_whoever_heard_signals_before_a_run_hears_them_after_it() -> None:
 @pytest.mark.parametrize("turns", range(5))
 async def test_a_second_signal_on_its_way_when_the_run_ends_does_not_hit_what_comes_after(turns: int) -> None:
     signals = RunSignals()
-    with signals.hearing(cast("RunMonitor", Told())):
+    with signals.stopping(cast("RunMonitor", Told())):
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
         for _ in range(turns):

@@ -1,4 +1,4 @@
-"""Settings of who hears of a run: people, by `notify`, and Prometheus, by `metrics`."""
+"""Settings of who is notified of a run: people, by `notify`, and Prometheus, by `metrics`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batch_editor.links.loopback import is_loopback_url
 
 
 def notify_address(text: str) -> str:
-    """An address that is told how runs end: a webhook, one of apprise's, or `env:NAME`.
+    """An address that is notified how runs end: a webhook, one of apprise's, or `env:NAME`.
 
     Raises:
         ValueError: it is none of them; the message doesn't have it, for it may be a secret.
@@ -65,7 +65,7 @@ def _port(text: str) -> str:
 
 
 class NotifySettings(Part):
-    """Who is told how a run ended, and when."""
+    """Who is notified how a run ended, and when."""
 
     to: Annotated[
         tuple[Annotated[str, AfterValidator(notify_address)], ...],

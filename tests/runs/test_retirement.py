@@ -118,9 +118,7 @@ async def test_a_refusal_of_the_model_ends_the_run_with_what_moving_costs_and_th
         stopped = await bench.command(*bench.run_arguments(manifest, provider, "--concurrency", "1"))
         assert stopped.code == 3
         lines = stopped.out.splitlines()
-        assert (
-            lines[0] == f"Stopped: {said}; the successor of {OLD} is {NEW}. Move to its successor with --endpoint"
-        )
+        assert lines[0] == f"Stopped: {said}; the successor of {OLD} is {NEW}. Move to its successor with --endpoint"
         left, after, command = lines[-3:]
         # 0.009 × 1.2 before; (0.0059 + 0.0082) × 1.25 and the prompt's few tokens after.
         assert left == f"Left: 8 requests, expected $0.09 with {OLD}"

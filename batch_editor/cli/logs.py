@@ -6,12 +6,12 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import TextIO
 
 from pythonjsonlogger.core import LogData
 from pythonjsonlogger.orjson import OrjsonFormatter
@@ -67,13 +67,16 @@ def _rounded(value: object) -> object:
     return round(value, 4) if isinstance(value, float) else value
 
 
-class _Console(logging.StreamHandler[TextIO]):
-    """Standard error, if anybody hears it."""
+class _Console(logging.Handler):
+    """Lines for whoever watches: a bar that moves there makes room for them."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        """Nothing, where it can't be written; logging would print a traceback for each record."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it in a line."""
+        self._say(self.format(record))
 
 
 class _File(WatchedFileHandler):
@@ -102,8 +105,8 @@ class _File(WatchedFileHandler):
             tell(f"warning: --log-file {self.baseFilename}: can't be written ({error.strerror}); the log has gaps")
 
 
-def set_up_logging(file: Path | None, *, verbose: bool) -> None:
-    """Send the package's log to a file, to standard error, or nowhere.
+def set_up_logging(file: Path | None, *, say: Callable[[str], None] | None) -> None:
+    """Send the package's log to a file, in lines to `say`, or nowhere.
 
     Raises:
         StorageError: the file can't be opened.
@@ -112,7 +115,7 @@ def set_up_logging(file: Path | None, *, verbose: bool) -> None:
     log.handlers.clear()
     log.propagate = False
     # Where nobody listens, no record is made: they would be a tenth of what an attempt costs.
-    log.setLevel(logging.DEBUG if file is not None else logging.INFO if verbose else logging.CRITICAL)
+    log.setLevel(logging.DEBUG if file is not None else logging.INFO if say is not None else logging.CRITICAL)
     log.addHandler(logging.NullHandler())
     if file is not None:
         try:
@@ -121,10 +124,9 @@ def set_up_logging(file: Path | None, *, verbose: bool) -> None:
             raise StorageError(f"--log-file {file}: can't be written ({error.strerror})") from error
         handler.setFormatter(JsonLines())
         log.addHandler(handler)
-    if verbose:
-        console = _Console(sys.stderr)
+    if say is not None:
+        console = _Console(say)
         console.setFormatter(Lines())
-        console.setLevel(logging.INFO)
         log.addHandler(console)
 
 

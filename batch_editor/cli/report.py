@@ -29,15 +29,12 @@ def report(outputs: tuple[Path, ...], target: Path | None) -> int:
     """
     from batch_editor.report import Source, write_report
     from batch_editor.report.writing import FILE_NAME
-    from batch_editor.runs.summary import last_summary
+    from batch_editor.runs.plan_comparison import why_they_differ
 
     if target is None and len(outputs) > 1:
         raise click.UsageError("several OUT come into one file; say where: --to FILE")
     raise_interrupts()
-    sources = []
-    for output in dict.fromkeys(outputs):
-        comparison = last_summary(output).comparison
-        sources.append(Source(output, comparison.why if comparison is not None else ()))
+    sources = [Source(output, why_they_differ) for output in dict.fromkeys(outputs)]
     to = outputs[0] / FILE_NAME if target is None else target
     write_report(sources, to, say=tell)
     with written():

@@ -94,7 +94,8 @@ def carry_out(options: dict[str, Any], settings: Settings, ending: Ending) -> tu
     from batch_editor.runs.progress import progress_for
 
     raise_interrupts()
-    set_up_logging(options["log_file"], verbose=options["verbose"])
+    progress = progress_for(options["progress"])
+    set_up_logging(options["log_file"], say=progress.say if options["verbose"] else None)
     batch = BatchOptions(
         selection=selection,
         output=options["output"],
@@ -106,7 +107,7 @@ def carry_out(options: dict[str, Any], settings: Settings, ending: Ending) -> tu
         yes=options["yes"],
         expect_ledger=options["expect_ledger"],
         plan=options["plan"],
-        progress=progress_for(options["progress"]),
+        progress=progress,
         signals=True,
         command=GivenCommand([shell_word(argument) for argument in sys.argv[1:]], shell_word(str(Path.cwd()))),
     )

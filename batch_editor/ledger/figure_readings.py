@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from batch_editor.ledger.entries import GivenApproval
+from batch_editor.ledger.readings import LastRun
 
 # Of one transaction, as in `review_readings`: 20 ms of them, for each has two parameters looked up in its request.
 RANGE = 2_000
@@ -146,11 +147,12 @@ def figures(db: sqlite3.Connection, *, now: float | None = None) -> Figures | No
     if budget_id is None:
         return None
     runs = [row for row in rows if row.budget_id == budget_id]
-    lengths = {row.run_id: _length_s(db, row, now if row is rows[-1] else None) for row in runs}
+    lengths = {row.run_id: length_s(db, row, now if row is rows[-1] else None) for row in runs}
     elapsed_s = sum(lengths.values())
     bucket_s = next((length for length in _LENGTHS_S if elapsed_s <= length * BUCKETS), _LENGTHS_S[-1])
     whole, groups = _Tally(), dict[tuple[str, str | None, str | None], _Tally]()
-    buckets = [_Tally() for _ in range(max(math.ceil(elapsed_s / bucket_s), 1))]
+    # The last one is half as long to half as long again: a minute's images of its first second would be a peak.
+    buckets = [_Tally() for _ in range(max(math.floor(elapsed_s / bucket_s + 0.5), 1))]
     starts_s = {row.run_id: sum(lengths[each.run_id] for each in runs[:number]) for number, row in enumerate(runs)}
     began_at = {row.run_id: row.started_at for row in runs}
     for row in _attempts(db, list(lengths)):
@@ -164,7 +166,11 @@ def figures(db: sqlite3.Connection, *, now: float | None = None) -> Figures | No
         elapsed_s,
         whole.sums(),
         [
-            Bucket(number * bucket_s, min(bucket_s, elapsed_s - number * bucket_s), each.sums())
+            Bucket(
+                number * bucket_s,
+                bucket_s if number + 1 < len(buckets) else elapsed_s - number * bucket_s,
+                each.sums(),
+            )
             for number, each in enumerate(buckets)
         ],
         [Group(*kind, each.sums()) for kind, each in sorted(groups.items(), key=lambda item: -item[1].confirmed_usd)],
@@ -243,7 +249,7 @@ def _last_that_sent(db: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _length_s(db: sqlite3.Connection, run: RunRow, now: float | None) -> float:
+def length_s(db: sqlite3.Connection, run: RunRow | LastRun, now: float | None = None) -> float:
     """For how many seconds a run was at work; of one that died, until the last sign of it."""
     if run.ended_at is not None:
         return max(run.ended_at - run.started_at, 0.0)

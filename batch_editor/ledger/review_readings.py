@@ -131,8 +131,9 @@ _SHORTENED = (
 )
 _PARAMS = f"iif(length(r.params) <= {LONGEST}, r.params, ({_SHORTENED}))"
 _PATH = "iif(j.placed_fingerprint = j.fingerprint AND r.state = 'succeeded', j.placed_path, NULL)"
+_STATUS = "iif(j.fault IS NULL, r.state, 'failed')"
 _ROWS = (
-    "SELECT j.position, j.job_id, coalesce(j.template, ''), j.axes, j.extras, iif(j.fault IS NULL, r.state, 'failed'),"
+    f"SELECT j.position, j.job_id, coalesce(j.template, ''), j.axes, j.extras, {_STATUS},"
     f" {_PATH}, r.fingerprint, r.endpoint, {_PARAMS}, r.files, {OWNER}, r.variant, r.identity, r.expected_usd,"
     " r.cost_usd, r.attempts, r.possibly_billed, iif(j.fault IS NULL, r.error_kind, 'invalid_row'),"
     " coalesce(j.fault, r.error), r.latency_s, r.sha256, r.width, r.height,"
@@ -162,6 +163,17 @@ def _page(db: sqlite3.Connection, position: int) -> list[ReviewRow]:
             if time.monotonic() > ends_at:
                 break
     return page
+
+
+def job_counts(db: sqlite3.Connection) -> Counter[str]:
+    """The manifest's jobs by status: how many have succeeded, and so on."""
+    found = _ranged(
+        db,
+        "jobs",
+        f"SELECT {_STATUS} FROM jobs j CROSS JOIN requests r USING (fingerprint) WHERE j.active AND {{range}}",
+        alias="j",
+    )
+    return Counter(status for (status,) in found)
 
 
 def former_pictures(db: sqlite3.Connection) -> Counter[str]:

@@ -75,9 +75,9 @@ def process_at_work(root: Path) -> Holder | None:
         return None
     try:
         holder = _read(lock)
+        return None if holder is None or (holder.is_here and _is_gone(holder.pid, os.fstat(lock))) else holder
     finally:
         os.close(lock)
-    return None if holder is None or (holder.is_here and not _is_alive(holder.pid)) else holder
 
 
 class Holder(NamedTuple):
@@ -105,15 +105,9 @@ class Holder(NamedTuple):
         if not Path("/proc/self/fd").is_dir():
             return True
         try:
-            lock = (root / ".lock").stat()
-            descriptors = list(Path(f"/proc/{self.pid}/fd").iterdir())
+            return _has_open(self.pid, (root / ".lock").stat())
         except OSError:
             return False
-        for each in descriptors:
-            with suppress(OSError):  # closed meanwhile
-                if os.path.samestat(each.stat(), lock):
-                    return True
-        return False
 
 
 def _holder(lock: int) -> str | None:
@@ -127,6 +121,24 @@ def _read(lock: int) -> Holder | None:
         return Holder(int(holder["pid"]), holder["host"], holder["since"])
     except (OSError, ValueError, KeyError, TypeError):  # JSON's error is a ValueError
         return None
+
+
+def _is_gone(pid: int, lock: os.stat_result) -> bool:
+    """Whether a process of this machine has ended that held a lock, or its number is another process's by now."""
+    if not _is_alive(pid):
+        return True
+    try:
+        return not _has_open(pid, lock)
+    except OSError:  # it is somebody else's, or the system doesn't tell
+        return False
+
+
+def _has_open(pid: int, file: os.stat_result) -> bool:
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            if os.path.samestat(each.stat(), file):
+                return True
+    return False
 
 
 def _is_alive(pid: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,10 +24,10 @@ _MOST_CHARACTERS = 300
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An output directory, and why its last run came to other than its plan, in words."""
+    """An output directory. `why` says in words why its runs came to other than their plan."""
 
     output: Path
-    why: Sequence[str] = ()
+    why: Callable[[Figures], Sequence[str]] = lambda _: ()
 
 
 class ShownPicture(NamedTuple):
@@ -89,15 +89,16 @@ def gather(source: Source, *, most_pictures: int = MOST_PICTURES) -> Gathered:
         standing, said = readings.standing(db), verdicts_of(db, output)
         verdicts = count_verdicts(db, said, succeeded=standing.jobs.succeeded)
         rejected, others, failed = _chosen(db, said, verdicts, most=most_pictures)
+        figures = figure_readings.figures(db)
         return Gathered(
             name=output.resolve().name,
             place=str(output),
-            why=source.why,
+            why=() if figures is None else source.why(figures),
             standing=standing,
             verdicts=verdicts,
             latency_s=readings.latencies(db),
             examples=readings.examples(db),
-            figures=figure_readings.figures(db),
+            figures=figures,
             runs=figure_readings.run_rows(db)[-MOST_RUNS:][::-1],
             rejected=rejected,
             others=others,

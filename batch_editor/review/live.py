@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from batch_editor.errors import MachineError
-from batch_editor.ledger import figure_readings, readings
+from batch_editor.ledger import figure_readings, readings, review_readings
 from batch_editor.ledger.figure_readings import Figures, RunRow
 from batch_editor.output import Holder, process_at_work
 from batch_editor.output.run_status import RunStatus, read_status
@@ -45,6 +45,7 @@ class Live:
         self._figures_at = 0.0
         self._seen = ""  # the version of the index that the figures are of, where no run is at work
         self._figures: Figures | None = None
+        self._counts: Counter[str] = Counter()  # of the figures' instant: a large index is seconds behind a run
         self._latest: list[tuple[str, str]] = []
         self._runs: list[RunRow] = []
         self._heard: tuple[float, float] = 0.0, 0.0  # the status's own instant, and when it came by our clock
@@ -102,7 +103,7 @@ class Live:
             "run": None if run is None else _run(run),
             "status": None if status is None else asdict(status),
             "can_stop": state == "running" and self._can_stop(status, holder),
-            "jobs": _jobs(snapshot),
+            "jobs": _jobs(self._counts or Counter(job.row.status for job in snapshot.jobs)),
             "failures": _failures(snapshot),
             "latest": _latest(snapshot, self._latest),
             "figures": None if self._figures is None else figures_as_json(self._figures),
@@ -119,6 +120,7 @@ class Live:
                     return
                 at_work = bool(self._runs) and self._runs[-1].ended_at is None
                 self._figures = figure_readings.figures(db, now=now if at_work else None)
+                self._counts = review_readings.job_counts(db)
                 self._latest = figure_readings.latest_images(db, LATEST)
                 self._seen = version if now is None else ""
         except MachineError:
@@ -171,6 +173,7 @@ def figures_as_json(figures: Figures) -> Json:
     return {
         "elapsed_s": round(figures.elapsed_s, 3),
         "runs": len(figures.runs),
+        "newest": figures.runs[-1].run_id,
         "plan": {"requests": plan.plan_requests, "usd": round(plan.plan_usd, 6), "s": round(plan.plan_s, 3)},
         "sums": _rounded(asdict(figures.sums)),
         "buckets": [
@@ -243,10 +246,9 @@ def _run(run: RunRow) -> Json:
     }
 
 
-def _jobs(snapshot: Snapshot) -> Json:
-    counts = Counter(job.row.status for job in snapshot.jobs)
+def _jobs(counts: Counter[str]) -> Json:
     return {
-        "total": len(snapshot.jobs),
+        "total": counts.total(),
         **{status: counts[status] for status in ("succeeded", "failed", "pending", "unknown")},
     }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batch_editor.ledger import Connection, readings, run_readings
+from batch_editor.ledger.figure_readings import Figures, RunRow
 from batch_editor.ledger.readings import LastRun
 from batch_editor.ledger.run_readings import RunCost
 from batch_editor.text import duration, many
@@ -69,7 +70,14 @@ def compare_with_plan(db: Connection, run_id: str, elapsed_s: float) -> PlanComp
     )
 
 
-def _why(run: LastRun, cost: RunCost, elapsed_s: float) -> Iterator[str]:
+def why_they_differ(figures: Figures) -> tuple[str, ...]:
+    """Why runs that count as one came to other than their plan, most telling first."""
+    sums = figures.sums
+    cost = RunCost(sums.images, sums.confirmed_usd, sums.possibly_usd, sums.possibly_billed, sums.refused)
+    return tuple(_why(figures.plan, cost, figures.elapsed_s))
+
+
+def _why(run: LastRun | RunRow, cost: RunCost, elapsed_s: float) -> Iterator[str]:
     """What made a run more expensive, cheaper, slower or quicker than planned; only what makes two per cent or more."""
     if not run.plan_requests:
         return

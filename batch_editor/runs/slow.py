@@ -18,11 +18,11 @@ def why_slow(state: LimiterState, *, in_flight: int, concurrency: int, latency_s
     if state.outage_s:
         yield Slow(
             "outage",
-            f"the provider has been down for {duration(state.outage_s)}; it is tried with one request at a time, next"
-            f" in {duration(state.probe_s)}",
+            f"the provider has been down for {_span(state.outage_s)}; it is tried with one request at a time, next"
+            f" in {_span(state.probe_s)}",
         )
     if state.pause_s:
-        yield Slow("pause", f"the provider answered 429: nothing is sent for another {duration(state.pause_s)}")
+        yield Slow("pause", f"the provider answered 429: nothing is sent for another {_span(state.pause_s)}")
     if state.allowed < state.limit.count:
         yield Slow("rate", f"the rate is lowered to {_number(state.allowed)} of {state.limit}: {state.why}")
     if state.most_in_flight is not None and state.most_in_flight < concurrency:
@@ -50,6 +50,11 @@ def per_min(rate: Rate, count: float) -> float:
 
 def _by_slots(concurrency: int, latency_s: float) -> float:
     return concurrency * 60.0 / latency_s
+
+
+def _span(seconds: float) -> str:
+    """As people read it; what is less than a second isn't nothing."""
+    return duration(max(seconds, 1.0))
 
 
 def _number(value: float) -> str:

@@ -13,6 +13,7 @@ from batch_editor.ledger import (
     Counts,
     GivenApproval,
     JobChanges,
+    figure_readings,
     providers_of,
     readings,
     run_readings,
@@ -290,7 +291,7 @@ def last_summary(output: Path) -> Summary:
             exit_code=run.exit_code
             if run and run.exit_code is not None
             else exit_code_of(standing.wanted, None, redos=redo_jobs(db)),
-            elapsed_s=(run.ended_at - run.started_at) if run and run.ended_at is not None else 0.0,
+            elapsed_s=0.0 if run is None else figure_readings.length_s(db, run),
             sandbox=bool(run and run.sandbox),
         )
         return replace(summary, redo_commands=redo_commands(db, [error.kind for error in summary.errors]))

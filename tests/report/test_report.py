@@ -21,8 +21,10 @@ from batch_editor.ledger import figure_readings, readings
 from batch_editor.output import picture_store
 from batch_editor.report import Source, write_report
 from batch_editor.report.gathering import gather
+from batch_editor.report.page import page
 from batch_editor.report.plots import Line, Plot, plots
 from batch_editor.report.thumbnails import picture_file, thumbnails
+from batch_editor.text import many
 from batch_editor.verdicts import FILE_NAME as VERDICTS
 from batch_editor.verdicts import Picture, Verdicts
 from tests.support.bench import LOW_USD, Bench, arrived, jobs, sandbox
@@ -138,6 +140,8 @@ def test_of_more_pictures_there_is_a_sample_the_rejected_first(tmp_path: Path) -
     places = [[row.job_id for row in rows].index(each.job_id) for each in found.others]
     assert places == sorted(places)
     assert max(after - before for before, after in pairwise(places)) <= 16  # evenly
+    few = gather(Source(made.path), most_pictures=4)
+    assert "Rejected pictures (10, the first 4)" in Read(page([few], {}, now=0.0).decode("ascii")).text
     everything = gather(Source(made.path))
     assert len(everything.others) + len(everything.rejected) == len(rows)
 
@@ -203,8 +207,16 @@ async def test_a_report_is_made_beside_a_run_and_of_one_that_died(bench: Bench) 
         assert beside.code == 0
         await bench.command("report", bench.out)
         assert "without an end" in Read((bench.out / "report.html").read_text()).text
+        left = json.loads((await bench.command("status", bench.out, "--json")).out)
+        with readings.reading(bench.out) as db:
+            died = figure_readings.figures(db)
+        assert died is not None
+        assert left["elapsed_s"] == pytest.approx(died.elapsed_s, abs=0.001) != 0
         assert (await bench.run(manifest, provider)).exit_code == 0
-    page = await asyncio.to_thread(report, bench.out, to=bench.out / "report.html")
+    await bench.command("report", bench.out)
+    page = Read((bench.out / "report.html").read_text())
+    # Which the first of the two runs left behind.
+    assert f"for {many(died.sums.open, 'attempt')} possibly billed without a result" in page.text
     assert "2 runs that resumed one another, counted as one" in page.text
     assert len(page.table("Began")) == 2
 

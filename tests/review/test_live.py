@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -118,6 +119,17 @@ async def _until_ended(events: AsyncIterator[Any], before: str) -> AsyncIterator
                 return
 
 
+async def test_jobs_are_counted_at_the_instant_of_the_figures(bench: Bench, tmp_path: Path) -> None:
+    """The index of many jobs takes so long to read that it is seconds older."""
+    async with sandbox(faults=["400@4"]) as provider:
+        await bench.run(jobs(2), provider)
+        older = Path(shutil.copytree(bench.out, tmp_path / "older"))
+        await bench.run(jobs(5), provider, concurrency=1)
+    found = await asyncio.to_thread(Live(bench.out, Index(older)).look)
+    assert found["jobs"] == {"total": 5, "succeeded": 4, "failed": 1, "pending": 0, "unknown": 0}
+    assert found["figures"]["sums"]["images"] == 2
+
+
 async def test_a_run_that_is_killed_is_told_as_such_and_the_one_after_it_too(bench: Bench) -> None:
     async with sandbox(latency="1.5") as provider, running(bench, provider) as process, reviewed(bench.out) as page:
         found = await until(page, lambda found: found["state"] == "running" and found["status"]["in_flight"] == 4)
@@ -201,9 +213,17 @@ async def test_no_signal_goes_to_a_process_that_doesnt_have_the_lock(bench: Benc
         )
         told = json.loads((bench.out / FILE_NAME).read_bytes()) | {"pid": bystander.pid, "written_at": time.time()}
         (bench.out / FILE_NAME).write_text(json.dumps(told), encoding="utf-8")
-        assert process_at_work(bench.out) is not None
+        assert process_at_work(bench.out) is None
         async with reviewed(bench.out) as page:
-            assert not (await page.get("/api/run"))["can_stop"]
+            found = await page.get("/api/run")
+            assert (found["state"], found["can_stop"]) == ("died", False)
+            refused = await page.post("/api/run/stop", {"run_id": status.run_id}, status=409)
+            assert refused["error"] == "that run is not at work any more"
+        (bench.out / ".lock").write_text(json.dumps({"pid": 7, "host": "elsewhere", "since": "now"}), encoding="utf-8")
+        (bench.out / FILE_NAME).write_text(json.dumps(told | {"pid": 7, "host": "elsewhere"}), encoding="utf-8")
+        async with reviewed(bench.out) as page:
+            found = await page.get("/api/run")
+            assert (found["state"], found["can_stop"]) == ("running", False)
             refused = await page.post("/api/run/stop", {"run_id": status.run_id}, status=409)
             assert refused["error"].endswith("is not a process of this machine; stop it there")
         assert bystander.returncode is None

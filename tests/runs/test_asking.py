@@ -78,6 +78,17 @@ async def test_a_ctrl_c_at_the_question_is_heard_at_once(bench: Bench) -> None:
     assert "Interrupted; nothing is lost, running again resumes." in shown
 
 
+async def test_lines_of_the_log_stand_above_the_bar_of_a_terminal(bench: Bench) -> None:
+    async with sandbox(latency="0.2", faults=["502@2"]) as provider:
+        code, shown = await on_terminal(bench, provider.base_url, [], "--yes", "-v", "--progress", "bar")
+    assert code == 0
+    assert "100% |" in shown
+    logged = re.findall(r"^.*(?:succeeded|failed) job_id=.*$", shown, re.MULTILINE)
+    assert len(logged) > 3
+    for line in logged:
+        assert re.match(r"\d\d:\d\d:\d\d (succeeded|failed) job_id=", line.rsplit("\r", 1)[-1]), line
+
+
 @pytest.mark.slow
 async def test_yes_and_no_terminal_ask_nothing(bench: Bench) -> None:
     async with sandbox() as provider:

@@ -170,6 +170,7 @@ def state(**changes: object) -> LimiterState:
             ["outage: the provider has been down for 1m 30s; it is tried with one request at a time, next in 20s"],
         ),
         (state(pause_s=12.0), {}, ["pause: the provider answered 429: nothing is sent for another 12s"]),
+        (state(pause_s=0.3), {}, ["pause: the provider answered 429: nothing is sent for another 1s"]),
         (
             state(allowed=45.0, why="429 after 50 requests within 60 s"),
             {},

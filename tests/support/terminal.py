@@ -6,6 +6,7 @@ import asyncio
 import os
 import pty
 import signal
+import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ def on_terminal(
 ) -> Iterator[Terminal]:
     """The command line with those arguments; it is gone when the block ends. `given`: what standard input is."""
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (40, 120))  # a bar has no room in none
     stdin = slave if given is None else os.open(given, os.O_RDONLY)
     process = Forked(arguments, [stdin, slave, slave], folder=cwd, environment=environment, terminal=True)
     for descriptor in {slave, stdin}:

@@ -78,4 +78,5 @@ function draw(name, data) {
   new ResizeObserver(() => plot.setSize({ width: Math.max(200, place.clientWidth), height: HEIGHT })).observe(place);
 }
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => made.forEach((plot) => plot.redraw()));
+for (const other of ["(prefers-color-scheme: dark)", "print"])
+  matchMedia(other).addEventListener("change", () => made.forEach((plot) => plot.redraw()));

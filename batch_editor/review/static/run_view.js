@@ -36,7 +36,8 @@ function planWords(plan) {
   return `${counted(plan.requests, "image")}, ${money(plan.usd)}, ${duration(plan.s)}`;
 }
 
-function tiles({ jobs, status, figures, state, run }) {
+function tiles(live) {
+  const { jobs, status, figures, state, run } = live;
   const made = [];
   const parts = [
     [jobs.succeeded, "succeeded", "approved"],
@@ -59,7 +60,7 @@ function tiles({ jobs, status, figures, state, run }) {
   const budget = status?.budget_usd ?? null;
   made.push(
     tile(
-      run?.sandbox ? "By the price list; nothing is paid" : "Money, confirmed",
+      run?.sandbox ? "By the price list; nothing is paid" : `Money of ${whose(live)}, confirmed`,
       cents(confirmed),
       [
         `up to ${cents(possibly)} more possibly billed`,
@@ -97,6 +98,13 @@ function tiles({ jobs, status, figures, state, run }) {
   return made;
 }
 
+/** Of which runs the money is: of those that count as one, and that may be fewer than made the jobs' images. */
+function whose({ figures, run, state }) {
+  if (figures?.runs > 1) return `the last ${count(figures.runs)} runs`;
+  if (figures && figures.newest !== run?.run_id) return "the last run that sent anything";
+  return state === "ended" || state === "died" ? "the last run" : "this run";
+}
+
 function tile(name, value, lines, more = null) {
   return element(
     "div",
@@ -130,6 +138,7 @@ function showFailures({ failures, status }) {
   for (const each of attempts.values())
     if (!failures.some(({ kind }) => kind === each.kind)) rows.push([{ ...each, count: 0 }, each.count]);
   byId("failing").hidden = rows.length === 0;
+  byId("failing").classList.toggle("is-over", !status); // attempts are told by the run alone
   fill(
     byId("failing").querySelector("tbody"),
     rows.map(([each, tried]) =>

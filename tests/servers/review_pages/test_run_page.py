@@ -52,7 +52,7 @@ def test_a_run_that_has_ended_is_shown_with_the_ledger_s_figures(visit: Visit, s
     assert figures is not None
     assert visitor.text("#state").startswith("The last run has ended")
     assert visitor.text(".tile .value") == f"{standing.jobs.succeeded} of {standing.jobs.total}"
-    assert f"${figures.sums.confirmed_usd:,.2f}" in visitor.text("#tiles")
+    assert f"Money of the last run, confirmed\n\n${figures.sums.confirmed_usd:,.2f}" in visitor.text("#tiles")
     groups = table(visitor, "#groups")
     assert [row[0] for row in groups[1:]] == [group.label for group in figures.groups]
     assert [row[1] for row in groups[1:]] == [str(group.sums.images) for group in figures.groups]
@@ -65,6 +65,14 @@ def test_a_run_that_has_ended_is_shown_with_the_ledger_s_figures(visit: Visit, s
     failures = {row[0]: row[1] for row in table(visitor, "#failing")[1:]}
     with readings.reading(server.output) as db:
         assert failures == {each.kind.replace("_", " "): str(each.count) for each in readings.examples(db)}
+    visitor.page.emulate_media(media="print")
+    for cut in ("body", "#run", "#run .wide"):
+        assert visitor.page.eval_on_selector(cut, "cut => getComputedStyle(cut).overflow") == "visible"
+    assert (
+        visitor.page.evaluate("document.documentElement.scrollHeight - document.querySelector('#run').scrollHeight")
+        >= 0
+    )
+    visitor.page.emulate_media(media="screen")
     visitor.page.click("#failing a")
     visitor.page.wait_for_url("**/job/**")
 
@@ -132,6 +140,7 @@ def test_a_run_is_seen_as_it_goes_is_killed_begins_again_and_is_stopped(browser:
                 assert again.wait() == 130
             assert visitor.page.query_selector("main b") is None  # ids are text
             visitor.until("document.querySelector('#course-about').textContent.startsWith('2 runs')")
+            assert "Money of the last 2 runs, confirmed" in visitor.text("#tiles")
             server.end()
             visitor.expected = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "Failed to load")
             visitor.until("!document.querySelector('#trouble').hidden")

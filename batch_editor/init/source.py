@@ -11,6 +11,7 @@ from pathlib import Path
 
 from batch_editor.errors import ManifestError, UsageError
 from batch_editor.files import YAML, NotThere
+from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.manifest import Faults
 from batch_editor.manifest.picture_rows import base_of, is_glob, is_picture
 from batch_editor.manifest.table import Record
@@ -145,6 +146,9 @@ def _endings_below(folder: Path) -> Counter[str]:
     is_deep = False
     looked_at = 0
     for place, folders, files in os.walk(folder):
+        if LEDGER_NAME in files and Path(place) != folder:  # what runs have made
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         pictures = [name for name in files if is_picture(name) and not name.startswith(".")]
         endings.update(os.path.splitext(name)[1] for name in pictures)  # noqa: PTH122

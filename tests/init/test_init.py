@@ -225,6 +225,11 @@ def folders(_: Path) -> None:
     draw_all(Path("photos"), "mug/1.jpg", "mug/2.jpg", "jar/1.jpg", "top.jpg")
 
 
+def with_results(_: Path) -> None:
+    draw_all(Path("photos"), "mug/1.jpg", "jar/1.jpg", "outputs/jobs/images/1.png")
+    Path("photos/outputs/jobs/ledger.sqlite3").touch()
+
+
 def same_stems(_: Path) -> None:
     draw_all(Path("photos"), "mug.jpg", "mug.png", "jar.jpg")
 
@@ -366,6 +371,7 @@ SOURCES: list[tuple[Callable[[Path], None], str, str, int, dict[str, object]]] =
     (lines_in_ids, "t.csv", "t", 2, {"id": "{{ code }}"}),
     (folder, "photos", "photos", 3, {"rows": "../photos/", "id": "{{ stem }}"}),
     (folders, "photos/", "photos", 4, {"rows": "../photos/**/*.jpg", "id": f"{{{{ {BELOW}.rpartition('.')[0] }}}}"}),
+    (with_results, "photos", "photos", 2, {"rows": "../photos/**/*.jpg"}),
     (same_stems, "photos", "photos", 3, {"id": f"{{{{ {BELOW} }}}}"}),
     (odd_folder, "[2026] it's #1: photos", "[2026] it's #1: photos", 3, {"id": "{{ stem }}"}),
     (bytes_in_names, os.fsdecode(b"caf\xe9"), os.fsdecode(b"caf\xe9"), 2, {"rows": "../caf\\xe9/"}),

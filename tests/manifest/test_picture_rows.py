@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,45 @@ def test_a_glob_is_a_row_for_each_picture_that_it_matches(shop: Path, pattern: s
     path = write(shop.parent / "m.yaml", f"jobs:\n  - {{id: '{{{{ path }}}}', rows: '{pattern}', {REST}}}\n")
     assert [job.extras["path"] for job in read(path).jobs] == paths
     assert read(path).faults == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "paths", "said"),
+    [
+        ("**/*", ["photos/b.jpg"], "*: 2 files left out that runs have made, in 'outputs/mugs'"),
+        ("./**/*.jpg", ["photos/b.jpg"], "*.jpg: 1 file left out that runs have made, in 'outputs/mugs'"),
+        ("outputs/mugs/**/*.jpg", ["outputs/mugs/images/a.jpg"], None),
+        ("outputs/mugs/images/*", ["outputs/mugs/images/a.jpg"], None),
+        ("outputs/mugs/images", ["outputs/mugs/images/a.jpg"], None),
+    ],
+)
+def test_what_runs_have_made_is_edited_only_where_it_is_named(
+    shop: Path, pattern: str, paths: list[str], said: str | None
+) -> None:
+    clear(shop, keep="b.jpg")
+    reading = read(Path(pattern), prompt="On white")
+    assert [job.extras["path"] for job in reading.jobs] == paths
+    assert [warning for warning in reading.warnings if "made" in warning] == ([] if said is None else [said])
+
+
+def test_a_glob_of_nothing_but_what_runs_have_made_is_refused(shop: Path) -> None:
+    clear(shop, keep="b.jpg")
+    (fault,) = read(Path("outputs/**/*.jpg"), prompt="On white").faults
+    assert str(fault).endswith(
+        "no pictures there (.jpg, .png or .webp); what runs have made in 'outputs/mugs' is left out: to edit it, name"
+        " that folder"
+    )
+
+
+def clear(shop: Path, *, keep: str) -> None:
+    """Leave one picture, and an output directory beside its folder."""
+    output = shop.parent / "outputs/mugs"
+    (output / "images").mkdir(parents=True)
+    (output / "ledger.sqlite3").touch()
+    shutil.copy(shop / keep, output / "images/a.jpg")
+    for path in [*shop.iterdir(), *shop.parent.glob("x.*")]:
+        if path.name != keep:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @pytest.mark.parametrize(

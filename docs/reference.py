@@ -29,7 +29,7 @@ from batch_editor.endpoints.wording import shared_error_words
 from batch_editor.ledger import Counts
 from batch_editor.ledger.readings import Money
 from batch_editor.output.output_manifest import COLUMNS
-from batch_editor.recovery.reconcile import Finding, Reconciliation
+from batch_editor.recovery.reconciliation import Finding, Reconciliation
 from batch_editor.runs.metrics import Figures
 from batch_editor.runs.plan_comparison import PlanComparison
 from batch_editor.runs.stops import StopKind

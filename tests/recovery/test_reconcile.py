@@ -16,7 +16,8 @@ from PIL import Image
 from batch_editor import LockedError, UsageError
 from batch_editor.errors import HistoryError, LedgerError
 from batch_editor.output import Store, locked
-from batch_editor.recovery.reconcile import Reconciliation, reconcile
+from batch_editor.recovery.reconcile import reconcile
+from batch_editor.recovery.reconciliation import Reconciliation
 from batch_editor.sandbox import Sandbox
 from tests.support.bench import KEY, KEYS, Bench, job, jobs, sandbox, sha256_of
 from tests.support.recorder import Recorder, http

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -30,9 +31,11 @@ def in_memory(root: Path) -> PictureStore:
 @pytest.fixture(params=[local, in_memory])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> PictureStore:
     make: Callable[[Path], PictureStore] = request.param
-    (tmp_path / "out" / "images" / ".landing").mkdir(parents=True)
-    (tmp_path / "out" / "images" / ".history").mkdir()
-    made = make(tmp_path / "out")
+    # A folder of a test that has passed is gone, and the next one's may have its name; what is in memory stays.
+    root = tmp_path / uuid4().hex
+    (root / "images" / ".landing").mkdir(parents=True)
+    (root / "images" / ".history").mkdir()
+    made = make(root)
     made.prepare(ID, lambda _: None)
     return made
 

@@ -26,9 +26,10 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while it is open its event loop runs, and tests that are coroutines can't begin.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium, one for all tests of a process; each visitor has a context of its own."""
+    """Chromium, one for all tests here that a process runs in a row; each visitor has a context of its own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from batch_editor.verdicts import read_verdicts
+from tests.support.command import Forked
 
 PATIENCE_S = 45.0
 DESKTOP = (1280, 800)
@@ -31,7 +30,7 @@ SHOWN = "#scroller .card.current, #panel section, #empty:not([hidden]), #run:not
 class Served:
     """An output directory that is served; each address that it says is good for one browser."""
 
-    process: subprocess.Popen[str]
+    process: Forked
     output: Path
     addresses: Queue[str]
 
@@ -51,9 +50,8 @@ class Served:
 
     def end(self) -> None:
         """As Ctrl-C ends it."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(PATIENCE_S)
+        self.process.send(signal.SIGINT)
+        self.process.wait()
 
     def verdicts(self) -> dict[str, tuple[str | None, str | None]]:
         """By a picture's fingerprint: its verdict and its note, as they are on disk."""
@@ -71,25 +69,27 @@ class Served:
 @contextmanager
 def served(output: Path, *options: str) -> Iterator[Served]:
     """`batch-editor review` of an output directory, while the block lasts."""
-    command = [sys.executable, "-m", "batch_editor", "review", str(output), "--no-open", "--as", "anna", *options]
+    arguments = ["review", str(output), "--no-open", "--as", "anna", *options]
     addresses: Queue[str] = Queue()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
-    reader = threading.Thread(target=_read, args=(process, addresses))
-    reader.start()
-    try:
-        server = Served(process, output, addresses)
-        yield server
-        server.end()
-    finally:
-        process.kill()
-        process.wait()
-        reader.join()
-        if process.stdout is not None:
-            process.stdout.close()
+    said, told = os.pipe()
+    with Path(os.devnull).open("rb") as nothing, os.fdopen(told, "wb") as words:
+        standard = [nothing.fileno(), words.fileno(), words.fileno()]
+        process = Forked(arguments, standard, folder=Path.cwd(), environment=dict(os.environ))
+    with os.fdopen(said, encoding="utf-8") as lines:
+        reader = threading.Thread(target=_read, args=(lines, addresses))
+        reader.start()
+        try:
+            server = Served(process, output, addresses)
+            yield server
+            server.end()
+        finally:
+            process.send(signal.SIGKILL)
+            process.wait()
+            reader.join()
 
 
-def _read(process: subprocess.Popen[str], addresses: Queue[str]) -> None:
-    for line in process.stdout or ():
+def _read(lines: Iterable[str], addresses: Queue[str]) -> None:
+    for line in lines:
         if found := re.search(r"http://\S+\?token=\S+", line):
             addresses.put(found[0])
 

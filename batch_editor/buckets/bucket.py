@@ -170,7 +170,7 @@ class Bucket:
         last: str | None = None
 
         def page() -> Sequence[ObjectMeta]:
-            """The next page; empty at the end. After one that failed the library goes on with none."""
+            """The next page; empty at the end. After one that failed the library lists no more."""
             nonlocal pages
             pages = pages or iter(self._objects.list(prefix, offset=last, chunk_size=_PAGE))
             try:

@@ -72,7 +72,7 @@ class Refusal(NamedTuple):
 
     @property
     def is_of_settings(self) -> bool:
-        """Whether it is for what the settings say, and not for what goes on at the store."""
+        """Whether it is for what the settings say, and not for the state of the store."""
         return (
             self.is_missing_bucket
             or self._is_elsewhere

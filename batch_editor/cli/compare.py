@@ -109,7 +109,7 @@ def _places(manifest: Path, settings: Settings, output: Path) -> list[str]:
     from batch_editor.manifest import STANDARD_INPUT, default_output_name
     from batch_editor.planning import compared_output
 
-    if manifest == STANDARD_INPUT:  # which has no name, so a run has to be told where its results go
+    if manifest == STANDARD_INPUT:  # which has no name, so the command says where a run's results go
         return ["--output", f"{output}-all", "--reuse", str(output)]
     own = settings.outputs.directory / default_output_name(manifest)
     return [] if output.resolve() == compared_output(own).resolve() else ["--reuse", str(output)]

@@ -20,7 +20,8 @@ from batch_editor.text import escape_bytes, quoted
 if TYPE_CHECKING:
     from batch_editor.config import Settings
     from batch_editor.planning import Selection
-    from batch_editor.records import Redo, Shard
+    from batch_editor.records import Redo
+    from batch_editor.shard import Shard
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -136,7 +137,7 @@ def shard_from(options: Mapping[str, Any]) -> Shard | None:
     Raises:
         click.UsageError: there is no such part.
     """
-    from batch_editor.records import Shard
+    from batch_editor.shard import Shard
 
     if options["shard"] is None:
         return None

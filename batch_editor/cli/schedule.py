@@ -145,7 +145,7 @@ def _expect_shards(given: Mapping[str, Any], settings: Settings) -> int:
     """
     from batch_editor.endpoints import SEGMIND
     from batch_editor.nightly import KINDS
-    from batch_editor.records import Shard
+    from batch_editor.shard import Shard
 
     shards: int = given["shards"] or 0
     if shards and given["shard"]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from batch_editor.errors import ConfigError
-from batch_editor.records import Rate, Shard
+from batch_editor.records import Rate
+from batch_editor.shard import Shard
 
 
 def part_of_rate(shard: Shard, rate_limit: str, setting: str) -> Rate:

@@ -43,8 +43,9 @@ from batch_editor.config.values import (
 from batch_editor.endpoints import SEGMIND, PriceTable, ProviderData, load_endpoint, shipped_providers, today
 from batch_editor.errors import ConfigError, did_you_mean
 from batch_editor.postgres import DatabaseAddress
-from batch_editor.records import Rate, Shard
+from batch_editor.records import Rate
 from batch_editor.scheduling import RetryPolicy
+from batch_editor.shard import Shard
 
 ENV_PREFIX = "BATCH_EDITOR_"
 # What is used where nobody names an endpoint, until it is retired.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from batch_editor.records import Shard
+from batch_editor.shard import Shard
 
 
 def shard_of(db: sqlite3.Connection) -> Shard | None:

@@ -13,7 +13,7 @@ from batch_editor.nightly.github import github_files, github_steps
 from batch_editor.nightly.kubernetes import kubernetes_files, kubernetes_steps
 from batch_editor.nightly.schedule import ENVIRONMENT_FILE, Schedule, environment_file, secret_values
 from batch_editor.nightly.systemd import systemd_files, systemd_steps
-from batch_editor.records import MOST_SHARDS
+from batch_editor.shard import MOST_SHARDS
 from batch_editor.text import shell_word
 
 

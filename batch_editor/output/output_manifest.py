@@ -23,7 +23,8 @@ from batch_editor.errors import StorageError, UsageError
 from batch_editor.files import expect_regular, fsync_directory, open_regular
 from batch_editor.ledger import Connection, JobRow, files_from, readings, shard_of
 from batch_editor.output.verdict_lookup import verdicts_of
-from batch_editor.records import LOCAL, WHOLE
+from batch_editor.records import LOCAL
+from batch_editor.shard import WHOLE
 from batch_editor.text import escape_bytes
 from batch_editor.verdicts import Picture, Verdict, read_verdicts
 

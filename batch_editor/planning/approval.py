@@ -15,7 +15,8 @@ from batch_editor.planning.catalog import Catalog
 from batch_editor.planning.costly import SHARD, costly_endpoints, costly_settings
 from batch_editor.planning.plan_file import TO_APPROVE, PlanFile, PlannedRequest
 from batch_editor.planning.saving import planned_requests
-from batch_editor.records import Redo, Shard
+from batch_editor.records import Redo
+from batch_editor.shard import Shard
 from batch_editor.text import many, printable
 
 # List prices are written with nine digits.

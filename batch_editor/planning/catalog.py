@@ -19,7 +19,8 @@ from batch_editor.planning.comparison import Comparison
 from batch_editor.planning.finish_names import mixed_finish_names
 from batch_editor.planning.moving import move_between, successor_of
 from batch_editor.planning.sharding import Sharding, ShardJobs
-from batch_editor.records import FaultyRow, Job, Shape, Shard
+from batch_editor.records import FaultyRow, Job, Shape
+from batch_editor.shard import Shard
 
 # Jobs of one price are alike but for the length of their prompts; kinds that are forgotten are priced anew.
 _KINDS = 10_000

@@ -14,7 +14,8 @@ from batch_editor.config import Settings, setting_names
 from batch_editor.endpoints import Endpoint
 from batch_editor.planning.catalog import Catalog
 from batch_editor.postgres import DatabaseAddress
-from batch_editor.records import WHOLE, Redo, Shard
+from batch_editor.records import Redo
+from batch_editor.shard import WHOLE, Shard
 
 # Settings that can't: what limits a run, how fast and where it works, who is notified. Or that show in the requests, or
 # in what is noted of endpoints. A setting that nobody has put here counts: so a new one isn't forgotten.

@@ -12,7 +12,8 @@ from batch_editor.ledger import Staging, readings
 from batch_editor.manifest import default_output_name
 from batch_editor.output import has_image, picture_store
 from batch_editor.planning.catalog import Selection
-from batch_editor.records import Shape, Shard
+from batch_editor.records import Shape
+from batch_editor.shard import Shard
 
 # What `compare` adds to the name of a run's output directory.
 COMPARED = "-compare"

@@ -12,7 +12,8 @@ import orjson
 from batch_editor.endpoints import Endpoint
 from batch_editor.errors import UsageError
 from batch_editor.ledger import readings, shard_of
-from batch_editor.records import WHOLE, EditRequest, FaultyRow, Job, Shard, known_by
+from batch_editor.records import EditRequest, FaultyRow, Job, known_by
+from batch_editor.shard import WHOLE, Shard
 from batch_editor.text import shell_word
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,16 +18,15 @@ from batch_editor.endpoints import Endpoint
 from batch_editor.errors import MachineError, UsageError
 from batch_editor.finished import Asked, Left, Maker, finish_command, finish_left, write_reports
 from batch_editor.ledger import Compared, Expected, LedgerWriter, RunStart, Staging, note_shard, note_stops, readings
-from batch_editor.money import SharedBudget, Spending
+from batch_editor.money import SharedBudget
 from batch_editor.output import FinishedFiles, Store, free_disk_reserve, take_disk_reserve, write_manifest
 from batch_editor.output.output_manifest import FILE_NAME as MANIFEST_NAME
 from batch_editor.planning import Catalog, output_of
-from batch_editor.records import WHOLE
 from batch_editor.recovery.recover import recover
 from batch_editor.runs.approving import on_record
 from batch_editor.runs.descriptors import provide_descriptors
 from batch_editor.runs.dispatch import send_pending
-from batch_editor.runs.opening import OpenOutput, expect_ledger, open_output, resolve_the_past
+from batch_editor.runs.opening import OpenOutput, expect_ledger, open_output, resolve_the_past, shared_budget
 from batch_editor.runs.options import BatchOptions
 from batch_editor.runs.preparing import PlannedRun, check_inputs, expect_keys, plan_run
 from batch_editor.runs.run import Run
@@ -36,6 +35,7 @@ from batch_editor.runs.stops import StopReason, exit_code_of, exit_code_of_signa
 from batch_editor.runs.summary import Summary, summarize
 from batch_editor.runs.taking_over import take_over
 from batch_editor.runs.tracking import track_inputs
+from batch_editor.shard import WHOLE
 from batch_editor.text import guarded
 from batch_editor.threads import closed_on_a_thread, finished, to_the_end
 
@@ -107,7 +107,7 @@ async def prepared(
             await to_the_end(resolve_the_past, opened, settings, options)
             with staging.translated():
                 planned = await track_inputs(opened, planned, keys)
-        yield Batch(planned, opened, _on_its_thread(stack, opened.spending), keys, began_at)
+        yield Batch(planned, opened, shared_budget(stack, opened.spending), keys, began_at)
 
 
 class Batch:
@@ -342,11 +342,3 @@ def _all_keys(key: SecretStr | Keys, settings: Settings, *, rehearsal: bool) -> 
     if rehearsal:
         return Keys(dict.fromkeys(settings.provider_names, key), {})
     return read_keys(settings, api=key)
-
-
-def _on_its_thread(stack: ExitStack, spending: Spending | None) -> SharedBudget | None:
-    if spending is None:
-        return None
-    shared = SharedBudget(spending)
-    stack.callback(shared.close)
-    return shared

@@ -14,7 +14,7 @@ from batch_editor.config import Settings
 from batch_editor.errors import LedgerError, UsageError
 from batch_editor.ledger import FILE_NAME as LEDGER_NAME
 from batch_editor.ledger import Ledger, shard_of
-from batch_editor.money import Spending, charge_left_open, shared_database
+from batch_editor.money import SharedBudget, Spending, charge_left_open, shared_database
 from batch_editor.output import (
     Acceptance,
     Store,
@@ -168,3 +168,12 @@ def resolve_the_past(opened: OpenOutput, settings: Settings, options: BatchOptio
         )
     if opened.spending is not None:
         charge_left_open(opened.spending, ledger)
+
+
+def shared_budget(stack: ExitStack, spending: Spending | None) -> SharedBudget | None:
+    """What runs share of spending, on a thread of its own that `stack` ends; None where they share nothing."""
+    if spending is None:
+        return None
+    shared = SharedBudget(spending)
+    stack.callback(shared.close)
+    return shared

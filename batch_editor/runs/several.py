@@ -11,8 +11,8 @@ from typing import Any
 
 from batch_editor.ledger import readings
 from batch_editor.ledger.readings import Money
-from batch_editor.records import Shard
 from batch_editor.runs.summary import Summary, last_summary, money_said, rest_said
+from batch_editor.shard import Shard
 from batch_editor.text import many, printable
 
 # Where several hold, the first of these wins, as for one run.

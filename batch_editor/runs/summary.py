@@ -25,11 +25,11 @@ from batch_editor.ledger.readings import Example, Money, Standing
 from batch_editor.ledger.redos import redo_jobs
 from batch_editor.output import VerdictCounts, count_verdicts, images_in, verdicts_of
 from batch_editor.output.output_manifest import FILE_NAME
-from batch_editor.records import WHOLE, Shard
 from batch_editor.runs.plan_comparison import PlanComparison, compare_with_plan
 from batch_editor.runs.redo_commands import redo_commands
 from batch_editor.runs.redo_summary import RedoSummary, redo_summary
 from batch_editor.runs.stops import StopKind, StopReason, exit_code_of
+from batch_editor.shard import WHOLE, Shard
 from batch_editor.text import duration, many, printable, shell_word
 
 _FAULTY_ROW = "invalid_row"  # which no further attempt makes sound

@@ -111,7 +111,7 @@ def _by_column(elements: list[_Element], reader: _Reader) -> dict[str, str]:
 
 
 class _Reader:
-    """Told of a feed's elements. `depth` is how deep within an item it is: 1 between the elements, 0 outside."""
+    """Called as a feed's elements begin and end. `depth` within an item is 1 between its elements; 0 outside."""
 
     def __init__(self) -> None:
         self.parser = expat.ParserCreate()
@@ -132,6 +132,7 @@ class _Reader:
         return column
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        """An element begins: the root, an item, or something else."""
         self.root = self.root or name
         for attribute, value in attributes.items():
             if attribute.startswith("xmlns:") and _GOOGLE_NAMESPACE in value:
@@ -148,9 +149,15 @@ class _Reader:
         return [(name, value) for name, value in attributes.items() if not name.startswith("xml")]
 
     def end(self, name: str) -> None:
+        """An element ends."""
         raise NotImplementedError
 
     def refuse_doctype(self, *_: object) -> None:
+        """A DOCTYPE begins.
+
+        Raises:
+            ShopError: always.
+        """
         raise ShopError(
             "the feed has a DOCTYPE, which no feed needs and which can make a small file a huge one: remove it",
             line=self.parser.CurrentLineNumber,
@@ -169,6 +176,7 @@ class _Names(_Reader):
         self.names: dict[str, None] = {}
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        """An element begins: an item, or what is directly within one has a name."""
         if not self.depth:
             super().start(name, attributes)
             self.names |= dict.fromkeys(attribute for attribute, _ in self.of_item(attributes))
@@ -178,6 +186,7 @@ class _Names(_Reader):
             self.names[name] = None
 
     def end(self, name: str) -> None:
+        """An element ends."""
         if self.depth:
             self.depth -= 1
 
@@ -199,6 +208,7 @@ class _Texts(_Reader):
         parser.CharacterDataHandler = self.text
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        """An element begins: an item, one of its elements, or something deeper."""
         if not self.depth:
             super().start(name, attributes)
             self._elements = self.of_item(attributes)
@@ -212,6 +222,11 @@ class _Texts(_Reader):
             self._parts = [before, _DEEPER]
 
     def text(self, data: str) -> None:
+        """Text of the element that was begun last.
+
+        Raises:
+            ShopError: it is too long.
+        """
         if self.depth > 1:
             self._size += len(data)
             if self._size > MAX_ITEM:
@@ -221,6 +236,7 @@ class _Texts(_Reader):
             self._parts.append(data.strip() if self.depth > 2 else data)
 
     def end(self, name: str) -> None:
+        """An element ends: an item is whole, or one of its elements."""
         if not self.depth:
             return
         self.depth -= 1

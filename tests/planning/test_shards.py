@@ -15,7 +15,8 @@ from PIL import Image
 from batch_editor import ConfigError, ManifestError, Plan, Selection, UsageError, load_settings, make_plan
 from batch_editor.planning import Planned, output_of
 from batch_editor.planning.sharding import inputs_key
-from batch_editor.records import EditRequest, Rate, Shard
+from batch_editor.records import EditRequest, Rate
+from batch_editor.shard import Shard
 from tests.support.bench import INPUT, Bench, job
 
 LINK = "https://example.com/{}.jpg"

@@ -13,8 +13,9 @@ import yaml
 from batch_editor import Selection, Summary, UsageError
 from batch_editor.endpoints import load_endpoint
 from batch_editor.planning import Approval, PlanFile, Planned, expect_approved, make_plan, read_approved
-from batch_editor.records import Redo, Shard
+from batch_editor.records import Redo
 from batch_editor.sandbox import Sandbox
+from batch_editor.shard import Shard
 from batch_editor.verdicts import FILE_NAME, Picture, Verdicts
 from tests.support.approved_plan import save, spent_of
 from tests.support.bench import INPUT, REHEARSAL, Bench, Job, job, jobs, sandbox, with_options

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from batch_editor import Selection, last_summary
-from batch_editor.records import Shard
 from batch_editor.runs.several import SeveralSummaries
 from batch_editor.sandbox import Sandbox
+from batch_editor.shard import Shard
 from tests.support.bench import LOW_USD, Bench, Job, job, sandbox, with_options
 
 SHARDS = [Shard(number, 3) for number in range(3)]

@@ -18,8 +18,8 @@ import pytest
 from batch_editor import Selection, UsageError
 from batch_editor.ledger.migrations import M_SHARD, MIGRATIONS
 from batch_editor.output import locked
-from batch_editor.records import Shard
 from batch_editor.sandbox import Sandbox
+from batch_editor.shard import Shard
 from tests.support.bench import LOW_USD, REHEARSAL, Bench, Job, arrived, job, sandbox, sha256_of, with_options
 
 COUNT = 4

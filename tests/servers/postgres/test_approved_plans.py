@@ -8,7 +8,7 @@ import pytest
 
 from batch_editor import Selection
 from batch_editor.planning import PlanFile
-from batch_editor.records import Shard
+from batch_editor.shard import Shard
 from tests.servers.postgres.conftest import Shared
 from tests.support.approved_plan import save, spent_of
 from tests.support.bench import LOW_USD, Bench, jobs, sandbox, with_options
